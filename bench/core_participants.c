@@ -1,0 +1,270 @@
+/* The bare participants: a channel, a connection and a stream each, all served by one queue. They answer
+   either at once, on the thread that took the instruction from the queue, or from a thread that blocks for
+   it. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+#include <grpc/support/time.h>
+
+#include "core.h"
+#include "role.h"
+
+struct participant {
+    struct core_event admitted;
+    struct core_event received;
+    struct core_event sent;
+    struct core_event closed;
+    grpc_channel *channel;
+    grpc_call *call;
+    grpc_byte_buffer *incoming;
+    grpc_metadata_array initial_metadata;
+    grpc_metadata_array trailing_metadata;
+    grpc_status_code status;
+    grpc_slice status_details;
+
+    pthread_mutex_t mutex;      /* guards what follows; unused when batched */
+    bool sending;               /* a SEND has not completed yet */
+    grpc_byte_buffer *deferred; /* the answer that waits for it */
+};
+
+static struct {
+    struct role_options options;
+    struct core_queue queue;
+    struct participant *all;
+    pthread_t consumer;
+
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t done;
+    size_t connecting;             /* handshakes under way */
+    grpc_byte_buffer *instruction; /* for the consumer; NULL: none yet */
+    bool ended;                    /* no instruction will come */
+    bool stopping;
+} participants = {.mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+static void answer(struct participant *participant, grpc_byte_buffer *message)
+{
+    if (participants.options.batched) {
+        core_send(participant->call, message, &participant->incoming, &participant->received);
+        return;
+    }
+    pthread_mutex_lock(&participant->mutex);
+    if (participant->sending) {
+        participant->deferred = message;
+    } else {
+        participant->sending = true;
+        core_send(participant->call, message, NULL, &participant->sent);
+    }
+    pthread_mutex_unlock(&participant->mutex);
+}
+
+static void on_sent(struct core_event *event, bool succeeded)
+{
+    struct participant *participant = CORE_OWNER(event, struct participant, sent);
+    (void)succeeded;
+    pthread_mutex_lock(&participant->mutex);
+    grpc_byte_buffer *message = participant->deferred;
+    participant->deferred = NULL;
+    participant->sending = message != NULL;
+    if (message != NULL) {
+        core_send(participant->call, message, NULL, &participant->sent);
+    }
+    pthread_mutex_unlock(&participant->mutex);
+}
+
+static void hand_over(grpc_byte_buffer *instruction)
+{
+    pthread_mutex_lock(&participants.mutex);
+    participants.instruction = instruction;
+    participants.ended = instruction == NULL;
+    pthread_mutex_unlock(&participants.mutex);
+    pthread_cond_signal(&participants.done);
+}
+
+/* The instruction itself goes back: nothing could answer with less work. */
+static void on_received(struct core_event *event, bool succeeded)
+{
+    struct participant *participant = CORE_OWNER(event, struct participant, received);
+    grpc_byte_buffer *message = participant->incoming;
+    participant->incoming = NULL;
+    if (!succeeded) {
+        message = NULL;
+    }
+    if (participants.options.consumes) {
+        hand_over(message);
+    } else if (message != NULL) {
+        answer(participant, message);
+    }
+    if (message != NULL && !participants.options.batched) {
+        core_receive(participant->call, &participant->incoming, &participant->received);
+    }
+}
+
+static void on_admitted(struct core_event *event, bool succeeded)
+{
+    (void)event;
+    if (!succeeded) {
+        role_fail("a participant was not admitted");
+    }
+    pthread_mutex_lock(&participants.mutex);
+    bool wake = participants.connecting-- == participants.options.connecting || participants.connecting == 0;
+    pthread_mutex_unlock(&participants.mutex);
+    if (wake) {
+        pthread_cond_signal(&participants.done);
+    }
+}
+
+static void on_closed(struct core_event *event, bool succeeded)
+{
+    struct participant *participant = CORE_OWNER(event, struct participant, closed);
+    (void)succeeded;
+    pthread_mutex_lock(&participants.mutex);
+    bool stopping = participants.stopping;
+    pthread_mutex_unlock(&participants.mutex);
+    if (!stopping && participant->status != GRPC_STATUS_OK && participant->status != GRPC_STATUS_CANCELLED &&
+        participant->status != GRPC_STATUS_UNAVAILABLE) {
+        role_fail("a stream ended with status %d", (int)participant->status);
+    }
+}
+
+static grpc_channel *create_channel(void)
+{
+    grpc_arg arguments[2];
+    memset(arguments, 0, sizeof arguments);
+    arguments[0].type = GRPC_ARG_INTEGER;
+    arguments[0].key = (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL;
+    arguments[0].value.integer = 1;
+    arguments[1].type = GRPC_ARG_INTEGER;
+    arguments[1].key = (char *)GRPC_ARG_ENABLE_RETRIES;
+    grpc_channel_args channel_arguments = {2, arguments};
+    char target[32];
+    snprintf(target, sizeof target, "127.0.0.1:%u", participants.options.port);
+    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    grpc_channel *channel = grpc_channel_create(target, credentials, &channel_arguments);
+    grpc_channel_credentials_release(credentials);
+    return channel;
+}
+
+/* The first message is empty: it passes the initiative. What comes back for it are the initial metadata. */
+static void start_stream(struct participant *participant)
+{
+    grpc_op ops[3];
+    memset(ops, 0, sizeof ops);
+    ops[0].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
+    ops[0].data.recv_status_on_client.trailing_metadata = &participant->trailing_metadata;
+    ops[0].data.recv_status_on_client.status = &participant->status;
+    ops[0].data.recv_status_on_client.status_details = &participant->status_details;
+    core_batch(participant->call, ops, 1, &participant->closed);
+    core_receive(participant->call, &participant->incoming, &participant->received);
+    memset(ops, 0, sizeof ops);
+    grpc_byte_buffer *first = core_message("", 0);
+    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[0].flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY;
+    ops[1].op = GRPC_OP_SEND_MESSAGE;
+    ops[1].data.send_message.send_message = first;
+    ops[2].op = GRPC_OP_RECV_INITIAL_METADATA;
+    ops[2].data.recv_initial_metadata.recv_initial_metadata = &participant->initial_metadata;
+    core_batch(participant->call, ops, 3, &participant->admitted);
+    grpc_byte_buffer_destroy(first);
+}
+
+static void open_stream(struct participant *participant)
+{
+    participant->admitted.done = on_admitted;
+    participant->received.done = on_received;
+    participant->sent.done = on_sent;
+    participant->closed.done = on_closed;
+    pthread_mutex_init(&participant->mutex, NULL);
+    grpc_metadata_array_init(&participant->initial_metadata);
+    grpc_metadata_array_init(&participant->trailing_metadata);
+    participant->status_details = grpc_empty_slice();
+    participant->channel = create_channel();
+    participant->call = grpc_channel_create_call(
+        participant->channel, NULL, GRPC_PROPAGATE_DEFAULTS, participants.queue.handle,
+        grpc_slice_from_static_string(CORE_METHOD), NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    start_stream(participant);
+}
+
+/* Copies the instruction out and an answer in, as a participant with something to do would. */
+static void *consume(void *unused)
+{
+    char *data = role_allocate(1, participants.options.payload);
+    pthread_mutex_lock(&participants.mutex);
+    while (!participants.ended) {
+        if (participants.instruction == NULL) {
+            pthread_cond_wait(&participants.done, &participants.mutex);
+            continue;
+        }
+        grpc_byte_buffer *instruction = participants.instruction;
+        participants.instruction = NULL;
+        pthread_mutex_unlock(&participants.mutex);
+        core_message_read(instruction, data, participants.options.payload);
+        answer(&participants.all[0], core_message(data, participants.options.payload));
+        pthread_mutex_lock(&participants.mutex);
+    }
+    pthread_mutex_unlock(&participants.mutex);
+    free(data);
+    return unused;
+}
+
+static void wait_for_handshakes(size_t below)
+{
+    pthread_mutex_lock(&participants.mutex);
+    while (participants.connecting >= below) {
+        pthread_cond_wait(&participants.done, &participants.mutex);
+    }
+    ++participants.connecting;
+    pthread_mutex_unlock(&participants.mutex);
+}
+
+static void connect_all(const struct role_options *options)
+{
+    participants.options = *options;
+    participants.all = role_allocate(options->participants, sizeof *participants.all);
+    grpc_init();
+    core_queue_start(&participants.queue, options->threads > 0 ? options->threads : 1);
+    for (size_t i = 0; i < options->participants; ++i) {
+        wait_for_handshakes(options->connecting);
+        open_stream(&participants.all[i]);
+    }
+    wait_for_handshakes(1);
+    if (options->consumes && pthread_create(&participants.consumer, NULL, consume, NULL) != 0) {
+        role_fail("cannot start a thread");
+    }
+}
+
+static void free_participant(struct participant *participant)
+{
+    grpc_call_unref(participant->call);
+    grpc_metadata_array_destroy(&participant->initial_metadata);
+    grpc_metadata_array_destroy(&participant->trailing_metadata);
+    grpc_slice_unref(participant->status_details);
+    pthread_mutex_destroy(&participant->mutex);
+}
+
+static void stop(void)
+{
+    pthread_mutex_lock(&participants.mutex);
+    participants.stopping = true;
+    pthread_mutex_unlock(&participants.mutex);
+    for (size_t i = 0; i < participants.options.participants; ++i) {
+        grpc_call_cancel(participants.all[i].call, NULL);
+        grpc_channel_destroy(participants.all[i].channel);
+    }
+    core_queue_stop(&participants.queue);
+    if (participants.options.consumes) {
+        pthread_join(participants.consumer, NULL);
+    }
+    for (size_t i = 0; i < participants.options.participants; ++i) {
+        free_participant(&participants.all[i]);
+    }
+    free(participants.all);
+    grpc_shutdown();
+}
+
+const struct role_participants core_participants = {connect_all, stop};

@@ -1,0 +1,109 @@
+/* What was measured, as a table and as JSON. */
+#include <config.h>
+
+#include "figures.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIGURES_MAXIMUM 128
+#define BOUND           1.15
+
+struct figure {
+    char key[64];
+    char text[128]; /* empty: a number */
+    double number;
+};
+
+static struct figure figures[FIGURES_MAXIMUM];
+static size_t figure_count;
+
+static struct figure *add(const char *key)
+{
+    if (figure_count == FIGURES_MAXIMUM) {
+        fputs("bench: too many figures\n", stderr);
+        abort();
+    }
+    struct figure *figure = &figures[figure_count++];
+    snprintf(figure->key, sizeof figure->key, "%s", key);
+    return figure;
+}
+
+void figures_number(const char *key, double value)
+{
+    add(key)->number = value;
+}
+
+/* What would have to be escaped in JSON becomes a space. */
+void figures_text(const char *key, const char *value)
+{
+    struct figure *figure = add(key);
+    snprintf(figure->text, sizeof figure->text, "%s", *value != '\0' ? value : "?");
+    for (char *character = figure->text; *character != '\0'; ++character) {
+        if (*character == '"' || *character == '\\' || (unsigned char)*character < ' ') {
+            *character = ' ';
+        }
+    }
+}
+
+static bool is_bound(const struct figure *figure)
+{
+    size_t length = strlen(figure->key);
+    return figure->text[0] == '\0' && length > 8 && strcmp(figure->key + length - 8, "_vs_core") == 0;
+}
+
+void figures_print(void)
+{
+    for (size_t i = 0; i < figure_count; ++i) {
+        if (is_bound(&figures[i])) {
+            printf("%-36s %10.3f  %s %.2f\n", figures[i].key, figures[i].number,
+                   figures[i].number <= BOUND ? "within" : "OVER", BOUND);
+        }
+    }
+    putchar('\n');
+    for (size_t i = 0; i < figure_count; ++i) {
+        if (figures[i].text[0] != '\0') {
+            printf("%-36s %s\n", figures[i].key, figures[i].text);
+        } else if (!is_bound(&figures[i])) {
+            printf("%-36s %10.6g\n", figures[i].key, figures[i].number);
+        }
+    }
+}
+
+bool figures_write(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    if (file == NULL) {
+        return false;
+    }
+    fputc('{', file);
+    for (size_t i = 0; i < figure_count; ++i) {
+        fprintf(file, "%s\n  \"%s\": ", i == 0 ? "" : ",", figures[i].key);
+        if (figures[i].text[0] != '\0') {
+            fprintf(file, "\"%s\"", figures[i].text);
+        } else {
+            fprintf(file, "%.9g", figures[i].number);
+        }
+    }
+    fputs("\n}\n", file);
+    bool written = ferror(file) == 0;
+    return fclose(file) == 0 && written;
+}
+
+static int compare(const void *left, const void *right)
+{
+    double a = *(const double *)left;
+    double b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+double quantile(double *values, size_t count, double q)
+{
+    qsort(values, count, sizeof *values, compare);
+    double position = q * (double)(count - 1);
+    size_t below = (size_t)position;
+    size_t above = below + 1 < count ? below + 1 : below;
+    return values[below] + (values[above] - values[below]) * (position - (double)below);
+}

@@ -1,0 +1,23 @@
+/* What was measured: named numbers and texts in the order of their arrival, and the statistics behind them.
+ */
+#ifndef BENCH_FIGURES_H
+#define BENCH_FIGURES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** A key is a static string. */
+void figures_number(const char *key, double value);
+void figures_text(const char *key, const char *value);
+
+/** The table: ratios first, with the bound that they have to meet, then the rest. */
+void figures_print(void);
+
+/** All of them as one flat JSON object; false when the file cannot be written. */
+bool figures_write(const char *path);
+
+/** The q-quantile (0.5: the median) of `count` values, which it sorts. */
+double quantile(double *values, size_t count, double q);
+
+#endif

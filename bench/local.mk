@@ -1,0 +1,20 @@
+# The benchmark: one program, which runs itself again for every process of a measurement.
+noinst_PROGRAMS += bench/bench
+bench_bench_CPPFLAGS = -I$(top_srcdir)/include $(GRPC_CFLAGS)
+bench_bench_LDADD = libmuster.la $(GRPC_LIBRARIES)
+bench_bench_SOURCES = \
+    bench/core.c \
+    bench/core.h \
+    bench/core_participants.c \
+    bench/core_server.c \
+    bench/figures.c \
+    bench/figures.h \
+    bench/main.c \
+    bench/measure.c \
+    bench/measure.h \
+    bench/muster_participants.c \
+    bench/muster_server.c \
+    bench/process.c \
+    bench/process.h \
+    bench/role.c \
+    bench/role.h

@@ -1,0 +1,29 @@
+/* The measurements: which processes take part in each, and how ratios come out of it. */
+#ifndef BENCH_MEASURE_H
+#define BENCH_MEASURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/** How much of everything. */
+struct measure_plan {
+    bool quick;    /* few participants, few repetitions: the same code, figures of no meaning */
+    bool self;     /* bare C-core in muster's place: what differs from 1 is noise */
+    size_t repeat; /* pairs of blocks; 0: what the measurement thinks right */
+};
+
+/** One measurement; `figures` names what it writes, for --help. */
+struct measurement {
+    const char *name;
+    const char *figures;
+    void (*run)(const struct measure_plan *plan, const struct measurement *measurement);
+    size_t participants;
+    size_t quick_participants;
+    size_t rounds; /* in one block */
+    size_t pairs;  /* of blocks */
+};
+
+/** All of them, ended by one without a name. */
+extern const struct measurement measurements[];
+
+#endif

@@ -1,0 +1,117 @@
+/* The participants on muster: the public interface, as a program would use it. Connecting blocks, so that
+   several threads connect at a time. Then a callback answers, or a thread that blocks for instructions. */
+#include <config.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <muster/muster.h>
+
+#include "role.h"
+
+static struct {
+    struct role_options options;
+    struct participant **all;
+    pthread_t consumer;
+    char address[32];
+
+    pthread_mutex_t mutex;
+    size_t next; /* to be connected; guarded by mutex */
+} participants = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* Answers an instruction with what it brought. */
+static enum muster_status answer_next(struct participant *participant)
+{
+    const struct muster_message *instruction = NULL;
+    enum muster_status status = participant_consume(participant, &instruction);
+    return status == MUSTER_OK ? participant_dispatch(participant, instruction) : status;
+}
+
+static void on_ready(void *context, struct participant *participant)
+{
+    (void)context;
+    (void)answer_next(participant);
+}
+
+static void *consume(void *participant)
+{
+    while (answer_next(participant) == MUSTER_OK) {
+    }
+    return NULL;
+}
+
+static struct participant *connect_one(void)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant *participant = NULL;
+    struct muster_message first = MUSTER_MESSAGE_INIT;
+    struct muster_error error = {0};
+    if (!participants.options.consumes) {
+        options.on_ready = on_ready;
+        options.consume_timeout_ms = 0;
+    }
+    if (participant_connect(participants.address, &options, &participant, &error) != MUSTER_OK) {
+        role_fail("%s", error.text);
+    }
+    enum muster_status status = participant_dispatch(participant, &first);
+    if (status != MUSTER_OK) {
+        role_fail("participant_dispatch: %s", muster_status_text(status));
+    }
+    return participant;
+}
+
+static void *connect_some(void *unused)
+{
+    for (;;) {
+        pthread_mutex_lock(&participants.mutex);
+        size_t index = participants.next++;
+        pthread_mutex_unlock(&participants.mutex);
+        if (index >= participants.options.participants) {
+            return unused;
+        }
+        participants.all[index] = connect_one();
+    }
+}
+
+static void start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+    if (pthread_create(thread, NULL, run, argument) != 0) {
+        role_fail("cannot start a thread");
+    }
+}
+
+static void connect_all(const struct role_options *options)
+{
+    pthread_t *threads = role_allocate(options->connecting, sizeof *threads);
+    size_t count = options->connecting < options->participants ? options->connecting : options->participants;
+    participants.options = *options;
+    participants.all = role_allocate(options->participants, sizeof *participants.all);
+    snprintf(participants.address, sizeof participants.address, "127.0.0.1:%u", options->port);
+    for (size_t i = 0; i < count; ++i) {
+        start_thread(&threads[i], connect_some, NULL);
+    }
+    for (size_t i = 0; i < count; ++i) {
+        pthread_join(threads[i], NULL);
+    }
+    free(threads);
+    if (options->consumes) {
+        start_thread(&participants.consumer, consume, participants.all[0]);
+    }
+}
+
+static void stop(void)
+{
+    for (size_t i = 0; i < participants.options.participants; ++i) {
+        participant_close(participants.all[i]);
+    }
+    if (participants.options.consumes) {
+        pthread_join(participants.consumer, NULL);
+    }
+    for (size_t i = 0; i < participants.options.participants; ++i) {
+        participant_free(participants.all[i]);
+    }
+    free(participants.all);
+}
+
+const struct role_participants muster_participants = {connect_all, stop};

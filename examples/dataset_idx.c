@@ -1,0 +1,264 @@
+/* MNIST's IDX files, plain or gzipped, split among participants so that each has its own mix of labels: for
+ * each label the participants' shares are drawn from a Dirichlet distribution (Hsu et al. 2019). */
+#include <config.h>
+
+#include "dataset.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum { PARTICIPANTS = 10, TRIES = 1000, LEAST = 10 };
+
+/** One of the two parts, train or test: labels, and who gets the sample. */
+struct part {
+    unsigned char *labels;
+    size_t *owner;
+    size_t count;
+};
+
+/** Opens DIRECTORY/NAME or the same with .gz and reads its header; the sizes of its dimensions go to `sizes`.
+ */
+static enum muster_status open_idx(const char *directory, const char *name, size_t dimensions, size_t *sizes,
+                                   gzFile *file, struct muster_error *error)
+{
+    char *path = NULL;
+    *file = NULL;
+    for (int zipped = 0; zipped < 2 && *file == NULL; zipped++) {
+        free(path);
+        if (asprintf(&path, "%s/%s%s", directory, name, zipped ? ".gz" : "") < 0)
+            return dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        *file = gzopen(path, "rb");
+    }
+    free(path);
+    if (*file == NULL)
+        return dataset_fail(error, MUSTER_IO, "%s/%s and %s.gz: %s", directory, name, name, strerror(errno));
+    unsigned char header[16];
+    unsigned length = (unsigned)(4 + 4 * dimensions);
+    /* Two zeros, 8 for unsigned bytes, the number of dimensions. */
+    if (gzread(*file, header, length) != (int)length || header[0] != 0 || header[1] != 0 || header[2] != 8 ||
+        header[3] != dimensions)
+        return dataset_fail(error, MUSTER_FORMAT, "%s/%s: not an IDX file of bytes in %zu dimensions",
+                            directory, name, dimensions);
+    for (size_t d = 0; d < dimensions; d++) {
+        const unsigned char *size = header + 4 + 4 * d;
+        sizes[d] = (size_t)size[0] << 24 | (size_t)size[1] << 16 | (size_t)size[2] << 8 | size[3];
+        if (sizes[d] == 0 || sizes[d] > 100000000)
+            return dataset_fail(error, MUSTER_FORMAT, "%s/%s: a dimension of %zu", directory, name, sizes[d]);
+    }
+    return MUSTER_OK;
+}
+
+static enum muster_status read_labels(const char *directory, const char *name, struct part *part,
+                                      struct dataset *dataset, struct muster_error *error)
+{
+    gzFile file;
+    enum muster_status status = open_idx(directory, name, 1, &part->count, &file, error);
+    if (status != MUSTER_OK)
+        goto cleanup;
+    part->labels = malloc(part->count);
+    part->owner = calloc(part->count, sizeof *part->owner);
+    if (part->labels == NULL || part->owner == NULL)
+        status = dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+    else if (gzread(file, part->labels, (unsigned)part->count) != (int)part->count)
+        status = dataset_fail(error, MUSTER_FORMAT, "%s/%s: shorter than its header says", directory, name);
+    for (size_t i = 0; status == MUSTER_OK && i < part->count; i++)
+        if (part->labels[i] >= dataset->classes)
+            dataset->classes = (size_t)part->labels[i] + 1;
+cleanup:
+    if (file != NULL)
+        gzclose(file);
+    return status;
+}
+
+/** Gamma(shape, 1) by Marsaglia and Tsang's method (2000); a shape below 1 is boosted as they say. */
+static double draw_gamma(struct muster_random *random, double shape)
+{
+    if (shape < 1)
+        return draw_gamma(random, shape + 1) * pow(1 - muster_random_uniform(random), 1 / shape);
+    double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
+    for (;;) {
+        double normal = muster_random_normal(random);
+        double v = pow(1 + c * normal, 3);
+        if (v > 0 && log(1 - muster_random_uniform(random)) < normal * normal / 2 + d - d * v + d * log(v))
+            return d * v;
+    }
+}
+
+/** Draws Dirichlet shares as ends of intervals in [0, 1], the last of them 1. */
+static void draw_shares(struct muster_random *random, double concentration, size_t count, double *ends)
+{
+    double sum = 0;
+    for (size_t k = 0; k < count; k++)
+        ends[k] = sum += draw_gamma(random, concentration);
+    for (size_t k = 0; k < count; k++)
+        /* With a tiny concentration all may underflow to 0: then one participant gets everything. */
+        ends[k] = k + 1 == count ? 1 : sum > 0 ? ends[k] / sum : 0;
+}
+
+/** Deals the samples of one label out by the shares, in random order. `chosen` has room for all of the part.
+ */
+static void deal_label(struct muster_random *random, struct part *part, size_t label, const double *ends,
+                       size_t *chosen)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < part->count; i++)
+        if (part->labels[i] == label)
+            chosen[count++] = i;
+    random_shuffle(random, chosen, count);
+    for (size_t i = 0, k = 0; i < count; i++) {
+        while (((double)i + 0.5) / (double)count > ends[k])
+            k++;
+        part->owner[chosen[i]] = k;
+    }
+}
+
+/** The fewest samples that any participant got. */
+static size_t fewest(const struct part *part, size_t participants, size_t *counts)
+{
+    memset(counts, 0, participants * sizeof *counts);
+    for (size_t i = 0; i < part->count; i++)
+        counts[part->owner[i]]++;
+    size_t least = SIZE_MAX;
+    for (size_t k = 0; k < participants; k++)
+        least = counts[k] < least ? counts[k] : least;
+    return least;
+}
+
+/** Deals both parts out with the same shares, again and again until every participant has samples to train
+ * on. */
+static enum muster_status deal(const struct dataset_options *options, const struct dataset *dataset,
+                               struct part *train, struct part *test, struct muster_error *error)
+{
+    size_t participants = dataset->user_count;
+    size_t longest = train->count > test->count ? train->count : test->count;
+    size_t wanted = train->count / participants / 2 < LEAST ? train->count / participants / 2 : LEAST;
+    double *ends = calloc(participants, sizeof *ends);
+    size_t *counts = calloc(participants, sizeof *counts);
+    size_t *chosen = calloc(longest, sizeof *chosen);
+    enum muster_status status = MUSTER_OK;
+    bool dealt = false;
+    if (ends == NULL || counts == NULL || chosen == NULL)
+        status = dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+    for (uint64_t attempt = 0; status == MUSTER_OK && !dealt && attempt < TRIES; attempt++) {
+        struct muster_random random;
+        random_stream(&random, options->seed, RANDOM_DATA, 0, attempt);
+        for (size_t label = 0; label < dataset->classes; label++) {
+            draw_shares(&random, options->dirichlet, participants, ends);
+            deal_label(&random, train, label, ends, chosen);
+            deal_label(&random, test, label, ends, chosen);
+        }
+        dealt = fewest(train, participants, counts) >= (wanted > 0 ? wanted : 1);
+    }
+    if (status == MUSTER_OK && !dealt)
+        status =
+            dataset_fail(error, MUSTER_INVALID,
+                         "%zu samples split among %zu participants by Dirichlet(%g) leave someone without: "
+                         "take fewer participants or a bigger --dirichlet",
+                         train->count, participants, options->dirichlet);
+    free(ends);
+    free(counts);
+    free(chosen);
+    return status;
+}
+
+/** Gives each user a range of the pool and each sample a place in its owner's range. */
+static void place(const struct dataset_options *options, struct dataset *dataset, const struct part *part,
+                  bool train, size_t *total)
+{
+    *total = 0;
+    for (size_t k = 0; k < dataset->user_count; k++) {
+        struct dataset_user *user = &dataset->users[k];
+        size_t count = 0;
+        for (size_t i = 0; i < part->count; i++)
+            count += part->owner[i] == k;
+        if (options->only != DATASET_EVERYONE && options->only != k)
+            count = 0;
+        *(train ? &user->train_first : &user->test_first) = *total;
+        *(train ? &user->train_count : &user->test_count) = count;
+        *total += count;
+    }
+}
+
+/** Reads the pixels of a part, and keeps those of the users whose share is wanted. */
+static enum muster_status read_pixels(gzFile file, const struct dataset_options *options,
+                                      struct dataset *dataset, const struct part *part, bool train,
+                                      struct muster_error *error)
+{
+    struct samples *pool = train ? &dataset->train : &dataset->test;
+    size_t *filled = calloc(dataset->user_count, sizeof *filled);
+    unsigned char *pixels = malloc(dataset->features);
+    enum muster_status status = MUSTER_OK;
+    if (filled == NULL || pixels == NULL)
+        status = dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+    for (size_t i = 0; status == MUSTER_OK && i < part->count; i++) {
+        size_t owner = part->owner[i];
+        if (gzread(file, pixels, (unsigned)dataset->features) != (int)dataset->features)
+            status = dataset_fail(error, MUSTER_FORMAT, "%s images: shorter than their header says",
+                                  train ? "train" : "t10k");
+        if (status != MUSTER_OK || (options->only != DATASET_EVERYONE && options->only != owner))
+            continue;
+        const struct dataset_user *user = &dataset->users[owner];
+        size_t at = (train ? user->train_first : user->test_first) + filled[owner]++;
+        pool->y[at] = part->labels[i];
+        for (size_t j = 0; j < dataset->features; j++)
+            pool->x[at * dataset->features + j] = (float)pixels[j] / 255;
+    }
+    free(filled);
+    free(pixels);
+    return status;
+}
+
+static enum muster_status read_images(const char *directory, const char *name,
+                                      const struct dataset_options *options, struct dataset *dataset,
+                                      const struct part *part, bool train, struct muster_error *error)
+{
+    gzFile file;
+    size_t sizes[3], total;
+    enum muster_status status = open_idx(directory, name, 3, sizes, &file, error);
+    if (status != MUSTER_OK)
+        goto cleanup;
+    if (dataset->features == 0 && sizes[1] <= 4096 && sizes[2] <= 4096)
+        dataset->features = sizes[1] * sizes[2];
+    if (sizes[0] != part->count || sizes[1] * sizes[2] != dataset->features) {
+        status = dataset_fail(error, MUSTER_FORMAT,
+                              "%s/%s: %zu images of %zu x %zu do not go with the other files", directory,
+                              name, sizes[0], sizes[1], sizes[2]);
+        goto cleanup;
+    }
+    place(options, dataset, part, train, &total);
+    status = train ? dataset_extend_train(dataset, total, error) : dataset_extend_test(dataset, total, error);
+    if (status == MUSTER_OK)
+        status = read_pixels(file, options, dataset, part, train, error);
+cleanup:
+    if (file != NULL)
+        gzclose(file);
+    return status;
+}
+
+enum muster_status dataset_load_idx(const struct dataset_options *options, const char *directory,
+                                    struct dataset *dataset, struct muster_error *error)
+{
+    struct part train = {0}, test = {0};
+    enum muster_status status =
+        dataset_make_users(dataset, options->participants > 0 ? options->participants : PARTICIPANTS, error);
+    if (status == MUSTER_OK)
+        status = read_labels(directory, "train-labels-idx1-ubyte", &train, dataset, error);
+    if (status == MUSTER_OK)
+        status = read_labels(directory, "t10k-labels-idx1-ubyte", &test, dataset, error);
+    if (status == MUSTER_OK)
+        status = deal(options, dataset, &train, &test, error);
+    if (status == MUSTER_OK)
+        status = read_images(directory, "train-images-idx3-ubyte", options, dataset, &train, true, error);
+    if (status == MUSTER_OK)
+        status = read_images(directory, "t10k-images-idx3-ubyte", options, dataset, &test, false, error);
+    free(train.labels);
+    free(train.owner);
+    free(test.labels);
+    free(test.owner);
+    return status;
+}

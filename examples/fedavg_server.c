@@ -1,0 +1,180 @@
+/* The server of the FedAvg pair: trains a model with the participants that connect, in rounds (see rounds.c),
+ * and compares it with a central training and with each participant alone. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <muster/muster.h>
+
+#include "baselines.h"
+#include "dataset.h"
+#include "progress.h"
+#include "rounds.h"
+#include "server_options.h"
+#include "signals.h"
+
+static bool write_port(int file, uint16_t port)
+{
+    char line[16];
+    int length = snprintf(line, sizeof line, "%u\n", (unsigned)port);
+    return file >= 0 && write(file, line, (size_t)length) == length;
+}
+
+/** Writes the port to a pipe or a terminal that is there. */
+static bool tell_port(const char *path, uint16_t port)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    bool written = write_port(file, port);
+    if (file >= 0)
+        close(file);
+    return written;
+}
+
+/** Writes the port to a new file that takes the name only once it is whole. */
+static bool save_port(const char *path, uint16_t port)
+{
+    char *temporary;
+    if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+        return false;
+    int file = mkostemp(temporary, O_CLOEXEC);
+    bool saved = write_port(file, port) && fchmod(file, 0644) == 0;
+    if (file >= 0)
+        saved = close(file) == 0 && saved;
+    saved = saved && rename(temporary, path) == 0;
+    if (!saved && file >= 0)
+        unlink(temporary);
+    free(temporary);
+    return saved;
+}
+
+static bool announce_port(const char *path, uint16_t port)
+{
+    struct stat there;
+    bool pipe = stat(path, &there) == 0 && !S_ISREG(there.st_mode);
+    bool done = pipe ? tell_port(path, port) : save_port(path, port);
+    if (!done)
+        progress_note("fedavg_server: %s: %s", path, strerror(errno));
+    return done;
+}
+
+/** Names the options that a participant needs so that it has the same data. */
+static void print_participant_options(const struct dataset_options *data, size_t count)
+{
+    printf("%zu\n--data=%s\n--seed=%llu\n--dirichlet=%.17g\n", count, data->spec,
+           (unsigned long long)data->seed, data->dirichlet);
+    if (data->participants > 0)
+        printf("--participants=%zu\n", data->participants);
+}
+
+static void close_manager(void *context)
+{
+    participant_manager_close(context);
+}
+
+static void end_process(void *context)
+{
+    (void)context;
+    _exit(128 + signals_caught());
+}
+
+/** Lets participants in, holds the rounds, and says good-bye. */
+static enum muster_status serve(struct federation *federation, struct muster_error *error)
+{
+    const struct server_options *options = federation->options;
+    struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    manager_options.listen = options->listen;
+    enum muster_status status = participant_manager_start(&manager_options, &federation->manager, error);
+    if (status != MUSTER_OK)
+        return status;
+    signals_call(close_manager, federation->manager);
+    uint16_t port = participant_manager_port(federation->manager);
+    progress_note("listening on port %u", (unsigned)port);
+    if (options->port_file != NULL && !announce_port(options->port_file, port))
+        status = dataset_fail(error, MUSTER_IO, "nobody can be told the port");
+    else
+        status = federation_run(federation, error);
+    signals_call(NULL, NULL);
+    participant_manager_free(federation->manager);
+    return status;
+}
+
+/** Compares and prints the result; its last line is for programs. False when a signal came. */
+static bool conclude(const struct federation *federation)
+{
+    const struct server_options *options = federation->options;
+    struct baselines baselines;
+    if (options->baselines) {
+        bool trained = baselines_run(federation->dataset, options->data.seed, options->batch_size,
+                                     options->learning_rate, &baselines);
+        progress_glimpse("%s", "");
+        if (!trained)
+            return false;
+        progress_show("%-22s %.3f on the pooled test samples, after %zu rounds", "federated",
+                      federation->accuracy, federation->rounds_held);
+        progress_keep();
+        printf("%-22s %.3f, after %zu epochs on the pooled training samples\n", "central training",
+               baselines.central, baselines.epochs);
+        printf("%-22s %.3f on average (%.3f to %.3f), after %zu epochs each\n", "each participant alone",
+               baselines.alone_mean, baselines.alone_lowest, baselines.alone_highest, baselines.epochs);
+    }
+    printf("final accuracy %.3f\n", federation->accuracy);
+    return fflush(stdout) == 0;
+}
+
+/** From loaded data to the result; the exit status. */
+static int run(const struct server_options *options, const struct dataset *dataset, FILE *metrics)
+{
+    struct federation federation;
+    struct muster_error error;
+    if (!federation_init(&federation, options, dataset, metrics)) {
+        progress_note("fedavg_server: out of memory");
+        return EXIT_FAILURE;
+    }
+    enum muster_status status = serve(&federation, &error);
+    int result = EXIT_SUCCESS;
+    if (status == MUSTER_STOPPED)
+        progress_note("fedavg_server: stopped after round %zu, test accuracy %.3f", federation.rounds_held,
+                      federation.accuracy);
+    else if (status != MUSTER_OK)
+        progress_note("fedavg_server: %s", error.text);
+    if (status != MUSTER_OK || !conclude(&federation))
+        result = signals_caught() != 0 ? 128 + signals_caught() : EXIT_FAILURE;
+    federation_free(&federation);
+    return result;
+}
+
+int main(int count, char **arguments)
+{
+    struct server_options options;
+    struct dataset dataset;
+    struct muster_error error;
+    server_options_parse(count, arguments, &options);
+    signals_catch();
+    signals_call(end_process, NULL);
+    if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
+        progress_note("fedavg_server: %s", error.text);
+        return EXIT_FAILURE;
+    }
+    int result = EXIT_FAILURE;
+    FILE *metrics = NULL;
+    if (options.list_participant_options) {
+        print_participant_options(&options.data, dataset.user_count);
+        result = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    } else if (dataset.test.count == 0) {
+        progress_note("fedavg_server: %s: there are no test samples", options.data.spec);
+    } else if (options.metrics != NULL && (metrics = fopen(options.metrics, "we")) == NULL) {
+        progress_note("fedavg_server: %s: %s", options.metrics, strerror(errno));
+    } else {
+        result = run(&options, &dataset, metrics);
+    }
+    if (metrics != NULL)
+        fclose(metrics);
+    dataset_free(&dataset);
+    return result;
+}

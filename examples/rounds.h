@@ -1,0 +1,36 @@
+/* The rounds of federated averaging, written against proxies. */
+#ifndef ROUNDS_H
+#define ROUNDS_H
+
+#include <stdio.h>
+
+#include <muster/muster.h>
+
+#include "dataset.h"
+#include "logistic.h"
+#include "server_options.h"
+
+/** A federation in training. */
+struct federation {
+    const struct server_options *options;
+    const struct dataset *dataset;
+    struct participant_manager *manager;
+    struct logistic model;
+    struct muster_mean *mean; /* of the answers of the round */
+    double *velocity;         /* what the server's momentum carries from round to round, for each parameter */
+    FILE *metrics;            /* NULL: none */
+    size_t rounds_held;
+    size_t present; /* participants that were there at the last round */
+    double accuracy;
+};
+
+/** Makes a federation that trains a model from zero; false when out of memory. The manager is set later. */
+bool federation_init(struct federation *federation, const struct server_options *options,
+                     const struct dataset *dataset, FILE *metrics);
+void federation_free(struct federation *federation);
+
+/** Holds all rounds. OK when they were held; STOPPED when the manager was closed; otherwise *error says why.
+ */
+enum muster_status federation_run(struct federation *federation, struct muster_error *error);
+
+#endif

@@ -1,0 +1,211 @@
+/* The server's command line. */
+#include <config.h>
+
+#include "server_options.h"
+
+#include "arguments.h"
+
+enum {
+    KEY_LISTEN = 512,
+    KEY_PORT_FILE,
+    KEY_ROUNDS,
+    KEY_FRACTION,
+    KEY_MIN_PARTICIPANTS,
+    KEY_WAIT,
+    KEY_DEADLINE,
+    KEY_EPOCHS,
+    KEY_BATCH_SIZE,
+    KEY_LEARNING_RATE,
+    KEY_MU,
+    KEY_MOMENTUM,
+    KEY_STRAGGLERS,
+    KEY_DEFAULT_WEIGHT,
+    KEY_METRICS,
+    KEY_NO_BASELINES,
+    KEY_PARTICIPANT_OPTIONS,
+};
+
+enum { GROUP_ROUNDS = 1, GROUP_TRAINING, GROUP_OUTPUT, GROUP_DATA };
+
+static const struct argp_option option_list[] = {
+    {0, 0, 0, 0, "Rounds:", GROUP_ROUNDS},
+    {"listen", KEY_LISTEN, "HOST:PORT", 0,
+     "Where participants connect (default 127.0.0.1:8080); port 0: a free one", GROUP_ROUNDS},
+    {"rounds", KEY_ROUNDS, "N", 0, "Number of rounds (default 100)", GROUP_ROUNDS},
+    {"fraction", KEY_FRACTION, "F", 0, "Share of the participants that train in a round (default 1/3)",
+     GROUP_ROUNDS},
+    {"min-participants", KEY_MIN_PARTICIPANTS, "N", 0,
+     "Hold a round only while N participants are there (default: as many as the data has to start with, then "
+     "whoever "
+     "is left)",
+     GROUP_ROUNDS},
+    {"wait", KEY_WAIT, "SECONDS", 0, "How long to wait for participants that are missing (default 300)",
+     GROUP_ROUNDS},
+    {"deadline", KEY_DEADLINE, "SECONDS", 0,
+     "How long a round may take; later answers are dropped (default 60)", GROUP_ROUNDS},
+    {0, 0, 0, 0, "Training:", GROUP_TRAINING},
+    {"epochs", KEY_EPOCHS, "N", 0, "Epochs of a participant in a round (default 20)", GROUP_TRAINING},
+    {"batch-size", KEY_BATCH_SIZE, "N", 0, "Samples of a step (default 10)", GROUP_TRAINING},
+    {"learning-rate", KEY_LEARNING_RATE, "R", 0, "Learning rate of a participant (default 0.01)",
+     GROUP_TRAINING},
+    {"mu", KEY_MU, "MU", 0,
+     "FedProx's proximal term: how strongly a participant is held to the model of the round (default 1; 0 is "
+     "FedAvg)",
+     GROUP_TRAINING},
+    {"momentum", KEY_MOMENTUM, "B", 0,
+     "The server's momentum: how much of the change of a round goes on in the next (default 0.8; 0 is the "
+     "plain mean)",
+     GROUP_TRAINING},
+    {"stragglers", KEY_STRAGGLERS, "PERCENT", 0,
+     "Share of a round's participants, chosen anew each round, that do fewer epochs: 1 to N-1 (default 0)",
+     GROUP_TRAINING},
+    {"default-weight", KEY_DEFAULT_WEIGHT, "W", 0,
+     "Weight of a participant that does not say how many samples it has (default 100)", GROUP_TRAINING},
+    {0, 0, 0, 0, "Output:", GROUP_OUTPUT},
+    {"metrics", KEY_METRICS, "FILE", 0, "Write a line of CSV per round", GROUP_OUTPUT},
+    {"no-baselines", KEY_NO_BASELINES, 0, 0, "Do not train centrally and alone for comparison at the end",
+     GROUP_OUTPUT},
+    {"port-file", KEY_PORT_FILE, "FILE", 0,
+     "Write the port to FILE once participants can connect: a file that appears whole, or a pipe that is "
+     "there",
+     GROUP_OUTPUT},
+    {"participant-options", KEY_PARTICIPANT_OPTIONS, 0, 0,
+     "Print how many participants the data is for and the options that each needs, one per line, and exit",
+     GROUP_OUTPUT},
+    {0},
+};
+
+static double seconds(const struct argp_state *state, const char *option, const char *text)
+{
+    return argument_number(state, option, text, 0.001, 1e6);
+}
+
+static error_t parse_rounds(int key, char *text, struct argp_state *state)
+{
+    struct server_options *options = state->input;
+    switch (key) {
+    case KEY_LISTEN:
+        options->listen = text;
+        return 0;
+    case KEY_ROUNDS:
+        options->rounds = (size_t)argument_whole(state, "rounds", text, 1, 1000000);
+        return 0;
+    case KEY_FRACTION:
+        options->fraction = argument_number(state, "fraction", text, 0, 1);
+        if (options->fraction <= 0)
+            argp_error(state, "--fraction %s: expected a number above 0, up to 1", text);
+        return 0;
+    case KEY_MIN_PARTICIPANTS:
+        options->min_participants = (size_t)argument_whole(state, "min-participants", text, 1, 1000000);
+        return 0;
+    case KEY_WAIT:
+        options->wait_ms = (int64_t)(1000 * seconds(state, "wait", text));
+        return 0;
+    case KEY_DEADLINE:
+        options->deadline_ms = (int64_t)(1000 * seconds(state, "deadline", text));
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_training(int key, char *text, struct argp_state *state)
+{
+    struct server_options *options = state->input;
+    switch (key) {
+    case KEY_EPOCHS:
+        options->epochs = (size_t)argument_whole(state, "epochs", text, 1, 10000);
+        return 0;
+    case KEY_BATCH_SIZE:
+        options->batch_size = (size_t)argument_whole(state, "batch-size", text, 1, 1000000);
+        return 0;
+    case KEY_LEARNING_RATE:
+        options->learning_rate = argument_number(state, "learning-rate", text, 1e-9, 1000);
+        return 0;
+    case KEY_MU:
+        options->mu = argument_number(state, "mu", text, 0, 1e6);
+        return 0;
+    case KEY_MOMENTUM:
+        options->momentum = argument_number(state, "momentum", text, 0, 0.999);
+        return 0;
+    case KEY_STRAGGLERS:
+        options->stragglers = argument_number(state, "stragglers", text, 0, 100);
+        return 0;
+    case KEY_DEFAULT_WEIGHT:
+        options->default_weight = argument_number(state, "default-weight", text, 1e-6, 1e12);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct server_options *options = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->data;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "%s: there is only room for options here", text);
+        return 0;
+    case KEY_PORT_FILE:
+        options->port_file = text;
+        return 0;
+    case KEY_METRICS:
+        options->metrics = text;
+        return 0;
+    case KEY_NO_BASELINES:
+        options->baselines = false;
+        return 0;
+    case KEY_PARTICIPANT_OPTIONS:
+        options->list_participant_options = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (options->learning_rate * options->mu >= 1)
+            argp_error(state, "--learning-rate %g times --mu %g: expected less than 1, or training runs away",
+                       options->learning_rate, options->mu);
+        return 0;
+    default:
+        return parse_rounds(key, text, state) == 0 ? 0 : parse_training(key, text, state);
+    }
+}
+
+void server_options_parse(int count, char **arguments, struct server_options *options)
+{
+    static const struct argp_child children[] = {{&data_arguments, 0, "Data:", GROUP_DATA}, {0}};
+    static const struct argp parser = {
+        .options = option_list,
+        .parser = parse,
+        .doc =
+            "Trains a model by federated averaging (FedAvg, FedProx) with the participants that connect.\v"
+            "At the end the model is tested on the pooled test samples of the data, beside a model that was "
+            "trained centrally on the pooled training samples and models that were trained by each "
+            "participant "
+            "alone; these two are trained by the server itself, from the same data. Columns of the metrics: "
+            "round, "
+            "seconds, answered, failed (late ones included), bytes_sent, bytes_received, train_loss (of the "
+            "model "
+            "that the round began with, on the training samples of those who answered), test_accuracy (of "
+            "the "
+            "model that the round ended with).",
+        .children = children,
+    };
+    *options = (struct server_options){
+        .data = DATASET_OPTIONS_INIT,
+        .listen = "127.0.0.1:8080",
+        .rounds = 100,
+        .fraction = 1.0 / 3,
+        .wait_ms = 300000,
+        .deadline_ms = 60000,
+        .epochs = 20,
+        .batch_size = 10,
+        .learning_rate = 0.01,
+        .mu = 1,
+        .momentum = 0.8,
+        .default_weight = 100,
+        .baselines = true,
+    };
+    arguments_begin("fedavg_server");
+    argp_parse(&parser, count, arguments, 0, NULL, options);
+}

@@ -1,0 +1,36 @@
+/* The server's command line. */
+#ifndef SERVER_OPTIONS_H
+#define SERVER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataset.h"
+
+/** What the command line says. Strings are its own. */
+struct server_options {
+    struct dataset_options data;
+    const char *listen;
+    const char *port_file; /* NULL: none */
+    const char *metrics;   /* NULL: none */
+    size_t rounds;
+    double fraction;
+    size_t min_participants; /* 0: all users of the data to start with, then whoever is left */
+    int64_t wait_ms;
+    int64_t deadline_ms;
+    size_t epochs;
+    size_t batch_size;
+    double learning_rate;
+    double mu;
+    double momentum;
+    double stragglers; /* percent */
+    double default_weight;
+    bool baselines;
+    bool list_participant_options;
+};
+
+/** Reads the command line; a wrong one ends the program with a message. */
+void server_options_parse(int count, char **arguments, struct server_options *options);
+
+#endif

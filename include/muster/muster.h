@@ -1,0 +1,12 @@
+/* muster: a server takes the initiative over its clients. This header includes all others. */
+#ifndef MUSTER_MUSTER_H
+#define MUSTER_MUSTER_H
+
+#include <muster/federation.h>
+#include <muster/message.h>
+#include <muster/participant.h>
+#include <muster/participant_manager.h>
+#include <muster/proxy.h>
+#include <muster/status.h>
+
+#endif

@@ -1,0 +1,129 @@
+/* The participant: a client, which consumes instructions and dispatches answers. */
+#ifndef MUSTER_PARTICIPANT_H
+#define MUSTER_PARTICIPANT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <muster/export.h>
+#include <muster/message.h>
+#include <muster/status.h>
+
+MUSTER_BEGIN_DECLS
+
+struct participant;
+struct muster_transport;
+
+/** A label that the server can read: where the participant runs, what data it has. */
+struct participant_label {
+    const char *name;
+    const char *value;
+};
+
+/** Options are copied on use, their strings too. Start from PARTICIPANT_OPTIONS_INIT. */
+struct participant_options {
+    /** A name that is the participant's own among all of the server's; NULL: the server gives one. */
+    const char *name;
+    const struct participant_label *labels;
+    size_t label_count;
+    /** How long to wait for the server to be up and to admit, at first and after each reconnect_in. */
+    int64_t connect_timeout_ms;
+    /** Limit of one participant_consume(). */
+    int64_t consume_timeout_ms;
+    /** How long participant_free() waits for the last answer to reach the server. */
+    int64_t close_timeout_ms;
+    /** Biggest message, either way, in bytes. */
+    size_t max_message_size;
+    /** Show MUSTER_RECONNECT to participant_consume() instead of obeying it; the stream has then ended. */
+    bool deliver_reconnect;
+    /**
+     * Tells an event loop that participant_consume() would not block: an instruction is there, or the
+     * stream ended. Called on a network thread without a lock held; must not block; may consume and
+     * dispatch. It may be called when there is nothing new. NULL: nobody is told.
+     */
+    void (*on_ready)(void *context, struct participant *participant);
+    void *context;
+
+    /** The library's own: NULL for gRPC. */
+    struct muster_transport *transport;
+};
+
+/** Defaults: 60 s to connect, no limit to wait for an instruction, 5 s to close, messages to 128 MiB. */
+#define PARTICIPANT_OPTIONS_INIT                                                                \
+    {                                                                                           \
+        NULL, NULL, 0, 60000, MUSTER_NO_LIMIT, 5000, (size_t)128 << 20, false, NULL, NULL, NULL \
+    }
+
+/**
+ * Connects to the server at `address` ("host:port") and blocks until it has admitted the participant;
+ * a server that is not up yet is waited for. On MUSTER_OK *participant is the caller's, to be freed with
+ * participant_free(); otherwise it is NULL and *error (which may be NULL) says why: UNAVAILABLE when no
+ * server answered within connect_timeout_ms, REFUSED, EXISTS (the name is in use), UNAUTHENTICATED,
+ * PROTOCOL, INVALID, OUT_OF_MEMORY. `options` NULL means the defaults. Any thread.
+ */
+MUSTER_API enum muster_status participant_connect(const char *address,
+                                                  const struct participant_options *options,
+                                                  struct participant **participant,
+                                                  struct muster_error *error);
+
+/**
+ * Sends a message: first an empty one, which passes the initiative to the server, then one answer to each
+ * instruction. The message is read before the function returns and stays the caller's. Does not wait for
+ * the server.
+ *
+ * CANCELLED: the server has given up this turn; the answer was dropped, go on with participant_consume().
+ * INVALID: there is nothing to answer, or the first message is not empty, or the message makes no sense.
+ * TOO_BIG, OUT_OF_MEMORY: nothing was sent; another answer may be. GONE, STOPPED, CLOSED and so on: as
+ * participant_consume(). Any thread, one at a time.
+ */
+MUSTER_API enum muster_status participant_dispatch(struct participant *participant,
+                                                   const struct muster_message *message);
+
+/**
+ * Blocks for the next instruction, at most consume_timeout_ms. On MUSTER_OK *instruction is the
+ * participant's: valid until the next call of participant_consume() or participant_free(). An instruction
+ * that was not answered is answered with UNKNOWN_INSTRUCTION by the next call, and one that the server
+ * gave up before it was consumed is never seen. reconnect_in is obeyed here, unseen, unless
+ * deliver_reconnect is set: the stream ends, the time passes, and a new one takes over.
+ *
+ * Otherwise *instruction is NULL. TIMEOUT: no instruction yet; call again. STOPPED: the server said
+ * good-bye. GONE: the connection broke. CLOSED: participant_close() was called. Others as
+ * participant_connect(), after a reconnect_in. All but TIMEOUT are final. Any thread, one at a time.
+ */
+MUSTER_API enum muster_status participant_consume(struct participant *participant,
+                                                  const struct muster_message **instruction);
+
+/** Why the stream ended for good, in a sentence; "" before that. Valid until free; any thread. */
+MUSTER_API const char *participant_reason(struct participant *participant);
+
+/**
+ * Tells the server how far the consumed instruction is, `fraction` from 0 to 1. Does not block; any
+ * thread. INVALID without an instruction; CANCELLED when it was given up, so that a long training can stop.
+ */
+MUSTER_API enum muster_status participant_report_progress(struct participant *participant, double fraction);
+
+/** Whether the server has given up the consumed instruction. Any thread; does not block. */
+MUSTER_API bool participant_cancelled(struct participant *participant);
+
+/** The name that the server knows this participant by. Valid until free; any thread. */
+MUSTER_API const char *participant_name(struct participant *participant);
+
+/** The rank that the server gave; see proxy_rank(). Any thread. */
+MUSTER_API uint64_t participant_rank(struct participant *participant);
+
+/**
+ * Ends the stream once what was dispatched is sent; a blocked participant_consume() returns CLOSED.
+ * Idempotent; any thread, callbacks included, and safe to call while others run; does not block.
+ */
+MUSTER_API void participant_close(struct participant *participant);
+
+/**
+ * Closes, waits for the stream's end (at most close_timeout_ms, then it is cut) and frees. No other
+ * function may be running on the participant. NULL is allowed. Not from a callback.
+ */
+MUSTER_API void participant_free(struct participant *participant);
+
+MUSTER_END_DECLS
+
+#endif

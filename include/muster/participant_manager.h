@@ -1,0 +1,121 @@
+/* The participant manager: the server's door. It admits participants and knows all of them. */
+#ifndef MUSTER_PARTICIPANT_MANAGER_H
+#define MUSTER_PARTICIPANT_MANAGER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <muster/export.h>
+#include <muster/proxy.h>
+#include <muster/status.h>
+
+MUSTER_BEGIN_DECLS
+
+struct participant_manager;
+struct muster_transport;
+
+/** What happens at the door, for logs and metrics. */
+enum participant_manager_event_kind {
+    PARTICIPANT_MANAGER_JOINED,   /* a participant passed the initiative and can be given instructions */
+    PARTICIPANT_MANAGER_LEFT,     /* a participant that had joined is gone; status and text say why */
+    PARTICIPANT_MANAGER_REFUSED,  /* a stream was turned away before it joined; status and text say why */
+    PARTICIPANT_MANAGER_PROGRESS, /* a participant reported progress on its turn: see proxy_progress() */
+};
+
+/** One event. The pointers are valid during the callback; retain the proxy to keep it. */
+struct participant_manager_event {
+    enum participant_manager_event_kind kind;
+    struct proxy *proxy;
+    enum muster_status status;
+    const char *text;
+};
+
+/** Options are copied on use, their strings too. Start from PARTICIPANT_MANAGER_OPTIONS_INIT. */
+struct participant_manager_options {
+    /** Address to listen on, "host:port" or "[v6]:port"; port 0 takes a free one. */
+    const char *listen;
+    /** Participants at one time; one more is refused. 0: as many as the process has file descriptors for. */
+    size_t max_participants;
+    /** Biggest message that a participant may send, and that may be sent to one, in bytes. */
+    size_t max_message_size;
+    /** A stream whose participant has not passed the initiative by then is ended with TIMEOUT. */
+    int64_t join_timeout_ms;
+    /** Limit of one proxy_run(). */
+    int64_t turn_timeout_ms;
+    /** How long participant_manager_stop() lets streams end by themselves before it cuts them. */
+    int64_t stop_timeout_ms;
+
+    /**
+     * Decides on admission, before the participant is listed; the proxy's name, peer and labels can be
+     * read. Return MUSTER_OK to admit; any other status turns the participant away, with what was written
+     * to `text` (of `size` bytes) as the reason it sees. NULL admits everyone.
+     * Called on a network thread without a lock held; must not block.
+     */
+    enum muster_status (*admit)(void *context, struct proxy *proxy, char *text, size_t size);
+    /**
+     * Makes the user's object for a participant that was admitted; proxy_user() returns it. NULL: none.
+     * Called on a network thread without a lock held; must not block. NULL returned is a valid object.
+     */
+    void *(*factory)(void *context, struct proxy *proxy);
+    /** Frees an object of the factory, once, when the proxy's last reference goes. Any thread; must not
+     * block. */
+    void (*destroy)(void *context, void *user);
+    /** Observes. Called on a network thread without a lock held; must not block. NULL: nobody listens. */
+    void (*on_event)(void *context, const struct participant_manager_event *event);
+    /** Passed to the four functions above. */
+    void *context;
+
+    /** The library's own: NULL for gRPC. */
+    struct muster_transport *transport;
+};
+
+/** Defaults: loopback port 8080, messages to 128 MiB, 10 s to join, 1 h a turn, 5 s to stop. */
+#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                 \
+    {                                                                                                    \
+        "127.0.0.1:8080", 0, (size_t)128 << 20, 10000, 3600000, 5000, NULL, NULL, NULL, NULL, NULL, NULL \
+    }
+
+/**
+ * Starts to listen and to admit participants. On MUSTER_OK *manager is the caller's, to be freed with
+ * participant_manager_free(); otherwise it is NULL and *error (which may be NULL) says why: EXISTS for an
+ * address in use, INVALID for options that make no sense, UNAVAILABLE, OUT_OF_MEMORY. Any thread; does not
+ * wait for participants. In a program that forks, start after the fork.
+ */
+MUSTER_API enum muster_status participant_manager_start(const struct participant_manager_options *options,
+                                                        struct participant_manager **manager,
+                                                        struct muster_error *error);
+
+/** The port that is listened on. Any thread. */
+MUSTER_API uint16_t participant_manager_port(const struct participant_manager *manager);
+
+/**
+ * Blocks until `min` participants are open (0: no wait), then gives all open ones in the order in which
+ * they joined: an array of *count references that the caller returns with proxy_release_all(). On
+ * TIMEOUT (after `timeout_ms`; 0 does not wait, MUSTER_NO_LIMIT waits on) and STOPPED *proxies is NULL and
+ * *count is the number that are open. Any thread, several at once.
+ */
+MUSTER_API enum muster_status participant_manager_get_participants(struct participant_manager *manager,
+                                                                   size_t min, int64_t timeout_ms,
+                                                                   struct proxy ***proxies, size_t *count);
+
+/**
+ * Closes the door and begins to end every stream: running turns and waits end with STOPPED, participants
+ * are told that the server stops. Idempotent; any thread, callbacks included; does not block.
+ */
+MUSTER_API void participant_manager_close(struct participant_manager *manager);
+
+/**
+ * Closes and waits until every stream has ended and no callback of this manager will run again; streams
+ * that have not ended after stop_timeout_ms are cut. Idempotent. Not from a callback.
+ */
+MUSTER_API void participant_manager_stop(struct participant_manager *manager);
+
+/**
+ * Stops and frees. No other function may be running on the manager; proxies that are still referenced
+ * stay valid, closed, until released. NULL is allowed. Not from a callback.
+ */
+MUSTER_API void participant_manager_free(struct participant_manager *manager);
+
+MUSTER_END_DECLS
+
+#endif

@@ -1,0 +1,65 @@
+/* Status codes: what every function of the library answers, and the error record that explains one. */
+#ifndef MUSTER_STATUS_H
+#define MUSTER_STATUS_H
+
+#include <stdint.h>
+
+#include <muster/export.h>
+
+MUSTER_BEGIN_DECLS
+
+/**
+ * The one list of statuses: X(name, value, text). Values are stable; new ones are added at the end.
+ */
+#define MUSTER_STATUS_MAP(X)                                                            \
+    X(OK, 0, "success")                                                                 \
+    X(TIMEOUT, 1, "the limit of the wait passed")                                       \
+    X(CANCELLED, 2, "the turn was given up")                                            \
+    X(GONE, 3, "the peer is gone: its connection ended")                                \
+    X(CLOSED, 4, "this handle was closed")                                              \
+    X(TOO_BIG, 5, "a message is bigger than the limit")                                 \
+    X(PROTOCOL, 6, "the peer broke the protocol")                                       \
+    X(REFUSED, 7, "the peer refused, and said why")                                     \
+    X(UNKNOWN_INSTRUCTION, 8, "the participant does not know this kind of instruction") \
+    X(STOPPED, 9, "the server is stopping")                                             \
+    X(OUT_OF_MEMORY, 10, "out of memory")                                               \
+    X(UNAVAILABLE, 11, "the server cannot be reached")                                  \
+    X(UNAUTHENTICATED, 12, "the peer did not prove who it is")                          \
+    X(EXISTS, 13, "the name or address is in use")                                      \
+    X(BUSY, 14, "another turn of this proxy is running")                                \
+    X(INVALID, 15, "an argument is invalid")                                            \
+    X(IO, 16, "reading or writing a file failed")                                       \
+    X(FORMAT, 17, "a file or array is malformed or of an unsupported type")             \
+    X(UNSUPPORTED, 18, "the peer does not offer this")
+
+/** Every function that can fail returns one of these; MUSTER_OK is 0. */
+enum muster_status {
+#define MUSTER_STATUS_ENUM(name, value, text) MUSTER_##name = (value),
+    MUSTER_STATUS_MAP(MUSTER_STATUS_ENUM)
+#undef MUSTER_STATUS_ENUM
+};
+
+/** Size of muster_error.text in bytes, its terminating NUL included. */
+#define MUSTER_ERROR_TEXT_SIZE 256
+
+/** What went wrong, for a person: a status and one sentence. Plain data, owned by the caller. */
+struct muster_error {
+    enum muster_status status;
+    char text[MUSTER_ERROR_TEXT_SIZE];
+};
+
+/** "No limit" where a function or option takes a limit in milliseconds. 0 means "do not wait". */
+#define MUSTER_NO_LIMIT ((int64_t)-1)
+
+/** The status's name, such as "TIMEOUT"; "UNKNOWN" for a value that is none. Static; any thread. */
+MUSTER_API const char *muster_status_name(enum muster_status status);
+
+/** One English phrase for the status; never NULL. Static; any thread. */
+MUSTER_API const char *muster_status_text(enum muster_status status);
+
+/** The library's version, such as "0.1.0". Static; any thread. */
+MUSTER_API const char *muster_version(void);
+
+MUSTER_END_DECLS
+
+#endif

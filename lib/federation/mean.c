@@ -1,0 +1,342 @@
+/*
+ * The running weighted mean: sums in double, one double per element, whatever the number of members.
+ * A member is read twice, first to check it and then to add it, so that a bad one leaves no trace.
+ */
+#include <config.h>
+
+#include <muster/federation.h>
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/npy.h"
+
+/*
+ * The loops over elements are called with BLOCK wherever that many are left: gcc -O2 vectorises a loop only
+ * when it knows that whole vectors fill it. What remains goes through the same loop one by one.
+ */
+enum { BLOCK = 256 };
+
+struct muster_mean {
+    /* What all members share: `count` dtypes and shapes, 0 as long as nothing was added. Their data is the
+     * results'. */
+    struct muster_array *members;
+    size_t count;
+    size_t members_capacity;
+    double *sums; /* of all arrays, one after the other */
+    size_t sums_capacity;
+    void *results; /* NULL until they are asked for, and again when they are out of date */
+    double weight; /* of all members together */
+    double bound;  /* no sum is further from 0 than this */
+};
+
+/* An array that is not float32 is float64 below: check_kind() has let no other pass. */
+
+/*
+ * How far from 0 any value is, at most; infinity or NaN when there is one among them. Numbers without their
+ * sign are ordered as the integers that their bits make, infinity and NaN last. Maxima of integers are
+ * vectorised without -ffast-math and lose no NaN. For float64 the upper half of the bits does: it stands for
+ * the largest number that begins with it.
+ */
+static inline int32_t largest_bits32(const float *values, size_t count, int32_t largest)
+{
+    for (size_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bits &= INT32_MAX;
+        largest = bits > largest ? bits : largest;
+    }
+    return largest;
+}
+
+static inline int32_t largest_bits64(const double *values, size_t count, int32_t largest)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        int32_t upper = (int32_t)((uint32_t)(bits >> 32) & INT32_MAX);
+        largest = upper > largest ? upper : largest;
+    }
+    return largest;
+}
+
+static double largest_float32(const float *values, size_t count)
+{
+    int32_t largest = 0;
+    for (; count >= BLOCK; count -= BLOCK, values += BLOCK)
+        largest = largest_bits32(values, BLOCK, largest);
+    largest = largest_bits32(values, count, largest);
+    float magnitude;
+    memcpy(&magnitude, &largest, sizeof magnitude);
+    return (double)magnitude;
+}
+
+static double largest_float64(const double *values, size_t count)
+{
+    int32_t largest = 0;
+    for (; count >= BLOCK; count -= BLOCK, values += BLOCK)
+        largest = largest_bits64(values, BLOCK, largest);
+    largest = largest_bits64(values, count, largest);
+    uint64_t bits = (uint64_t)(uint32_t)largest << 32 | UINT32_MAX;
+    double magnitude;
+    memcpy(&magnitude, &bits, sizeof magnitude);
+    return magnitude;
+}
+
+static double largest_magnitude(const struct muster_array *array)
+{
+    size_t count = muster_array_count(array);
+    return array->dtype == MUSTER_FLOAT32 ? largest_float32(array->data, count)
+                                          : largest_float64(array->data, count);
+}
+
+static inline void add_float32(double *restrict sums, const float *restrict values, size_t count,
+                               double weight)
+{
+    for (size_t i = 0; i < count; i++)
+        sums[i] += weight * (double)values[i];
+}
+
+static inline void add_float64(double *restrict sums, const double *restrict values, size_t count,
+                               double weight)
+{
+    for (size_t i = 0; i < count; i++)
+        sums[i] += weight * values[i];
+}
+
+static void add_array(double *sums, const struct muster_array *array, double weight)
+{
+    size_t count = muster_array_count(array);
+    size_t whole = count - count % BLOCK;
+    if (count == 0)
+        return; /* data may be NULL */
+    if (array->dtype == MUSTER_FLOAT32) {
+        const float *values = array->data;
+        for (size_t i = 0; i < whole; i += BLOCK)
+            add_float32(sums + i, values + i, BLOCK, weight);
+        add_float32(sums + whole, values + whole, count - whole, weight);
+    } else {
+        const double *values = array->data;
+        for (size_t i = 0; i < whole; i += BLOCK)
+            add_float64(sums + i, values + i, BLOCK, weight);
+        add_float64(sums + whole, values + whole, count - whole, weight);
+    }
+}
+
+static bool same_kind(const struct muster_array *a, const struct muster_array *b)
+{
+    return a->dtype == b->dtype && a->dimensions == b->dimensions &&
+           memcmp(a->shape, b->shape, a->dimensions * sizeof a->shape[0]) == 0;
+}
+
+/* Checks dtypes and shapes, against those of the members if there are any. */
+static enum muster_status check_kind(const struct muster_mean *mean, const struct muster_array *arrays,
+                                     size_t count)
+{
+    if (count == 0)
+        return MUSTER_INVALID;
+    if (mean->count != 0 && count != mean->count)
+        return MUSTER_FORMAT;
+    for (size_t i = 0; i < count; i++) {
+        size_t size;
+        if (muster__npy_size(&arrays[i], &size) != MUSTER_OK)
+            return MUSTER_INVALID;
+        if (arrays[i].dtype != MUSTER_FLOAT32 && arrays[i].dtype != MUSTER_FLOAT64)
+            return MUSTER_FORMAT;
+        if (mean->count != 0 && !same_kind(&arrays[i], &mean->members[i]))
+            return MUSTER_FORMAT;
+    }
+    return MUSTER_OK;
+}
+
+/*
+ * Checks the weight and every value, and that no sum can overflow: |a sum| <= *bound = sum of weight *
+ * largest value, which rounding keeps true, being monotonic. So one participant with a huge weight cannot
+ * spoil the mean for all.
+ */
+static enum muster_status check_values(const struct muster_mean *mean, const struct muster_array *arrays,
+                                       size_t count, double weight, double *bound)
+{
+    if (!(weight > 0) || !isfinite(mean->weight + weight))
+        return MUSTER_INVALID;
+    double largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        double magnitude = largest_magnitude(&arrays[i]);
+        if (!isfinite(magnitude))
+            return MUSTER_INVALID;
+        largest = fmax(largest, magnitude);
+    }
+    *bound = mean->bound + weight * largest;
+    return isfinite(*bound) ? MUSTER_OK : MUSTER_INVALID;
+}
+
+/* Makes room for `count` items of `size` bytes at *room, whose content is of no use any more. */
+static enum muster_status make_room(void **room, size_t *capacity, size_t count, size_t size)
+{
+    if (count <= *capacity)
+        return MUSTER_OK;
+    free(*room);
+    *capacity = 0;
+    *room = count > SIZE_MAX / 2 / size ? NULL : malloc(count * size);
+    if (*room == NULL)
+        return MUSTER_OUT_OF_MEMORY;
+    *capacity = count;
+    return MUSTER_OK;
+}
+
+/* Takes dtypes and shapes from the first member, and sets all sums to 0. */
+static enum muster_status begin(struct muster_mean *mean, const struct muster_array *arrays, size_t count)
+{
+    size_t elements = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t more = muster_array_count(&arrays[i]);
+        if (more > SIZE_MAX - elements)
+            return MUSTER_OUT_OF_MEMORY;
+        elements += more;
+    }
+    void *members = mean->members;
+    enum muster_status status = make_room(&members, &mean->members_capacity, count, sizeof *mean->members);
+    mean->members = members;
+    if (status != MUSTER_OK)
+        return status;
+    void *sums = mean->sums;
+    status = make_room(&sums, &mean->sums_capacity, elements > 0 ? elements : 1, sizeof *mean->sums);
+    mean->sums = sums;
+    if (status != MUSTER_OK)
+        return status;
+    memcpy(mean->members, arrays, count * sizeof *arrays);
+    for (size_t i = 0; i < count; i++)
+        mean->members[i].data = NULL;
+    for (size_t i = 0; i < elements; i++)
+        mean->sums[i] = 0;
+    mean->count = count;
+    return MUSTER_OK;
+}
+
+/* The results take as much memory again as a member does; who folds on does not need them meanwhile. */
+static void drop_results(struct muster_mean *mean)
+{
+    free(mean->results);
+    mean->results = NULL;
+}
+
+struct muster_mean *muster_mean_new(void)
+{
+    struct muster_mean *mean = malloc(sizeof *mean);
+    if (mean != NULL)
+        *mean = (struct muster_mean){.members = NULL};
+    return mean;
+}
+
+enum muster_status muster_mean_add(struct muster_mean *mean, const struct muster_array *arrays, size_t count,
+                                   double weight)
+{
+    double bound;
+    enum muster_status status = check_kind(mean, arrays, count);
+    if (status == MUSTER_OK)
+        status = check_values(mean, arrays, count, weight, &bound);
+    if (status == MUSTER_OK && mean->count == 0)
+        status = begin(mean, arrays, count);
+    if (status != MUSTER_OK)
+        return status;
+    double *sums = mean->sums;
+    for (size_t i = 0; i < count; i++) {
+        add_array(sums, &arrays[i], weight);
+        sums += muster_array_count(&arrays[i]);
+    }
+    mean->weight += weight;
+    mean->bound = bound;
+    drop_results(mean); /* not before: the caller may have added them */
+    return MUSTER_OK;
+}
+
+static inline void divide_float32(float *restrict results, const double *restrict sums, size_t count,
+                                  double weight)
+{
+    for (size_t i = 0; i < count; i++)
+        results[i] = (float)(sums[i] / weight);
+}
+
+static inline void divide_float64(double *restrict results, const double *restrict sums, size_t count,
+                                  double weight)
+{
+    for (size_t i = 0; i < count; i++)
+        results[i] = sums[i] / weight;
+}
+
+static void divide_array(void *results, const double *sums, const struct muster_array *member, double weight)
+{
+    size_t count = muster_array_count(member);
+    size_t whole = count - count % BLOCK;
+    if (member->dtype == MUSTER_FLOAT32) {
+        float *values = results;
+        for (size_t i = 0; i < whole; i += BLOCK)
+            divide_float32(values + i, sums + i, BLOCK, weight);
+        divide_float32(values + whole, sums + whole, count - whole, weight);
+    } else {
+        double *values = results;
+        for (size_t i = 0; i < whole; i += BLOCK)
+            divide_float64(values + i, sums + i, BLOCK, weight);
+        divide_float64(values + whole, sums + whole, count - whole, weight);
+    }
+}
+
+/* Memory that one member's data takes, rounded up so that what follows is aligned. Never more than its sums
+ * take. */
+static size_t result_size(const struct muster_array *member)
+{
+    size_t size = muster_array_count(member) * muster_dtype_size(member->dtype);
+    return size + (sizeof(double) - size % sizeof(double)) % sizeof(double);
+}
+
+static enum muster_status compute_results(struct muster_mean *mean)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < mean->count; i++)
+        size += result_size(&mean->members[i]);
+    mean->results = malloc(size > 0 ? size : 1);
+    if (mean->results == NULL)
+        return MUSTER_OUT_OF_MEMORY;
+    char *results = mean->results;
+    const double *sums = mean->sums;
+    for (size_t i = 0; i < mean->count; i++) {
+        divide_array(results, sums, &mean->members[i], mean->weight);
+        mean->members[i].data = results;
+        results += result_size(&mean->members[i]);
+        sums += muster_array_count(&mean->members[i]);
+    }
+    return MUSTER_OK;
+}
+
+enum muster_status muster_mean_result(struct muster_mean *mean, const struct muster_array **arrays,
+                                      size_t *count)
+{
+    if (mean->count == 0)
+        return MUSTER_INVALID;
+    enum muster_status status = mean->results == NULL ? compute_results(mean) : MUSTER_OK;
+    if (status != MUSTER_OK)
+        return status;
+    *arrays = mean->members;
+    *count = mean->count;
+    return MUSTER_OK;
+}
+
+void muster_mean_reset(struct muster_mean *mean)
+{
+    drop_results(mean);
+    mean->count = 0;
+    mean->weight = 0;
+    mean->bound = 0;
+}
+
+void muster_mean_free(struct muster_mean *mean)
+{
+    if (mean == NULL)
+        return;
+    free(mean->members);
+    free(mean->sums);
+    free(mean->results);
+    free(mean);
+}

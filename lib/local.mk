@@ -1,0 +1,65 @@
+# The library: a core that knows no transport but the in-process one, and the gRPC transport beside it.
+musterincludedir = $(includedir)/muster
+musterinclude_HEADERS = \
+    include/muster/export.h \
+    include/muster/federation.h \
+    include/muster/message.h \
+    include/muster/muster.h \
+    include/muster/participant.h \
+    include/muster/participant_manager.h \
+    include/muster/proxy.h \
+    include/muster/status.h
+
+# protoc-c derives C names from the proto package. The wire has none, so one is put in for C alone.
+proto_sources = proto/muster.pb-c.c proto/muster.pb-c.h
+EXTRA_DIST += proto/stream.proto proto/original.proto
+CLEANFILES += $(proto_sources) proto/muster.proto
+proto/muster.proto: proto/stream.proto
+	$(AM_V_GEN)$(MKDIR_P) proto && $(SED) 's/^syntax = .*/& package muster;/' $< > $@
+proto/muster.pb-c.c: proto/muster.proto
+	$(AM_V_GEN)$(PROTOC_C) --proto_path=proto --c_out=proto $<
+proto/muster.pb-c.h: proto/muster.pb-c.c
+$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h
+
+noinst_LTLIBRARIES += libmuster-wire.la libmuster-core.la libmuster-grpc.la
+# Generated code is not held to our warnings.
+libmuster_wire_la_CFLAGS = -fvisibility=hidden
+libmuster_wire_la_CPPFLAGS = $(PROTOBUF_C_CFLAGS)
+nodist_libmuster_wire_la_SOURCES = $(proto_sources)
+libmuster_wire_la_SOURCES =
+
+libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS)
+libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS)
+libmuster_core_la_SOURCES = \
+    lib/federation/mean.c \
+    lib/federation/npy_file.c \
+    lib/federation/random.c \
+    lib/network/buffer.c \
+    lib/network/buffer.h \
+    lib/network/local.c \
+    lib/network/local.h \
+    lib/network/timer.c \
+    lib/network/timer.h \
+    lib/network/transport.c \
+    lib/network/transport.h \
+    lib/participant/participant.c \
+    lib/proxy/internal.h \
+    lib/proxy/participant_manager.c \
+    lib/proxy/proxy.c \
+    lib/proxy/round.c \
+    lib/status.c \
+    lib/status.h \
+    lib/wire/codec.c \
+    lib/wire/codec.h \
+    lib/wire/npy.c \
+    lib/wire/npy.h
+
+libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS)
+libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
+libmuster_grpc_la_SOURCES = \
+    lib/network/grpc.c
+
+lib_LTLIBRARIES = libmuster.la
+libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined
+libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
+libmuster_la_SOURCES =

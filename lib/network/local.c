@@ -1,0 +1,696 @@
+/*
+ * The local transport. One lock guards everything in a network; events are delivered without it, by one
+ * thread at a time. The events that must not fail for want of memory, those of a connection's beginning and
+ * end, are part of the connection.
+ */
+#include <config.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network/local.h"
+#include "status.h"
+
+enum event_kind { EVENT_OPENED, EVENT_MESSAGE, EVENT_LEFT, EVENT_CLOSED, EVENT_STOPPED };
+
+struct event {
+    struct event *next;
+    enum event_kind kind;
+    int64_t due;
+    bool queued;
+    struct end *end;
+    struct listener *listener;
+    struct buffer *bytes;
+};
+
+struct end {
+    struct stream base;
+    struct connection *connection;
+    struct end *peer;
+    const struct stream_events *events;
+    void *context;
+    struct event closed;
+    int64_t last_due; /* of the messages on their way to this end: the next may not overtake them */
+    bool closing;     /* no more sends */
+    bool over;        /* it is being told of its end: no more messages */
+    enum muster_status status;
+    char text[MUSTER_ERROR_TEXT_SIZE];
+};
+
+struct connection {
+    struct connection *next;
+    struct network *network;
+    struct listener *listener;
+    char *address;
+    size_t number;
+    size_t max_message_size[2]; /* that the client, that the server receives */
+    unsigned references;        /* each end's owner's, and one of each event on its way */
+    struct event opened;
+    struct event left;
+    struct end client;
+    struct end server;
+};
+
+struct listener {
+    struct listener *next;
+    struct network *network;
+    char *address;
+    size_t max_message_size;
+    const struct listener_events *events;
+    void *context;
+    struct event stopped;
+    size_t streams;
+    bool closed;
+};
+
+struct network {
+    struct muster_transport base;
+    pthread_mutex_t lock; /* guards all below, and all of listeners, connections and ends */
+    pthread_cond_t changed;
+    struct event *events; /* in the order of delivery */
+    struct listener *listeners;
+    struct connection *connections;
+    size_t connected;
+    int64_t now;
+    int64_t alarm_at;
+    int64_t delay;
+    size_t fail_send;
+    bool refuse;
+    bool lose;
+    bool stopped;
+};
+
+static const struct transport_ops transport_ops;
+static const struct stream_ops stream_ops;
+
+static void connection_unreference(struct connection *connection)
+{
+    if (--connection->references > 0)
+        return;
+    struct connection **place = &connection->network->connections;
+    while (*place != connection)
+        place = &(*place)->next;
+    *place = connection->next;
+    free(connection->address);
+    free(connection);
+}
+
+static void enqueue(struct network *network, struct event *event, int64_t due)
+{
+    if (event->queued)
+        return;
+    event->queued = true;
+    if (event->end)
+        event->end->connection->references++;
+    event->due = due;
+    struct event **place = &network->events;
+    while (*place && (*place)->due <= due)
+        place = &(*place)->next;
+    event->next = *place;
+    *place = event;
+    pthread_cond_broadcast(&network->changed);
+}
+
+/* Tells one end, once, that the stream is over, after what is on its way to it. */
+static void finish_end(struct end *end, enum muster_status status, const char *text, int64_t due)
+{
+    if (end->closed.queued)
+        return;
+    end->closing = true;
+    end->status = status;
+    snprintf(end->text, sizeof(end->text), "%s", text);
+    enqueue(end->connection->network, &end->closed, due);
+}
+
+static void break_connection(struct connection *connection, enum muster_status client_status,
+                             const char *text)
+{
+    int64_t now = connection->network->now;
+    finish_end(&connection->client, client_status, text, now);
+    finish_end(&connection->server, MUSTER_GONE, text, now);
+}
+
+/* ---- streams ---- */
+
+static enum muster_status stream_send(struct stream *base, const uint8_t *head, size_t head_size,
+                                      struct buffer *body)
+{
+    struct end *end = (struct end *)base;
+    struct network *network = end->connection->network;
+    size_t body_size = body ? body->size : 0;
+    enum muster_status status = MUSTER_OUT_OF_MEMORY;
+    struct event *event = calloc(1, sizeof(*event));
+    struct buffer *bytes = muster__buffer_new(head_size + body_size);
+    if (!event || !bytes)
+        goto cleanup;
+    if (head_size)
+        memcpy(bytes->data, head, head_size);
+    if (body_size)
+        memcpy(bytes->data + head_size, body->data, body_size);
+    *event = (struct event){.kind = EVENT_MESSAGE, .end = end->peer, .bytes = bytes};
+
+    pthread_mutex_lock(&network->lock);
+    bool broken = network->fail_send > 0 && --network->fail_send == 0;
+    if (broken)
+        break_connection(end->connection, MUSTER_UNAVAILABLE, "the connection broke");
+    if (end->closing) {
+        status = MUSTER_CLOSED;
+    } else if (network->lose) {
+        status = MUSTER_OK;
+    } else {
+        int64_t due = network->now + network->delay;
+        end->peer->last_due = due > end->peer->last_due ? due : end->peer->last_due;
+        enqueue(network, event, end->peer->last_due);
+        event = NULL;
+        bytes = NULL;
+        status = MUSTER_OK;
+    }
+    pthread_mutex_unlock(&network->lock);
+cleanup:
+    free(event);
+    muster__buffer_release(bytes);
+    return status;
+}
+
+/* A server's end gives both ends their status; a client's tells the server that nothing more will come. */
+static void stream_close(struct stream *base, enum muster_status status, const char *text)
+{
+    struct end *end = (struct end *)base;
+    struct connection *connection = end->connection;
+    struct network *network = connection->network;
+    pthread_mutex_lock(&network->lock);
+    if (!end->closing) {
+        end->closing = true;
+        if (end == &connection->server) {
+            if (!network->lose)
+                finish_end(&connection->client, status, text, connection->client.last_due);
+            finish_end(end, status, text, network->now);
+        } else if (!network->lose) {
+            enqueue(network, &connection->left, connection->server.last_due);
+        }
+    }
+    pthread_mutex_unlock(&network->lock);
+}
+
+static void stream_cut(struct stream *base)
+{
+    struct end *end = (struct end *)base;
+    struct network *network = end->connection->network;
+    pthread_mutex_lock(&network->lock);
+    bool by_client = end == &end->connection->client;
+    break_connection(end->connection, by_client ? MUSTER_CANCELLED : MUSTER_UNAVAILABLE,
+                     "the stream was cut");
+    pthread_mutex_unlock(&network->lock);
+}
+
+static void stream_peer(struct stream *base, char *text, size_t size)
+{
+    snprintf(text, size, "local:%zu", ((struct end *)base)->connection->number);
+}
+
+static void stream_release(struct stream *base)
+{
+    struct connection *connection = ((struct end *)base)->connection;
+    struct network *network = connection->network;
+    pthread_mutex_lock(&network->lock);
+    connection_unreference(connection);
+    pthread_mutex_unlock(&network->lock);
+}
+
+static const struct stream_ops stream_ops = {
+    .send = stream_send,
+    .close = stream_close,
+    .cut = stream_cut,
+    .peer = stream_peer,
+    .release = stream_release,
+};
+
+/* ---- connecting ---- */
+
+static void end_init(struct end *end, struct connection *connection, struct end *peer)
+{
+    end->base.ops = &stream_ops;
+    end->connection = connection;
+    end->peer = peer;
+    end->closed = (struct event){.kind = EVENT_CLOSED, .end = end};
+}
+
+/* Brings a connection that waits together with a listener that has come, or the other way round. */
+static void match(struct network *network, struct connection *connection)
+{
+    for (struct listener *listener = network->listeners; listener; listener = listener->next) {
+        if (listener->closed || strcmp(listener->address, connection->address) != 0)
+            continue;
+        listener->streams++;
+        connection->listener = listener;
+        connection->max_message_size[1] = listener->max_message_size;
+        enqueue(network, &connection->opened, network->now);
+        return;
+    }
+}
+
+static enum muster_status transport_connect(struct muster_transport *base, const char *address,
+                                            size_t max_message_size, const struct stream_events *events,
+                                            void *context, struct stream **stream, struct muster_error *error)
+{
+    struct network *network = (struct network *)base;
+    struct connection *connection = calloc(1, sizeof(*connection));
+    char *copy = strdup(address);
+    if (!connection || !copy) {
+        free(connection);
+        free(copy);
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    }
+    connection->network = network;
+    connection->address = copy;
+    connection->references = 1; /* the client's; the server's follows when it is accepted */
+    connection->max_message_size[0] = max_message_size;
+    end_init(&connection->client, connection, &connection->server);
+    end_init(&connection->server, connection, &connection->client);
+    connection->server.closed.queued = true; /* nobody is there yet to be told */
+    connection->client.events = events;
+    connection->client.context = context;
+    connection->opened = (struct event){.kind = EVENT_OPENED, .end = &connection->server};
+    connection->left = (struct event){.kind = EVENT_LEFT, .end = &connection->server};
+    *stream = &connection->client.base;
+
+    pthread_mutex_lock(&network->lock);
+    connection->number = network->connected++;
+    connection->next = network->connections;
+    network->connections = connection;
+    if (network->refuse)
+        finish_end(&connection->client, MUSTER_UNAVAILABLE, "refused", network->now);
+    else
+        match(network, connection);
+    pthread_mutex_unlock(&network->lock);
+    return MUSTER_OK;
+}
+
+static enum muster_status transport_listen(struct muster_transport *base, const char *address,
+                                           size_t max_message_size, const struct listener_events *events,
+                                           void *context, struct listener **result, uint16_t *port,
+                                           struct muster_error *error)
+{
+    struct network *network = (struct network *)base;
+    struct listener *listener = calloc(1, sizeof(*listener));
+    char *copy = strdup(address);
+    if (!listener || !copy) {
+        free(listener);
+        free(copy);
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    }
+    *listener = (struct listener){.network = network,
+                                  .address = copy,
+                                  .max_message_size = max_message_size,
+                                  .events = events,
+                                  .context = context,
+                                  .stopped = {.kind = EVENT_STOPPED, .listener = listener}};
+    bool taken = false;
+    pthread_mutex_lock(&network->lock);
+    for (struct listener *other = network->listeners; other; other = other->next)
+        taken = taken || (!other->closed && strcmp(other->address, address) == 0);
+    if (!taken) {
+        listener->next = network->listeners;
+        network->listeners = listener;
+        *result = listener;
+        for (struct connection *connection = network->connections; connection;
+             connection = connection->next) {
+            if (!connection->listener && !connection->client.closed.queued &&
+                strcmp(connection->address, address) == 0)
+                match(network, connection);
+        }
+    }
+    pthread_mutex_unlock(&network->lock);
+    if (!taken) {
+        *port = 0;
+        return MUSTER_OK;
+    }
+    free(copy);
+    free(listener);
+    return muster__error(error, MUSTER_EXISTS, "cannot listen on '%s': the address is in use", address);
+}
+
+static void stop_if_done(struct listener *listener)
+{
+    if (listener->closed && listener->streams == 0)
+        enqueue(listener->network, &listener->stopped, listener->network->now);
+}
+
+static void close_listener(struct listener *listener)
+{
+    struct network *network = listener->network;
+    pthread_mutex_lock(&network->lock);
+    listener->closed = true;
+    stop_if_done(listener);
+    pthread_mutex_unlock(&network->lock);
+}
+
+static void cut_listener(struct listener *listener)
+{
+    struct network *network = listener->network;
+    pthread_mutex_lock(&network->lock);
+    for (struct connection *connection = network->connections; connection; connection = connection->next) {
+        if (connection->listener == listener)
+            break_connection(connection, MUSTER_UNAVAILABLE, "the stream was cut");
+    }
+    pthread_mutex_unlock(&network->lock);
+}
+
+static void free_listener(struct listener *listener)
+{
+    struct network *network = listener->network;
+    pthread_mutex_lock(&network->lock);
+    struct listener **place = &network->listeners;
+    while (*place != listener)
+        place = &(*place)->next;
+    *place = listener->next;
+    pthread_mutex_unlock(&network->lock);
+    free(listener->address);
+    free(listener);
+}
+
+/* ---- delivery: called without the lock, on the stepping thread ---- */
+
+static void deliver_opened(struct connection *connection)
+{
+    struct network *network = connection->network;
+    struct listener *listener = connection->listener;
+    struct end *server = &connection->server;
+    pthread_mutex_lock(&network->lock);
+    bool gone = listener->closed || connection->client.closed.queued;
+    if (gone) {
+        finish_end(&connection->client, MUSTER_UNAVAILABLE, "the server is stopping", network->now);
+        listener->streams--;
+        stop_if_done(listener);
+        connection->listener = NULL;
+    } else {
+        connection->references++;
+        server->closed.queued = false;
+    }
+    pthread_mutex_unlock(&network->lock);
+    if (gone)
+        return;
+
+    const struct stream_events *events = NULL;
+    void *context = listener->events->accepted(listener->context, &server->base, &events);
+    pthread_mutex_lock(&network->lock);
+    server->events = events;
+    server->context = context;
+    if (!context) {
+        connection_unreference(connection); /* nobody owns the server's end */
+        finish_end(&connection->client, MUSTER_OUT_OF_MEMORY, "the server is out of memory", network->now);
+        finish_end(server, MUSTER_OUT_OF_MEMORY, "out of memory", network->now);
+    }
+    pthread_mutex_unlock(&network->lock);
+}
+
+static void deliver_message(struct end *end, struct buffer *bytes)
+{
+    struct connection *connection = end->connection;
+    struct network *network = connection->network;
+    bool to_server = end == &connection->server;
+    size_t limit = connection->max_message_size[to_server ? 1 : 0];
+    pthread_mutex_lock(&network->lock);
+    bool deaf = end->over;
+    bool too_big = !deaf && bytes->size > limit;
+    if (too_big) {
+        finish_end(end, MUSTER_TOO_BIG, "a message was bigger than the limit", network->now);
+        finish_end(end->peer, to_server ? MUSTER_TOO_BIG : MUSTER_GONE, "a message was bigger than the limit",
+                   network->now);
+    }
+    const struct stream_events *events = end->events;
+    pthread_mutex_unlock(&network->lock);
+    if (!deaf && !too_big && events)
+        events->message(end->context, bytes->data, bytes->size);
+}
+
+/* A client closed its side: the server's end answers with OK and is over. */
+static void deliver_left(struct end *server)
+{
+    struct network *network = server->connection->network;
+    pthread_mutex_lock(&network->lock);
+    finish_end(server->peer, MUSTER_OK, "", network->now);
+    finish_end(server, MUSTER_GONE, "the participant closed its stream", network->now);
+    pthread_mutex_unlock(&network->lock);
+}
+
+static void deliver_closed(struct end *end)
+{
+    struct connection *connection = end->connection;
+    struct network *network = connection->network;
+    pthread_mutex_lock(&network->lock);
+    end->over = true;
+    pthread_mutex_unlock(&network->lock);
+    if (end->events)
+        end->events->closed(end->context, end->status, end->text);
+    pthread_mutex_lock(&network->lock);
+    if (end == &connection->server) {
+        struct listener *listener = connection->listener;
+        listener->streams--;
+        stop_if_done(listener);
+    }
+    pthread_mutex_unlock(&network->lock);
+}
+
+static void deliver(struct network *network, struct event *event)
+{
+    struct connection *connection = event->end ? event->end->connection : NULL;
+    switch (event->kind) {
+    case EVENT_OPENED:
+        deliver_opened(connection);
+        break;
+    case EVENT_MESSAGE:
+        deliver_message(event->end, event->bytes);
+        muster__buffer_release(event->bytes);
+        free(event);
+        break;
+    case EVENT_LEFT:
+        deliver_left(event->end);
+        break;
+    case EVENT_CLOSED:
+        deliver_closed(event->end);
+        break;
+    case EVENT_STOPPED:
+        event->listener->events->stopped(event->listener->context);
+        break;
+    }
+    if (!connection)
+        return;
+    pthread_mutex_lock(&network->lock);
+    connection_unreference(connection);
+    pthread_mutex_unlock(&network->lock);
+}
+
+bool muster__local_step(struct muster_transport *transport)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    struct event *event = network->events;
+    int64_t due = event ? event->due : INT64_MAX;
+    bool ring = network->alarm_at <= network->now && network->alarm_at < due;
+    if (ring) {
+        network->alarm_at = INT64_MAX;
+        event = NULL;
+    } else if (event && due <= network->now) {
+        network->events = event->next;
+    } else {
+        event = NULL;
+    }
+    bool happened = event; /* which its delivery may free */
+    pthread_mutex_unlock(&network->lock);
+    if (ring)
+        muster__timers_ring(transport);
+    else if (event)
+        deliver(network, event);
+    return ring || happened;
+}
+
+void muster__local_settle(struct muster_transport *transport)
+{
+    while (muster__local_step(transport))
+        ;
+}
+
+static bool is_due(const struct network *network)
+{
+    return network->alarm_at <= network->now || (network->events && network->events->due <= network->now);
+}
+
+void muster__local_run(struct muster_transport *transport)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    while (!network->stopped) {
+        if (!is_due(network)) {
+            pthread_cond_wait(&network->changed, &network->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&network->lock);
+        muster__local_step(transport);
+        pthread_mutex_lock(&network->lock);
+    }
+    pthread_mutex_unlock(&network->lock);
+}
+
+void muster__local_stop(struct muster_transport *transport)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    network->stopped = true;
+    pthread_cond_broadcast(&network->changed);
+    pthread_mutex_unlock(&network->lock);
+}
+
+/* ---- the clock and the faults ---- */
+
+static int64_t transport_now(struct muster_transport *transport)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    int64_t now = network->now;
+    pthread_mutex_unlock(&network->lock);
+    return now;
+}
+
+static void set_alarm(struct muster_transport *transport, int64_t at)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    network->alarm_at = at;
+    pthread_cond_broadcast(&network->changed);
+    pthread_mutex_unlock(&network->lock);
+}
+
+void muster__local_advance(struct muster_transport *transport, int64_t milliseconds)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    network->now += milliseconds;
+    pthread_cond_broadcast(&network->changed);
+    pthread_mutex_unlock(&network->lock);
+}
+
+void muster__local_wait_alarm(struct muster_transport *transport, int64_t at)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    while (network->alarm_at > at)
+        pthread_cond_wait(&network->changed, &network->lock);
+    pthread_mutex_unlock(&network->lock);
+}
+
+void muster__local_delay(struct muster_transport *transport, int64_t milliseconds)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    network->delay = milliseconds;
+    pthread_mutex_unlock(&network->lock);
+}
+
+void muster__local_fail_send(struct muster_transport *transport, size_t n)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    network->fail_send = n;
+    pthread_mutex_unlock(&network->lock);
+}
+
+void muster__local_refuse(struct muster_transport *transport, bool refuse)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    network->refuse = refuse;
+    pthread_mutex_unlock(&network->lock);
+}
+
+void muster__local_lose(struct muster_transport *transport, bool lose)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    network->lose = lose;
+    pthread_mutex_unlock(&network->lock);
+}
+
+static struct connection *find_connection(struct network *network, size_t n)
+{
+    struct connection *connection = network->connections;
+    while (connection && connection->number != n)
+        connection = connection->next;
+    return connection && !connection->client.closed.queued ? connection : NULL;
+}
+
+bool muster__local_drop(struct muster_transport *transport, size_t n)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    struct connection *connection = find_connection(network, n);
+    if (connection)
+        break_connection(connection, MUSTER_UNAVAILABLE, "the connection broke");
+    pthread_mutex_unlock(&network->lock);
+    return connection;
+}
+
+bool muster__local_half_close(struct muster_transport *transport, size_t n)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    struct connection *connection = find_connection(network, n);
+    if (connection)
+        enqueue(network, &connection->left, connection->server.last_due);
+    pthread_mutex_unlock(&network->lock);
+    return connection;
+}
+
+static void transport_release(struct muster_transport *transport)
+{
+    (void)transport; /* the test's own: muster__local_free() */
+}
+
+struct muster_transport *muster__local_new(void)
+{
+    struct network *network = calloc(1, sizeof(*network));
+    if (!network)
+        return NULL;
+    network->base.ops = &transport_ops;
+    muster__timers_init(&network->base.timers);
+    pthread_mutex_init(&network->lock, NULL);
+    pthread_cond_init(&network->changed, NULL);
+    network->alarm_at = INT64_MAX;
+    return &network->base;
+}
+
+void muster__local_free(struct muster_transport *transport)
+{
+    struct network *network = (struct network *)transport;
+    while (network->events) {
+        struct event *event = network->events;
+        network->events = event->next;
+        if (event->kind == EVENT_MESSAGE) {
+            muster__buffer_release(event->bytes);
+            free(event);
+        }
+    }
+    while (network->connections) {
+        struct connection *connection = network->connections;
+        network->connections = connection->next;
+        free(connection->address);
+        free(connection);
+    }
+    pthread_cond_destroy(&network->changed);
+    pthread_mutex_destroy(&network->lock);
+    muster__timers_destroy(&network->base.timers);
+    free(network);
+}
+
+static const struct transport_ops transport_ops = {
+    .listen = transport_listen,
+    .close_listener = close_listener,
+    .cut_listener = cut_listener,
+    .free_listener = free_listener,
+    .connect = transport_connect,
+    .now = transport_now,
+    .set_alarm = set_alarm,
+    .release = transport_release,
+};

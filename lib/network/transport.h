@@ -1,0 +1,113 @@
+/* The transport vtable: whole messages and events over bidirectional streams, and a clock. All that the
+   layers above know of a network. */
+#ifndef MUSTER_NETWORK_TRANSPORT_H
+#define MUSTER_NETWORK_TRANSPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <muster/status.h>
+
+#include "network/buffer.h"
+#include "network/timer.h"
+
+struct stream;
+struct listener;
+
+/* Bytes that can be put before a message's body for one stream alone: room for a field with a 64-bit number.
+ */
+#define STREAM_HEAD_MAX 16
+
+/*
+ * What a stream tells its owner. Called on network threads without a lock held, never two at a time for one
+ * stream; must not block.
+ */
+struct stream_events {
+    /* A message; the bytes are valid during the call. */
+    void (*message)(void *context, const uint8_t *data, size_t size);
+    /*
+     * The end, exactly once and last, whoever caused it; `text` is valid during the call. On the side that
+     * called close(), status and text are those it gave (on a client: those that the server answered with).
+     */
+    void (*closed)(void *context, enum muster_status status, const char *text);
+};
+
+/* What a listener tells its owner. */
+struct listener_events {
+    /* A stream was opened by a peer. Give its events and their context, or return NULL to refuse it. */
+    void *(*accepted)(void *context, struct stream *stream, const struct stream_events **events);
+    /* After close_listener(): every stream has ended and no event will follow. Once. */
+    void (*stopped)(void *context);
+};
+
+struct transport_ops {
+    /* Listens on `address`; *port is the bound one. Events may come before it returns. */
+    enum muster_status (*listen)(struct muster_transport *transport, const char *address,
+                                 size_t max_message_size, const struct listener_events *events, void *context,
+                                 struct listener **listener, uint16_t *port, struct muster_error *error);
+    /* Refuses new streams from now on; open ones go on until they end or are cut. Does not block; call once.
+     */
+    void (*close_listener)(struct listener *listener);
+    /* Ends every open stream of the listener at once. Does not block. */
+    void (*cut_listener)(struct listener *listener);
+    /* After `stopped`. */
+    void (*free_listener)(struct listener *listener);
+
+    /*
+     * Opens a stream to `address` and waits in the background for a server to be there. *stream is the
+     * caller's to release after `closed`, which may come before this returns.
+     */
+    enum muster_status (*connect)(struct muster_transport *transport, const char *address,
+                                  size_t max_message_size, const struct stream_events *events, void *context,
+                                  struct stream **stream, struct muster_error *error);
+
+    /* The clock, in milliseconds from any start; never goes back. */
+    int64_t (*now)(struct muster_transport *transport);
+    /* Calls muster__timers_ring() at or after `at`, in place of an alarm set before. Called under
+     * timers.lock. */
+    void (*set_alarm)(struct muster_transport *transport, int64_t at);
+    /* Gives back a reference to a transport that was acquired. May wait for network threads: not from an
+     * event. */
+    void (*release)(struct muster_transport *transport);
+};
+
+struct muster_transport {
+    const struct transport_ops *ops;
+    struct timers timers;
+};
+
+struct stream_ops {
+    /*
+     * Queues a message: `head_size` bytes of its own, then `body` (may be NULL), of which a reference is
+     * taken. Messages arrive in order. OK does not mean that it arrived. CLOSED after close() or the end;
+     * OUT_OF_MEMORY. Any thread; does not block; the caller may hold its own locks.
+     */
+    enum muster_status (*send)(struct stream *stream, const uint8_t *head, size_t head_size,
+                               struct buffer *body);
+    /*
+     * Ends the stream when what was queued is sent: a server gives the status, which the client's `closed`
+     * gets; a client says that it sends no more and gets the server's status. Idempotent. As send()
+     * otherwise.
+     */
+    void (*close)(struct stream *stream, enum muster_status status, const char *text);
+    /* Ends the stream now; what is queued is lost. Idempotent. As send() otherwise. */
+    void (*cut)(struct stream *stream);
+    /* Writes the peer's address. Before `closed`. */
+    void (*peer)(struct stream *stream, char *text, size_t size);
+    /* Gives back a reference. */
+    void (*release)(struct stream *stream);
+};
+
+/* The head of every stream of every transport. */
+struct stream {
+    const struct stream_ops *ops;
+};
+
+/* `limit_ms` from now; INT64_MAX for MUSTER_NO_LIMIT and what is beyond the end of time. */
+int64_t muster__transport_after(struct muster_transport *transport, int64_t limit_ms);
+
+/* The gRPC transport of this process, which all its managers and participants share, with at least `threads`
+   network threads. A reference for the caller to release, or NULL with *error. */
+struct muster_transport *muster__grpc_transport_acquire(unsigned threads, struct muster_error *error);
+
+#endif

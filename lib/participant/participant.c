@@ -1,0 +1,633 @@
+/*
+ * The participant: one stream to the server at a time, the instruction that is being worked on and the one
+ * that has come after it.
+ *
+ * One lock, participant->lock, guards all that changes. Under it the transport's stream functions and the
+ * timers are called, which take their own locks and call nothing back. No user code runs under it.
+ */
+#include <config.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <muster/participant.h>
+
+#include "network/transport.h"
+#include "status.h"
+#include "wire/codec.h"
+
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+/* A training loop may report after every batch: the server gets so many milliseconds' worth at once. */
+#define PROGRESS_INTERVAL_MS 100
+
+enum state {
+    CONNECTING, /* a stream is being opened; the server has not said anything yet */
+    OPEN,       /* admitted */
+    LEAVING,    /* the server asked to come back later; the stream's end is awaited */
+    AWAY,       /* no stream; the timer runs until the next is opened */
+    ENDED,      /* for good; `status` and `reason` say why */
+};
+
+struct instruction {
+    struct muster_message message;
+    uint64_t turn;
+};
+
+struct participant {
+    atomic_size_t references;           /* the user's, and one while the timer runs */
+    struct participant_options options; /* without its strings, which are in `hello` */
+    char *address;
+    struct buffer *hello;
+    struct muster_transport *transport;
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    enum state state;
+    bool settled;    /* in ENDED: no event will come any more */
+    bool closed;     /* by the user */
+    bool initiative; /* the first, empty message was dispatched */
+    bool original;   /* the server did not answer Hello: it is one of the original protocol */
+    bool came;       /* `next` holds an instruction that was not consumed yet */
+    bool unanswered; /* `current` holds an instruction that was not answered yet */
+    bool cancelled;  /* nobody waits for the answer to `current` any more */
+    struct instruction current;
+    struct instruction next;
+    struct stream *stream; /* NULL in AWAY and ENDED */
+    struct timer timer;
+    int64_t deadline; /* of CONNECTING, LEAVING or AWAY; INT64_MAX: none */
+    int32_t reconnect_seconds;
+    int64_t progress_at;      /* before this time, no report is sent */
+    enum muster_status fault; /* why we cut the stream ourselves; OK: we did not */
+    size_t max_message_size;  /* that both sides accept */
+    char *name;               /* set once, before participant_connect() returns */
+    uint64_t rank;
+    enum muster_status status;
+    char reason[MUSTER_ERROR_TEXT_SIZE];
+};
+
+static const struct stream_events stream_events;
+
+static void unreference(struct participant *participant)
+{
+    if (atomic_fetch_sub_explicit(&participant->references, 1, memory_order_acq_rel) != 1)
+        return;
+    muster_message_clear(&participant->current.message);
+    muster_message_clear(&participant->next.message);
+    muster__buffer_release(participant->hello);
+    pthread_cond_destroy(&participant->changed);
+    pthread_mutex_destroy(&participant->lock);
+    free(participant->name);
+    free(participant->address);
+    free(participant);
+}
+
+/* ---- changes of state; all with the lock held ---- */
+
+static void stop_timer(struct participant *participant)
+{
+    participant->deadline = INT64_MAX;
+    if (muster__timer_stop(participant->transport, &participant->timer))
+        atomic_fetch_sub(&participant->references, 1); /* never the last: the user's is there */
+}
+
+static void timer_expired(struct timer *timer);
+
+static void start_timer(struct participant *participant, int64_t limit_ms)
+{
+    stop_timer(participant);
+    participant->deadline = muster__transport_after(participant->transport, limit_ms);
+    if (participant->deadline == INT64_MAX)
+        return;
+    atomic_fetch_add(&participant->references, 1);
+    muster__timer_start(participant->transport, &participant->timer, participant->deadline, timer_expired);
+}
+
+static void drop_next(struct participant *participant)
+{
+    muster_message_clear(&participant->next.message);
+    participant->came = false;
+}
+
+static void end(struct participant *participant, enum muster_status status, const char *reason)
+{
+    participant->state = ENDED;
+    participant->cancelled = true;
+    if (participant->came && participant->next.message.kind != MUSTER_RECONNECT)
+        drop_next(participant);
+    participant->status = participant->closed ? MUSTER_CLOSED : status;
+    snprintf(participant->reason, sizeof(participant->reason), "%s",
+             participant->closed ? "participant_close() was called" : reason);
+    pthread_cond_broadcast(&participant->changed);
+}
+
+/* Ends the stream for a reason of our own, which its end will report. */
+static void cut(struct participant *participant, enum muster_status fault, const char *reason)
+{
+    if (participant->fault == MUSTER_OK) {
+        participant->fault = fault;
+        snprintf(participant->reason, sizeof(participant->reason), "%s", reason);
+    }
+    participant->stream->ops->cut(participant->stream);
+}
+
+/* Opens a stream and says Hello, and passes the initiative if that was done before. Whatever goes wrong with
+   the stream after this is told by its end. */
+static enum muster_status open_stream(struct participant *participant, struct muster_error *error)
+{
+    participant->state = CONNECTING;
+    enum muster_status status = participant->transport->ops->connect(
+        participant->transport, participant->address, participant->options.max_message_size, &stream_events,
+        participant, &participant->stream, error);
+    if (status != MUSTER_OK)
+        return status;
+    struct stream *stream = participant->stream;
+    start_timer(participant, participant->options.connect_timeout_ms);
+    status = stream->ops->send(stream, NULL, 0, participant->hello);
+    if (status == MUSTER_OK && participant->initiative)
+        status = stream->ops->send(stream, NULL, 0, NULL);
+    if (status == MUSTER_OUT_OF_MEMORY)
+        cut(participant, status, "out of memory");
+    return MUSTER_OK;
+}
+
+/* ---- events ---- */
+
+static void tell_ready(struct participant *participant)
+{
+    if (participant->options.on_ready)
+        participant->options.on_ready(participant->options.context, participant);
+}
+
+/* The last thing that an event does after an end: participant_free() goes on from here. */
+static void settle(struct participant *participant)
+{
+    tell_ready(participant);
+    pthread_mutex_lock(&participant->lock);
+    participant->settled = true;
+    pthread_cond_broadcast(&participant->changed);
+    pthread_mutex_unlock(&participant->lock);
+}
+
+static void timer_expired(struct timer *timer)
+{
+    struct participant *participant = CONTAINER(timer, struct participant, timer);
+    bool ended = false;
+    pthread_mutex_lock(&participant->lock);
+    /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
+    if (participant->deadline != INT64_MAX &&
+        participant->deadline <= participant->transport->ops->now(participant->transport)) {
+        participant->deadline = INT64_MAX;
+        if (participant->state == AWAY) {
+            struct muster_error error = {MUSTER_OK, ""};
+            enum muster_status status = open_stream(participant, &error);
+            ended = status != MUSTER_OK;
+            if (ended)
+                end(participant, status, error.text);
+        } else if (participant->state == CONNECTING) {
+            char reason[MUSTER_ERROR_TEXT_SIZE];
+            snprintf(reason, sizeof(reason), "no server answered at %.128s within %lld ms",
+                     participant->address, (long long)participant->options.connect_timeout_ms);
+            cut(participant, MUSTER_UNAVAILABLE, reason);
+        } else if (participant->state == LEAVING) {
+            participant->stream->ops->cut(participant->stream);
+        }
+    }
+    pthread_mutex_unlock(&participant->lock);
+    if (ended)
+        settle(participant);
+    unreference(participant);
+}
+
+static enum muster_status welcome(struct participant *participant, const Muster__Welcome *welcome_message)
+{
+    if (participant->state != CONNECTING)
+        return MUSTER_OK;
+    participant->rank = welcome_message->rank;
+    if (!participant->name && !(participant->name = strdup(welcome_message->name)))
+        return MUSTER_OUT_OF_MEMORY;
+    if (welcome_message->max_message_size &&
+        welcome_message->max_message_size < participant->max_message_size)
+        participant->max_message_size = (size_t)welcome_message->max_message_size;
+    participant->state = OPEN;
+    stop_timer(participant);
+    pthread_cond_broadcast(&participant->changed);
+    return MUSTER_OK;
+}
+
+static void leave_for(struct participant *participant, int32_t seconds)
+{
+    participant->state = LEAVING;
+    participant->reconnect_seconds = seconds > 0 ? seconds : 0;
+    participant->cancelled = true;
+    drop_next(participant);
+    participant->stream->ops->close(participant->stream, MUSTER_OK, "");
+    start_timer(participant, participant->options.close_timeout_ms);
+}
+
+/* True: there is something to consume. */
+static bool instruct(struct participant *participant, struct envelope *envelope)
+{
+    struct muster_message *message = &envelope->message;
+    bool obey = message->kind == MUSTER_RECONNECT && !participant->options.deliver_reconnect;
+    if (message->kind == MUSTER_EMPTY || participant->state > OPEN)
+        return false;
+    if (obey) {
+        leave_for(participant, message->reconnect_seconds);
+        return false;
+    }
+    if (participant->state == CONNECTING) { /* no Welcome: a server of the original protocol */
+        participant->original = true;
+        participant->state = OPEN;
+        stop_timer(participant);
+    }
+    /* Nobody waits for two answers at a time: a newer instruction means that the older was given up. */
+    drop_next(participant);
+    participant->cancelled = participant->cancelled || (participant->unanswered && !participant->original);
+    participant->next = (struct instruction){*message, envelope->turn};
+    *message = (struct muster_message)MUSTER_MESSAGE_INIT;
+    participant->came = true;
+    pthread_cond_broadcast(&participant->changed);
+    return true;
+}
+
+static void cancel(struct participant *participant, uint64_t turn)
+{
+    if (participant->came && participant->next.turn == turn)
+        drop_next(participant);
+    else if (participant->unanswered && participant->current.turn == turn)
+        participant->cancelled = true;
+}
+
+static void message_received(void *context, const uint8_t *data, size_t size)
+{
+    struct participant *participant = context;
+    struct envelope envelope;
+    struct muster_error error;
+    bool ready = false;
+    enum muster_status status = muster__decode(TO_PARTICIPANT, data, size, &envelope, &error);
+    pthread_mutex_lock(&participant->lock);
+    if (status == MUSTER_OK && envelope.content == CONTENT_WELCOME) {
+        status = welcome(participant, envelope.welcome);
+        snprintf(error.text, sizeof(error.text), "%s", muster_status_text(status));
+    } else if (status == MUSTER_OK && envelope.content == CONTENT_CANCEL) {
+        cancel(participant, envelope.turn);
+    } else if (status == MUSTER_OK && envelope.content == CONTENT_MESSAGE) {
+        ready = instruct(participant, &envelope);
+    }
+    if (status != MUSTER_OK)
+        cut(participant, status, error.text);
+    pthread_mutex_unlock(&participant->lock);
+    muster__envelope_clear(&envelope);
+    if (ready)
+        tell_ready(participant);
+}
+
+/* What the end of a stream means to its participant. */
+static enum muster_status status_of_end(enum state state, enum muster_status status)
+{
+    if (status == MUSTER_OK)
+        return MUSTER_STOPPED; /* the server said good-bye */
+    if (state != CONNECTING && (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED))
+        return MUSTER_GONE;
+    return status;
+}
+
+static void stream_closed(void *context, enum muster_status status, const char *text)
+{
+    struct participant *participant = context;
+    pthread_mutex_lock(&participant->lock);
+    struct stream *stream = participant->stream;
+    participant->stream = NULL;
+    stop_timer(participant);
+    bool away = participant->state == LEAVING && !participant->closed;
+    if (away) {
+        participant->state = AWAY;
+        start_timer(participant, (int64_t)participant->reconnect_seconds * 1000);
+    } else if (participant->fault != MUSTER_OK) {
+        char reason[MUSTER_ERROR_TEXT_SIZE];
+        memcpy(reason, participant->reason, sizeof(reason));
+        end(participant, participant->fault, reason);
+    } else {
+        end(participant, status_of_end(participant->state, status), text);
+    }
+    pthread_mutex_unlock(&participant->lock);
+    stream->ops->release(stream);
+    if (!away)
+        settle(participant);
+}
+
+static const struct stream_events stream_events = {
+    .message = message_received,
+    .closed = stream_closed,
+};
+
+/* ---- connecting and closing ---- */
+
+static struct buffer *make_hello(const struct participant_options *options)
+{
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    Muster__Label *labels = calloc(options->label_count + 1, sizeof(*labels));
+    Muster__Label **pointers = calloc(options->label_count + 1, sizeof(*pointers));
+    struct buffer *buffer = NULL;
+    if (!labels || !pointers)
+        goto cleanup;
+    for (size_t i = 0; i < options->label_count; i++) {
+        muster__label__init(&labels[i]);
+        labels[i].name = (char *)(options->labels[i].name ? options->labels[i].name : "");
+        labels[i].value = (char *)(options->labels[i].value ? options->labels[i].value : "");
+        pointers[i] = &labels[i];
+    }
+    hello.name = (char *)(options->name ? options->name : "");
+    hello.labels = pointers;
+    hello.n_labels = options->label_count;
+    hello.max_message_size = options->max_message_size;
+    buffer = muster__encode_hello(&hello);
+cleanup:
+    free(labels);
+    free(pointers);
+    return buffer;
+}
+
+static struct participant *participant_new(const char *address, const struct participant_options *options)
+{
+    struct participant *participant = calloc(1, sizeof(*participant));
+    if (!participant)
+        return NULL;
+    atomic_init(&participant->references, 1);
+    pthread_mutex_init(&participant->lock, NULL);
+    pthread_cond_init(&participant->changed, NULL);
+    participant->options = *options;
+    participant->options.name = NULL;
+    participant->options.labels = NULL;
+    participant->max_message_size = options->max_message_size;
+    participant->deadline = INT64_MAX;
+    participant->address = strdup(address);
+    participant->hello = make_hello(options);
+    if (participant->address && participant->hello)
+        return participant;
+    unreference(participant);
+    return NULL;
+}
+
+enum muster_status participant_connect(const char *address, const struct participant_options *options,
+                                       struct participant **result, struct muster_error *error)
+{
+    const struct participant_options defaults = PARTICIPANT_OPTIONS_INIT;
+    *result = NULL;
+    if (!options)
+        options = &defaults;
+    if (!address || !*address || options->max_message_size < 1024 ||
+        (options->label_count && !options->labels))
+        return muster__error(error, MUSTER_INVALID,
+                             "an address such as host:8080 is missing, or an option makes no sense");
+    struct participant *participant = participant_new(address, options);
+    if (!participant)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    participant->transport =
+        options->transport ? options->transport : muster__grpc_transport_acquire(1, error);
+    if (!participant->transport) {
+        unreference(participant);
+        return MUSTER_OUT_OF_MEMORY;
+    }
+
+    struct muster_error why = {MUSTER_OK, ""};
+    pthread_mutex_lock(&participant->lock);
+    enum muster_status status = open_stream(participant, &why);
+    if (status != MUSTER_OK) {
+        end(participant, status, why.text);
+        participant->settled = true;
+    }
+    /* The connecting timer bounds this wait. */
+    while (participant->state != OPEN && participant->state != ENDED)
+        pthread_cond_wait(&participant->changed, &participant->lock);
+    /* Admitted, if only to be asked to leave at once: participant_consume() tells. */
+    bool admitted = participant->state == OPEN || participant->name || participant->original;
+    if (!admitted)
+        status = muster__error(error, participant->status, "%s", participant->reason);
+    pthread_mutex_unlock(&participant->lock);
+    if (!admitted) {
+        participant_free(participant);
+        return status;
+    }
+    *result = participant;
+    return MUSTER_OK;
+}
+
+void participant_close(struct participant *participant)
+{
+    pthread_mutex_lock(&participant->lock);
+    if (!participant->closed && participant->state != ENDED) {
+        participant->closed = true;
+        participant->cancelled = true;
+        if (participant->state == AWAY) {
+            stop_timer(participant);
+            end(participant, MUSTER_CLOSED, "");
+            participant->settled = true;
+        } else if (participant->state == CONNECTING) {
+            participant->stream->ops->cut(participant->stream);
+        } else {
+            participant->stream->ops->close(participant->stream, MUSTER_OK, "");
+        }
+        pthread_cond_broadcast(&participant->changed);
+    }
+    pthread_mutex_unlock(&participant->lock);
+}
+
+void participant_free(struct participant *participant)
+{
+    if (!participant)
+        return;
+    participant_close(participant);
+    struct waiter waiter;
+    pthread_mutex_lock(&participant->lock);
+    muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
+                         participant->options.close_timeout_ms);
+    while (!participant->settled && !waiter.expired)
+        muster__waiter_sleep(&waiter);
+    muster__waiter_end(&waiter);
+    if (participant->stream)
+        participant->stream->ops->cut(participant->stream);
+    while (!participant->settled) /* what was cut ends at once */
+        pthread_cond_wait(&participant->changed, &participant->lock);
+    pthread_mutex_unlock(&participant->lock);
+    participant->transport->ops->release(participant->transport);
+    unreference(participant);
+}
+
+/* ---- turns ---- */
+
+/* What functions answer once nothing more can be sent or will come; OK before that. With the lock held. */
+static enum muster_status final_status(const struct participant *participant)
+{
+    if (participant->closed)
+        return MUSTER_CLOSED;
+    return participant->state == ENDED ? participant->status : MUSTER_OK;
+}
+
+/* Sends about the current turn. With the lock held. */
+static enum muster_status send_current(struct participant *participant, struct buffer *body)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_turn(TO_SERVER, participant->current.turn, head);
+    enum muster_status status = participant->stream->ops->send(participant->stream, head, head_size, body);
+    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+}
+
+/* The status of answering the current instruction now. With the lock held. */
+static enum muster_status may_answer(struct participant *participant)
+{
+    enum muster_status status = final_status(participant);
+    if (status != MUSTER_OK)
+        return status;
+    if (!participant->unanswered)
+        return MUSTER_INVALID;
+    if (!participant->cancelled)
+        return MUSTER_OK;
+    participant->unanswered = false;
+    return MUSTER_CANCELLED;
+}
+
+static enum muster_status answer(struct participant *participant, const struct muster_message *message)
+{
+    pthread_mutex_lock(&participant->lock);
+    enum muster_status status = may_answer(participant);
+    size_t max_size = participant->max_message_size;
+    pthread_mutex_unlock(&participant->lock);
+    if (status != MUSTER_OK)
+        return status;
+    /* Not under the lock: a big answer takes its time, and events must not wait for it. */
+    struct buffer *body;
+    status = muster__encode(TO_SERVER, message, max_size, &body);
+    if (status != MUSTER_OK)
+        return status;
+    pthread_mutex_lock(&participant->lock);
+    status = may_answer(participant);
+    if (status == MUSTER_OK)
+        status = send_current(participant, body);
+    if (status == MUSTER_OK)
+        participant->unanswered = false;
+    pthread_mutex_unlock(&participant->lock);
+    muster__buffer_release(body);
+    return status;
+}
+
+enum muster_status participant_dispatch(struct participant *participant, const struct muster_message *message)
+{
+    pthread_mutex_lock(&participant->lock);
+    bool first = !participant->initiative;
+    enum muster_status status = final_status(participant);
+    if (first && status == MUSTER_OK) {
+        if (message->kind != MUSTER_EMPTY)
+            status = MUSTER_INVALID;
+        else if (participant->state <= OPEN && !participant->original)
+            status = participant->stream->ops->send(participant->stream, NULL, 0, NULL);
+        if (status == MUSTER_CLOSED)
+            status = MUSTER_GONE;
+        participant->initiative = status == MUSTER_OK;
+    }
+    pthread_mutex_unlock(&participant->lock);
+    return first || status != MUSTER_OK ? status : answer(participant, message);
+}
+
+/* An instruction that the user passed over is answered: the server is not to wait for nothing. With the lock
+ * held. */
+static void answer_passed_over(struct participant *participant)
+{
+    const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
+    struct buffer *body;
+    if (may_answer(participant) == MUSTER_OK &&
+        muster__encode(TO_SERVER, &unknown, participant->max_message_size, &body) == MUSTER_OK) {
+        send_current(participant, body);
+        muster__buffer_release(body);
+    }
+    participant->unanswered = false;
+    participant->cancelled = false;
+    muster_message_clear(&participant->current.message);
+}
+
+enum muster_status participant_consume(struct participant *participant,
+                                       const struct muster_message **instruction)
+{
+    struct waiter waiter;
+    enum muster_status status = MUSTER_OK;
+    *instruction = NULL;
+    pthread_mutex_lock(&participant->lock);
+    answer_passed_over(participant);
+    if (!participant->initiative && participant->state != ENDED) {
+        pthread_mutex_unlock(&participant->lock);
+        return MUSTER_INVALID; /* the server waits for the initiative: this would never end */
+    }
+    muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
+                         participant->options.consume_timeout_ms);
+    while (!participant->came && final_status(participant) == MUSTER_OK && !waiter.expired)
+        muster__waiter_sleep(&waiter);
+    muster__waiter_end(&waiter);
+    if (participant->came && !participant->closed) {
+        participant->current = participant->next;
+        participant->next.message = (struct muster_message)MUSTER_MESSAGE_INIT;
+        participant->came = false;
+        participant->unanswered = participant->current.message.kind != MUSTER_RECONNECT;
+        *instruction = &participant->current.message;
+    } else {
+        status = final_status(participant);
+        status = status == MUSTER_OK ? MUSTER_TIMEOUT : status;
+    }
+    pthread_mutex_unlock(&participant->lock);
+    return status;
+}
+
+enum muster_status participant_report_progress(struct participant *participant, double fraction)
+{
+    if (!(fraction >= 0 && fraction <= 1))
+        return MUSTER_INVALID;
+    pthread_mutex_lock(&participant->lock);
+    enum muster_status status = final_status(participant);
+    int64_t now = status == MUSTER_OK ? participant->transport->ops->now(participant->transport) : 0;
+    if (status == MUSTER_OK && !participant->unanswered)
+        status = MUSTER_INVALID;
+    else if (status == MUSTER_OK && participant->cancelled)
+        status = MUSTER_CANCELLED;
+    if (status == MUSTER_OK && !participant->original && now >= participant->progress_at) {
+        struct buffer *body = muster__encode_progress(fraction);
+        status = body ? send_current(participant, body) : MUSTER_OUT_OF_MEMORY;
+        participant->progress_at = now + PROGRESS_INTERVAL_MS;
+        muster__buffer_release(body);
+    }
+    pthread_mutex_unlock(&participant->lock);
+    return status;
+}
+
+bool participant_cancelled(struct participant *participant)
+{
+    pthread_mutex_lock(&participant->lock);
+    bool cancelled = participant->cancelled;
+    pthread_mutex_unlock(&participant->lock);
+    return cancelled;
+}
+
+/* ---- what is known of the participant ---- */
+
+const char *participant_reason(struct participant *participant)
+{
+    pthread_mutex_lock(&participant->lock);
+    const char *reason = participant->state == ENDED ? participant->reason : "";
+    pthread_mutex_unlock(&participant->lock);
+    return reason;
+}
+
+const char *participant_name(struct participant *participant)
+{
+    return participant->name ? participant->name : "";
+}
+
+uint64_t participant_rank(struct participant *participant)
+{
+    pthread_mutex_lock(&participant->lock);
+    uint64_t rank = participant->rank;
+    pthread_mutex_unlock(&participant->lock);
+    return rank;
+}

@@ -1,0 +1,391 @@
+/* The participant manager: admission, the list of open proxies, starting and stopping. */
+#include <config.h>
+
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/internal.h"
+#include "status.h"
+
+/* Names that the manager gives begin like this, and those that participants bring do not. */
+#define GIVEN_NAME "anonymous-"
+
+#define NAME_SIZE_MAX 128
+
+/* A thread in get_participants(). On its stack. */
+struct arrival_waiter {
+    struct link link;
+    size_t min;
+    pthread_cond_t arrived;
+};
+
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+/* ---- rings ---- */
+
+static void ring_init(struct link *head)
+{
+    head->next = head->previous = head;
+}
+
+static void ring_append(struct link *head, struct link *link)
+{
+    link->next = head;
+    link->previous = head->previous;
+    head->previous->next = link;
+    head->previous = link;
+}
+
+/* Leaves the link alone in a ring of its own, so that removing it again does nothing. */
+static void ring_remove(struct link *link)
+{
+    link->next->previous = link->previous;
+    link->previous->next = link->next;
+    ring_init(link);
+}
+
+/* ---- admission ---- */
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct proxy *)a)->name, ((const struct proxy *)b)->name);
+}
+
+/* Names end up in logs and file names: no control characters. */
+static bool is_good_name(const char *name)
+{
+    if (strlen(name) > NAME_SIZE_MAX || strncmp(name, GIVEN_NAME, strlen(GIVEN_NAME)) == 0)
+        return false;
+    for (const char *at = name; *at; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* Counts it in and takes its name. With the lock held. */
+static enum muster_status enter(struct participant_manager *manager, struct proxy *proxy,
+                                struct muster_error *error)
+{
+    size_t most = manager->options.max_participants;
+    if (manager->closing || proxy->withdrawn)
+        return muster__error(error, MUSTER_STOPPED, "the server is stopping");
+    if (most && manager->admitted_count >= most)
+        return muster__error(error, MUSTER_REFUSED,
+                             "the server is full: it takes %zu participants; try again later", most);
+    struct proxy **entry = tsearch(proxy, &manager->names, compare_names);
+    if (!entry)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
+    if (*entry != proxy)
+        return muster__error(error, MUSTER_EXISTS, "the name '%s' is in use: choose another", proxy->name);
+    proxy->admitted = true;
+    manager->admitted_count++;
+    return MUSTER_OK;
+}
+
+enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, struct muster_error *error)
+{
+    struct participant_manager *manager = proxy->manager;
+    const struct participant_manager_options *options = &manager->options;
+    if (!is_good_name(name))
+        return muster__error(
+            error, MUSTER_INVALID,
+            "a name has at most %d bytes, no control characters, and does not begin with " GIVEN_NAME,
+            NAME_SIZE_MAX);
+    pthread_mutex_lock(&manager->lock);
+    proxy->rank = manager->next_rank++;
+    pthread_mutex_unlock(&manager->lock);
+    char given[sizeof(GIVEN_NAME) + 20];
+    snprintf(given, sizeof(given), GIVEN_NAME "%llu", (unsigned long long)proxy->rank);
+    proxy->name = strdup(*name ? name : given);
+    if (!proxy->name)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
+
+    pthread_mutex_lock(&manager->lock);
+    enum muster_status status = enter(manager, proxy, error);
+    pthread_mutex_unlock(&manager->lock);
+    if (status != MUSTER_OK)
+        return status;
+
+    char reason[MUSTER_ERROR_TEXT_SIZE] = "";
+    if (options->admit)
+        status = options->admit(options->context, proxy, reason, sizeof(reason));
+    if (status != MUSTER_OK)
+        return muster__error(error, status, "%s", reason[0] ? reason : muster_status_text(status));
+    if (options->factory) {
+        proxy->user = options->factory(options->context, proxy);
+        proxy->has_user = true;
+    }
+    return MUSTER_OK;
+}
+
+void muster__manager_list(struct proxy *proxy)
+{
+    struct participant_manager *manager = proxy->manager;
+    pthread_mutex_lock(&manager->lock);
+    if (!proxy->withdrawn) {
+        proxy->listed = true;
+        ring_append(&manager->open, &proxy->in_open);
+        manager->open_count++;
+        for (struct link *at = manager->waiters.next; at != &manager->waiters; at = at->next) {
+            struct arrival_waiter *waiting = CONTAINER(at, struct arrival_waiter, link);
+            if (manager->open_count >= waiting->min)
+                pthread_cond_signal(&waiting->arrived);
+        }
+    }
+    pthread_mutex_unlock(&manager->lock);
+}
+
+void muster__manager_withdraw(struct proxy *proxy)
+{
+    struct participant_manager *manager = proxy->manager;
+    pthread_mutex_lock(&manager->lock);
+    proxy->withdrawn = true;
+    ring_remove(&proxy->in_streams);
+    if (proxy->listed) {
+        proxy->listed = false;
+        ring_remove(&proxy->in_open);
+        manager->open_count--;
+    }
+    if (proxy->admitted) {
+        proxy->admitted = false;
+        tdelete(proxy, &manager->names, compare_names);
+        manager->admitted_count--;
+    }
+    pthread_mutex_unlock(&manager->lock);
+}
+
+void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
+                           enum muster_status status, const char *text)
+{
+    const struct participant_manager_options *options = &proxy->manager->options;
+    struct participant_manager_event event = {kind, proxy, status, text};
+    if (options->on_event)
+        options->on_event(options->context, &event);
+}
+
+/* ---- what the listener tells ---- */
+
+static void *stream_accepted(void *context, struct stream *stream, const struct stream_events **events)
+{
+    struct participant_manager *manager = context;
+    struct proxy *proxy = muster__proxy_new(manager, stream);
+    if (!proxy)
+        return NULL;
+    *events = &muster__proxy_events;
+    pthread_mutex_lock(&manager->lock);
+    ring_init(&proxy->in_open);
+    ring_append(&manager->streams, &proxy->in_streams);
+    bool closing = manager->closing;
+    pthread_mutex_unlock(&manager->lock);
+    if (closing)
+        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is stopping");
+    return proxy;
+}
+
+static void listener_stopped(void *context)
+{
+    struct participant_manager *manager = context;
+    pthread_mutex_lock(&manager->lock);
+    manager->stopped = true;
+    pthread_cond_broadcast(&manager->idle);
+    pthread_mutex_unlock(&manager->lock);
+}
+
+static const struct listener_events listener_events = {
+    .accepted = stream_accepted,
+    .stopped = listener_stopped,
+};
+
+void muster__manager_turn_ended(struct participant_manager *manager)
+{
+    if (atomic_fetch_sub(&manager->turns, 1) != 1 || !manager->closing)
+        return;
+    pthread_mutex_lock(&manager->lock);
+    pthread_cond_broadcast(&manager->idle);
+    pthread_mutex_unlock(&manager->lock);
+}
+
+/* ---- starting and stopping ---- */
+
+static enum muster_status check_options(const struct participant_manager_options *options,
+                                        struct muster_error *error)
+{
+    if (!options || !options->listen)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.listen is missing: an address such as 127.0.0.1:8080");
+    if (options->max_message_size < 1024)
+        return muster__error(error, MUSTER_INVALID, "options.max_message_size is less than 1024 bytes");
+    if (options->join_timeout_ms == 0 || options->stop_timeout_ms < 0)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.join_timeout_ms is 0 or options.stop_timeout_ms negative");
+    return MUSTER_OK;
+}
+
+void muster__manager_release(struct participant_manager *manager)
+{
+    if (atomic_fetch_sub_explicit(&manager->references, 1, memory_order_acq_rel) != 1)
+        return;
+    muster__buffer_release(manager->cancel);
+    pthread_cond_destroy(&manager->idle);
+    pthread_mutex_destroy(&manager->lock);
+    free(manager->address);
+    free(manager);
+}
+
+static unsigned core_count(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (unsigned)count : 1;
+}
+
+enum muster_status participant_manager_start(const struct participant_manager_options *options,
+                                             struct participant_manager **result, struct muster_error *error)
+{
+    *result = NULL;
+    enum muster_status status = check_options(options, error);
+    if (status != MUSTER_OK)
+        return status;
+    struct participant_manager *manager = calloc(1, sizeof(*manager));
+    if (!manager)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    atomic_init(&manager->references, 1);
+    pthread_mutex_init(&manager->lock, NULL);
+    pthread_cond_init(&manager->idle, NULL);
+    ring_init(&manager->streams);
+    ring_init(&manager->open);
+    ring_init(&manager->waiters);
+    manager->options = *options;
+    manager->address = strdup(options->listen);
+    manager->options.listen = manager->address;
+    manager->cancel = muster__encode_cancel();
+    if (!manager->address || !manager->cancel) {
+        muster__manager_release(manager);
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    }
+
+    manager->transport =
+        options->transport ? options->transport : muster__grpc_transport_acquire(core_count(), error);
+    if (!manager->transport) {
+        muster__manager_release(manager);
+        return MUSTER_OUT_OF_MEMORY;
+    }
+    status =
+        manager->transport->ops->listen(manager->transport, manager->address, options->max_message_size,
+                                        &listener_events, manager, &manager->listener, &manager->port, error);
+    if (status != MUSTER_OK) {
+        manager->transport->ops->release(manager->transport);
+        muster__manager_release(manager);
+        return status;
+    }
+    *result = manager;
+    return MUSTER_OK;
+}
+
+uint16_t participant_manager_port(const struct participant_manager *manager)
+{
+    return manager->port;
+}
+
+void participant_manager_close(struct participant_manager *manager)
+{
+    pthread_mutex_lock(&manager->lock);
+    bool first = !manager->closing;
+    manager->closing = true;
+    for (struct link *at = manager->waiters.next; at != &manager->waiters; at = at->next)
+        pthread_cond_signal(&CONTAINER(at, struct arrival_waiter, link)->arrived);
+    pthread_mutex_unlock(&manager->lock);
+    if (!first)
+        return;
+    manager->transport->ops->close_listener(manager->listener);
+
+    /* The end takes each stream out of the ring, so that its first one is always one that was not told. */
+    pthread_mutex_lock(&manager->lock);
+    while (manager->streams.next != &manager->streams) {
+        struct proxy *proxy = proxy_retain(CONTAINER(manager->streams.next, struct proxy, in_streams));
+        ring_remove(&proxy->in_streams);
+        pthread_mutex_unlock(&manager->lock);
+        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_OK, "the server is stopping");
+        proxy_release(proxy);
+        pthread_mutex_lock(&manager->lock);
+    }
+    pthread_mutex_unlock(&manager->lock);
+}
+
+void participant_manager_stop(struct participant_manager *manager)
+{
+    participant_manager_close(manager);
+    pthread_mutex_lock(&manager->lock);
+    if (!manager->stopped) {
+        struct waiter waiter;
+        muster__waiter_begin(&waiter, manager->transport, &manager->lock, &manager->idle,
+                             manager->options.stop_timeout_ms);
+        while (!manager->stopped && !waiter.expired)
+            muster__waiter_sleep(&waiter);
+        muster__waiter_end(&waiter);
+    }
+    if (!manager->stopped) {
+        pthread_mutex_unlock(&manager->lock);
+        manager->transport->ops->cut_listener(manager->listener);
+        pthread_mutex_lock(&manager->lock);
+    }
+    /* What was cut ends at once; what remains are callbacks that are running. */
+    while (!manager->stopped || manager->turns > 0)
+        pthread_cond_wait(&manager->idle, &manager->lock);
+    pthread_mutex_unlock(&manager->lock);
+}
+
+void participant_manager_free(struct participant_manager *manager)
+{
+    if (!manager)
+        return;
+    participant_manager_stop(manager);
+    manager->transport->ops->free_listener(manager->listener);
+    manager->transport->ops->release(manager->transport);
+    muster__manager_release(manager);
+}
+
+/* ---- participants ---- */
+
+/* References to all open proxies. With the lock held. */
+static struct proxy **collect(struct participant_manager *manager)
+{
+    struct proxy **proxies = malloc((manager->open_count + 1) * sizeof(struct proxy *));
+    if (!proxies)
+        return NULL;
+    size_t count = 0;
+    for (struct link *at = manager->open.next; at != &manager->open; at = at->next)
+        proxies[count++] = proxy_retain(CONTAINER(at, struct proxy, in_open));
+    return proxies;
+}
+
+enum muster_status participant_manager_get_participants(struct participant_manager *manager, size_t min,
+                                                        int64_t timeout_ms, struct proxy ***proxies,
+                                                        size_t *count)
+{
+    struct arrival_waiter waiting = {.min = min, .arrived = PTHREAD_COND_INITIALIZER};
+    struct waiter waiter;
+    enum muster_status status = MUSTER_OK;
+    *proxies = NULL;
+    pthread_mutex_lock(&manager->lock);
+    if (manager->open_count < min && !manager->closing) {
+        ring_append(&manager->waiters, &waiting.link);
+        muster__waiter_begin(&waiter, manager->transport, &manager->lock, &waiting.arrived, timeout_ms);
+        while (manager->open_count < min && !manager->closing && !waiter.expired)
+            muster__waiter_sleep(&waiter);
+        muster__waiter_end(&waiter);
+        ring_remove(&waiting.link);
+    }
+    if (manager->closing)
+        status = MUSTER_STOPPED;
+    else if (manager->open_count < min)
+        status = MUSTER_TIMEOUT;
+    else if (!(*proxies = collect(manager)))
+        status = MUSTER_OUT_OF_MEMORY;
+    *count = manager->open_count;
+    pthread_mutex_unlock(&manager->lock);
+    return status;
+}

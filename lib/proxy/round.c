@@ -1,0 +1,212 @@
+/*
+ * A round: one instruction to many proxies. Turns end on network threads, which put them on the round's
+ * queue; the calling thread takes them off and runs the user's code.
+ */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proxy/internal.h"
+
+struct round_turn {
+    struct turn turn;
+    struct round *round;
+    size_t index;
+    /* Set before it is queued, by the thread that ends it. */
+    enum muster_status status;
+    struct muster_message answer;
+    size_t answer_size;
+    double milliseconds;
+    struct round_turn *next;
+};
+
+struct round {
+    struct proxy *const *proxies;
+    size_t count;
+    struct round_turn *turns;
+    struct muster_transport *transport;
+    int64_t began;
+    size_t running; /* begun and not handled yet; of the calling thread only */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct round_turn *ended; /* guarded by lock, in the order of arrival */
+    struct round_turn **ended_end;
+};
+
+static int64_t round_milliseconds(const struct round *round)
+{
+    return round->transport->ops->now(round->transport) - round->began;
+}
+
+static void round_turn_ended(struct turn *base, struct proxy *proxy, enum muster_status status,
+                             struct muster_message *answer, size_t answer_size)
+{
+    struct round_turn *turn = (struct round_turn *)base; /* its first member */
+    struct round *round = turn->round;
+    (void)proxy;
+    turn->status = status;
+    turn->answer = *answer;
+    turn->answer_size = answer_size;
+    turn->milliseconds = (double)round_milliseconds(round);
+    *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
+    turn->next = NULL;
+    pthread_mutex_lock(&round->lock);
+    bool first = !round->ended;
+    *round->ended_end = turn;
+    round->ended_end = &turn->next;
+    if (first)
+        pthread_cond_signal(&round->changed);
+    pthread_mutex_unlock(&round->lock);
+}
+
+/* Waits, for as long as the turns' timers let them run, for turns that ended, and takes all of them. */
+static struct round_turn *wait_for_ended(struct round *round)
+{
+    pthread_mutex_lock(&round->lock);
+    while (!round->ended)
+        pthread_cond_wait(&round->changed, &round->lock);
+    struct round_turn *ended = round->ended;
+    round->ended = NULL;
+    round->ended_end = &round->ended;
+    pthread_mutex_unlock(&round->lock);
+    return ended;
+}
+
+static void settle(struct proxy_round_result *result, size_t index, enum muster_status status,
+                   double milliseconds, const struct muster_message *answer)
+{
+    struct proxy_round_entry *entry = &result->entries[index];
+    entry->status = status;
+    entry->milliseconds = milliseconds;
+    if (answer && answer->kind == MUSTER_FAILURE && answer->text)
+        snprintf(entry->text, sizeof(entry->text), "%s", answer->text);
+    if (status == MUSTER_OK)
+        result->answered++;
+    else if (status == MUSTER_TIMEOUT || status == MUSTER_CANCELLED)
+        result->late++;
+    else
+        result->failed++;
+}
+
+static void begin_turns(struct round *round, struct buffer *body, enum muster_kind kind, int64_t deadline_ms,
+                        struct proxy_round_result *result)
+{
+    for (size_t i = 0; i < round->count; i++) {
+        struct round_turn *turn = &round->turns[i];
+        *turn = (struct round_turn){.turn = {kind, round_turn_ended}, .round = round, .index = i};
+        /* Sending to thousands takes time: each gets what is left of the deadline. */
+        int64_t left = deadline_ms;
+        if (deadline_ms > 0) {
+            int64_t passed = round_milliseconds(round);
+            left = passed < deadline_ms ? deadline_ms - passed : 0;
+        }
+        /* A turn that began belongs to whoever ends it, from this moment. */
+        enum muster_status status = muster__proxy_begin(round->proxies[i], &turn->turn, body, left);
+        if (status == MUSTER_OK) {
+            round->running++;
+            result->bytes_sent += body->size;
+        } else {
+            settle(result, i, status, 0, NULL);
+        }
+    }
+}
+
+static void give_up_rest(struct round *round)
+{
+    for (size_t i = 0; i < round->count; i++)
+        muster__proxy_give_up(round->proxies[i], &round->turns[i].turn, MUSTER_CANCELLED);
+}
+
+/* Handles turns as they end, until the last has. */
+static void collect_answers(struct round *round, size_t enough, proxy_on_answer *on_answer, void *context,
+                            struct proxy_round_result *result)
+{
+    while (round->running > 0) {
+        struct round_turn *turn = wait_for_ended(round);
+        while (turn) {
+            struct round_turn *next = turn->next;
+            round->running--;
+            result->bytes_received += turn->answer_size;
+            if (turn->status == MUSTER_OK && result->answered >= enough)
+                turn->status = MUSTER_CANCELLED; /* it came while the others were being given up */
+            if (turn->status == MUSTER_OK && on_answer)
+                turn->status = on_answer(context, turn->index, round->proxies[turn->index], &turn->answer);
+            settle(result, turn->index, turn->status, turn->milliseconds, &turn->answer);
+            muster_message_clear(&turn->answer);
+            if (turn->status == MUSTER_OK && result->answered == enough && round->running > 0)
+                give_up_rest(round);
+            turn = next;
+        }
+    }
+}
+
+static enum muster_status verdict(const struct proxy_round_result *result, size_t enough)
+{
+    if (result->answered >= enough)
+        return MUSTER_OK;
+    enum muster_status status = MUSTER_GONE;
+    for (size_t i = 0; i < result->count; i++) {
+        if (result->entries[i].status == MUSTER_STOPPED)
+            return MUSTER_STOPPED;
+        if (result->entries[i].status == MUSTER_TIMEOUT)
+            status = MUSTER_TIMEOUT;
+    }
+    return status;
+}
+
+enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
+                                 const struct muster_message *instruction,
+                                 const struct proxy_round_options *options, proxy_on_answer *on_answer,
+                                 void *context, struct proxy_round_result *caller_result)
+{
+    const struct proxy_round_options defaults = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_result result = {0};
+    struct round round = {.proxies = proxies,
+                          .count = count,
+                          .lock = PTHREAD_MUTEX_INITIALIZER,
+                          .changed = PTHREAD_COND_INITIALIZER,
+                          .ended_end = &round.ended};
+    struct buffer *body = NULL;
+    enum muster_status status = MUSTER_OK;
+    if (!options)
+        options = &defaults;
+    size_t enough = options->enough ? options->enough : count;
+    if (enough > count)
+        status = MUSTER_INVALID;
+    else if (count > 0 && proxies[0]->manager->closing)
+        status = MUSTER_STOPPED;
+    if (status != MUSTER_OK || count == 0)
+        goto cleanup;
+
+    status = muster__proxy_encode(proxies[0]->manager, instruction, &body);
+    if (status != MUSTER_OK)
+        goto cleanup;
+    round.turns = calloc(count, sizeof(*round.turns));
+    result.entries = calloc(count, sizeof(*result.entries));
+    if (!round.turns || !result.entries) {
+        status = MUSTER_OUT_OF_MEMORY;
+        goto cleanup;
+    }
+    result.count = count;
+    round.transport = proxies[0]->manager->transport;
+    round.began = round.transport->ops->now(round.transport);
+    begin_turns(&round, body, instruction->kind, options->deadline_ms, &result);
+    collect_answers(&round, enough, on_answer, context, &result);
+    status = verdict(&result, enough);
+cleanup:
+    muster__buffer_release(body);
+    free(round.turns);
+    if (caller_result)
+        *caller_result = result;
+    else
+        proxy_round_result_clear(&result);
+    return status;
+}
+
+void proxy_round_result_clear(struct proxy_round_result *result)
+{
+    free(result->entries);
+    *result = (struct proxy_round_result){0};
+}

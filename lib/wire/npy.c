@@ -1,0 +1,461 @@
+/*
+ * The .npy format in memory: writes the header that numpy.save writes, and reads headers of strangers.
+ * The reader takes nothing for granted: every byte is checked, the work is linear and nothing recurses.
+ */
+#include <config.h>
+
+#include "wire/npy.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "status.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "arrays are sent as they lie in memory, which has to be little-endian"
+#endif
+
+#define MAGIC      "\x93NUMPY"
+#define MAGIC_SIZE ((size_t)6)
+
+enum {
+    HEADER_READ_MAX = 10000, /* longest header that is read; numpy's own limit */
+    ELEMENT_SIZE_MAX = 8,
+    SHOWN_MAX = 16, /* characters of a stranger's text that go into an error */
+};
+
+static const struct {
+    const char *descr;
+    enum muster_dtype dtype;
+    size_t size;
+} dtypes[] = {
+    {"<f4", MUSTER_FLOAT32, 4},
+    {"<f8", MUSTER_FLOAT64, 8},
+    {"<i4", MUSTER_INT32, 4},
+    {"<i8", MUSTER_INT64, 8},
+};
+
+enum { DTYPE_COUNT = sizeof dtypes / sizeof dtypes[0] };
+
+static size_t find_dtype(enum muster_dtype dtype)
+{
+    size_t i = 0;
+    while (i < DTYPE_COUNT && dtypes[i].dtype != dtype)
+        i++;
+    return i;
+}
+
+size_t muster_dtype_size(enum muster_dtype dtype)
+{
+    size_t i = find_dtype(dtype);
+    return i < DTYPE_COUNT ? dtypes[i].size : 0;
+}
+
+size_t muster_array_count(const struct muster_array *array)
+{
+    if (array->dimensions > MUSTER_DIMENSIONS_MAX)
+        return SIZE_MAX;
+    /* The bytes fit too, whatever the dtype. As in numpy a dimension of 0 does not excuse the others: who
+       loops over them would never end. */
+    size_t limit = SIZE_MAX / 2 / ELEMENT_SIZE_MAX;
+    size_t count = 1;
+    bool empty = false;
+    for (uint32_t i = 0; i < array->dimensions; i++) {
+        if (array->shape[i] == 0) {
+            empty = true;
+        } else if (array->shape[i] > limit / count) {
+            return SIZE_MAX;
+        } else {
+            count *= (size_t)array->shape[i];
+        }
+    }
+    return empty ? 0 : count;
+}
+
+/* Writing. */
+
+/* Writes the dictionary as Python writes it; returns its length. No valid shape is longer than 42. */
+static size_t format_dictionary(const struct muster_array *array, char *text, size_t size)
+{
+    size_t length = (size_t)snprintf(text, size, "{'descr': '%s', 'fortran_order': False, 'shape': (",
+                                     dtypes[find_dtype(array->dtype)].descr);
+    for (uint32_t i = 0; i < array->dimensions; i++)
+        length +=
+            (size_t)snprintf(text + length, size - length, "%s%" PRIu64, i > 0 ? ", " : "", array->shape[i]);
+    return length +
+           (size_t)snprintf(text + length, size - length, "%s), }", array->dimensions == 1 ? "," : "");
+}
+
+size_t muster__npy_header_size(const struct muster_array *array)
+{
+    (void)array;
+    return MUSTER__NPY_HEADER_SIZE;
+}
+
+void muster__npy_write_header(const struct muster_array *array, uint8_t *out)
+{
+    enum { PREFIX_SIZE = 10, TEXT_SIZE = MUSTER__NPY_HEADER_SIZE - PREFIX_SIZE };
+    static const uint8_t version_and_length[] = {1, 0, TEXT_SIZE, 0};
+    char text[TEXT_SIZE];
+    size_t length = format_dictionary(array, text, sizeof text);
+    memset(text + length, ' ', sizeof text - length);
+    text[TEXT_SIZE - 1] = '\n';
+    memcpy(out, MAGIC, MAGIC_SIZE);
+    memcpy(out + MAGIC_SIZE, version_and_length, sizeof version_and_length);
+    memcpy(out + PREFIX_SIZE, text, sizeof text);
+}
+
+enum muster_status muster__npy_size(const struct muster_array *array, size_t *size)
+{
+    size_t element = muster_dtype_size(array->dtype);
+    size_t count = muster_array_count(array);
+    if (element == 0 || count == SIZE_MAX || (count > 0 && array->data == NULL))
+        return MUSTER_INVALID;
+    if (count > (SIZE_MAX / 2 - MUSTER__NPY_HEADER_SIZE) / element)
+        return MUSTER_INVALID;
+    *size = MUSTER__NPY_HEADER_SIZE + count * element;
+    return MUSTER_OK;
+}
+
+/* Reading. */
+
+/* A place in the header's text, and what was read from it so far. */
+struct reader {
+    const char *at;
+    const char *end;
+    struct muster_error *error;
+    struct muster_array array;
+    bool fortran;
+    unsigned keys_seen; /* one bit per key */
+};
+
+/* A piece of the header's text. */
+struct piece {
+    const char *start;
+    size_t length;
+};
+
+/* Makes a stranger's text fit to be shown: short, and printable ASCII only. */
+static const char *show(struct piece piece, char shown[SHOWN_MAX + 1])
+{
+    size_t length = piece.length < SHOWN_MAX ? piece.length : SHOWN_MAX;
+    for (size_t i = 0; i < length; i++)
+        shown[i] = (char)(piece.start[i] >= ' ' && piece.start[i] <= '~' ? piece.start[i] : '?');
+    shown[length] = '\0';
+    return shown;
+}
+
+static bool is(struct piece piece, const char *text)
+{
+    return piece.length == strlen(text) && memcmp(piece.start, text, piece.length) == 0;
+}
+
+static bool is_digit(char character)
+{
+    return character >= '0' && character <= '9';
+}
+
+static void skip_space(struct reader *reader)
+{
+    while (reader->at < reader->end && memchr(" \t\r\n\f", *reader->at, 5) != NULL)
+        reader->at++;
+}
+
+/* Steps over `character` and the space before it, if that comes next. */
+static bool take(struct reader *reader, char character)
+{
+    skip_space(reader);
+    if (reader->at == reader->end || *reader->at != character)
+        return false;
+    reader->at++;
+    return true;
+}
+
+/* Steps over a string in either kind of quotes. Escapes are not needed for any text that is accepted. */
+static bool take_string(struct reader *reader, struct piece *piece)
+{
+    char quote = '\'';
+    if (!take(reader, quote)) {
+        quote = '"';
+        if (!take(reader, quote))
+            return false;
+    }
+    const char *close = memchr(reader->at, quote, (size_t)(reader->end - reader->at));
+    if (close == NULL)
+        return false;
+    *piece = (struct piece){reader->at, (size_t)(close - reader->at)};
+    reader->at = close + 1;
+    return true;
+}
+
+/* Steps over a name such as True; the piece is empty when none comes next. */
+static struct piece take_name(struct reader *reader)
+{
+    skip_space(reader);
+    struct piece piece = {reader->at, 0};
+    while (reader->at < reader->end &&
+           ((*reader->at >= 'a' && *reader->at <= 'z') || (*reader->at >= 'A' && *reader->at <= 'Z')))
+        reader->at++;
+    piece.length = (size_t)(reader->at - piece.start);
+    return piece;
+}
+
+/* Steps over a decimal number that fits, as Python writes it: no sign and no leading zeros. */
+static bool take_number(struct reader *reader, uint64_t *number)
+{
+    skip_space(reader);
+    const char *start = reader->at;
+    *number = 0;
+    while (reader->at < reader->end && is_digit(*reader->at)) {
+        unsigned digit = (unsigned)(*reader->at - '0');
+        if (*number > (UINT64_MAX - digit) / 10)
+            return false;
+        *number = *number * 10 + digit;
+        reader->at++;
+    }
+    size_t digits = (size_t)(reader->at - start);
+    if (digits == 0 || (digits > 1 && *start == '0'))
+        return false;
+    /* Python 2 on Windows wrote 3L. */
+    if (reader->at < reader->end && *reader->at == 'L')
+        reader->at++;
+    return true;
+}
+
+static enum muster_status read_descr(struct reader *reader)
+{
+    struct piece piece;
+    if (!take_string(reader, &piece))
+        return muster__error(reader->error, MUSTER_FORMAT,
+                             "npy header: 'descr' is not a string; structured types are not supported");
+    for (size_t i = 0; i < DTYPE_COUNT; i++) {
+        if (is(piece, dtypes[i].descr)) {
+            reader->array.dtype = dtypes[i].dtype;
+            return MUSTER_OK;
+        }
+        if (piece.length == 3 && piece.start[0] == '>' &&
+            memcmp(piece.start + 1, dtypes[i].descr + 1, 2) == 0)
+            return muster__error(reader->error, MUSTER_FORMAT,
+                                 "npy header: '>%s' is big-endian; convert with array.astype('%s')",
+                                 dtypes[i].descr + 1, dtypes[i].descr);
+    }
+    char shown[SHOWN_MAX + 1];
+    return muster__error(
+        reader->error, MUSTER_FORMAT,
+        "npy header: type '%s' is not supported; convert to float32, float64, int32 or int64",
+        show(piece, shown));
+}
+
+static enum muster_status read_order(struct reader *reader)
+{
+    struct piece name = take_name(reader);
+    reader->fortran = is(name, "True");
+    if (!reader->fortran && !is(name, "False"))
+        return muster__error(reader->error, MUSTER_FORMAT,
+                             "npy header: 'fortran_order' is neither True nor False");
+    return MUSTER_OK;
+}
+
+static enum muster_status read_shape(struct reader *reader)
+{
+    struct muster_array *array = &reader->array;
+    if (!take(reader, '('))
+        return muster__error(reader->error, MUSTER_FORMAT, "npy header: 'shape' is not a tuple");
+    while (!take(reader, ')')) {
+        if (array->dimensions == MUSTER_DIMENSIONS_MAX)
+            return muster__error(reader->error, MUSTER_FORMAT, "npy header: more than %d dimensions",
+                                 MUSTER_DIMENSIONS_MAX);
+        if (!take_number(reader, &array->shape[array->dimensions]))
+            return muster__error(reader->error, MUSTER_FORMAT,
+                                 "npy header: 'shape' holds something else than numbers from 0 to 2^64-1");
+        array->dimensions++;
+        if (take(reader, ','))
+            continue;
+        /* In Python (3) is a number; only (3,) is a tuple. */
+        if (array->dimensions == 1 || !take(reader, ')'))
+            return muster__error(reader->error, MUSTER_FORMAT,
+                                 "npy header: 'shape' is not a tuple of numbers");
+        break;
+    }
+    return MUSTER_OK;
+}
+
+static const struct {
+    const char *key;
+    enum muster_status (*read)(struct reader *reader);
+} entries[] = {
+    {"descr", read_descr},
+    {"fortran_order", read_order},
+    {"shape", read_shape},
+};
+
+enum { ENTRY_COUNT = sizeof entries / sizeof entries[0] };
+
+static enum muster_status read_entry(struct reader *reader)
+{
+    struct piece key;
+    if (!take_string(reader, &key))
+        return muster__error(reader->error, MUSTER_FORMAT, "npy header: a key in quotes is missing");
+    char shown[SHOWN_MAX + 1];
+    if (!take(reader, ':'))
+        return muster__error(reader->error, MUSTER_FORMAT, "npy header: no ':' after the key '%s'",
+                             show(key, shown));
+    for (size_t i = 0; i < ENTRY_COUNT; i++) {
+        if (!is(key, entries[i].key))
+            continue;
+        if ((reader->keys_seen & (1U << i)) != 0)
+            return muster__error(reader->error, MUSTER_FORMAT, "npy header: the key '%s' is there twice",
+                                 entries[i].key);
+        reader->keys_seen |= 1U << i;
+        return entries[i].read(reader);
+    }
+    return muster__error(reader->error, MUSTER_FORMAT, "npy header: unknown key '%s'", show(key, shown));
+}
+
+static enum muster_status read_dictionary(struct reader *reader)
+{
+    if (!take(reader, '{'))
+        return muster__error(reader->error, MUSTER_FORMAT, "npy header: it does not begin with '{'");
+    while (!take(reader, '}')) {
+        enum muster_status status = read_entry(reader);
+        if (status != MUSTER_OK)
+            return status;
+        if (take(reader, ','))
+            continue;
+        if (!take(reader, '}'))
+            return muster__error(reader->error, MUSTER_FORMAT,
+                                 "npy header: neither ',' nor '}' after a value");
+        break;
+    }
+    skip_space(reader);
+    if (reader->at != reader->end)
+        return muster__error(reader->error, MUSTER_FORMAT, "npy header: something follows its '}'");
+    for (size_t i = 0; i < ENTRY_COUNT; i++) {
+        if ((reader->keys_seen & (1U << i)) == 0)
+            return muster__error(reader->error, MUSTER_FORMAT, "npy header: the key '%s' is missing",
+                                 entries[i].key);
+    }
+    return MUSTER_OK;
+}
+
+/* Finds the header's text, whose end is where the data begins. */
+static enum muster_status find_header(const uint8_t *bytes, size_t size, struct reader *reader)
+{
+    if (size < MAGIC_SIZE + 2 || memcmp(bytes, MAGIC, MAGIC_SIZE) != 0)
+        return muster__error(reader->error, MUSTER_FORMAT, "not an npy array: it does not begin as one");
+    unsigned major = bytes[6];
+    unsigned minor = bytes[7];
+    if (major < 1 || major > 3 || minor != 0)
+        return muster__error(reader->error, MUSTER_FORMAT,
+                             "npy version %u.%u is not supported; 1.0, 2.0 and 3.0 are", major, minor);
+    size_t length_size = major == 1 ? 2 : 4;
+    const uint8_t *rest = bytes + MAGIC_SIZE + 2;
+    size_t rest_size = size - MAGIC_SIZE - 2;
+    if (rest_size < length_size)
+        return muster__error(reader->error, MUSTER_FORMAT, "npy header: it breaks off");
+    size_t length = 0;
+    for (size_t i = 0; i < length_size; i++)
+        length |= (size_t)rest[i] << (8 * i);
+    if (length > HEADER_READ_MAX)
+        return muster__error(reader->error, MUSTER_FORMAT, "npy header: it is longer than %d bytes",
+                             HEADER_READ_MAX);
+    if (length > rest_size - length_size)
+        return muster__error(reader->error, MUSTER_FORMAT, "npy header: it breaks off");
+    reader->at = (const char *)rest + length_size;
+    reader->end = reader->at + length;
+    return MUSTER_OK;
+}
+
+/* Copies every stride-th element of `from` to `to`, which lies closely packed. */
+static void gather(uint8_t *to, const uint8_t *from, size_t count, size_t stride, size_t element)
+{
+    if (element == 4) {
+        for (size_t i = 0; i < count; i++)
+            memcpy(to + 4 * i, from + 4 * i * stride, 4);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            memcpy(to + 8 * i, from + 8 * i * stride, 8);
+    }
+}
+
+/*
+ * Copies an array in Fortran order (first index fastest) to `to` in C order, row by row. The array has
+ * elements and at least one dimension. `index` counts through the rows: all indices but the last.
+ */
+static void transpose(const struct muster_array *array, uint8_t *to, const uint8_t *from)
+{
+    size_t element = muster_dtype_size(array->dtype);
+    size_t strides[MUSTER_DIMENSIONS_MAX];
+    size_t count = 1;
+    for (uint32_t i = 0; i < array->dimensions; i++) {
+        strides[i] = count;
+        count *= (size_t)array->shape[i];
+    }
+    uint32_t last = array->dimensions - 1;
+    size_t row = (size_t)array->shape[last];
+    uint64_t index[MUSTER_DIMENSIONS_MAX] = {0};
+    size_t offset = 0;
+    for (size_t done = 0; done < count; done += row) {
+        gather(to + done * element, from + offset * element, row, strides[last], element);
+        for (uint32_t i = last; i-- > 0;) {
+            offset += strides[i];
+            if (++index[i] < array->shape[i])
+                break;
+            offset -= strides[i] * (size_t)array->shape[i];
+            index[i] = 0;
+        }
+    }
+}
+
+/* Turns `size` bytes of data into C order where they lie. */
+static enum muster_status to_c_order(const struct muster_array *array, uint8_t *data, size_t size,
+                                     struct muster_error *error)
+{
+    if (size == 0 || array->dimensions < 2)
+        return MUSTER_OK;
+    uint8_t *copy = malloc(size);
+    if (copy == NULL)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for turning %zu bytes into C order",
+                             size);
+    memcpy(copy, data, size);
+    transpose(array, data, copy);
+    free(copy);
+    return MUSTER_OK;
+}
+
+enum muster_status muster__npy_parse(uint8_t *bytes, size_t size, struct muster_array *array,
+                                     struct muster_error *error)
+{
+    struct reader reader = {.error = error};
+    enum muster_status status = find_header(bytes, size, &reader);
+    if (status == MUSTER_OK)
+        status = read_dictionary(&reader);
+    if (status != MUSTER_OK)
+        return status;
+
+    size_t element = muster_dtype_size(reader.array.dtype);
+    size_t count = muster_array_count(&reader.array);
+    size_t header_size = (size_t)((const uint8_t *)reader.end - bytes);
+    size_t data_size = size - header_size;
+    if (count == SIZE_MAX)
+        return muster__error(error, MUSTER_FORMAT, "npy header: 'shape' is bigger than memory");
+    if (count * element != data_size)
+        return muster__error(error, MUSTER_FORMAT, "npy header: it says %zu bytes of data, but there are %zu",
+                             count * element, data_size);
+
+    uint8_t *data = bytes + header_size;
+    size_t odd = (uintptr_t)data % element;
+    if (odd != 0)
+        memmove(data - odd, data, data_size);
+    data -= odd;
+    if (reader.fortran)
+        status = to_c_order(&reader.array, data, data_size, error);
+    if (status != MUSTER_OK)
+        return status;
+    reader.array.data = data;
+    *array = reader.array;
+    return MUSTER_OK;
+}

@@ -1,0 +1,69 @@
+# The tests: programs over the local transport (without libgrpc), programs over real sockets, and scripts.
+EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/run_test tests/support/valgrind.supp \
+    tests/support/plain/criterion/criterion.h
+
+TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
+CORE_TEST_LIBS = libmuster-core.la $(TEST_LIBS)
+GRPC_TEST_LIBS = libmuster-grpc.la libmuster-core.la $(TEST_LIBS)
+
+check_PROGRAMS += tests/unit/unit tests/fault/fault tests/fault/allocation tests/conformance/local \
+    tests/conformance/grpc tests/integration/network
+TESTS += $(check_PROGRAMS)
+
+tests_unit_unit_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_unit_unit_LDADD = $(CORE_TEST_LIBS)
+tests_unit_unit_SOURCES = \
+    tests/support/no_grpc.c \
+    tests/unit/test_codec.c \
+    tests/unit/test_mean.c \
+    tests/unit/test_npy.c \
+    tests/unit/test_random.c \
+    tests/unit/test_status.c \
+    tests/unit/test_timer.c
+
+tests_fault_fault_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_fault_fault_LDADD = $(CORE_TEST_LIBS)
+tests_fault_fault_SOURCES = \
+    tests/fault/fixture.c \
+    tests/fault/fixture.h \
+    tests/fault/test_admission.c \
+    tests/fault/test_blocking.c \
+    tests/fault/test_participant.c \
+    tests/fault/test_round.c \
+    tests/fault/test_stop.c \
+    tests/fault/test_turn.c \
+    tests/support/no_grpc.c
+
+# Every allocation of the library fails in turn; what the C library allocates for itself in them is replaced too.
+tests_fault_allocation_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=tsearch
+tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
+tests_fault_allocation_SOURCES = \
+    tests/fault/allocation.c \
+    tests/fault/fixture.c \
+    tests/fault/fixture.h \
+    tests/support/no_grpc.c
+
+# One suite, built once for each transport.
+tests_conformance_local_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_conformance_local_LDADD = $(CORE_TEST_LIBS)
+tests_conformance_local_SOURCES = \
+    tests/conformance/conformance.c \
+    tests/conformance/conformance.h \
+    tests/conformance/over_local.c \
+    tests/support/no_grpc.c
+tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
+tests_conformance_grpc_SOURCES = \
+    tests/conformance/conformance.c \
+    tests/conformance/conformance.h \
+    tests/conformance/over_grpc.c
+
+# Real sockets and processes; raw C-core peers send what our own participants never would.
+tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS)
+tests_integration_network_LDADD = $(GRPC_TEST_LIBS) $(GRPC_LIBRARIES)
+tests_integration_network_SOURCES = \
+    tests/integration/raw_peer.c \
+    tests/integration/raw_peer.h \
+    tests/integration/test_faults.c \
+    tests/integration/test_processes.c
