@@ -149,11 +149,15 @@ static void describe_machine(const struct measure_plan *plan)
 {
     struct utsname system;
     char processor[128];
+    double load[1];
     read_fact("/proc/cpuinfo", "model name", processor, sizeof processor);
     figures_text("machine_processor", processor);
     figures_number("machine_processors", (double)sysconf(_SC_NPROCESSORS_ONLN));
     figures_number("machine_memory_gib",
                    (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / BYTES_IN_GIB);
+    if (getloadavg(load, 1) == 1) {
+        figures_number("machine_load", load[0]);
+    }
     if (uname(&system) == 0) {
         figures_text("machine_system", system.release);
     }

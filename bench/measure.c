@@ -14,6 +14,7 @@
 #include "process.h"
 
 #define PAYLOAD           100
+#define CONNECTING        16 /* participants, at one time */
 #define CONTENDERS        4
 #define SAMPLES           1024 /* in one block */
 #define NANOSECONDS_IN_US 1e3
@@ -25,12 +26,14 @@ struct contender {
     const char *server;
     const char *participants;
     bool batched;
-    bool drives; /* the caller serves the queue itself */
+    bool drives;   /* the caller serves the queue itself */
+    bool consumes; /* the participant answers from a thread that blocks for instructions */
     struct process *serving;
     struct process *participating;
     double joined_ms; /* from the start signal until all had joined */
     double memory;    /* bytes for each participant, with all joined */
     double *values;   /* one for each block */
+    double cpu;       /* microseconds of processor time, both processes, in all blocks */
 };
 
 static const struct contender muster = {
@@ -60,16 +63,17 @@ static void *allocate(size_t count, size_t size)
 }
 
 /* Starts both processes and lets all participants join. */
-static void open_contender(struct contender *contender, size_t participants, bool consumes)
+static void open_contender(struct contender *contender, size_t participants)
 {
     struct role_options options = {.participants = participants, .payload = PAYLOAD};
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    options.connecting = 16;
+    options.connecting = CONNECTING;
     options.batched = contender->batched;
-    options.consumes = consumes;
-    options.threads = contender->drives || processors < 1 ? 0 : (size_t)processors;
+    options.consumes = contender->consumes;
+    options.threads = contender->drives ? 0 : (size_t)(processors > 1 ? (processors + 1) / 2 : 1); /* as muster */
     contender->serving = process_start(contender->server, &options);
     options.port = (uint16_t)process_hear_one(contender->serving, "port");
+    options.threads = 1; /* as muster's participants have in one process, however many they are */
     contender->participating = process_start(contender->participants, &options);
     process_tell(contender->serving, "memory");
     uint64_t before = process_hear_one(contender->serving, "memory");
@@ -105,6 +109,15 @@ static double run_block(const struct contender *contender, const char *command, 
         values[i] = (double)times[i] / NANOSECONDS_IN_US;
     }
     return quantile(values, count, 0.5);
+}
+
+/* Processor time that both processes have used so far, in microseconds. */
+static double read_cpu(const struct contender *contender)
+{
+    process_tell(contender->serving, "cpu");
+    process_tell(contender->participating, "cpu");
+    uint64_t serving = process_hear_one(contender->serving, "cpu");
+    return (double)(serving + process_hear_one(contender->participating, "cpu"));
 }
 
 /* The i-th contender of a pair of blocks: every second pair goes backwards. */
@@ -143,17 +156,43 @@ static const char *key(const char *format, const char *name)
     return text;
 }
 
-static void run_blocks(struct contender *contenders, size_t count, const char *command, size_t size,
-                       size_t pairs)
+/* Blocks of one session: `pairs` of them from `first` on. */
+static void run_session(struct contender *contenders, size_t count, const char *command, size_t size,
+                        size_t first, size_t pairs)
 {
     for (size_t i = 0; i < count; ++i) {
-        contenders[i].values = allocate(pairs, sizeof(double));
         run_block(&contenders[i], command, size); /* warms up */
+        contenders[i].cpu -= read_cpu(&contenders[i]);
     }
-    for (size_t pair = 0; pair < pairs; ++pair) {
+    for (size_t pair = first; pair < first + pairs; ++pair) {
         for (size_t i = 0; i < count; ++i) {
             struct contender *contender = &contenders[in_turn(pair, i, count)];
             contender->values[pair] = run_block(contender, command, size);
+        }
+    }
+    for (size_t i = 0; i < count; ++i) {
+        contenders[i].cpu += read_cpu(&contenders[i]);
+    }
+}
+
+/* All blocks, in several sessions with processes of their own: how the scheduler places threads, and C-core
+   connections, stays the same for as long as a process lives and can be worth a third. */
+static void run_sessions(struct contender *contenders, size_t count, const char *command,
+                         const struct measurement *measurement, size_t participants, size_t pairs)
+{
+    size_t sessions = measurement->sessions < pairs ? measurement->sessions : pairs;
+    for (size_t i = 0; i < count; ++i) {
+        contenders[i].values = allocate(pairs, sizeof(double));
+    }
+    for (size_t session = 0; session < sessions; ++session) {
+        size_t first = pairs * session / sessions;
+        for (size_t i = 0; i < count; ++i) {
+            open_contender(&contenders[in_turn(session, i, count)], participants);
+        }
+        run_session(contenders, count, command, measurement->rounds, first,
+                    pairs * (session + 1) / sessions - first);
+        for (size_t i = 0; i < count; ++i) {
+            close_contender(&contenders[i]);
         }
     }
 }
@@ -178,9 +217,9 @@ static void measure_turn(const struct measure_plan *plan, const struct measureme
     contenders[3].name = "core_inline";
     contenders[3].drives = true;
     for (size_t i = 0; i < CONTENDERS; ++i) {
-        open_contender(&contenders[i], 1, i != 3);
+        contenders[i].consumes = !contenders[i].drives;
     }
-    run_blocks(contenders, CONTENDERS, "turns", measurement->rounds, pairs);
+    run_sessions(contenders, CONTENDERS, "turns", measurement, 1, pairs);
     double posted = median_of(contenders[1].values, pairs);
     double batched = median_of(contenders[2].values, pairs);
     const struct contender *base = posted < batched ? &contenders[1] : &contenders[2];
@@ -192,28 +231,27 @@ static void measure_turn(const struct measure_plan *plan, const struct measureme
     figures_number("core_batched_turn_rtt_us", batched);
     figures_number("core_inline_turn_rtt_us", median_of(contenders[3].values, pairs));
     figures_text("core_form", base->name);
-    for (size_t i = 0; i < CONTENDERS; ++i) {
-        close_contender(&contenders[i]);
-    }
+    figures_number("turn_cpu_us", contenders[0].cpu / (double)(pairs * measurement->rounds));
+    figures_number("core_turn_cpu_us", base->cpu / (double)(pairs * measurement->rounds));
     free_values(contenders, CONTENDERS);
 }
 
-/* One round with all participants. They answer from a callback, on the thread that reads the network. */
+/* One round with all participants: the bare server uses the quicker form. They answer from a callback, on the
+ * thread that reads the network. */
 static void measure_fanout(const struct measure_plan *plan, const struct measurement *measurement)
 {
     struct contender contenders[2] = {muster_of(plan), core};
     size_t pairs = pairs_of(plan, measurement);
     size_t participants = plan->quick ? measurement->quick_participants : measurement->participants;
     process_need(participants);
-    open_contender(&contenders[0], participants, false);
-    open_contender(&contenders[1], participants, false);
-    run_blocks(contenders, 2, "rounds", measurement->rounds, pairs);
+    run_sessions(contenders, 2, "rounds", measurement, participants, pairs);
     figures_number(key("%s_vs_core", measurement->name), ratio_of(&contenders[0], &contenders[1], pairs));
     figures_number(key("%s_round_us", measurement->name), median_of(contenders[0].values, pairs));
     figures_number(key("core_%s_round_us", measurement->name), median_of(contenders[1].values, pairs));
+    double turns = (double)(pairs * measurement->rounds * participants);
+    figures_number(key("%s_cpu_us_per_turn", measurement->name), contenders[0].cpu / turns);
+    figures_number(key("core_%s_cpu_us_per_turn", measurement->name), contenders[1].cpu / turns);
     figures_number(key("%s_participants", measurement->name), (double)participants);
-    close_contender(&contenders[0]);
-    close_contender(&contenders[1]);
     free_values(contenders, 2);
 }
 
@@ -232,7 +270,7 @@ static void measure_join(const struct measure_plan *plan, const struct measureme
     for (size_t pair = 0; pair < pairs; ++pair) {
         for (size_t i = 0; i < 2; ++i) {
             size_t who = in_turn(pair, i, 2);
-            open_contender(&joins[who], participants, false);
+            open_contender(&joins[who], participants);
             joins[who].values[pair] = joins[who].joined_ms;
             memories[who].values[pair] = joins[who].memory;
             close_contender(&joins[who]);
@@ -250,10 +288,10 @@ static void measure_join(const struct measure_plan *plan, const struct measureme
 }
 
 const struct measurement measurements[] = {
-    {"turn_rtt", "turn_rtt_vs_core, turn_rtt_vs_core_inline", measure_turn, 1, 1, 200, 100},
-    {"fanout_100", "fanout_100_vs_core", measure_fanout, 100, 10, 10, 50},
-    {"fanout_1000", "fanout_1000_vs_core", measure_fanout, 1000, 20, 3, 40},
-    {"fanout_5000", "fanout_5000_vs_core", measure_fanout, 5000, 50, 1, 40},
-    {"join", "join_vs_core, idle_memory_vs_core", measure_join, 5000, 50, 0, 6},
+    {"turn_rtt", "turn_rtt_vs_core, turn_rtt_vs_core_inline", measure_turn, 1, 1, 5, 200, 100},
+    {"fanout_100", "fanout_100_vs_core", measure_fanout, 100, 10, 6, 10, 60},
+    {"fanout_1000", "fanout_1000_vs_core", measure_fanout, 1000, 20, 4, 3, 40},
+    {"fanout_5000", "fanout_5000_vs_core", measure_fanout, 5000, 50, 2, 1, 30},
+    {"join", "join_vs_core, idle_memory_vs_core", measure_join, 5000, 50, 0, 0, 6},
     {0},
 };

@@ -19,8 +19,9 @@ struct measurement {
     void (*run)(const struct measure_plan *plan, const struct measurement *measurement);
     size_t participants;
     size_t quick_participants;
-    size_t rounds; /* in one block */
-    size_t pairs;  /* of blocks */
+    size_t sessions; /* with fresh processes, among which the blocks are divided */
+    size_t rounds;   /* in one block */
+    size_t pairs;    /* of blocks */
 };
 
 /** All of them, ended by one without a name. */

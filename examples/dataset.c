@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum muster_status dataset_fail(struct muster_error *error, enum muster_status status, const char *format,
-                                ...)
+enum muster_status explain(struct muster_error *error, enum muster_status status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -22,7 +21,7 @@ enum muster_status dataset_fail(struct muster_error *error, enum muster_status s
 
 static enum muster_status out_of_memory(struct muster_error *error)
 {
-    return dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+    return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
 }
 
 enum muster_status dataset_load(const struct dataset_options *options, struct dataset *dataset,
@@ -43,13 +42,13 @@ enum muster_status dataset_load(const struct dataset_options *options, struct da
     while (i < 3 && strncmp(options->spec, formats[i].prefix, strlen(formats[i].prefix)) != 0)
         i++;
     if (i == 3)
-        dataset_fail(error, MUSTER_INVALID, "%s is none of synthetic:ALPHA,BETA, leaf:DIR and idx:DIR",
-                     options->spec);
+        explain(error, MUSTER_INVALID, "%s is none of synthetic:ALPHA,BETA, leaf:DIR and idx:DIR",
+                options->spec);
     else
         status = formats[i].load(options, options->spec + strlen(formats[i].prefix), dataset, error);
     if (status == MUSTER_OK && options->only != DATASET_EVERYONE && options->only >= dataset->user_count)
-        status = dataset_fail(error, MUSTER_INVALID, "there is no user %zu: the data has %zu, from 0",
-                              options->only, dataset->user_count);
+        status = explain(error, MUSTER_INVALID, "there is no user %zu: the data has %zu, from 0",
+                         options->only, dataset->user_count);
     if (status != MUSTER_OK)
         dataset_free(dataset);
     return status;

@@ -83,7 +83,7 @@ enum muster_status dataset_make_users(struct dataset *dataset, size_t count, str
 enum muster_status dataset_extend_train(struct dataset *dataset, size_t count, struct muster_error *error);
 enum muster_status dataset_extend_test(struct dataset *dataset, size_t count, struct muster_error *error);
 /** Writes the reason into *error and returns its status. */
-enum muster_status dataset_fail(struct muster_error *error, enum muster_status status, const char *format,
-                                ...) __attribute__((format(printf, 3, 4)));
+enum muster_status explain(struct muster_error *error, enum muster_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

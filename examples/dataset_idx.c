@@ -31,24 +31,24 @@ static enum muster_status open_idx(const char *directory, const char *name, size
     for (int zipped = 0; zipped < 2 && *file == NULL; zipped++) {
         free(path);
         if (asprintf(&path, "%s/%s%s", directory, name, zipped ? ".gz" : "") < 0)
-            return dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+            return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
         *file = gzopen(path, "rb");
     }
     free(path);
     if (*file == NULL)
-        return dataset_fail(error, MUSTER_IO, "%s/%s and %s.gz: %s", directory, name, name, strerror(errno));
+        return explain(error, MUSTER_IO, "%s/%s and %s.gz: %s", directory, name, name, strerror(errno));
     unsigned char header[16];
     unsigned length = (unsigned)(4 + 4 * dimensions);
     /* Two zeros, 8 for unsigned bytes, the number of dimensions. */
     if (gzread(*file, header, length) != (int)length || header[0] != 0 || header[1] != 0 || header[2] != 8 ||
         header[3] != dimensions)
-        return dataset_fail(error, MUSTER_FORMAT, "%s/%s: not an IDX file of bytes in %zu dimensions",
-                            directory, name, dimensions);
+        return explain(error, MUSTER_FORMAT, "%s/%s: not an IDX file of bytes in %zu dimensions", directory,
+                       name, dimensions);
     for (size_t d = 0; d < dimensions; d++) {
         const unsigned char *size = header + 4 + 4 * d;
         sizes[d] = (size_t)size[0] << 24 | (size_t)size[1] << 16 | (size_t)size[2] << 8 | size[3];
         if (sizes[d] == 0 || sizes[d] > 100000000)
-            return dataset_fail(error, MUSTER_FORMAT, "%s/%s: a dimension of %zu", directory, name, sizes[d]);
+            return explain(error, MUSTER_FORMAT, "%s/%s: a dimension of %zu", directory, name, sizes[d]);
     }
     return MUSTER_OK;
 }
@@ -63,9 +63,9 @@ static enum muster_status read_labels(const char *directory, const char *name, s
     part->labels = malloc(part->count);
     part->owner = calloc(part->count, sizeof *part->owner);
     if (part->labels == NULL || part->owner == NULL)
-        status = dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     else if (gzread(file, part->labels, (unsigned)part->count) != (int)part->count)
-        status = dataset_fail(error, MUSTER_FORMAT, "%s/%s: shorter than its header says", directory, name);
+        status = explain(error, MUSTER_FORMAT, "%s/%s: shorter than its header says", directory, name);
     for (size_t i = 0; status == MUSTER_OK && i < part->count; i++)
         if (part->labels[i] >= dataset->classes)
             dataset->classes = (size_t)part->labels[i] + 1;
@@ -143,7 +143,7 @@ static enum muster_status deal(const struct dataset_options *options, const stru
     enum muster_status status = MUSTER_OK;
     bool dealt = false;
     if (ends == NULL || counts == NULL || chosen == NULL)
-        status = dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     for (uint64_t attempt = 0; status == MUSTER_OK && !dealt && attempt < TRIES; attempt++) {
         struct muster_random random;
         random_stream(&random, options->seed, RANDOM_DATA, 0, attempt);
@@ -155,8 +155,7 @@ static enum muster_status deal(const struct dataset_options *options, const stru
         dealt = fewest(train, participants, counts) >= (wanted > 0 ? wanted : 1);
     }
     if (status == MUSTER_OK && !dealt)
-        status =
-            dataset_fail(error, MUSTER_INVALID,
+        status = explain(error, MUSTER_INVALID,
                          "%zu samples split among %zu participants by Dirichlet(%g) leave someone without: "
                          "take fewer participants or a bigger --dirichlet",
                          train->count, participants, options->dirichlet);
@@ -194,12 +193,12 @@ static enum muster_status read_pixels(gzFile file, const struct dataset_options 
     unsigned char *pixels = malloc(dataset->features);
     enum muster_status status = MUSTER_OK;
     if (filled == NULL || pixels == NULL)
-        status = dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     for (size_t i = 0; status == MUSTER_OK && i < part->count; i++) {
         size_t owner = part->owner[i];
         if (gzread(file, pixels, (unsigned)dataset->features) != (int)dataset->features)
-            status = dataset_fail(error, MUSTER_FORMAT, "%s images: shorter than their header says",
-                                  train ? "train" : "t10k");
+            status = explain(error, MUSTER_FORMAT, "%s images: shorter than their header says",
+                             train ? "train" : "t10k");
         if (status != MUSTER_OK || (options->only != DATASET_EVERYONE && options->only != owner))
             continue;
         const struct dataset_user *user = &dataset->users[owner];
@@ -225,9 +224,9 @@ static enum muster_status read_images(const char *directory, const char *name,
     if (dataset->features == 0 && sizes[1] <= 4096 && sizes[2] <= 4096)
         dataset->features = sizes[1] * sizes[2];
     if (sizes[0] != part->count || sizes[1] * sizes[2] != dataset->features) {
-        status = dataset_fail(error, MUSTER_FORMAT,
-                              "%s/%s: %zu images of %zu x %zu do not go with the other files", directory,
-                              name, sizes[0], sizes[1], sizes[2]);
+        status =
+            explain(error, MUSTER_FORMAT, "%s/%s: %zu images of %zu x %zu do not go with the other files",
+                    directory, name, sizes[0], sizes[1], sizes[2]);
         goto cleanup;
     }
     place(options, dataset, part, train, &total);

@@ -46,9 +46,8 @@ static enum muster_status read_row(struct reader *reader, const char *user, size
     for (size_t j = 0; j < reader->dataset->features; j++) {
         json_t *number = json_array_get(row, j);
         if (!json_is_number(number) || !isfinite(x[j] = (float)json_number_value(number)))
-            return dataset_fail(reader->error, MUSTER_FORMAT,
-                                "%s: user %s: x[%zu][%zu] is not a finite number", reader->path, user, sample,
-                                j);
+            return explain(reader->error, MUSTER_FORMAT, "%s: user %s: x[%zu][%zu] is not a finite number",
+                           reader->path, user, sample, j);
     }
     return MUSTER_OK;
 }
@@ -64,8 +63,8 @@ static enum muster_status read_samples(struct reader *reader, const char *user, 
     if (dataset->features == 0)
         dataset->features = json_array_size(json_array_get(x, 0));
     if (count > 0 && dataset->features == 0)
-        return dataset_fail(reader->error, MUSTER_FORMAT, "%s: user %s: x[0] is not a list of numbers",
-                            reader->path, user);
+        return explain(reader->error, MUSTER_FORMAT, "%s: user %s: x[0] is not a list of numbers",
+                       reader->path, user);
     enum muster_status status = MUSTER_OK;
     if (wanted)
         status = reader->train ? dataset_extend_train(dataset, count, reader->error)
@@ -73,16 +72,15 @@ static enum muster_status read_samples(struct reader *reader, const char *user, 
     for (size_t i = 0; status == MUSTER_OK && i < count; i++) {
         int label = parse_label(json_array_get(y, i));
         if (label < 0)
-            return dataset_fail(reader->error, MUSTER_FORMAT,
-                                "%s: user %s: y[%zu] is not a class from 0 to %d", reader->path, user, i,
-                                CLASSES_MAX - 1);
+            return explain(reader->error, MUSTER_FORMAT, "%s: user %s: y[%zu] is not a class from 0 to %d",
+                           reader->path, user, i, CLASSES_MAX - 1);
         if ((size_t)label >= dataset->classes)
             dataset->classes = (size_t)label + 1;
         const json_t *row = json_array_get(x, i);
         if (json_array_size(row) != dataset->features)
-            return dataset_fail(reader->error, MUSTER_FORMAT,
-                                "%s: user %s: x[%zu] is not a list of %zu numbers, as others are",
-                                reader->path, user, i, dataset->features);
+            return explain(reader->error, MUSTER_FORMAT,
+                           "%s: user %s: x[%zu] is not a list of %zu numbers, as others are", reader->path,
+                           user, i, dataset->features);
         if (!wanted)
             continue;
         pool->y[first + i] = label;
@@ -96,8 +94,8 @@ static enum muster_status add_user(struct reader *reader, const char *name)
 {
     struct dataset *dataset = reader->dataset;
     if (json_object_get(reader->numbers, name) != NULL)
-        return dataset_fail(reader->error, MUSTER_FORMAT, "%s: user %s was in the train files before",
-                            reader->path, name);
+        return explain(reader->error, MUSTER_FORMAT, "%s: user %s was in the train files before",
+                       reader->path, name);
     struct dataset_user *users =
         reallocarray(dataset->users, dataset->user_count + 1, sizeof *dataset->users);
     char *copy = strdup(name);
@@ -106,7 +104,7 @@ static enum muster_status add_user(struct reader *reader, const char *name)
     if (users == NULL || copy == NULL ||
         json_object_set_new(reader->numbers, name, json_integer((json_int_t)dataset->user_count)) != 0) {
         free(copy);
-        return dataset_fail(reader->error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        return explain(reader->error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     }
     users[dataset->user_count++] = (struct dataset_user){.name = copy};
     return MUSTER_OK;
@@ -119,12 +117,12 @@ static enum muster_status read_user(struct reader *reader, const char *name, con
     size_t count = json_array_size(y);
     if (!json_is_array(x) || !json_is_array(y) || json_array_size(x) != count || !json_is_integer(declared) ||
         json_integer_value(declared) != (json_int_t)count)
-        return dataset_fail(reader->error, MUSTER_FORMAT,
-                            "%s: user %s: num_samples and the lengths of x and y are not the same: "
-                            "%" JSON_INTEGER_FORMAT ", %zu, %zu",
-                            reader->path, name, json_integer_value(declared), json_array_size(x), count);
+        return explain(reader->error, MUSTER_FORMAT,
+                       "%s: user %s: num_samples and the lengths of x and y are not the same: "
+                       "%" JSON_INTEGER_FORMAT ", %zu, %zu",
+                       reader->path, name, json_integer_value(declared), json_array_size(x), count);
     if (reader->train && count == 0)
-        return dataset_fail(reader->error, MUSTER_FORMAT, "%s: user %s has no samples", reader->path, name);
+        return explain(reader->error, MUSTER_FORMAT, "%s: user %s has no samples", reader->path, name);
     enum muster_status status = reader->train ? add_user(reader, name) : MUSTER_OK;
     if (status != MUSTER_OK)
         return status;
@@ -139,8 +137,8 @@ static enum muster_status read_user(struct reader *reader, const char *name, con
         return status;
     struct dataset_user *user = &dataset->users[json_integer_value(number)];
     if (!reader->train && user->test_count > 0)
-        return dataset_fail(reader->error, MUSTER_FORMAT, "%s: user %s was in the test files before",
-                            reader->path, name);
+        return explain(reader->error, MUSTER_FORMAT, "%s: user %s was in the test files before", reader->path,
+                       name);
     *(reader->train ? &user->train_first : &user->test_first) = first;
     *(reader->train ? &user->train_count : &user->test_count) = count;
     return MUSTER_OK;
@@ -151,21 +149,19 @@ static enum muster_status read_file(struct reader *reader)
     json_error_t problem;
     json_t *file = json_load_file(reader->path, 0, &problem);
     if (file == NULL)
-        return dataset_fail(reader->error, MUSTER_FORMAT, "%s, line %d: %s", reader->path, problem.line,
-                            problem.text);
+        return explain(reader->error, MUSTER_FORMAT, "%s, line %d: %s", reader->path, problem.line,
+                       problem.text);
     const json_t *users = json_object_get(file, "users"), *data = json_object_get(file, "user_data");
     const json_t *counts = json_object_get(file, "num_samples");
     enum muster_status status = MUSTER_OK;
     if (!json_is_array(users) || !json_is_object(data) || json_array_size(counts) != json_array_size(users))
-        status =
-            dataset_fail(reader->error, MUSTER_FORMAT,
+        status = explain(reader->error, MUSTER_FORMAT,
                          "%s: users, num_samples (one number for each user) and user_data are not all there",
                          reader->path);
     for (size_t k = 0; status == MUSTER_OK && k < json_array_size(users); k++) {
         const char *name = json_string_value(json_array_get(users, k));
         if (name == NULL)
-            status =
-                dataset_fail(reader->error, MUSTER_FORMAT, "%s: users[%zu] is not a string", reader->path, k);
+            status = explain(reader->error, MUSTER_FORMAT, "%s: users[%zu] is not a string", reader->path, k);
         else
             status = read_user(reader, name, json_object_get(data, name), json_array_get(counts, k));
     }
@@ -178,11 +174,11 @@ static enum muster_status read_files(struct reader *reader, const char *director
 {
     char *pattern;
     if (asprintf(&pattern, "%s/%s/*.json", directory, reader->train ? "train" : "test") < 0)
-        return dataset_fail(reader->error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        return explain(reader->error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     glob_t found;
     enum muster_status status = MUSTER_OK;
     if (glob(pattern, 0, NULL, &found) != 0)
-        status = dataset_fail(reader->error, MUSTER_IO, "there is no %s", pattern);
+        status = explain(reader->error, MUSTER_IO, "there is no %s", pattern);
     for (size_t i = 0; status == MUSTER_OK && i < found.gl_pathc; i++) {
         reader->path = found.gl_pathv[i];
         status = read_file(reader);
@@ -196,17 +192,16 @@ enum muster_status dataset_load_leaf(const struct dataset_options *options, cons
                                      struct dataset *dataset, struct muster_error *error)
 {
     if (options->participants != 0)
-        return dataset_fail(error, MUSTER_INVALID,
-                            "leaf: the data says who the participants are, not an option");
+        return explain(error, MUSTER_INVALID, "leaf: the data says who the participants are, not an option");
     struct reader reader = {options, dataset, json_object(), NULL, true, error};
     if (reader.numbers == NULL)
-        return dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     enum muster_status status = read_files(&reader, directory);
     reader.train = false;
     if (status == MUSTER_OK)
         status = read_files(&reader, directory);
     if (status == MUSTER_OK && dataset->user_count == 0)
-        status = dataset_fail(error, MUSTER_FORMAT, "%s/train: there are no users in it", directory);
+        status = explain(error, MUSTER_FORMAT, "%s/train: there are no users in it", directory);
     json_decref(reader.numbers);
     return status;
 }

@@ -81,8 +81,8 @@ enum muster_status dataset_load_synthetic(const struct dataset_options *options,
     char more;
     if (sscanf(parameters, "%lf,%lf%c", &alpha, &beta, &more) != 2 || !(alpha >= 0 && beta >= 0) ||
         !isfinite(alpha + beta))
-        return dataset_fail(error, MUSTER_INVALID,
-                            "synthetic:%s: expected two numbers from 0, such as synthetic:1,1", parameters);
+        return explain(error, MUSTER_INVALID,
+                       "synthetic:%s: expected two numbers from 0, such as synthetic:1,1", parameters);
     dataset->features = FEATURES;
     dataset->classes = CLASSES;
     enum muster_status status =

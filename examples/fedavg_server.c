@@ -53,14 +53,13 @@ static bool save_port(const char *path, uint16_t port)
     return saved;
 }
 
-static bool announce_port(const char *path, uint16_t port)
+static enum muster_status announce_port(const char *path, uint16_t port, struct muster_error *error)
 {
     struct stat there;
     bool pipe = stat(path, &there) == 0 && !S_ISREG(there.st_mode);
-    bool done = pipe ? tell_port(path, port) : save_port(path, port);
-    if (!done)
-        progress_note("fedavg_server: %s: %s", path, strerror(errno));
-    return done;
+    if (pipe ? tell_port(path, port) : save_port(path, port))
+        return MUSTER_OK;
+    return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
 }
 
 /** Names the options that a participant needs so that it has the same data. */
@@ -95,36 +94,43 @@ static enum muster_status serve(struct federation *federation, struct muster_err
     signals_call(close_manager, federation->manager);
     uint16_t port = participant_manager_port(federation->manager);
     progress_note("listening on port %u", (unsigned)port);
-    if (options->port_file != NULL && !announce_port(options->port_file, port))
-        status = dataset_fail(error, MUSTER_IO, "nobody can be told the port");
-    else
+    if (options->port_file != NULL)
+        status = announce_port(options->port_file, port, error);
+    if (status == MUSTER_OK)
         status = federation_run(federation, error);
     signals_call(NULL, NULL);
     participant_manager_free(federation->manager);
     return status;
 }
 
-/** Compares and prints the result; its last line is for programs. False when a signal came. */
-static bool conclude(const struct federation *federation)
+/** Trains what the result is compared with, and prints it; false when that was not finished. */
+static bool compare(const struct federation *federation)
 {
     const struct server_options *options = federation->options;
     struct baselines baselines;
-    if (options->baselines) {
-        bool trained = baselines_run(federation->dataset, options->data.seed, options->batch_size,
-                                     options->learning_rate, &baselines);
-        progress_glimpse("%s", "");
-        if (!trained)
-            return false;
-        progress_show("%-22s %.3f on the pooled test samples, after %zu rounds", "federated",
-                      federation->accuracy, federation->rounds_held);
-        progress_keep();
-        printf("%-22s %.3f, after %zu epochs on the pooled training samples\n", "central training",
-               baselines.central, baselines.epochs);
-        printf("%-22s %.3f on average (%.3f to %.3f), after %zu epochs each\n", "each participant alone",
-               baselines.alone_mean, baselines.alone_lowest, baselines.alone_highest, baselines.epochs);
+    bool trained = baselines_run(federation->dataset, options->data.seed, options->batch_size,
+                                 options->learning_rate, &baselines);
+    progress_glimpse("%s", "");
+    if (!trained) {
+        progress_note("fedavg_server: the comparison was not finished");
+        return false;
     }
+    progress_show("%-22s %.3f on the pooled test samples, after %zu rounds", "federated",
+                  federation->accuracy, federation->rounds_held);
+    progress_keep();
+    printf("%-22s %.3f, after %zu epochs on the pooled training samples\n", "central training",
+           baselines.central, baselines.epochs);
+    printf("%-22s %.3f on average (%.3f to %.3f), after %zu epochs each\n", "each participant alone",
+           baselines.alone_mean, baselines.alone_lowest, baselines.alone_highest, baselines.epochs);
+    return true;
+}
+
+/** Prints the result; its last line is for programs. */
+static bool conclude(const struct federation *federation)
+{
+    bool compared = !federation->options->baselines || compare(federation);
     printf("final accuracy %.3f\n", federation->accuracy);
-    return fflush(stdout) == 0;
+    return fflush(stdout) == 0 && compared;
 }
 
 /** From loaded data to the result; the exit status. */

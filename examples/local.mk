@@ -3,8 +3,7 @@ noinst_PROGRAMS += examples/fedavg_server examples/participant
 EXTRA_DIST += examples/demo examples/participant.py
 
 example_cppflags = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
-# Linked with the static library where there is one: without libtool's wrapper scripts thirty participants start in
-# no time.
+# Never installed, and so linked without libtool's wrapper scripts: thirty participants start in no time.
 example_ldflags = $(AM_LDFLAGS) -no-install
 example_libs = libmuster.la $(OPENBLAS_LIBS) $(JANSSON_LIBS) $(ZLIB_LIBS)
 example_sources = \
@@ -32,6 +31,8 @@ examples_fedavg_server_SOURCES = \
     examples/progress.h \
     examples/rounds.c \
     examples/rounds.h \
+    examples/server_model.c \
+    examples/server_model.h \
     examples/server_options.c \
     examples/server_options.h
 

@@ -11,7 +11,7 @@
 /** Rows that are evaluated at a time: enough for BLAS to be fast, few enough to stay in the cache. */
 enum { EVALUATION_ROWS = 64 };
 
-static size_t parameter_count(const struct logistic *model)
+size_t logistic_parameters(const struct logistic *model)
 {
     return model->features * model->classes + model->classes;
 }
@@ -22,7 +22,7 @@ bool logistic_init(struct logistic *model, size_t features, size_t classes)
     openblas_set_num_threads(1);
     model->features = features;
     model->classes = classes;
-    model->weights = calloc(parameter_count(model), sizeof *model->weights);
+    model->weights = calloc(logistic_parameters(model), sizeof *model->weights);
     model->bias = model->weights == NULL ? NULL : model->weights + features * classes;
     return model->weights != NULL;
 }
@@ -35,7 +35,7 @@ void logistic_free(struct logistic *model)
 
 void logistic_copy(struct logistic *to, const struct logistic *from)
 {
-    memcpy(to->weights, from->weights, parameter_count(from) * sizeof *from->weights);
+    memcpy(to->weights, from->weights, logistic_parameters(from) * sizeof *from->weights);
 }
 
 void logistic_arrays(const struct logistic *model, struct muster_array arrays[LOGISTIC_ARRAYS])
@@ -103,7 +103,8 @@ static void step(struct logistic *model, const struct logistic *start, const flo
     }
     float pull = (float)(training->learning_rate * training->mu);
     if (pull > 0)
-        cblas_saxpby((blasint)parameter_count(model), pull, start->weights, 1, 1 - pull, model->weights, 1);
+        cblas_saxpby((blasint)logistic_parameters(model), pull, start->weights, 1, 1 - pull, model->weights,
+                     1);
     float rate = (float)(training->learning_rate / (double)rows);
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)model->features, (blasint)classes,
                 (blasint)rows, -rate, x, (blasint)model->features, scores, (blasint)classes, 1,

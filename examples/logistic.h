@@ -29,6 +29,8 @@ struct logistic_training {
 bool logistic_init(struct logistic *model, size_t features, size_t classes);
 void logistic_free(struct logistic *model);
 void logistic_copy(struct logistic *to, const struct logistic *from);
+/** The number of weights and biases together. */
+size_t logistic_parameters(const struct logistic *model);
 
 /** The model's arrays as they travel: weights and bias. */
 enum { LOGISTIC_ARRAYS = 2 };

@@ -41,30 +41,22 @@ static double now_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static size_t parameter_count(const struct logistic *model)
-{
-    return model->features * model->classes + model->classes;
-}
-
 bool federation_init(struct federation *federation, const struct server_options *options,
                      const struct dataset *dataset, FILE *metrics)
 {
     *federation = (struct federation){.options = options, .dataset = dataset, .metrics = metrics};
-    if (logistic_init(&federation->model, dataset->features, dataset->classes)) {
-        federation->mean = muster_mean_new();
-        federation->velocity = calloc(parameter_count(&federation->model), sizeof *federation->velocity);
-    }
-    if (federation->mean != NULL && federation->velocity != NULL)
+    federation->mean = muster_mean_new();
+    if (federation->mean != NULL && server_model_init(&federation->model, dataset->features, dataset->classes,
+                                                      options->server_rate, options->average))
         return true;
-    federation_free(federation);
+    muster_mean_free(federation->mean);
     return false;
 }
 
 void federation_free(struct federation *federation)
 {
-    logistic_free(&federation->model);
+    server_model_free(&federation->model);
     muster_mean_free(federation->mean);
-    free(federation->velocity);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -90,11 +82,10 @@ static enum muster_status gather(struct federation *federation, struct proxy ***
                                                       count);
     }
     if (status == MUSTER_TIMEOUT)
-        return dataset_fail(error, status,
-                            "round %zu needs %zu participants, and only %zu were here after %g s",
-                            federation->rounds_held + 1, wanted, *count, (double)options->wait_ms / 1000);
+        return explain(error, status, "round %zu needs %zu participants, and only %zu were here after %g s",
+                       federation->rounds_held + 1, wanted, *count, (double)options->wait_ms / 1000);
     if (status != MUSTER_OK)
-        return dataset_fail(error, status, "waiting for participants: %s", muster_status_text(status));
+        return explain(error, status, "waiting for participants: %s", muster_status_text(status));
     if (*count < federation->present)
         progress_note("%zu of %zu participants are left", *count, federation->present);
     federation->present = *count;
@@ -175,7 +166,7 @@ static enum muster_status on_answer(void *context, size_t index, struct proxy *p
     (void)proxy;
     struct round *round = context;
     struct federation *federation = round->federation;
-    if (!logistic_fits(&federation->model, answer->arrays, answer->array_count))
+    if (!logistic_fits(&federation->model.current, answer->arrays, answer->array_count))
         return MUSTER_FORMAT;
     double weight = muster_message_scalar(answer, "num_samples", federation->options->default_weight);
     enum muster_status status =
@@ -186,27 +177,14 @@ static enum muster_status on_answer(void *context, size_t index, struct proxy *p
     return status;
 }
 
-/** Moves the model to the mean of the answers, and on by what momentum carries over from the rounds before.
- */
 static enum muster_status move_model(struct federation *federation)
 {
-    const struct muster_array *arrays;
+    const struct muster_array *mean;
     size_t count;
-    enum muster_status status = muster_mean_result(federation->mean, &arrays, &count);
-    if (status != MUSTER_OK)
-        return status;
-    struct logistic *model = &federation->model;
-    size_t parameter = 0;
-    for (size_t a = 0; a < count; a++) {
-        const float *values = arrays[a].data;
-        for (size_t i = 0; i < muster_array_count(&arrays[a]); i++, parameter++) {
-            double change = (double)values[i] - (double)model->weights[parameter];
-            federation->velocity[parameter] =
-                federation->options->momentum * federation->velocity[parameter] + change;
-            model->weights[parameter] += (float)federation->velocity[parameter];
-        }
-    }
-    return MUSTER_OK;
+    enum muster_status status = muster_mean_result(federation->mean, &mean, &count);
+    if (status == MUSTER_OK)
+        server_model_move(&federation->model, mean);
+    return status;
 }
 
 /** The mean training loss of those who answered and said it; NaN when nobody did. */
@@ -220,7 +198,7 @@ static double train_loss(const struct round *round)
             weight += contribution->weight;
         }
     }
-    return sum / weight;
+    return weight > 0 ? sum / weight : (double)NAN;
 }
 
 static void note_failures(const struct round *round)
@@ -241,7 +219,7 @@ static enum muster_status report(struct round *round, struct muster_error *error
     const struct proxy_round_result *result = &round->result;
     double loss = train_loss(round);
     size_t failed = result->failed + result->late;
-    logistic_evaluate(&federation->model, &federation->dataset->test, &federation->accuracy, NULL);
+    logistic_evaluate(&federation->model.averaged, &federation->dataset->test, &federation->accuracy, NULL);
     note_failures(round);
     federation->rounds_held++;
     progress_show("round %zu/%zu: %zu answered, %zu failed, train loss %.4f, test accuracy %.4f",
@@ -254,7 +232,7 @@ static enum muster_status report(struct round *round, struct muster_error *error
             (unsigned long long)result->bytes_received, loss, federation->accuracy);
     /* Each round is to be seen at once, and a full disk to be noticed. */
     if (fflush(federation->metrics) != 0)
-        return dataset_fail(error, MUSTER_IO, "%s: %s", federation->options->metrics, strerror(errno));
+        return explain(error, MUSTER_IO, "%s: %s", federation->options->metrics, strerror(errno));
     return MUSTER_OK;
 }
 
@@ -263,7 +241,7 @@ static enum muster_status train(struct round *round, struct muster_error *error)
 {
     struct federation *federation = round->federation;
     struct muster_array arrays[LOGISTIC_ARRAYS];
-    logistic_arrays(&federation->model, arrays);
+    logistic_arrays(&federation->model.current, arrays);
     struct muster_message instruction = MUSTER_MESSAGE_INIT;
     instruction.kind = MUSTER_TRAIN;
     instruction.arrays = arrays;
@@ -280,8 +258,8 @@ static enum muster_status train(struct round *round, struct muster_error *error)
     if (status == MUSTER_OK && round->result.answered > 0)
         status = move_model(federation);
     if (status != MUSTER_OK)
-        return dataset_fail(error, status, "round %zu: %s", federation->rounds_held + 1,
-                            muster_status_text(status));
+        return explain(error, status, "round %zu: %s", federation->rounds_held + 1,
+                       muster_status_text(status));
     return report(round, error);
 }
 
@@ -298,8 +276,8 @@ static enum muster_status hold_round(struct federation *federation, struct muste
     if (choose(&round, proxies, count) && set_hyperparameters(&round))
         status = train(&round, error);
     else
-        status = dataset_fail(error, MUSTER_OUT_OF_MEMORY, "out of memory in round %zu",
-                              federation->rounds_held + 1);
+        status =
+            explain(error, MUSTER_OUT_OF_MEMORY, "out of memory in round %zu", federation->rounds_held + 1);
     round_clear(&round);
     proxy_release_all(proxies, count);
     return status;

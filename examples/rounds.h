@@ -7,7 +7,7 @@
 #include <muster/muster.h>
 
 #include "dataset.h"
-#include "logistic.h"
+#include "server_model.h"
 #include "server_options.h"
 
 /** A federation in training. */
@@ -15,9 +15,8 @@ struct federation {
     const struct server_options *options;
     const struct dataset *dataset;
     struct participant_manager *manager;
-    struct logistic model;
+    struct server_model model;
     struct muster_mean *mean; /* of the answers of the round */
-    double *velocity;         /* what the server's momentum carries from round to round, for each parameter */
     FILE *metrics;            /* NULL: none */
     size_t rounds_held;
     size_t present; /* participants that were there at the last round */

@@ -17,7 +17,8 @@ enum {
     KEY_BATCH_SIZE,
     KEY_LEARNING_RATE,
     KEY_MU,
-    KEY_MOMENTUM,
+    KEY_SERVER_RATE,
+    KEY_AVERAGE,
     KEY_STRAGGLERS,
     KEY_DEFAULT_WEIGHT,
     KEY_METRICS,
@@ -52,9 +53,15 @@ static const struct argp_option option_list[] = {
      "FedProx's proximal term: how strongly a participant is held to the model of the round (default 1; 0 is "
      "FedAvg)",
      GROUP_TRAINING},
-    {"momentum", KEY_MOMENTUM, "B", 0,
-     "The server's momentum: how much of the change of a round goes on in the next (default 0.8; 0 is the "
-     "plain mean)",
+    {"server-rate", KEY_SERVER_RATE, "R", 0,
+     "Learning rate of the server's optimizer, FedYogi (default 0.04); 0: the next model is the mean of the "
+     "answers, "
+     "as in FedAvg",
+     GROUP_TRAINING},
+    {"average", KEY_AVERAGE, "B", 0,
+     "The result is a running average of the models, of which a share of B stays in each round (default "
+     "0.95); 0: "
+     "it is the model of the last round",
      GROUP_TRAINING},
     {"stragglers", KEY_STRAGGLERS, "PERCENT", 0,
      "Share of a round's participants, chosen anew each round, that do fewer epochs: 1 to N-1 (default 0)",
@@ -125,8 +132,11 @@ static error_t parse_training(int key, char *text, struct argp_state *state)
     case KEY_MU:
         options->mu = argument_number(state, "mu", text, 0, 1e6);
         return 0;
-    case KEY_MOMENTUM:
-        options->momentum = argument_number(state, "momentum", text, 0, 0.999);
+    case KEY_SERVER_RATE:
+        options->server_rate = argument_number(state, "server-rate", text, 0, 1000);
+        return 0;
+    case KEY_AVERAGE:
+        options->average = argument_number(state, "average", text, 0, 0.9999);
         return 0;
     case KEY_STRAGGLERS:
         options->stragglers = argument_number(state, "stragglers", text, 0, 100);
@@ -171,24 +181,24 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
+static const char documentation[] =
+    "Trains a model by federated averaging (FedAvg, FedProx) with the participants that connect.\v"
+    "At the end the model is tested on the pooled test samples of the data, beside a model that was trained "
+    "centrally on the pooled training samples, and models that each participant's data alone gave; these are "
+    "trained here in the server, from the same data.\n\n"
+    "Columns of the metrics: round, seconds, answered, failed (late ones included), bytes_sent, "
+    "bytes_received, train_loss (of the model that the round began with, on the training samples of those "
+    "who "
+    "answered), test_accuracy (of what would be the result after this round).\n\n"
+    "FedAvg as its paper has it is --mu 0 --server-rate 0 --average 0, FedProx the same with --mu 1.";
+
 void server_options_parse(int count, char **arguments, struct server_options *options)
 {
     static const struct argp_child children[] = {{&data_arguments, 0, "Data:", GROUP_DATA}, {0}};
     static const struct argp parser = {
         .options = option_list,
         .parser = parse,
-        .doc =
-            "Trains a model by federated averaging (FedAvg, FedProx) with the participants that connect.\v"
-            "At the end the model is tested on the pooled test samples of the data, beside a model that was "
-            "trained centrally on the pooled training samples and models that were trained by each "
-            "participant "
-            "alone; these two are trained by the server itself, from the same data. Columns of the metrics: "
-            "round, "
-            "seconds, answered, failed (late ones included), bytes_sent, bytes_received, train_loss (of the "
-            "model "
-            "that the round began with, on the training samples of those who answered), test_accuracy (of "
-            "the "
-            "model that the round ended with).",
+        .doc = documentation,
         .children = children,
     };
     *options = (struct server_options){
@@ -202,7 +212,8 @@ void server_options_parse(int count, char **arguments, struct server_options *op
         .batch_size = 10,
         .learning_rate = 0.01,
         .mu = 1,
-        .momentum = 0.8,
+        .server_rate = 0.04,
+        .average = 0.95,
         .default_weight = 100,
         .baselines = true,
     };

@@ -23,8 +23,9 @@ struct server_options {
     size_t batch_size;
     double learning_rate;
     double mu;
-    double momentum;
-    double stragglers; /* percent */
+    double server_rate; /* 0: the plain mean of FedAvg */
+    double average;     /* 0: none */
+    double stragglers;  /* percent */
     double default_weight;
     bool baselines;
     bool list_participant_options;

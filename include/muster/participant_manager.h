@@ -44,6 +44,9 @@ struct participant_manager_options {
     int64_t turn_timeout_ms;
     /** How long participant_manager_stop() lets streams end by themselves before it cuts them. */
     int64_t stop_timeout_ms;
+    /** Threads that serve the network, of all managers and participants in the process together: at least so
+        many. 0: one for every two cores. */
+    unsigned network_threads;
 
     /**
      * Decides on admission, before the participant is listed; the proxy's name, peer and labels can be
@@ -70,9 +73,9 @@ struct participant_manager_options {
 };
 
 /** Defaults: loopback port 8080, messages to 128 MiB, 10 s to join, 1 h a turn, 5 s to stop. */
-#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                 \
-    {                                                                                                    \
-        "127.0.0.1:8080", 0, (size_t)128 << 20, 10000, 3600000, 5000, NULL, NULL, NULL, NULL, NULL, NULL \
+#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                    \
+    {                                                                                                       \
+        "127.0.0.1:8080", 0, (size_t)128 << 20, 10000, 3600000, 5000, 0, NULL, NULL, NULL, NULL, NULL, NULL \
     }
 
 /**

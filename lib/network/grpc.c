@@ -28,6 +28,7 @@
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/compression.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
@@ -52,11 +53,26 @@ enum {
     PING_INTERVAL_MIN_MS = 5000,
     BACKOFF_FIRST_MS = 200,
     BACKOFF_MAX_MS = 10000,
+    SERVER_HOLD_MS = 250, /* that a half-close goes unnoticed, */
+    CLIENT_HOLD_MS = 50,  /* or a Cancel, after a message that is held */
 };
 
 struct tag {
     void (*complete)(struct tag *tag, bool ok);
+    struct tag *next; /* among strays */
+    bool ok;
 };
+
+/* A tag goes to the thread that completes it through C-core's queue, which orders what is done before and
+   after. ThreadSanitizer does not see that order, as libgrpc is not instrumented, and is told. */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#define HANDED_OVER(tag) __tsan_release(tag)
+#define TAKEN_OVER(tag)  __tsan_acquire(tag)
+#else
+#define HANDED_OVER(tag) ((void)(tag))
+#define TAKEN_OVER(tag)  ((void)(tag))
+#endif
 
 #define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
@@ -71,6 +87,7 @@ struct grpc_transport {
     pthread_mutex_t alarm_lock;
     pthread_cond_t alarm_moved;
     int64_t alarm_at;   /* guarded by alarm_lock; INT64_MAX: none */
+    struct tag *strays; /* completions that were found where they cannot be run; guarded by alarm_lock */
     bool alarm_stopped; /* guarded by alarm_lock */
 };
 
@@ -93,6 +110,7 @@ static void *serve_queue(void *argument)
         if (event.type == GRPC_QUEUE_SHUTDOWN)
             return NULL;
         struct tag *tag = event.tag;
+        TAKEN_OVER(tag);
         tag->complete(tag, event.success != 0);
     }
 }
@@ -141,24 +159,52 @@ static void transport_set_alarm(struct muster_transport *base, int64_t at)
     pthread_mutex_unlock(&transport->alarm_lock);
 }
 
+static void add_stray(struct grpc_transport *transport, struct tag *tag, bool ok)
+{
+    pthread_mutex_lock(&transport->alarm_lock);
+    tag->ok = ok;
+    tag->next = transport->strays;
+    transport->strays = tag;
+    pthread_cond_signal(&transport->alarm_moved);
+    pthread_mutex_unlock(&transport->alarm_lock);
+}
+
+/* Waits for what is due, and takes a stray if there is one. With alarm_lock held. */
+static struct tag *wait_for_alarm(struct grpc_transport *transport)
+{
+    for (;;) {
+        struct tag *stray = transport->strays;
+        int64_t at = transport->alarm_at;
+        if (stray) {
+            transport->strays = stray->next;
+            return stray;
+        }
+        if (transport->alarm_stopped || at <= transport_now(&transport->base))
+            return NULL;
+        if (at == INT64_MAX) {
+            pthread_cond_wait(&transport->alarm_moved, &transport->alarm_lock);
+        } else {
+            struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+            pthread_cond_timedwait(&transport->alarm_moved, &transport->alarm_lock, &until);
+        }
+    }
+}
+
 /* C-core keeps its alarms to itself: they are no part of its interface. A thread that sleeps is ours. */
 static void *serve_alarm(void *argument)
 {
     struct grpc_transport *transport = argument;
     pthread_mutex_lock(&transport->alarm_lock);
     while (!transport->alarm_stopped) {
-        int64_t at = transport->alarm_at;
-        if (at == INT64_MAX) {
-            pthread_cond_wait(&transport->alarm_moved, &transport->alarm_lock);
-        } else if (at > transport_now(&transport->base)) {
-            struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
-            pthread_cond_timedwait(&transport->alarm_moved, &transport->alarm_lock, &until);
-        } else {
+        struct tag *stray = wait_for_alarm(transport);
+        if (!stray)
             transport->alarm_at = INT64_MAX;
-            pthread_mutex_unlock(&transport->alarm_lock);
+        pthread_mutex_unlock(&transport->alarm_lock);
+        if (stray)
+            stray->complete(stray, stray->ok);
+        else
             muster__timers_ring(&transport->base);
-            pthread_mutex_lock(&transport->alarm_lock);
-        }
+        pthread_mutex_lock(&transport->alarm_lock);
     }
     pthread_mutex_unlock(&transport->alarm_lock);
     return NULL;
@@ -315,7 +361,27 @@ static enum muster_status status_of(grpc_status_code code)
     }
 }
 
-/* ---- streams ---- */
+/* ---- listeners and streams ---- */
+
+struct acceptor {
+    struct tag tag;
+    struct grpc_listener *listener;
+    grpc_call *call;
+    grpc_call_details details;
+    grpc_metadata_array metadata;
+};
+
+struct grpc_listener {
+    struct grpc_transport *transport;
+    grpc_server *server;
+    const struct listener_events *events;
+    void *context;
+    struct tag shut_down;
+    struct acceptor acceptors[ACCEPTORS];
+    atomic_bool cut;
+    pthread_mutex_t lock;
+    size_t alive; /* streams, acceptors that wait, and the shutdown to come; guarded by lock */
+};
 
 struct outgoing {
     struct outgoing *next;
@@ -334,6 +400,7 @@ struct client_side {
 struct grpc_stream {
     struct stream base;
     atomic_uint references; /* one of the owner, one until `closed` has been reported */
+    struct grpc_transport *transport;
     grpc_call *call;
     struct grpc_listener *listener; /* on the server */
     struct client_side *client;     /* on the client */
@@ -345,10 +412,11 @@ struct grpc_stream {
     struct tag ended;
     pthread_mutex_t lock; /* guards all below; what C-core writes belongs to it until the completion */
     unsigned pending;
-    bool over;            /* the call has ended, or an operation failed: start no more */
+    bool over;            /* the call has ended, or an operation failed: send no more */
     bool initial_started; /* on the server: the initial metadata has been put into a batch */
     bool closing;         /* close() was called */
     bool left;            /* on the server: the peer closed its side */
+    bool cut;             /* we ended the call ourselves, at once */
     bool too_big;
     enum muster_status closing_status;
     char *closing_text;
@@ -356,6 +424,14 @@ struct grpc_stream {
     struct outgoing *queue;
     struct outgoing **queue_end;
     grpc_byte_buffer *incoming;
+    grpc_byte_buffer *arrived; /* received while the message before it is being delivered; NULL: the end */
+    bool has_arrived;
+    bool arrived_ok;
+    bool delivering;
+    bool held;       /* hold() was called during the delivery; of the delivering thread alone */
+    bool unread;     /* no receive is posted: the next send will do that, or the timer */
+    bool hold_timed; /* the timer runs, with a reference */
+    struct timer hold_timer;
     int cancelled;
 };
 
@@ -396,8 +472,10 @@ static void drop_queue(struct grpc_stream *stream)
    the call may be lost for good: end the call. */
 static bool start_batch(struct grpc_stream *stream, const grpc_op *ops, size_t count, struct tag *tag)
 {
+    HANDED_OVER(tag);
     if (grpc_call_start_batch(stream->call, ops, count, tag, NULL) != GRPC_CALL_OK) {
         stream->over = true;
+        stream->cut = true;
         grpc_call_cancel(stream->call, NULL);
         return false;
     }
@@ -411,6 +489,47 @@ static void start_receive(struct grpc_stream *stream)
     start_batch(stream, &op, 1, &stream->received);
 }
 
+/*
+ * Posts the receive that was put off by hold(). A receive that is posted by itself makes C-core 1.51 send a
+ * WINDOW_UPDATE at once, in a packet of its own, which wakes the peer for nothing before the message that it
+ * waits for. Right behind a send, that is out of the way.
+ */
+static void read_on(struct grpc_stream *stream)
+{
+    if (!stream->unread || stream->pending == 0)
+        return;
+    stream->unread = false;
+    start_receive(stream);
+}
+
+static void hold_expired(struct timer *timer)
+{
+    struct grpc_stream *stream = CONTAINER(timer, struct grpc_stream, hold_timer);
+    pthread_mutex_lock(&stream->lock);
+    stream->hold_timed = false;
+    read_on(stream);
+    pthread_mutex_unlock(&stream->lock);
+    stream_release(&stream->base);
+}
+
+/* Once started the timer runs on, whether a send comes before it or not: that is cheaper than moving it. */
+static void put_off_receive(struct grpc_stream *stream)
+{
+    struct muster_transport *transport = &stream->transport->base;
+    if (stream->hold_timed)
+        return;
+    stream->hold_timed = true;
+    atomic_fetch_add(&stream->references, 1);
+    int64_t limit = stream->listener ? SERVER_HOLD_MS : CLIENT_HOLD_MS;
+    muster__timer_start(transport, &stream->hold_timer, muster__transport_after(transport, limit),
+                        hold_expired);
+}
+
+static void stream_hold(struct stream *base)
+{
+    ((struct grpc_stream *)base)->held = true;
+}
+
 /* A server's first batch that sends takes the initial metadata with it. */
 static size_t put_initial(struct grpc_stream *stream, grpc_op *op)
 {
@@ -421,16 +540,36 @@ static size_t put_initial(struct grpc_stream *stream, grpc_op *op)
     return 1;
 }
 
+/*
+ * Starts sending. A small message has left by the time that start_batch returns, and then its completion is
+ * taken here, from the cache in which C-core leaves a thread's first one: going round by the queue would wake
+ * a network thread for nothing, which costs as much as a third of a turn.
+ */
 static void start_send(struct grpc_stream *stream, grpc_byte_buffer *bytes)
 {
+    grpc_completion_queue *queue = stream->transport->queue;
     grpc_op ops[2] = {{0}};
     size_t count = put_initial(stream, ops);
     ops[count++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = bytes};
     stream->sending = bytes;
-    if (!start_batch(stream, ops, count, &stream->sent)) {
-        stream->sending = NULL;
-        grpc_byte_buffer_destroy(bytes);
+    grpc_completion_queue_thread_local_cache_init(queue);
+    bool started = start_batch(stream, ops, count, &stream->sent);
+    void *tag;
+    int ok;
+    bool cached = grpc_completion_queue_thread_local_cache_flush(queue, &tag, &ok) != 0;
+    if (cached && tag != &stream->sent) {
+        add_stray(stream->transport, tag, ok != 0); /* it may want the locks that our caller holds */
+        cached = false;
     }
+    if (started && cached) {
+        stream->pending--; /* not the last: the call has not ended */
+        stream->over = stream->over || !ok;
+    }
+    if (!started || cached) {
+        grpc_byte_buffer_destroy(bytes);
+        stream->sending = NULL;
+    }
+    read_on(stream);
 }
 
 /* The last batch: a client's half-close, a server's status. */
@@ -464,16 +603,19 @@ static void report_closed(struct grpc_stream *stream)
         text = stream->closing_text ? stream->closing_text : "";
     } else if (stream->too_big) {
         status = MUSTER_TOO_BIG;
-        text = "a message was bigger than the limit";
+        text = "a message was bigger than the limit, or compressed";
     } else if (stream->left) {
         text = "the participant closed its stream";
     }
     if (stream->events)
         stream->events->closed(stream->context, status, text);
     gpr_free(details);
-    if (stream->listener)
-        listener_let_go(stream->listener);
+    if (muster__timer_stop(&stream->transport->base, &stream->hold_timer))
+        stream_release(&stream->base);
+    struct grpc_listener *listener = stream->listener;
     stream_release(&stream->base);
+    if (listener)
+        listener_let_go(listener);
 }
 
 /* Ends a completion: called with the lock held, returns without it. */
@@ -512,29 +654,78 @@ static void stream_close_locked(struct grpc_stream *stream, enum muster_status s
     stream->closing = true;
     stream->closing_status = status;
     stream->closing_text = strdup(text); /* out of memory: the status goes without its text */
+    read_on(stream);
     if (!stream->over && !stream->sending)
         start_finish(stream);
 }
 
+/* No message came, and none will: a client that has half-closed wants the server's status. With the lock
+ * held. */
+static void end_of_messages(struct grpc_stream *stream, bool ok)
+{
+    if (!stream->listener)
+        return;
+    if (!ok) {
+        /* The message was refused, and C-core has told the client; or it was not looked at, after a cut. */
+        stream->too_big = !stream->cut && !stream->listener->cut;
+    } else if (!grpc_call_failed_before_recv_message(stream->call)) {
+        stream->left = !stream->closing;
+        stream_close_locked(stream, MUSTER_OK, "");
+    }
+}
+
+/* Delivers what has arrived. With the lock held, which is let go of during the event. */
+static void deliver_arrived(struct grpc_stream *stream)
+{
+    grpc_byte_buffer *bytes = stream->arrived;
+    stream->has_arrived = false;
+    if (!bytes) {
+        end_of_messages(stream, stream->arrived_ok);
+        return;
+    }
+    stream->delivering = true;
+    stream->unread = true;
+    stream->held = false;
+    pthread_mutex_unlock(&stream->lock);
+    if (stream->events)
+        deliver(stream, bytes);
+    grpc_byte_buffer_destroy(bytes);
+    pthread_mutex_lock(&stream->lock);
+    stream->delivering = false;
+    if (stream->held && stream->unread && !stream->closing)
+        put_off_receive(stream);
+    else
+        read_on(stream); /* even if sending has failed: the call has not ended before all is read */
+}
+
+/* A send during the delivery posts the next receive, so that another message can arrive meanwhile: it waits.
+ */
 static void received_complete(struct tag *tag, bool ok)
 {
     struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, received);
     pthread_mutex_lock(&stream->lock);
-    grpc_byte_buffer *bytes = ok ? stream->incoming : NULL;
+    stream->arrived = ok ? stream->incoming : NULL;
+    stream->arrived_ok = ok;
+    stream->has_arrived = true;
     stream->incoming = NULL;
-    pthread_mutex_unlock(&stream->lock);
-    if (bytes && stream->events) {
-        deliver(stream, bytes);
-        grpc_byte_buffer_destroy(bytes);
-    }
-    pthread_mutex_lock(&stream->lock);
-    if (bytes && !stream->over) {
-        start_receive(stream);
-    } else if (!bytes && stream->listener && !grpc_call_failed_before_recv_message(stream->call)) {
-        stream->left = !stream->closing;
-        stream_close_locked(stream, MUSTER_OK, "");
-    }
+    while (stream->has_arrived && !stream->delivering)
+        deliver_arrived(stream);
     leave(stream);
+}
+
+/* Goes on when nothing is being sent: with what is queued, then with the end. With the lock held. */
+static void send_next(struct grpc_stream *stream)
+{
+    while (!stream->over && !stream->sending && stream->queue) {
+        struct outgoing *message = stream->queue;
+        stream->queue = message->next;
+        if (!stream->queue)
+            stream->queue_end = &stream->queue;
+        start_send(stream, message->bytes);
+        free(message);
+    }
+    if (!stream->over && !stream->sending && stream->closing)
+        start_finish(stream);
 }
 
 static void sent_complete(struct tag *tag, bool ok)
@@ -544,16 +735,7 @@ static void sent_complete(struct tag *tag, bool ok)
     grpc_byte_buffer_destroy(stream->sending);
     stream->sending = NULL;
     stream->over = stream->over || !ok;
-    if (!stream->over && stream->queue) {
-        struct outgoing *message = stream->queue;
-        stream->queue = message->next;
-        if (!stream->queue)
-            stream->queue_end = &stream->queue;
-        start_send(stream, message->bytes);
-        free(message);
-    } else if (!stream->over && stream->closing) {
-        start_finish(stream);
-    }
+    send_next(stream);
     leave(stream);
 }
 
@@ -641,7 +823,13 @@ static void stream_close(struct stream *base, enum muster_status status, const c
 static void stream_cut(struct stream *base)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    grpc_call_cancel(stream->call, NULL);
+    pthread_mutex_lock(&stream->lock);
+    stream->cut = true;
+    pthread_mutex_unlock(&stream->lock);
+    if (stream->listener)
+        grpc_call_cancel_with_status(stream->call, GRPC_STATUS_UNAVAILABLE, "the stream was cut", NULL);
+    else
+        grpc_call_cancel(stream->call, NULL);
 }
 
 static void stream_peer(struct stream *base, char *text, size_t size)
@@ -656,17 +844,19 @@ static const struct stream_ops stream_ops = {
     .send = stream_send,
     .close = stream_close,
     .cut = stream_cut,
+    .hold = stream_hold,
     .peer = stream_peer,
     .release = stream_release,
 };
 
-static struct grpc_stream *stream_new(grpc_call *call)
+static struct grpc_stream *stream_new(struct grpc_transport *transport, grpc_call *call)
 {
     struct grpc_stream *stream = calloc(1, sizeof(*stream));
     if (!stream)
         return NULL;
     stream->base.ops = &stream_ops;
     atomic_init(&stream->references, 2);
+    stream->transport = transport;
     stream->call = call;
     stream->received.complete = received_complete;
     stream->sent.complete = sent_complete;
@@ -678,25 +868,6 @@ static struct grpc_stream *stream_new(grpc_call *call)
 }
 
 /* ---- the server's side: listeners ---- */
-
-struct acceptor {
-    struct tag tag;
-    struct grpc_listener *listener;
-    grpc_call *call;
-    grpc_call_details details;
-    grpc_metadata_array metadata;
-};
-
-struct grpc_listener {
-    grpc_completion_queue *queue;
-    grpc_server *server;
-    const struct listener_events *events;
-    void *context;
-    struct tag shut_down;
-    struct acceptor acceptors[ACCEPTORS];
-    pthread_mutex_t lock;
-    size_t alive; /* streams, acceptors that wait, and the shutdown to come; guarded by lock */
-};
 
 static void listener_let_go(struct grpc_listener *listener)
 {
@@ -711,16 +882,17 @@ static void accept_next(struct acceptor *acceptor)
 {
     grpc_call_details_init(&acceptor->details);
     grpc_metadata_array_init(&acceptor->metadata);
+    HANDED_OVER(&acceptor->tag);
     if (grpc_server_request_call(acceptor->listener->server, &acceptor->call, &acceptor->details,
-                                 &acceptor->metadata, acceptor->listener->queue, acceptor->listener->queue,
-                                 &acceptor->tag) != GRPC_CALL_OK)
+                                 &acceptor->metadata, acceptor->listener->transport->queue,
+                                 acceptor->listener->transport->queue, &acceptor->tag) != GRPC_CALL_OK)
         listener_let_go(acceptor->listener);
 }
 
 /* Hands an arrived call to the listener's owner, or refuses it. */
 static void open_call(struct grpc_listener *listener, grpc_call *call, bool known)
 {
-    struct grpc_stream *stream = stream_new(call);
+    struct grpc_stream *stream = stream_new(listener->transport, call);
     if (!stream) {
         grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory",
                                      NULL);
@@ -785,12 +957,15 @@ static void shut_down_complete(struct tag *tag, bool ok)
 static void listener_close(struct listener *base)
 {
     struct grpc_listener *listener = (struct grpc_listener *)base;
-    grpc_server_shutdown_and_notify(listener->server, listener->queue, &listener->shut_down);
+    HANDED_OVER(&listener->shut_down);
+    grpc_server_shutdown_and_notify(listener->server, listener->transport->queue, &listener->shut_down);
 }
 
 static void listener_cut(struct listener *base)
 {
-    grpc_server_cancel_all_calls(((struct grpc_listener *)base)->server);
+    struct grpc_listener *listener = (struct grpc_listener *)base;
+    listener->cut = true;
+    grpc_server_cancel_all_calls(listener->server);
 }
 
 static void listener_free(struct listener *base)
@@ -811,9 +986,17 @@ static int as_limit(size_t size)
     return size > INT32_MAX ? -1 : (int)size;
 }
 
+/* No compression: C-core unpacks a message before it looks at its size, and a thousandth of the limit would
+   do to fill our memory. */
+static grpc_arg uncompressed(void)
+{
+    return integer_argument(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
+}
+
 static grpc_server *server_new(size_t max_message_size)
 {
     grpc_arg arguments[] = {
+        uncompressed(),
         integer_argument(GRPC_ARG_ALLOW_REUSEPORT, 0),
         integer_argument(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, as_limit(max_message_size)),
         integer_argument(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
@@ -864,13 +1047,13 @@ static enum muster_status transport_listen(struct muster_transport *base, const 
     struct grpc_listener *listener = calloc(1, sizeof(*listener));
     if (!listener)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    listener->queue = transport->queue;
+    listener->transport = transport;
     listener->events = events;
     listener->context = context;
     listener->shut_down.complete = shut_down_complete;
     listener->alive = ACCEPTORS + 1;
     listener->server = server_new(max_message_size);
-    grpc_server_register_completion_queue(listener->server, listener->queue, NULL);
+    grpc_server_register_completion_queue(listener->server, listener->transport->queue, NULL);
 
     grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
     int bound = grpc_server_add_http2_port(listener->server, address, credentials);
@@ -897,6 +1080,7 @@ static enum muster_status transport_listen(struct muster_transport *base, const 
 static grpc_channel *channel_new(const char *address, size_t max_message_size)
 {
     grpc_arg arguments[] = {
+        uncompressed(),
         integer_argument(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
         integer_argument(GRPC_ARG_ENABLE_RETRIES, 0),
         integer_argument(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1),
@@ -919,7 +1103,7 @@ static struct grpc_stream *client_stream_new(struct grpc_transport *transport, c
                                              size_t max_message_size)
 {
     struct client_side *client = calloc(1, sizeof(*client));
-    struct grpc_stream *stream = client ? stream_new(NULL) : NULL;
+    struct grpc_stream *stream = client ? stream_new(transport, NULL) : NULL;
     if (!stream) {
         free(client);
         return NULL;

@@ -49,6 +49,7 @@ struct connection {
     unsigned references;        /* each end's owner's, and one of each event on its way */
     struct event opened;
     struct event left;
+    struct event *waiting; /* for a listener: what the client said before there was one, in order */
     struct end client;
     struct end server;
 };
@@ -85,6 +86,25 @@ struct network {
 static const struct transport_ops transport_ops;
 static const struct stream_ops stream_ops;
 
+static void drop_event(struct event *event)
+{
+    if (event->kind != EVENT_MESSAGE)
+        return; /* part of its connection or listener */
+    muster__buffer_release(event->bytes);
+    free(event);
+}
+
+static void connection_free(struct connection *connection)
+{
+    while (connection->waiting) {
+        struct event *event = connection->waiting;
+        connection->waiting = event->next;
+        drop_event(event);
+    }
+    free(connection->address);
+    free(connection);
+}
+
 static void connection_unreference(struct connection *connection)
 {
     if (--connection->references > 0)
@@ -93,8 +113,7 @@ static void connection_unreference(struct connection *connection)
     while (*place != connection)
         place = &(*place)->next;
     *place = connection->next;
-    free(connection->address);
-    free(connection);
+    connection_free(connection);
 }
 
 static void enqueue(struct network *network, struct event *event, int64_t due)
@@ -111,6 +130,24 @@ static void enqueue(struct network *network, struct event *event, int64_t due)
     event->next = *place;
     *place = event;
     pthread_cond_broadcast(&network->changed);
+}
+
+/* A message to an end, or that its peer left: after all that is on its way there. */
+static void enqueue_to(struct end *end, struct event *event, int64_t due)
+{
+    struct connection *connection = end->connection;
+    if (due > end->last_due)
+        end->last_due = due;
+    if (end == &connection->client || connection->listener) {
+        enqueue(connection->network, event, end->last_due);
+    } else if (!event->queued) {
+        event->queued = true;
+        struct event **place = &connection->waiting;
+        while (*place)
+            place = &(*place)->next;
+        event->next = NULL;
+        *place = event;
+    }
 }
 
 /* Tells one end, once, that the stream is over, after what is on its way to it. */
@@ -160,9 +197,7 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
     } else if (network->lose) {
         status = MUSTER_OK;
     } else {
-        int64_t due = network->now + network->delay;
-        end->peer->last_due = due > end->peer->last_due ? due : end->peer->last_due;
-        enqueue(network, event, end->peer->last_due);
+        enqueue_to(end->peer, event, network->now + network->delay);
         event = NULL;
         bytes = NULL;
         status = MUSTER_OK;
@@ -174,22 +209,23 @@ cleanup:
     return status;
 }
 
-/* A server's end gives both ends their status; a client's tells the server that nothing more will come. */
+/*
+ * A server's end gives both ends their status; a client's tells the server that nothing more will come. Over
+ * a cut cable nothing of this gets out, so that the end comes with a cut.
+ */
 static void stream_close(struct stream *base, enum muster_status status, const char *text)
 {
     struct end *end = (struct end *)base;
     struct connection *connection = end->connection;
     struct network *network = connection->network;
     pthread_mutex_lock(&network->lock);
-    if (!end->closing) {
-        end->closing = true;
-        if (end == &connection->server) {
-            if (!network->lose)
-                finish_end(&connection->client, status, text, connection->client.last_due);
-            finish_end(end, status, text, network->now);
-        } else if (!network->lose) {
-            enqueue(network, &connection->left, connection->server.last_due);
-        }
+    bool begins = !end->closing && !network->lose;
+    end->closing = true;
+    if (begins && end == &connection->server) {
+        finish_end(&connection->client, status, text, connection->client.last_due);
+        finish_end(end, status, text, network->now);
+    } else if (begins) {
+        enqueue_to(&connection->server, &connection->left, network->now);
     }
     pthread_mutex_unlock(&network->lock);
 }
@@ -203,6 +239,11 @@ static void stream_cut(struct stream *base)
     break_connection(end->connection, by_client ? MUSTER_CANCELLED : MUSTER_UNAVAILABLE,
                      "the stream was cut");
     pthread_mutex_unlock(&network->lock);
+}
+
+static void stream_hold(struct stream *base)
+{
+    (void)base; /* nothing to gain */
 }
 
 static void stream_peer(struct stream *base, char *text, size_t size)
@@ -223,6 +264,7 @@ static const struct stream_ops stream_ops = {
     .send = stream_send,
     .close = stream_close,
     .cut = stream_cut,
+    .hold = stream_hold,
     .peer = stream_peer,
     .release = stream_release,
 };
@@ -247,6 +289,12 @@ static void match(struct network *network, struct connection *connection)
         connection->listener = listener;
         connection->max_message_size[1] = listener->max_message_size;
         enqueue(network, &connection->opened, network->now);
+        while (connection->waiting) {
+            struct event *event = connection->waiting;
+            connection->waiting = event->next;
+            event->queued = false;
+            enqueue_to(&connection->server, event, network->now);
+        }
         return;
     }
 }
@@ -463,8 +511,7 @@ static void deliver(struct network *network, struct event *event)
         break;
     case EVENT_MESSAGE:
         deliver_message(event->end, event->bytes);
-        muster__buffer_release(event->bytes);
-        free(event);
+        drop_event(event);
         break;
     case EVENT_LEFT:
         deliver_left(event->end);
@@ -531,6 +578,7 @@ void muster__local_run(struct muster_transport *transport)
         muster__local_step(transport);
         pthread_mutex_lock(&network->lock);
     }
+    network->stopped = false; /* for the next run */
     pthread_mutex_unlock(&network->lock);
 }
 
@@ -638,7 +686,7 @@ bool muster__local_half_close(struct muster_transport *transport, size_t n)
     pthread_mutex_lock(&network->lock);
     struct connection *connection = find_connection(network, n);
     if (connection)
-        enqueue(network, &connection->left, connection->server.last_due);
+        enqueue_to(&connection->server, &connection->left, network->now);
     pthread_mutex_unlock(&network->lock);
     return connection;
 }
@@ -667,16 +715,12 @@ void muster__local_free(struct muster_transport *transport)
     while (network->events) {
         struct event *event = network->events;
         network->events = event->next;
-        if (event->kind == EVENT_MESSAGE) {
-            muster__buffer_release(event->bytes);
-            free(event);
-        }
+        drop_event(event);
     }
     while (network->connections) {
         struct connection *connection = network->connections;
         network->connections = connection->next;
-        free(connection->address);
-        free(connection);
+        connection_free(connection);
     }
     pthread_cond_destroy(&network->changed);
     pthread_mutex_destroy(&network->lock);

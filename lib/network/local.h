@@ -21,7 +21,8 @@ bool muster__local_step(struct muster_transport *transport);
 /* Steps until nothing is due. */
 void muster__local_settle(struct muster_transport *transport);
 
-/* Delivers events as they fall due, until muster__local_stop(). For tests with threads. */
+/* Delivers events as they fall due, until muster__local_stop(), one call of which ends one run. For tests
+ * with threads. */
 void muster__local_run(struct muster_transport *transport);
 void muster__local_stop(struct muster_transport *transport);
 

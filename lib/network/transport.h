@@ -92,6 +92,12 @@ struct stream_ops {
     void (*close)(struct stream *stream, enum muster_status status, const char *text);
     /* Ends the stream now; what is queued is lost. Idempotent. As send() otherwise. */
     void (*cut)(struct stream *stream);
+    /*
+     * Only in a `message` event: the next word is ours, no message is expected before we send. The transport
+     * may put off reading until then, or for a fraction of a second; the connection's end is told all the
+     * same.
+     */
+    void (*hold)(struct stream *stream);
     /* Writes the peer's address. Before `closed`. */
     void (*peer)(struct stream *stream, char *text, size_t size);
     /* Gives back a reference. */

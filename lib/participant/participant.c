@@ -250,7 +250,6 @@ static bool instruct(struct participant *participant, struct envelope *envelope)
     participant->next = (struct instruction){*message, envelope->turn};
     *message = (struct muster_message)MUSTER_MESSAGE_INIT;
     participant->came = true;
-    pthread_cond_broadcast(&participant->changed);
     return true;
 }
 
@@ -277,10 +276,14 @@ static void message_received(void *context, const uint8_t *data, size_t size)
         cancel(participant, envelope.turn);
     } else if (status == MUSTER_OK && envelope.content == CONTENT_MESSAGE) {
         ready = instruct(participant, &envelope);
+        if (ready)
+            participant->stream->ops->hold(participant->stream);
     }
     if (status != MUSTER_OK)
         cut(participant, status, error.text);
     pthread_mutex_unlock(&participant->lock);
+    if (ready)
+        pthread_cond_broadcast(&participant->changed); /* not under the lock, which those who wake want */
     muster__envelope_clear(&envelope);
     if (ready)
         tell_ready(participant);
@@ -291,6 +294,8 @@ static enum muster_status status_of_end(enum state state, enum muster_status sta
 {
     if (status == MUSTER_OK)
         return MUSTER_STOPPED; /* the server said good-bye */
+    if (status == MUSTER_TIMEOUT)
+        status = MUSTER_UNAVAILABLE; /* TIMEOUT from participant_consume() is an invitation to call again */
     if (state != CONNECTING && (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED))
         return MUSTER_GONE;
     return status;
@@ -571,6 +576,7 @@ enum muster_status participant_consume(struct participant *participant,
         participant->next.message = (struct muster_message)MUSTER_MESSAGE_INIT;
         participant->came = false;
         participant->unanswered = participant->current.message.kind != MUSTER_RECONNECT;
+        participant->cancelled = false; /* a reconnect_in meanwhile was about what came before */
         *instruction = &participant->current.message;
     } else {
         status = final_status(participant);

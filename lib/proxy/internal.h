@@ -33,7 +33,8 @@ struct participant_manager {
     uint16_t port;
     struct buffer *cancel; /* the one message that is the same for everybody */
 
-    atomic_size_t turns;  /* turns that have begun and whose end has not been told yet */
+    /* Turns that have begun and whose end has not been told yet, and timers that run or have just expired. */
+    atomic_size_t pending;
     atomic_bool closing;  /* set under the lock */
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t idle;  /* the last turn or stream has ended */
@@ -113,7 +114,8 @@ void muster__manager_withdraw(struct proxy *proxy);
 
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text);
-void muster__manager_turn_ended(struct participant_manager *manager);
+/* One less is pending. */
+void muster__manager_done(struct participant_manager *manager);
 void muster__manager_release(struct participant_manager *manager);
 
 /* ---- proxy.c ---- */

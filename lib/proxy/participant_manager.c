@@ -177,7 +177,6 @@ static void *stream_accepted(void *context, struct stream *stream, const struct 
         return NULL;
     *events = &muster__proxy_events;
     pthread_mutex_lock(&manager->lock);
-    ring_init(&proxy->in_open);
     ring_append(&manager->streams, &proxy->in_streams);
     bool closing = manager->closing;
     pthread_mutex_unlock(&manager->lock);
@@ -200,9 +199,9 @@ static const struct listener_events listener_events = {
     .stopped = listener_stopped,
 };
 
-void muster__manager_turn_ended(struct participant_manager *manager)
+void muster__manager_done(struct participant_manager *manager)
 {
-    if (atomic_fetch_sub(&manager->turns, 1) != 1 || !manager->closing)
+    if (atomic_fetch_sub(&manager->pending, 1) != 1 || !manager->closing)
         return;
     pthread_mutex_lock(&manager->lock);
     pthread_cond_broadcast(&manager->idle);
@@ -236,10 +235,12 @@ void muster__manager_release(struct participant_manager *manager)
     free(manager);
 }
 
-static unsigned core_count(void)
+/* C-core has one thread wait for the network at a time, and passing that on costs: half of the cores serve a
+   full machine better than all, and leave room for those who call. */
+static unsigned default_threads(void)
 {
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count > 0 ? (unsigned)count : 1;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores > 1 ? (unsigned)(cores + 1) / 2 : 1;
 }
 
 enum muster_status participant_manager_start(const struct participant_manager_options *options,
@@ -267,8 +268,9 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     }
 
+    unsigned threads = options->network_threads ? options->network_threads : default_threads();
     manager->transport =
-        options->transport ? options->transport : muster__grpc_transport_acquire(core_count(), error);
+        options->transport ? options->transport : muster__grpc_transport_acquire(threads, error);
     if (!manager->transport) {
         muster__manager_release(manager);
         return MUSTER_OUT_OF_MEMORY;
@@ -333,7 +335,7 @@ void participant_manager_stop(struct participant_manager *manager)
         pthread_mutex_lock(&manager->lock);
     }
     /* What was cut ends at once; what remains are callbacks that are running. */
-    while (!manager->stopped || manager->turns > 0)
+    while (!manager->stopped || manager->pending > 0)
         pthread_cond_wait(&manager->idle, &manager->lock);
     pthread_mutex_unlock(&manager->lock);
 }

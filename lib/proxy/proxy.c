@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,8 +57,11 @@ static void timer_expired(struct timer *timer);
 static void stop_timer(struct proxy *proxy)
 {
     proxy->deadline = INT64_MAX;
-    if (muster__timer_stop(transport_of(proxy), &proxy->timer))
-        atomic_fetch_sub(&proxy->references, 1); /* never the last: whoever holds the lock has one */
+    if (!muster__timer_stop(transport_of(proxy), &proxy->timer))
+        return;
+    atomic_fetch_sub(&proxy->references, 1); /* never the last: whoever holds the lock has one */
+    /* Never what a stop waits for last: the turn, or the end of the stream, is still to be told. */
+    atomic_fetch_sub(&proxy->manager->pending, 1);
 }
 
 static void start_timer(struct proxy *proxy, int64_t limit_ms)
@@ -67,6 +71,7 @@ static void start_timer(struct proxy *proxy, int64_t limit_ms)
     if (proxy->deadline == INT64_MAX)
         return;
     proxy_retain(proxy);
+    atomic_fetch_add(&proxy->manager->pending, 1);
     muster__timer_start(transport_of(proxy), &proxy->timer, proxy->deadline, timer_expired);
 }
 
@@ -87,7 +92,7 @@ static void end_turn(struct proxy *proxy, struct turn *turn, enum muster_status 
     struct muster_message nothing = MUSTER_MESSAGE_INIT;
     struct participant_manager *manager = proxy->manager;
     turn->ended(turn, proxy, status, answer ? answer : &nothing, answer_size);
-    muster__manager_turn_ended(manager);
+    muster__manager_done(manager);
 }
 
 /* With the lock held; NULL when no turn is running. */
@@ -146,6 +151,7 @@ void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, st
 static void timer_expired(struct timer *timer)
 {
     struct proxy *proxy = (struct proxy *)(void *)((char *)timer - offsetof(struct proxy, timer));
+    struct participant_manager *manager = proxy->manager;
     struct turn *turn = NULL;
     bool joins_late = false;
     pthread_mutex_lock(&proxy->lock);
@@ -164,7 +170,11 @@ static void timer_expired(struct timer *timer)
         muster__proxy_end(
             proxy, MUSTER_TIMEOUT, NULL, MUSTER_TIMEOUT,
             "no message that passes the initiative came in time: send Hello, then an empty message");
+    /* This may be the last reference: the user's object goes with it, and a stop is to wait for that. */
+    atomic_fetch_add(&manager->references, 1);
     proxy_release(proxy);
+    muster__manager_done(manager);
+    muster__manager_release(manager);
 }
 
 /* ---- what comes in ---- */
@@ -277,8 +287,10 @@ static void answer_message(struct proxy *proxy, struct envelope *envelope, size_
     struct turn *turn = NULL;
     pthread_mutex_lock(&proxy->lock);
     enum reply reply = classify(proxy, envelope->turn);
-    if (reply == REPLY_ANSWERS)
+    if (reply == REPLY_ANSWERS) {
         turn = take_turn(proxy);
+        proxy->stream->ops->hold(proxy->stream);
+    }
     pthread_mutex_unlock(&proxy->lock);
     if (turn)
         end_turn(proxy, turn, status_of_answer(turn->kind, envelope->message.kind), &envelope->message, size);
@@ -367,6 +379,9 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     atomic_fetch_add(&manager->references, 1);
     proxy->manager = manager;
     proxy->stream = stream;
+    /* In no ring yet: the end may begin, by the timer, before the manager has put it into one. */
+    proxy->in_streams = (struct link){&proxy->in_streams, &proxy->in_streams};
+    proxy->in_open = (struct link){&proxy->in_open, &proxy->in_open};
     proxy->max_message_size = manager->options.max_message_size;
     pthread_mutex_init(&proxy->lock, NULL);
     pthread_mutex_lock(&proxy->lock);
@@ -390,7 +405,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn, s
                                        int64_t timeout_ms)
 {
     enum muster_status status = MUSTER_OK;
-    atomic_fetch_add(&proxy->manager->turns, 1);
+    atomic_fetch_add(&proxy->manager->pending, 1);
     pthread_mutex_lock(&proxy->lock);
     if (proxy->state == PROXY_CLOSED) {
         status = proxy->closed_status;
@@ -416,16 +431,15 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn, s
     }
     pthread_mutex_unlock(&proxy->lock);
     if (status != MUSTER_OK)
-        muster__manager_turn_ended(proxy->manager);
+        muster__manager_done(proxy->manager);
     return status;
 }
 
-/* A turn that a thread waits for. */
+/* A turn that a thread waits for; the semaphore, as whoever posts it keeps no lock that the one who wakes
+ * wants. */
 struct blocking_turn {
     struct turn turn;
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    bool ended; /* this and below: guarded by lock */
+    sem_t ended; /* posted when what follows is written */
     enum muster_status status;
     struct muster_message answer;
 };
@@ -436,40 +450,35 @@ static void blocking_turn_ended(struct turn *turn, struct proxy *proxy, enum mus
     struct blocking_turn *blocking = (struct blocking_turn *)turn; /* its first member */
     (void)proxy;
     (void)answer_size;
-    pthread_mutex_lock(&blocking->lock);
     blocking->status = status;
     blocking->answer = *answer;
     *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
-    blocking->ended = true;
-    pthread_cond_signal(&blocking->done);
-    pthread_mutex_unlock(&blocking->lock);
+    sem_post(&blocking->ended);
 }
 
 enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
                              struct muster_message *answer)
 {
     struct blocking_turn blocking = {.turn = {instruction->kind, blocking_turn_ended},
-                                     .lock = PTHREAD_MUTEX_INITIALIZER,
-                                     .done = PTHREAD_COND_INITIALIZER,
                                      .answer = MUSTER_MESSAGE_INIT};
+    sem_init(&blocking.ended, 0, 0);
     struct buffer *body;
-    blocking.status = muster__proxy_encode(proxy->manager, instruction, &body);
-    if (blocking.status == MUSTER_OK)
-        blocking.status =
-            muster__proxy_begin(proxy, &blocking.turn, body, proxy->manager->options.turn_timeout_ms);
+    enum muster_status status = muster__proxy_encode(proxy->manager, instruction, &body);
+    if (status == MUSTER_OK)
+        status = muster__proxy_begin(proxy, &blocking.turn, body, proxy->manager->options.turn_timeout_ms);
     muster__buffer_release(body);
-    if (blocking.status == MUSTER_OK) {
-        /* The turn's timer and the end of the stream bound this wait. */
-        pthread_mutex_lock(&blocking.lock);
-        while (!blocking.ended)
-            pthread_cond_wait(&blocking.done, &blocking.lock);
-        pthread_mutex_unlock(&blocking.lock);
+    if (status == MUSTER_OK) {
+        /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
+        while (sem_wait(&blocking.ended) != 0)
+            ;
+        status = blocking.status;
     }
+    sem_destroy(&blocking.ended);
     if (answer)
         *answer = blocking.answer;
     else
         muster_message_clear(&blocking.answer);
-    return blocking.status;
+    return status;
 }
 
 struct async_turn {

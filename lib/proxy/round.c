@@ -6,8 +6,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "proxy/internal.h"
+
+/* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
+   woken: being woken for each would cost more than many an answer. */
+#define GATHER_COUNT 64
+#define GATHER_NS    1000000
 
 struct round_turn {
     struct turn turn;
@@ -29,10 +35,12 @@ struct round {
     int64_t began;
     size_t running; /* begun and not handled yet; of the calling thread only */
 
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
-    struct round_turn *ended; /* guarded by lock, in the order of arrival */
+    struct round_turn *ended; /* in the order of arrival */
     struct round_turn **ended_end;
+    size_t queued;  /* in `ended` */
+    size_t wake_at; /* the calling thread is woken when so many are queued */
 };
 
 static int64_t round_milliseconds(const struct round *round)
@@ -53,22 +61,39 @@ static void round_turn_ended(struct turn *base, struct proxy *proxy, enum muster
     *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
     turn->next = NULL;
     pthread_mutex_lock(&round->lock);
-    bool first = !round->ended;
     *round->ended_end = turn;
     round->ended_end = &turn->next;
-    if (first)
+    if (++round->queued == round->wake_at)
         pthread_cond_signal(&round->changed);
     pthread_mutex_unlock(&round->lock);
+}
+
+/* With the lock held. */
+static void gather(struct round *round)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += GATHER_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    round->wake_at = round->running < GATHER_COUNT ? round->running : GATHER_COUNT;
+    while (round->queued < round->wake_at &&
+           pthread_cond_clockwait(&round->changed, &round->lock, CLOCK_MONOTONIC, &until) == 0)
+        ;
 }
 
 /* Waits, for as long as the turns' timers let them run, for turns that ended, and takes all of them. */
 static struct round_turn *wait_for_ended(struct round *round)
 {
     pthread_mutex_lock(&round->lock);
+    if (round->count >= GATHER_COUNT)
+        gather(round);
+    round->wake_at = 1;
     while (!round->ended)
         pthread_cond_wait(&round->changed, &round->lock);
     struct round_turn *ended = round->ended;
     round->ended = NULL;
+    round->queued = 0;
     round->ended_end = &round->ended;
     pthread_mutex_unlock(&round->lock);
     return ended;
@@ -167,7 +192,8 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
                           .count = count,
                           .lock = PTHREAD_MUTEX_INITIALIZER,
                           .changed = PTHREAD_COND_INITIALIZER,
-                          .ended_end = &round.ended};
+                          .ended_end = &round.ended,
+                          .wake_at = 1};
     struct buffer *body = NULL;
     enum muster_status status = MUSTER_OK;
     if (!options)

@@ -218,7 +218,10 @@ static bool put_message(struct writer *writer, enum direction direction, const s
 
 static bool check_message(const struct muster_message *message)
 {
-    if (message->array_count > WIRE_FIELDS_MAX / 4 || message->scalar_count > WIRE_FIELDS_MAX / 4)
+    /* What the other side would refuse: content and turn are two fields, an array two more, a scalar three.
+     */
+    if (message->array_count > WIRE_FIELDS_MAX || message->scalar_count > WIRE_FIELDS_MAX ||
+        2 + 2 * message->array_count + 3 * message->scalar_count > WIRE_FIELDS_MAX)
         return false;
     if ((message->array_count && !message->arrays) || (message->scalar_count && !message->scalars) ||
         (message->size && !message->data))

@@ -1,0 +1,37 @@
+/* The server's model and how it moves from round to round: plain FedAvg, or FedYogi with a running average.
+ *
+ * FedAvg takes the mean of the answers as the next model. With users as different as those of synthetic:1,1
+ * that model jumps to and fro with who was sampled, and is far from a centrally trained one after 100 rounds
+ * (0.09 in accuracy over 20 seeds with FedProx, 0.12 without). So by default the change that the mean asks
+ * for is taken as a gradient for Yogi (Reddi et al. 2021, "Adaptive Federated Optimization", algorithm 2),
+ * and what is tested and is the result is a running average of the models. */
+#ifndef SERVER_MODEL_H
+#define SERVER_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <muster/muster.h>
+
+#include "logistic.h"
+
+/** The model that participants get, the running average of it, and the optimizer's state per parameter. */
+struct server_model {
+    double rate;    /* learning rate of Yogi; 0: FedAvg */
+    double average; /* share of the running average that stays in a round; 0: no averaging */
+    size_t moves;
+    struct logistic current;
+    struct logistic averaged;
+    double *momentum;
+    double *scale;
+};
+
+/** Makes a model of zeros; false when out of memory. */
+bool server_model_init(struct server_model *model, size_t features, size_t classes, double rate,
+                       double average);
+void server_model_free(struct server_model *model);
+
+/** Moves the model by a round's mean, whose arrays must fit the current model. */
+void server_model_move(struct server_model *model, const struct muster_array *mean);
+
+#endif
