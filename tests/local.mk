@@ -34,29 +34,35 @@ tests_fault_fault_SOURCES = \
     tests/fault/test_turn.c \
     tests/support/no_grpc.c
 
-# Every allocation of the library fails in turn; what the C library allocates for itself in them is replaced too.
+# Every allocation of the library fails in turn; where it would wait, the test steps the network in its place.
 tests_fault_allocation_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=tsearch
+tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=free,--wrap=tsearch,--wrap=pthread_cond_wait,--wrap=sem_wait
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \
-    tests/fault/fixture.c \
-    tests/fault/fixture.h \
     tests/support/no_grpc.c
 
-# One suite, built once for each transport.
+# One suite, built once for each transport. It is told when a buffer is released.
+CONFORMANCE_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__buffer_release
 tests_conformance_local_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_conformance_local_LDFLAGS = $(CONFORMANCE_LDFLAGS)
 tests_conformance_local_LDADD = $(CORE_TEST_LIBS)
 tests_conformance_local_SOURCES = \
     tests/conformance/conformance.c \
     tests/conformance/conformance.h \
+    tests/conformance/fixture.c \
+    tests/conformance/fixture.h \
     tests/conformance/over_local.c \
     tests/support/no_grpc.c
 tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LDFLAGS)
 tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
 tests_conformance_grpc_SOURCES = \
     tests/conformance/conformance.c \
     tests/conformance/conformance.h \
+    tests/conformance/fixture.c \
+    tests/conformance/fixture.h \
     tests/conformance/over_grpc.c
 
 # Real sockets and processes; raw C-core peers send what our own participants never would.

@@ -95,7 +95,7 @@ static inline void plain_hung(int number)
 static inline unsigned plain_limit(const struct plain_test *test)
 {
     const char *slowness = getenv("MUSTER_TEST_SLOWNESS");
-    return (unsigned)((test->timeout > 0 ? test->timeout : 60) * (slowness ? atof(slowness) : 1)) + 1;
+    return (unsigned)((test->timeout > 0 ? test->timeout : 30) * (slowness ? atof(slowness) : 1)) + 1;
 }
 
 static inline void plain_run(const struct plain_test *test)

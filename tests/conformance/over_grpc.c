@@ -1,0 +1,138 @@
+/* The conformance suite over gRPC, on loopback; and what only a transport with sockets has to do. */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conformance/fixture.h"
+
+struct muster_transport *network_start(void)
+{
+    struct muster_error error;
+    struct muster_transport *transport = muster__grpc_transport_acquire(4, &error);
+    if (!transport)
+        abort();
+    return transport;
+}
+
+void network_stop(struct muster_transport *transport)
+{
+    transport->ops->release(transport);
+}
+
+void network_any_address(char address[ADDRESS_SIZE])
+{
+    snprintf(address, ADDRESS_SIZE, "127.0.0.1:0");
+}
+
+void network_address(const char *listened, uint16_t port, char address[ADDRESS_SIZE])
+{
+    (void)listened;
+    if (port == 0)
+        abort();
+    snprintf(address, ADDRESS_SIZE, "127.0.0.1:%u", port);
+}
+
+/* A socket that is bound but does not listen keeps the port from everybody who does not ask for it by number.
+   It stays open until the process ends. */
+void network_reserve(char address[ADDRESS_SIZE])
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(name);
+    int reuse = 1;
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0 || setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) != 0 ||
+        bind(descriptor, (struct sockaddr *)&name, size) != 0 ||
+        getsockname(descriptor, (struct sockaddr *)&name, &size) != 0)
+        abort();
+    snprintf(address, ADDRESS_SIZE, "127.0.0.1:%u", ntohs(name.sin_port));
+}
+
+/* gRPC has fewer codes than we have statuses. */
+enum muster_status network_peer_status(enum muster_status status)
+{
+    switch (status) {
+    case MUSTER_INVALID:
+    case MUSTER_FORMAT:
+        return MUSTER_PROTOCOL;
+    case MUSTER_GONE:
+    case MUSTER_CLOSED:
+    case MUSTER_UNKNOWN_INSTRUCTION:
+    case MUSTER_STOPPED:
+    case MUSTER_OUT_OF_MEMORY:
+    case MUSTER_BUSY:
+    case MUSTER_IO:
+        return MUSTER_UNAVAILABLE;
+    default:
+        return status;
+    }
+}
+
+void network_pass(struct muster_transport *transport, int64_t milliseconds)
+{
+    (void)transport;
+    (void)milliseconds;
+}
+
+Test(grpc, users_share_the_transport_until_the_last_is_gone)
+{
+    struct muster_transport *first = network_start();
+    struct muster_transport *second = muster__grpc_transport_acquire(1, NULL);
+    cr_assert_eq(first, second);
+    network_stop(first);
+    for (size_t i = 0; i < 3; i++) { /* with the other user's, then with new ones */
+        begin();
+        struct server *server = server_start(NULL, LIMIT);
+        struct end *client = client_connect(server->address, LIMIT);
+        send_number(client, 1);
+        wait_messages(server_end(server, 0), 1);
+        conclude();
+        if (i == 0)
+            network_stop(second);
+    }
+}
+
+Test(grpc, an_address_that_cannot_be_listened_on_is_explained)
+{
+    static const struct {
+        const char *address;
+        enum muster_status status;
+    } bad[] = {
+        {"nonsense", MUSTER_INVALID},
+        {"127.0.0.1:http-or-so", MUSTER_INVALID},
+        {"[127.0.0.1:0", MUSTER_INVALID},
+        {"192.0.2.1:0", MUSTER_UNAVAILABLE}, /* an address for documentation: nobody's */
+    };
+    begin();
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        static const struct listener_events none;
+        struct muster_error error = {MUSTER_OK, ""};
+        struct listener *listener;
+        uint16_t port;
+        enum muster_status status = fixture.transport->ops->listen(fixture.transport, bad[i].address, LIMIT,
+                                                                   &none, NULL, &listener, &port, &error);
+        cr_assert_eq(status, bad[i].status, "%s: %s", bad[i].address, error.text);
+        cr_assert_eq(error.status, status);
+        cr_assert_not_null(strstr(error.text, bad[i].address), "%s", error.text);
+    }
+    conclude();
+}
+
+Test(grpc, a_name_can_be_listened_on)
+{
+    begin();
+    char address[ADDRESS_SIZE];
+    struct server *server = server_start("localhost:0", LIMIT);
+    snprintf(address, sizeof(address), "localhost:%u", server->port);
+    struct end *client = client_connect(address, LIMIT);
+    send_number(client, 1);
+    wait_messages(server_end(server, 0), 1);
+    conclude();
+}

@@ -1,0 +1,543 @@
+/*
+ * Every allocation of the library fails in turn. A scenario runs with the first allocation failing, then with
+ * the second, and so on, until one runs through without a failure; once alone, and once with all that follow
+ * it. Whatever fails, everything ends: with a status that says so, without a crash, a hang or a leak.
+ *
+ * The scenarios are deterministic, and each runs on one thread: the linker puts the functions below in the
+ * place of the C library's, and a thread that waits steps the network, or lets time pass when nothing is due.
+ */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <pthread.h>
+#include <search.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <muster/muster.h>
+
+#include "network/local.h"
+#include "wire/codec.h"
+
+/* ---- in the place of the C library ---- */
+
+static bool armed; /* inside a scenario */
+static bool all_that_follow;
+static size_t allocations;
+static size_t fail_at;
+static long live;
+static struct muster_transport *network;
+static size_t waits;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+char *__real_strdup(const char *text);
+void __real_free(void *pointer);
+void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__wrap_strdup(const char *text);
+void __wrap_free(void *pointer);
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
+int __wrap_sem_wait(sem_t *semaphore);
+
+static bool fails(void)
+{
+    if (!armed)
+        return false;
+    allocations++;
+    return all_that_follow ? allocations >= fail_at : allocations == fail_at;
+}
+
+static void *counted(void *pointer)
+{
+    live += armed && pointer;
+    return pointer;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : counted(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : counted(__real_calloc(count, size));
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    if (fails())
+        return NULL;
+    void *moved = __real_realloc(old, size);
+    return old ? moved : counted(moved);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : counted(__real_strdup(text));
+}
+
+void __wrap_free(void *pointer)
+{
+    live -= armed && pointer;
+    __real_free(pointer);
+}
+
+/* The node is the C library's own, and tdelete() frees it there. */
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
+{
+    return fails() ? NULL : __real_tsearch(key, root, compare);
+}
+
+static void step_instead_of_waiting(void)
+{
+    enum { MANY = 100000, STEP_MS = 50 };
+    if (++waits > MANY) {
+        fprintf(stderr, "hang: allocation %zu\n", fail_at);
+        abort();
+    }
+    if (!muster__local_step(network))
+        muster__local_advance(network, STEP_MS);
+}
+
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
+{
+    (void)condition;
+    pthread_mutex_unlock(lock);
+    step_instead_of_waiting();
+    pthread_mutex_lock(lock);
+    return 0;
+}
+
+int __wrap_sem_wait(sem_t *semaphore)
+{
+    while (sem_trywait(semaphore) != 0)
+        step_instead_of_waiting();
+    return 0;
+}
+
+/* ---- running scenarios ---- */
+
+/* What went as it should not: the first of it, in words. NULL: nothing. */
+static const char *wrong;
+
+static void expect(bool condition, const char *text)
+{
+    if (!condition && !wrong)
+        wrong = text;
+}
+
+#define EXPECT(condition) expect((condition), #condition)
+
+/* Nothing failed so far: then all has to be as if nothing ever would. */
+static bool undisturbed(void)
+{
+    return allocations < fail_at;
+}
+
+/* OK when nothing failed; otherwise one of those, which end with MUSTER_OK. True: OK. */
+static bool plausible(enum muster_status status, const enum muster_status *others, const char *text)
+{
+    bool listed = status == MUSTER_OK;
+    for (size_t i = 0; others[i] != MUSTER_OK && !undisturbed(); i++)
+        listed = listed || status == others[i];
+    if (!listed)
+        fprintf(stderr, "allocation %zu: %s: %s\n", fail_at, text, muster_status_name(status));
+    expect(listed, text);
+    return status == MUSTER_OK;
+}
+
+#define PLAUSIBLE(call, ...) plausible((call), (const enum muster_status[]){__VA_ARGS__, MUSTER_OK}, #call)
+
+/* False when it ran through without a failure. */
+static bool run_once(void (*scenario)(void), size_t n)
+{
+    wrong = NULL;
+    live = 0;
+    allocations = 0;
+    waits = 0;
+    fail_at = n;
+    armed = true;
+    scenario();
+    armed = false;
+    if (live != 0)
+        fprintf(stderr, "allocation %zu: %ld are live\n", n, live);
+    expect(live == 0, "all that was allocated is freed");
+    return allocations >= n;
+}
+
+/* How many allocations there were. */
+static size_t run_all_ways(void (*scenario)(void))
+{
+    size_t most = 0;
+    for (int mode = 0; mode < 2; mode++) {
+        all_that_follow = mode == 1;
+        size_t n = 0;
+        bool failed;
+        do {
+            failed = run_once(scenario, ++n);
+            cr_assert_null(wrong, "with allocation %zu failing: %s", n, wrong);
+        } while (failed);
+        most = n - 1;
+    }
+    return most;
+}
+
+/* ---- turns ---- */
+
+static const float values[] = {1, 2, 3};
+static const struct muster_array array = {
+    .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {3}, .data = values};
+static const struct muster_scalar scalar = {"lr", 0.1};
+static const struct muster_message train = {
+    .kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1, .scalars = &scalar, .scalar_count = 1};
+static const struct muster_message empty = MUSTER_MESSAGE_INIT;
+
+static size_t joined;
+static size_t left;
+static size_t made;
+static size_t destroyed;
+
+static bool is_train(const struct muster_message *message)
+{
+    return message->kind == MUSTER_TRAIN && message->array_count == 1 && message->scalar_count == 1 &&
+           memcmp(message->arrays[0].data, values, sizeof(values)) == 0 &&
+           muster_message_scalar(message, "lr", 0) == 0.1;
+}
+
+static void on_event(void *context, const struct participant_manager_event *event)
+{
+    (void)context;
+    joined += event->kind == PARTICIPANT_MANAGER_JOINED;
+    left += event->kind == PARTICIPANT_MANAGER_LEFT;
+}
+
+static void *make(void *context, struct proxy *proxy)
+{
+    (void)context;
+    made++;
+    return proxy;
+}
+
+static void destroy(void *context, void *user)
+{
+    (void)context;
+    (void)user;
+    destroyed++;
+}
+
+/* A participant that works on the network's thread; "slow" ones leave an instruction unanswered. */
+static void work(void *context, struct participant *participant)
+{
+    const bool *slow = context;
+    const struct muster_message *instruction;
+    while (participant_consume(participant, &instruction) == MUSTER_OK) {
+        participant_report_progress(participant, 0.5);
+        if (*slow)
+            return;
+        if (participant_dispatch(participant, instruction) == MUSTER_OUT_OF_MEMORY)
+            participant_dispatch(participant, instruction); /* nothing was sent: there is another chance */
+    }
+}
+
+/* A participant of the original protocol. */
+static struct stream *original;
+static bool original_over;
+
+static void original_message(void *context, const uint8_t *data, size_t size)
+{
+    struct envelope envelope;
+    struct buffer *body = NULL;
+    (void)context;
+    bool answered = muster__decode(TO_PARTICIPANT, data, size, &envelope, NULL) == MUSTER_OK &&
+                    muster__encode(TO_SERVER, &envelope.message, SIZE_MAX, &body) == MUSTER_OK &&
+                    original->ops->send(original, NULL, 0, body) == MUSTER_OK;
+    muster__buffer_release(body);
+    muster__envelope_clear(&envelope);
+    if (!answered)
+        original->ops->cut(original);
+}
+
+static void original_closed(void *context, enum muster_status status, const char *text)
+{
+    (void)context;
+    (void)status;
+    (void)text;
+    original->ops->release(original);
+    original_over = true;
+}
+
+static void connect_original(void)
+{
+    static const struct stream_events events = {.message = original_message, .closed = original_closed};
+    struct muster_error error;
+    original_over =
+        !PLAUSIBLE(network->ops->connect(network, "server:1", SIZE_MAX, &events, NULL, &original, &error),
+                   MUSTER_OUT_OF_MEMORY);
+    if (!original_over && original->ops->send(original, NULL, 0, NULL) != MUSTER_OK)
+        original->ops->cut(original);
+}
+
+static struct participant_manager *start_manager(void)
+{
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager *manager = NULL;
+    options.listen = "server:1";
+    options.turn_timeout_ms = 1000;
+    options.factory = make;
+    options.destroy = destroy;
+    options.on_event = on_event;
+    options.transport = network;
+    PLAUSIBLE(participant_manager_start(&options, &manager, NULL), MUSTER_OUT_OF_MEMORY);
+    return manager;
+}
+
+static struct participant *connect_participant(bool *slow)
+{
+    static const struct participant_label label = {"site", "Graz"};
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant *participant = NULL;
+    options.name = "ada";
+    options.labels = &label;
+    options.label_count = 1;
+    options.consume_timeout_ms = 0;
+    options.on_ready = work;
+    options.context = slow;
+    options.transport = network;
+    /* PROTOCOL is what a message that there was no memory to unpack looks like. */
+    if (PLAUSIBLE(participant_connect("server:1", &options, &participant, NULL), MUSTER_OUT_OF_MEMORY,
+                  MUSTER_PROTOCOL, MUSTER_UNAVAILABLE))
+        PLAUSIBLE(participant_dispatch(participant, &empty), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
+                  MUSTER_PROTOCOL);
+    return participant;
+}
+
+static void count_answer(void *context, struct proxy *proxy, enum muster_status status,
+                         struct muster_message *answer)
+{
+    (void)proxy;
+    EXPECT(status == MUSTER_CANCELLED || !undisturbed());
+    muster_message_clear(answer);
+    ++*(size_t *)context;
+}
+
+static void run_turns(struct proxy *proxy, bool *slow)
+{
+    struct muster_message answer;
+    if (PLAUSIBLE(proxy_run(proxy, &train, &answer), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
+                  MUSTER_TIMEOUT))
+        EXPECT(is_train(&answer));
+    muster_message_clear(&answer);
+
+    size_t ended = 0;
+    *slow = true;
+    bool runs = PLAUSIBLE(proxy_run_async(proxy, &train, MUSTER_NO_LIMIT, count_answer, &ended),
+                          MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL);
+    muster__local_settle(network);
+    proxy_cancel(proxy);
+    EXPECT(ended == (runs ? 1 : 0));
+    muster__local_settle(network);
+    *slow = false;
+}
+
+static void run_round(struct proxy **proxies, size_t count)
+{
+    struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_result result;
+    options.deadline_ms = 1000;
+    if (PLAUSIBLE(proxy_run_all(proxies, count, &train, &options, NULL, NULL, &result), MUSTER_OUT_OF_MEMORY,
+                  MUSTER_GONE, MUSTER_TIMEOUT))
+        EXPECT(result.answered == count);
+    EXPECT(result.answered + result.late + result.failed == result.count);
+    proxy_round_result_clear(&result);
+}
+
+static size_t get_participants(struct participant_manager *manager, struct proxy ***proxies)
+{
+    size_t count = 0;
+    PLAUSIBLE(participant_manager_get_participants(manager, 2, 2000, proxies, &count), MUSTER_TIMEOUT,
+              MUSTER_OUT_OF_MEMORY);
+    if (!*proxies)
+        return 0;
+    EXPECT(count == 2);
+    return count;
+}
+
+static void serve(struct participant_manager *manager, bool *slow)
+{
+    struct proxy **proxies = NULL;
+    size_t count = get_participants(manager, &proxies);
+    for (size_t i = 0; i < count && i < 1; i++)
+        run_turns(proxies[i], slow);
+    if (count > 0) {
+        run_round(proxies, count);
+        PLAUSIBLE(proxy_reconnect_in(proxies[0], 1), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL);
+    }
+    proxy_release_all(proxies, count);
+    count = get_participants(manager, &proxies); /* it has come back */
+    if (count > 0)
+        run_round(proxies, count);
+    proxy_release_all(proxies, count);
+}
+
+static void turns(void)
+{
+    bool slow = false;
+    joined = left = made = destroyed = 0;
+    network = muster__local_new();
+    if (!network)
+        return;
+    struct participant_manager *manager = start_manager();
+    struct participant *participant = connect_participant(&slow);
+    connect_original();
+    if (manager)
+        serve(manager, &slow);
+    participant_manager_free(manager);
+    participant_free(participant);
+    if (!original_over)
+        original->ops->cut(original);
+    muster__local_settle(network);
+    EXPECT(original_over);
+    EXPECT(joined == left);
+    EXPECT(made == destroyed);
+    EXPECT(joined == 3 || !undisturbed());
+    muster__local_free(network);
+}
+
+Test(allocation, turns, .timeout = 120)
+{
+    cr_assert_gt(run_all_ways(turns), 100);
+}
+
+/* ---- streams that the manager has no memory for ---- */
+
+static void raw_message(void *context, const uint8_t *data, size_t size)
+{
+    (void)context;
+    (void)data;
+    (void)size;
+}
+
+static void raw_closed(void *context, enum muster_status status, const char *text)
+{
+    EXPECT(status == MUSTER_OUT_OF_MEMORY || status == MUSTER_PROTOCOL || status == MUSTER_UNAVAILABLE ||
+           status == MUSTER_OK);
+    EXPECT(text[0] != '\0');
+    *(bool *)context = true;
+}
+
+/* What the peer itself needs does not fail: it is told why it was turned away. */
+static struct stream *arrive(bool *over)
+{
+    static const struct stream_events events = {.message = raw_message, .closed = raw_closed};
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    struct stream *stream = NULL;
+    struct muster_error error;
+    hello.name = "ada";
+    size_t n = fail_at;
+    size_t so_far = allocations;
+    fail_at = SIZE_MAX;
+    struct buffer *body = muster__encode_hello(&hello);
+    EXPECT(network->ops->connect(network, "server:1", SIZE_MAX, &events, over, &stream, &error) == MUSTER_OK);
+    stream->ops->send(stream, NULL, 0, body);
+    stream->ops->send(stream, NULL, 0, NULL);
+    muster__buffer_release(body);
+    fail_at = n;
+    allocations = so_far;
+    return stream;
+}
+
+static void arrival(void)
+{
+    bool over = false;
+    joined = left = made = destroyed = 0;
+    network = muster__local_new();
+    struct participant_manager *manager = network ? start_manager() : NULL;
+    if (manager) {
+        struct stream *stream = arrive(&over);
+        muster__local_settle(network);
+        EXPECT(over == (joined == 0));
+        participant_manager_free(manager);
+        muster__local_settle(network);
+        EXPECT(over);
+        stream->ops->release(stream);
+        EXPECT(joined == left);
+        EXPECT(made == destroyed);
+    }
+    if (network)
+        muster__local_free(network);
+}
+
+Test(allocation, arrival, .timeout = 60)
+{
+    cr_assert_gt(run_all_ways(arrival), 10);
+}
+
+/* ---- the codec alone ---- */
+
+static void codec(void)
+{
+    struct buffer *body = NULL;
+    struct envelope envelope;
+    struct muster_error error;
+    if (!PLAUSIBLE(muster__encode(TO_SERVER, &train, SIZE_MAX, &body), MUSTER_OUT_OF_MEMORY))
+        return;
+    if (PLAUSIBLE(muster__decode(TO_SERVER, body->data, body->size, &envelope, &error), MUSTER_OUT_OF_MEMORY,
+                  MUSTER_PROTOCOL)) {
+        EXPECT(is_train(&envelope.message));
+        muster__envelope_clear(&envelope);
+    }
+    muster__buffer_release(body);
+}
+
+Test(allocation, codec)
+{
+    cr_assert_gt(run_all_ways(codec), 5);
+}
+
+/* ---- files and means ---- */
+
+static char path[] = "allocation-XXXXXX";
+
+static void federation(void)
+{
+    struct muster_array read = {0};
+    void *storage = NULL;
+    struct muster_mean *mean = muster_mean_new();
+    EXPECT(mean || !undisturbed());
+    if (!mean)
+        return;
+    bool written = PLAUSIBLE(muster_npy_write(path, &array, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_IO);
+    if (written && PLAUSIBLE(muster_npy_read(path, &read, &storage, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_IO)) {
+        const struct muster_array *result = NULL;
+        size_t count = 0;
+        bool added = PLAUSIBLE(muster_mean_add(mean, &read, 1, 1), MUSTER_OUT_OF_MEMORY) &&
+                     PLAUSIBLE(muster_mean_add(mean, &read, 1, 3), MUSTER_OUT_OF_MEMORY);
+        if (added && PLAUSIBLE(muster_mean_result(mean, &result, &count), MUSTER_OUT_OF_MEMORY)) {
+            EXPECT(count == 1);
+            EXPECT(memcmp(result[0].data, values, sizeof(values)) == 0);
+        }
+        free(storage);
+    }
+    muster_mean_free(mean);
+}
+
+Test(allocation, federation)
+{
+    int file = mkstemp(path);
+    cr_assert_geq(file, 0);
+    close(file);
+    size_t count = run_all_ways(federation);
+    unlink(path);
+    cr_assert_gt(count, 3);
+}

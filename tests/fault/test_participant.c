@@ -1,0 +1,1250 @@
+/* The participant against a server that is played message by message. Connecting blocks and needs the pump;
+   after it, most tests step the network themselves and consume without waiting. */
+#include <config.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault/fixture.h"
+
+static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
+
+/* A participant and the server's end of its stream. */
+struct duo {
+    struct fixture *fixture;
+    struct peer *peer;
+    struct participant *participant;
+    const struct muster_message *instruction;
+};
+
+static void welcomes(struct peer *peer, const struct received *received)
+{
+    if (received->content == CONTENT_HELLO)
+        peer_send_welcome(peer, received->name[0] ? received->name : "given");
+}
+
+static struct participant_options options_for(struct fixture *fixture)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    options.transport = fixture->network;
+    options.name = "ada";
+    options.consume_timeout_ms = 0;
+    return options;
+}
+
+static struct duo duo_empty(void)
+{
+    struct duo duo = {.fixture = fixture_new_empty()};
+    duo.fixture->react = welcomes;
+    fixture_listen(duo.fixture);
+    return duo;
+}
+
+static void duo_connect(struct duo *duo, const struct participant_options *options)
+{
+    struct muster_error error = {.text = ""};
+    fixture_pump(duo->fixture);
+    cr_assert_eq(participant_connect(ADDRESS, options, &duo->participant, &error), MUSTER_OK, "%s",
+                 error.text);
+    duo->peer = fixture_wait_peer(duo->fixture, 1);
+    fixture_unpump(duo->fixture);
+}
+
+/* Connected, and the initiative is with the server. */
+static struct duo duo_with(void (*adjust)(struct participant_options *options))
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    if (adjust)
+        adjust(&options);
+    duo_connect(&duo, &options);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY)), MUSTER_OK);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 2);
+    return duo;
+}
+
+static struct duo duo_new(void)
+{
+    return duo_with(NULL);
+}
+
+static void duo_free(struct duo *duo)
+{
+    participant_close(duo->participant);
+    fixture_settle(duo->fixture);
+    participant_free(duo->participant);
+    fixture_free(duo->fixture);
+}
+
+static enum muster_status consume(struct duo *duo)
+{
+    fixture_settle(duo->fixture);
+    return participant_consume(duo->participant, &duo->instruction);
+}
+
+static enum muster_status dispatch(struct duo *duo, enum muster_kind kind)
+{
+    enum muster_status status = participant_dispatch(duo->participant, sample(kind));
+    fixture_settle(duo->fixture);
+    return status;
+}
+
+static void instruct(struct duo *duo, uint64_t turn)
+{
+    peer_send(duo->peer, turn, sample(MUSTER_TRAIN));
+    cr_assert_eq(consume(duo), MUSTER_OK);
+    cr_assert(is_sample(duo->instruction, MUSTER_TRAIN));
+}
+
+static void cancel(struct duo *duo, uint64_t turn)
+{
+    peer_send_buffer(duo->peer, turn, muster__encode_cancel());
+    fixture_settle(duo->fixture);
+}
+
+static void expect_answer(const struct duo *duo, size_t n, uint64_t turn, enum muster_kind kind)
+{
+    cr_assert_eq(duo->peer->count, n + 1, "%zu", duo->peer->count);
+    cr_assert_eq(duo->peer->messages[n].turn, turn);
+    cr_assert(is_sample(&duo->peer->messages[n].message, kind));
+}
+
+/* The proof that the participant is usable: a whole turn; `n` messages came before its answer. */
+static void expect_turn(struct duo *duo, size_t n, uint64_t turn)
+{
+    instruct(duo, turn);
+    cr_assert_not(participant_cancelled(duo->participant));
+    cr_assert_eq(dispatch(duo, MUSTER_TRAIN), MUSTER_OK);
+    expect_answer(duo, n, turn, MUSTER_TRAIN);
+}
+
+/* Every function says so, now and later. */
+static void expect_over(struct duo *duo, enum muster_status status, const char *text)
+{
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(consume(duo), status);
+        cr_assert_null(duo->instruction);
+        cr_assert_eq(dispatch(duo, MUSTER_TRAIN), status);
+        cr_assert_eq(participant_report_progress(duo->participant, 0.5), status);
+    }
+    cr_assert(strstr(participant_reason(duo->participant), text) != NULL, "%s",
+              participant_reason(duo->participant));
+}
+
+/* ---- connecting ---- */
+
+FAULT_TEST(participant, says_hello)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    options.max_message_size = 4096;
+    duo_connect(&duo, &options);
+    cr_assert_eq(duo.peer->count, 1);
+    cr_assert_eq(duo.peer->messages[0].content, CONTENT_HELLO);
+    cr_assert_str_eq(duo.peer->messages[0].name, "ada");
+    cr_assert_eq(duo.peer->messages[0].max_message_size, 4096);
+    cr_assert_str_eq(participant_name(duo.participant), "ada");
+    cr_assert_eq(participant_rank(duo.participant), 7);
+    cr_assert_str_eq(participant_reason(duo.participant), "");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, is_given_a_name)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    options.name = NULL;
+    duo_connect(&duo, &options);
+    cr_assert_str_eq(participant_name(duo.participant), "given");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, labels_reach_the_server)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    char site[] = "site";
+    const struct participant_label labels[] = {{site, "Graz"}, {"empty", NULL}};
+    struct participant_options options = options_for(fixture);
+    struct participant *participant;
+    options.labels = labels;
+    options.label_count = 2;
+    fixture_pump(fixture);
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, NULL), MUSTER_OK);
+    memset(site, 'x', 4); /* options are copied */
+    participant_dispatch(participant, sample(MUSTER_EMPTY));
+    fixture_wait_events(fixture, 1);
+    struct proxy *proxy = fixture_proxy(fixture, "ada");
+    cr_assert_str_eq(proxy_label(proxy, "site"), "Graz");
+    cr_assert_str_eq(proxy_label(proxy, "empty"), "");
+    participant_free(participant);
+    fixture_free(fixture);
+}
+
+FAULT_TEST(participant, waits_for_a_server_that_is_not_up_yet)
+{
+    struct duo duo = {.fixture = fixture_new_empty()};
+    struct participant_options options = options_for(duo.fixture);
+    struct call call;
+    duo.fixture->react = welcomes;
+    fixture_pump(duo.fixture);
+    call_connect(&call, duo.fixture, &options);
+    muster__local_wait_alarm(duo.fixture->network, 60000);
+    fixture_listen(duo.fixture);
+    cr_assert_eq(call_join(&call), MUSTER_OK);
+    fixture_unpump(duo.fixture);
+    duo.participant = call.participant;
+    duo.peer = fixture_wait_peer(duo.fixture, 1);
+    dispatch(&duo, MUSTER_EMPTY);
+    expect_turn(&duo, 2, 1);
+    duo_free(&duo);
+}
+
+static void expect_unavailable(struct fixture *fixture, const char *text)
+{
+    struct call call;
+    fixture_pump(fixture);
+    call_connect(&call, fixture, NULL);
+    muster__local_wait_alarm(fixture->network, 60000);
+    muster__local_advance(fixture->network, 60000);
+    cr_assert_eq(call_join(&call), MUSTER_UNAVAILABLE);
+    cr_assert_null(call.participant);
+    cr_assert_eq(call.error.status, MUSTER_UNAVAILABLE);
+    cr_assert(strstr(call.error.text, text) != NULL, "%s", call.error.text);
+    fixture_free(fixture);
+}
+
+FAULT_TEST(participant, nobody_ever_answers)
+{
+    expect_unavailable(fixture_new_empty(), "within 60000 ms");
+}
+
+FAULT_TEST(participant, server_does_not_welcome_it)
+{
+    struct fixture *fixture = fixture_new_empty();
+    fixture_listen(fixture);
+    expect_unavailable(fixture, "within 60000 ms");
+}
+
+FAULT_TEST(participant, connection_is_refused)
+{
+    struct fixture *fixture = fixture_new_empty();
+    struct participant_options options = options_for(fixture);
+    struct participant *participant;
+    struct muster_error error;
+    muster__local_refuse(fixture->network, true);
+    fixture_pump(fixture);
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_UNAVAILABLE);
+    cr_assert_null(participant);
+    cr_assert_str_eq(error.text, "refused");
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, NULL), MUSTER_UNAVAILABLE);
+    fixture_free(fixture);
+}
+
+static void refuses(struct peer *peer, const struct received *received)
+{
+    if (received->content == CONTENT_HELLO)
+        peer_close(peer, MUSTER_REFUSED, "not on Sundays");
+}
+
+FAULT_TEST(participant, server_refuses_it)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    struct muster_error error;
+    duo.fixture->react = refuses;
+    fixture_pump(duo.fixture);
+    cr_assert_eq(participant_connect(ADDRESS, &options, &duo.participant, &error), MUSTER_REFUSED);
+    cr_assert_null(duo.participant);
+    cr_assert_str_eq(error.text, "not on Sundays");
+    fixture_free(duo.fixture);
+}
+
+FAULT_TEST(participant, name_is_in_use)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    struct participant_options options = options_for(fixture);
+    struct participant *participant;
+    struct muster_error error;
+    peer_join(fixture, "ada");
+    fixture_pump(fixture);
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_EXISTS);
+    cr_assert_str_eq(error.text, "the name 'ada' is in use: choose another");
+    options.name = "tab\t";
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    fixture_free(fixture);
+}
+
+FAULT_TEST(participant, hello_finds_the_connection_broken)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    struct muster_error error;
+    muster__local_fail_send(duo.fixture->network, 1);
+    fixture_pump(duo.fixture);
+    cr_assert_eq(participant_connect(ADDRESS, &options, &duo.participant, &error), MUSTER_UNAVAILABLE);
+    fixture_free(duo.fixture);
+}
+
+FAULT_TEST(participant, arguments_that_make_no_sense)
+{
+    struct duo duo = duo_empty();
+    struct participant_options good = options_for(duo.fixture);
+    struct participant *participant = (struct participant *)&participant;
+    struct muster_error error;
+    cr_assert_eq(participant_connect(NULL, &good, &participant, &error), MUSTER_INVALID);
+    cr_assert_null(participant);
+    cr_assert_eq(participant_connect("", &good, &participant, NULL), MUSTER_INVALID);
+    struct participant_options options = good;
+    options.max_message_size = 1023;
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    options = good;
+    options.label_count = 1;
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    participant_free(NULL);
+    fixture_free(duo.fixture);
+}
+
+/* ---- turns ---- */
+
+FAULT_TEST(participant, turns)
+{
+    struct duo duo = duo_new();
+    for (uint64_t turn = 1; turn <= 3; turn++)
+        expect_turn(&duo, 1 + turn, turn);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_null(duo.instruction);
+    expect_turn(&duo, 5, 4);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, answers_of_every_kind)
+{
+    static const enum muster_kind kinds[] = {MUSTER_EVALUATE, MUSTER_APPLICATION, MUSTER_FAILURE,
+                                             MUSTER_UNKNOWN};
+    struct duo duo = duo_new();
+    for (size_t i = 0; i < 4; i++) {
+        instruct(&duo, i + 1);
+        cr_assert_eq(dispatch(&duo, kinds[i]), MUSTER_OK);
+        expect_answer(&duo, i + 2, i + 1, kinds[i]);
+    }
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, first_message_is_to_be_empty)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo_connect(&duo, &options);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
+    cr_assert_eq(duo.peer->count, 1, "nothing was sent");
+    cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
+    expect_answer(&duo, 1, 0, MUSTER_EMPTY);
+    cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_INVALID, "there is nothing to answer");
+    cr_assert_eq(duo.peer->count, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, initiative_comes_before_consume)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    options.consume_timeout_ms = MUSTER_NO_LIMIT;
+    duo_connect(&duo, &options);
+    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_INVALID);
+    cr_assert_null(duo.instruction);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, dispatch_without_or_after_an_answer)
+{
+    struct duo duo = duo_new();
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID, "it was not consumed yet");
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
+    expect_answer(&duo, 2, 1, MUSTER_TRAIN);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, answers_that_make_no_sense_can_be_replaced)
+{
+    struct duo duo = duo_new();
+    struct muster_array array = {.dtype = MUSTER_FLOAT32, .dimensions = 9};
+    struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
+    instruct(&duo, 1);
+    cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_INVALID);
+    cr_assert_eq(dispatch(&duo, MUSTER_RECONNECT), MUSTER_INVALID);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 2);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    expect_answer(&duo, 2, 1, MUSTER_TRAIN);
+    duo_free(&duo);
+}
+
+static void takes_little(struct peer *peer, const struct received *received)
+{
+    Muster__Welcome welcome = MUSTER__WELCOME__INIT;
+    welcome.name = "ada";
+    welcome.max_message_size = 1024;
+    if (received->content == CONTENT_HELLO)
+        peer_send_buffer(peer, 0, muster__encode_welcome(&welcome));
+}
+
+FAULT_TEST(participant, answer_over_the_servers_limit)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    char data[1024] = "";
+    struct muster_message message = {.kind = MUSTER_APPLICATION, .data = data, .size = sizeof(data)};
+    duo.fixture->react = takes_little;
+    duo_connect(&duo, &options);
+    dispatch(&duo, MUSTER_EMPTY);
+    instruct(&duo, 1);
+    cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_TOO_BIG);
+    cr_assert_eq(dispatch(&duo, MUSTER_FAILURE), MUSTER_OK);
+    expect_answer(&duo, 2, 1, MUSTER_FAILURE);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, instruction_that_is_passed_over)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    expect_answer(&duo, 2, 1, MUSTER_UNKNOWN);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 3, "once");
+    expect_turn(&duo, 3, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, second_welcome_is_ignored)
+{
+    struct duo duo = duo_new();
+    peer_send_welcome(duo.peer, "bob");
+    fixture_settle(duo.fixture);
+    cr_assert_str_eq(participant_name(duo.participant), "ada");
+    expect_turn(&duo, 2, 1);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, empty_instruction_is_ignored)
+{
+    struct duo duo = duo_new();
+    peer_send_bytes(duo.peer, NULL, 0);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    expect_turn(&duo, 2, 1);
+    duo_free(&duo);
+}
+
+/* ---- instructions that were given up ---- */
+
+FAULT_TEST(participant, cancelled_while_it_works)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    cr_assert_not(participant_cancelled(duo.participant));
+    cancel(&duo, 1);
+    cr_assert(participant_cancelled(duo.participant));
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_CANCELLED);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_CANCELLED);
+    cr_assert_eq(duo.peer->count, 2, "the answer was dropped");
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
+    expect_turn(&duo, 2, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, cancelled_and_passed_over)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    cancel(&duo, 1);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_not(participant_cancelled(duo.participant));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 2, "nobody waits for an answer");
+    expect_turn(&duo, 2, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, cancelled_before_it_was_consumed)
+{
+    struct duo duo = duo_new();
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    cancel(&duo, 1);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 2);
+    expect_turn(&duo, 2, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, cancel_of_another_turn)
+{
+    struct duo duo = duo_new();
+    expect_turn(&duo, 2, 1);
+    cancel(&duo, 1); /* it met the answer */
+    instruct(&duo, 2);
+    cancel(&duo, 1);
+    cancel(&duo, 3);
+    cr_assert_not(participant_cancelled(duo.participant));
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    expect_answer(&duo, 3, 2, MUSTER_TRAIN);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, superseded_before_it_was_consumed)
+{
+    struct duo duo = duo_new();
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    peer_send(duo.peer, 2, sample(MUSTER_EVALUATE));
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert(is_sample(duo.instruction, MUSTER_EVALUATE));
+    cr_assert_eq(dispatch(&duo, MUSTER_EVALUATE), MUSTER_OK);
+    expect_answer(&duo, 2, 2, MUSTER_EVALUATE);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, superseded_while_it_works)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    peer_send(duo.peer, 2, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert(is_sample(duo.instruction, MUSTER_TRAIN), "it stays until the next consume");
+    cr_assert(participant_cancelled(duo.participant));
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_CANCELLED);
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_not(participant_cancelled(duo.participant));
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    expect_answer(&duo, 2, 2, MUSTER_TRAIN);
+    duo_free(&duo);
+}
+
+/* ---- progress ---- */
+
+FAULT_TEST(participant, progress_is_reported_now_and_then)
+{
+    struct duo duo = duo_new();
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_INVALID);
+    instruct(&duo, 1);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.125), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.25), MUSTER_OK);
+    fixture_advance(duo.fixture, 99);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.375), MUSTER_OK);
+    fixture_advance(duo.fixture, 1);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_OK);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 4);
+    for (size_t i = 2; i < 4; i++) {
+        cr_assert_eq(duo.peer->messages[i].content, CONTENT_PROGRESS);
+        cr_assert_eq(duo.peer->messages[i].turn, 1);
+    }
+    cr_assert_eq(duo.peer->messages[2].progress, 0.125);
+    cr_assert_eq(duo.peer->messages[3].progress, 0.5);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, 1), MUSTER_INVALID);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, progress_is_a_fraction)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    cr_assert_eq(participant_report_progress(duo.participant, -0.01), MUSTER_INVALID);
+    cr_assert_eq(participant_report_progress(duo.participant, 1.01), MUSTER_INVALID);
+    cr_assert_eq(participant_report_progress(duo.participant, NAN), MUSTER_INVALID);
+    cr_assert_eq(participant_report_progress(duo.participant, 1), MUSTER_OK);
+    duo_free(&duo);
+}
+
+/* ---- the end ---- */
+
+FAULT_TEST(participant, server_says_good_bye)
+{
+    struct duo duo = duo_new();
+    peer_close(duo.peer, MUSTER_OK, "the server is stopping");
+    expect_over(&duo, MUSTER_STOPPED, "the server is stopping");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, server_says_good_bye_while_it_works)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    peer_close(duo.peer, MUSTER_OK, "good-bye");
+    fixture_settle(duo.fixture);
+    cr_assert(participant_cancelled(duo.participant));
+    cr_assert(is_sample(duo.instruction, MUSTER_TRAIN), "it stays until the next consume");
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_STOPPED);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_STOPPED);
+    expect_over(&duo, MUSTER_STOPPED, "good-bye");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, instruction_before_the_good_bye_is_not_seen)
+{
+    struct duo duo = duo_new();
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    peer_close(duo.peer, MUSTER_OK, "good-bye");
+    expect_over(&duo, MUSTER_STOPPED, "good-bye");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, connection_breaks)
+{
+    struct duo duo = duo_new();
+    cr_assert(muster__local_drop(duo.fixture->network, 0));
+    expect_over(&duo, MUSTER_GONE, "the connection broke");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, answer_finds_the_connection_broken)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    muster__local_fail_send(duo.fixture->network, 1);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_GONE);
+    expect_over(&duo, MUSTER_GONE, "the connection broke");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, initiative_finds_the_connection_broken)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo_connect(&duo, &options);
+    muster__local_fail_send(duo.fixture->network, 1);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY)), MUSTER_GONE);
+    expect_over(&duo, MUSTER_GONE, "the connection broke");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, server_ends_it_with_a_reason)
+{
+    static const enum muster_status statuses[] = {MUSTER_PROTOCOL, MUSTER_REFUSED, MUSTER_UNAUTHENTICATED,
+                                                  MUSTER_OUT_OF_MEMORY};
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        struct duo duo = duo_new();
+        peer_close(duo.peer, statuses[i], "because");
+        expect_over(&duo, statuses[i], "because");
+        duo_free(&duo);
+    }
+}
+
+/* TIMEOUT from consume means "call again": it cannot be what a stream ended with. */
+FAULT_TEST(participant, initiative_that_came_too_late)
+{
+    struct participant_manager_options manager_options = fixture_options();
+    manager_options.join_timeout_ms = 1000;
+    struct duo duo = {.fixture = fixture_new(&manager_options)};
+    struct participant_options options = options_for(duo.fixture);
+    fixture_pump(duo.fixture);
+    cr_assert_eq(participant_connect(ADDRESS, &options, &duo.participant, NULL), MUSTER_OK);
+    fixture_unpump(duo.fixture);
+    fixture_advance(duo.fixture, 1000);
+    expect_over(&duo, MUSTER_GONE, "initiative");
+    duo_free(&duo);
+}
+
+static void expect_malformed(const void *bytes, size_t size, const char *text)
+{
+    struct duo duo = duo_new();
+    peer_send_bytes(duo.peer, bytes, size);
+    expect_over(&duo, MUSTER_PROTOCOL, text);
+    cr_assert(duo.peer->closed);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, messages_that_are_none)
+{
+    expect_malformed(garbage, sizeof(garbage), "the bytes are no message");
+    /* turn 1, train_config { theta { ndarray: "\x93NUMPZ" } } */
+    static const uint8_t no_array[] = "\x18\x01\x12\x0a\x0a\x08\x0a\x06\x93NUMPZ";
+    expect_malformed(no_array, sizeof(no_array) - 1, "array 0: ");
+}
+
+static void take_little(struct participant_options *options)
+{
+    options->max_message_size = 1024;
+}
+
+FAULT_TEST(participant, instruction_over_its_limit)
+{
+    struct duo duo = duo_with(take_little);
+    uint8_t bytes[1025] = {0};
+    peer_send_bytes(duo.peer, bytes, sizeof(bytes));
+    expect_over(&duo, MUSTER_TOO_BIG, "limit");
+    duo_free(&duo);
+}
+
+/* ---- closing ---- */
+
+FAULT_TEST(participant, close_sends_what_was_dispatched)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    participant_close(duo.participant);
+    participant_close(duo.participant);
+    fixture_settle(duo.fixture);
+    expect_answer(&duo, 2, 1, MUSTER_TRAIN);
+    cr_assert(duo.peer->closed);
+    cr_assert_eq(duo.peer->status, MUSTER_GONE);
+    expect_over(&duo, MUSTER_CLOSED, "participant_close()");
+    participant_close(duo.participant);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, after_close_nothing_is_taken_or_given)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    peer_send(duo.peer, 2, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    participant_close(duo.participant);
+    cr_assert(participant_cancelled(duo.participant));
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_CLOSED);
+    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_CLOSED);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_CLOSED);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, close_after_the_end_changes_nothing)
+{
+    struct duo duo = duo_new();
+    peer_close(duo.peer, MUSTER_OK, "good-bye");
+    fixture_settle(duo.fixture);
+    participant_close(duo.participant);
+    expect_over(&duo, MUSTER_STOPPED, "good-bye");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, free_waits_for_the_last_answer)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    fixture_pump(duo.fixture);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    participant_free(duo.participant);
+    peer_wait_closed(duo.peer);
+    cr_assert_eq(duo.peer->status, MUSTER_GONE);
+    expect_answer(&duo, 2, 1, MUSTER_TRAIN);
+    fixture_free(duo.fixture);
+}
+
+static void *free_participant(void *participant)
+{
+    participant_free(participant);
+    return NULL;
+}
+
+FAULT_TEST(participant, free_cuts_what_does_not_end)
+{
+    struct duo duo = duo_new();
+    pthread_t thread;
+    muster__local_lose(duo.fixture->network, true);
+    fixture_pump(duo.fixture);
+    cr_assert_eq(pthread_create(&thread, NULL, free_participant, duo.participant), 0);
+    muster__local_wait_alarm(duo.fixture->network, 5000);
+    muster__local_advance(duo.fixture->network, 5000);
+    pthread_join(thread, NULL);
+    peer_wait_closed(duo.peer);
+    fixture_free(duo.fixture);
+}
+
+/* ---- blocked in consume ---- */
+
+static void consume_for_a_second(struct participant_options *options)
+{
+    options->consume_timeout_ms = 1000;
+}
+
+static void start_consuming(struct duo *duo, struct call *call)
+{
+    *duo = duo_with(consume_for_a_second);
+    fixture_pump(duo->fixture);
+    call_consume(call, duo->participant);
+    muster__local_wait_alarm(duo->fixture->network, 1000);
+}
+
+static void free_blocking(struct duo *duo)
+{
+    participant_free(duo->participant);
+    fixture_free(duo->fixture);
+}
+
+FAULT_TEST(participant, consume_is_woken_by_an_instruction)
+{
+    struct duo duo;
+    struct call call;
+    start_consuming(&duo, &call);
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    cr_assert_eq(call_join(&call), MUSTER_OK);
+    cr_assert(is_sample(call.instruction, MUSTER_TRAIN));
+    free_blocking(&duo);
+}
+
+FAULT_TEST(participant, consume_is_woken_by_its_limit)
+{
+    struct duo duo;
+    struct call call;
+    start_consuming(&duo, &call);
+    muster__local_advance(duo.fixture->network, 1000);
+    cr_assert_eq(call_join(&call), MUSTER_TIMEOUT);
+    cr_assert_null(call.instruction);
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    call_consume(&call, duo.participant);
+    cr_assert_eq(call_join(&call), MUSTER_OK);
+    free_blocking(&duo);
+}
+
+FAULT_TEST(participant, consume_is_woken_by_close)
+{
+    struct duo duo;
+    struct call call;
+    start_consuming(&duo, &call);
+    participant_close(duo.participant);
+    cr_assert_eq(call_join(&call), MUSTER_CLOSED);
+    cr_assert_null(call.instruction);
+    free_blocking(&duo);
+}
+
+FAULT_TEST(participant, close_on_a_cut_cable_wakes_consume)
+{
+    struct duo duo;
+    struct call call;
+    start_consuming(&duo, &call);
+    muster__local_lose(duo.fixture->network, true);
+    participant_close(duo.participant);
+    cr_assert_eq(call_join(&call), MUSTER_CLOSED);
+    muster__local_lose(duo.fixture->network, false);
+    muster__local_drop(duo.fixture->network, 0);
+    free_blocking(&duo);
+}
+
+FAULT_TEST(participant, consume_is_woken_by_a_stopping_server)
+{
+    struct duo duo;
+    struct call call;
+    start_consuming(&duo, &call);
+    peer_close(duo.peer, MUSTER_OK, "the server is stopping");
+    cr_assert_eq(call_join(&call), MUSTER_STOPPED);
+    free_blocking(&duo);
+}
+
+FAULT_TEST(participant, consume_is_woken_by_a_broken_connection)
+{
+    struct duo duo;
+    struct call call;
+    start_consuming(&duo, &call);
+    peer_cut(duo.peer);
+    cr_assert_eq(call_join(&call), MUSTER_GONE);
+    free_blocking(&duo);
+}
+
+/* ---- coming back ---- */
+
+static void ask_to_come_back(struct duo *duo, int32_t seconds)
+{
+    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = seconds};
+    peer_send(duo->peer, 0, &message);
+    peer_close(duo->peer, MUSTER_OK, "come back later");
+    fixture_settle(duo->fixture);
+}
+
+/* Steps until it is back: `count` streams were there by then. */
+static void expect_back(struct duo *duo, size_t count)
+{
+    cr_assert_eq(duo->fixture->peer_count, count);
+    duo->peer = duo->fixture->peers;
+    cr_assert_eq(duo->peer->count, 2);
+    cr_assert_eq(duo->peer->messages[0].content, CONTENT_HELLO);
+    cr_assert_str_eq(duo->peer->messages[0].name, "ada");
+    cr_assert_eq(duo->peer->messages[1].content, CONTENT_MESSAGE);
+    cr_assert_eq(duo->peer->messages[1].message.kind, MUSTER_EMPTY);
+}
+
+FAULT_TEST(participant, comes_back_when_told)
+{
+    struct duo duo = duo_new();
+    expect_turn(&duo, 2, 1);
+    ask_to_come_back(&duo, 30);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT, "it is not the end");
+    fixture_advance(duo.fixture, 29999);
+    cr_assert_eq(duo.fixture->peer_count, 1);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
+    fixture_advance(duo.fixture, 1);
+    expect_back(&duo, 2);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    expect_turn(&duo, 2, 1);
+    cr_assert_str_eq(participant_reason(duo.participant), "");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, comes_back_at_once)
+{
+    struct duo duo = duo_new();
+    ask_to_come_back(&duo, 0);
+    expect_back(&duo, 2);
+    expect_turn(&duo, 2, 1);
+    ask_to_come_back(&duo, -5);
+    expect_back(&duo, 3);
+    expect_turn(&duo, 2, 1);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, comes_back_again_and_again)
+{
+    struct duo duo = duo_new();
+    for (size_t i = 0; i < 5; i++) {
+        ask_to_come_back(&duo, 1);
+        fixture_advance(duo.fixture, 1000);
+        expect_back(&duo, i + 2);
+        expect_turn(&duo, 2, 1);
+    }
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, comes_back_while_consume_blocks)
+{
+    struct duo duo;
+    struct call call;
+    start_consuming(&duo, &call);
+    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 0};
+    peer_send(duo.peer, 0, &message);
+    peer_close(duo.peer, MUSTER_OK, "come back later");
+    duo.peer = fixture_wait_peer(duo.fixture, 2);
+    peer_wait_count(duo.peer, 2);
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    cr_assert_eq(call_join(&call), MUSTER_OK);
+    cr_assert_not(participant_cancelled(duo.participant), "it is another instruction");
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    peer_wait_count(duo.peer, 3);
+    expect_answer(&duo, 2, 1, MUSTER_TRAIN);
+    free_blocking(&duo);
+}
+
+FAULT_TEST(participant, comes_back_while_it_works)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1);
+    ask_to_come_back(&duo, 1);
+    cr_assert(participant_cancelled(duo.participant));
+    fixture_advance(duo.fixture, 1000);
+    expect_back(&duo, 2);
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN)); /* the same number, another session */
+    fixture_settle(duo.fixture);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_CANCELLED);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_CANCELLED);
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_not(participant_cancelled(duo.participant));
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    expect_answer(&duo, 2, 1, MUSTER_TRAIN);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, instruction_before_the_request_to_come_back_is_not_seen)
+{
+    struct duo duo = duo_new();
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    ask_to_come_back(&duo, 1);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_advance(duo.fixture, 1000);
+    expect_back(&duo, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, initiative_while_it_is_away)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo_connect(&duo, &options);
+    ask_to_come_back(&duo, 1);
+    cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
+    fixture_advance(duo.fixture, 1000);
+    expect_back(&duo, 2);
+    expect_turn(&duo, 2, 1);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, server_that_does_not_end_the_stream_after_asking)
+{
+    struct duo duo = duo_new();
+    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
+    muster__local_delay(duo.fixture->network, 1);
+    peer_send(duo.peer, 0, &message);
+    fixture_advance(duo.fixture, 1);
+    cr_assert(duo.peer->closed, "it closes by itself");
+    fixture_advance(duo.fixture, 1000);
+    cr_assert_eq(duo.fixture->peer_count, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, stream_that_does_not_end_after_asking_is_cut)
+{
+    struct duo duo = duo_new();
+    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
+    muster__local_delay(duo.fixture->network, 10);
+    peer_send(duo.peer, 0, &message);
+    muster__local_lose(duo.fixture->network, true); /* its good-bye gets lost */
+    fixture_advance(duo.fixture, 10);
+    fixture_advance(duo.fixture, 4999);
+    cr_assert_not(duo.peer->closed);
+    fixture_advance(duo.fixture, 1);
+    cr_assert(duo.peer->closed);
+    muster__local_lose(duo.fixture->network, false);
+    muster__local_delay(duo.fixture->network, 0);
+    fixture_advance(duo.fixture, 1000);
+    expect_back(&duo, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, nobody_is_there_when_it_comes_back)
+{
+    struct duo duo = duo_new();
+    ask_to_come_back(&duo, 1);
+    duo.fixture->network->ops->close_listener(duo.fixture->listener);
+    fixture_settle(duo.fixture);
+    duo.fixture->network->ops->free_listener(duo.fixture->listener);
+    duo.fixture->listener = NULL;
+    fixture_advance(duo.fixture, 1000);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_advance(duo.fixture, 59999);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_advance(duo.fixture, 1);
+    expect_over(&duo, MUSTER_UNAVAILABLE, "within 60000 ms");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, refused_when_it_comes_back)
+{
+    struct duo duo = duo_new();
+    ask_to_come_back(&duo, 1);
+    duo.fixture->react = refuses;
+    fixture_advance(duo.fixture, 1000);
+    expect_over(&duo, MUSTER_REFUSED, "not on Sundays");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, close_while_it_is_away)
+{
+    struct duo duo = duo_new();
+    ask_to_come_back(&duo, 1);
+    participant_close(duo.participant);
+    expect_over(&duo, MUSTER_CLOSED, "participant_close()");
+    fixture_advance(duo.fixture, 2000);
+    cr_assert_eq(duo.fixture->peer_count, 1);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, free_while_it_is_away)
+{
+    struct duo duo = duo_new();
+    ask_to_come_back(&duo, 1);
+    participant_free(duo.participant);
+    fixture_advance(duo.fixture, 2000);
+    cr_assert_eq(duo.fixture->peer_count, 1);
+    fixture_free(duo.fixture);
+}
+
+FAULT_TEST(participant, close_while_it_comes_back)
+{
+    struct duo duo = duo_new();
+    ask_to_come_back(&duo, 1);
+    duo.fixture->react = NULL; /* no Welcome */
+    fixture_advance(duo.fixture, 1000);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    participant_close(duo.participant);
+    expect_over(&duo, MUSTER_CLOSED, "participant_close()");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, close_while_it_leaves)
+{
+    struct duo duo = duo_new();
+    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
+    muster__local_delay(duo.fixture->network, 10);
+    peer_send(duo.peer, 0, &message);
+    muster__local_lose(duo.fixture->network, true);
+    fixture_advance(duo.fixture, 10);
+    participant_close(duo.participant);
+    cr_assert_eq(consume(&duo), MUSTER_CLOSED);
+    muster__local_lose(duo.fixture->network, false);
+    muster__local_drop(duo.fixture->network, 0);
+    expect_over(&duo, MUSTER_CLOSED, "participant_close()");
+    fixture_advance(duo.fixture, 10000);
+    cr_assert_eq(duo.fixture->peer_count, 1);
+    duo_free(&duo);
+}
+
+static void deliver_reconnect(struct participant_options *options)
+{
+    options->deliver_reconnect = true;
+}
+
+FAULT_TEST(participant, request_to_come_back_is_shown_on_demand)
+{
+    struct duo duo = duo_with(deliver_reconnect);
+    ask_to_come_back(&duo, 30);
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert(is_sample(duo.instruction, MUSTER_RECONNECT));
+    expect_over(&duo, MUSTER_STOPPED, "come back later");
+    fixture_advance(duo.fixture, 60000);
+    cr_assert_eq(duo.fixture->peer_count, 1, "it is not obeyed");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, request_to_come_back_needs_no_answer)
+{
+    struct duo duo = duo_with(deliver_reconnect);
+    peer_send(duo.peer, 0, sample(MUSTER_RECONNECT));
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 2, "none is sent for it");
+    duo_free(&duo);
+}
+
+static void reconnects_at_once(struct peer *peer, const struct received *received)
+{
+    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 0};
+    if (peer->number == 0) {
+        peer_send(peer, 0, &message); /* in place of Welcome */
+        peer_close(peer, MUSTER_OK, "come back later");
+    } else {
+        welcomes(peer, received);
+    }
+}
+
+FAULT_TEST(participant, told_to_come_back_in_place_of_a_welcome)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo.fixture->react = reconnects_at_once;
+    duo_connect(&duo, &options);
+    duo.peer = fixture_wait_peer(duo.fixture, 2);
+    dispatch(&duo, MUSTER_EMPTY);
+    expect_back(&duo, 2);
+    expect_turn(&duo, 2, 1);
+    duo_free(&duo);
+}
+
+/* ---- servers of the original protocol ---- */
+
+static void instructs_at_once(struct peer *peer, const struct received *received)
+{
+    if (received->content == CONTENT_HELLO) /* which is an empty message to it */
+        peer_send(peer, 0, sample(MUSTER_TRAIN));
+}
+
+FAULT_TEST(participant, server_of_the_original_protocol)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo.fixture->react = instructs_at_once;
+    duo_connect(&duo, &options);
+    cr_assert_str_eq(participant_name(duo.participant), "");
+    cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
+    cr_assert_eq(duo.peer->count, 1, "Hello was its initiative");
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_OK);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    expect_answer(&duo, 1, 0, MUSTER_TRAIN);
+    instruct(&duo, 0);
+    cr_assert_eq(dispatch(&duo, MUSTER_UNKNOWN), MUSTER_OK);
+    expect_answer(&duo, 2, 0, MUSTER_UNKNOWN);
+    duo_free(&duo);
+}
+
+/* ---- on_ready ---- */
+
+struct readiness {
+    size_t called;
+    size_t consumed;
+    enum muster_status last;
+    bool closes;
+};
+
+static void on_ready(void *context, struct participant *participant)
+{
+    struct readiness *readiness = context;
+    const struct muster_message *instruction;
+    readiness->called++;
+    if (readiness->closes)
+        participant_close(participant);
+    while ((readiness->last = participant_consume(participant, &instruction)) == MUSTER_OK) {
+        readiness->consumed++;
+        participant_dispatch(participant, sample(MUSTER_TRAIN));
+    }
+}
+
+static void duo_with_readiness(struct duo *duo, struct readiness *readiness)
+{
+    *duo = duo_empty();
+    struct participant_options options = options_for(duo->fixture);
+    options.on_ready = on_ready;
+    options.context = readiness;
+    duo_connect(duo, &options);
+    cr_assert_eq(readiness->called, 0);
+    cr_assert_eq(dispatch(duo, MUSTER_EMPTY), MUSTER_OK);
+}
+
+FAULT_TEST(participant, on_ready_does_all_the_work)
+{
+    struct readiness readiness = {0};
+    struct duo duo;
+    duo_with_readiness(&duo, &readiness);
+    for (uint64_t turn = 1; turn <= 3; turn++) {
+        peer_send(duo.peer, turn, sample(MUSTER_TRAIN));
+        fixture_settle(duo.fixture);
+        cr_assert_eq(readiness.consumed, turn);
+        cr_assert_eq(readiness.last, MUSTER_TIMEOUT);
+        expect_answer(&duo, 1 + turn, turn, MUSTER_TRAIN);
+    }
+    peer_close(duo.peer, MUSTER_OK, "good-bye");
+    fixture_settle(duo.fixture);
+    cr_assert_eq(readiness.called, 4);
+    cr_assert_eq(readiness.last, MUSTER_STOPPED);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, on_ready_closes)
+{
+    struct readiness readiness = {.closes = true};
+    struct duo duo;
+    duo_with_readiness(&duo, &readiness);
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(readiness.consumed, 0);
+    cr_assert_eq(readiness.last, MUSTER_CLOSED);
+    cr_assert(duo.peer->closed);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, on_ready_is_not_told_of_coming_back)
+{
+    struct readiness readiness = {0};
+    struct duo duo;
+    duo_with_readiness(&duo, &readiness);
+    ask_to_come_back(&duo, 1);
+    fixture_advance(duo.fixture, 1000);
+    expect_back(&duo, 2);
+    cr_assert_eq(readiness.called, 0, "consume would block");
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(readiness.consumed, 1);
+    expect_answer(&duo, 2, 1, MUSTER_TRAIN);
+    duo_free(&duo);
+}

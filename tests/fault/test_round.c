@@ -1,0 +1,606 @@
+/* Rounds: who answers, who does not, in which order and until when. The round blocks the test's own thread
+   while the pump runs the network. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault/fixture.h"
+
+enum { PROXIES = 3 };
+
+/* A manager with a few participants, and what on_answer saw. */
+struct company {
+    struct fixture *fixture;
+    struct peer *peers[PROXIES];
+    struct proxy *proxies[PROXIES];
+    struct proxy_round_result result;
+    struct proxy_round_options options;
+    pthread_t caller;
+    bool on_callers_thread;
+    enum muster_status verdicts[PROXIES]; /* what on_answer returns, by index */
+    size_t called;
+    size_t order[PROXIES];
+    bool answers_were_right;
+};
+
+typedef void reaction(struct peer *peer, const struct received *received);
+
+static struct company *company_new(reaction *a, reaction *b, reaction *c)
+{
+    static const char *names[PROXIES] = {"a", "b", "c"};
+    reaction *reactions[PROXIES] = {a, b, c};
+    struct company *company = calloc(1, sizeof(*company));
+    cr_assert_not_null(company);
+    company->fixture = fixture_new(NULL);
+    company->fixture->data = company;
+    company->options = (struct proxy_round_options)PROXY_ROUND_OPTIONS_INIT;
+    company->caller = pthread_self();
+    company->on_callers_thread = true;
+    company->answers_were_right = true;
+    for (size_t i = 0; i < PROXIES; i++) {
+        company->peers[i] = peer_join(company->fixture, names[i]);
+        company->peers[i]->react = reactions[i];
+        company->proxies[i] = fixture_proxy(company->fixture, names[i]);
+    }
+    return company;
+}
+
+static void company_free(struct company *company)
+{
+    proxy_round_result_clear(&company->result);
+    cr_assert_null(company->result.entries);
+    fixture_free(company->fixture);
+    free(company);
+}
+
+static enum muster_status on_answer(void *context, size_t index, struct proxy *proxy,
+                                    const struct muster_message *answer)
+{
+    struct company *company = context;
+    company->on_callers_thread =
+        company->on_callers_thread && pthread_equal(pthread_self(), company->caller) != 0;
+    company->answers_were_right =
+        company->answers_were_right && proxy == company->proxies[index] && is_sample(answer, MUSTER_TRAIN);
+    company->order[company->called++] = index;
+    return company->verdicts[index];
+}
+
+static enum muster_status run_round(struct company *company, size_t count)
+{
+    if (!company->fixture->pumping)
+        fixture_pump(company->fixture);
+    proxy_round_result_clear(&company->result);
+    return proxy_run_all(company->proxies, count, sample(MUSTER_TRAIN), &company->options, on_answer, company,
+                         &company->result);
+}
+
+static void expect_counts(const struct company *company, size_t answered, size_t late, size_t failed)
+{
+    cr_assert_eq(company->result.answered, answered, "%zu", company->result.answered);
+    cr_assert_eq(company->result.late, late, "%zu", company->result.late);
+    cr_assert_eq(company->result.failed, failed, "%zu", company->result.failed);
+    cr_assert_eq(company->result.count, answered + late + failed);
+    cr_assert(company->on_callers_thread);
+    cr_assert(company->answers_were_right);
+}
+
+static enum muster_status status_of(const struct company *company, size_t index)
+{
+    return company->result.entries[index].status;
+}
+
+static size_t encoded_size(enum direction direction, enum muster_kind kind)
+{
+    struct buffer *body;
+    cr_assert_eq(muster__encode(direction, sample(kind), SIZE_MAX, &body), MUSTER_OK);
+    size_t size = body->size;
+    muster__buffer_release(body);
+    return size;
+}
+
+/* ---- reactions ---- */
+
+static void is_silent(struct peer *peer, const struct received *received)
+{
+    (void)peer;
+    (void)received;
+}
+
+static void fails(struct peer *peer, const struct received *received)
+{
+    if (received->content == CONTENT_MESSAGE)
+        peer_send(peer, received->turn, sample(MUSTER_FAILURE));
+}
+
+static void leaves(struct peer *peer, const struct received *received)
+{
+    (void)received;
+    peer_cut(peer);
+}
+
+static void answers_first_turn_late(struct peer *peer, const struct received *received)
+{
+    if (received->content == CONTENT_CANCEL || received->turn > 1)
+        peer_send(peer, received->turn, sample(MUSTER_TRAIN));
+}
+
+static void sends_garbage(struct peer *peer, const struct received *received)
+{
+    (void)received;
+    peer_send_bytes(peer, "\xff\xff", 2);
+}
+
+/* The last of all to get its instruction answers for all, in this order: c, a, b. */
+static void answers_in_turn(struct peer *peer, const struct received *received)
+{
+    static const size_t order[PROXIES] = {2, 0, 1};
+    struct company *company = peer->fixture->data;
+    if (peer != company->peers[2])
+        return;
+    for (size_t i = 0; i < PROXIES; i++)
+        peer_send(company->peers[order[i]], received->turn, sample(MUSTER_TRAIN));
+}
+
+/* ---- everybody answers ---- */
+
+FAULT_TEST(round, all_answer)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    expect_counts(company, 3, 0, 0);
+    cr_assert_eq(company->called, 3);
+    for (size_t i = 0; i < PROXIES; i++) {
+        cr_assert_eq(status_of(company, i), MUSTER_OK);
+        cr_assert_eq(company->result.entries[i].milliseconds, 0);
+        cr_assert_str_eq(company->result.entries[i].text, "");
+    }
+    company_free(company);
+}
+
+FAULT_TEST(round, bytes_are_counted)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    cr_assert_eq(company->result.bytes_sent, 3 * encoded_size(TO_PARTICIPANT, MUSTER_TRAIN));
+    /* An answer comes with its turn, two bytes. */
+    cr_assert_eq(company->result.bytes_received, 3 * (encoded_size(TO_SERVER, MUSTER_TRAIN) + 2));
+    company_free(company);
+}
+
+FAULT_TEST(round, answers_come_in_the_order_of_arrival)
+{
+    struct company *company = company_new(answers_in_turn, answers_in_turn, answers_in_turn);
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    cr_assert_eq(company->order[0], 2);
+    cr_assert_eq(company->order[1], 0);
+    cr_assert_eq(company->order[2], 1);
+    company_free(company);
+}
+
+FAULT_TEST(round, rounds_follow_each_other)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    for (size_t i = 0; i < 5; i++) {
+        company->called = 0;
+        cr_assert_eq(run_round(company, 3), MUSTER_OK);
+        expect_counts(company, 3, 0, 0);
+    }
+    cr_assert_eq(company->peers[0]->messages[5].turn, 5);
+    company_free(company);
+}
+
+FAULT_TEST(round, without_options_callback_and_result)
+{
+    struct company *company = company_new(peer_answers, fails, peer_answers);
+    fixture_pump(company->fixture);
+    struct proxy *good[] = {company->proxies[0], company->proxies[2]};
+    cr_assert_eq(proxy_run_all(good, 2, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL),
+                 MUSTER_GONE);
+    company_free(company);
+}
+
+FAULT_TEST(round, nobody)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    cr_assert_eq(run_round(company, 0), MUSTER_OK);
+    cr_assert_eq(company->result.count, 0);
+    cr_assert_eq(company->called, 0);
+    company->options.enough = 1;
+    cr_assert_eq(run_round(company, 0), MUSTER_INVALID);
+    company_free(company);
+}
+
+/* ---- some do not ---- */
+
+FAULT_TEST(round, one_fails)
+{
+    struct company *company = company_new(peer_answers, fails, peer_answers);
+    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    expect_counts(company, 2, 0, 1);
+    cr_assert_eq(status_of(company, 1), MUSTER_REFUSED);
+    cr_assert_str_eq(company->result.entries[1].text, "the disk is full");
+    cr_assert_eq(company->called, 2, "a failure is no answer");
+    company_free(company);
+}
+
+static void fails_at_length(struct peer *peer, const struct received *received)
+{
+    char text[2 * MUSTER_ERROR_TEXT_SIZE] = "";
+    struct muster_message message = {.kind = MUSTER_FAILURE, .text = text};
+    memset(text, 'x', sizeof(text) - 1);
+    peer_send(peer, received->turn, &message);
+}
+
+FAULT_TEST(round, long_reason_is_cut)
+{
+    struct company *company = company_new(fails_at_length, peer_answers, peer_answers);
+    run_round(company, 1);
+    cr_assert_eq(strlen(company->result.entries[0].text), MUSTER_ERROR_TEXT_SIZE - 1);
+    company_free(company);
+}
+
+FAULT_TEST(round, one_leaves)
+{
+    struct company *company = company_new(peer_answers, leaves, peer_answers);
+    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    expect_counts(company, 2, 0, 1);
+    cr_assert_eq(status_of(company, 1), MUSTER_GONE);
+    cr_assert(proxy_is_open(company->proxies[0]));
+    cr_assert_not(proxy_is_open(company->proxies[1]));
+    company_free(company);
+}
+
+FAULT_TEST(round, one_had_left_before)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    peer_cut(company->peers[0]);
+    fixture_settle(company->fixture);
+    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    expect_counts(company, 2, 0, 1);
+    cr_assert_eq(status_of(company, 0), MUSTER_GONE);
+    cr_assert_eq(company->result.bytes_sent, 2 * encoded_size(TO_PARTICIPANT, MUSTER_TRAIN));
+    company_free(company);
+}
+
+FAULT_TEST(round, all_had_left_before)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    for (size_t i = 0; i < PROXIES; i++)
+        peer_cut(company->peers[i]);
+    fixture_settle(company->fixture);
+    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    expect_counts(company, 0, 0, 3);
+    cr_assert_eq(company->result.bytes_sent, 0);
+    company_free(company);
+}
+
+FAULT_TEST(round, one_sends_garbage)
+{
+    struct company *company = company_new(peer_answers, sends_garbage, peer_answers);
+    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    expect_counts(company, 2, 0, 1);
+    cr_assert_eq(status_of(company, 1), MUSTER_PROTOCOL);
+    company_free(company);
+}
+
+FAULT_TEST(round, one_is_refused_by_the_callback)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    company->verdicts[1] = MUSTER_FORMAT;
+    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    expect_counts(company, 2, 0, 1);
+    cr_assert_eq(company->called, 3);
+    cr_assert_eq(status_of(company, 1), MUSTER_FORMAT);
+    cr_assert_eq(company->result.bytes_received, 3 * (encoded_size(TO_SERVER, MUSTER_TRAIN) + 2));
+    company_free(company);
+}
+
+FAULT_TEST(round, what_the_callback_refuses_is_not_one_of_enough)
+{
+    struct company *company = company_new(answers_in_turn, answers_in_turn, answers_in_turn);
+    company->verdicts[2] = MUSTER_FORMAT; /* the first to arrive */
+    company->options.enough = 1;
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    expect_counts(company, 1, 1, 1);
+    cr_assert_eq(status_of(company, 2), MUSTER_FORMAT);
+    cr_assert_eq(status_of(company, 0), MUSTER_OK);
+    company_free(company);
+}
+
+FAULT_TEST(round, original_in_a_round_of_another_kind)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    struct peer *original = peer_join(company->fixture, NULL);
+    struct proxy *proxies[] = {company->proxies[0], fixture_proxy(company->fixture, "anonymous-3")};
+    fixture_pump(company->fixture);
+    cr_assert_eq(proxy_run_all(proxies, 2, sample(MUSTER_EVALUATE), NULL, NULL, NULL, &company->result),
+                 MUSTER_GONE);
+    expect_counts(company, 1, 0, 1);
+    cr_assert_eq(status_of(company, 1), MUSTER_UNKNOWN_INSTRUCTION);
+    cr_assert_eq(original->count, 0);
+    company_free(company);
+}
+
+FAULT_TEST(round, one_is_there_twice)
+{
+    struct company *company = company_new(is_silent, peer_answers, peer_answers);
+    company->proxies[1] = company->proxies[0];
+    company->options.enough = 1;
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    expect_counts(company, 1, 1, 1);
+    cr_assert_eq(status_of(company, 0), MUSTER_CANCELLED);
+    cr_assert_eq(status_of(company, 1), MUSTER_BUSY);
+    peer_wait_count(company->peers[0], 3);
+    cr_assert_eq(company->peers[0]->messages[2].content, CONTENT_CANCEL);
+    company_free(company);
+}
+
+FAULT_TEST(round, one_is_busy_with_a_turn_of_its_own)
+{
+    struct company *company = company_new(is_silent, peer_answers, peer_answers);
+    struct outcome outcome;
+    cr_assert_eq(start_turn(company->proxies[0], MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
+    company->options.enough = 2;
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    expect_counts(company, 2, 0, 1);
+    cr_assert_eq(status_of(company, 0), MUSTER_BUSY);
+    cr_assert_eq(outcome.ended, 0, "giving up the rest of a round leaves other turns alone");
+    proxy_cancel(company->proxies[0]);
+    cr_assert(ended_with(&outcome, MUSTER_CANCELLED));
+    company_free(company);
+}
+
+/* ---- enough ---- */
+
+FAULT_TEST(round, enough_answers)
+{
+    struct company *company = company_new(is_silent, peer_answers, peer_answers);
+    company->options.enough = 2;
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    expect_counts(company, 2, 1, 0);
+    cr_assert_eq(status_of(company, 0), MUSTER_CANCELLED);
+    peer_wait_count(company->peers[0], 3);
+    cr_assert_eq(company->peers[0]->messages[2].content, CONTENT_CANCEL);
+    cr_assert_eq(company->peers[0]->messages[2].turn, 1);
+    cr_assert(proxy_is_open(company->proxies[0]));
+    company_free(company);
+}
+
+FAULT_TEST(round, more_answers_than_enough)
+{
+    struct company *company = company_new(answers_in_turn, answers_in_turn, answers_in_turn);
+    company->options.enough = 2;
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    expect_counts(company, 2, 1, 0);
+    cr_assert_eq(company->called, 2, "no more than enough are handed over");
+    cr_assert_eq(status_of(company, 1), MUSTER_CANCELLED);
+    company_free(company);
+}
+
+FAULT_TEST(round, straggler_is_usable_in_the_next_round)
+{
+    struct company *company = company_new(answers_first_turn_late, peer_answers, peer_answers);
+    company->options.enough = 2;
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    cr_assert_eq(status_of(company, 0), MUSTER_CANCELLED);
+    company->options.enough = 0;
+    company->called = 0;
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    expect_counts(company, 3, 0, 0);
+    cr_assert_eq(company->peers[0]->messages[3].turn, 2);
+    company_free(company);
+}
+
+FAULT_TEST(round, more_than_there_are)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    company->options.enough = 4;
+    cr_assert_eq(run_round(company, 3), MUSTER_INVALID);
+    cr_assert_eq(company->result.count, 0);
+    cr_assert_eq(company->peers[0]->count, 1, "nothing was sent");
+    company_free(company);
+}
+
+/* ---- the deadline ---- */
+
+static void *pass_deadline(void *context)
+{
+    struct company *company = context;
+    muster__local_wait_alarm(company->fixture->network, company->options.deadline_ms);
+    muster__local_advance(company->fixture->network, company->options.deadline_ms);
+    return NULL;
+}
+
+static enum muster_status run_round_to_its_deadline(struct company *company)
+{
+    pthread_t clock;
+    company->options.deadline_ms = 700;
+    fixture_pump(company->fixture);
+    cr_assert_eq(pthread_create(&clock, NULL, pass_deadline, company), 0);
+    enum muster_status status = run_round(company, 3);
+    pthread_join(clock, NULL);
+    return status;
+}
+
+FAULT_TEST(round, deadline_leaves_too_few)
+{
+    struct company *company = company_new(peer_answers, is_silent, is_silent);
+    company->options.enough = 2;
+    cr_assert_eq(run_round_to_its_deadline(company), MUSTER_TIMEOUT);
+    expect_counts(company, 1, 2, 0);
+    cr_assert_eq(status_of(company, 1), MUSTER_TIMEOUT);
+    cr_assert_eq(status_of(company, 2), MUSTER_TIMEOUT);
+    cr_assert_eq(company->result.entries[2].milliseconds, 700);
+    peer_wait_count(company->peers[1], 3);
+    cr_assert_eq(company->peers[1]->messages[2].content, CONTENT_CANCEL);
+    company_free(company);
+}
+
+FAULT_TEST(round, deadline_with_a_failure)
+{
+    struct company *company = company_new(peer_answers, fails, is_silent);
+    cr_assert_eq(run_round_to_its_deadline(company), MUSTER_TIMEOUT);
+    expect_counts(company, 1, 1, 1);
+    company_free(company);
+}
+
+FAULT_TEST(round, deadline_of_nothing)
+{
+    struct company *company = company_new(is_silent, is_silent, is_silent);
+    company->options.deadline_ms = 0;
+    cr_assert_eq(run_round(company, 3), MUSTER_TIMEOUT);
+    expect_counts(company, 0, 3, 0);
+    company_free(company);
+}
+
+FAULT_TEST(round, no_deadline)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    company->options.deadline_ms = MUSTER_NO_LIMIT;
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    fixture_advance(company->fixture, (int64_t)1 << 40);
+    company_free(company);
+}
+
+/* ---- rounds that do not begin ---- */
+
+FAULT_TEST(round, messages_that_are_no_instruction)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    struct proxy_round_result result = {.count = 77};
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_RECONNECT), NULL, NULL, NULL, &result),
+                 MUSTER_INVALID);
+    cr_assert_eq(result.count, 0);
+    cr_assert_null(result.entries);
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_EMPTY), NULL, NULL, NULL, &result),
+                 MUSTER_INVALID);
+    proxy_round_result_clear(&result);
+    fixture_settle(company->fixture);
+    cr_assert_eq(company->peers[0]->count, 1);
+    company_free(company);
+}
+
+FAULT_TEST(round, instruction_over_the_limit)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    size_t size = (size_t)128 << 20;
+    char *data = calloc(1, size);
+    struct muster_message message = {.kind = MUSTER_APPLICATION, .data = data, .size = size};
+    cr_assert_eq(proxy_run_all(company->proxies, 3, &message, NULL, NULL, NULL, &company->result),
+                 MUSTER_TOO_BIG);
+    free(data);
+    company_free(company);
+}
+
+/* ---- stopping ---- */
+
+/* The last of the three to be given its instruction stops everything. */
+static void stops_the_manager(struct peer *peer, const struct received *received)
+{
+    if (received->content == CONTENT_MESSAGE)
+        participant_manager_close(peer->fixture->manager);
+}
+
+FAULT_TEST(round, stop_during_a_round)
+{
+    struct company *company = company_new(is_silent, is_silent, stops_the_manager);
+    cr_assert_eq(run_round(company, 3), MUSTER_STOPPED);
+    expect_counts(company, 0, 0, 3);
+    for (size_t i = 0; i < PROXIES; i++)
+        cr_assert_eq(status_of(company, i), MUSTER_STOPPED);
+    company_free(company);
+}
+
+static enum muster_status stops_it(void *context, size_t index, struct proxy *proxy,
+                                   const struct muster_message *answer)
+{
+    struct company *company = context;
+    (void)index;
+    (void)proxy;
+    (void)answer;
+    participant_manager_close(company->fixture->manager);
+    return MUSTER_OK;
+}
+
+FAULT_TEST(round, stop_when_enough_have_answered)
+{
+    struct company *company = company_new(peer_answers, is_silent, is_silent);
+    company->options.enough = 1;
+    fixture_pump(company->fixture);
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), &company->options, stops_it,
+                               company, &company->result),
+                 MUSTER_OK);
+    expect_counts(company, 1, 0, 2);
+    cr_assert_eq(status_of(company, 2), MUSTER_STOPPED);
+    company_free(company);
+}
+
+FAULT_TEST(round, over_proxies_of_a_stopped_manager)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    participant_manager_close(company->fixture->manager);
+    fixture_settle(company->fixture);
+    participant_manager_free(company->fixture->manager);
+    company->fixture->manager = NULL;
+    cr_assert_eq(run_round(company, 3), MUSTER_STOPPED);
+    cr_assert_eq(company->called, 0);
+    company_free(company);
+}
+
+static enum muster_status closes_a_proxy(void *context, size_t index, struct proxy *proxy,
+                                         const struct muster_message *answer)
+{
+    struct company *company = context;
+    (void)index;
+    (void)proxy;
+    (void)answer;
+    company->called++;
+    proxy_close(company->proxies[0]);
+    return MUSTER_OK;
+}
+
+FAULT_TEST(round, proxy_that_is_closed_meanwhile)
+{
+    struct company *company = company_new(is_silent, peer_answers, peer_answers);
+    fixture_pump(company->fixture);
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, closes_a_proxy, company,
+                               &company->result),
+                 MUSTER_GONE);
+    expect_counts(company, 2, 0, 1);
+    cr_assert_eq(status_of(company, 0), MUSTER_CLOSED);
+    company_free(company);
+}
+
+/* ---- several at once ---- */
+
+static void *run_other_round(void *context)
+{
+    struct company *company = context;
+    static enum muster_status status;
+    for (size_t i = 0; i < 20; i++) {
+        status = proxy_run_all(company->proxies + 2, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL);
+        if (status != MUSTER_OK)
+            break;
+    }
+    return &status;
+}
+
+FAULT_TEST(round, over_different_proxies_at_the_same_time)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    pthread_t other;
+    void *status;
+    fixture_pump(company->fixture);
+    cr_assert_eq(pthread_create(&other, NULL, run_other_round, company), 0);
+    for (size_t i = 0; i < 20; i++) {
+        company->called = 0;
+        cr_assert_eq(run_round(company, 2), MUSTER_OK);
+        expect_counts(company, 2, 0, 0);
+    }
+    pthread_join(other, &status);
+    cr_assert_eq(*(enum muster_status *)status, MUSTER_OK);
+    company_free(company);
+}

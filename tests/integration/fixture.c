@@ -1,0 +1,341 @@
+/* Servers, participants and child processes for the tests over real sockets. */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "integration/fixture.h"
+
+#define WATCHDOG_SECONDS 60
+
+static unsigned slowness(void)
+{
+    const char *text = getenv("MUSTER_TEST_SLOWNESS");
+    unsigned value = text ? (unsigned)strtoul(text, NULL, 10) : 1;
+    return value ? value : 1;
+}
+
+void begin(void)
+{
+    alarm(WATCHDOG_SECONDS * slowness());
+}
+
+size_t scaled(size_t number, size_t least)
+{
+    size_t fewer = number / slowness();
+    return fewer > least ? fewer : least;
+}
+
+/* ---- a server, and what happens at its door ---- */
+
+static void note(void *context, const struct participant_manager_event *event)
+{
+    struct door *door = context;
+    struct happening happening = {.kind = event->kind, .status = event->status};
+    snprintf(happening.name, sizeof(happening.name), "%s", proxy_name(event->proxy));
+    snprintf(happening.text, sizeof(happening.text), "%s", event->text);
+    pthread_mutex_lock(&door->lock);
+    door->happenings = realloc(door->happenings, (door->count + 1) * sizeof(happening));
+    door->happenings[door->count++] = happening;
+    pthread_cond_broadcast(&door->changed);
+    pthread_mutex_unlock(&door->lock);
+}
+
+void door_open(struct door *door, const struct participant_manager_options *options)
+{
+    struct participant_manager_options used = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct muster_error error = {MUSTER_OK, ""};
+    *door = (struct door){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    if (options)
+        used = *options;
+    used.listen = "127.0.0.1:0";
+    used.on_event = note;
+    used.context = door;
+    cr_assert_eq(participant_manager_start(&used, &door->manager, &error), MUSTER_OK, "%s", error.text);
+    door->port = participant_manager_port(door->manager);
+    snprintf(door->address, sizeof(door->address), "127.0.0.1:%u", door->port);
+}
+
+void door_close(struct door *door)
+{
+    participant_manager_free(door->manager);
+    free(door->happenings);
+}
+
+/* NULL: not yet. With the lock held. */
+static const struct happening *find(const struct door *door, enum participant_manager_event_kind kind,
+                                    const char *name, size_t n)
+{
+    for (size_t i = 0; i < door->count; i++) {
+        const struct happening *happening = &door->happenings[i];
+        if (happening->kind == kind && (!name || strcmp(happening->name, name) == 0) && --n == 0)
+            return happening;
+    }
+    return NULL;
+}
+
+struct happening door_wait(struct door *door, enum participant_manager_event_kind kind, const char *name,
+                           size_t n)
+{
+    const struct happening *found;
+    pthread_mutex_lock(&door->lock);
+    while (!(found = find(door, kind, name, n)))
+        pthread_cond_wait(&door->changed, &door->lock);
+    struct happening happening = *found;
+    pthread_mutex_unlock(&door->lock);
+    return happening;
+}
+
+struct proxy *door_proxy(struct door *door, const char *name, size_t n)
+{
+    struct proxy **proxies;
+    size_t count;
+    struct proxy *found = NULL;
+    struct happening joined = door_wait(door, PARTICIPANT_MANAGER_JOINED, name, n);
+    cr_assert_eq(participant_manager_get_participants(door->manager, 0, 0, &proxies, &count), MUSTER_OK);
+    for (size_t i = 0; i < count && !found; i++) {
+        if (strcmp(proxy_name(proxies[i]), joined.name) == 0)
+            found = proxy_retain(proxies[i]);
+    }
+    proxy_release_all(proxies, count);
+    cr_assert_not_null(found, "%s is not open any more", joined.name);
+    return found;
+}
+
+/* ---- participants ---- */
+
+enum muster_status echo_all(struct participant *participant)
+{
+    const struct muster_message empty = MUSTER_MESSAGE_INIT;
+    const struct muster_message *instruction;
+    enum muster_status status = participant_dispatch(participant, &empty);
+    while (status == MUSTER_OK || status == MUSTER_CANCELLED) {
+        status = participant_consume(participant, &instruction);
+        if (status == MUSTER_OK)
+            status = participant_dispatch(participant, instruction);
+    }
+    return status;
+}
+
+static void *run_member(void *argument)
+{
+    struct member *member = argument;
+    member->status = echo_all(member->participant);
+    return NULL;
+}
+
+void member_start(struct member *member, const char *address, const char *name)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct muster_error error = {MUSTER_OK, ""};
+    options.name = name;
+    cr_assert_eq(participant_connect(address, &options, &member->participant, &error), MUSTER_OK, "%s",
+                 error.text);
+    cr_assert_eq(pthread_create(&member->thread, NULL, run_member, member), 0);
+}
+
+enum muster_status member_finish(struct member *member)
+{
+    pthread_join(member->thread, NULL);
+    participant_free(member->participant);
+    return member->status;
+}
+
+void member_stop(struct member *member)
+{
+    participant_close(member->participant);
+    member_finish(member);
+}
+
+/* ---- turns ---- */
+
+struct muster_message payload(const void *data, size_t size)
+{
+    return (struct muster_message){
+        .kind = MUSTER_APPLICATION, .type = "application/octet-stream", .data = data, .size = size};
+}
+
+enum muster_status run_echo(struct proxy *proxy)
+{
+    static const uint8_t data[] = {1, 2, 3, 0, 255};
+    struct muster_message instruction = payload(data, sizeof(data));
+    struct muster_message answer;
+    enum muster_status status = proxy_run(proxy, &instruction, &answer);
+    if (status == MUSTER_OK) {
+        cr_assert_eq(answer.size, sizeof(data));
+        cr_assert_eq(memcmp(answer.data, data, sizeof(data)), 0);
+    }
+    muster_message_clear(&answer);
+    return status;
+}
+
+static void turn_answered(void *context, struct proxy *proxy, enum muster_status status,
+                          struct muster_message *answer)
+{
+    struct outcome *outcome = context;
+    (void)proxy;
+    muster_message_clear(answer);
+    pthread_mutex_lock(&outcome->lock);
+    outcome->status = status;
+    outcome->ended = true;
+    pthread_cond_signal(&outcome->changed);
+    pthread_mutex_unlock(&outcome->lock);
+}
+
+void start_turn(struct outcome *outcome, struct proxy *proxy, const struct muster_message *instruction,
+                int64_t timeout_ms)
+{
+    *outcome = (struct outcome){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    cr_assert_eq(proxy_run_async(proxy, instruction, timeout_ms, turn_answered, outcome), MUSTER_OK);
+}
+
+enum muster_status finish_turn(struct outcome *outcome)
+{
+    pthread_mutex_lock(&outcome->lock);
+    while (!outcome->ended)
+        pthread_cond_wait(&outcome->changed, &outcome->lock);
+    pthread_mutex_unlock(&outcome->lock);
+    return outcome->status;
+}
+
+/* ---- raw peers ---- */
+
+void raw_hello(struct raw_peer *peer, const char *name)
+{
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    hello.name = (char *)name;
+    struct buffer *body = muster__encode_hello(&hello);
+    cr_assert_not_null(body);
+    raw_peer_send(peer, body->data, body->size);
+    muster__buffer_release(body);
+}
+
+struct raw_peer *raw_join(struct door *door, const char *name)
+{
+    struct raw_peer *peer = raw_peer_open(door->port, CONNECT_METHOD, false);
+    if (name) {
+        raw_hello(peer, name);
+        struct raw_message *welcome = raw_peer_receive(peer);
+        cr_assert_not_null(welcome);
+        free(welcome);
+    }
+    cr_assert(raw_peer_send(peer, NULL, 0));
+    return peer;
+}
+
+uint64_t raw_consume(struct raw_peer *peer)
+{
+    struct envelope envelope;
+    struct muster_error error;
+    struct raw_message *message = raw_peer_receive(peer);
+    cr_assert_not_null(message);
+    cr_assert_eq(muster__decode(TO_PARTICIPANT, message->data, message->size, &envelope, &error), MUSTER_OK);
+    cr_assert_eq(envelope.content, CONTENT_MESSAGE);
+    uint64_t turn = envelope.turn;
+    muster__envelope_clear(&envelope);
+    free(message);
+    return turn;
+}
+
+bool raw_answer(struct raw_peer *peer, uint64_t turn, const struct muster_message *answer)
+{
+    uint8_t bytes[4096];
+    struct buffer *body;
+    size_t size = muster__encode_turn(TO_SERVER, turn, bytes);
+    cr_assert_eq(muster__encode(TO_SERVER, answer, sizeof(bytes), &body), MUSTER_OK);
+    memcpy(bytes + size, body->data, body->size);
+    size += body->size;
+    muster__buffer_release(body);
+    return raw_peer_send(peer, bytes, size);
+}
+
+/* ---- processes ---- */
+
+pid_t spawn(const char *role, const char *first, const char *second, int *output)
+{
+    char path[4096], title[64];
+    int ends[2] = {-1, -1};
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    cr_assert_gt(length, 0);
+    path[length] = '\0';
+    snprintf(title, sizeof(title), "role:%s", role);
+    char *arguments[] = {path, title, (char *)first, (char *)second, NULL};
+    if (output)
+        cr_assert_eq(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) { /* straight to another program: gRPC may be running here */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (output)
+            dup2(ends[1], STDOUT_FILENO);
+        alarm(0);
+        execv(path, arguments);
+        _exit(127);
+    }
+    cr_assert_gt(pid, 0);
+    if (output) {
+        close(ends[1]);
+        *output = ends[0];
+    }
+    return pid;
+}
+
+int reap(pid_t pid)
+{
+    int status = 0;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+void freeze(pid_t pid)
+{
+    int status;
+    cr_assert_eq(kill(pid, SIGSTOP), 0);
+    cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+    cr_assert(WIFSTOPPED(status));
+}
+
+static size_t count_entries(const char *path)
+{
+    DIR *directory = opendir(path);
+    size_t count = 0;
+    cr_assert_not_null(directory);
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count - 2; /* . and .. */
+}
+
+size_t count_threads(void)
+{
+    return count_entries("/proc/self/task");
+}
+
+size_t count_descriptors(void)
+{
+    return count_entries("/proc/self/fd");
+}
+
+uint16_t reserve_port(char address[ADDRESS_SIZE], int *descriptor)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(name);
+    int reuse = 1;
+    *descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_geq(*descriptor, 0);
+    cr_assert_eq(setsockopt(*descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)), 0);
+    cr_assert_eq(bind(*descriptor, (struct sockaddr *)&name, size), 0);
+    cr_assert_eq(getsockname(*descriptor, (struct sockaddr *)&name, &size), 0);
+    snprintf(address, ADDRESS_SIZE, "127.0.0.1:%u", ntohs(name.sin_port));
+    return ntohs(name.sin_port);
+}

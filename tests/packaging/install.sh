@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# What `make install` puts on a machine: a foreign program builds against it with pkg-config alone, shared and
+# static; the library can be loaded and left unused; the programs in the README compile, run and meet.
+# shellcheck source=tests/packaging/common
+. "${top_srcdir:?is not set: run this through make check}/tests/packaging/common"
+
+if [[ ! -e $top_builddir/.libs/libmuster.so ]]; then
+    echo "no shared library was built"
+    exit 77
+fi
+
+install_into() {
+    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL "$MAKE" -C "$top_builddir" install DESTDIR="$1"
+}
+
+# flags ROOT [--static]: what pkg-config says of the muster installed under ROOT.
+flags() {
+    local installed=$1
+    shift
+    PKG_CONFIG_PATH=$installed$pkgconfigdir PKG_CONFIG_SYSROOT_DIR=$installed PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 \
+        PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 pkg-config --cflags --libs "$@" muster
+}
+
+# compile ROOT PROGRAM [--static]: PROGRAM.c in the scratch directory.
+compile() {
+    local installed=$1 program=$2 found
+    shift 2
+    found=$(flags "$installed" "$@") || return
+    # shellcheck disable=SC2086 # these are lists of arguments
+    $CC -std=c11 "${warnings[@]}" -o "$scratch/$program" "$scratch/$program.c" $found
+}
+
+run_shared() {
+    LD_LIBRARY_PATH=$shared_root$libdir timeout 60 "$@"
+}
+
+needs_no_libmuster() {
+    ! ldd "$1" | grep libmuster
+}
+
+refers_to_build_tree() {
+    local source
+    source=$(realpath "$top_srcdir")
+    grep -rIl -e "$source/lib" -e "$source/include" -e "$(realpath "$top_builddir")" "$shared_root"
+}
+
+# Every block of C in the README that stands after a line "<!-- program: NAME -->" becomes NAME.c.
+extract_programs() {
+    awk -v directory="$scratch" '
+        /^<!-- program: [a-z_]+ -->$/ { name = $3; next }
+        /^```c$/ && name { file = directory "/" name ".c"; print name; next }
+        /^```$/ { close(file); file = name = ""; next }
+        file { print > file }' "$top_srcdir/README.md"
+}
+
+# The server takes a free port and says which; two participants go there; the round must come out right.
+readme_round() {
+    local line output process participants=()
+    [[ -x $scratch/server && -x $scratch/participant ]] || return
+    exec {output}< <(run_shared stdbuf -oL "$scratch/server" 127.0.0.1:0)
+    process=$!
+    IFS= read -r line <&"$output"
+    for _ in 1 2; do
+        run_shared "$scratch/participant" "127.0.0.1:${line##* }" &
+        participants+=($!)
+    done
+    tee "$scratch/round" <&"$output"
+    wait "$process" && wait "${participants[0]}" && wait "${participants[1]}" &&
+        grep -qx 'the mean is 3 4' "$scratch/round"
+}
+
+cat >"$scratch/foreign.c" <<'C'
+#include <muster/muster.h>
+#include <stdio.h>
+int main(void)
+{
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager *manager;
+    struct muster_error error;
+    options.listen = "127.0.0.1:0";
+    if (participant_manager_start(&options, &manager, &error) != MUSTER_OK) {
+        fprintf(stderr, "%s\n", error.text);
+        return 1;
+    }
+    printf("muster %s on port %u\n", muster_version(), (unsigned)participant_manager_port(manager));
+    participant_manager_free(manager);
+    return 0;
+}
+C
+cat >"$scratch/unused.c" <<'C'
+#include <dlfcn.h>
+#include <stdio.h>
+int main(void)
+{
+    void *library = dlopen("libmuster.so", RTLD_NOW | RTLD_LOCAL);
+    if (!library || !dlsym(library, "muster_version") || dlclose(library) != 0) {
+        fprintf(stderr, "%s\n", dlerror());
+        return 1;
+    }
+    return 0;
+}
+C
+cp "$scratch/foreign.c" "$scratch/foreign_static.c"
+
+shared_root=$scratch/shared
+static_root=$scratch/static
+check "make install" install_into "$shared_root"
+check "no path of the build tree in what is installed" nothing refers_to_build_tree
+check "a foreign program builds with pkg-config" compile "$shared_root" foreign
+check "it runs" run_shared "$scratch/foreign"
+check "the library is loaded and left unused" "$CC" -o "$scratch/unused" "$scratch/unused.c"
+check "and unloaded" run_shared "$scratch/unused"
+
+if [[ -e $shared_root$libdir/libmuster.a ]]; then
+    cp -a "$shared_root" "$static_root"
+    rm -f "$static_root$libdir"/libmuster.so*
+    check "a foreign program builds with pkg-config --static" compile "$static_root" foreign_static --static
+    check "it does not need libmuster.so" needs_no_libmuster "$scratch/foreign_static"
+    check "and runs" "$scratch/foreign_static"
+fi
+
+for program in $(extract_programs); do
+    check "README: $program compiles" compile "$shared_root" "$program"
+done
+check "README: server and participants run a round" readme_round
+
+exit "$failed"

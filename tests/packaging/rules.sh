@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Rules of the house that a search can see: who may know gRPC, no polling and no sleep, scripts that parse.
+# shellcheck source=tests/packaging/common
+. "${top_srcdir:?is not set: run this through make check}/tests/packaging/common"
+cd "$top_srcdir" || exit 1
+
+sources() {
+    find "$@" -name '*.[ch]' ! -path 'lib/network/*'
+}
+
+includes_grpc() {
+    sources lib include examples | xargs grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]grpc'
+}
+
+waits_badly() {
+    grep -rnE --include='*.[ch]' \
+        '\b(poll|ppoll|select|pselect|epoll_wait|sleep|usleep|nanosleep|clock_nanosleep|thrd_sleep|sched_yield|gpr_sleep_until)[[:space:]]*\(' lib
+}
+
+scripts() {
+    find run .ci examples bench tests -type f -exec grep -lE '^#!.*(/| )(ba)?sh$' {} +
+}
+
+parse() {
+    scripts | while IFS= read -r script; do
+        bash -n "$script"
+    done
+}
+
+lint() {
+    scripts | xargs shellcheck -x --severity=warning
+}
+
+check "only lib/network includes <grpc/...>" nothing includes_grpc
+check "no poll and no sleep in lib/" nothing waits_badly
+check "scripts parse" nothing parse
+if command -v shellcheck >/dev/null; then
+    check "scripts pass shellcheck" nothing lint
+fi
+
+exit "$failed"

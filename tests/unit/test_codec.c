@@ -1,0 +1,700 @@
+/*
+ * The codec: what is written can be read, here and by protobuf's own code, and what nobody should write is
+ * refused. Each input lies in memory of exactly its size, for the address sanitizer.
+ */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <float.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <muster/federation.h>
+
+#include "wire/codec.h"
+#include "wire/npy.h"
+
+static const float floats[6] = {1, -2, 3.5F, 0, FLT_MIN, FLT_MAX};
+static const double one_double = -0.1;
+static const struct muster_array arrays[] = {
+    {.dtype = MUSTER_FLOAT32, .dimensions = 2, .shape = {2, 3}, .data = floats},
+    {.dtype = MUSTER_FLOAT64, .data = &one_double},
+    {.dtype = MUSTER_INT32, .dimensions = 3, .shape = {4, 0, 2}},
+};
+static const struct muster_scalar scalars[] = {{"lr", 0.01}, {"epochs", 20}, {"mu", -0.0}};
+static const struct muster_message train = {
+    .kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 3, .scalars = scalars, .scalar_count = 3};
+
+static struct buffer *encoded(enum direction direction, const struct muster_message *message)
+{
+    struct buffer *body;
+    cr_assert_eq(muster__encode(direction, message, SIZE_MAX, &body), MUSTER_OK);
+    return body;
+}
+
+static uint8_t *copy_of(const void *bytes, size_t size)
+{
+    uint8_t *copy = malloc(size ? size : 1);
+    cr_assert_not_null(copy);
+    if (size)
+        memcpy(copy, bytes, size);
+    return copy;
+}
+
+static enum muster_status decode(enum direction direction, const void *bytes, size_t size,
+                                 struct envelope *envelope, struct muster_error *error)
+{
+    uint8_t *copy = copy_of(bytes, size);
+    enum muster_status status = muster__decode(direction, copy, size, envelope, error);
+    free(copy); /* what was decoded does not point there */
+    return status;
+}
+
+static struct envelope decoded(enum direction direction, const void *bytes, size_t size)
+{
+    struct envelope envelope;
+    struct muster_error error;
+    cr_assert_eq(decode(direction, bytes, size, &envelope, &error), MUSTER_OK, "%s", error.text);
+    return envelope;
+}
+
+/* Writes and reads. */
+static struct envelope through(enum direction direction, const struct muster_message *message)
+{
+    struct buffer *body = encoded(direction, message);
+    struct envelope envelope = decoded(direction, body ? body->data : NULL, body ? body->size : 0);
+    muster__buffer_release(body);
+    return envelope;
+}
+
+static void expect_refused(enum direction direction, const void *bytes, size_t size, const char *text)
+{
+    struct envelope envelope;
+    struct muster_error error = {MUSTER_OK, ""};
+    cr_assert_eq(decode(direction, bytes, size, &envelope, &error), MUSTER_PROTOCOL);
+    cr_assert_eq(error.status, MUSTER_PROTOCOL);
+    cr_assert(strstr(error.text, text) != NULL, "expected '%s', got '%s'", text, error.text);
+    cr_assert_null(envelope.message.storage);
+    cr_assert_null(envelope.unpacked);
+    cr_assert_eq(decode(direction, bytes, size, &envelope, NULL), MUSTER_PROTOCOL);
+}
+
+static void expect_bad(const char *bytes, size_t size)
+{
+    expect_refused(TO_SERVER, bytes, size, "the bytes are no message");
+    expect_refused(TO_PARTICIPANT, bytes, size, "the bytes are no message");
+}
+
+#define EXPECT_BAD(literal) expect_bad((literal), sizeof(literal) - 1)
+
+/* ---- there and back ---- */
+
+static void expect_arrays(enum direction direction, enum muster_kind kind)
+{
+    struct muster_message message = train;
+    message.kind = kind;
+    struct envelope envelope = through(direction, &message);
+    const struct muster_message *got = &envelope.message;
+    cr_assert_eq(envelope.content, CONTENT_MESSAGE);
+    cr_assert_eq(got->kind, kind);
+    cr_assert_eq(got->array_count, 3);
+    cr_assert_eq(got->scalar_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(got->arrays[i].dtype, arrays[i].dtype);
+        cr_assert_eq(got->arrays[i].dimensions, arrays[i].dimensions);
+        for (size_t j = 0; j < arrays[i].dimensions; j++)
+            cr_assert_eq(got->arrays[i].shape[j], arrays[i].shape[j]);
+        cr_assert_str_eq(got->scalars[i].name, scalars[i].name);
+        cr_assert_eq(got->scalars[i].value, scalars[i].value);
+    }
+    cr_assert_eq(memcmp(got->arrays[0].data, floats, sizeof(floats)), 0);
+    cr_assert_eq(*(const double *)got->arrays[1].data, one_double);
+    cr_assert_eq((uintptr_t)got->arrays[0].data % sizeof(float), 0);
+    cr_assert_eq((uintptr_t)got->arrays[1].data % sizeof(double), 0);
+    cr_assert(signbit(got->scalars[2].value));
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, arrays_and_scalars)
+{
+    expect_arrays(TO_PARTICIPANT, MUSTER_TRAIN);
+    expect_arrays(TO_PARTICIPANT, MUSTER_EVALUATE);
+    expect_arrays(TO_SERVER, MUSTER_TRAIN);
+    expect_arrays(TO_SERVER, MUSTER_EVALUATE);
+}
+
+Test(codec, train_without_anything)
+{
+    const struct muster_message message = {.kind = MUSTER_TRAIN};
+    struct envelope envelope = through(TO_SERVER, &message);
+    cr_assert_eq(envelope.message.kind, MUSTER_TRAIN);
+    cr_assert_eq(envelope.message.array_count, 0);
+    cr_assert_eq(envelope.message.scalar_count, 0);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, scalars_of_every_sort)
+{
+    const struct muster_scalar values[] = {{"inf", INFINITY}, {"nan", NAN}, {"", 5}, {"tiny", 5e-324}};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .scalars = values, .scalar_count = 4};
+    struct envelope envelope = through(TO_PARTICIPANT, &message);
+    cr_assert_eq(muster_message_scalar(&envelope.message, "inf", 0), INFINITY);
+    cr_assert(isnan(muster_message_scalar(&envelope.message, "nan", 0)));
+    cr_assert_eq(muster_message_scalar(&envelope.message, "", 0), 5);
+    cr_assert_eq(muster_message_scalar(&envelope.message, "tiny", 0), 5e-324);
+    cr_assert_eq(muster_message_scalar(&envelope.message, "none", -1), -1);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, application)
+{
+    static const char data[] = "\0\1\2\xff";
+    const struct muster_message message = {
+        .kind = MUSTER_APPLICATION, .type = "mine/1", .data = data, .size = sizeof(data)};
+    for (enum direction direction = TO_PARTICIPANT; direction <= TO_SERVER; direction++) {
+        struct envelope envelope = through(direction, &message);
+        cr_assert_eq(envelope.message.kind, MUSTER_APPLICATION);
+        cr_assert_str_eq(envelope.message.type, "mine/1");
+        cr_assert_eq(envelope.message.size, sizeof(data));
+        cr_assert_eq(memcmp(envelope.message.data, data, sizeof(data)), 0);
+        muster__envelope_clear(&envelope);
+    }
+}
+
+Test(codec, application_without_anything)
+{
+    const struct muster_message message = {.kind = MUSTER_APPLICATION};
+    struct envelope envelope = through(TO_SERVER, &message);
+    cr_assert_eq(envelope.message.kind, MUSTER_APPLICATION);
+    cr_assert_str_eq(envelope.message.type, "");
+    cr_assert_eq(envelope.message.size, 0);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, failure)
+{
+    const int32_t codes[] = {0, 1, -1, INT32_MAX, INT32_MIN};
+    for (size_t i = 0; i < 5; i++) {
+        const struct muster_message message = {.kind = MUSTER_FAILURE, .code = codes[i], .text = "no disk"};
+        struct envelope envelope = through(TO_SERVER, &message);
+        cr_assert_eq(envelope.message.kind, MUSTER_FAILURE);
+        cr_assert_eq(envelope.message.code, codes[i]);
+        cr_assert_str_eq(envelope.message.text, "no disk");
+        muster__envelope_clear(&envelope);
+    }
+    const struct muster_message silent = {.kind = MUSTER_FAILURE};
+    struct envelope envelope = through(TO_SERVER, &silent);
+    cr_assert_eq(envelope.message.kind, MUSTER_FAILURE);
+    cr_assert_str_eq(envelope.message.text, "");
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, unknown_instruction_and_reconnect)
+{
+    const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
+    struct envelope envelope = through(TO_SERVER, &unknown);
+    cr_assert_eq(envelope.message.kind, MUSTER_UNKNOWN);
+    muster__envelope_clear(&envelope);
+    const int32_t seconds[] = {0, 30, -1, INT32_MAX};
+    for (size_t i = 0; i < 4; i++) {
+        const struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = seconds[i]};
+        envelope = through(TO_PARTICIPANT, &message);
+        cr_assert_eq(envelope.message.kind, MUSTER_RECONNECT);
+        cr_assert_eq(envelope.message.reconnect_seconds, seconds[i]);
+        muster__envelope_clear(&envelope);
+    }
+}
+
+Test(codec, empty)
+{
+    const struct muster_message message = MUSTER_MESSAGE_INIT;
+    cr_assert_null(encoded(TO_SERVER, &message));
+    struct envelope envelope = decoded(TO_SERVER, "", 0);
+    cr_assert_eq(envelope.content, CONTENT_MESSAGE);
+    cr_assert_eq(envelope.message.kind, MUSTER_EMPTY);
+    cr_assert_eq(envelope.turn, 0);
+    muster__envelope_clear(&envelope);
+    envelope = decoded(TO_PARTICIPANT, "", 0);
+    cr_assert_eq(envelope.message.kind, MUSTER_EMPTY);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, message_that_owns_nothing_is_cleared)
+{
+    struct muster_message message = train;
+    muster_message_clear(&message);
+    cr_assert_eq(message.kind, MUSTER_EMPTY);
+    cr_assert_eq(message.array_count, 0);
+    cr_assert_null(message.scalars);
+}
+
+/* ---- what the library says itself ---- */
+
+Test(codec, hello)
+{
+    Muster__Label label = MUSTER__LABEL__INIT;
+    Muster__Label *labels[] = {&label};
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    label.name = "site";
+    label.value = "Graz";
+    hello.name = "ada";
+    hello.labels = labels;
+    hello.n_labels = 1;
+    hello.max_message_size = UINT64_MAX;
+    struct buffer *body = muster__encode_hello(&hello);
+    struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
+    muster__buffer_release(body);
+    cr_assert_eq(envelope.content, CONTENT_HELLO);
+    cr_assert_str_eq(envelope.hello->name, "ada");
+    cr_assert_eq(envelope.hello->n_labels, 1);
+    cr_assert_str_eq(envelope.hello->labels[0]->name, "site");
+    cr_assert_str_eq(envelope.hello->labels[0]->value, "Graz");
+    cr_assert_eq(envelope.hello->max_message_size, UINT64_MAX);
+    muster__envelope_clear(&envelope);
+    cr_assert_null(envelope.hello);
+}
+
+Test(codec, hello_without_anything)
+{
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    struct buffer *body = muster__encode_hello(&hello);
+    struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
+    muster__buffer_release(body);
+    cr_assert_eq(envelope.content, CONTENT_HELLO, "it is not an empty message");
+    cr_assert_str_eq(envelope.hello->name, "");
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, welcome)
+{
+    Muster__Welcome welcome = MUSTER__WELCOME__INIT;
+    welcome.name = "anonymous-4";
+    welcome.rank = 4;
+    welcome.max_message_size = 1 << 20;
+    struct buffer *body = muster__encode_welcome(&welcome);
+    struct envelope envelope = decoded(TO_PARTICIPANT, body->data, body->size);
+    muster__buffer_release(body);
+    cr_assert_eq(envelope.content, CONTENT_WELCOME);
+    cr_assert_str_eq(envelope.welcome->name, "anonymous-4");
+    cr_assert_eq(envelope.welcome->rank, 4);
+    cr_assert_eq(envelope.welcome->max_message_size, 1 << 20);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, cancel)
+{
+    struct buffer *body = muster__encode_cancel();
+    struct envelope envelope = decoded(TO_PARTICIPANT, body->data, body->size);
+    muster__buffer_release(body);
+    cr_assert_eq(envelope.content, CONTENT_CANCEL);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, progress)
+{
+    const double fractions[] = {0, 0.3, 1};
+    for (size_t i = 0; i < 3; i++) {
+        struct buffer *body = muster__encode_progress(fractions[i]);
+        struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
+        muster__buffer_release(body);
+        cr_assert_eq(envelope.content, CONTENT_PROGRESS);
+        cr_assert_eq(envelope.progress, fractions[i]);
+        muster__envelope_clear(&envelope);
+    }
+    const double wrong[] = {-DBL_MIN, 1.0000001, NAN, -INFINITY};
+    for (size_t i = 0; i < 4; i++) {
+        struct buffer *body = muster__encode_progress(wrong[i]);
+        expect_refused(TO_SERVER, body->data, body->size, "progress is a fraction");
+        muster__buffer_release(body);
+    }
+}
+
+/* ---- turns ---- */
+
+Test(codec, turn_before_and_behind_a_body)
+{
+    const uint64_t turns[] = {1, 127, 128, UINT64_MAX};
+    for (enum direction direction = TO_PARTICIPANT; direction <= TO_SERVER; direction++) {
+        struct buffer *own = encoded(direction, &train);
+        struct buffer *both = muster__buffer_new(STREAM_HEAD_MAX + own->size);
+        for (size_t i = 0; i < 4; i++) {
+            uint8_t head[STREAM_HEAD_MAX];
+            size_t size = muster__encode_turn(direction, turns[i], head);
+            cr_assert_gt(size, 0);
+            cr_assert_leq(size, STREAM_HEAD_MAX);
+            for (int behind = 0; behind < 2; behind++) {
+                memcpy(both->data + (behind ? own->size : 0), head, size);
+                memcpy(both->data + (behind ? 0 : size), own->data, own->size);
+                struct envelope envelope = decoded(direction, both->data, size + own->size);
+                cr_assert_eq(envelope.turn, turns[i]);
+                cr_assert_eq(envelope.message.kind, MUSTER_TRAIN);
+                cr_assert_eq(envelope.message.array_count, 3);
+                muster__envelope_clear(&envelope);
+            }
+        }
+        muster__buffer_release(own);
+        muster__buffer_release(both);
+    }
+}
+
+Test(codec, no_turn)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    cr_assert_eq(muster__encode_turn(TO_SERVER, 0, head), 0);
+    cr_assert_eq(muster__encode_turn(TO_PARTICIPANT, 0, head), 0);
+}
+
+/* ---- as protobuf writes and reads it ---- */
+
+Test(codec, bytes_of_the_original_protocol)
+{
+    struct buffer *body = encoded(TO_SERVER, &(struct muster_message){.kind = MUSTER_UNKNOWN});
+    cr_assert_eq(body->size, 3);
+    cr_assert_eq(memcmp(body->data, "\xc0\x3e\x01", 3), 0); /* unknown_instruction = 1000: true */
+    muster__buffer_release(body);
+    body =
+        encoded(TO_PARTICIPANT, &(struct muster_message){.kind = MUSTER_RECONNECT, .reconnect_seconds = 300});
+    cr_assert_eq(body->size, 3);
+    cr_assert_eq(memcmp(body->data, "\x08\xac\x02", 3), 0); /* reconnect_in = 1: 300 */
+    muster__buffer_release(body);
+    body = encoded(TO_PARTICIPANT, &(struct muster_message){.kind = MUSTER_TRAIN});
+    cr_assert_eq(body->size, 2);
+    cr_assert_eq(memcmp(body->data, "\x12\x00", 2), 0); /* train_config = 2 {} */
+    muster__buffer_release(body);
+    body = encoded(TO_SERVER, &(struct muster_message){.kind = MUSTER_TRAIN});
+    cr_assert_eq(body->size, 2);
+    cr_assert_eq(memcmp(body->data, "\x0a\x00", 2), 0); /* result = 1 {} */
+    muster__buffer_release(body);
+}
+
+Test(codec, protobuf_reads_what_is_written)
+{
+    struct muster_message without_zero = train; /* which protobuf would leave out */
+    without_zero.scalar_count = 2;
+    struct buffer *body = encoded(TO_PARTICIPANT, &without_zero);
+    Muster__ServerMessage *message = muster__server_message__unpack(NULL, body->size, body->data);
+    cr_assert_not_null(message);
+    cr_assert_eq(message->content_case, MUSTER__SERVER_MESSAGE__CONTENT_TRAIN_CONFIG);
+    cr_assert_eq(message->train_config->n_theta, 3);
+    cr_assert_eq(message->train_config->n_scalars, 2);
+    cr_assert_str_eq(message->train_config->scalars[1]->name, "epochs");
+    size_t size = muster__server_message__get_packed_size(message);
+    uint8_t *packed = malloc(size);
+    muster__server_message__pack(message, packed);
+    cr_assert_eq(size, body->size);
+    cr_assert_eq(memcmp(packed, body->data, size), 0, "it would write the same");
+    free(packed);
+    muster__server_message__free_unpacked(message, NULL);
+    muster__buffer_release(body);
+}
+
+Test(codec, fields_from_the_future_are_skipped)
+{
+    /* 77: varint, 78: fixed64, 79: bytes, 80: fixed32, then result {} and turn 5 */
+    static const char bytes[] = "\xe8\x04\x96\x01\xf1\x04"
+                                "12345678\xfa\x04\x03"
+                                "abc\x85\x05"
+                                "1234\x0a\x00\x10\x05";
+    struct envelope envelope = decoded(TO_SERVER, bytes, sizeof(bytes) - 1);
+    cr_assert_eq(envelope.message.kind, MUSTER_TRAIN);
+    cr_assert_eq(envelope.turn, 5);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, content_from_the_future_is_an_empty_message)
+{
+    struct envelope envelope = decoded(TO_SERVER, "\x42\x01x", 3); /* 8: chunk */
+    cr_assert_eq(envelope.content, CONTENT_MESSAGE);
+    cr_assert_eq(envelope.message.kind, MUSTER_EMPTY);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, last_of_several_contents_counts)
+{
+    /* failure { text: "x" }, payload { type: "y" }, unknown_instruction */
+    static const char bytes[] = "\x32\x03\x12\x01x\x2a\x03\x0a\x01y\xc0\x3e\x01";
+    struct envelope envelope = decoded(TO_SERVER, bytes, sizeof(bytes) - 1);
+    cr_assert_eq(envelope.message.kind, MUSTER_UNKNOWN);
+    muster__envelope_clear(&envelope);
+    envelope = decoded(TO_SERVER, bytes, sizeof(bytes) - 1 - 3);
+    cr_assert_eq(envelope.message.kind, MUSTER_APPLICATION);
+    cr_assert_str_eq(envelope.message.type, "y");
+    muster__envelope_clear(&envelope);
+}
+
+/* ---- what cannot be written ---- */
+
+static void expect_unwritable(enum direction direction, const struct muster_message *message)
+{
+    struct buffer *body = (struct buffer *)&body;
+    cr_assert_eq(muster__encode(direction, message, SIZE_MAX, &body), MUSTER_INVALID);
+    cr_assert_null(body);
+}
+
+Test(codec, kinds_that_go_the_other_way)
+{
+    const enum muster_kind upwards[] = {MUSTER_EMPTY, MUSTER_FAILURE, MUSTER_UNKNOWN};
+    for (size_t i = 0; i < 3; i++)
+        expect_unwritable(TO_PARTICIPANT, &(struct muster_message){.kind = upwards[i]});
+    expect_unwritable(TO_SERVER, &(struct muster_message){.kind = MUSTER_RECONNECT});
+    expect_unwritable(TO_SERVER, &(struct muster_message){.kind = (enum muster_kind)99});
+    expect_unwritable(TO_PARTICIPANT, &(struct muster_message){.kind = (enum muster_kind)99});
+}
+
+Test(codec, messages_that_make_no_sense)
+{
+    const struct muster_array no_data = {.dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {2}};
+    const struct muster_array no_dtype = {.data = floats};
+    const struct muster_array huge = {
+        .dtype = MUSTER_FLOAT64, .dimensions = 2, .shape = {UINT64_MAX / 2, 16}, .data = floats};
+    const struct muster_scalar nameless = {NULL, 1};
+    const struct muster_message messages[] = {
+        {.kind = MUSTER_TRAIN, .array_count = 1},
+        {.kind = MUSTER_TRAIN, .scalar_count = 1},
+        {.kind = MUSTER_TRAIN, .arrays = &no_data, .array_count = 1},
+        {.kind = MUSTER_TRAIN, .arrays = &no_dtype, .array_count = 1},
+        {.kind = MUSTER_TRAIN, .arrays = &huge, .array_count = 1},
+        {.kind = MUSTER_TRAIN, .scalars = &nameless, .scalar_count = 1},
+        {.kind = MUSTER_APPLICATION, .size = 1},
+        {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = WIRE_FIELDS_MAX},
+        {.kind = MUSTER_TRAIN, .scalars = scalars, .scalar_count = WIRE_FIELDS_MAX},
+    };
+    for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+        expect_unwritable(TO_PARTICIPANT, &messages[i]);
+}
+
+/* Each may be half of what an address space holds: together they are more. */
+Test(codec, arrays_that_are_too_big_together)
+{
+    const struct muster_array half = {
+        .dtype = MUSTER_FLOAT64, .dimensions = 1, .shape = {SIZE_MAX / 32}, .data = floats};
+    const struct muster_array several[] = {half, half, half, half, half};
+    expect_unwritable(TO_SERVER,
+                      &(struct muster_message){.kind = MUSTER_TRAIN, .arrays = several, .array_count = 5});
+    struct buffer *body;
+    cr_assert_eq(
+        muster__encode(TO_SERVER,
+                       &(struct muster_message){.kind = MUSTER_TRAIN, .arrays = several, .array_count = 1},
+                       (size_t)128 << 20, &body),
+        MUSTER_TOO_BIG);
+}
+
+Test(codec, limit_counts_the_turn)
+{
+    struct buffer *body = encoded(TO_SERVER, &train);
+    size_t size = body->size;
+    muster__buffer_release(body);
+    cr_assert_eq(muster__encode(TO_SERVER, &train, size + STREAM_HEAD_MAX, &body), MUSTER_OK);
+    muster__buffer_release(body);
+    cr_assert_eq(muster__encode(TO_SERVER, &train, size + STREAM_HEAD_MAX - 1, &body), MUSTER_TOO_BIG);
+    cr_assert_null(body);
+    cr_assert_eq(muster__encode(TO_SERVER, &train, 3, &body), MUSTER_TOO_BIG);
+}
+
+/* What may be written may be read, and nothing more may be written. */
+static void expect_most(size_t array_count, size_t scalar_count, bool fits)
+{
+    struct muster_array *many_arrays = calloc(array_count + 1, sizeof(*many_arrays));
+    struct muster_scalar *many_scalars = calloc(scalar_count + 1, sizeof(*many_scalars));
+    for (size_t i = 0; i < array_count; i++)
+        many_arrays[i] = (struct muster_array){.dtype = MUSTER_INT32, .dimensions = 1};
+    for (size_t i = 0; i < scalar_count; i++)
+        many_scalars[i] = (struct muster_scalar){"s", (double)i};
+    const struct muster_message message = {.kind = MUSTER_TRAIN,
+                                           .arrays = many_arrays,
+                                           .array_count = array_count,
+                                           .scalars = many_scalars,
+                                           .scalar_count = scalar_count};
+    if (fits) {
+        struct buffer *body = encoded(TO_SERVER, &message);
+        struct buffer *whole = muster__buffer_new(2 + body->size);
+        memcpy(whole->data, "\x10\x01", 2);
+        memcpy(whole->data + 2, body->data, body->size);
+        struct envelope envelope = decoded(TO_SERVER, whole->data, whole->size);
+        cr_assert_eq(envelope.message.array_count, array_count);
+        cr_assert_eq(envelope.message.scalar_count, scalar_count);
+        muster__envelope_clear(&envelope);
+        muster__buffer_release(whole);
+        muster__buffer_release(body);
+    } else {
+        expect_unwritable(TO_SERVER, &message);
+    }
+    free(many_arrays);
+    free(many_scalars);
+}
+
+Test(codec, as_many_arrays_and_scalars_as_can_be_read)
+{
+    enum { ARRAYS = (WIRE_FIELDS_MAX - 2) / 2, SCALARS = (WIRE_FIELDS_MAX - 2) / 3 };
+    expect_most(ARRAYS, 0, true);
+    expect_most(ARRAYS + 1, 0, false);
+    expect_most(0, SCALARS, true);
+    expect_most(0, SCALARS + 1, false);
+    expect_most(ARRAYS / 2, SCALARS / 2, true);
+    expect_most(ARRAYS / 2, SCALARS / 2 + 2, false);
+}
+
+/* ---- what cannot be read ---- */
+
+Test(codec, malformed)
+{
+    EXPECT_BAD("\x80");                                             /* a tag that goes on */
+    EXPECT_BAD("\x00\x00");                                         /* field 0 */
+    EXPECT_BAD("\x08");                                             /* a varint that is not there */
+    EXPECT_BAD("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"); /* a varint of eleven bytes */
+    EXPECT_BAD("\x09\x01\x02\x03");                                 /* a fixed64 of three bytes */
+    EXPECT_BAD("\x0d\x01");                                         /* a fixed32 of one */
+    EXPECT_BAD("\x0a\x05xxxx");                                     /* bytes that are fewer than announced */
+    EXPECT_BAD("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");     /* and far fewer */
+    EXPECT_BAD("\xeb\x04");                                         /* a group of 77 */
+    EXPECT_BAD("\xec\x04");                                         /* its end */
+    EXPECT_BAD("\x0e");                                             /* wire types that there are not */
+    EXPECT_BAD("\x0f");
+    EXPECT_BAD("\xff\xff\xff\xff\xff\x01\x01"); /* a field beyond the last */
+}
+
+Test(codec, malformed_inside)
+{
+    expect_refused(TO_SERVER, "\x0a\x02\x0a\x05", 4,
+                   "the bytes are no message"); /* result { theta: short } */
+    expect_refused(TO_SERVER, "\x1a\x03\x32\x01\x80", 5, "the bytes are no message");  /* hello { labels } */
+    expect_refused(TO_PARTICIPANT, "\x22\x02\x1a\x09", 4, "the bytes are no message"); /* welcome { name } */
+}
+
+Test(codec, fields_of_another_type)
+{
+    expect_refused(TO_SERVER, "\x08\x01", 2, "");          /* result as a number */
+    expect_refused(TO_SERVER, "\x12\x00", 2, "");          /* turn as bytes */
+    expect_refused(TO_SERVER, "\x3a\x02\x08\x01", 4, "");  /* progress { fraction as a varint } */
+    expect_refused(TO_PARTICIPANT, "\x0a\x01\x05", 3, ""); /* reconnect_in as bytes */
+}
+
+Test(codec, arrays_that_are_none)
+{
+    expect_refused(TO_SERVER, "\x0a\x02\x0a\x00", 4, "array 0: "); /* result { theta {} } */
+    expect_refused(TO_SERVER, "\x0a\x05\x0a\x03\x0a\x01x", 7, "array 0: ");
+    expect_refused(TO_PARTICIPANT, "\x12\x05\x0a\x03\x0a\x01x", 7, "array 0: ");
+    struct buffer *body = encoded(TO_SERVER, &train);
+    uint8_t *bytes = copy_of(body->data, body->size);
+    for (size_t i = 0; i + 4 < body->size; i++) {
+        if (memcmp(bytes + i, "'<f8", 4) == 0)
+            bytes[i + 3] = '9';
+    }
+    expect_refused(TO_SERVER, bytes, body->size, "array 1: ");
+    free(bytes);
+    muster__buffer_release(body);
+}
+
+/* ---- how many fields ---- */
+
+static uint8_t *many_turns(size_t count, size_t *size)
+{
+    uint8_t *bytes = malloc(2 * count);
+    cr_assert_not_null(bytes);
+    for (size_t i = 0; i < count; i++) {
+        bytes[2 * i] = 0x10;
+        bytes[2 * i + 1] = 0x01;
+    }
+    *size = 2 * count;
+    return bytes;
+}
+
+Test(codec, as_many_fields_as_there_may_be)
+{
+    size_t size;
+    uint8_t *bytes = many_turns(WIRE_FIELDS_MAX, &size);
+    struct envelope envelope = decoded(TO_SERVER, bytes, size);
+    muster__envelope_clear(&envelope);
+    free(bytes);
+}
+
+Test(codec, one_field_more)
+{
+    size_t size;
+    uint8_t *bytes = many_turns(WIRE_FIELDS_MAX + 1, &size);
+    expect_refused(TO_SERVER, bytes, size, "more than 65536 fields");
+    free(bytes);
+}
+
+/* result { theta {} theta {} ... }: two bytes each that would cost tens. */
+static uint8_t *many_nested(size_t count, size_t *size)
+{
+    uint8_t *bytes = calloc(1, 4 + 2 * count);
+    cr_assert_not_null(bytes);
+    size_t inside = 2 * count;
+    bytes[0] = 0x0a;
+    bytes[1] = (uint8_t)(0x80 | (inside & 0x7f));
+    bytes[2] = (uint8_t)(0x80 | (inside >> 7 & 0x7f));
+    bytes[3] = (uint8_t)(inside >> 14);
+    for (size_t i = 0; i < count; i++)
+        bytes[4 + 2 * i] = 0x12; /* scalars */
+    *size = 4 + inside;
+    return bytes;
+}
+
+Test(codec, nested_fields_count)
+{
+    size_t size;
+    uint8_t *bytes = many_nested(WIRE_FIELDS_MAX - 1, &size);
+    struct envelope envelope = decoded(TO_SERVER, bytes, size);
+    cr_assert_eq(envelope.message.scalar_count, WIRE_FIELDS_MAX - 1);
+    muster__envelope_clear(&envelope);
+    free(bytes);
+    bytes = many_nested(WIRE_FIELDS_MAX, &size);
+    expect_refused(TO_SERVER, bytes, size, "more than 65536 fields");
+    free(bytes);
+}
+
+/* ---- anything ---- */
+
+static void read_anything(const uint8_t *bytes, size_t size)
+{
+    for (enum direction direction = TO_PARTICIPANT; direction <= TO_SERVER; direction++) {
+        struct envelope envelope;
+        struct muster_error error;
+        enum muster_status status = decode(direction, bytes, size, &envelope, &error);
+        cr_assert(status == MUSTER_OK || status == MUSTER_PROTOCOL);
+        if (status == MUSTER_OK)
+            muster__envelope_clear(&envelope);
+    }
+}
+
+Test(codec, every_beginning_of_a_message)
+{
+    struct buffer *body = encoded(TO_SERVER, &train);
+    for (size_t size = 0; size <= body->size; size++)
+        read_anything(body->data, size);
+    muster__buffer_release(body);
+}
+
+Test(codec, every_byte_of_a_message_changed)
+{
+    static const uint8_t masks[] = {0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xff};
+    struct buffer *body = encoded(TO_SERVER, &train);
+    uint8_t *bytes = copy_of(body->data, body->size);
+    for (size_t i = 0; i < body->size; i++) {
+        for (size_t j = 0; j < sizeof(masks); j++) {
+            bytes[i] ^= masks[j];
+            read_anything(bytes, body->size);
+            bytes[i] ^= masks[j];
+        }
+    }
+    free(bytes);
+    muster__buffer_release(body);
+}
+
+Test(codec, noise)
+{
+    struct muster_random random;
+    muster_random_seed(&random, 42);
+    for (size_t i = 0; i < 20000; i++) {
+        uint8_t bytes[40];
+        size_t size = (size_t)(muster_random_next(&random) % sizeof(bytes));
+        for (size_t j = 0; j < size; j++) /* small numbers are tags and sizes */
+            bytes[j] = (uint8_t)(muster_random_next(&random) >> (muster_random_next(&random) % 8 + 56));
+        read_anything(bytes, size);
+    }
+}
