@@ -1,6 +1,8 @@
 # The FedAvg pair. It uses muster as any program does: through its public headers.
-noinst_PROGRAMS += examples/fedavg_server examples/participant
 EXTRA_DIST += examples/demo examples/participant.py
+
+if HAVE_EXAMPLES
+noinst_PROGRAMS += examples/fedavg_server examples/participant
 
 example_cppflags = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
 # Never installed, and so linked without libtool's wrapper scripts: thirty participants start in no time.
@@ -42,3 +44,4 @@ examples_participant_LDADD = $(example_libs)
 examples_participant_SOURCES = \
     $(example_sources) \
     examples/participant.c
+endif

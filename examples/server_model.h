@@ -1,10 +1,11 @@
 /* The server's model and how it moves from round to round: plain FedAvg, or FedYogi with a running average.
  *
  * FedAvg takes the mean of the answers as the next model. With users as different as those of synthetic:1,1
- * that model jumps to and fro with who was sampled, and is far from a centrally trained one after 100 rounds
- * (0.09 in accuracy over 20 seeds with FedProx, 0.12 without). So by default the change that the mean asks
- * for is taken as a gradient for Yogi (Reddi et al. 2021, "Adaptive Federated Optimization", algorithm 2),
- * and what is tested and is the result is a running average of the models. */
+ * that model jumps to and fro with who was sampled: after 100 rounds its accuracy is 0.15 below that of
+ * central training (mean of the seeds 0 to 19), and with FedProx's term 0.08. So by default the change that
+ * the mean asks for is taken as a gradient for Yogi (Reddi et al. 2021, "Adaptive Federated Optimization",
+ * algorithm 2), and what is tested and is the result is a running average of the models: that is 0.02 below.
+ */
 #ifndef SERVER_MODEL_H
 #define SERVER_MODEL_H
 

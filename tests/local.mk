@@ -2,6 +2,7 @@
 EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/run_test tests/support/valgrind.supp \
     tests/support/plain/criterion/criterion.h
 
+if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
 CORE_TEST_LIBS = libmuster-core.la $(TEST_LIBS)
 GRPC_TEST_LIBS = libmuster-grpc.la libmuster-core.la $(TEST_LIBS)
@@ -44,9 +45,9 @@ tests_fault_allocation_SOURCES = \
     tests/support/no_grpc.c
 
 # One suite, built once for each transport. It is told when a buffer is released.
-CONFORMANCE_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__buffer_release
+CONFORMANCE_LINKING = $(AM_LDFLAGS) -Wl,--wrap=muster__buffer_release
 tests_conformance_local_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-tests_conformance_local_LDFLAGS = $(CONFORMANCE_LDFLAGS)
+tests_conformance_local_LDFLAGS = $(CONFORMANCE_LINKING)
 tests_conformance_local_LDADD = $(CORE_TEST_LIBS)
 tests_conformance_local_SOURCES = \
     tests/conformance/conformance.c \
@@ -56,7 +57,7 @@ tests_conformance_local_SOURCES = \
     tests/conformance/over_local.c \
     tests/support/no_grpc.c
 tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LDFLAGS)
+tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING)
 tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
 tests_conformance_grpc_SOURCES = \
     tests/conformance/conformance.c \
@@ -73,3 +74,4 @@ tests_integration_network_SOURCES = \
     tests/integration/raw_peer.h \
     tests/integration/test_faults.c \
     tests/integration/test_processes.c
+endif

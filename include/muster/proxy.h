@@ -103,7 +103,9 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  *
  * Returns OK when `enough` answers were accepted; TIMEOUT when the deadline left too few; GONE when all
  * turns ended and too few were accepted; STOPPED when the manager stopped; TOO_BIG, INVALID and OUT_OF_MEMORY
- * when nothing was sent. *result is filled in for every status and is the caller's to clear.
+ * when nothing was sent. *result is filled in for every status and is the caller's to clear. A proxy that is
+ * there twice is BUSY the second time. In rounds of 64 and more, answers may gather for a millisecond before
+ * they are handed on.
  *
  * Any thread but a network thread; rounds over different proxies at the same time.
  */

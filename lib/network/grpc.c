@@ -279,12 +279,19 @@ static struct grpc_transport *transport_new(void)
     return transport;
 }
 
+/* Signals are the program's: no thread of ours is to be interrupted by one, nor any of C-core's, which starts
+   its own where they are first needed. */
+static void block_signals(sigset_t *saved)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
 struct muster_transport *muster__grpc_transport_acquire(unsigned threads, struct muster_error *error)
 {
-    /* Signals are the program's: none of ours or C-core's threads is to be interrupted by one. */
-    sigset_t all, saved;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    sigset_t saved;
+    block_signals(&saved);
     pthread_mutex_lock(&process_lock);
     if (!process_transport)
         process_transport = transport_new();
@@ -1052,6 +1059,8 @@ static enum muster_status transport_listen(struct muster_transport *base, const 
     listener->context = context;
     listener->shut_down.complete = shut_down_complete;
     listener->alive = ACCEPTORS + 1;
+    sigset_t saved;
+    block_signals(&saved);
     listener->server = server_new(max_message_size);
     grpc_server_register_completion_queue(listener->server, listener->transport->queue, NULL);
 
@@ -1060,6 +1069,7 @@ static enum muster_status transport_listen(struct muster_transport *base, const 
     grpc_server_credentials_release(credentials);
     if (bound == 0) {
         grpc_server_destroy(listener->server);
+        pthread_sigmask(SIG_SETMASK, &saved, NULL);
         free(listener);
         return explain_bind(address, error);
     }
@@ -1072,6 +1082,7 @@ static enum muster_status transport_listen(struct muster_transport *base, const 
         listener->acceptors[i].listener = listener;
         accept_next(&listener->acceptors[i]);
     }
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return MUSTER_OK;
 }
 
@@ -1123,9 +1134,13 @@ static enum muster_status transport_connect(struct muster_transport *base, const
                                             size_t max_message_size, const struct stream_events *events,
                                             void *context, struct stream **result, struct muster_error *error)
 {
+    sigset_t saved;
+    block_signals(&saved);
     struct grpc_stream *stream = client_stream_new((struct grpc_transport *)base, address, max_message_size);
-    if (!stream)
+    if (!stream) {
+        pthread_sigmask(SIG_SETMASK, &saved, NULL);
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    }
     stream->events = events;
     stream->context = context;
     *result = &stream->base;
@@ -1143,6 +1158,7 @@ static enum muster_status transport_connect(struct muster_transport *base, const
     start_batch(stream, ops, 3, &stream->ended);
     start_receive(stream);
     pthread_mutex_unlock(&stream->lock);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return MUSTER_OK;
 }
 

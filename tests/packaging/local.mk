@@ -4,6 +4,8 @@ packaging_tests = \
     tests/packaging/install.sh \
     tests/packaging/rules.sh \
     tests/packaging/symbols.sh
-dist_check_SCRIPTS += $(packaging_tests)
-EXTRA_DIST += tests/packaging/common
+EXTRA_DIST += $(packaging_tests) tests/packaging/common
+
+if HAVE_TESTS
 TESTS += $(packaging_tests)
+endif
