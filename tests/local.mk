@@ -5,7 +5,9 @@ EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/ru
 if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
 CORE_TEST_LIBS = libmuster-core.la $(TEST_LIBS)
-GRPC_TEST_LIBS = libmuster-grpc.la libmuster-core.la $(TEST_LIBS)
+# From the archive, whose internals can be reached.
+GRPC_TEST_LINKING = -static
+GRPC_TEST_LIBS = libmuster.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/unit tests/fault/fault tests/fault/allocation tests/conformance/local \
     tests/conformance/grpc tests/integration/network
@@ -57,7 +59,7 @@ tests_conformance_local_SOURCES = \
     tests/conformance/over_local.c \
     tests/support/no_grpc.c
 tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING)
+tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
 tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
 tests_conformance_grpc_SOURCES = \
     tests/conformance/conformance.c \
@@ -68,10 +70,14 @@ tests_conformance_grpc_SOURCES = \
 
 # Real sockets and processes; raw C-core peers send what our own participants never would.
 tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS)
+tests_integration_network_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_integration_network_LDADD = $(GRPC_TEST_LIBS) $(GRPC_LIBRARIES)
 tests_integration_network_SOURCES = \
+    tests/integration/fixture.c \
+    tests/integration/fixture.h \
     tests/integration/raw_peer.c \
     tests/integration/raw_peer.h \
+    tests/integration/roles.c \
     tests/integration/test_faults.c \
     tests/integration/test_processes.c
 endif

@@ -13,8 +13,10 @@
  */
 #include <config.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -386,6 +388,7 @@ struct grpc_listener {
     struct tag shut_down;
     struct acceptor acceptors[ACCEPTORS];
     atomic_bool cut;
+    uint16_t port;
     pthread_mutex_t lock;
     size_t alive; /* streams, acceptors that wait, and the shutdown to come; guarded by lock */
 };
@@ -705,21 +708,6 @@ static void deliver_arrived(struct grpc_stream *stream)
         read_on(stream); /* even if sending has failed: the call has not ended before all is read */
 }
 
-/* A send during the delivery posts the next receive, so that another message can arrive meanwhile: it waits.
- */
-static void received_complete(struct tag *tag, bool ok)
-{
-    struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, received);
-    pthread_mutex_lock(&stream->lock);
-    stream->arrived = ok ? stream->incoming : NULL;
-    stream->arrived_ok = ok;
-    stream->has_arrived = true;
-    stream->incoming = NULL;
-    while (stream->has_arrived && !stream->delivering)
-        deliver_arrived(stream);
-    leave(stream);
-}
-
 /* Goes on when nothing is being sent: with what is queued, then with the end. With the lock held. */
 static void send_next(struct grpc_stream *stream)
 {
@@ -733,6 +721,21 @@ static void send_next(struct grpc_stream *stream)
     }
     if (!stream->over && !stream->sending && stream->closing)
         start_finish(stream);
+}
+
+/* A send during the delivery posts the next receive, so that another message can arrive meanwhile: it waits.
+ */
+static void received_complete(struct tag *tag, bool ok)
+{
+    struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, received);
+    pthread_mutex_lock(&stream->lock);
+    stream->arrived = stream->incoming;
+    stream->arrived_ok = ok;
+    stream->has_arrived = true;
+    stream->incoming = NULL;
+    while (stream->has_arrived && !stream->delivering)
+        deliver_arrived(stream);
+    leave(stream);
 }
 
 static void sent_complete(struct tag *tag, bool ok)
@@ -968,10 +971,42 @@ static void listener_close(struct listener *base)
     grpc_server_shutdown_and_notify(listener->server, listener->transport->queue, &listener->shut_down);
 }
 
+/* The port at our end of a connection; 0 when the descriptor is none. */
+static uint16_t connection_port(int descriptor)
+{
+    struct sockaddr_storage ours, theirs;
+    socklen_t size = sizeof(ours), other_size = sizeof(theirs);
+    if (getsockname(descriptor, (struct sockaddr *)&ours, &size) != 0 ||
+        getpeername(descriptor, (struct sockaddr *)&theirs, &other_size) != 0)
+        return 0;
+    if (ours.ss_family == AF_INET)
+        return ntohs(((struct sockaddr_in *)&ours)->sin_port);
+    return ours.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&ours)->sin6_port) : 0;
+}
+
+/*
+ * C-core closes a connection only after the write that is under way, and to a peer that is frozen and has its
+ * buffers full that takes until TCP gives up, half a minute. It does not show its sockets; but they are those
+ * that have the listener's port at our end.
+ */
+static void shut_connections(uint16_t port)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+        int descriptor = atoi(entry->d_name);
+        if (descriptor > 0 && connection_port(descriptor) == port)
+            shutdown(descriptor, SHUT_RDWR);
+    }
+    if (directory)
+        closedir(directory);
+}
+
 static void listener_cut(struct listener *base)
 {
     struct grpc_listener *listener = (struct grpc_listener *)base;
     listener->cut = true;
+    shut_connections(listener->port);
     grpc_server_cancel_all_calls(listener->server);
 }
 
@@ -1074,7 +1109,7 @@ static enum muster_status transport_listen(struct muster_transport *base, const 
         return explain_bind(address, error);
     }
     pthread_mutex_init(&listener->lock, NULL);
-    *port = (uint16_t)bound;
+    *port = listener->port = (uint16_t)bound;
     *result = (struct listener *)listener;
     grpc_server_start(listener->server);
     for (size_t i = 0; i < ACCEPTORS; i++) {

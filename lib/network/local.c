@@ -715,13 +715,12 @@ void muster__local_free(struct muster_transport *transport)
     while (network->events) {
         struct event *event = network->events;
         network->events = event->next;
+        struct connection *connection = event->end ? event->end->connection : NULL;
         drop_event(event);
+        if (connection)
+            connection_unreference(connection);
     }
-    while (network->connections) {
-        struct connection *connection = network->connections;
-        network->connections = connection->next;
-        connection_free(connection);
-    }
+    /* A connection that is still there has a stream that was not released: the leak is its owner's. */
     pthread_cond_destroy(&network->changed);
     pthread_mutex_destroy(&network->lock);
     muster__timers_destroy(&network->base.timers);

@@ -723,6 +723,153 @@ Test(transport, a_stream_is_used_while_it_is_accepted)
     conclude();
 }
 
+/* ---- holding: saying that no message is expected before one is sent ---- */
+
+static void hold(struct end *end, const uint8_t *data, size_t size)
+{
+    (void)data;
+    (void)size;
+    end->stream->ops->hold(end->stream);
+}
+
+static void hold_and_echo(struct end *end, const uint8_t *data, size_t size)
+{
+    hold(end, data, size);
+    echo(end, data, size);
+}
+
+static void prepare_to_hold(struct end *end)
+{
+    end->react = hold;
+}
+
+Test(transport, turns_go_on_between_ends_that_hold)
+{
+    begin();
+    struct server *server = server_start_with(prepare_to_hold);
+    struct end *client = client_connect_with(server->address, hold_and_echo);
+    struct end *accepted = server_end(server, 0);
+    for (unsigned i = 0; i < scaled(200); i++) {
+        send_number(accepted, i);
+        wait_messages(accepted, i + 1);
+        cr_assert_eq(number_of(&accepted->messages[i]), i);
+    }
+    cr_assert_eq(client->count, accepted->count);
+    conclude();
+}
+
+static enum muster_status reply_number(struct end *end, unsigned number)
+{
+    uint8_t head[4];
+    memcpy(head, &number, sizeof(head));
+    return end->stream->ops->send(end->stream, head, sizeof(head), NULL);
+}
+
+static void hold_and_reply(struct end *end, const uint8_t *data, size_t size)
+{
+    hold(end, data, size);
+    end->stream->ops->send(end->stream, data, size, NULL);
+}
+
+Test(transport, replies_answer_one_message_after_the_other)
+{
+    begin();
+    struct server *server = server_start_with(prepare_to_hold);
+    struct end *client = client_connect_with(server->address, hold_and_reply);
+    struct end *accepted = server_end(server, 0);
+    for (unsigned i = 0; i < scaled(200); i++) {
+        send_number(accepted, i);
+        wait_messages(accepted, i + 1);
+        cr_assert_eq(number_of(&accepted->messages[i]), i);
+    }
+    client->stream->ops->close(client->stream, MUSTER_OK, "");
+    expect_closed(accepted, MUSTER_GONE, NULL);
+    expect_closed(client, MUSTER_OK, NULL);
+    conclude();
+}
+
+Test(transport, a_big_reply_arrives_before_the_end_of_its_client)
+{
+    begin();
+    struct server *server = server_start_with(prepare_to_hold);
+    struct end *client = client_connect_with(server->address, hold);
+    struct end *accepted = server_end(server, 0);
+    send_number(accepted, 1);
+    wait_messages(client, 1);
+    struct buffer *body = make_body(scaled((size_t)8 << 20), 3);
+    cr_assert_eq(client->stream->ops->send(client->stream, NULL, 0, body), MUSTER_OK);
+    client->stream->ops->close(client->stream, MUSTER_OK, "");
+    expect_closed(accepted, MUSTER_GONE, NULL);
+    expect_closed(client, MUSTER_OK, NULL);
+    cr_assert_eq(accepted->count, 1);
+    cr_assert(is_body(accepted->messages[0].data, accepted->messages[0].size, body->size, 3));
+    conclude();
+    wait_alone(body);
+    muster__buffer_release(body);
+}
+
+Test(transport, a_reply_that_comes_too_late_does_not_cost_a_message)
+{
+    begin();
+    struct server *server = server_start_with(prepare_to_hold);
+    for (size_t i = 0; i < scaled(30); i++) {
+        struct end *client = client_connect_with(server->address, hold);
+        struct end *accepted = server_end(server, i);
+        send_number(accepted, 1);
+        wait_messages(client, 1);
+        send_number(accepted, 2);
+        accepted->stream->ops->close(accepted->stream, MUSTER_REFUSED, "enough");
+        if (i % 2)
+            wait_closed(accepted);
+        reply_number(client, 3);
+        expect_closed(client, MUSTER_REFUSED, "enough");
+        cr_assert_eq(client->count, 2, "%zu of 2", client->count);
+    }
+    conclude();
+}
+
+Test(transport, messages_that_were_not_expected_arrive_all_the_same)
+{
+    begin();
+    struct server *server = server_start_with(prepare_to_hold);
+    struct end *client = client_connect_with(server->address, hold);
+    struct end *accepted = server_end(server, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        send_number(client, i);
+        send_number(accepted, i);
+    }
+    network_pass(fixture.transport, 1000);
+    wait_messages(client, 3);
+    wait_messages(accepted, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(number_of(&client->messages[i]), i);
+        cr_assert_eq(number_of(&accepted->messages[i]), i);
+    }
+    conclude();
+}
+
+Test(transport, an_end_that_holds_is_told_of_the_end)
+{
+    begin();
+    struct server *server = server_start_with(prepare_to_hold);
+    for (size_t i = 0; i < 6; i++) {
+        struct end *client = client_connect_with(server->address, hold);
+        struct end *accepted = server_end(server, i);
+        struct end *first = i % 2 ? client : accepted, *second = i % 2 ? accepted : client;
+        send_number(first, 1);
+        wait_messages(second, 1);
+        if (i < 2)
+            first->stream->ops->cut(first->stream);
+        else if (i < 4)
+            second->stream->ops->cut(second->stream);
+        else
+            first->stream->ops->close(first->stream, MUSTER_OK, "");
+        wait_closed(client);
+        wait_closed(accepted);
+    }
+    conclude();
+}
+
 /* ---- the end of a listener ---- */
 
 static unsigned times_stopped(struct server *server)

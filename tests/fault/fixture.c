@@ -251,6 +251,7 @@ static void record_event(void *context, const struct participant_manager_event *
         struct event_record *record = &fixture->events[fixture->event_count++];
         record->kind = event->kind;
         record->status = event->status;
+        record->at = fixture->network->ops->now(fixture->network);
         record->progress = proxy_progress(event->proxy);
         copy_text(record->name, sizeof(record->name), proxy_name(event->proxy));
         copy_text(record->text, sizeof(record->text), event->text);

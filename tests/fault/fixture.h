@@ -80,6 +80,7 @@ void peer_answers(struct peer *peer, const struct received *received);
 struct event_record {
     enum participant_manager_event_kind kind;
     enum muster_status status;
+    int64_t at; /* on the network's clock */
     double progress;
     char name[160];
     char text[MUSTER_ERROR_TEXT_SIZE];

@@ -498,6 +498,7 @@ struct admission {
     size_t destroyed;
     void *user;
     bool name_was_known;
+    bool was_open;
 };
 
 static enum muster_status admit(void *context, struct proxy *proxy, char *text, size_t size)
@@ -505,6 +506,7 @@ static enum muster_status admit(void *context, struct proxy *proxy, char *text, 
     struct admission *admission = ((struct fixture *)context)->data;
     const char *site = proxy_label(proxy, "site");
     admission->asked++;
+    admission->was_open = proxy_is_open(proxy);
     snprintf(admission->seen, sizeof(admission->seen), "%s from %s at %s", proxy_name(proxy),
              proxy_peer(proxy), site ? site : "-");
     if (admission->reason)
@@ -545,6 +547,7 @@ FAULT_TEST(admission, admit_sees_who_it_is)
     send_hello_with_labels(peer_connect(fixture), 0);
     fixture_settle(fixture);
     cr_assert_eq(admission.asked, 1);
+    cr_assert_not(admission.was_open);
     cr_assert_str_eq(admission.seen, "ada from local:0 at Graz");
     cr_assert_eq(fixture_open_count(fixture), 1);
     peer_join(fixture, NULL);

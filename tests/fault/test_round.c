@@ -340,13 +340,14 @@ FAULT_TEST(round, one_is_there_twice)
 
 FAULT_TEST(round, one_is_busy_with_a_turn_of_its_own)
 {
-    struct company *company = company_new(is_silent, peer_answers, peer_answers);
+    struct company *company = company_new(is_silent, peer_answers, is_silent);
     struct outcome outcome;
     cr_assert_eq(start_turn(company->proxies[0], MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
-    company->options.enough = 2;
+    company->options.enough = 1;
     cr_assert_eq(run_round(company, 3), MUSTER_OK);
-    expect_counts(company, 2, 0, 1);
+    expect_counts(company, 1, 1, 1);
     cr_assert_eq(status_of(company, 0), MUSTER_BUSY);
+    cr_assert_eq(status_of(company, 2), MUSTER_CANCELLED);
     cr_assert_eq(outcome.ended, 0, "giving up the rest of a round leaves other turns alone");
     proxy_cancel(company->proxies[0]);
     cr_assert(ended_with(&outcome, MUSTER_CANCELLED));
@@ -369,11 +370,31 @@ FAULT_TEST(round, enough_answers)
     company_free(company);
 }
 
+/* All answer, and then a bystander leaves: by that event, all answers have arrived. */
+static void answers_for_all(struct peer *peer, const struct received *received)
+{
+    answers_in_turn(peer, received);
+    if (peer->number == 2)
+        peer_cut(peer->fixture->peers);
+}
+
+static enum muster_status waits_for_all(void *context, size_t index, struct proxy *proxy,
+                                        const struct muster_message *answer)
+{
+    struct company *company = context;
+    fixture_wait_events(company->fixture, PROXIES + 2);
+    return on_answer(context, index, proxy, answer);
+}
+
 FAULT_TEST(round, more_answers_than_enough)
 {
-    struct company *company = company_new(answers_in_turn, answers_in_turn, answers_in_turn);
+    struct company *company = company_new(answers_for_all, answers_for_all, answers_for_all);
+    peer_join(company->fixture, "bystander");
+    fixture_pump(company->fixture);
     company->options.enough = 2;
-    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), &company->options, waits_for_all,
+                               company, &company->result),
+                 MUSTER_OK);
     expect_counts(company, 2, 1, 0);
     cr_assert_eq(company->called, 2, "no more than enough are handed over");
     cr_assert_eq(status_of(company, 1), MUSTER_CANCELLED);
@@ -572,6 +593,70 @@ FAULT_TEST(round, proxy_that_is_closed_meanwhile)
     expect_counts(company, 2, 0, 1);
     cr_assert_eq(status_of(company, 0), MUSTER_CLOSED);
     company_free(company);
+}
+
+/* ---- many ---- */
+
+enum { MANY = 70 };
+
+static struct fixture *with_many(void (*react)(struct peer *peer, const struct received *received),
+                                 struct proxy ***proxies)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    size_t count;
+    for (size_t i = 0; i < MANY; i++)
+        peer_join(fixture, "")->react = react;
+    fixture_pump(fixture);
+    cr_assert_eq(participant_manager_get_participants(fixture->manager, MANY, 0, proxies, &count), MUSTER_OK);
+    cr_assert_eq(count, MANY);
+    return fixture;
+}
+
+FAULT_TEST(round, many_answer)
+{
+    struct proxy **proxies;
+    struct fixture *fixture = with_many(peer_answers, &proxies);
+    for (size_t i = 0; i < 5; i++) {
+        struct proxy_round_result result;
+        cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result),
+                     MUSTER_OK);
+        cr_assert_eq(result.answered, MANY);
+        proxy_round_result_clear(&result);
+    }
+    proxy_release_all(proxies, MANY);
+    fixture_free(fixture);
+}
+
+static void most_answer(struct peer *peer, const struct received *received)
+{
+    if (peer->number >= 5)
+        peer_answers(peer, received);
+}
+
+FAULT_TEST(round, most_of_many_answer)
+{
+    struct proxy **proxies;
+    struct fixture *fixture = with_many(most_answer, &proxies);
+    struct proxy_round_options options = {.deadline_ms = MUSTER_NO_LIMIT, .enough = MANY - 5};
+    struct proxy_round_result result;
+    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, &result),
+                 MUSTER_OK);
+    cr_assert_eq(result.answered, MANY - 5);
+    cr_assert_eq(result.late, 5);
+    proxy_round_result_clear(&result);
+    proxy_release_all(proxies, MANY);
+    fixture_free(fixture);
+}
+
+FAULT_TEST(round, none_of_many_answer)
+{
+    struct proxy **proxies;
+    struct fixture *fixture = with_many(is_silent, &proxies);
+    struct proxy_round_options options = {.deadline_ms = 0};
+    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, NULL),
+                 MUSTER_TIMEOUT);
+    proxy_release_all(proxies, MANY);
+    fixture_free(fixture);
 }
 
 /* ---- several at once ---- */

@@ -167,6 +167,42 @@ FAULT_TEST(stop, proxies_outlive_the_manager)
     cr_assert_eq(destroyed, 1);
 }
 
+/* ---- between the steps of closing ---- */
+
+static const struct transport_ops *real_ops;
+static struct muster_transport *only_network;
+static size_t closed_listeners;
+
+static void settle_and_close_listener(struct listener *listener)
+{
+    closed_listeners++;
+    muster__local_settle(only_network); /* what arrives meanwhile */
+    real_ops->close_listener(listener);
+}
+
+FAULT_TEST(stop, one_arrives_while_the_door_is_being_closed)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    struct transport_ops ops = *fixture->network->ops;
+    real_ops = fixture->network->ops;
+    only_network = fixture->network;
+    closed_listeners = 0;
+    ops.close_listener = settle_and_close_listener;
+    fixture->network->ops = &ops;
+    struct peer *peer = peer_connect(fixture);
+    peer_send_hello(peer, "ada");
+    participant_manager_close(fixture->manager);
+    participant_manager_close(fixture->manager);
+    fixture_settle(fixture);
+    fixture->network->ops = real_ops;
+    cr_assert_eq(closed_listeners, 1);
+    cr_assert(peer->closed);
+    cr_assert_eq(peer->status, MUSTER_UNAVAILABLE);
+    cr_assert_eq(peer->count, 0);
+    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_STOPPED, NULL));
+    fixture_free(fixture);
+}
+
 /* ---- from callbacks ---- */
 
 static void close_manager(struct fixture *fixture, const struct participant_manager_event *event)
@@ -214,7 +250,7 @@ static enum muster_status close_and_admit(void *context, struct proxy *proxy, ch
     return MUSTER_OK;
 }
 
-FAULT_TEST(stop, close_while_one_is_admitted)
+static void expect_closed_while_admitted(bool says_hello)
 {
     struct participant_manager_options options = fixture_options();
     options.admit = close_and_admit;
@@ -223,13 +259,22 @@ FAULT_TEST(stop, close_while_one_is_admitted)
     struct fixture *fixture = fixture_new(&options);
     destroyed = 0;
     struct peer *peer = peer_connect(fixture);
+    if (says_hello)
+        peer_send_hello(peer, "ada");
     peer_send_empty(peer);
     fixture_settle(fixture);
     cr_assert(peer->closed);
+    cr_assert_eq(peer->count, 0, "no Welcome");
     cr_assert_eq(fixture->event_count, 1, "it has never joined");
     cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_STOPPED, NULL));
     cr_assert_eq(destroyed, 1);
     fixture_free(fixture);
+}
+
+FAULT_TEST(stop, close_while_one_is_admitted)
+{
+    expect_closed_while_admitted(true);
+    expect_closed_while_admitted(false);
 }
 
 static void close_from_answer(void *context, struct proxy *proxy, enum muster_status status,
@@ -316,14 +361,28 @@ FAULT_TEST(stop, threads_in_get_participants)
     fixture_free(fixture);
 }
 
+/* Something else to do, for as long as it takes others to get where they wait. */
+static void be_busy(void)
+{
+    for (size_t i = 0; i < 50; i++) {
+        struct fixture *fixture = fixture_new(NULL);
+        peer_join(fixture, "ada");
+        fixture_free(fixture);
+    }
+}
+
 FAULT_TEST(stop, threads_in_stop)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct call calls[2];
-    peer_join(fixture, "ada");
+    struct peer *peer = peer_join(fixture, "ada");
+    muster__local_lose(fixture->network, true);
     fixture_pump(fixture);
     call_stop(&calls[0], fixture);
     call_stop(&calls[1], fixture);
+    muster__local_wait_alarm(fixture->network, STOP_MS); /* one of them waits, and after this both should */
+    be_busy();
+    peer_cut(peer);
     participant_manager_stop(fixture->manager);
     call_join(&calls[0]);
     call_join(&calls[1]);
@@ -340,9 +399,11 @@ FAULT_TEST(stop, stop_cuts_what_does_not_end)
     fixture_pump(fixture);
     call_stop(&call, fixture);
     muster__local_wait_alarm(fixture->network, STOP_MS);
+    be_busy();
     muster__local_advance(fixture->network, STOP_MS);
     call_join(&call);
     cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_STOPPED, "ada"));
+    cr_assert_eq(fixture->events[1].at, STOP_MS, "not before its time");
     peer_wait_closed(peer);
     cr_assert_eq(peer->status, MUSTER_UNAVAILABLE);
     fixture_free(fixture);
@@ -392,6 +453,7 @@ static void slow_answered(void *context, struct proxy *proxy, enum muster_status
     sem_post(&slow->entered);
     while (sem_wait(&slow->released) != 0)
         ;
+    be_busy();
     slow->finished = true;
 }
 

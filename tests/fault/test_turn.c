@@ -372,6 +372,20 @@ FAULT_TEST(turn, second_answer)
     pair_free(&pair);
 }
 
+FAULT_TEST(turn, second_answer_after_a_turn_that_was_given_up)
+{
+    struct pair pair = pair_new();
+    struct outcome outcome;
+    start(&pair, MUSTER_TRAIN, &outcome);
+    proxy_cancel(pair.proxy);
+    fixture_settle(pair.fixture);
+    cr_assert(ended_with(&outcome, MUSTER_CANCELLED));
+    expect_turn(&pair, 2);
+    answer(&pair, 2, MUSTER_TRAIN);
+    expect_ended(&pair, MUSTER_PROTOCOL, "an answer without an instruction");
+    pair_free(&pair);
+}
+
 FAULT_TEST(turn, answer_of_a_future_turn)
 {
     struct pair pair = pair_new();
@@ -720,6 +734,8 @@ FAULT_TEST(turn, progress_of_other_turns_is_ignored)
     peer_send_buffer(pair.peer, 0, muster__encode_progress(0.1));
     expect_turn(&pair, 1);
     peer_send_buffer(pair.peer, 1, muster__encode_progress(0.2));
+    fixture_settle(pair.fixture);
+    cr_assert_eq(pair.fixture->event_count, 1);
     start(&pair, MUSTER_TRAIN, &outcome);
     peer_send_buffer(pair.peer, 1, muster__encode_progress(0.3));
     peer_send_buffer(pair.peer, 3, muster__encode_progress(0.4));
@@ -859,6 +875,20 @@ FAULT_TEST(turn, close_drops_answers_that_are_on_their_way)
     fixture_settle(pair.fixture);
     cr_assert(ended_with(&outcome, MUSTER_CLOSED));
     cr_assert_eq(pair.peer->status, MUSTER_OK);
+    pair_free(&pair);
+}
+
+FAULT_TEST(turn, first_end_is_the_one_that_counts)
+{
+    struct pair pair = pair_new();
+    cr_assert_eq(proxy_reconnect_in(pair.proxy, 1), MUSTER_OK);
+    cr_assert_eq(proxy_reconnect_in(pair.proxy, 2), MUSTER_CLOSED);
+    proxy_close(pair.proxy);
+    participant_manager_close(pair.fixture->manager);
+    fixture_settle(pair.fixture);
+    cr_assert_eq(pair.peer->count, 2, "it is told once");
+    cr_assert_str_eq(pair.peer->text, "come back later");
+    cr_assert(event_is(pair.fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_CLOSED, "ada"));
     pair_free(&pair);
 }
 

@@ -17,8 +17,6 @@
 
 #include "integration/fixture.h"
 
-#define WATCHDOG_SECONDS 60
-
 static unsigned slowness(void)
 {
     const char *text = getenv("MUSTER_TEST_SLOWNESS");
@@ -26,9 +24,14 @@ static unsigned slowness(void)
     return value ? value : 1;
 }
 
+void begin_within(unsigned seconds)
+{
+    alarm(seconds * slowness());
+}
+
 void begin(void)
 {
-    alarm(WATCHDOG_SECONDS * slowness());
+    begin_within(60);
 }
 
 size_t scaled(size_t number, size_t least)

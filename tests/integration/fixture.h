@@ -16,8 +16,9 @@
 
 #define ADDRESS_SIZE 64
 
-/* Starts the test's watchdog. */
+/* Starts the test's watchdog, for a minute or for so many seconds. */
 void begin(void);
+void begin_within(unsigned seconds);
 
 /* `number` of something, fewer under a tool that makes everything slow, but at least `least`. */
 size_t scaled(size_t number, size_t least);

@@ -106,9 +106,10 @@ struct raw_peer *raw_peer_open(uint16_t port, const char *method, bool compress)
     grpc_init();
     peer->queue = grpc_completion_queue_create_for_next(NULL);
     peer->channel = channel_new(descriptor, compress);
-    peer->call = grpc_channel_create_call(peer->channel, NULL, GRPC_PROPAGATE_DEFAULTS, peer->queue,
-                                          grpc_slice_from_copied_string(method), NULL,
-                                          gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_slice name = grpc_slice_from_copied_string(method);
+    peer->call = grpc_channel_create_call(peer->channel, NULL, GRPC_PROPAGATE_DEFAULTS, peer->queue, name,
+                                          NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_slice_unref(name);
     peer->details = grpc_empty_slice();
     grpc_metadata_array_init(&peer->initial);
     grpc_metadata_array_init(&peer->trailing);

@@ -21,7 +21,7 @@ Test(processes, rounds_go_over_participants_in_other_processes)
     begin();
     door_open(&door, NULL);
     for (size_t i = 0; i < children; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof(name), "child-%zu", i);
         pids[i] = spawn("echo", door.address, name, NULL);
     }
@@ -164,7 +164,8 @@ Test(processes, a_frozen_participant_is_late_and_usable_again)
     cr_assert_eq(reap(pid), MUSTER_STOPPED);
 }
 
-/* The first instruction is more than a frozen participant's system takes in for it. */
+/* One instruction is more than a frozen participant's system takes in for it, so that its connection can be
+   neither written nor closed: TCP would give up after half a minute. */
 Test(processes, a_server_stops_in_bounded_time_whoever_is_frozen)
 {
     struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
@@ -173,7 +174,7 @@ Test(processes, a_server_stops_in_bounded_time_whoever_is_frozen)
     size_t size = (size_t)32 << 20;
     void *data = calloc(1, size);
     struct muster_message instruction = payload(data, size);
-    begin();
+    begin_within(15);
     options.stop_timeout_ms = 100;
     door_open(&door, &options);
     pid_t loaded = spawn("echo", door.address, "loaded", NULL);
