@@ -70,7 +70,8 @@ static void open_contender(struct contender *contender, size_t participants)
     options.connecting = CONNECTING;
     options.batched = contender->batched;
     options.consumes = contender->consumes;
-    options.threads = contender->drives ? 0 : (size_t)(processors > 1 ? (processors + 1) / 2 : 1); /* as muster */
+    options.threads =
+        contender->drives ? 0 : (size_t)(processors > 1 ? (processors + 1) / 2 : 1); /* as muster */
     contender->serving = process_start(contender->server, &options);
     options.port = (uint16_t)process_hear_one(contender->serving, "port");
     options.threads = 1; /* as muster's participants have in one process, however many they are */

@@ -302,7 +302,7 @@ static struct participant_manager *start_manager(void)
     return manager;
 }
 
-static struct participant *connect_participant(bool *slow)
+static struct participant *connect_participant(bool *slow, bool server_is_there)
 {
     static const struct participant_label label = {"site", "Graz"};
     struct participant_options options = PARTICIPANT_OPTIONS_INIT;
@@ -316,7 +316,7 @@ static struct participant *connect_participant(bool *slow)
     options.transport = network;
     /* PROTOCOL is what a message that there was no memory to unpack looks like. */
     if (PLAUSIBLE(participant_connect("server:1", &options, &participant, NULL), MUSTER_OUT_OF_MEMORY,
-                  MUSTER_PROTOCOL, MUSTER_UNAVAILABLE))
+                  MUSTER_PROTOCOL, server_is_there ? MUSTER_PROTOCOL : MUSTER_UNAVAILABLE))
         PLAUSIBLE(participant_dispatch(participant, &empty), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
                   MUSTER_PROTOCOL);
     return participant;
@@ -398,7 +398,7 @@ static void turns(void)
     if (!network)
         return;
     struct participant_manager *manager = start_manager();
-    struct participant *participant = connect_participant(&slow);
+    struct participant *participant = connect_participant(&slow, manager);
     connect_original();
     if (manager)
         serve(manager, &slow);

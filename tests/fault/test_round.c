@@ -648,6 +648,22 @@ FAULT_TEST(round, most_of_many_answer)
     fixture_free(fixture);
 }
 
+static void few_answer(struct peer *peer, const struct received *received)
+{
+    if (peer->number < 5)
+        peer_answers(peer, received);
+}
+
+FAULT_TEST(round, few_of_many_answer)
+{
+    struct proxy **proxies;
+    struct fixture *fixture = with_many(few_answer, &proxies);
+    struct proxy_round_options options = {.deadline_ms = MUSTER_NO_LIMIT, .enough = 5};
+    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, NULL), MUSTER_OK);
+    proxy_release_all(proxies, MANY);
+    fixture_free(fixture);
+}
+
 FAULT_TEST(round, none_of_many_answer)
 {
     struct proxy **proxies;

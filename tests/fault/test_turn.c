@@ -892,6 +892,17 @@ FAULT_TEST(turn, first_end_is_the_one_that_counts)
     pair_free(&pair);
 }
 
+FAULT_TEST(turn, close_after_the_manager_was_closed)
+{
+    struct pair pair = pair_new();
+    participant_manager_close(pair.fixture->manager);
+    proxy_close(pair.proxy);
+    fixture_settle(pair.fixture);
+    cr_assert_str_eq(pair.peer->text, "the server is stopping");
+    cr_assert(event_is(pair.fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_STOPPED, "ada"));
+    pair_free(&pair);
+}
+
 FAULT_TEST(turn, close_on_a_cut_cable)
 {
     struct pair pair = pair_new();

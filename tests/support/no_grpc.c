@@ -1,4 +1,5 @@
-/* Stands in for the gRPC transport in programs that test what is above it: they do not link libgrpc at all. */
+/* Stands in for the gRPC transport in programs that test what is above it: they do not link libgrpc at all.
+ */
 #include <config.h>
 
 #include "network/transport.h"
