@@ -30,6 +30,11 @@ static void *serve(void *argument)
     return NULL;
 }
 
+grpc_arg core_argument(const char *key, int value)
+{
+    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
+}
+
 void core_queue_start(struct core_queue *queue, size_t thread_count)
 {
     if (thread_count > CORE_THREADS_MAXIMUM) {

@@ -13,6 +13,12 @@
 #define CORE_THREADS_MAXIMUM 64
 #define CORE_METHOD          "/ParticipantManager/Connect"
 
+/** Keepalive, which a stream that lives for days needs at both ends, as muster sets it: C-core pays for it
+   with each packet that it reads. */
+enum { CORE_KEEPALIVE_TIME_MS = 30000, CORE_KEEPALIVE_TIMEOUT_MS = 20000, CORE_PING_INTERVAL_MS = 5000 };
+
+grpc_arg core_argument(const char *key, int value);
+
 /** What a tag points at: a completion that knows what to do. Embedded in the object that it is about. */
 struct core_event {
     void (*done)(struct core_event *event, bool succeeded);

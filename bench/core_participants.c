@@ -134,14 +134,14 @@ static void on_closed(struct core_event *event, bool succeeded)
 
 static grpc_channel *create_channel(void)
 {
-    grpc_arg arguments[2];
-    memset(arguments, 0, sizeof arguments);
-    arguments[0].type = GRPC_ARG_INTEGER;
-    arguments[0].key = (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL;
-    arguments[0].value.integer = 1;
-    arguments[1].type = GRPC_ARG_INTEGER;
-    arguments[1].key = (char *)GRPC_ARG_ENABLE_RETRIES;
-    grpc_channel_args channel_arguments = {2, arguments};
+    grpc_arg arguments[] = {
+        core_argument(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
+        core_argument(GRPC_ARG_ENABLE_RETRIES, 0),
+        core_argument(GRPC_ARG_KEEPALIVE_TIME_MS, CORE_KEEPALIVE_TIME_MS),
+        core_argument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, CORE_KEEPALIVE_TIMEOUT_MS),
+        core_argument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+    };
+    grpc_channel_args channel_arguments = {sizeof arguments / sizeof *arguments, arguments};
     char target[32];
     snprintf(target, sizeof target, "127.0.0.1:%u", participants.options.port);
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();

@@ -211,9 +211,14 @@ static void on_stopped(struct core_event *event, bool succeeded)
 
 static uint16_t start(const struct role_options *options)
 {
-    grpc_arg argument = {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ALLOW_REUSEPORT};
-    grpc_channel_args arguments = {1, &argument};
-    argument.value.integer = 0;
+    grpc_arg settings[] = {
+        core_argument(GRPC_ARG_ALLOW_REUSEPORT, 0),
+        core_argument(GRPC_ARG_KEEPALIVE_TIME_MS, CORE_KEEPALIVE_TIME_MS),
+        core_argument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, CORE_KEEPALIVE_TIMEOUT_MS),
+        core_argument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+        core_argument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, CORE_PING_INTERVAL_MS),
+    };
+    grpc_channel_args arguments = {sizeof settings / sizeof *settings, settings};
     server.options = *options;
     server.payload = role_allocate(1, options->payload);
     server.answer = role_allocate(1, options->payload);

@@ -33,6 +33,7 @@ static size_t fail_at;
 static long live;
 static struct muster_transport *network;
 static size_t waits;
+static void (*meanwhile)(void); /* happens, once, in the middle of the next malloc() */
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -66,6 +67,11 @@ static void *counted(void *pointer)
 
 void *__wrap_malloc(size_t size)
 {
+    if (meanwhile) {
+        void (*now)(void) = meanwhile;
+        meanwhile = NULL;
+        now();
+    }
     return fails() ? NULL : counted(__real_malloc(size));
 }
 
@@ -481,6 +487,38 @@ static void arrival(void)
 Test(allocation, arrival, .timeout = 60)
 {
     cr_assert_gt(run_all_ways(arrival), 10);
+}
+
+/* ---- in the middle of an allocation: what another thread might do there ---- */
+
+static void settle(void)
+{
+    muster__local_settle(network);
+}
+
+/* The cancel arrives while the answer is being written. */
+Test(allocation, cancel_meets_the_answer)
+{
+    bool slow = true;
+    struct proxy **proxies = NULL;
+    size_t count = 0;
+    size_t ended = 0;
+    network = muster__local_new();
+    fail_at = SIZE_MAX;
+    struct participant_manager *manager = start_manager();
+    struct participant *participant = connect_participant(&slow, true);
+    cr_assert_eq(participant_manager_get_participants(manager, 1, 1000, &proxies, &count), MUSTER_OK);
+    cr_assert_eq(proxy_run_async(proxies[0], &train, 1000, count_answer, &ended), MUSTER_OK);
+    settle();
+    proxy_cancel(proxies[0]);
+    cr_assert_eq(ended, 1);
+    meanwhile = settle;
+    cr_assert_eq(participant_dispatch(participant, &train), MUSTER_CANCELLED);
+    cr_assert_null(meanwhile);
+    proxy_release_all(proxies, count);
+    participant_manager_free(manager);
+    participant_free(participant);
+    muster__local_free(network);
 }
 
 /* ---- the codec alone ---- */

@@ -367,6 +367,15 @@ void fixture_advance(struct fixture *fixture, int64_t milliseconds)
     fixture_settle(fixture);
 }
 
+void fixture_be_busy(void)
+{
+    for (size_t i = 0; i < 50; i++) {
+        struct fixture *fixture = fixture_new(NULL);
+        peer_join(fixture, "ada");
+        fixture_free(fixture);
+    }
+}
+
 size_t fixture_open_count(struct fixture *fixture)
 {
     struct proxy **proxies;

@@ -134,6 +134,10 @@ void fixture_settle(struct fixture *fixture);
 /* Moves the clock and settles; with a pump it only moves the clock. */
 void fixture_advance(struct fixture *fixture, int64_t milliseconds);
 
+/* Something else to do, for about as long as it takes another thread to get to where it waits. What is tested
+   does not depend on it, only what a mistake would look like. */
+void fixture_be_busy(void);
+
 size_t fixture_open_count(struct fixture *fixture);
 
 /* The open proxy of that name, as long as the fixture is there; NULL: none. */

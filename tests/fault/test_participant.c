@@ -191,6 +191,7 @@ FAULT_TEST(participant, waits_for_a_server_that_is_not_up_yet)
     fixture_pump(duo.fixture);
     call_connect(&call, duo.fixture, &options);
     muster__local_wait_alarm(duo.fixture->network, 60000);
+    fixture_be_busy();
     fixture_listen(duo.fixture);
     cr_assert_eq(call_join(&call), MUSTER_OK);
     fixture_unpump(duo.fixture);
@@ -248,14 +249,17 @@ static void welcomes_and_stops(struct peer *peer, const struct received *receive
     peer_close(peer, MUSTER_OK, "good-bye");
 }
 
+/* Whether connect sees that it was admitted or that it is over already: it was admitted. */
 FAULT_TEST(participant, server_stops_right_after_its_welcome)
 {
-    struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
-    duo.fixture->react = welcomes_and_stops;
-    duo_connect(&duo, &options); /* it was admitted */
-    expect_over(&duo, MUSTER_STOPPED, "good-bye");
-    duo_free(&duo);
+    for (size_t i = 0; i < 50; i++) {
+        struct duo duo = duo_empty();
+        struct participant_options options = options_for(duo.fixture);
+        duo.fixture->react = welcomes_and_stops;
+        duo_connect(&duo, &options);
+        expect_over(&duo, MUSTER_STOPPED, "good-bye");
+        duo_free(&duo);
+    }
 }
 
 static void refuses(struct peer *peer, const struct received *received)
@@ -794,6 +798,7 @@ FAULT_TEST(participant, free_waits_for_the_last_answer)
     cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
     cr_assert_eq(pthread_create(&thread, NULL, free_participant, duo.participant), 0);
     muster__local_wait_alarm(duo.fixture->network, 5000);
+    fixture_be_busy();
     muster__local_advance(duo.fixture->network, 10);
     pthread_join(thread, NULL);
     peer_wait_closed(duo.peer);

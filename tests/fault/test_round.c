@@ -664,6 +664,28 @@ FAULT_TEST(round, few_of_many_answer)
     fixture_free(fixture);
 }
 
+static void *deliver_later(void *network)
+{
+    muster__local_wait_alarm(network, 700);
+    fixture_be_busy();
+    muster__local_advance(network, 10);
+    return NULL;
+}
+
+FAULT_TEST(round, few_of_many_answer_when_nobody_expects_it)
+{
+    struct proxy **proxies;
+    struct fixture *fixture = with_many(few_answer, &proxies);
+    struct proxy_round_options options = {.deadline_ms = 700, .enough = 5};
+    pthread_t clock;
+    muster__local_delay(fixture->network, 5);
+    cr_assert_eq(pthread_create(&clock, NULL, deliver_later, fixture->network), 0);
+    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, NULL), MUSTER_OK);
+    pthread_join(clock, NULL);
+    proxy_release_all(proxies, MANY);
+    fixture_free(fixture);
+}
+
 FAULT_TEST(round, none_of_many_answer)
 {
     struct proxy **proxies;

@@ -361,16 +361,6 @@ FAULT_TEST(stop, threads_in_get_participants)
     fixture_free(fixture);
 }
 
-/* Something else to do, for as long as it takes others to get where they wait. */
-static void be_busy(void)
-{
-    for (size_t i = 0; i < 50; i++) {
-        struct fixture *fixture = fixture_new(NULL);
-        peer_join(fixture, "ada");
-        fixture_free(fixture);
-    }
-}
-
 FAULT_TEST(stop, threads_in_stop)
 {
     struct fixture *fixture = fixture_new(NULL);
@@ -381,7 +371,7 @@ FAULT_TEST(stop, threads_in_stop)
     call_stop(&calls[0], fixture);
     call_stop(&calls[1], fixture);
     muster__local_wait_alarm(fixture->network, STOP_MS); /* one of them waits, and after this both should */
-    be_busy();
+    fixture_be_busy();
     peer_cut(peer);
     participant_manager_stop(fixture->manager);
     call_join(&calls[0]);
@@ -399,7 +389,7 @@ FAULT_TEST(stop, stop_cuts_what_does_not_end)
     fixture_pump(fixture);
     call_stop(&call, fixture);
     muster__local_wait_alarm(fixture->network, STOP_MS);
-    be_busy();
+    fixture_be_busy();
     muster__local_advance(fixture->network, STOP_MS);
     call_join(&call);
     cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_STOPPED, "ada"));
@@ -453,7 +443,7 @@ static void slow_answered(void *context, struct proxy *proxy, enum muster_status
     sem_post(&slow->entered);
     while (sem_wait(&slow->released) != 0)
         ;
-    be_busy();
+    fixture_be_busy();
     slow->finished = true;
 }
 
