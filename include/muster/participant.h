@@ -33,7 +33,7 @@ struct participant_options {
     int64_t consume_timeout_ms;
     /** How long participant_free() waits for the last answer to reach the server. */
     int64_t close_timeout_ms;
-    /** Biggest message, either way, in bytes. */
+    /** Biggest message, either way, in bytes; at most 2147483647. */
     size_t max_message_size;
     /** Show MUSTER_RECONNECT to participant_consume() instead of obeying it; the stream has then ended. */
     bool deliver_reconnect;
@@ -106,7 +106,7 @@ MUSTER_API enum muster_status participant_report_progress(struct participant *pa
 /** Whether the server has given up the consumed instruction. Any thread; does not block. */
 MUSTER_API bool participant_cancelled(struct participant *participant);
 
-/** The name that the server knows this participant by. Valid until free; any thread. */
+/** The name that this participant brought, or that the server gave it first. Valid until free; any thread. */
 MUSTER_API const char *participant_name(struct participant *participant);
 
 /** The rank that the server gave; see proxy_rank(). Any thread. */
@@ -119,7 +119,8 @@ MUSTER_API uint64_t participant_rank(struct participant *participant);
 MUSTER_API void participant_close(struct participant *participant);
 
 /**
- * Closes, waits for the stream's end (at most close_timeout_ms, then it is cut) and frees. No other
+ * Closes, waits for the stream's end (at most close_timeout_ms, then it is cut) and frees. With a server that
+ * is frozen while it is being sent more than the sockets hold, a cut takes until TCP gives up, 20 s. No other
  * function may be running on the participant. NULL is allowed. Not from a callback.
  */
 MUSTER_API void participant_free(struct participant *participant);

@@ -36,7 +36,8 @@ struct participant_manager_options {
     const char *listen;
     /** Participants at one time; one more is refused. 0: as many as the process has file descriptors for. */
     size_t max_participants;
-    /** Biggest message that a participant may send, and that may be sent to one, in bytes. */
+    /** Biggest message that a participant may send, and that may be sent to one, in bytes; at most
+        2147483647. */
     size_t max_message_size;
     /** A stream whose participant has not passed the initiative by then is ended with TIMEOUT. */
     int64_t join_timeout_ms;
@@ -108,7 +109,8 @@ MUSTER_API enum muster_status participant_manager_get_participants(struct partic
 MUSTER_API void participant_manager_close(struct participant_manager *manager);
 
 /**
- * Closes and waits until every stream has ended and no callback of this manager will run again; streams
+ * Closes and waits until every stream has ended and no callback of this manager will run again but
+ * `destroy`, for proxies that the user still holds; streams
  * that have not ended after stop_timeout_ms are cut. Idempotent. Not from a callback.
  */
 MUSTER_API void participant_manager_stop(struct participant_manager *manager);

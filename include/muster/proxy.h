@@ -22,8 +22,9 @@ struct proxy;
  * code and text. UNKNOWN_INSTRUCTION: the participant does not know the kind, or is one of the original
  * protocol, which knows MUSTER_TRAIN only. TIMEOUT, CANCELLED: given up; the participant is told, a late
  * answer is dropped, the proxy stays usable. GONE: the connection ended. CLOSED: this proxy was closed
- * before. STOPPED: the manager is stopping. BUSY: another turn of this proxy is running. TOO_BIG, INVALID,
- * OUT_OF_MEMORY: nothing was sent.
+ * before. STOPPED: the manager is stopping. BUSY: another turn of this proxy is running. TOO_BIG,
+ * INVALID (also: the participant has not joined yet, as in `admit` and `factory`), OUT_OF_MEMORY: nothing was
+ * sent.
  *
  * Any thread but a network thread (that is: not from a callback); different proxies at the same time.
  */
@@ -103,7 +104,8 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  *
  * Returns OK when `enough` answers were accepted; TIMEOUT when the deadline left too few; GONE when all
  * turns ended and too few were accepted; STOPPED when the manager stopped; TOO_BIG, INVALID and OUT_OF_MEMORY
- * when nothing was sent. *result is filled in for every status and is the caller's to clear. A proxy that is
+ * when nothing was sent. *result is the caller's to clear; its
+ * count is 0 when nothing was sent. A proxy that is
  * there twice is BUSY the second time. In rounds of 64 and more, answers may gather for a millisecond before
  * they are handed on.
  *

@@ -3,9 +3,9 @@
  * completions below; each completion is a tag inside the object that it is about.
  *
  * Locks: a stream's lock guards its fields and is held while batches are started on its call, never while
- * waiting or during an event; a listener's lock guards its count; alarm_lock the alarm. None is taken while
- * another is held, but alarm_lock under timers.lock. `process_lock` guards the one transport of the process
- * and its users.
+ * waiting or during an event; a listener's lock guards its count; alarm_lock the alarm. A stream's lock is
+ * taken before timers.lock, and that before alarm_lock; no two others are held together. `process_lock`
+ * guards the one transport of the process and its users.
  *
  * A stream's life: its operations in flight are counted in `pending`, RECV_CLOSE_ON_SERVER or
  * RECV_STATUS_ON_CLIENT among them, which C-core completes when the call has ended. Whoever takes the count
@@ -46,6 +46,8 @@
 /* Calls that may arrive at once before one has to wait for another's acceptance. */
 #define ACCEPTORS 16
 
+#define HOST_SIZE 256
+
 /* Bodies up to this size are copied behind their head: cheaper than a slice of their own. */
 #define SMALL_BODY 512
 
@@ -57,6 +59,7 @@ enum {
     BACKOFF_MAX_MS = 10000,
     SERVER_HOLD_MS = 250, /* that a half-close goes unnoticed, */
     CLIENT_HOLD_MS = 50,  /* or a Cancel, after a message that is held */
+    LINGER_MS = 5000,     /* that a peer which has half-closed may take to read what is being sent */
 };
 
 struct tag {
@@ -388,6 +391,7 @@ struct grpc_listener {
     struct tag shut_down;
     struct acceptor acceptors[ACCEPTORS];
     atomic_bool cut;
+    char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
     uint16_t port;
     pthread_mutex_t lock;
     size_t alive; /* streams, acceptors that wait, and the shutdown to come; guarded by lock */
@@ -396,6 +400,7 @@ struct grpc_listener {
 struct outgoing {
     struct outgoing *next;
     grpc_byte_buffer *bytes;
+    const struct buffer *body; /* to be recognised */
 };
 
 /* What only a client's stream needs. */
@@ -438,10 +443,11 @@ struct grpc_stream {
     bool has_arrived;
     bool arrived_ok;
     bool delivering;
-    bool held;       /* hold() was called during the delivery; of the delivering thread alone */
-    bool unread;     /* no receive is posted: the next send will do that, or the timer */
-    bool hold_timed; /* the timer runs, with a reference */
-    struct timer hold_timer;
+    bool held;    /* hold() was called during the delivery; of the delivering thread alone */
+    bool unread;  /* no receive is posted: the next send will do that, or the timer */
+    bool lingers; /* the peer has half-closed and does not read what is being sent */
+    bool timed;   /* the timer runs, with a reference */
+    struct timer timer;
     int cancelled;
 };
 
@@ -512,27 +518,35 @@ static void read_on(struct grpc_stream *stream)
     start_receive(stream);
 }
 
-static void hold_expired(struct timer *timer)
-{
-    struct grpc_stream *stream = CONTAINER(timer, struct grpc_stream, hold_timer);
-    pthread_mutex_lock(&stream->lock);
-    stream->hold_timed = false;
-    read_on(stream);
-    pthread_mutex_unlock(&stream->lock);
-    stream_release(&stream->base);
-}
+static void timer_expired(struct timer *timer);
 
-/* Once started the timer runs on, whether a send comes before it or not: that is cheaper than moving it. */
-static void put_off_receive(struct grpc_stream *stream)
+/* Once started, the timer runs on, whether it is still needed or not: that is cheaper than moving it. */
+static void start_timer(struct grpc_stream *stream, int64_t limit_ms)
 {
     struct muster_transport *transport = &stream->transport->base;
-    if (stream->hold_timed)
+    if (stream->timed)
         return;
-    stream->hold_timed = true;
+    stream->timed = true;
     atomic_fetch_add(&stream->references, 1);
-    int64_t limit = stream->listener ? SERVER_HOLD_MS : CLIENT_HOLD_MS;
-    muster__timer_start(transport, &stream->hold_timer, muster__transport_after(transport, limit),
-                        hold_expired);
+    muster__timer_start(transport, &stream->timer, muster__transport_after(transport, limit_ms),
+                        timer_expired);
+}
+
+/* For a receive that was put off, or a status that waits behind a message that is not read. */
+static void timer_expired(struct timer *timer)
+{
+    struct grpc_stream *stream = CONTAINER(timer, struct grpc_stream, timer);
+    pthread_mutex_lock(&stream->lock);
+    stream->timed = false;
+    read_on(stream);
+    if (stream->left && stream->sending && stream->lingers) {
+        grpc_call_cancel(stream->call, NULL);
+    } else if (stream->left && stream->sending && stream->pending) {
+        stream->lingers = true;
+        start_timer(stream, LINGER_MS);
+    }
+    pthread_mutex_unlock(&stream->lock);
+    stream_release(&stream->base);
 }
 
 static void stream_hold(struct stream *base)
@@ -620,7 +634,7 @@ static void report_closed(struct grpc_stream *stream)
     if (stream->events)
         stream->events->closed(stream->context, status, text);
     gpr_free(details);
-    if (muster__timer_stop(&stream->transport->base, &stream->hold_timer))
+    if (muster__timer_stop(&stream->transport->base, &stream->timer))
         stream_release(&stream->base);
     struct grpc_listener *listener = stream->listener;
     stream_release(&stream->base);
@@ -681,6 +695,8 @@ static void end_of_messages(struct grpc_stream *stream, bool ok)
     } else if (!grpc_call_failed_before_recv_message(stream->call)) {
         stream->left = !stream->closing;
         stream_close_locked(stream, MUSTER_OK, "");
+        if (stream->sending)
+            start_timer(stream, SERVER_HOLD_MS);
     }
 }
 
@@ -703,7 +719,7 @@ static void deliver_arrived(struct grpc_stream *stream)
     pthread_mutex_lock(&stream->lock);
     stream->delivering = false;
     if (stream->held && stream->unread && !stream->closing)
-        put_off_receive(stream);
+        start_timer(stream, stream->listener ? SERVER_HOLD_MS : CLIENT_HOLD_MS);
     else
         read_on(stream); /* even if sending has failed: the call has not ended before all is read */
 }
@@ -808,7 +824,7 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
     } else {
         struct outgoing *message = malloc(sizeof(*message));
         if (message) {
-            *message = (struct outgoing){.bytes = bytes};
+            *message = (struct outgoing){.bytes = bytes, .body = body};
             *stream->queue_end = message;
             stream->queue_end = &message->next;
             bytes = NULL;
@@ -820,6 +836,28 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
     if (bytes)
         grpc_byte_buffer_destroy(bytes);
     return status;
+}
+
+static bool stream_revoke(struct stream *base, const struct buffer *body)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    struct outgoing *found = NULL;
+    pthread_mutex_lock(&stream->lock);
+    struct outgoing **place = &stream->queue;
+    while (*place && (*place)->body != body)
+        place = &(*place)->next;
+    if (*place) {
+        found = *place;
+        *place = found->next;
+        if (!found->next)
+            stream->queue_end = place;
+    }
+    pthread_mutex_unlock(&stream->lock);
+    if (!found)
+        return false;
+    grpc_byte_buffer_destroy(found->bytes);
+    free(found);
+    return true;
 }
 
 static void stream_close(struct stream *base, enum muster_status status, const char *text)
@@ -854,6 +892,7 @@ static const struct stream_ops stream_ops = {
     .send = stream_send,
     .close = stream_close,
     .cut = stream_cut,
+    .revoke = stream_revoke,
     .hold = stream_hold,
     .peer = stream_peer,
     .release = stream_release,
@@ -971,31 +1010,37 @@ static void listener_close(struct listener *base)
     grpc_server_shutdown_and_notify(listener->server, listener->transport->queue, &listener->shut_down);
 }
 
-/* The port at our end of a connection; 0 when the descriptor is none. */
-static uint16_t connection_port(int descriptor)
+/* Whether a descriptor is a connection that came in by this listener. */
+static bool came_in_by(int descriptor, const struct grpc_listener *listener)
 {
     struct sockaddr_storage ours, theirs;
-    socklen_t size = sizeof(ours), other_size = sizeof(theirs);
-    if (getsockname(descriptor, (struct sockaddr *)&ours, &size) != 0 ||
-        getpeername(descriptor, (struct sockaddr *)&theirs, &other_size) != 0)
-        return 0;
-    if (ours.ss_family == AF_INET)
-        return ntohs(((struct sockaddr_in *)&ours)->sin_port);
-    return ours.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&ours)->sin6_port) : 0;
+    socklen_t our_size = sizeof(ours), their_size = sizeof(theirs);
+    int type = 0;
+    socklen_t type_size = sizeof(type);
+    char host[HOST_SIZE], service[8];
+    if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_STREAM ||
+        getsockname(descriptor, (struct sockaddr *)&ours, &our_size) != 0 ||
+        getpeername(descriptor, (struct sockaddr *)&theirs, &their_size) != 0 ||
+        getnameinfo((struct sockaddr *)&ours, our_size, host, sizeof(host), service, sizeof(service),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return false;
+    const char *mapped = "::ffff:";
+    const char *address = strncmp(host, mapped, strlen(mapped)) == 0 ? host + strlen(mapped) : host;
+    return atoi(service) == listener->port && (!listener->host[0] || strcmp(address, listener->host) == 0);
 }
 
 /*
  * C-core closes a connection only after the write that is under way, and to a peer that is frozen and has its
- * buffers full that takes until TCP gives up, half a minute. It does not show its sockets; but they are those
- * that have the listener's port at our end.
+ * buffers full that takes until TCP gives up, half a minute. It does not show its sockets, but the process
+ * does.
  */
-static void shut_connections(uint16_t port)
+static void shut_connections(const struct grpc_listener *listener)
 {
     DIR *directory = opendir("/proc/self/fd");
     struct dirent *entry;
     while (directory && (entry = readdir(directory))) {
         int descriptor = atoi(entry->d_name);
-        if (descriptor > 0 && connection_port(descriptor) == port)
+        if (descriptor > 0 && came_in_by(descriptor, listener))
             shutdown(descriptor, SHUT_RDWR);
     }
     if (directory)
@@ -1006,7 +1051,7 @@ static void listener_cut(struct listener *base)
 {
     struct grpc_listener *listener = (struct grpc_listener *)base;
     listener->cut = true;
-    shut_connections(listener->port);
+    shut_connections(listener);
     grpc_server_cancel_all_calls(listener->server);
 }
 
@@ -1051,21 +1096,41 @@ static grpc_server *server_new(size_t max_message_size)
     return grpc_server_create(&channel, NULL);
 }
 
-/* Why the address could not be bound: C-core does not say. */
-static enum muster_status explain_bind(const char *address, struct muster_error *error)
+/* Takes "host:port" or "[v6]:port" apart; false when it is neither. */
+static bool split_address(const char *address, char host[HOST_SIZE], const char **port)
 {
     const char *colon = strrchr(address, ':');
-    if (!colon)
-        return muster__error(error, MUSTER_INVALID, "cannot listen on '%s': write it as host:port", address);
-    char host[256];
+    if (!colon || colon - address >= HOST_SIZE)
+        return false;
     size_t length = (size_t)(colon - address);
     bool bracketed = length >= 2 && address[0] == '[' && colon[-1] == ']';
-    snprintf(host, sizeof(host), "%.*s", (int)(bracketed ? length - 2 : length),
-             address + (bracketed ? 1 : 0));
+    snprintf(host, HOST_SIZE, "%.*s", (int)(bracketed ? length - 2 : length), address + (bracketed ? 1 : 0));
+    *port = colon + 1;
+    size_t digits = strspn(*port, "0123456789");
+    return (bracketed || !strchr(host, ':')) && digits > 0 && digits <= 5 && !(*port)[digits] &&
+           atoi(*port) <= UINT16_MAX;
+}
 
+/* Whether `host` stands for one address in the form in which getnameinfo() writes it. */
+static bool is_one_address(const char *host)
+{
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    char text[HOST_SIZE] = "";
+    if (!host[0] || getaddrinfo(host, NULL, &hints, &found) != 0)
+        return false;
+    getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(found);
+    return strcmp(text, host) == 0 && strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0;
+}
+
+/* Why the address could not be bound: C-core does not say. */
+static enum muster_status explain_bind(const char *address, const char *host, const char *port,
+                                       struct muster_error *error)
+{
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found;
-    int problem = getaddrinfo(host[0] ? host : NULL, colon + 1, &hints, &found);
+    int problem = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
     if (problem)
         return muster__error(error, MUSTER_INVALID, "cannot listen on '%s': %s", address,
                              gai_strerror(problem));
@@ -1086,9 +1151,17 @@ static enum muster_status transport_listen(struct muster_transport *base, const 
                                            struct muster_error *error)
 {
     struct grpc_transport *transport = (struct grpc_transport *)base;
+    char host[HOST_SIZE];
+    const char *wanted_port;
+    if (!split_address(address, host, &wanted_port))
+        return muster__error(
+            error, MUSTER_INVALID,
+            "cannot listen on '%s': write it as host:port or [v6]:port, the port up to 65535", address);
     struct grpc_listener *listener = calloc(1, sizeof(*listener));
     if (!listener)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    if (is_one_address(host))
+        memcpy(listener->host, host, sizeof(host));
     listener->transport = transport;
     listener->events = events;
     listener->context = context;
@@ -1106,7 +1179,7 @@ static enum muster_status transport_listen(struct muster_transport *base, const 
         grpc_server_destroy(listener->server);
         pthread_sigmask(SIG_SETMASK, &saved, NULL);
         free(listener);
-        return explain_bind(address, error);
+        return explain_bind(address, host, wanted_port, error);
     }
     pthread_mutex_init(&listener->lock, NULL);
     *port = listener->port = (uint16_t)bound;

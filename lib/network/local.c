@@ -241,6 +241,13 @@ static void stream_cut(struct stream *base)
     pthread_mutex_unlock(&network->lock);
 }
 
+static bool stream_revoke(struct stream *base, const struct buffer *body)
+{
+    (void)base;
+    (void)body;
+    return false; /* nothing waits here: all that was sent is on its way */
+}
+
 static void stream_hold(struct stream *base)
 {
     (void)base; /* nothing to gain */
@@ -264,6 +271,7 @@ static const struct stream_ops stream_ops = {
     .send = stream_send,
     .close = stream_close,
     .cut = stream_cut,
+    .revoke = stream_revoke,
     .hold = stream_hold,
     .peer = stream_peer,
     .release = stream_release,

@@ -3,6 +3,7 @@
 #ifndef MUSTER_NETWORK_TRANSPORT_H
 #define MUSTER_NETWORK_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -92,6 +93,9 @@ struct stream_ops {
     void (*close)(struct stream *stream, enum muster_status status, const char *text);
     /* Ends the stream now; what is queued is lost. Idempotent. As send() otherwise. */
     void (*cut)(struct stream *stream);
+    /* Takes back a message with this body that waits behind others; false when it is on its way. As send()
+     * otherwise. */
+    bool (*revoke)(struct stream *stream, const struct buffer *body);
     /*
      * Only in a `message` event: the next word is ours, no message is expected before we send. The transport
      * may put off reading until then, or for a fraction of a second; the connection's end is told all the

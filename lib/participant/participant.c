@@ -378,6 +378,12 @@ static struct participant *participant_new(const char *address, const struct par
     return NULL;
 }
 
+/* Whether the server has ever let it in. With the lock held. */
+static bool is_admitted(const struct participant *participant)
+{
+    return participant->name || participant->original;
+}
+
 enum muster_status participant_connect(const char *address, const struct participant_options *options,
                                        struct participant **result, struct muster_error *error)
 {
@@ -385,7 +391,7 @@ enum muster_status participant_connect(const char *address, const struct partici
     *result = NULL;
     if (!options)
         options = &defaults;
-    if (!address || !*address || options->max_message_size < 1024 ||
+    if (!address || !*address || options->max_message_size < 1024 || options->max_message_size > INT32_MAX ||
         (options->label_count && !options->labels))
         return muster__error(error, MUSTER_INVALID,
                              "an address such as host:8080 is missing, or an option makes no sense");
@@ -406,13 +412,20 @@ enum muster_status participant_connect(const char *address, const struct partici
         end(participant, status, why.text);
         participant->settled = true;
     }
-    /* The connecting timer bounds this wait. */
-    while (participant->state != OPEN && participant->state != ENDED)
-        pthread_cond_wait(&participant->changed, &participant->lock);
+    struct waiter waiter;
+    muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
+                         options->connect_timeout_ms);
+    while (!is_admitted(participant) && participant->state != ENDED && !waiter.expired)
+        muster__waiter_sleep(&waiter);
+    muster__waiter_end(&waiter);
     /* Admitted, if only to be asked to leave at once: participant_consume() tells. */
-    bool admitted = participant->state == OPEN || participant->name || participant->original;
-    if (!admitted)
+    bool admitted = is_admitted(participant);
+    if (!admitted && participant->state == ENDED)
         status = muster__error(error, participant->status, "%s", participant->reason);
+    else if (!admitted)
+        status = muster__error(error, MUSTER_UNAVAILABLE, "%s %.128s within %lld ms",
+                               participant->state == AWAY ? "asked to come back later by" : "not admitted by",
+                               participant->address, (long long)options->connect_timeout_ms);
     pthread_mutex_unlock(&participant->lock);
     if (!admitted) {
         participant_free(participant);
@@ -500,6 +513,7 @@ static enum muster_status answer(struct participant *participant, const struct m
 {
     pthread_mutex_lock(&participant->lock);
     enum muster_status status = may_answer(participant);
+    uint64_t turn = participant->current.turn;
     size_t max_size = participant->max_message_size;
     pthread_mutex_unlock(&participant->lock);
     if (status != MUSTER_OK)
@@ -510,7 +524,10 @@ static enum muster_status answer(struct participant *participant, const struct m
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&participant->lock);
-    status = may_answer(participant);
+    if (participant->current.turn != turn)
+        status = MUSTER_CANCELLED; /* on_ready has consumed a newer instruction meanwhile */
+    else
+        status = may_answer(participant);
     if (status == MUSTER_OK)
         status = send_current(participant, body);
     if (status == MUSTER_OK)
@@ -576,6 +593,7 @@ enum muster_status participant_consume(struct participant *participant,
         participant->next.message = (struct muster_message)MUSTER_MESSAGE_INIT;
         participant->came = false;
         participant->unanswered = participant->current.message.kind != MUSTER_RECONNECT;
+        participant->progress_at = 0;
         participant->cancelled = false; /* a reconnect_in meanwhile was about what came before */
         *instruction = &participant->current.message;
     } else {

@@ -33,7 +33,8 @@ struct participant_manager {
     uint16_t port;
     struct buffer *cancel; /* the one message that is the same for everybody */
 
-    /* Turns that have begun and whose end has not been told yet, and timers that run or have just expired. */
+    /* Turns that have begun and whose end has not been told yet, timers that run or have just expired, and
+       calls that use the transport. */
     atomic_size_t pending;
     atomic_bool closing;  /* set under the lock */
     pthread_mutex_t lock; /* guards all below */
@@ -92,8 +93,9 @@ struct proxy {
     enum muster_status closed_status; /* in PROXY_CLOSED: what proxy_run() answers */
     struct stream *stream;            /* NULL after its end */
     struct turn *running;
-    uint64_t turn;    /* number of the last turn that began */
-    bool given_up;    /* that turn was given up */
+    const struct buffer *instruction; /* of the last turn: to be recognised, not to be read */
+    uint64_t turn;                    /* number of the last turn that began */
+    bool given_up;                    /* that turn was given up */
     size_t owed;      /* answers to given-up turns that an original participant will still send */
     double progress;  /* of the running turn */
     int64_t deadline; /* of whatever the state waits for; INT64_MAX: nothing */
@@ -114,7 +116,8 @@ void muster__manager_withdraw(struct proxy *proxy);
 
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text);
-/* One less is pending. */
+/* Keeps the manager from being freed, until muster__manager_done(); false when it is closing. */
+bool muster__manager_enter(struct participant_manager *manager);
 void muster__manager_done(struct participant_manager *manager);
 void muster__manager_release(struct participant_manager *manager);
 

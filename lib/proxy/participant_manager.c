@@ -199,6 +199,15 @@ static const struct listener_events listener_events = {
     .stopped = listener_stopped,
 };
 
+bool muster__manager_enter(struct participant_manager *manager)
+{
+    atomic_fetch_add(&manager->pending, 1);
+    if (!manager->closing)
+        return true;
+    muster__manager_done(manager);
+    return false;
+}
+
 void muster__manager_done(struct participant_manager *manager)
 {
     if (atomic_fetch_sub(&manager->pending, 1) != 1 || !manager->closing)
@@ -216,8 +225,9 @@ static enum muster_status check_options(const struct participant_manager_options
     if (!options || !options->listen)
         return muster__error(error, MUSTER_INVALID,
                              "options.listen is missing: an address such as 127.0.0.1:8080");
-    if (options->max_message_size < 1024)
-        return muster__error(error, MUSTER_INVALID, "options.max_message_size is less than 1024 bytes");
+    if (options->max_message_size < 1024 || options->max_message_size > INT32_MAX)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.max_message_size is not from 1024 to 2147483647 bytes");
     if (options->join_timeout_ms == 0 || options->stop_timeout_ms < 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.join_timeout_ms is 0 or options.stop_timeout_ms negative");

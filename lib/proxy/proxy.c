@@ -102,7 +102,10 @@ static struct turn *give_up(struct proxy *proxy)
     if (!turn)
         return NULL;
     proxy->given_up = true;
-    if (proxy->original) {
+    if (proxy->stream->ops->revoke(proxy->stream, proxy->instruction)) {
+        /* It never left: a participant that does not read costs the memory of one instruction, not of each.
+         */
+    } else if (proxy->original) {
         proxy->owed++; /* it cannot be told */
     } else {
         uint8_t head[STREAM_HEAD_MAX];
@@ -409,6 +412,8 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn, s
     pthread_mutex_lock(&proxy->lock);
     if (proxy->state == PROXY_CLOSED) {
         status = proxy->closed_status;
+    } else if (proxy->state != PROXY_OPEN) {
+        status = MUSTER_INVALID; /* in admit() and factory(): the initiative is still the participant's */
     } else if (proxy->running) {
         status = MUSTER_BUSY;
     } else if (proxy->original && turn->kind != MUSTER_TRAIN) {
@@ -424,6 +429,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn, s
     }
     if (status == MUSTER_OK) {
         proxy->running = turn;
+        proxy->instruction = body;
         proxy->turn++;
         proxy->given_up = false;
         proxy->progress = 0;

@@ -33,7 +33,8 @@ struct round {
     struct round_turn *turns;
     struct muster_transport *transport;
     int64_t began;
-    size_t running; /* begun and not handled yet; of the calling thread only */
+    size_t running;          /* begun and not handled yet; this and below: of the calling thread only */
+    bool timed_out, stopped; /* turns ended like this */
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
@@ -99,17 +100,21 @@ static struct round_turn *wait_for_ended(struct round *round)
     return ended;
 }
 
-static void settle(struct proxy_round_result *result, size_t index, enum muster_status status,
-                   double milliseconds, const struct muster_message *answer)
+/* Writes down how a turn ended, or that its answer was not accepted, with the user's status. */
+static void settle(struct round *round, struct proxy_round_result *result, size_t index,
+                   enum muster_status status, double milliseconds, const struct muster_message *answer,
+                   bool rejected)
 {
     struct proxy_round_entry *entry = &result->entries[index];
     entry->status = status;
     entry->milliseconds = milliseconds;
     if (answer && answer->kind == MUSTER_FAILURE && answer->text)
         snprintf(entry->text, sizeof(entry->text), "%s", answer->text);
+    round->timed_out = round->timed_out || (status == MUSTER_TIMEOUT && !rejected);
+    round->stopped = round->stopped || (status == MUSTER_STOPPED && !rejected);
     if (status == MUSTER_OK)
         result->answered++;
-    else if (status == MUSTER_TIMEOUT || status == MUSTER_CANCELLED)
+    else if (!rejected && (status == MUSTER_TIMEOUT || status == MUSTER_CANCELLED))
         result->late++;
     else
         result->failed++;
@@ -133,7 +138,7 @@ static void begin_turns(struct round *round, struct buffer *body, enum muster_ki
             round->running++;
             result->bytes_sent += body->size;
         } else {
-            settle(result, i, status, 0, NULL);
+            settle(round, result, i, status, 0, NULL, false);
         }
     }
 }
@@ -156,29 +161,28 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             result->bytes_received += turn->answer_size;
             if (turn->status == MUSTER_OK && result->answered >= enough)
                 turn->status = MUSTER_CANCELLED; /* it came while the others were being given up */
-            if (turn->status == MUSTER_OK && on_answer)
+            bool answered = turn->status == MUSTER_OK;
+            if (answered && on_answer)
                 turn->status = on_answer(context, turn->index, round->proxies[turn->index], &turn->answer);
-            settle(result, turn->index, turn->status, turn->milliseconds, &turn->answer);
+            bool accepted = turn->status == MUSTER_OK;
+            settle(round, result, turn->index, turn->status, turn->milliseconds, &turn->answer,
+                   answered && !accepted);
             muster_message_clear(&turn->answer);
-            if (turn->status == MUSTER_OK && result->answered == enough && round->running > 0)
+            if (accepted && result->answered == enough && round->running > 0)
                 give_up_rest(round);
             turn = next;
         }
     }
 }
 
-static enum muster_status verdict(const struct proxy_round_result *result, size_t enough)
+static enum muster_status verdict(const struct round *round, const struct proxy_round_result *result,
+                                  size_t enough)
 {
     if (result->answered >= enough)
         return MUSTER_OK;
-    enum muster_status status = MUSTER_GONE;
-    for (size_t i = 0; i < result->count; i++) {
-        if (result->entries[i].status == MUSTER_STOPPED)
-            return MUSTER_STOPPED;
-        if (result->entries[i].status == MUSTER_TIMEOUT)
-            status = MUSTER_TIMEOUT;
-    }
-    return status;
+    if (round->stopped)
+        return MUSTER_STOPPED;
+    return round->timed_out ? MUSTER_TIMEOUT : MUSTER_GONE;
 }
 
 enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
@@ -201,8 +205,6 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
     size_t enough = options->enough ? options->enough : count;
     if (enough > count)
         status = MUSTER_INVALID;
-    else if (count > 0 && proxies[0]->manager->closing)
-        status = MUSTER_STOPPED;
     if (status != MUSTER_OK || count == 0)
         goto cleanup;
 
@@ -215,12 +217,19 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
         status = MUSTER_OUT_OF_MEMORY;
         goto cleanup;
     }
+    /* Only until the turns have begun: each keeps its manager from being freed until it has ended. */
+    struct participant_manager *manager = proxies[0]->manager;
+    if (!muster__manager_enter(manager)) {
+        status = MUSTER_STOPPED;
+        goto cleanup;
+    }
     result.count = count;
-    round.transport = proxies[0]->manager->transport;
+    round.transport = manager->transport;
     round.began = round.transport->ops->now(round.transport);
     begin_turns(&round, body, instruction->kind, options->deadline_ms, &result);
+    muster__manager_done(manager);
     collect_answers(&round, enough, on_answer, context, &result);
-    status = verdict(&result, enough);
+    status = verdict(&round, &result, enough);
 cleanup:
     muster__buffer_release(body);
     free(round.turns);
