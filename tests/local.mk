@@ -25,12 +25,15 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_timer.c
 
 tests_fault_fault_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+# A test is told when the library encodes.
+tests_fault_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode
 tests_fault_fault_LDADD = $(CORE_TEST_LIBS)
 tests_fault_fault_SOURCES = \
     tests/fault/fixture.c \
     tests/fault/fixture.h \
     tests/fault/test_admission.c \
     tests/fault/test_blocking.c \
+    tests/fault/test_corners.c \
     tests/fault/test_participant.c \
     tests/fault/test_round.c \
     tests/fault/test_stop.c \
@@ -78,6 +81,8 @@ tests_integration_network_SOURCES = \
     tests/integration/raw_peer.c \
     tests/integration/raw_peer.h \
     tests/integration/roles.c \
+    tests/integration/test_clogged.c \
     tests/integration/test_faults.c \
+    tests/integration/test_listeners.c \
     tests/integration/test_processes.c
 endif

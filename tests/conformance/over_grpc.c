@@ -136,3 +136,18 @@ Test(grpc, a_name_can_be_listened_on)
     wait_messages(server_end(server, 0), 1);
     conclude();
 }
+
+Test(grpc, what_waits_for_a_server_can_be_taken_back)
+{
+    begin();
+    char address[ADDRESS_SIZE];
+    network_reserve(address);
+    struct buffer *body = make_body(1000, 1);
+    struct end *client = client_connect(address, LIMIT);
+    send_number(client, 1);
+    client->stream->ops->send(client->stream, NULL, 0, body);
+    cr_assert(client->stream->ops->revoke(client->stream, body));
+    cr_assert_eq(atomic_load(&body->references), 1);
+    muster__buffer_release(body);
+    conclude();
+}

@@ -427,10 +427,14 @@ FAULT_TEST(round, more_than_there_are)
 
 /* ---- the deadline ---- */
 
+/* Once every turn has begun: each peer has its instruction, and its proxy's lock is free again. */
 static void *pass_deadline(void *context)
 {
     struct company *company = context;
-    muster__local_wait_alarm(company->fixture->network, company->options.deadline_ms);
+    for (size_t i = 0; i < PROXIES; i++) {
+        peer_wait_count(company->peers[i], 2);
+        proxy_is_open(company->proxies[i]);
+    }
     muster__local_advance(company->fixture->network, company->options.deadline_ms);
     return NULL;
 }

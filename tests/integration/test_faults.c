@@ -399,6 +399,27 @@ Test(faults, a_participant_that_leaves_ends_its_turn)
     house_close(&house);
 }
 
+/* Its half-close is answered behind the instruction, which it does not read. */
+Test(faults, a_participant_that_leaves_without_reading_is_cut)
+{
+    struct house house;
+    struct outcome outcome;
+    size_t size = (size_t)32 << 20;
+    void *data = calloc(1, size);
+    struct muster_message big = payload(data, size);
+    house_open(&house, NULL);
+    struct raw_peer *peer = raw_join(&house.door, "leaves");
+    struct proxy *proxy = door_proxy(&house.door, "leaves", 1);
+    start_turn(&outcome, proxy, &big, MUSTER_NO_LIMIT);
+    raw_peer_half_close(peer);
+    cr_assert_eq(finish_turn(&outcome), MUSTER_GONE);
+    cr_assert_eq(door_wait(&house.door, PARTICIPANT_MANAGER_LEFT, "leaves", 1).status, MUSTER_GONE);
+    proxy_release(proxy);
+    raw_peer_free(peer);
+    free(data);
+    house_close(&house);
+}
+
 Test(faults, a_participant_that_answers_and_leaves_has_answered)
 {
     struct house house;
@@ -722,13 +743,13 @@ static void live(bool server_first)
 Test(faults, nothing_is_left_behind_by_servers_and_participants)
 {
     begin();
-    live(true);
-    size_t threads = count_threads(), descriptors = count_descriptors();
-    size_t lives = scaled(20, 4);
+    size_t threads = count_threads();
+    live(true); /* what the first leaves open stays open: a descriptor for random numbers, and the like */
+    size_t descriptors = count_descriptors(), lives = scaled(20, 4);
     for (size_t i = 0; i < lives; i++)
         live(i % 2);
-    cr_assert_lt(count_threads(), threads + lives);
-    cr_assert_lt(count_descriptors(), descriptors + lives);
+    cr_assert_eq(count_threads(), threads);
+    cr_assert_eq(count_descriptors(), descriptors);
 }
 
 Test(faults, several_servers_share_a_process)

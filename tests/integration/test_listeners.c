@@ -1,0 +1,87 @@
+/* Where a manager listens: addresses that make no sense, and two managers with one port. */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "integration/fixture.h"
+
+Test(listeners, addresses_that_make_no_sense)
+{
+    static const char *const addresses[] = {
+        "127.0.0.1:99999", "127.0.0.1:65536", "127.0.0.1:-1",
+        "127.0.0.1:http ", "127.0.0.1:8080x", "127.0.0.1:",
+        "127.0.0.1",       "::1:80",          ":::",
+        "[::1]",
+    };
+    begin();
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
+        struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+        struct participant_manager *manager;
+        struct muster_error error = {MUSTER_OK, ""};
+        options.listen = addresses[i];
+        cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_INVALID, "%s: %s",
+                     addresses[i], error.text);
+        cr_assert_null(manager);
+        cr_assert_eq(error.status, MUSTER_INVALID);
+        cr_assert_not_null(strstr(error.text, addresses[i]), "%s", error.text);
+        cr_assert_not_null(strstr(error.text, "host:port"), "%s", error.text);
+    }
+}
+
+/* The port of the first on another address of this machine, which somebody else may have. */
+static struct participant_manager *start_beside(struct door *door,
+                                                struct participant_manager_options *options,
+                                                char address[ADDRESS_SIZE])
+{
+    struct participant_manager *manager;
+    door_open(door, options);
+    snprintf(address, ADDRESS_SIZE, "127.0.0.2:%u", door->port);
+    struct participant_manager_options own = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    own.listen = address;
+    while (participant_manager_start(&own, &manager, NULL) == MUSTER_EXISTS) {
+        door_close(door);
+        door_open(door, options);
+        snprintf(address, ADDRESS_SIZE, "127.0.0.2:%u", door->port);
+    }
+    cr_assert_not_null(manager);
+    return manager;
+}
+
+Test(listeners, cut_leaves_another_manager_with_the_same_port_alone)
+{
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct door door;
+    char address[ADDRESS_SIZE];
+    struct member member;
+    struct outcome outcome;
+    struct proxy **neighbours;
+    size_t count, size = (size_t)16 << 20;
+    void *data = calloc(1, size);
+    const struct muster_message big = payload(data, size);
+    begin();
+    options.stop_timeout_ms = 0;
+    struct participant_manager *beside = start_beside(&door, &options, address);
+    member_start(&member, address, "neighbour");
+    cr_assert_eq(participant_manager_get_participants(beside, 1, MUSTER_NO_LIMIT, &neighbours, &count),
+                 MUSTER_OK);
+    cr_assert_eq(run_echo(neighbours[0]), MUSTER_OK);
+
+    /* One that does not read has to be cut. */
+    struct raw_peer *peer = raw_join(&door, "clogged");
+    struct proxy *proxy = door_proxy(&door, "clogged", 1);
+    start_turn(&outcome, proxy, &big, MUSTER_NO_LIMIT);
+    door_close(&door);
+    cr_assert_eq(finish_turn(&outcome), MUSTER_STOPPED);
+    cr_assert_eq(run_echo(neighbours[0]), MUSTER_OK, "the neighbour was disturbed");
+
+    proxy_release(proxy);
+    raw_peer_free(peer);
+    proxy_release_all(neighbours, count);
+    member_stop(&member);
+    participant_manager_free(beside);
+    free(data);
+}
