@@ -57,7 +57,12 @@ libmuster_core_la_SOURCES = \
 libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
 libmuster_grpc_la_SOURCES = \
-    lib/network/grpc.c
+    lib/network/grpc.h \
+    lib/network/grpc_address.c \
+    lib/network/grpc_client.c \
+    lib/network/grpc_listener.c \
+    lib/network/grpc_stream.c \
+    lib/network/grpc_transport.c
 
 lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined

@@ -12,6 +12,9 @@
 #include "network/buffer.h"
 #include "network/timer.h"
 
+/* The object that has `pointer` as its `member`. */
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 struct stream;
 struct listener;
 

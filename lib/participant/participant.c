@@ -19,8 +19,6 @@
 #include "status.h"
 #include "wire/codec.h"
 
-#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 /* A training loop may report after every batch: the server gets so many milliseconds' worth at once. */
 #define PROGRESS_INTERVAL_MS 100
 

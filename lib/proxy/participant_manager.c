@@ -22,8 +22,6 @@ struct arrival_waiter {
     pthread_cond_t arrived;
 };
 
-#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 /* ---- rings ---- */
 
 static void ring_init(struct link *head)

@@ -153,7 +153,7 @@ void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, st
 
 static void timer_expired(struct timer *timer)
 {
-    struct proxy *proxy = (struct proxy *)(void *)((char *)timer - offsetof(struct proxy, timer));
+    struct proxy *proxy = CONTAINER(timer, struct proxy, timer);
     struct participant_manager *manager = proxy->manager;
     struct turn *turn = NULL;
     bool joins_late = false;

@@ -1,0 +1,100 @@
+/* Addresses and the sockets behind them: what C-core keeps to itself. */
+#include <config.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "network/grpc.h"
+#include "status.h"
+
+/* Takes "host:port" or "[v6]:port" apart; false when it is neither. */
+bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port)
+{
+    const char *colon = strrchr(address, ':');
+    if (!colon || colon - address >= HOST_SIZE)
+        return false;
+    size_t length = (size_t)(colon - address);
+    bool bracketed = length >= 2 && address[0] == '[' && colon[-1] == ']';
+    snprintf(host, HOST_SIZE, "%.*s", (int)(bracketed ? length - 2 : length), address + (bracketed ? 1 : 0));
+    *port = colon + 1;
+    size_t digits = strspn(*port, "0123456789");
+    return (bracketed || !strchr(host, ':')) && digits > 0 && digits <= 5 && !(*port)[digits] &&
+           atoi(*port) <= UINT16_MAX;
+}
+
+/* Whether `host` stands for one address in the form in which getnameinfo() writes it. */
+bool muster__is_one_address(const char *host)
+{
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    char text[HOST_SIZE] = "";
+    if (!host[0] || getaddrinfo(host, NULL, &hints, &found) != 0)
+        return false;
+    getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(found);
+    return strcmp(text, host) == 0 && strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0;
+}
+
+/* Why the address could not be bound: C-core does not say. */
+enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,
+                                        struct muster_error *error)
+{
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    int problem = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
+    if (problem)
+        return muster__error(error, MUSTER_INVALID, "cannot listen on '%s': %s", address,
+                             gai_strerror(problem));
+    int reason = EADDRNOTAVAIL;
+    int descriptor = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor >= 0) {
+        reason = bind(descriptor, found->ai_addr, found->ai_addrlen) == 0 ? EADDRINUSE : errno;
+        close(descriptor);
+    }
+    freeaddrinfo(found);
+    return muster__error(error, reason == EADDRINUSE ? MUSTER_EXISTS : MUSTER_UNAVAILABLE,
+                         "cannot listen on '%s': %s", address, strerror(reason));
+}
+
+/* Whether a descriptor is a connection whose own end is there. */
+static bool is_at(int descriptor, const char *own_host, uint16_t port)
+{
+    struct sockaddr_storage ours, theirs;
+    socklen_t our_size = sizeof(ours), their_size = sizeof(theirs);
+    int type = 0;
+    socklen_t type_size = sizeof(type);
+    char host[HOST_SIZE], service[8];
+    if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_STREAM ||
+        getsockname(descriptor, (struct sockaddr *)&ours, &our_size) != 0 ||
+        getpeername(descriptor, (struct sockaddr *)&theirs, &their_size) != 0 ||
+        getnameinfo((struct sockaddr *)&ours, our_size, host, sizeof(host), service, sizeof(service),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return false;
+    const char *mapped = "::ffff:";
+    const char *address = strncmp(host, mapped, strlen(mapped)) == 0 ? host + strlen(mapped) : host;
+    return atoi(service) == port && (!own_host || strcmp(address, own_host) == 0);
+}
+
+/*
+ * C-core closes a connection only after the write that is under way, and to a peer that is frozen and has its
+ * buffers full that takes until TCP gives up, half a minute. It does not show its sockets, but the process
+ * does.
+ */
+void muster__shut_connections(const char *host, uint16_t port)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+        int descriptor = atoi(entry->d_name);
+        if (descriptor > 0 && is_at(descriptor, host, port))
+            shutdown(descriptor, SHUT_RDWR);
+    }
+    if (directory)
+        closedir(directory);
+}

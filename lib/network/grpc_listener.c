@@ -1,0 +1,214 @@
+/* The server's side: listeners, and the calls that arrive at them. */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+
+#include "network/grpc.h"
+#include "status.h"
+
+/* Calls that may arrive at once before one has to wait for another's acceptance. */
+#define ACCEPTORS 16
+
+struct acceptor {
+    struct tag tag;
+    struct grpc_listener *listener;
+    grpc_call *call;
+    grpc_call_details details;
+    grpc_metadata_array metadata;
+};
+
+struct grpc_listener {
+    struct grpc_transport *transport;
+    grpc_server *server;
+    const struct listener_events *events;
+    void *context;
+    struct tag shut_down;
+    struct acceptor acceptors[ACCEPTORS];
+    atomic_bool cut;
+    char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
+    uint16_t port;
+    pthread_mutex_t lock;
+    size_t alive; /* streams, acceptors that wait, and the shutdown to come; guarded by lock */
+};
+
+void muster__grpc_let_go(struct grpc_listener *listener)
+{
+    pthread_mutex_lock(&listener->lock);
+    bool last = --listener->alive == 0;
+    pthread_mutex_unlock(&listener->lock);
+    if (last)
+        listener->events->stopped(listener->context);
+}
+
+bool muster__grpc_was_cut(const struct grpc_listener *listener)
+{
+    return listener->cut;
+}
+
+static void accept_next(struct acceptor *acceptor)
+{
+    grpc_call_details_init(&acceptor->details);
+    grpc_metadata_array_init(&acceptor->metadata);
+    HANDED_OVER(&acceptor->tag);
+    if (grpc_server_request_call(acceptor->listener->server, &acceptor->call, &acceptor->details,
+                                 &acceptor->metadata, acceptor->listener->transport->queue,
+                                 acceptor->listener->transport->queue, &acceptor->tag) != GRPC_CALL_OK)
+        muster__grpc_let_go(acceptor->listener);
+}
+
+/* Hands an arrived call to the listener's owner, or refuses it. */
+static void open_call(struct grpc_listener *listener, grpc_call *call, bool known)
+{
+    struct grpc_stream *stream = muster__grpc_stream_new(listener->transport, call);
+    if (!stream) {
+        grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory",
+                                     NULL);
+        grpc_call_unref(call);
+        return;
+    }
+    stream->listener = listener;
+    pthread_mutex_lock(&listener->lock);
+    listener->alive++;
+    pthread_mutex_unlock(&listener->lock);
+    /* Until its first receive is started, below, no event of this stream can come. */
+    pthread_mutex_lock(&stream->lock);
+    stream->pending++;
+    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                  .data.recv_close_on_server.cancelled = &stream->cancelled};
+    muster__grpc_start_batch(stream, &op, 1, &stream->ended);
+    pthread_mutex_unlock(&stream->lock);
+
+    const struct stream_events *events = NULL;
+    void *context = known ? listener->events->accepted(listener->context, &stream->base, &events) : NULL;
+
+    pthread_mutex_lock(&stream->lock);
+    if (context) {
+        stream->events = events;
+        stream->context = context;
+        if (!stream->over)
+            muster__grpc_start_receive(stream);
+    } else {
+        atomic_fetch_sub(&stream->references, 1); /* nobody owns it */
+        if (known)
+            muster__grpc_close(stream, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
+        else
+            muster__grpc_close(stream, MUSTER_UNSUPPORTED, "the only method here is " CONNECT_METHOD);
+    }
+    muster__grpc_leave(stream);
+}
+
+static void accepted_complete(struct tag *tag, bool ok)
+{
+    struct acceptor *acceptor = CONTAINER(tag, struct acceptor, tag);
+    struct grpc_listener *listener = acceptor->listener;
+    if (!ok) { /* the server shuts down */
+        grpc_call_details_destroy(&acceptor->details);
+        grpc_metadata_array_destroy(&acceptor->metadata);
+        muster__grpc_let_go(listener);
+        return;
+    }
+    grpc_call *call = acceptor->call;
+    bool known = grpc_slice_str_cmp(acceptor->details.method, CONNECT_METHOD) == 0;
+    grpc_call_details_destroy(&acceptor->details);
+    grpc_metadata_array_destroy(&acceptor->metadata);
+    open_call(listener, call, known);
+    accept_next(acceptor);
+}
+
+static void shut_down_complete(struct tag *tag, bool ok)
+{
+    (void)ok;
+    muster__grpc_let_go(CONTAINER(tag, struct grpc_listener, shut_down));
+}
+
+void muster__grpc_close_listener(struct listener *base)
+{
+    struct grpc_listener *listener = (struct grpc_listener *)base;
+    HANDED_OVER(&listener->shut_down);
+    grpc_server_shutdown_and_notify(listener->server, listener->transport->queue, &listener->shut_down);
+}
+
+void muster__grpc_cut_listener(struct listener *base)
+{
+    struct grpc_listener *listener = (struct grpc_listener *)base;
+    listener->cut = true;
+    muster__shut_connections(listener->host[0] ? listener->host : NULL, listener->port);
+    grpc_server_cancel_all_calls(listener->server);
+}
+
+void muster__grpc_free_listener(struct listener *base)
+{
+    struct grpc_listener *listener = (struct grpc_listener *)base;
+    grpc_server_destroy(listener->server);
+    pthread_mutex_destroy(&listener->lock);
+    free(listener);
+}
+
+static grpc_server *server_new(size_t max_message_size)
+{
+    grpc_arg arguments[] = {
+        muster__grpc_uncompressed(),
+        muster__grpc_integer(GRPC_ARG_ALLOW_REUSEPORT, 0),
+        muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, muster__grpc_limit(max_message_size)),
+        muster__grpc_integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_TIME_MS),
+        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
+        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+        muster__grpc_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MIN_MS),
+    };
+    grpc_channel_args channel = {.num_args = sizeof(arguments) / sizeof(*arguments), .args = arguments};
+    return grpc_server_create(&channel, NULL);
+}
+
+enum muster_status muster__grpc_listen(struct muster_transport *base, const char *address,
+                                       size_t max_message_size, const struct listener_events *events,
+                                       void *context, struct listener **result, uint16_t *port,
+                                       struct muster_error *error)
+{
+    struct grpc_transport *transport = (struct grpc_transport *)base;
+    char host[HOST_SIZE];
+    const char *wanted_port;
+    if (!muster__split_address(address, host, &wanted_port))
+        return muster__error(
+            error, MUSTER_INVALID,
+            "cannot listen on '%s': write it as host:port or [v6]:port, the port up to 65535", address);
+    struct grpc_listener *listener = calloc(1, sizeof(*listener));
+    if (!listener)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    if (muster__is_one_address(host))
+        memcpy(listener->host, host, sizeof(host));
+    listener->transport = transport;
+    listener->events = events;
+    listener->context = context;
+    listener->shut_down.complete = shut_down_complete;
+    listener->alive = ACCEPTORS + 1;
+    sigset_t saved;
+    muster__grpc_block_signals(&saved);
+    listener->server = server_new(max_message_size);
+    grpc_server_register_completion_queue(listener->server, listener->transport->queue, NULL);
+
+    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+    int bound = grpc_server_add_http2_port(listener->server, address, credentials);
+    grpc_server_credentials_release(credentials);
+    if (bound == 0) {
+        grpc_server_destroy(listener->server);
+        pthread_sigmask(SIG_SETMASK, &saved, NULL);
+        free(listener);
+        return muster__explain_bind(address, host, wanted_port, error);
+    }
+    pthread_mutex_init(&listener->lock, NULL);
+    *port = listener->port = (uint16_t)bound;
+    *result = (struct listener *)listener;
+    grpc_server_start(listener->server);
+    for (size_t i = 0; i < ACCEPTORS; i++) {
+        listener->acceptors[i].tag.complete = accepted_complete;
+        listener->acceptors[i].listener = listener;
+        accept_next(&listener->acceptors[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    return MUSTER_OK;
+}

@@ -1,0 +1,556 @@
+/* A stream: one call, at either end. Sending, receiving, and the end of both. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+
+#include "network/grpc.h"
+
+/* Bodies up to this size are copied behind their head: cheaper than a slice of their own. */
+#define SMALL_BODY 512
+
+enum {
+    SERVER_HOLD_MS = 250, /* that a half-close goes unnoticed, */
+    CLIENT_HOLD_MS = 50,  /* or a Cancel, after a message that is held */
+    LINGER_MS = 5000,     /* that a peer which has half-closed may take to read what is being sent */
+};
+
+struct outgoing {
+    struct outgoing *next;
+    grpc_byte_buffer *bytes;
+    const struct buffer *body; /* to be recognised */
+};
+
+static const struct stream_ops stream_ops;
+
+/* ---- statuses on the wire ---- */
+
+static grpc_status_code code_of(enum muster_status status)
+{
+    switch (status) {
+    case MUSTER_OK:
+        return GRPC_STATUS_OK;
+    case MUSTER_TIMEOUT:
+        return GRPC_STATUS_DEADLINE_EXCEEDED;
+    case MUSTER_CANCELLED:
+        return GRPC_STATUS_CANCELLED;
+    case MUSTER_TOO_BIG:
+        return GRPC_STATUS_RESOURCE_EXHAUSTED;
+    case MUSTER_PROTOCOL:
+    case MUSTER_INVALID:
+    case MUSTER_FORMAT:
+        return GRPC_STATUS_INVALID_ARGUMENT;
+    case MUSTER_REFUSED:
+        return GRPC_STATUS_PERMISSION_DENIED;
+    case MUSTER_UNAUTHENTICATED:
+        return GRPC_STATUS_UNAUTHENTICATED;
+    case MUSTER_EXISTS:
+        return GRPC_STATUS_ALREADY_EXISTS;
+    case MUSTER_UNSUPPORTED:
+        return GRPC_STATUS_UNIMPLEMENTED;
+    default:
+        return GRPC_STATUS_UNAVAILABLE;
+    }
+}
+
+static enum muster_status status_of(grpc_status_code code)
+{
+    switch (code) {
+    case GRPC_STATUS_OK:
+        return MUSTER_OK;
+    case GRPC_STATUS_DEADLINE_EXCEEDED:
+        return MUSTER_TIMEOUT;
+    case GRPC_STATUS_CANCELLED:
+        return MUSTER_CANCELLED;
+    case GRPC_STATUS_RESOURCE_EXHAUSTED:
+        return MUSTER_TOO_BIG;
+    case GRPC_STATUS_INVALID_ARGUMENT:
+        return MUSTER_PROTOCOL;
+    case GRPC_STATUS_PERMISSION_DENIED:
+        return MUSTER_REFUSED;
+    case GRPC_STATUS_UNAUTHENTICATED:
+        return MUSTER_UNAUTHENTICATED;
+    case GRPC_STATUS_ALREADY_EXISTS:
+        return MUSTER_EXISTS;
+    case GRPC_STATUS_UNIMPLEMENTED:
+        return MUSTER_UNSUPPORTED;
+    default:
+        return MUSTER_UNAVAILABLE;
+    }
+}
+
+/* ---- lifetime ---- */
+
+static void stream_release(struct stream *base)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    if (atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel) != 1)
+        return;
+    grpc_call_unref(stream->call);
+    if (stream->client) {
+        grpc_channel_destroy(stream->client->channel);
+        grpc_metadata_array_destroy(&stream->client->initial);
+        grpc_metadata_array_destroy(&stream->client->trailing);
+        grpc_slice_unref(stream->client->details);
+        free(stream->client);
+    }
+    free(stream->closing_text);
+    pthread_mutex_destroy(&stream->lock);
+    free(stream);
+}
+
+static void drop_queue(struct grpc_stream *stream)
+{
+    while (stream->queue) {
+        struct outgoing *message = stream->queue;
+        stream->queue = message->next;
+        grpc_byte_buffer_destroy(message->bytes);
+        free(message);
+    }
+    stream->queue_end = &stream->queue;
+}
+
+/* ---- operations; with the lock held ---- */
+
+/* Starts a batch with the stream's lock held. C-core refuses one only on our own mistakes, and then a slot of
+   the call may be lost for good: end the call. */
+bool muster__grpc_start_batch(struct grpc_stream *stream, const grpc_op *ops, size_t count, struct tag *tag)
+{
+    HANDED_OVER(tag);
+    if (grpc_call_start_batch(stream->call, ops, count, tag, NULL) != GRPC_CALL_OK) {
+        stream->over = true;
+        stream->cut = true;
+        grpc_call_cancel(stream->call, NULL);
+        return false;
+    }
+    stream->pending++;
+    return true;
+}
+
+void muster__grpc_start_receive(struct grpc_stream *stream)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &stream->incoming};
+    muster__grpc_start_batch(stream, &op, 1, &stream->received);
+}
+
+/*
+ * Posts the receive that was put off by hold(). A receive that is posted by itself makes C-core 1.51 send a
+ * WINDOW_UPDATE at once, in a packet of its own, which wakes the peer for nothing before the message that it
+ * waits for. Right behind a send, that is out of the way.
+ */
+static void read_on(struct grpc_stream *stream)
+{
+    if (!stream->unread || stream->pending == 0)
+        return;
+    stream->unread = false;
+    muster__grpc_start_receive(stream);
+}
+
+static void timer_expired(struct timer *timer);
+
+/* Once started, the timer runs on, whether it is still needed or not: that is cheaper than moving it. */
+static void start_timer(struct grpc_stream *stream, int64_t limit_ms)
+{
+    struct muster_transport *transport = &stream->transport->base;
+    if (stream->timed)
+        return;
+    stream->timed = true;
+    atomic_fetch_add(&stream->references, 1);
+    muster__timer_start(transport, &stream->timer, muster__transport_after(transport, limit_ms),
+                        timer_expired);
+}
+
+/* For a receive that was put off, or a status that waits behind a message that is not read. */
+static void timer_expired(struct timer *timer)
+{
+    struct grpc_stream *stream = CONTAINER(timer, struct grpc_stream, timer);
+    pthread_mutex_lock(&stream->lock);
+    stream->timed = false;
+    read_on(stream);
+    if (stream->left && stream->sending && stream->lingers) {
+        grpc_call_cancel(stream->call, NULL);
+    } else if (stream->left && stream->sending && stream->pending) {
+        stream->lingers = true;
+        start_timer(stream, LINGER_MS);
+    }
+    pthread_mutex_unlock(&stream->lock);
+    stream_release(&stream->base);
+}
+
+static void stream_hold(struct stream *base)
+{
+    ((struct grpc_stream *)base)->held = true;
+}
+
+/* A server's first batch that sends takes the initial metadata with it. */
+static size_t put_initial(struct grpc_stream *stream, grpc_op *op)
+{
+    if (!stream->listener || stream->initial_started)
+        return 0;
+    stream->initial_started = true;
+    *op = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+    return 1;
+}
+
+/*
+ * Starts sending. A small message has left by the time that start_batch returns, and then its completion is
+ * taken here, from the cache in which C-core leaves a thread's first one: going round by the queue would wake
+ * a network thread for nothing, which costs as much as a third of a turn.
+ */
+static void start_send(struct grpc_stream *stream, grpc_byte_buffer *bytes)
+{
+    grpc_completion_queue *queue = stream->transport->queue;
+    grpc_op ops[2] = {{0}};
+    size_t count = put_initial(stream, ops);
+    ops[count++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = bytes};
+    stream->sending = bytes;
+    grpc_completion_queue_thread_local_cache_init(queue);
+    bool started = muster__grpc_start_batch(stream, ops, count, &stream->sent);
+    void *tag;
+    int ok;
+    bool cached = grpc_completion_queue_thread_local_cache_flush(queue, &tag, &ok) != 0;
+    if (cached && tag != &stream->sent) {
+        muster__grpc_add_stray(stream->transport, tag,
+                               ok != 0); /* it may want the locks that our caller holds */
+        cached = false;
+    }
+    if (started && cached) {
+        stream->pending--; /* not the last: the call has not ended */
+        stream->over = stream->over || !ok;
+    }
+    if (!started || cached) {
+        grpc_byte_buffer_destroy(bytes);
+        stream->sending = NULL;
+    }
+    read_on(stream);
+}
+
+/* The last batch: a client's half-close, a server's status. */
+static void start_finish(struct grpc_stream *stream)
+{
+    grpc_op ops[2] = {{0}};
+    if (!stream->listener) {
+        ops[0].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+        muster__grpc_start_batch(stream, ops, 1, &stream->finished);
+        return;
+    }
+    size_t count = put_initial(stream, ops);
+    grpc_slice text = grpc_slice_from_copied_string(stream->closing_text ? stream->closing_text : "");
+    ops[count].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+    ops[count].data.send_status_from_server.status = code_of(stream->closing_status);
+    ops[count].data.send_status_from_server.status_details = &text;
+    muster__grpc_start_batch(stream, ops, count + 1, &stream->finished);
+    grpc_slice_unref(text);
+}
+
+static void report_closed(struct grpc_stream *stream)
+{
+    enum muster_status status = MUSTER_GONE;
+    const char *text = "the connection ended";
+    char *details = NULL;
+    if (stream->client) {
+        status = status_of(stream->client->code);
+        text = details = grpc_slice_to_c_string(stream->client->details);
+    } else if (stream->closing && !stream->left) {
+        status = stream->closing_status;
+        text = stream->closing_text ? stream->closing_text : "";
+    } else if (stream->too_big) {
+        status = MUSTER_TOO_BIG;
+        text = "a message was bigger than the limit, or compressed";
+    } else if (stream->left) {
+        text = "the participant closed its stream";
+    }
+    if (stream->events)
+        stream->events->closed(stream->context, status, text);
+    gpr_free(details);
+    if (muster__timer_stop(&stream->transport->base, &stream->timer))
+        stream_release(&stream->base);
+    struct grpc_listener *listener = stream->listener;
+    stream_release(&stream->base);
+    if (listener)
+        muster__grpc_let_go(listener);
+}
+
+/* Ends a completion: called with the lock held, returns without it. */
+void muster__grpc_leave(struct grpc_stream *stream)
+{
+    bool last = --stream->pending == 0;
+    if (last)
+        drop_queue(stream);
+    pthread_mutex_unlock(&stream->lock);
+    if (last)
+        report_closed(stream);
+}
+
+void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, const char *text)
+{
+    if (stream->closing)
+        return;
+    stream->closing = true;
+    stream->closing_status = status;
+    stream->closing_text = strdup(text); /* out of memory: the status goes without its text */
+    read_on(stream);
+    if (!stream->over && !stream->sending)
+        start_finish(stream);
+}
+
+/* ---- completions ---- */
+
+static void deliver(struct grpc_stream *stream, grpc_byte_buffer *bytes)
+{
+    const grpc_slice_buffer *slices = &bytes->data.raw.slice_buffer;
+    if (slices->count == 0) {
+        stream->events->message(stream->context, NULL, 0);
+    } else if (slices->count == 1) {
+        grpc_slice only = slices->slices[0];
+        stream->events->message(stream->context, GRPC_SLICE_START_PTR(only), GRPC_SLICE_LENGTH(only));
+    } else {
+        grpc_byte_buffer_reader reader;
+        grpc_byte_buffer_reader_init(&reader, bytes);
+        grpc_slice whole = grpc_byte_buffer_reader_readall(&reader);
+        stream->events->message(stream->context, GRPC_SLICE_START_PTR(whole), GRPC_SLICE_LENGTH(whole));
+        grpc_slice_unref(whole);
+        grpc_byte_buffer_reader_destroy(&reader);
+    }
+}
+
+/* No message came, and none will: a client that has half-closed wants the server's status. With the lock
+ * held. */
+static void end_of_messages(struct grpc_stream *stream, bool ok)
+{
+    if (!stream->listener)
+        return;
+    if (!ok) {
+        /* The message was refused, and C-core has told the client; or it was not looked at, after a cut. */
+        stream->too_big = !stream->cut && !muster__grpc_was_cut(stream->listener);
+    } else if (!grpc_call_failed_before_recv_message(stream->call)) {
+        stream->left = !stream->closing;
+        muster__grpc_close(stream, MUSTER_OK, "");
+        if (stream->sending)
+            start_timer(stream, SERVER_HOLD_MS);
+    }
+}
+
+/* Delivers what has arrived. With the lock held, which is let go of during the event. */
+static void deliver_arrived(struct grpc_stream *stream)
+{
+    grpc_byte_buffer *bytes = stream->arrived;
+    stream->has_arrived = false;
+    if (!bytes) {
+        end_of_messages(stream, stream->arrived_ok);
+        return;
+    }
+    stream->delivering = true;
+    stream->unread = true;
+    stream->held = false;
+    pthread_mutex_unlock(&stream->lock);
+    if (stream->events)
+        deliver(stream, bytes);
+    grpc_byte_buffer_destroy(bytes);
+    pthread_mutex_lock(&stream->lock);
+    stream->delivering = false;
+    if (stream->held && stream->unread && !stream->closing)
+        start_timer(stream, stream->listener ? SERVER_HOLD_MS : CLIENT_HOLD_MS);
+    else
+        read_on(stream); /* even if sending has failed: the call has not ended before all is read */
+}
+
+/* Goes on when nothing is being sent: with what is queued, then with the end. With the lock held. */
+static void send_next(struct grpc_stream *stream)
+{
+    while (!stream->over && !stream->sending && stream->queue) {
+        struct outgoing *message = stream->queue;
+        stream->queue = message->next;
+        if (!stream->queue)
+            stream->queue_end = &stream->queue;
+        start_send(stream, message->bytes);
+        free(message);
+    }
+    if (!stream->over && !stream->sending && stream->closing)
+        start_finish(stream);
+}
+
+/* A send during the delivery posts the next receive, so that another message can arrive meanwhile: it waits.
+ */
+static void received_complete(struct tag *tag, bool ok)
+{
+    struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, received);
+    pthread_mutex_lock(&stream->lock);
+    stream->arrived = stream->incoming;
+    stream->arrived_ok = ok;
+    stream->has_arrived = true;
+    stream->incoming = NULL;
+    while (stream->has_arrived && !stream->delivering)
+        deliver_arrived(stream);
+    muster__grpc_leave(stream);
+}
+
+static void sent_complete(struct tag *tag, bool ok)
+{
+    struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, sent);
+    pthread_mutex_lock(&stream->lock);
+    grpc_byte_buffer_destroy(stream->sending);
+    stream->sending = NULL;
+    stream->over = stream->over || !ok;
+    send_next(stream);
+    muster__grpc_leave(stream);
+}
+
+static void finished_complete(struct tag *tag, bool ok)
+{
+    struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, finished);
+    (void)ok;
+    pthread_mutex_lock(&stream->lock);
+    muster__grpc_leave(stream);
+}
+
+static void ended_complete(struct tag *tag, bool ok)
+{
+    struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, ended);
+    (void)ok;
+    pthread_mutex_lock(&stream->lock);
+    stream->over = true;
+    muster__grpc_leave(stream);
+}
+
+/* ---- what its owner calls ---- */
+
+static void release_body(void *body)
+{
+    muster__buffer_release(body);
+}
+
+static grpc_byte_buffer *make_bytes(const uint8_t *head, size_t head_size, struct buffer *body)
+{
+    grpc_slice slices[2];
+    size_t count = 1;
+    size_t body_size = body ? body->size : 0;
+    if (body_size <= SMALL_BODY) {
+        slices[0] = grpc_slice_malloc(head_size + body_size);
+        if (head_size)
+            memcpy(GRPC_SLICE_START_PTR(slices[0]), head, head_size);
+        if (body_size)
+            memcpy(GRPC_SLICE_START_PTR(slices[0]) + head_size, body->data, body_size);
+    } else {
+        slices[0] = grpc_slice_from_copied_buffer((const char *)head, head_size);
+        slices[count++] =
+            grpc_slice_new_with_user_data(body->data, body_size, release_body, muster__buffer_retain(body));
+    }
+    grpc_byte_buffer *bytes = grpc_raw_byte_buffer_create(slices, count);
+    for (size_t i = 0; i < count; i++)
+        grpc_slice_unref(slices[i]);
+    return bytes;
+}
+
+static enum muster_status stream_send(struct stream *base, const uint8_t *head, size_t head_size,
+                                      struct buffer *body)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    grpc_byte_buffer *bytes = make_bytes(head, head_size, body);
+    enum muster_status status = MUSTER_OK;
+    pthread_mutex_lock(&stream->lock);
+    if (stream->over || stream->closing) {
+        status = MUSTER_CLOSED;
+    } else if (!stream->sending) {
+        start_send(stream, bytes);
+        bytes = NULL;
+    } else {
+        struct outgoing *message = malloc(sizeof(*message));
+        if (message) {
+            *message = (struct outgoing){.bytes = bytes, .body = body};
+            *stream->queue_end = message;
+            stream->queue_end = &message->next;
+            bytes = NULL;
+        } else {
+            status = MUSTER_OUT_OF_MEMORY;
+        }
+    }
+    pthread_mutex_unlock(&stream->lock);
+    if (bytes)
+        grpc_byte_buffer_destroy(bytes);
+    return status;
+}
+
+static bool stream_revoke(struct stream *base, const struct buffer *body)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    struct outgoing *found = NULL;
+    pthread_mutex_lock(&stream->lock);
+    struct outgoing **place = &stream->queue;
+    while (*place && (*place)->body != body)
+        place = &(*place)->next;
+    if (*place) {
+        found = *place;
+        *place = found->next;
+        if (!found->next)
+            stream->queue_end = place;
+    }
+    pthread_mutex_unlock(&stream->lock);
+    if (!found)
+        return false;
+    grpc_byte_buffer_destroy(found->bytes);
+    free(found);
+    return true;
+}
+
+static void stream_close(struct stream *base, enum muster_status status, const char *text)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    pthread_mutex_lock(&stream->lock);
+    muster__grpc_close(stream, status, text);
+    pthread_mutex_unlock(&stream->lock);
+}
+
+static void stream_cut(struct stream *base)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    pthread_mutex_lock(&stream->lock);
+    stream->cut = true;
+    pthread_mutex_unlock(&stream->lock);
+    if (stream->listener)
+        grpc_call_cancel_with_status(stream->call, GRPC_STATUS_UNAVAILABLE, "the stream was cut", NULL);
+    else
+        grpc_call_cancel(stream->call, NULL);
+}
+
+static void stream_peer(struct stream *base, char *text, size_t size)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    char *peer = grpc_call_get_peer(stream->call);
+    snprintf(text, size, "%s", peer);
+    gpr_free(peer);
+}
+
+static const struct stream_ops stream_ops = {
+    .send = stream_send,
+    .close = stream_close,
+    .cut = stream_cut,
+    .revoke = stream_revoke,
+    .hold = stream_hold,
+    .peer = stream_peer,
+    .release = stream_release,
+};
+
+struct grpc_stream *muster__grpc_stream_new(struct grpc_transport *transport, grpc_call *call)
+{
+    struct grpc_stream *stream = calloc(1, sizeof(*stream));
+    if (!stream)
+        return NULL;
+    stream->base.ops = &stream_ops;
+    atomic_init(&stream->references, 2);
+    stream->transport = transport;
+    stream->call = call;
+    stream->received.complete = received_complete;
+    stream->sent.complete = sent_complete;
+    stream->finished.complete = finished_complete;
+    stream->ended.complete = ended_complete;
+    stream->queue_end = &stream->queue;
+    pthread_mutex_init(&stream->lock, NULL);
+    return stream;
+}

@@ -1,0 +1,261 @@
+/* The gRPC transport itself: its queue and threads, its clock and alarm. There is one in a process. */
+#include <config.h>
+
+#include <stdlib.h>
+#include <time.h>
+
+#include <grpc/compression.h>
+#include <grpc/support/log.h>
+#include <grpc/support/time.h>
+
+#include "network/grpc.h"
+#include "status.h"
+
+struct network_thread {
+    pthread_t thread;
+    struct network_thread *next;
+};
+
+static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct grpc_transport *process_transport; /* guarded by process_lock */
+
+static const struct transport_ops transport_ops;
+
+static void *serve_queue(void *argument)
+{
+    grpc_completion_queue *queue = argument;
+    gpr_timespec never = gpr_inf_future(GPR_CLOCK_REALTIME);
+    for (;;) {
+        grpc_event event = grpc_completion_queue_next(queue, never, NULL);
+        if (event.type == GRPC_QUEUE_SHUTDOWN)
+            return NULL;
+        struct tag *tag = event.tag;
+        TAKEN_OVER(tag);
+        tag->complete(tag, event.success != 0);
+    }
+}
+
+static void drop_log(gpr_log_func_args *arguments)
+{
+    (void)arguments;
+}
+
+static bool add_thread(struct grpc_transport *transport)
+{
+    struct network_thread *thread = malloc(sizeof(*thread));
+    if (!thread)
+        return false;
+    if (pthread_create(&thread->thread, NULL, serve_queue, transport->queue) != 0) {
+        free(thread);
+        return false;
+    }
+    thread->next = transport->threads;
+    transport->threads = thread;
+    return true;
+}
+
+static unsigned thread_count(const struct grpc_transport *transport)
+{
+    unsigned count = 0;
+    for (const struct network_thread *thread = transport->threads; thread; thread = thread->next)
+        count++;
+    return count;
+}
+
+static int64_t transport_now(struct muster_transport *base)
+{
+    (void)base;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void transport_set_alarm(struct muster_transport *base, int64_t at)
+{
+    struct grpc_transport *transport = (struct grpc_transport *)base;
+    pthread_mutex_lock(&transport->alarm_lock);
+    transport->alarm_at = at;
+    pthread_cond_signal(&transport->alarm_moved);
+    pthread_mutex_unlock(&transport->alarm_lock);
+}
+
+void muster__grpc_add_stray(struct grpc_transport *transport, struct tag *tag, bool ok)
+{
+    pthread_mutex_lock(&transport->alarm_lock);
+    tag->ok = ok;
+    tag->next = transport->strays;
+    transport->strays = tag;
+    pthread_cond_signal(&transport->alarm_moved);
+    pthread_mutex_unlock(&transport->alarm_lock);
+}
+
+/* Waits for what is due, and takes a stray if there is one. With alarm_lock held. */
+static struct tag *wait_for_alarm(struct grpc_transport *transport)
+{
+    for (;;) {
+        struct tag *stray = transport->strays;
+        int64_t at = transport->alarm_at;
+        if (stray) {
+            transport->strays = stray->next;
+            return stray;
+        }
+        if (transport->alarm_stopped || at <= transport_now(&transport->base))
+            return NULL;
+        if (at == INT64_MAX) {
+            pthread_cond_wait(&transport->alarm_moved, &transport->alarm_lock);
+        } else {
+            struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+            pthread_cond_timedwait(&transport->alarm_moved, &transport->alarm_lock, &until);
+        }
+    }
+}
+
+/* C-core keeps its alarms to itself: they are no part of its interface. A thread that sleeps is ours. */
+static void *serve_alarm(void *argument)
+{
+    struct grpc_transport *transport = argument;
+    pthread_mutex_lock(&transport->alarm_lock);
+    while (!transport->alarm_stopped) {
+        struct tag *stray = wait_for_alarm(transport);
+        if (!stray)
+            transport->alarm_at = INT64_MAX;
+        pthread_mutex_unlock(&transport->alarm_lock);
+        if (stray)
+            stray->complete(stray, stray->ok);
+        else
+            muster__timers_ring(&transport->base);
+        pthread_mutex_lock(&transport->alarm_lock);
+    }
+    pthread_mutex_unlock(&transport->alarm_lock);
+    return NULL;
+}
+
+static void stop_alarm(struct grpc_transport *transport)
+{
+    pthread_mutex_lock(&transport->alarm_lock);
+    transport->alarm_stopped = true;
+    pthread_cond_signal(&transport->alarm_moved);
+    pthread_mutex_unlock(&transport->alarm_lock);
+    pthread_join(transport->alarm_thread, NULL);
+}
+
+/* Every listener and stream of it is gone by now: the queue is empty. */
+static void transport_destroy(struct grpc_transport *transport)
+{
+    stop_alarm(transport);
+    grpc_completion_queue_shutdown(transport->queue);
+    if (!transport->threads)
+        serve_queue(transport->queue);
+    while (transport->threads) {
+        struct network_thread *thread = transport->threads;
+        transport->threads = thread->next;
+        pthread_join(thread->thread, NULL);
+        free(thread);
+    }
+    grpc_completion_queue_destroy(transport->queue);
+    grpc_shutdown();
+    pthread_cond_destroy(&transport->alarm_moved);
+    pthread_mutex_destroy(&transport->alarm_lock);
+    muster__timers_destroy(&transport->base.timers);
+    free(transport);
+}
+
+static void transport_release(struct muster_transport *base)
+{
+    struct grpc_transport *transport = (struct grpc_transport *)base;
+    pthread_mutex_lock(&process_lock);
+    bool last = --transport->users == 0;
+    if (last)
+        process_transport = NULL;
+    pthread_mutex_unlock(&process_lock);
+    if (last)
+        transport_destroy(transport);
+}
+
+static struct grpc_transport *transport_new(void)
+{
+    struct grpc_transport *transport = calloc(1, sizeof(*transport));
+    if (!transport)
+        return NULL;
+    transport->base.ops = &transport_ops;
+    muster__timers_init(&transport->base.timers);
+    transport->alarm_at = INT64_MAX;
+    pthread_mutex_init(&transport->alarm_lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&transport->alarm_moved, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&transport->alarm_thread, NULL, serve_alarm, transport) != 0) {
+        free(transport);
+        return NULL;
+    }
+    /* C-core reports on standard error what we report as a status; who wants to see it sets gRPC's own
+     * variable. */
+    if (!getenv("GRPC_VERBOSITY"))
+        gpr_set_log_function(drop_log);
+    grpc_init();
+    transport->queue = grpc_completion_queue_create_for_next(NULL);
+    return transport;
+}
+
+/* Signals are the program's: no thread of ours is to be interrupted by one, nor any of C-core's, which starts
+   its own where they are first needed. */
+void muster__grpc_block_signals(sigset_t *saved)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
+struct muster_transport *muster__grpc_transport_acquire(unsigned threads, struct muster_error *error)
+{
+    sigset_t saved;
+    muster__grpc_block_signals(&saved);
+    pthread_mutex_lock(&process_lock);
+    if (!process_transport)
+        process_transport = transport_new();
+    struct grpc_transport *transport = process_transport;
+    bool enough = false;
+    if (transport) {
+        transport->users++;
+        while (!(enough = thread_count(transport) >= threads) && add_thread(transport))
+            ;
+    }
+    pthread_mutex_unlock(&process_lock);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    if (enough)
+        return &transport->base;
+    if (transport)
+        transport_release(&transport->base);
+    muster__error(error, MUSTER_OUT_OF_MEMORY, "cannot start %u network threads", threads);
+    return NULL;
+}
+
+grpc_arg muster__grpc_integer(const char *key, int value)
+{
+    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
+}
+
+int muster__grpc_limit(size_t size)
+{
+    return size > INT32_MAX ? -1 : (int)size;
+}
+
+/* No compression: C-core unpacks a message before it looks at its size, and a thousandth of the limit would
+   do to fill our memory. */
+grpc_arg muster__grpc_uncompressed(void)
+{
+    return muster__grpc_integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
+}
+
+static const struct transport_ops transport_ops = {
+    .listen = muster__grpc_listen,
+    .close_listener = muster__grpc_close_listener,
+    .cut_listener = muster__grpc_cut_listener,
+    .free_listener = muster__grpc_free_listener,
+    .connect = muster__grpc_connect,
+    .now = transport_now,
+    .set_alarm = transport_set_alarm,
+    .release = transport_release,
+};
