@@ -14,6 +14,7 @@ musterinclude_HEADERS = \
 proto_sources = proto/muster.pb-c.c proto/muster.pb-c.h
 EXTRA_DIST += proto/stream.proto proto/original.proto
 CLEANFILES += $(proto_sources) proto/muster.proto
+BUILT_SOURCES = proto/muster.pb-c.h
 proto/muster.proto: proto/stream.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(SED) 's/^syntax = .*/& package muster;/' $< > $@
 proto/muster.pb-c.c: proto/muster.proto

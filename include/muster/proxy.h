@@ -21,7 +21,8 @@ struct proxy;
  * status. OK: the answer. REFUSED: the participant failed; *answer is of kind MUSTER_FAILURE with its own
  * code and text. UNKNOWN_INSTRUCTION: the participant does not know the kind, or is one of the original
  * protocol, which knows MUSTER_TRAIN only. TIMEOUT, CANCELLED: given up; the participant is told, a late
- * answer is dropped, the proxy stays usable. GONE: the connection ended. CLOSED: this proxy was closed
+ * answer is dropped, the proxy stays usable. PROTOCOL: the answer is of another kind than
+ * the instruction. GONE: the connection ended. CLOSED: this proxy was closed
  * before. STOPPED: the manager is stopping. BUSY: another turn of this proxy is running. TOO_BIG,
  * INVALID (also: the participant has not joined yet, as in `admit` and `factory`), OUT_OF_MEMORY: nothing was
  * sent.

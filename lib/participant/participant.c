@@ -45,13 +45,14 @@ struct participant {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     enum state state;
-    bool settled;    /* in ENDED: no event will come any more */
-    bool closed;     /* by the user */
-    bool initiative; /* the first, empty message was dispatched */
-    bool original;   /* the server did not answer Hello: it is one of the original protocol */
-    bool came;       /* `next` holds an instruction that was not consumed yet */
-    bool unanswered; /* `current` holds an instruction that was not answered yet */
-    bool cancelled;  /* nobody waits for the answer to `current` any more */
+    bool settled;      /* in ENDED: no event will come any more */
+    bool closed;       /* by the user */
+    bool initiative;   /* the first, empty message was dispatched */
+    bool original;     /* the server did not answer Hello: it is one of the original protocol */
+    bool came;         /* `next` holds an instruction that was not consumed yet */
+    bool unanswered;   /* `current` holds an instruction that was not answered yet */
+    bool cancelled;    /* nobody waits for the answer to `current` any more */
+    uint64_t consumed; /* instructions so far: turns begin anew with each session, this does not */
     struct instruction current;
     struct instruction next;
     struct stream *stream; /* NULL in AWAY and ENDED */
@@ -511,7 +512,7 @@ static enum muster_status answer(struct participant *participant, const struct m
 {
     pthread_mutex_lock(&participant->lock);
     enum muster_status status = may_answer(participant);
-    uint64_t turn = participant->current.turn;
+    uint64_t consumed = participant->consumed;
     size_t max_size = participant->max_message_size;
     pthread_mutex_unlock(&participant->lock);
     if (status != MUSTER_OK)
@@ -522,7 +523,7 @@ static enum muster_status answer(struct participant *participant, const struct m
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&participant->lock);
-    if (participant->current.turn != turn)
+    if (participant->consumed != consumed)
         status = MUSTER_CANCELLED; /* on_ready has consumed a newer instruction meanwhile */
     else
         status = may_answer(participant);
@@ -587,6 +588,7 @@ enum muster_status participant_consume(struct participant *participant,
         muster__waiter_sleep(&waiter);
     muster__waiter_end(&waiter);
     if (participant->came && !participant->closed) {
+        participant->consumed++;
         participant->current = participant->next;
         participant->next.message = (struct muster_message)MUSTER_MESSAGE_INIT;
         participant->came = false;

@@ -521,6 +521,67 @@ Test(allocation, cancel_meets_the_answer)
     muster__local_free(network);
 }
 
+static struct participant_manager *manager_of_both;
+static struct proxy *proxy_before;
+static struct proxy *proxy_after;
+static size_t answered_before;
+static size_t answered_after;
+
+static void count_any(void *context, struct proxy *proxy, enum muster_status status,
+                      struct muster_message *answer)
+{
+    (void)proxy;
+    (void)status;
+    muster_message_clear(answer);
+    ++*(size_t *)context;
+}
+
+static void come_back(void)
+{
+    struct proxy **proxies = NULL;
+    size_t count = 0;
+    proxy_reconnect_in(proxy_before, 0);
+    muster__local_settle(network);
+    participant_manager_get_participants(manager_of_both, 1, 0, &proxies, &count);
+    proxy_after = proxies ? proxy_retain(proxies[0]) : NULL;
+    proxy_release_all(proxies, count);
+    if (proxy_after)
+        proxy_run_async(proxy_after, &train, 1000, count_any, &answered_after);
+    muster__local_settle(network);
+}
+
+/* While an answer is being written, the participant comes back and is given the first instruction anew: both
+   are turn 1. */
+Test(allocation, answer_of_another_session)
+{
+    bool slow = true;
+    struct proxy **proxies = NULL;
+    size_t count = 0;
+    network = muster__local_new();
+    fail_at = SIZE_MAX;
+    answered_before = answered_after = 0;
+    manager_of_both = start_manager();
+    struct participant *participant = connect_participant(&slow, true);
+    cr_assert_eq(participant_manager_get_participants(manager_of_both, 1, 1000, &proxies, &count), MUSTER_OK);
+    proxy_before = proxies[0];
+    cr_assert_eq(proxy_run_async(proxy_before, &train, 1000, count_any, &answered_before), MUSTER_OK);
+    settle();
+    meanwhile = come_back;
+    cr_assert_eq(participant_dispatch(participant, &train), MUSTER_CANCELLED);
+    settle();
+    cr_assert_not_null(proxy_after);
+    cr_assert_eq(answered_before, 1);
+    cr_assert_eq(answered_after, 0);
+    cr_assert_eq(participant_dispatch(participant, &train), MUSTER_OK);
+    settle();
+    cr_assert_eq(answered_after, 1);
+    proxy_release(proxy_after);
+    proxy_release_all(proxies, count);
+    participant_manager_free(manager_of_both);
+    participant_free(participant);
+    muster__local_free(network);
+}
+
 /* ---- the codec alone ---- */
 
 static void codec(void)

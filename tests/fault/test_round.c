@@ -563,6 +563,17 @@ FAULT_TEST(round, stop_when_enough_have_answered)
     company_free(company);
 }
 
+FAULT_TEST(round, over_proxies_of_a_closed_manager)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    participant_manager_close(company->fixture->manager);
+    cr_assert_eq(run_round(company, 3), MUSTER_STOPPED);
+    cr_assert_eq(company->result.count, 0);
+    cr_assert_eq(company->called, 0);
+    participant_manager_stop(company->fixture->manager); /* it does not wait for what never began */
+    company_free(company);
+}
+
 FAULT_TEST(round, over_proxies_of_a_stopped_manager)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fault/fixture.h"
+#include "proxy/internal.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 
@@ -350,6 +351,64 @@ FAULT_TEST(turn, answer_meets_the_cancel)
     cr_assert(ended_with(&outcome, MUSTER_CANCELLED));
     cr_assert_not(pair.peer->closed);
     expect_turn(&pair, 2);
+    pair_free(&pair);
+}
+
+/* ---- instructions that never left ---- */
+
+/* A stream that keeps what it sends until it is sure of it, and gives it back when asked. */
+static struct stream_ops keeping_ops;
+static const struct stream_ops *real_ops;
+static const struct buffer *kept;
+
+static enum muster_status keep(struct stream *stream, const uint8_t *head, size_t head_size,
+                               struct buffer *body)
+{
+    kept = body;
+    return kept ? MUSTER_OK : real_ops->send(stream, head, head_size, body);
+}
+
+static bool give_back(struct stream *stream, const struct buffer *body)
+{
+    (void)stream;
+    bool is_kept = body == kept;
+    kept = NULL;
+    return is_kept;
+}
+
+static void keep_what_is_sent(struct pair *pair)
+{
+    real_ops = pair->proxy->stream->ops;
+    keeping_ops = *real_ops;
+    keeping_ops.send = keep;
+    keeping_ops.revoke = give_back;
+    pair->proxy->stream->ops = &keeping_ops;
+}
+
+static void expect_taken_back(struct pair *pair, uint64_t next_turn)
+{
+    struct outcome outcome;
+    keep_what_is_sent(pair);
+    cr_assert_eq(start_turn(pair->proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
+    fixture_advance(pair->fixture, TURN_MS);
+    cr_assert(ended_with(&outcome, MUSTER_TIMEOUT));
+    cr_assert_null(kept, "no cancel follows");
+    pair->proxy->stream->ops = real_ops;
+    cr_assert_eq(pair->peer->count, pair->welcomes);
+    expect_turn(pair, next_turn);
+}
+
+FAULT_TEST(turn, instruction_that_never_left_needs_no_cancel)
+{
+    struct pair pair = pair_new();
+    expect_taken_back(&pair, 2);
+    pair_free(&pair);
+}
+
+FAULT_TEST(turn, original_owes_no_answer_to_an_instruction_that_never_left)
+{
+    struct pair pair = pair_original();
+    expect_taken_back(&pair, 0);
     pair_free(&pair);
 }
 
