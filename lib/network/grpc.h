@@ -103,10 +103,11 @@ struct grpc_stream {
     bool has_arrived;
     bool arrived_ok;
     bool delivering;
-    bool held;    /* hold() was called during the delivery; of the delivering thread alone */
-    bool unread;  /* no receive is posted: the next send will do that, or the timer */
-    bool lingers; /* the peer has half-closed and does not read what is being sent */
-    bool timed;   /* the timer runs, with a reference */
+    bool held;          /* hold() was called during the delivery; of the delivering thread alone */
+    bool unread;        /* no receive is posted: the next send will do that, or the timer */
+    int64_t held_until; /* when the timer is to do that */
+    bool lingers;       /* the peer has half-closed and does not read what is being sent */
+    bool timed;         /* the timer runs, with a reference */
     struct timer timer;
     int cancelled;
 };

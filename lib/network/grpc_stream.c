@@ -16,7 +16,7 @@
 #define SMALL_BODY 512
 
 enum {
-    SERVER_HOLD_MS = 250, /* that a half-close goes unnoticed, */
+    SERVER_HOLD_MS = 500, /* that a half-close goes unnoticed, */
     CLIENT_HOLD_MS = 50,  /* or a Cancel, after a message that is held */
     LINGER_MS = 5000,     /* that a peer which has half-closed may take to read what is being sent */
 };
@@ -152,6 +152,11 @@ static void read_on(struct grpc_stream *stream)
     muster__grpc_start_receive(stream);
 }
 
+static int64_t now_of(const struct grpc_stream *stream)
+{
+    return stream->transport->base.ops->now(&stream->transport->base);
+}
+
 static void timer_expired(struct timer *timer);
 
 /* Once started, the timer runs on, whether it is still needed or not: that is cheaper than moving it. */
@@ -172,7 +177,11 @@ static void timer_expired(struct timer *timer)
     struct grpc_stream *stream = CONTAINER(timer, struct grpc_stream, timer);
     pthread_mutex_lock(&stream->lock);
     stream->timed = false;
-    read_on(stream);
+    int64_t left_ms = stream->unread ? stream->held_until - now_of(stream) : 0;
+    if (left_ms > 0) /* it was started for a message before the one that is held now */
+        start_timer(stream, left_ms);
+    else
+        read_on(stream);
     if (stream->left && stream->sending && stream->lingers) {
         grpc_call_cancel(stream->call, NULL);
     } else if (stream->left && stream->sending && stream->pending) {
@@ -181,6 +190,13 @@ static void timer_expired(struct timer *timer)
     }
     pthread_mutex_unlock(&stream->lock);
     stream_release(&stream->base);
+}
+
+static void hold(struct grpc_stream *stream)
+{
+    int64_t limit = stream->listener ? SERVER_HOLD_MS : CLIENT_HOLD_MS;
+    stream->held_until = now_of(stream) + limit;
+    start_timer(stream, limit);
 }
 
 static void stream_hold(struct stream *base)
@@ -356,7 +372,7 @@ static void deliver_arrived(struct grpc_stream *stream)
     pthread_mutex_lock(&stream->lock);
     stream->delivering = false;
     if (stream->held && stream->unread && !stream->closing)
-        start_timer(stream, stream->listener ? SERVER_HOLD_MS : CLIENT_HOLD_MS);
+        hold(stream);
     else
         read_on(stream); /* even if sending has failed: the call has not ended before all is read */
 }
