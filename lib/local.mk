@@ -48,12 +48,19 @@ libmuster_core_la_SOURCES = \
     lib/proxy/participant_manager.c \
     lib/proxy/proxy.c \
     lib/proxy/round.c \
+    lib/proxy/upload.c \
     lib/status.c \
     lib/status.h \
-    lib/wire/codec.c \
     lib/wire/codec.h \
+    lib/wire/copy.h \
+    lib/wire/decode.c \
+    lib/wire/encode.c \
     lib/wire/npy.c \
-    lib/wire/npy.h
+    lib/wire/npy.h \
+    lib/wire/reader.c \
+    lib/wire/reader.h \
+    lib/wire/transfer.c \
+    lib/wire/transfer.h
 
 libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)

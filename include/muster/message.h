@@ -78,6 +78,15 @@ struct muster_message {
         MUSTER_EMPTY, NULL, 0, NULL, 0, NULL, NULL, 0, 0, NULL, 0, NULL \
     }
 
+/** How far a transfer is: bytes of the arrays that travel in chunks, of the running turn; 0 of 0 without any.
+ */
+struct muster_transfer {
+    uint64_t sent; /* given to the network */
+    uint64_t to_send;
+    uint64_t received;
+    uint64_t to_receive;
+};
+
 /**
  * Frees what a received message owns and makes it empty; everything that pointed into it dangles. On a
  * message that owns nothing it only empties it. Any thread; does not block.

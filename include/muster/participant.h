@@ -33,8 +33,12 @@ struct participant_options {
     int64_t consume_timeout_ms;
     /** How long participant_free() waits for the last answer to reach the server. */
     int64_t close_timeout_ms;
-    /** Biggest message, either way, in bytes; at most 2147483647. */
+    /** Biggest message, either way, in bytes; at most 2147483647. What travels in chunks does not count. */
     size_t max_message_size;
+    /** The most that the server may send in the chunks of one instruction, in bytes. */
+    uint64_t max_payload_size;
+    /** Arrays of an answer that is bigger than this, in bytes, travel in chunks behind it. */
+    size_t chunk_threshold;
     /** Show MUSTER_RECONNECT to participant_consume() instead of obeying it; the stream has then ended. */
     bool deliver_reconnect;
     /**
@@ -49,10 +53,12 @@ struct participant_options {
     struct muster_transport *transport;
 };
 
-/** Defaults: 60 s to connect, no limit to wait for an instruction, 5 s to close, messages to 128 MiB. */
-#define PARTICIPANT_OPTIONS_INIT                                                                \
-    {                                                                                           \
-        NULL, NULL, 0, 60000, MUSTER_NO_LIMIT, 5000, (size_t)128 << 20, false, NULL, NULL, NULL \
+/** Defaults: 60 s to connect, no limit to wait for an instruction, 5 s to close, messages to 128 MiB, 64 GiB
+   in chunks beyond 1 MiB. */
+#define PARTICIPANT_OPTIONS_INIT                                                                             \
+    {                                                                                                        \
+        NULL, NULL, 0, 60000, MUSTER_NO_LIMIT, 5000, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)1 << 20, \
+            false, NULL, NULL, NULL                                                                          \
     }
 
 /**
@@ -102,6 +108,9 @@ MUSTER_API const char *participant_reason(struct participant *participant);
  * thread. INVALID without an instruction; CANCELLED when it was given up, so that a long training can stop.
  */
 MUSTER_API enum muster_status participant_report_progress(struct participant *participant, double fraction);
+
+/** How far the instruction that is arriving and the answer that was dispatched last are. Any thread. */
+MUSTER_API struct muster_transfer participant_transfer(struct participant *participant);
 
 /** Whether the server has given up the consumed instruction. Any thread; does not block. */
 MUSTER_API bool participant_cancelled(struct participant *participant);

@@ -37,8 +37,24 @@ struct participant_manager_options {
     /** Participants at one time; one more is refused. 0: as many as the process has file descriptors for. */
     size_t max_participants;
     /** Biggest message that a participant may send, and that may be sent to one, in bytes; at most
-        2147483647. */
+        2147483647. What travels in chunks does not count. */
     size_t max_message_size;
+    /** The most that a participant may send in the chunks of one answer, in bytes. An answer that announces
+       more ends its turn with TOO_BIG before any of it is read. */
+    uint64_t max_payload_size;
+    /** Arrays of a message that is bigger than this, in bytes, travel in chunks behind it. Participants that
+       do not know chunks get every message whole. */
+    size_t chunk_threshold;
+    /**
+     * How much of the answers that travel in chunks may be in memory at a time, in bytes: from the first byte
+     * of each until proxy_run() returns it, or proxy_on_answer. Others wait, at next to no cost; the first
+     * that waits always gets room when nothing else has any. 0: what two answers of the running round need,
+     * and at least 64 MiB, with at most two of more than 16 MiB at a time.
+     */
+    uint64_t upload_budget;
+    /** A participant that has room and sends nothing for so long, while others wait, loses it to them; it
+        starts again when it is its turn. */
+    int64_t upload_stall_ms;
     /** A stream whose participant has not passed the initiative by then is ended with TIMEOUT. */
     int64_t join_timeout_ms;
     /** Limit of one proxy_run(). */
@@ -73,10 +89,12 @@ struct participant_manager_options {
     struct muster_transport *transport;
 };
 
-/** Defaults: loopback port 8080, messages to 128 MiB, 10 s to join, 1 h a turn, 5 s to stop. */
-#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                    \
-    {                                                                                                       \
-        "127.0.0.1:8080", 0, (size_t)128 << 20, 10000, 3600000, 5000, 0, NULL, NULL, NULL, NULL, NULL, NULL \
+/** Defaults: loopback port 8080, messages to 128 MiB, 64 GiB in chunks beyond 1 MiB, 10 s of silence, 10 s to
+    join, 1 h a turn, 5 s to stop. */
+#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                              \
+    {                                                                                                 \
+        "127.0.0.1:8080", 0, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)1 << 20, 0, 10000, 10000, \
+            3600000, 5000, 0, NULL, NULL, NULL, NULL, NULL, NULL                                      \
     }
 
 /**

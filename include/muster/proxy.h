@@ -15,7 +15,10 @@ MUSTER_BEGIN_DECLS
 struct proxy;
 
 /**
- * One turn: sends `instruction` and blocks for its answer, at most the manager's turn_timeout_ms.
+ * One turn: sends `instruction` and blocks for its answer, at most the manager's turn_timeout_ms. Big arrays
+ * are sent out of the caller's memory, which must not change meanwhile; should a participant that reads
+ * nothing keep it from being let go after the end of the turn, its connection is cut after the manager's
+ * stop_timeout_ms.
  *
  * *answer (may be NULL when it is of no interest) is the caller's to muster_message_clear(), whatever the
  * status. OK: the answer. REFUSED: the participant failed; *answer is of kind MUSTER_FAILURE with its own
@@ -23,7 +26,8 @@ struct proxy;
  * protocol, which knows MUSTER_TRAIN only. TIMEOUT, CANCELLED: given up; the participant is told, a late
  * answer is dropped, the proxy stays usable. PROTOCOL: the answer is of another kind than
  * the instruction. GONE: the connection ended. CLOSED: this proxy was closed
- * before. STOPPED: the manager is stopping. BUSY: another turn of this proxy is running. TOO_BIG,
+ * before. STOPPED: the manager is stopping. BUSY: another turn of this proxy is running. TOO_BIG: the
+ * instruction is too big, and nothing was sent, or the answer, and it was given up.
  * INVALID (also: the participant has not joined yet, as in `admit` and `factory`), OUT_OF_MEMORY: nothing was
  * sent.
  *
@@ -164,6 +168,9 @@ MUSTER_API bool proxy_is_open(struct proxy *proxy);
 
 /** What the participant last reported of the running turn, 0 to 1; 0 without a report. Any thread. */
 MUSTER_API double proxy_progress(struct proxy *proxy);
+
+/** How far the instruction and the answer of the running turn are. Any thread; does not block. */
+MUSTER_API struct muster_transfer proxy_transfer(struct proxy *proxy);
 
 MUSTER_END_DECLS
 

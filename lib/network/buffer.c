@@ -14,6 +14,7 @@ struct buffer *muster__buffer_new(size_t size)
         return NULL;
     atomic_init(&buffer->references, 1);
     buffer->size = size;
+    buffer->payload = NULL;
     return buffer;
 }
 
@@ -25,6 +26,11 @@ struct buffer *muster__buffer_retain(struct buffer *buffer)
 
 void muster__buffer_release(struct buffer *buffer)
 {
-    if (buffer && atomic_fetch_sub_explicit(&buffer->references, 1, memory_order_acq_rel) == 1)
-        free(buffer);
+    if (!buffer || atomic_fetch_sub_explicit(&buffer->references, 1, memory_order_acq_rel) != 1)
+        return;
+    sem_t *returned = buffer->payload ? buffer->payload->returned : NULL;
+    free(buffer->payload);
+    free(buffer);
+    if (returned)
+        sem_post(returned);
 }

@@ -2,13 +2,29 @@
 #ifndef MUSTER_NETWORK_BUFFER_H
 #define MUSTER_NETWORK_BUFFER_H
 
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* A piece of memory; who owns it stands where it is used. */
+struct piece {
+    const uint8_t *data;
+    size_t size;
+};
+
+/* What follows a message in chunks: the data of big arrays, in their order. */
+struct payload {
+    uint64_t size;   /* of all pieces */
+    sem_t *returned; /* of borrowed memory: posted when nothing refers to it any more; NULL: it is our own */
+    size_t count;
+    struct piece pieces[];
+};
+
 struct buffer {
     atomic_size_t references;
     size_t size;
+    struct payload *payload; /* freed with the buffer; NULL: nothing follows */
     uint8_t data[];
 };
 

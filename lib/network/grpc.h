@@ -96,6 +96,8 @@ struct grpc_stream {
     enum muster_status closing_status;
     char *closing_text;
     grpc_byte_buffer *sending;
+    bool sending_part;      /* `sending` is a part: its owner is to be told */
+    grpc_byte_buffer *part; /* waits for the messages in `queue` */
     struct outgoing *queue;
     struct outgoing **queue_end;
     grpc_byte_buffer *incoming;
@@ -174,5 +176,8 @@ enum muster_status muster__explain_bind(const char *address, const char *host, c
 
 /* Shuts the process's connections whose own end is `port` at `host` (NULL: any). */
 void muster__shut_connections(const char *host, uint16_t port);
+
+/* Shuts the connection whose other end is `peer`, as C-core writes it ("ipv4:1.2.3.4:567"). */
+void muster__shut_peer(const char *peer);
 
 #endif

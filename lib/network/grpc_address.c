@@ -62,23 +62,26 @@ enum muster_status muster__explain_bind(const char *address, const char *host, c
                          "cannot listen on '%s': %s", address, strerror(reason));
 }
 
-/* Whether a descriptor is a connection whose own end is there. */
-static bool is_at(int descriptor, const char *own_host, uint16_t port)
+/* Writes the address of one end of a connection that the descriptor is, without the prefix of IPv4 in IPv6;
+   false when it is none. */
+static bool end_of(int descriptor, bool own, char host[HOST_SIZE], uint16_t *port)
 {
     struct sockaddr_storage ours, theirs;
     socklen_t our_size = sizeof(ours), their_size = sizeof(theirs);
     int type = 0;
     socklen_t type_size = sizeof(type);
-    char host[HOST_SIZE], service[8];
+    char text[HOST_SIZE], service[8];
     if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_STREAM ||
         getsockname(descriptor, (struct sockaddr *)&ours, &our_size) != 0 ||
         getpeername(descriptor, (struct sockaddr *)&theirs, &their_size) != 0 ||
-        getnameinfo((struct sockaddr *)&ours, our_size, host, sizeof(host), service, sizeof(service),
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        getnameinfo((struct sockaddr *)(own ? &ours : &theirs), own ? our_size : their_size, text,
+                    sizeof(text), service, sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return false;
     const char *mapped = "::ffff:";
-    const char *address = strncmp(host, mapped, strlen(mapped)) == 0 ? host + strlen(mapped) : host;
-    return atoi(service) == port && (!own_host || strcmp(address, own_host) == 0);
+    snprintf(host, HOST_SIZE, "%s",
+             strncmp(text, mapped, strlen(mapped)) == 0 ? text + strlen(mapped) : text);
+    *port = (uint16_t)atoi(service);
+    return true;
 }
 
 /*
@@ -86,15 +89,40 @@ static bool is_at(int descriptor, const char *own_host, uint16_t port)
  * buffers full that takes until TCP gives up, half a minute. It does not show its sockets, but the process
  * does.
  */
-void muster__shut_connections(const char *host, uint16_t port)
+static void shut(bool own, const char *host, uint16_t port)
 {
     DIR *directory = opendir("/proc/self/fd");
     struct dirent *entry;
     while (directory && (entry = readdir(directory))) {
         int descriptor = atoi(entry->d_name);
-        if (descriptor > 0 && is_at(descriptor, host, port))
+        char found[HOST_SIZE];
+        uint16_t found_port;
+        if (descriptor > 0 && end_of(descriptor, own, found, &found_port) && found_port == port &&
+            (!host || strcmp(found, host) == 0))
             shutdown(descriptor, SHUT_RDWR);
     }
     if (directory)
         closedir(directory);
+}
+
+void muster__shut_connections(const char *host, uint16_t port)
+{
+    shut(true, host, port);
+}
+
+void muster__shut_peer(const char *peer)
+{
+    char host[HOST_SIZE];
+    const char *start = strchr(peer, ':');
+    const char *colon = strrchr(peer, ':');
+    if (!start || start == colon)
+        return;
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - start - 1), start + 1);
+    /* IPv6 stands in brackets, which are escaped as in a URI. */
+    char *address = strncmp(host, "%5B", 3) == 0 ? host + 3 : host[0] == '[' ? host + 1 : host;
+    address[strcspn(address, "%]")] = '\0';
+    const char *mapped = "::ffff:";
+    if (strncmp(address, mapped, strlen(mapped)) == 0)
+        address += strlen(mapped);
+    shut(false, address, (uint16_t)atoi(colon + 1));
 }

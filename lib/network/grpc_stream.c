@@ -114,6 +114,9 @@ static void drop_queue(struct grpc_stream *stream)
         free(message);
     }
     stream->queue_end = &stream->queue;
+    if (stream->part)
+        grpc_byte_buffer_destroy(stream->part);
+    stream->part = NULL;
 }
 
 /* ---- operations; with the lock held ---- */
@@ -217,7 +220,8 @@ static size_t put_initial(struct grpc_stream *stream, grpc_op *op)
 /*
  * Starts sending. A small message has left by the time that start_batch returns, and then its completion is
  * taken here, from the cache in which C-core leaves a thread's first one: going round by the queue would wake
- * a network thread for nothing, which costs as much as a third of a turn.
+ * a network thread for nothing, which costs as much as a third of a turn. A part's owner is told on a network
+ * thread, as ours may hold its locks.
  */
 static void start_send(struct grpc_stream *stream, grpc_byte_buffer *bytes)
 {
@@ -226,11 +230,13 @@ static void start_send(struct grpc_stream *stream, grpc_byte_buffer *bytes)
     size_t count = put_initial(stream, ops);
     ops[count++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = bytes};
     stream->sending = bytes;
-    grpc_completion_queue_thread_local_cache_init(queue);
+    if (!stream->sending_part)
+        grpc_completion_queue_thread_local_cache_init(queue);
     bool started = muster__grpc_start_batch(stream, ops, count, &stream->sent);
     void *tag;
     int ok;
-    bool cached = grpc_completion_queue_thread_local_cache_flush(queue, &tag, &ok) != 0;
+    bool cached =
+        !stream->sending_part && grpc_completion_queue_thread_local_cache_flush(queue, &tag, &ok) != 0;
     if (cached && tag != &stream->sent) {
         muster__grpc_add_stray(stream->transport, tag,
                                ok != 0); /* it may want the locks that our caller holds */
@@ -318,22 +324,25 @@ void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, c
 
 /* ---- completions ---- */
 
-static void deliver(struct grpc_stream *stream, grpc_byte_buffer *bytes)
+/* False when out of memory. */
+static bool deliver(struct grpc_stream *stream, grpc_byte_buffer *bytes)
 {
-    const grpc_slice_buffer *slices = &bytes->data.raw.slice_buffer;
-    if (slices->count == 0) {
-        stream->events->message(stream->context, NULL, 0);
-    } else if (slices->count == 1) {
-        grpc_slice only = slices->slices[0];
-        stream->events->message(stream->context, GRPC_SLICE_START_PTR(only), GRPC_SLICE_LENGTH(only));
-    } else {
-        grpc_byte_buffer_reader reader;
-        grpc_byte_buffer_reader_init(&reader, bytes);
-        grpc_slice whole = grpc_byte_buffer_reader_readall(&reader);
-        stream->events->message(stream->context, GRPC_SLICE_START_PTR(whole), GRPC_SLICE_LENGTH(whole));
-        grpc_slice_unref(whole);
-        grpc_byte_buffer_reader_destroy(&reader);
+    enum { FEW = 16 };
+    grpc_slice_buffer *slices = &bytes->data.raw.slice_buffer;
+    struct piece few[FEW];
+    struct piece *pieces = slices->count > FEW ? malloc(slices->count * sizeof(*pieces)) : few;
+    if (!pieces)
+        return false;
+    size_t size = 0;
+    for (size_t i = 0; i < slices->count; i++) {
+        pieces[i].data = GRPC_SLICE_START_PTR(slices->slices[i]);
+        pieces[i].size = GRPC_SLICE_LENGTH(slices->slices[i]);
+        size += pieces[i].size;
     }
+    stream->events->message(stream->context, pieces, slices->count, size);
+    if (pieces != few)
+        free(pieces);
+    return true;
 }
 
 /* No message came, and none will: a client that has half-closed wants the server's status. With the lock
@@ -366,10 +375,13 @@ static void deliver_arrived(struct grpc_stream *stream)
     stream->unread = true;
     stream->held = false;
     pthread_mutex_unlock(&stream->lock);
-    if (stream->events)
-        deliver(stream, bytes);
+    bool delivered = !stream->events || deliver(stream, bytes);
     grpc_byte_buffer_destroy(bytes);
     pthread_mutex_lock(&stream->lock);
+    if (!delivered) {
+        stream->cut = true;
+        grpc_call_cancel(stream->call, NULL);
+    }
     stream->delivering = false;
     if (stream->held && stream->unread && !stream->closing)
         hold(stream);
@@ -387,6 +399,11 @@ static void send_next(struct grpc_stream *stream)
             stream->queue_end = &stream->queue;
         start_send(stream, message->bytes);
         free(message);
+    }
+    if (!stream->over && !stream->sending && stream->part) {
+        stream->sending_part = true;
+        start_send(stream, stream->part);
+        stream->part = NULL;
     }
     if (!stream->over && !stream->sending && stream->closing)
         start_finish(stream);
@@ -412,9 +429,16 @@ static void sent_complete(struct tag *tag, bool ok)
     struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, sent);
     pthread_mutex_lock(&stream->lock);
     grpc_byte_buffer_destroy(stream->sending);
+    bool part = stream->sending_part;
     stream->sending = NULL;
+    stream->sending_part = false;
     stream->over = stream->over || !ok;
     send_next(stream);
+    if (part && !stream->over && stream->events->sent) {
+        pthread_mutex_unlock(&stream->lock);
+        stream->events->sent(stream->context);
+        pthread_mutex_lock(&stream->lock);
+    }
     muster__grpc_leave(stream);
 }
 
@@ -493,6 +517,38 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
     return status;
 }
 
+static grpc_byte_buffer *make_part(const uint8_t *head, size_t head_size, struct buffer *body,
+                                   const struct piece *pieces, size_t count)
+{
+    grpc_slice slices[1 + STREAM_PIECES_MAX];
+    slices[0] = grpc_slice_from_copied_buffer((const char *)head, head_size);
+    for (size_t i = 0; i < count; i++)
+        slices[1 + i] = grpc_slice_new_with_user_data((void *)(uintptr_t)pieces[i].data, pieces[i].size,
+                                                      release_body, muster__buffer_retain(body));
+    grpc_byte_buffer *bytes = grpc_raw_byte_buffer_create(slices, 1 + count);
+    for (size_t i = 0; i <= count; i++)
+        grpc_slice_unref(slices[i]);
+    return bytes;
+}
+
+static enum muster_status stream_send_part(struct stream *base, const uint8_t *head, size_t head_size,
+                                           struct buffer *body, const struct piece *pieces, size_t count)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    grpc_byte_buffer *bytes = make_part(head, head_size, body, pieces, count);
+    pthread_mutex_lock(&stream->lock);
+    bool closed = stream->over || stream->closing;
+    if (!closed) {
+        stream->part = bytes;
+        if (!stream->sending)
+            send_next(stream);
+    }
+    pthread_mutex_unlock(&stream->lock);
+    if (closed)
+        grpc_byte_buffer_destroy(bytes);
+    return closed ? MUSTER_CLOSED : MUSTER_OK;
+}
+
 static bool stream_revoke(struct stream *base, const struct buffer *body)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
@@ -535,6 +591,15 @@ static void stream_cut(struct stream *base)
         grpc_call_cancel(stream->call, NULL);
 }
 
+static void stream_shut(struct stream *base)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    char *peer = grpc_call_get_peer(stream->call);
+    stream_cut(base);
+    muster__shut_peer(peer);
+    gpr_free(peer);
+}
+
 static void stream_peer(struct stream *base, char *text, size_t size)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
@@ -545,8 +610,10 @@ static void stream_peer(struct stream *base, char *text, size_t size)
 
 static const struct stream_ops stream_ops = {
     .send = stream_send,
+    .send_part = stream_send_part,
     .close = stream_close,
     .cut = stream_cut,
+    .shut = stream_shut,
     .revoke = stream_revoke,
     .hold = stream_hold,
     .peer = stream_peer,

@@ -13,7 +13,7 @@
 #include "network/local.h"
 #include "status.h"
 
-enum event_kind { EVENT_OPENED, EVENT_MESSAGE, EVENT_LEFT, EVENT_CLOSED, EVENT_STOPPED };
+enum event_kind { EVENT_OPENED, EVENT_MESSAGE, EVENT_SENT, EVENT_LEFT, EVENT_CLOSED, EVENT_STOPPED };
 
 struct event {
     struct event *next;
@@ -32,6 +32,7 @@ struct end {
     const struct stream_events *events;
     void *context;
     struct event closed;
+    struct event sent;
     int64_t last_due; /* of the messages on their way to this end: the next may not overtake them */
     bool closing;     /* no more sends */
     bool over;        /* it is being told of its end: no more messages */
@@ -171,21 +172,27 @@ static void break_connection(struct connection *connection, enum muster_status c
 
 /* ---- streams ---- */
 
-static enum muster_status stream_send(struct stream *base, const uint8_t *head, size_t head_size,
-                                      struct buffer *body)
+/* Puts a message on its way, in memory of its own. */
+static enum muster_status send_message(struct end *end, const uint8_t *head, size_t head_size,
+                                       const struct piece *pieces, size_t count, bool part)
 {
-    struct end *end = (struct end *)base;
     struct network *network = end->connection->network;
-    size_t body_size = body ? body->size : 0;
     enum muster_status status = MUSTER_OUT_OF_MEMORY;
+    size_t size = head_size;
+    for (size_t i = 0; i < count; i++)
+        size += pieces[i].size;
     struct event *event = calloc(1, sizeof(*event));
-    struct buffer *bytes = muster__buffer_new(head_size + body_size);
+    struct buffer *bytes = muster__buffer_new(size);
     if (!event || !bytes)
         goto cleanup;
+    uint8_t *at = bytes->data;
     if (head_size)
-        memcpy(bytes->data, head, head_size);
-    if (body_size)
-        memcpy(bytes->data + head_size, body->data, body_size);
+        memcpy(at, head, head_size);
+    at += head_size;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(at, pieces[i].data, pieces[i].size);
+        at += pieces[i].size;
+    }
     *event = (struct event){.kind = EVENT_MESSAGE, .end = end->peer, .bytes = bytes};
 
     pthread_mutex_lock(&network->lock);
@@ -195,9 +202,11 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
     if (end->closing) {
         status = MUSTER_CLOSED;
     } else if (network->lose) {
-        status = MUSTER_OK;
+        status = MUSTER_OK; /* and a part stays unsent: the windows are full */
     } else {
         enqueue_to(end->peer, event, network->now + network->delay);
+        if (part)
+            enqueue(network, &end->sent, network->now);
         event = NULL;
         bytes = NULL;
         status = MUSTER_OK;
@@ -207,6 +216,20 @@ cleanup:
     free(event);
     muster__buffer_release(bytes);
     return status;
+}
+
+static enum muster_status stream_send(struct stream *base, const uint8_t *head, size_t head_size,
+                                      struct buffer *body)
+{
+    const struct piece piece = {body ? body->data : NULL, body ? body->size : 0};
+    return send_message((struct end *)base, head, head_size, &piece, body && body->size ? 1 : 0, false);
+}
+
+static enum muster_status stream_send_part(struct stream *base, const uint8_t *head, size_t head_size,
+                                           struct buffer *body, const struct piece *pieces, size_t count)
+{
+    (void)body; /* its bytes are copied */
+    return send_message((struct end *)base, head, head_size, pieces, count, true);
 }
 
 /*
@@ -269,8 +292,10 @@ static void stream_release(struct stream *base)
 
 static const struct stream_ops stream_ops = {
     .send = stream_send,
+    .send_part = stream_send_part,
     .close = stream_close,
     .cut = stream_cut,
+    .shut = stream_cut,
     .revoke = stream_revoke,
     .hold = stream_hold,
     .peer = stream_peer,
@@ -285,6 +310,7 @@ static void end_init(struct end *end, struct connection *connection, struct end 
     end->connection = connection;
     end->peer = peer;
     end->closed = (struct event){.kind = EVENT_CLOSED, .end = end};
+    end->sent = (struct event){.kind = EVENT_SENT, .end = end};
 }
 
 /* Brings a connection that waits together with a listener that has come, or the other way round. */
@@ -478,8 +504,23 @@ static void deliver_message(struct end *end, struct buffer *bytes)
     }
     const struct stream_events *events = end->events;
     pthread_mutex_unlock(&network->lock);
-    if (!deaf && !too_big && events)
-        events->message(end->context, bytes->data, bytes->size);
+    if (deaf || too_big || !events)
+        return;
+    /* In pieces, as a network delivers them. */
+    size_t first = bytes->size < 3 ? bytes->size : bytes->size / 3;
+    const struct piece pieces[] = {{bytes->data, first}, {bytes->data + first, bytes->size - first}};
+    events->message(end->context, pieces, 2, bytes->size);
+}
+
+static void deliver_sent(struct end *end)
+{
+    struct network *network = end->connection->network;
+    pthread_mutex_lock(&network->lock);
+    end->sent.queued = false; /* its owner may send again at once */
+    bool deaf = end->over || end->closing;
+    pthread_mutex_unlock(&network->lock);
+    if (!deaf && end->events && end->events->sent)
+        end->events->sent(end->context);
 }
 
 /* A client closed its side: the server's end answers with OK and is over. */
@@ -520,6 +561,9 @@ static void deliver(struct network *network, struct event *event)
     case EVENT_MESSAGE:
         deliver_message(event->end, event->bytes);
         drop_event(event);
+        break;
+    case EVENT_SENT:
+        deliver_sent(event->end);
         break;
     case EVENT_LEFT:
         deliver_left(event->end);

@@ -18,17 +18,23 @@
 struct stream;
 struct listener;
 
-/* Bytes that can be put before a message's body for one stream alone: room for a field with a 64-bit number.
+/* Bytes that can be put before a message's body for one stream alone: room for all of a chunk but its data.
  */
-#define STREAM_HEAD_MAX 16
+#define STREAM_HEAD_MAX 64
+
+/* Pieces of memory that one part can have. */
+#define STREAM_PIECES_MAX 16
 
 /*
  * What a stream tells its owner. Called on network threads without a lock held, never two at a time for one
  * stream; must not block.
  */
 struct stream_events {
-    /* A message; the bytes are valid during the call. */
-    void (*message)(void *context, const uint8_t *data, size_t size);
+    /* A message of `size` bytes in `count` pieces, which are valid during the call. */
+    void (*message)(void *context, const struct piece *pieces, size_t count, size_t size);
+    /* The part given to send_part() is on its way, or never will be: now the next can be given. Not when the
+       stream ends first. The only event that may come while another is being told. May be NULL. */
+    void (*sent)(void *context);
     /*
      * The end, exactly once and last, whoever caused it; `text` is valid during the call. On the side that
      * called close(), status and text are those it gave (on a client: those that the server answered with).
@@ -89,6 +95,13 @@ struct stream_ops {
     enum muster_status (*send)(struct stream *stream, const uint8_t *head, size_t head_size,
                                struct buffer *body);
     /*
+     * A message of which the bytes behind the head are not copied: they are part of what `body` holds, of
+     * which a reference is taken until they are gone. It is sent when no message given to send() waits, so
+     * that those never wait for more than one part; one at a time, until `sent`. As send() otherwise.
+     */
+    enum muster_status (*send_part)(struct stream *stream, const uint8_t *head, size_t head_size,
+                                    struct buffer *body, const struct piece *pieces, size_t count);
+    /*
      * Ends the stream when what was queued is sent: a server gives the status, which the client's `closed`
      * gets; a client says that it sends no more and gets the server's status. Idempotent. As send()
      * otherwise.
@@ -96,6 +109,9 @@ struct stream_ops {
     void (*close)(struct stream *stream, enum muster_status status, const char *text);
     /* Ends the stream now; what is queued is lost. Idempotent. As send() otherwise. */
     void (*cut)(struct stream *stream);
+    /* Cuts, and with it whatever is below the stream, so that the last references to bodies go soon, even if
+       the peer reads nothing. */
+    void (*shut)(struct stream *stream);
     /* Takes back a message with this body that waits behind others; false when it is on its way. As send()
      * otherwise. */
     bool (*revoke)(struct stream *stream, const struct buffer *body);

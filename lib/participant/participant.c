@@ -18,6 +18,7 @@
 #include "network/transport.h"
 #include "status.h"
 #include "wire/codec.h"
+#include "wire/transfer.h"
 
 /* A training loop may report after every batch: the server gets so many milliseconds' worth at once. */
 #define PROGRESS_INTERVAL_MS 100
@@ -33,6 +34,7 @@ enum state {
 struct instruction {
     struct muster_message message;
     uint64_t turn;
+    uint64_t granted; /* bytes that its answer may send in chunks without being told to */
 };
 
 struct participant {
@@ -55,14 +57,19 @@ struct participant {
     uint64_t consumed; /* instructions so far: turns begin anew with each session, this does not */
     struct instruction current;
     struct instruction next;
-    struct stream *stream; /* NULL in AWAY and ENDED */
+    struct incoming arriving;  /* an instruction of which chunks are missing */
+    uint64_t arriving_granted; /* its `granted` */
+    struct outgoing outgoing;  /* the last answer, if it is a big one, until the next instruction */
+    bool closing;              /* the stream is to be closed when that is sent */
+    struct stream *stream;     /* NULL in AWAY and ENDED */
     struct timer timer;
     int64_t deadline; /* of CONNECTING, LEAVING or AWAY; INT64_MAX: none */
     int32_t reconnect_seconds;
-    int64_t progress_at;      /* before this time, no report is sent */
-    enum muster_status fault; /* why we cut the stream ourselves; OK: we did not */
-    size_t max_message_size;  /* that both sides accept */
-    char *name;               /* set once, before participant_connect() returns */
+    int64_t progress_at;       /* before this time, no report is sent */
+    enum muster_status fault;  /* why we cut the stream ourselves; OK: we did not */
+    size_t max_message_size;   /* that both sides accept */
+    uint64_t max_payload_size; /* that the server accepts; 0: it takes no chunks */
+    char *name;                /* set once, before participant_connect() returns */
     uint64_t rank;
     enum muster_status status;
     char reason[MUSTER_ERROR_TEXT_SIZE];
@@ -76,6 +83,8 @@ static void unreference(struct participant *participant)
         return;
     muster_message_clear(&participant->current.message);
     muster_message_clear(&participant->next.message);
+    muster_message_clear(&participant->arriving.message);
+    muster__outgoing_begin(&participant->outgoing, NULL, 0);
     muster__buffer_release(participant->hello);
     pthread_cond_destroy(&participant->changed);
     pthread_mutex_destroy(&participant->lock);
@@ -107,6 +116,8 @@ static void start_timer(struct participant *participant, int64_t limit_ms)
 
 static void drop_next(struct participant *participant)
 {
+    struct muster_message arriving = muster__incoming_take(&participant->arriving);
+    muster_message_clear(&arriving);
     muster_message_clear(&participant->next.message);
     participant->came = false;
 }
@@ -211,6 +222,11 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     if (welcome_message->max_message_size &&
         welcome_message->max_message_size < participant->max_message_size)
         participant->max_message_size = (size_t)welcome_message->max_message_size;
+    for (size_t i = 0; i < welcome_message->n_features; i++) {
+        if (strcmp(welcome_message->features[i], FEATURE_CHUNKS) == 0)
+            participant->max_payload_size =
+                welcome_message->max_payload_size ? welcome_message->max_payload_size : UINT64_MAX;
+    }
     participant->state = OPEN;
     stop_timer(participant);
     pthread_cond_broadcast(&participant->changed);
@@ -227,16 +243,40 @@ static void leave_for(struct participant *participant, int32_t seconds)
     start_timer(participant, participant->options.close_timeout_ms);
 }
 
-/* True: there is something to consume. */
-static bool instruct(struct participant *participant, struct envelope *envelope)
+/* An instruction is whole: there is something to consume. */
+static void deliver(struct participant *participant, struct muster_message message, uint64_t turn,
+                    uint64_t granted)
+{
+    participant->next = (struct instruction){message, turn, granted};
+    participant->came = true;
+    participant->stream->ops->hold(participant->stream);
+}
+
+/* The beginning of an instruction whose arrays follow. */
+static enum muster_status announce(struct participant *participant, struct envelope *envelope, size_t size,
+                                   struct muster_error *error)
+{
+    if (envelope->announced > participant->options.max_payload_size)
+        return muster__error(error, MUSTER_TOO_BIG, "an instruction of more than max_payload_size");
+    if (!muster__payload_begin(&envelope->message, NULL, NULL))
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for an instruction of %llu bytes",
+                             (unsigned long long)envelope->announced);
+    participant->arriving_granted = envelope->grant;
+    muster__incoming_begin(&participant->arriving, envelope, size);
+    return MUSTER_OK;
+}
+
+/* *ready: there is something to consume. */
+static enum muster_status instruct(struct participant *participant, struct envelope *envelope, size_t size,
+                                   bool *ready, struct muster_error *error)
 {
     struct muster_message *message = &envelope->message;
     bool obey = message->kind == MUSTER_RECONNECT && !participant->options.deliver_reconnect;
-    if (message->kind == MUSTER_EMPTY || participant->state > OPEN)
-        return false;
+    if (message->kind == MUSTER_EMPTY || participant->state > OPEN || participant->closed)
+        return MUSTER_OK;
     if (obey) {
         leave_for(participant, message->reconnect_seconds);
-        return false;
+        return MUSTER_OK;
     }
     if (participant->state == CONNECTING) { /* no Welcome: a server of the original protocol */
         participant->original = true;
@@ -246,27 +286,69 @@ static bool instruct(struct participant *participant, struct envelope *envelope)
     /* Nobody waits for two answers at a time: a newer instruction means that the older was given up. */
     drop_next(participant);
     participant->cancelled = participant->cancelled || (participant->unanswered && !participant->original);
-    participant->next = (struct instruction){*message, envelope->turn};
+    muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    if (envelope->announced)
+        return announce(participant, envelope, size, error);
+    deliver(participant, *message, envelope->turn, envelope->grant);
     *message = (struct muster_message)MUSTER_MESSAGE_INIT;
-    participant->came = true;
-    return true;
+    *ready = true;
+    return MUSTER_OK;
+}
+
+/* Chunks of an instruction that was given up meanwhile are of no interest. */
+static enum muster_status add_chunk(struct participant *participant, struct envelope *envelope, bool *ready,
+                                    struct muster_error *error)
+{
+    struct incoming *arriving = &participant->arriving;
+    if (arriving->size == 0 || envelope->turn != arriving->turn || participant->closed)
+        return MUSTER_OK;
+    enum muster_status status = muster__incoming_add(arriving, envelope, error);
+    if (status == MUSTER_OK && arriving->received == arriving->size) {
+        struct muster_message message = muster__incoming_take(arriving);
+        deliver(participant, message, envelope->turn, participant->arriving_granted);
+        *ready = true;
+    }
+    return status;
+}
+
+/* The answer's chunks may go, from the first one on. */
+static void grant(struct participant *participant, const struct envelope *envelope)
+{
+    struct outgoing *outgoing = &participant->outgoing;
+    if (!outgoing->body || outgoing->turn != envelope->turn)
+        return;
+    muster__outgoing_start(outgoing, envelope->grant);
+    muster__outgoing_next(outgoing, TO_SERVER, participant->stream);
+}
+
+/* Ends the stream, once a big answer is sent. With the lock held. */
+static void close_stream(struct participant *participant)
+{
+    participant->closing = muster__outgoing_busy(&participant->outgoing);
+    if (!participant->closing)
+        participant->stream->ops->close(participant->stream, MUSTER_OK, "");
 }
 
 static void cancel(struct participant *participant, uint64_t turn)
 {
-    if (participant->came && participant->next.turn == turn)
+    if (participant->outgoing.turn == turn)
+        muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    if (participant->closing)
+        close_stream(participant);
+    if ((participant->came && participant->next.turn == turn) ||
+        (participant->arriving.size && participant->arriving.turn == turn))
         drop_next(participant);
     else if (participant->unanswered && participant->current.turn == turn)
         participant->cancelled = true;
 }
 
-static void message_received(void *context, const uint8_t *data, size_t size)
+static void message_received(void *context, const struct piece *pieces, size_t count, size_t size)
 {
     struct participant *participant = context;
     struct envelope envelope;
     struct muster_error error;
     bool ready = false;
-    enum muster_status status = muster__decode(TO_PARTICIPANT, data, size, &envelope, &error);
+    enum muster_status status = muster__decode(TO_PARTICIPANT, pieces, count, &envelope, &error);
     pthread_mutex_lock(&participant->lock);
     if (status == MUSTER_OK && envelope.content == CONTENT_WELCOME) {
         status = welcome(participant, envelope.welcome);
@@ -274,9 +356,11 @@ static void message_received(void *context, const uint8_t *data, size_t size)
     } else if (status == MUSTER_OK && envelope.content == CONTENT_CANCEL) {
         cancel(participant, envelope.turn);
     } else if (status == MUSTER_OK && envelope.content == CONTENT_MESSAGE) {
-        ready = instruct(participant, &envelope);
-        if (ready)
-            participant->stream->ops->hold(participant->stream);
+        status = instruct(participant, &envelope, size, &ready, &error);
+    } else if (status == MUSTER_OK && envelope.content == CONTENT_CHUNK) {
+        status = add_chunk(participant, &envelope, &ready, &error);
+    } else if (status == MUSTER_OK && envelope.content == CONTENT_GRANT) {
+        grant(participant, &envelope);
     }
     if (status != MUSTER_OK)
         cut(participant, status, error.text);
@@ -286,6 +370,17 @@ static void message_received(void *context, const uint8_t *data, size_t size)
     muster__envelope_clear(&envelope);
     if (ready)
         tell_ready(participant);
+}
+
+static void part_sent(void *context)
+{
+    struct participant *participant = context;
+    pthread_mutex_lock(&participant->lock);
+    participant->outgoing.on_wire = false;
+    muster__outgoing_next(&participant->outgoing, TO_SERVER, participant->stream);
+    if (participant->closing)
+        close_stream(participant);
+    pthread_mutex_unlock(&participant->lock);
 }
 
 /* What the end of a stream means to its participant. */
@@ -306,6 +401,9 @@ static void stream_closed(void *context, enum muster_status status, const char *
     pthread_mutex_lock(&participant->lock);
     struct stream *stream = participant->stream;
     participant->stream = NULL;
+    participant->outgoing.on_wire = false;
+    muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    participant->max_payload_size = 0;
     stop_timer(participant);
     bool away = participant->state == LEAVING && !participant->closed;
     if (away) {
@@ -326,6 +424,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
 
 static const struct stream_events stream_events = {
     .message = message_received,
+    .sent = part_sent,
     .closed = stream_closed,
 };
 
@@ -333,6 +432,8 @@ static const struct stream_events stream_events = {
 
 static struct buffer *make_hello(const struct participant_options *options)
 {
+    char chunks[] = FEATURE_CHUNKS;
+    char *features[] = {chunks};
     Muster__Hello hello = MUSTER__HELLO__INIT;
     Muster__Label *labels = calloc(options->label_count + 1, sizeof(*labels));
     Muster__Label **pointers = calloc(options->label_count + 1, sizeof(*pointers));
@@ -349,6 +450,9 @@ static struct buffer *make_hello(const struct participant_options *options)
     hello.labels = pointers;
     hello.n_labels = options->label_count;
     hello.max_message_size = options->max_message_size;
+    hello.max_payload_size = options->max_payload_size;
+    hello.features = features;
+    hello.n_features = 1;
     buffer = muster__encode_hello(&hello);
 cleanup:
     free(labels);
@@ -390,8 +494,8 @@ enum muster_status participant_connect(const char *address, const struct partici
     *result = NULL;
     if (!options)
         options = &defaults;
-    if (!address || !*address || options->max_message_size < 1024 || options->max_message_size > INT32_MAX ||
-        (options->label_count && !options->labels))
+    if (!address || !*address || options->max_payload_size == 0 || options->max_message_size < 1024 ||
+        options->max_message_size > INT32_MAX || (options->label_count && !options->labels))
         return muster__error(error, MUSTER_INVALID,
                              "an address such as host:8080 is missing, or an option makes no sense");
     struct participant *participant = participant_new(address, options);
@@ -447,7 +551,7 @@ void participant_close(struct participant *participant)
         } else if (participant->state == CONNECTING) {
             participant->stream->ops->cut(participant->stream);
         } else {
-            participant->stream->ops->close(participant->stream, MUSTER_OK, "");
+            close_stream(participant);
         }
         pthread_cond_broadcast(&participant->changed);
     }
@@ -494,6 +598,20 @@ static enum muster_status send_current(struct participant *participant, struct b
     return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
 }
 
+/* Sends the answer to the current turn, whose arrays may have to wait. With the lock held. */
+static enum muster_status send_answer(struct participant *participant, struct buffer *body)
+{
+    struct outgoing *outgoing = &participant->outgoing;
+    enum muster_status status = send_current(participant, body);
+    if (status != MUSTER_OK || !body || !body->payload)
+        return status;
+    muster__outgoing_begin(outgoing, body, participant->current.turn);
+    if (body->payload->size <= participant->current.granted)
+        muster__outgoing_start(outgoing, 0);
+    muster__outgoing_next(outgoing, TO_SERVER, participant->stream);
+    return MUSTER_OK;
+}
+
 /* The status of answering the current instruction now. With the lock held. */
 static enum muster_status may_answer(struct participant *participant)
 {
@@ -513,13 +631,15 @@ static enum muster_status answer(struct participant *participant, const struct m
     pthread_mutex_lock(&participant->lock);
     enum muster_status status = may_answer(participant);
     uint64_t consumed = participant->consumed;
-    size_t max_size = participant->max_message_size;
+    const struct encoding encoding = {.max_message_size = participant->max_message_size,
+                                      .max_payload_size = participant->max_payload_size,
+                                      .chunk_threshold = participant->options.chunk_threshold};
     pthread_mutex_unlock(&participant->lock);
     if (status != MUSTER_OK)
         return status;
     /* Not under the lock: a big answer takes its time, and events must not wait for it. */
     struct buffer *body;
-    status = muster__encode(TO_SERVER, message, max_size, &body);
+    status = muster__encode(TO_SERVER, message, &encoding, &body);
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&participant->lock);
@@ -528,7 +648,7 @@ static enum muster_status answer(struct participant *participant, const struct m
     else
         status = may_answer(participant);
     if (status == MUSTER_OK)
-        status = send_current(participant, body);
+        status = send_answer(participant, body);
     if (status == MUSTER_OK)
         participant->unanswered = false;
     pthread_mutex_unlock(&participant->lock);
@@ -559,9 +679,10 @@ enum muster_status participant_dispatch(struct participant *participant, const s
 static void answer_passed_over(struct participant *participant)
 {
     const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
+    const struct encoding encoding = {.max_message_size = participant->max_message_size};
     struct buffer *body;
     if (may_answer(participant) == MUSTER_OK &&
-        muster__encode(TO_SERVER, &unknown, participant->max_message_size, &body) == MUSTER_OK) {
+        muster__encode(TO_SERVER, &unknown, &encoding, &body) == MUSTER_OK) {
         send_current(participant, body);
         muster__buffer_release(body);
     }
@@ -654,4 +775,16 @@ uint64_t participant_rank(struct participant *participant)
     uint64_t rank = participant->rank;
     pthread_mutex_unlock(&participant->lock);
     return rank;
+}
+
+struct muster_transfer participant_transfer(struct participant *participant)
+{
+    pthread_mutex_lock(&participant->lock);
+    const struct buffer *body = participant->outgoing.body;
+    struct muster_transfer transfer = {.sent = body ? participant->outgoing.offset : 0,
+                                       .to_send = body ? body->payload->size : 0,
+                                       .received = participant->arriving.received,
+                                       .to_receive = participant->arriving.size};
+    pthread_mutex_unlock(&participant->lock);
+    return transfer;
 }

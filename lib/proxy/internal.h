@@ -1,9 +1,9 @@
 /*
  * What the files of lib/proxy share: the manager and the proxy from inside.
  *
- * Two locks, never held together: manager->lock and proxy->lock. Under proxy->lock the transport's stream
- * functions and the timers are called, which take their own locks and call nothing back. No user code runs
- * under any of them.
+ * Three locks: manager->lock and proxy->lock, never held together, and uploads->lock, which may be taken
+ * under proxy->lock. Under the last two the transport's stream functions and the timers are called, which
+ * take their own locks and call nothing back. No user code runs under any of them.
  */
 #ifndef MUSTER_PROXY_INTERNAL_H
 #define MUSTER_PROXY_INTERNAL_H
@@ -17,11 +17,55 @@
 
 #include "network/transport.h"
 #include "wire/codec.h"
+#include "wire/transfer.h"
 
 /* A doubly linked ring; the list's own head points at itself when empty. */
 struct link {
     struct link *next;
     struct link *previous;
+};
+
+static inline void ring_init(struct link *head)
+{
+    head->next = head->previous = head;
+}
+
+static inline bool ring_is_empty(const struct link *head)
+{
+    return head->next == head;
+}
+
+static inline void ring_append(struct link *head, struct link *link)
+{
+    link->next = head;
+    link->previous = head->previous;
+    head->previous->next = link;
+    head->previous = link;
+}
+
+/* Leaves the link alone in a ring of its own, so that removing it again does nothing. */
+static inline void ring_remove(struct link *link)
+{
+    link->next->previous = link->previous;
+    link->previous->next = link->next;
+    ring_init(link);
+}
+
+/* The budget for big answers in memory: upload.c. */
+struct uploads {
+    uint64_t budget; /* bytes; 0: as much as the round needs */
+    int64_t stall_ms;
+    pthread_mutex_t lock; /* guards all below; a leaf but for the timers' */
+    uint64_t reserved;    /* promised to answers that have not been announced */
+    uint64_t held;        /* granted, or whole and not handed to the user yet */
+    size_t holders;       /* of either */
+    uint64_t largest;     /* of the answers since nobody held or waited */
+    uint64_t tickets;
+    size_t waiting_count;
+    struct link waiting; /* uploads that are announced, in that order */
+    struct link granted; /* those that are being received */
+    bool timed;
+    struct timer timer;
 };
 
 struct participant_manager {
@@ -32,6 +76,7 @@ struct participant_manager {
     struct listener *listener;
     uint16_t port;
     struct buffer *cancel; /* the one message that is the same for everybody */
+    struct uploads uploads;
 
     /* Turns that have begun and whose end has not been told yet, timers that run or have just expired, and
        calls that use the transport. */
@@ -56,6 +101,15 @@ enum proxy_state {
     PROXY_CLOSED,
 };
 
+/* An instruction, serialised at most once for those who take chunks and once for those who do not. */
+struct instruction {
+    struct participant_manager *manager;
+    const struct muster_message *message;
+    sem_t *borrow;          /* see struct encoding */
+    struct buffer *chunked; /* NULL: nobody has needed it yet; also below */
+    struct buffer *whole;
+};
+
 /*
  * One instruction on its way through a proxy. `ended` is called exactly once for a turn that began, without a
  * lock held, and takes over what *answer holds; after it, the library does not touch the turn.
@@ -64,6 +118,30 @@ struct turn {
     enum muster_kind kind;
     void (*ended)(struct turn *turn, struct proxy *proxy, enum muster_status status,
                   struct muster_message *answer, size_t answer_size);
+    struct muster_message arrived; /* the library's: of an answer that broke off */
+};
+
+enum upload_state {
+    UPLOAD_NONE,
+    UPLOAD_RESERVED, /* room is promised to an answer that was not announced yet */
+    UPLOAD_WAITING,  /* announced, and waiting for room */
+    UPLOAD_GRANTED,  /* its chunks are arriving */
+};
+
+/* A big answer, from its announcement until it is whole. */
+struct upload {
+    enum upload_state state; /* guarded by proxy->lock, as are the next five */
+    uint64_t reserved;       /* bytes, in UPLOAD_RESERVED */
+    uint64_t request;        /* the ticket, in UPLOAD_WAITING */
+    uint64_t grants;         /* in this turn, the reservation not counted */
+    bool pregranted;         /* in this turn */
+    struct incoming incoming;
+    uint64_t last_size; /* of this participant's latest, 0: none yet */
+
+    struct link link; /* guarded by uploads->lock, as are all below */
+    uint64_t ticket;  /* not 0: it is in `waiting` */
+    uint64_t size;    /* that it waits for */
+    int64_t active_at;
 };
 
 struct proxy {
@@ -77,6 +155,7 @@ struct proxy {
     char *peer;
     struct envelope hello; /* holds the labels */
     size_t max_message_size;
+    uint64_t max_payload_size; /* 0: it does not take chunks */
     void *user;
     bool has_user;
     bool joined; /* it has passed the initiative, so that its end is an event of its own */
@@ -93,9 +172,11 @@ struct proxy {
     enum muster_status closed_status; /* in PROXY_CLOSED: what proxy_run() answers */
     struct stream *stream;            /* NULL after its end */
     struct turn *running;
-    const struct buffer *instruction; /* of the last turn: to be recognised, not to be read */
-    uint64_t turn;                    /* number of the last turn that began */
-    bool given_up;                    /* that turn was given up */
+    struct buffer *instruction; /* of the running turn, a reference */
+    struct outgoing outgoing;   /* its chunks */
+    struct upload upload;
+    uint64_t turn;    /* number of the last turn that began */
+    bool given_up;    /* that turn was given up */
     size_t owed;      /* answers to given-up turns that an original participant will still send */
     double progress;  /* of the running turn */
     int64_t deadline; /* of whatever the state waits for; INT64_MAX: nothing */
@@ -135,15 +216,56 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
 void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
                        enum muster_status status, const char *text);
 
-/* Serialises an instruction for proxies of `manager`. */
-enum muster_status muster__proxy_encode(struct participant_manager *manager,
-                                        const struct muster_message *instruction, struct buffer **body);
+/* Begins a turn. On OK `turn` must stay until its end; otherwise it was not touched. *sent (may be NULL) is
+   the number of bytes. */
+enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
+                                       struct instruction *instruction, int64_t timeout_ms, uint64_t *sent);
 
-/* Begins a turn. On OK `turn` must stay until its end; otherwise it was not touched. */
-enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn, struct buffer *body,
-                                       int64_t timeout_ms);
+/* Serialises an instruction for these proxies, to find out whether it can be sent at all. */
+enum muster_status muster__instruction_check(struct instruction *instruction, struct proxy *const *proxies,
+                                             size_t count);
+
+/* Gives the serialised forms back. */
+void muster__instruction_release(struct instruction *instruction);
+
+/*
+ * The same, and waits until nothing refers to the memory that was borrowed for it, with `borrow` initialised:
+ * all turns have ended. A participant that reads nothing is cut off for that after the manager's
+ * stop_timeout_ms.
+ */
+void muster__instruction_return(struct instruction *instruction, struct proxy *const *proxies, size_t count);
+
+/* Lets the announced answer with this ticket come, if it is still wanted. */
+bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);
+
+/* Takes the room of an answer that stalls away; it waits anew. */
+void muster__proxy_pass_over(struct proxy *proxy);
 
 /* Gives up `turn` if it is the running one (any if NULL): it ends with `status` on this thread. */
 void muster__proxy_give_up(struct proxy *proxy, const struct turn *turn, enum muster_status status);
+
+/* ---- upload.c: all but init, destroy and serve may be called under a proxy's lock ---- */
+
+void muster__uploads_init(struct uploads *uploads, uint64_t budget, int64_t stall_ms);
+void muster__uploads_destroy(struct uploads *uploads);
+
+/* Promises room to an answer of `size` bytes, if there is. */
+bool muster__uploads_reserve(struct uploads *uploads, uint64_t size);
+void muster__uploads_unreserve(struct uploads *uploads, uint64_t size);
+
+/* An answer begins to arrive: from now on it is watched. `size` bytes take the place of `reserved`. */
+void muster__uploads_use(struct upload *upload, struct uploads *uploads, uint64_t reserved, uint64_t size,
+                         int64_t now);
+void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now);
+
+/* It waits for room; the ticket. */
+uint64_t muster__uploads_wait(struct upload *upload, struct uploads *uploads, uint64_t size);
+
+/* It neither waits nor arrives any more. The room of what has arrived is returned with its memory. */
+void muster__uploads_leave(struct upload *upload, struct uploads *uploads);
+void muster__uploads_returned(void *uploads, uint64_t size);
+
+/* Grants what there is room for. To be called, without a lock held, after room may have become free. */
+void muster__uploads_serve(struct uploads *uploads);
 
 #endif

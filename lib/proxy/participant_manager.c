@@ -22,29 +22,6 @@ struct arrival_waiter {
     pthread_cond_t arrived;
 };
 
-/* ---- rings ---- */
-
-static void ring_init(struct link *head)
-{
-    head->next = head->previous = head;
-}
-
-static void ring_append(struct link *head, struct link *link)
-{
-    link->next = head;
-    link->previous = head->previous;
-    head->previous->next = link;
-    head->previous = link;
-}
-
-/* Leaves the link alone in a ring of its own, so that removing it again does nothing. */
-static void ring_remove(struct link *link)
-{
-    link->next->previous = link->previous;
-    link->previous->next = link->next;
-    ring_init(link);
-}
-
 /* ---- admission ---- */
 
 static int compare_names(const void *a, const void *b)
@@ -226,6 +203,9 @@ static enum muster_status check_options(const struct participant_manager_options
     if (options->max_message_size < 1024 || options->max_message_size > INT32_MAX)
         return muster__error(error, MUSTER_INVALID,
                              "options.max_message_size is not from 1024 to 2147483647 bytes");
+    if (options->max_payload_size == 0 || options->upload_stall_ms <= 0)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.max_payload_size is 0 or options.upload_stall_ms not positive");
     if (options->join_timeout_ms == 0 || options->stop_timeout_ms < 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.join_timeout_ms is 0 or options.stop_timeout_ms negative");
@@ -237,6 +217,7 @@ void muster__manager_release(struct participant_manager *manager)
     if (atomic_fetch_sub_explicit(&manager->references, 1, memory_order_acq_rel) != 1)
         return;
     muster__buffer_release(manager->cancel);
+    muster__uploads_destroy(&manager->uploads);
     pthread_cond_destroy(&manager->idle);
     pthread_mutex_destroy(&manager->lock);
     free(manager->address);
@@ -264,6 +245,7 @@ enum muster_status participant_manager_start(const struct participant_manager_op
     atomic_init(&manager->references, 1);
     pthread_mutex_init(&manager->lock, NULL);
     pthread_cond_init(&manager->idle, NULL);
+    muster__uploads_init(&manager->uploads, options->upload_budget, options->upload_stall_ms);
     ring_init(&manager->streams);
     ring_init(&manager->open);
     ring_init(&manager->waiters);

@@ -5,15 +5,14 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proxy/internal.h"
 #include "status.h"
-
-/* A Hello is kept for its labels: it must be small. */
-#define HELLO_SIZE_MAX 16384
 
 static struct muster_transport *transport_of(const struct proxy *proxy)
 {
@@ -77,12 +76,32 @@ static void start_timer(struct proxy *proxy, int64_t limit_ms)
 
 /* ---- the ends of turns ---- */
 
+/* Ends what the turn holds of the upload budget; what has arrived is the caller's to clear. With the lock
+ * held. */
+static struct muster_message end_upload(struct proxy *proxy)
+{
+    struct upload *upload = &proxy->upload;
+    struct uploads *uploads = &proxy->manager->uploads;
+    if (upload->state == UPLOAD_RESERVED)
+        muster__uploads_unreserve(uploads, upload->reserved);
+    else if (upload->state != UPLOAD_NONE)
+        muster__uploads_leave(upload, uploads);
+    upload->state = UPLOAD_NONE;
+    return muster__incoming_take(&upload->incoming);
+}
+
+/* With the lock held; what has arrived of an answer is left with the turn. */
 static struct turn *take_turn(struct proxy *proxy)
 {
     struct turn *turn = proxy->running;
     proxy->running = NULL;
-    if (turn)
-        stop_timer(proxy);
+    if (!turn)
+        return NULL;
+    stop_timer(proxy);
+    turn->arrived = end_upload(proxy);
+    muster__outgoing_begin(&proxy->outgoing, NULL, 0);
+    muster__buffer_release(proxy->instruction);
+    proxy->instruction = NULL;
     return turn;
 }
 
@@ -91,18 +110,21 @@ static void end_turn(struct proxy *proxy, struct turn *turn, enum muster_status 
 {
     struct muster_message nothing = MUSTER_MESSAGE_INIT;
     struct participant_manager *manager = proxy->manager;
+    muster_message_clear(&turn->arrived);
     turn->ended(turn, proxy, status, answer ? answer : &nothing, answer_size);
+    muster__uploads_serve(&manager->uploads);
     muster__manager_done(manager);
 }
 
 /* With the lock held; NULL when no turn is running. */
 static struct turn *give_up(struct proxy *proxy)
 {
+    const struct buffer *instruction = proxy->instruction;
     struct turn *turn = take_turn(proxy);
     if (!turn)
         return NULL;
     proxy->given_up = true;
-    if (proxy->stream->ops->revoke(proxy->stream, proxy->instruction)) {
+    if (proxy->stream->ops->revoke(proxy->stream, instruction)) {
         /* It never left: a participant that does not read costs the memory of one instruction, not of each.
          */
     } else if (proxy->original) {
@@ -189,10 +211,15 @@ static void protocol_error(struct proxy *proxy, const char *text)
 
 static void send_welcome(struct proxy *proxy)
 {
+    char chunks[] = FEATURE_CHUNKS;
+    char *features[] = {chunks};
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
     welcome.rank = proxy->rank;
     welcome.name = proxy->name;
     welcome.max_message_size = proxy->manager->options.max_message_size;
+    welcome.max_payload_size = proxy->manager->options.max_payload_size;
+    welcome.features = features;
+    welcome.n_features = 1;
     struct buffer *body = muster__encode_welcome(&welcome);
     pthread_mutex_lock(&proxy->lock);
     enum muster_status status = MUSTER_OUT_OF_MEMORY;
@@ -234,16 +261,25 @@ static void open_proxy(struct proxy *proxy)
     muster__manager_event(proxy, PARTICIPANT_MANAGER_JOINED, MUSTER_OK, "");
 }
 
-static void first_message(struct proxy *proxy, struct envelope *envelope, size_t size)
+static bool takes_chunks(const Muster__Hello *hello)
 {
-    if (envelope->content == CONTENT_HELLO && size > HELLO_SIZE_MAX) {
-        protocol_error(proxy, "Hello is bigger than 16 KiB");
-    } else if (envelope->content == CONTENT_HELLO) {
+    for (size_t i = 0; i < hello->n_features; i++) {
+        if (strcmp(hello->features[i], FEATURE_CHUNKS) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void first_message(struct proxy *proxy, struct envelope *envelope)
+{
+    if (envelope->content == CONTENT_HELLO) {
         proxy->hello = *envelope;
         *envelope = (struct envelope){.content = CONTENT_MESSAGE};
         const Muster__Hello *hello = proxy->hello.hello;
         if (hello->max_message_size && hello->max_message_size < proxy->max_message_size)
             proxy->max_message_size = (size_t)hello->max_message_size;
+        if (takes_chunks(hello))
+            proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
         if (admit(proxy, hello->name))
             send_welcome(proxy);
     } else if (envelope->content == CONTENT_MESSAGE && envelope->message.kind == MUSTER_EMPTY &&
@@ -285,20 +321,161 @@ static enum reply classify(struct proxy *proxy, uint64_t turn)
     return REPLY_UNASKED;
 }
 
+static int64_t now_of(const struct proxy *proxy)
+{
+    return transport_of(proxy)->ops->now(transport_of(proxy));
+}
+
+/* Makes room for what was announced, with the budget's leave. With the lock held; false when out of memory.
+ */
+static bool begin_payload(struct proxy *proxy)
+{
+    struct upload *upload = &proxy->upload;
+    struct uploads *uploads = &proxy->manager->uploads;
+    if (!muster__payload_begin(&upload->incoming.message, muster__uploads_returned, uploads))
+        return false;
+    upload->state = UPLOAD_GRANTED;
+    upload->incoming.received = 0;
+    return true;
+}
+
+/* A big answer is announced: it comes at once if room was promised, and otherwise waits. With the lock held;
+   not OK: the turn is to be given up. */
+static enum muster_status begin_upload(struct proxy *proxy, struct envelope *envelope, size_t size)
+{
+    struct upload *upload = &proxy->upload;
+    struct uploads *uploads = &proxy->manager->uploads;
+    if (envelope->announced > proxy->manager->options.max_payload_size)
+        return MUSTER_TOO_BIG;
+    bool promised = upload->state == UPLOAD_RESERVED && envelope->announced <= upload->reserved;
+    upload->last_size = envelope->announced;
+    muster__incoming_begin(&upload->incoming, envelope, size);
+    if (promised) {
+        if (!begin_payload(proxy))
+            return MUSTER_OUT_OF_MEMORY;
+        muster__uploads_use(upload, uploads, upload->reserved, upload->incoming.size, now_of(proxy));
+        return MUSTER_OK;
+    }
+    if (upload->state == UPLOAD_RESERVED)
+        muster__uploads_unreserve(uploads, upload->reserved);
+    upload->pregranted = false;
+    upload->state = UPLOAD_WAITING;
+    upload->request = muster__uploads_wait(upload, uploads, upload->incoming.size);
+    return MUSTER_OK;
+}
+
+bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
+{
+    struct upload *upload = &proxy->upload;
+    struct turn *turn = NULL;
+    pthread_mutex_lock(&proxy->lock);
+    bool granted = upload->state == UPLOAD_WAITING && upload->request == ticket;
+    if (granted) {
+        struct buffer *body = muster__encode_grant(upload->grants + 1);
+        granted = body && begin_payload(proxy);
+        if (granted) {
+            uint8_t head[STREAM_HEAD_MAX];
+            size_t head_size = muster__encode_turn(TO_PARTICIPANT, proxy->turn, head);
+            upload->incoming.grant = ++upload->grants;
+            muster__uploads_use(upload, &proxy->manager->uploads, 0, 0, now_of(proxy));
+            /* Should this fail, the stream has ended, and we are about to be told. */
+            proxy->stream->ops->send(proxy->stream, head, head_size, body);
+        } else {
+            turn = give_up(proxy);
+        }
+        muster__buffer_release(body);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    if (turn)
+        end_turn(proxy, turn, MUSTER_OUT_OF_MEMORY, NULL, 0);
+    return granted;
+}
+
+void muster__proxy_pass_over(struct proxy *proxy)
+{
+    struct upload *upload = &proxy->upload;
+    struct uploads *uploads = &proxy->manager->uploads;
+    pthread_mutex_lock(&proxy->lock);
+    if (upload->state == UPLOAD_GRANTED) {
+        muster__uploads_leave(upload, uploads);
+        muster__payload_drop(&upload->incoming.message);
+        upload->state = UPLOAD_WAITING;
+        upload->request = muster__uploads_wait(upload, uploads, upload->incoming.size);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+}
+
+/* Whether a chunk was allowed once, though nobody waits for it any more. With the lock held. */
+static bool is_stale(const struct proxy *proxy, const struct envelope *envelope)
+{
+    const struct upload *upload = &proxy->upload;
+    if (envelope->turn < proxy->turn || (envelope->turn == proxy->turn && proxy->given_up))
+        return envelope->turn > 0;
+    return envelope->turn == proxy->turn && proxy->running && upload->state != UPLOAD_RESERVED &&
+           upload->incoming.size &&
+           (envelope->grant ? envelope->grant <= upload->grants : upload->pregranted);
+}
+
+static void chunk_message(struct proxy *proxy, struct envelope *envelope)
+{
+    struct upload *upload = &proxy->upload;
+    struct incoming *incoming = &upload->incoming;
+    struct muster_message answer = MUSTER_MESSAGE_INIT;
+    struct muster_error error = {MUSTER_OK, ""};
+    struct turn *turn = NULL;
+    size_t size = 0;
+    enum muster_status status = MUSTER_OK;
+    pthread_mutex_lock(&proxy->lock);
+    if (upload->state == UPLOAD_GRANTED && envelope->turn == incoming->turn &&
+        envelope->grant == incoming->grant) {
+        muster__uploads_active(upload, &proxy->manager->uploads, now_of(proxy));
+        status = muster__incoming_add(incoming, envelope, &error);
+        if (status == MUSTER_OK && incoming->received == incoming->size) {
+            size = incoming->wire_size + (size_t)incoming->size;
+            muster__uploads_leave(upload, &proxy->manager->uploads);
+            upload->state = UPLOAD_NONE;
+            answer = muster__incoming_take(incoming);
+            turn = take_turn(proxy);
+            proxy->stream->ops->hold(proxy->stream);
+        }
+    } else if (!is_stale(proxy, envelope)) {
+        status = muster__error(&error, MUSTER_PROTOCOL, "a chunk that was not granted, or not announced");
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    if (turn)
+        end_turn(proxy, turn, status_of_answer(turn->kind, answer.kind), &answer, size);
+    muster_message_clear(&answer);
+    if (status != MUSTER_OK)
+        protocol_error(proxy, error.text);
+}
+
 static void answer_message(struct proxy *proxy, struct envelope *envelope, size_t size)
 {
     struct turn *turn = NULL;
+    enum muster_status status = MUSTER_OK;
     pthread_mutex_lock(&proxy->lock);
     enum reply reply = classify(proxy, envelope->turn);
-    if (reply == REPLY_ANSWERS) {
+    if (reply == REPLY_ANSWERS && proxy->upload.incoming.size) {
+        reply = REPLY_UNASKED; /* the answer is arriving already */
+    } else if (reply == REPLY_ANSWERS && envelope->announced) {
+        status = begin_upload(proxy, envelope, size);
+        if (status != MUSTER_OK)
+            turn = give_up(proxy);
+    } else if (reply == REPLY_ANSWERS) {
         turn = take_turn(proxy);
         proxy->stream->ops->hold(proxy->stream);
     }
     pthread_mutex_unlock(&proxy->lock);
+    if (turn && status != MUSTER_OK) {
+        end_turn(proxy, turn, status, NULL, 0);
+        return;
+    }
     if (turn)
         end_turn(proxy, turn, status_of_answer(turn->kind, envelope->message.kind), &envelope->message, size);
     else if (reply == REPLY_UNASKED)
         protocol_error(proxy, "an answer without an instruction");
+    else
+        muster__uploads_serve(&proxy->manager->uploads);
 }
 
 static void progress_message(struct proxy *proxy, const struct envelope *envelope)
@@ -312,12 +489,12 @@ static void progress_message(struct proxy *proxy, const struct envelope *envelop
         muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");
 }
 
-static void message_received(void *context, const uint8_t *data, size_t size)
+static void message_received(void *context, const struct piece *pieces, size_t count, size_t size)
 {
     struct proxy *proxy = context;
     struct envelope envelope;
     struct muster_error error;
-    enum muster_status status = muster__decode(TO_SERVER, data, size, &envelope, &error);
+    enum muster_status status = muster__decode(TO_SERVER, pieces, count, &envelope, &error);
     pthread_mutex_lock(&proxy->lock);
     enum proxy_state state = proxy->state;
     pthread_mutex_unlock(&proxy->lock);
@@ -326,7 +503,7 @@ static void message_received(void *context, const uint8_t *data, size_t size)
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
     else if (state == PROXY_ARRIVED)
-        first_message(proxy, &envelope, size);
+        first_message(proxy, &envelope);
     else if (state == PROXY_ADMITTED && empty)
         open_proxy(proxy);
     else if (state == PROXY_ADMITTED)
@@ -335,9 +512,21 @@ static void message_received(void *context, const uint8_t *data, size_t size)
         answer_message(proxy, &envelope, size);
     else if (state == PROXY_OPEN && envelope.content == CONTENT_PROGRESS)
         progress_message(proxy, &envelope);
+    else if (state == PROXY_OPEN && envelope.content == CONTENT_CHUNK)
+        chunk_message(proxy, &envelope);
     else if (state == PROXY_OPEN)
         protocol_error(proxy, "a second Hello");
     muster__envelope_clear(&envelope);
+}
+
+static void part_sent(void *context)
+{
+    struct proxy *proxy = context;
+    pthread_mutex_lock(&proxy->lock);
+    proxy->outgoing.on_wire = false;
+    if (proxy->state == PROXY_OPEN)
+        muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
+    pthread_mutex_unlock(&proxy->lock);
 }
 
 static void stream_closed(void *context, enum muster_status status, const char *text)
@@ -366,6 +555,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
 
 const struct stream_events muster__proxy_events = {
     .message = message_received,
+    .sent = part_sent,
     .closed = stream_closed,
 };
 
@@ -383,8 +573,9 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     proxy->manager = manager;
     proxy->stream = stream;
     /* In no ring yet: the end may begin, by the timer, before the manager has put it into one. */
-    proxy->in_streams = (struct link){&proxy->in_streams, &proxy->in_streams};
-    proxy->in_open = (struct link){&proxy->in_open, &proxy->in_open};
+    ring_init(&proxy->in_streams);
+    ring_init(&proxy->in_open);
+    ring_init(&proxy->upload.link);
     proxy->max_message_size = manager->options.max_message_size;
     pthread_mutex_init(&proxy->lock, NULL);
     pthread_mutex_lock(&proxy->lock);
@@ -395,41 +586,138 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
 
 /* ---- turns ---- */
 
-enum muster_status muster__proxy_encode(struct participant_manager *manager,
-                                        const struct muster_message *instruction, struct buffer **body)
+/* The form of an instruction that goes to such a proxy, serialised if it is the first. */
+static enum muster_status instruction_body(struct instruction *instruction, bool chunks, struct buffer **body)
 {
-    *body = NULL;
-    if (instruction->kind == MUSTER_RECONNECT)
+    struct buffer **form = chunks ? &instruction->chunked : &instruction->whole;
+    enum muster_status status = MUSTER_OK;
+    if (instruction->message->kind == MUSTER_RECONNECT)
         return MUSTER_INVALID; /* it has no answer: proxy_reconnect_in() */
-    return muster__encode(TO_PARTICIPANT, instruction, manager->options.max_message_size, body);
+    if (!*form) {
+        const struct participant_manager_options *options = &instruction->manager->options;
+        const struct encoding encoding = {.max_message_size = options->max_message_size,
+                                          .max_payload_size = chunks ? UINT64_MAX : 0,
+                                          .chunk_threshold = options->chunk_threshold,
+                                          .borrow = instruction->borrow};
+        status = muster__encode(TO_PARTICIPANT, instruction->message, &encoding, form);
+    }
+    *body = *form;
+    return status;
 }
 
-enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn, struct buffer *body,
-                                       int64_t timeout_ms)
+enum muster_status muster__instruction_check(struct instruction *instruction, struct proxy *const *proxies,
+                                             size_t count)
 {
-    enum muster_status status = MUSTER_OK;
+    bool chunks = false;
+    for (size_t i = 0; i < count; i++)
+        chunks = chunks || proxies[i]->max_payload_size;
+    struct buffer *body;
+    return instruction_body(instruction, chunks, &body);
+}
+
+void muster__instruction_release(struct instruction *instruction)
+{
+    muster__buffer_release(instruction->chunked);
+    muster__buffer_release(instruction->whole);
+    instruction->chunked = NULL;
+    instruction->whole = NULL;
+}
+
+void muster__instruction_return(struct instruction *instruction, struct proxy *const *proxies, size_t count)
+{
+    bool borrowed = instruction->chunked && instruction->chunked->payload;
+    muster__instruction_release(instruction);
+    if (!borrowed)
+        return;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t limit_ms = instruction->manager->options.stop_timeout_ms;
+    until.tv_sec += (time_t)(limit_ms / 1000);
+    until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    int result;
+    while ((result = sem_clockwait(instruction->borrow, CLOCK_MONOTONIC, &until)) != 0 && errno == EINTR)
+        ;
+    if (result == 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        struct proxy *proxy = proxies[i];
+        pthread_mutex_lock(&proxy->lock);
+        if (proxy->stream && proxy->outgoing.on_wire)
+            proxy->stream->ops->shut(proxy->stream);
+        pthread_mutex_unlock(&proxy->lock);
+    }
+    /* Nothing is left that a peer could hold up. */
+    while (sem_wait(instruction->borrow) != 0)
+        ;
+}
+
+/* Why a turn cannot begin now; OK if it can. With the lock held. */
+static enum muster_status may_begin(const struct proxy *proxy, const struct turn *turn,
+                                    const struct buffer *body)
+{
+    if (proxy->state == PROXY_CLOSED)
+        return proxy->closed_status;
+    if (proxy->state != PROXY_OPEN)
+        return MUSTER_INVALID; /* in admit() and factory(): the initiative is still the participant's */
+    if (proxy->running)
+        return MUSTER_BUSY;
+    if (proxy->original && turn->kind != MUSTER_TRAIN)
+        return MUSTER_UNKNOWN_INSTRUCTION;
+    if (body->size + STREAM_HEAD_MAX > proxy->max_message_size ||
+        (body->payload && body->payload->size > proxy->max_payload_size))
+        return MUSTER_TOO_BIG;
+    return MUSTER_OK;
+}
+
+/* Promises room to the answer, which is expected to be as big as the last one or as the instruction. */
+static uint64_t reserve(struct proxy *proxy, const struct buffer *body)
+{
+    struct upload *upload = &proxy->upload;
+    uint64_t size = upload->last_size || !body->payload ? upload->last_size : body->payload->size;
+    upload->grants = 0;
+    upload->pregranted = size && muster__uploads_reserve(&proxy->manager->uploads, size);
+    if (!upload->pregranted)
+        return 0;
+    upload->state = UPLOAD_RESERVED;
+    upload->reserved = size;
+    return size;
+}
+
+/* Sends the instruction. With the lock held. */
+static enum muster_status send_instruction(struct proxy *proxy, struct buffer *body)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = 0;
+    if (!proxy->original)
+        head_size = muster__encode_instruction_head(proxy->turn + 1, reserve(proxy, body), head);
+    enum muster_status status = proxy->stream->ops->send(proxy->stream, head, head_size, body);
+    if (status == MUSTER_OK) {
+        muster__outgoing_begin(&proxy->outgoing, body, proxy->turn + 1);
+        muster__outgoing_start(&proxy->outgoing, 0);
+        muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
+    } else {
+        end_upload(proxy);
+    }
+    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+}
+
+enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
+                                       struct instruction *instruction, int64_t timeout_ms, uint64_t *sent)
+{
+    struct buffer *body;
+    enum muster_status status = instruction_body(instruction, proxy->max_payload_size > 0, &body);
+    if (status != MUSTER_OK)
+        return status;
     atomic_fetch_add(&proxy->manager->pending, 1);
     pthread_mutex_lock(&proxy->lock);
-    if (proxy->state == PROXY_CLOSED) {
-        status = proxy->closed_status;
-    } else if (proxy->state != PROXY_OPEN) {
-        status = MUSTER_INVALID; /* in admit() and factory(): the initiative is still the participant's */
-    } else if (proxy->running) {
-        status = MUSTER_BUSY;
-    } else if (proxy->original && turn->kind != MUSTER_TRAIN) {
-        status = MUSTER_UNKNOWN_INSTRUCTION;
-    } else if (body->size + STREAM_HEAD_MAX > proxy->max_message_size) {
-        status = MUSTER_TOO_BIG;
-    } else {
-        uint8_t head[STREAM_HEAD_MAX];
-        size_t head_size = proxy->original ? 0 : muster__encode_turn(TO_PARTICIPANT, proxy->turn + 1, head);
-        status = proxy->stream->ops->send(proxy->stream, head, head_size, body);
-        if (status == MUSTER_CLOSED)
-            status = MUSTER_GONE; /* it ended, and we are about to be told */
-    }
+    status = may_begin(proxy, turn, body);
+    if (status == MUSTER_OK)
+        status = send_instruction(proxy, body);
     if (status == MUSTER_OK) {
         proxy->running = turn;
-        proxy->instruction = body;
+        proxy->instruction = muster__buffer_retain(body);
         proxy->turn++;
         proxy->given_up = false;
         proxy->progress = 0;
@@ -438,6 +726,8 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn, s
     pthread_mutex_unlock(&proxy->lock);
     if (status != MUSTER_OK)
         muster__manager_done(proxy->manager);
+    else if (sent)
+        *sent = body->size + (body->payload ? body->payload->size : 0);
     return status;
 }
 
@@ -457,6 +747,7 @@ static void blocking_turn_ended(struct turn *turn, struct proxy *proxy, enum mus
     (void)proxy;
     (void)answer_size;
     blocking->status = status;
+    muster__payload_hand_over(answer);
     blocking->answer = *answer;
     *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
     sem_post(&blocking->ended);
@@ -465,20 +756,22 @@ static void blocking_turn_ended(struct turn *turn, struct proxy *proxy, enum mus
 enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
                              struct muster_message *answer)
 {
-    struct blocking_turn blocking = {.turn = {instruction->kind, blocking_turn_ended},
+    struct blocking_turn blocking = {.turn = {.kind = instruction->kind, .ended = blocking_turn_ended},
                                      .answer = MUSTER_MESSAGE_INIT};
+    sem_t returned;
+    struct instruction sending = {.manager = proxy->manager, .message = instruction, .borrow = &returned};
     sem_init(&blocking.ended, 0, 0);
-    struct buffer *body;
-    enum muster_status status = muster__proxy_encode(proxy->manager, instruction, &body);
-    if (status == MUSTER_OK)
-        status = muster__proxy_begin(proxy, &blocking.turn, body, proxy->manager->options.turn_timeout_ms);
-    muster__buffer_release(body);
+    sem_init(&returned, 0, 0);
+    enum muster_status status =
+        muster__proxy_begin(proxy, &blocking.turn, &sending, proxy->manager->options.turn_timeout_ms, NULL);
     if (status == MUSTER_OK) {
         /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
         while (sem_wait(&blocking.ended) != 0)
             ;
         status = blocking.status;
     }
+    muster__instruction_return(&sending, &proxy, 1);
+    sem_destroy(&returned);
     sem_destroy(&blocking.ended);
     if (answer)
         *answer = blocking.answer;
@@ -498,6 +791,7 @@ static void async_turn_ended(struct turn *turn, struct proxy *proxy, enum muster
 {
     struct async_turn async = *(struct async_turn *)turn; /* its first member */
     (void)answer_size;
+    muster__payload_hand_over(answer);
     free(turn);
     struct muster_message taken = *answer;
     *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
@@ -510,12 +804,10 @@ enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_mess
     struct async_turn *async = malloc(sizeof(*async));
     if (!async)
         return MUSTER_OUT_OF_MEMORY;
-    *async = (struct async_turn){{instruction->kind, async_turn_ended}, answered, context};
-    struct buffer *body;
-    enum muster_status status = muster__proxy_encode(proxy->manager, instruction, &body);
-    if (status == MUSTER_OK)
-        status = muster__proxy_begin(proxy, &async->turn, body, timeout_ms);
-    muster__buffer_release(body);
+    *async = (struct async_turn){{.kind = instruction->kind, .ended = async_turn_ended}, answered, context};
+    struct instruction sending = {.manager = proxy->manager, .message = instruction};
+    enum muster_status status = muster__proxy_begin(proxy, &async->turn, &sending, timeout_ms, NULL);
+    muster__instruction_release(&sending);
     if (status != MUSTER_OK)
         free(async);
     return status;
@@ -532,7 +824,8 @@ enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds)
         return MUSTER_INVALID;
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = seconds};
     struct buffer *body;
-    enum muster_status status = muster__encode(TO_PARTICIPANT, &message, SIZE_MAX, &body);
+    const struct encoding encoding = {.max_message_size = SIZE_MAX};
+    enum muster_status status = muster__encode(TO_PARTICIPANT, &message, &encoding, &body);
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&proxy->lock);
@@ -595,4 +888,16 @@ double proxy_progress(struct proxy *proxy)
     double progress = proxy->progress;
     pthread_mutex_unlock(&proxy->lock);
     return progress;
+}
+
+struct muster_transfer proxy_transfer(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    const struct buffer *body = proxy->outgoing.body;
+    struct muster_transfer transfer = {.sent = body ? proxy->outgoing.offset : 0,
+                                       .to_send = body ? body->payload->size : 0,
+                                       .received = proxy->upload.incoming.received,
+                                       .to_receive = proxy->upload.incoming.size};
+    pthread_mutex_unlock(&proxy->lock);
+    return transfer;
 }

@@ -120,12 +120,14 @@ static void settle(struct round *round, struct proxy_round_result *result, size_
         result->failed++;
 }
 
-static void begin_turns(struct round *round, struct buffer *body, enum muster_kind kind, int64_t deadline_ms,
+static void begin_turns(struct round *round, struct instruction *instruction, int64_t deadline_ms,
                         struct proxy_round_result *result)
 {
     for (size_t i = 0; i < round->count; i++) {
         struct round_turn *turn = &round->turns[i];
-        *turn = (struct round_turn){.turn = {kind, round_turn_ended}, .round = round, .index = i};
+        *turn = (struct round_turn){.turn = {.kind = instruction->message->kind, .ended = round_turn_ended},
+                                    .round = round,
+                                    .index = i};
         /* Sending to thousands takes time: each gets what is left of the deadline. */
         int64_t left = deadline_ms;
         if (deadline_ms > 0) {
@@ -133,10 +135,12 @@ static void begin_turns(struct round *round, struct buffer *body, enum muster_ki
             left = passed < deadline_ms ? deadline_ms - passed : 0;
         }
         /* A turn that began belongs to whoever ends it, from this moment. */
-        enum muster_status status = muster__proxy_begin(round->proxies[i], &turn->turn, body, left);
+        uint64_t sent;
+        enum muster_status status =
+            muster__proxy_begin(round->proxies[i], &turn->turn, instruction, left, &sent);
         if (status == MUSTER_OK) {
             round->running++;
-            result->bytes_sent += body->size;
+            result->bytes_sent += sent;
         } else {
             settle(round, result, i, status, 0, NULL, false);
         }
@@ -168,6 +172,7 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             settle(round, result, turn->index, turn->status, turn->milliseconds, &turn->answer,
                    answered && !accepted);
             muster_message_clear(&turn->answer);
+            muster__uploads_serve(&round->proxies[turn->index]->manager->uploads);
             if (accepted && result->answered == enough && round->running > 0)
                 give_up_rest(round);
             turn = next;
@@ -198,8 +203,10 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
                           .changed = PTHREAD_COND_INITIALIZER,
                           .ended_end = &round.ended,
                           .wake_at = 1};
-    struct buffer *body = NULL;
+    sem_t returned;
+    struct instruction sending = {.message = instruction, .borrow = &returned};
     enum muster_status status = MUSTER_OK;
+    sem_init(&returned, 0, 0);
     if (!options)
         options = &defaults;
     size_t enough = options->enough ? options->enough : count;
@@ -208,7 +215,8 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
     if (status != MUSTER_OK || count == 0)
         goto cleanup;
 
-    status = muster__proxy_encode(proxies[0]->manager, instruction, &body);
+    sending.manager = proxies[0]->manager;
+    status = muster__instruction_check(&sending, proxies, count);
     if (status != MUSTER_OK)
         goto cleanup;
     round.turns = calloc(count, sizeof(*round.turns));
@@ -226,12 +234,13 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
     result.count = count;
     round.transport = manager->transport;
     round.began = round.transport->ops->now(round.transport);
-    begin_turns(&round, body, instruction->kind, options->deadline_ms, &result);
+    begin_turns(&round, &sending, options->deadline_ms, &result);
     muster__manager_done(manager);
     collect_answers(&round, enough, on_answer, context, &result);
     status = verdict(&round, &result, enough);
 cleanup:
-    muster__buffer_release(body);
+    muster__instruction_return(&sending, proxies, count);
+    sem_destroy(&returned);
     free(round.turns);
     if (caller_result)
         *caller_result = result;

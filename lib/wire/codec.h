@@ -10,6 +10,7 @@
 #include "muster.pb-c.h"
 #include "network/buffer.h"
 #include "network/transport.h"
+#include "wire/reader.h"
 
 /* Which of the two message types of the wire. */
 enum direction { TO_PARTICIPANT, TO_SERVER };
@@ -18,43 +19,98 @@ enum direction { TO_PARTICIPANT, TO_SERVER };
  * bytes. */
 #define WIRE_FIELDS_MAX 65536
 
+/* Fields of the messages themselves, which the generated code does not name. */
+enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 10 };
+
+/* What a peer that takes chunks says in Hello and Welcome. */
+#define FEATURE_CHUNKS "chunks"
+
+/* ---- writing: encode.c ---- */
+
+/* How a message is to be put into bytes. */
+struct encoding {
+    size_t max_message_size;   /* with any head */
+    uint64_t max_payload_size; /* 0: the peer does not take chunks */
+    size_t chunk_threshold;    /* a message beyond it sends its arrays in chunks */
+    sem_t *borrow;             /* not NULL: refer to the caller's memory, post when that is over */
+};
+
 /*
- * Serialises all but the turn, which is each stream's own. On OK *body is the caller's (NULL for an empty
- * message). INVALID: a kind that does not go this way, or an array or string that makes no sense; TOO_BIG:
- * more than `max_size` with any turn; OUT_OF_MEMORY. Copies the data once. Any thread.
+ * Serialises all but the head, which is each stream's own. On OK *body is the caller's (NULL for an empty
+ * message). INVALID: a kind that does not go this way, or an array or string that makes no sense; TOO_BIG;
+ * OUT_OF_MEMORY. Copies the data once, or not at all where it is borrowed. Any thread.
  */
 enum muster_status muster__encode(enum direction direction, const struct muster_message *message,
-                                  size_t max_size, struct buffer **body);
+                                  const struct encoding *encoding, struct buffer **body);
 
 /* The turn's field, to stand before or after a body; 0 bytes for turn 0. Returns the number of bytes. */
 size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head[STREAM_HEAD_MAX]);
+
+/* The same with the number of the grant that comes with an instruction. */
+size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint8_t head[STREAM_HEAD_MAX]);
+
+/* All of a chunk but its `size` bytes of data, which follow. */
+size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t grant, uint64_t offset,
+                            size_t size, uint8_t head[STREAM_HEAD_MAX]);
 
 /* Messages that the library itself exchanges; NULL when out of memory. */
 struct buffer *muster__encode_hello(const Muster__Hello *hello);
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome);
 struct buffer *muster__encode_cancel(void);
+struct buffer *muster__encode_grant(uint64_t number);
 struct buffer *muster__encode_progress(double fraction);
 
-enum content { CONTENT_MESSAGE, CONTENT_HELLO, CONTENT_PROGRESS, CONTENT_WELCOME, CONTENT_CANCEL };
+/* ---- reading: decode.c ---- */
+
+enum content {
+    CONTENT_MESSAGE,
+    CONTENT_HELLO,
+    CONTENT_PROGRESS,
+    CONTENT_WELCOME,
+    CONTENT_CANCEL,
+    CONTENT_GRANT,
+    CONTENT_CHUNK,
+};
 
 /* What was received. */
 struct envelope {
     enum content content;
     uint64_t turn;
+    uint64_t grant;                 /* the number that came with an instruction, a grant or a chunk */
     struct muster_message message;  /* CONTENT_MESSAGE: whoever takes it empties it here */
+    uint64_t announced;             /* CONTENT_MESSAGE: bytes that follow in chunks */
     const Muster__Hello *hello;     /* CONTENT_HELLO */
     const Muster__Welcome *welcome; /* CONTENT_WELCOME */
     double progress;                /* CONTENT_PROGRESS: 0 to 1 */
+    uint64_t offset;                /* CONTENT_CHUNK */
+    struct reader chunk;            /* CONTENT_CHUNK: its data; as long as the pieces are valid */
     ProtobufCMessage *unpacked;     /* what hello and welcome point into */
 };
 
 /*
  * Parses one message. PROTOCOL with a text for the sender when it is malformed; OUT_OF_MEMORY. On OK the
- * envelope is to be cleared with muster__envelope_clear(); otherwise it holds nothing. Any thread.
+ * envelope is to be cleared with muster__envelope_clear(); otherwise it holds nothing. Copies the data of
+ * arrays once, into memory of the message's own. Any thread.
  */
-enum muster_status muster__decode(enum direction direction, const uint8_t *data, size_t size,
+enum muster_status muster__decode(enum direction direction, const struct piece *pieces, size_t count,
                                   struct envelope *envelope, struct muster_error *error);
 
 void muster__envelope_clear(struct envelope *envelope);
+
+/*
+ * Makes room for what follows a message in chunks; `returned` is called with `context` when the message is
+ * cleared. False when out of memory. The arrays' data pointers are set from here on.
+ */
+bool muster__payload_begin(struct muster_message *message, void (*returned)(void *context, uint64_t size),
+                           void *context);
+
+/* The message becomes its reader's own: `returned` is called now, not when it is cleared. */
+void muster__payload_hand_over(struct muster_message *message);
+
+/* Takes the memory back again, and `returned` is called. */
+void muster__payload_drop(struct muster_message *message);
+
+/* Copies a chunk's data to its place: behind the one before, where it fits. */
+void muster__payload_add(struct muster_message *message, struct reader *chunk);
 
 #endif

@@ -426,6 +426,23 @@ static enum muster_status to_c_order(const struct muster_array *array, uint8_t *
     return MUSTER_OK;
 }
 
+enum muster_status muster__npy_parse_header(const uint8_t *bytes, size_t size, struct muster_array *array,
+                                            struct muster_error *error)
+{
+    struct reader reader = {.error = error};
+    enum muster_status status = find_header(bytes, size, &reader);
+    if (status == MUSTER_OK)
+        status = read_dictionary(&reader);
+    if (status != MUSTER_OK)
+        return status;
+    if (muster_array_count(&reader.array) == SIZE_MAX)
+        return muster__error(error, MUSTER_FORMAT, "npy header: 'shape' is bigger than memory");
+    if (reader.fortran || (const uint8_t *)reader.end != bytes + size)
+        return muster__error(error, MUSTER_FORMAT, "npy header: in Fortran order, or not alone");
+    *array = reader.array;
+    return MUSTER_OK;
+}
+
 enum muster_status muster__npy_parse(uint8_t *bytes, size_t size, struct muster_array *array,
                                      struct muster_error *error)
 {

@@ -26,6 +26,11 @@ void muster__npy_write_header(const struct muster_array *array, uint8_t *out);
    it. */
 enum muster_status muster__npy_size(const struct muster_array *array, size_t *size);
 
+/* Reads a header without its data into *array, whose data is NULL. FORMAT as below; Fortran order is refused.
+ */
+enum muster_status muster__npy_parse_header(const uint8_t *bytes, size_t size, struct muster_array *array,
+                                            struct muster_error *error);
+
 /*
  * Makes *array a view into `bytes`, which it may rearrange: Fortran order is turned into C order, and data
  * behind a header of odd length is moved so that it is aligned (bytes itself is aligned as malloc aligns).

@@ -80,14 +80,21 @@ static void keep_message(struct end *end, const uint8_t *data, size_t size)
     unlock();
 }
 
-static void message_event(void *context, const uint8_t *data, size_t size)
+static void message_event(void *context, const struct piece *pieces, size_t count, size_t size)
 {
     struct end *end = context;
+    uint8_t *data = malloc(size + 1);
+    size_t at = 0;
+    for (size_t i = 0; i < count; at += pieces[i++].size) {
+        if (pieces[i].size)
+            memcpy(data + at, pieces[i].data, pieces[i].size);
+    }
     enter_event(end);
     keep_message(end, data, size);
     if (end->react)
         end->react(end, data, size);
     leave_event(end);
+    free(data);
 }
 
 static void closed_event(void *context, enum muster_status status, const char *text)

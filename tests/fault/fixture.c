@@ -33,13 +33,13 @@ static void take_envelope(struct received *received, struct envelope *envelope)
 
 /* What cannot be read is not remembered: no test sends a peer such a thing. Nor is what is too much, but it
    is reacted to. */
-static void peer_message(void *context, const uint8_t *data, size_t size)
+static void peer_message(void *context, const struct piece *pieces, size_t count, size_t size)
 {
     struct peer *peer = context;
     struct fixture *fixture = peer->fixture;
     struct envelope envelope;
     struct received received = {.size = size};
-    if (muster__decode(peer->receives, data, size, &envelope, NULL) != MUSTER_OK)
+    if (muster__decode(peer->receives, pieces, count, &envelope, NULL) != MUSTER_OK)
         return;
     take_envelope(&received, &envelope);
     muster__envelope_clear(&envelope);
@@ -133,7 +133,8 @@ void peer_send_buffer(struct peer *peer, uint64_t turn, struct buffer *body)
 void peer_send(struct peer *peer, uint64_t turn, const struct muster_message *message)
 {
     struct buffer *body;
-    if (muster__encode(sends(peer), message, SIZE_MAX, &body) != MUSTER_OK)
+    if (muster__encode(sends(peer), message, &(struct encoding){.max_message_size = SIZE_MAX}, &body) !=
+        MUSTER_OK)
         abort();
     peer_send_buffer(peer, turn, body);
 }

@@ -291,7 +291,7 @@ FAULT_TEST(admission, hello_that_is_too_big)
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
     send_hello_with_labels(peer, 16384);
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "Hello is bigger than 16 KiB");
+    expect_refused(fixture, peer, MUSTER_PROTOCOL, "Hello or Welcome is bigger than 16 KiB");
     fixture_free(fixture);
 }
 

@@ -401,15 +401,15 @@ FAULT_TEST(corners, first_progress_of_a_turn_is_reported_at_once)
 }
 
 enum muster_status __real_muster__encode(enum direction direction, const struct muster_message *message,
-                                         size_t max_size, struct buffer **result);
+                                         const struct encoding *encoding, struct buffer **result);
 enum muster_status __wrap_muster__encode(enum direction direction, const struct muster_message *message,
-                                         size_t max_size, struct buffer **result);
+                                         const struct encoding *encoding, struct buffer **result);
 
 /* What happens once, while the test's own thread encodes. */
 static _Thread_local struct duo *newer_comes_for;
 
 enum muster_status __wrap_muster__encode(enum direction direction, const struct muster_message *message,
-                                         size_t max_size, struct buffer **result)
+                                         const struct encoding *encoding, struct buffer **result)
 {
     struct duo *duo = newer_comes_for;
     newer_comes_for = NULL;
@@ -419,7 +419,7 @@ enum muster_status __wrap_muster__encode(enum direction direction, const struct 
         fixture_settle(duo->fixture);
         duo->consumes_at_once = false;
     }
-    return __real_muster__encode(direction, message, max_size, result);
+    return __real_muster__encode(direction, message, encoding, result);
 }
 
 FAULT_TEST(corners, answer_that_a_newer_instruction_overtakes_is_cancelled)

@@ -94,7 +94,9 @@ static enum muster_status status_of(const struct company *company, size_t index)
 static size_t encoded_size(enum direction direction, enum muster_kind kind)
 {
     struct buffer *body;
-    cr_assert_eq(muster__encode(direction, sample(kind), SIZE_MAX, &body), MUSTER_OK);
+    cr_assert_eq(
+        muster__encode(direction, sample(kind), &(struct encoding){.max_message_size = SIZE_MAX}, &body),
+        MUSTER_OK);
     size_t size = body->size;
     muster__buffer_release(body);
     return size;

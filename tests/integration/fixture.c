@@ -243,7 +243,9 @@ uint64_t raw_consume(struct raw_peer *peer)
     struct muster_error error;
     struct raw_message *message = raw_peer_receive(peer);
     cr_assert_not_null(message);
-    cr_assert_eq(muster__decode(TO_PARTICIPANT, message->data, message->size, &envelope, &error), MUSTER_OK);
+    cr_assert_eq(
+        muster__decode(TO_PARTICIPANT, &(struct piece){message->data, message->size}, 1, &envelope, &error),
+        MUSTER_OK);
     cr_assert_eq(envelope.content, CONTENT_MESSAGE);
     uint64_t turn = envelope.turn;
     muster__envelope_clear(&envelope);
@@ -256,7 +258,9 @@ bool raw_answer(struct raw_peer *peer, uint64_t turn, const struct muster_messag
     uint8_t bytes[4096];
     struct buffer *body;
     size_t size = muster__encode_turn(TO_SERVER, turn, bytes);
-    cr_assert_eq(muster__encode(TO_SERVER, answer, sizeof(bytes), &body), MUSTER_OK);
+    cr_assert_eq(
+        muster__encode(TO_SERVER, answer, &(struct encoding){.max_message_size = sizeof(bytes)}, &body),
+        MUSTER_OK);
     memcpy(bytes + size, body->data, body->size);
     size += body->size;
     muster__buffer_release(body);

@@ -45,8 +45,9 @@ static size_t big_ones_before(struct clog *clog, uint64_t turn)
         struct envelope envelope;
         struct raw_message *message = raw_peer_receive(clog->peer);
         cr_assert_not_null(message);
-        cr_assert_eq(muster__decode(TO_PARTICIPANT, message->data, message->size, &envelope, NULL),
-                     MUSTER_OK);
+        cr_assert_eq(
+            muster__decode(TO_PARTICIPANT, &(struct piece){message->data, message->size}, 1, &envelope, NULL),
+            MUSTER_OK);
         bool found = envelope.content == CONTENT_MESSAGE && envelope.turn == turn;
         count += !found && message->size >= MEGABYTE;
         muster__envelope_clear(&envelope);

@@ -1,0 +1,434 @@
+/*
+ * Writing. Messages with arrays are written by hand, straight from the caller's arrays into the bytes that
+ * are sent: packing generated structs would first want each array copied behind its .npy header. Big arrays
+ * are only announced; their data follows in chunks, out of the caller's memory or of one copy of it.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "status.h"
+#include "wire/codec.h"
+#include "wire/copy.h"
+#include "wire/npy.h"
+
+#ifdef MUSTER_DEBUG
+atomic_uint_least64_t muster__copied;
+#endif
+
+/* A smaller array is not worth an announcement. */
+#define CHUNKED_MIN 4096
+
+/* Field numbers of proto/stream.proto, as the generated code does not name them. */
+enum {
+    FIELD_REPEATED_THETA = 1,
+    FIELD_REPEATED_SCALARS = 2,
+    FIELD_NDARRAY = 1,
+    FIELD_NDARRAY_HEADER = 2,
+    FIELD_SCALAR_NAME = 1,
+    FIELD_SCALAR_VALUE = 2,
+    FIELD_PAYLOAD_TYPE = 1,
+    FIELD_PAYLOAD_DATA = 2,
+    FIELD_PAYLOAD_ANNOUNCED = 3,
+    FIELD_FAILURE_CODE = 1,
+    FIELD_FAILURE_TEXT = 2,
+    FIELD_PROGRESS_FRACTION = 1,
+    FIELD_GRANT_NUMBER = 1,
+    FIELD_CHUNK_OFFSET = 1,
+    FIELD_CHUNK_DATA = 2,
+    FIELD_CHUNK_GRANT = 3,
+};
+
+/* Counts when `at` is NULL, writes otherwise: sizes and bytes come from the same code. */
+struct writer {
+    uint8_t *at;
+    size_t size;
+    bool chunks; /* big arrays are only announced */
+};
+
+static void put_bytes(struct writer *writer, const void *bytes, size_t size)
+{
+    if (writer->at && size) {
+        muster__copy(writer->at, bytes, size);
+        writer->at += size;
+    }
+    writer->size += size;
+}
+
+static void put_varint(struct writer *writer, uint64_t value)
+{
+    uint8_t bytes[10];
+    size_t size = 0;
+    do {
+        bytes[size++] = (uint8_t)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+        value >>= 7;
+    } while (value);
+    put_bytes(writer, bytes, size);
+}
+
+static void put_tag(struct writer *writer, uint32_t field, enum wire_type type)
+{
+    put_varint(writer, field << 3 | type);
+}
+
+static void put_blob(struct writer *writer, uint32_t field, const void *bytes, size_t size)
+{
+    put_tag(writer, field, WIRE_LENGTH);
+    put_varint(writer, size);
+    put_bytes(writer, bytes, size);
+}
+
+static void put_text(struct writer *writer, uint32_t field, const char *text)
+{
+    if (text && *text)
+        put_blob(writer, field, text, strlen(text));
+}
+
+static void put_double(struct writer *writer, uint32_t field, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    uint8_t bytes[8];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(bits >> (8 * i));
+    put_tag(writer, field, WIRE_FIXED64);
+    put_bytes(writer, bytes, sizeof(bytes));
+}
+
+/* A nested message: its size has to be known before its first byte. */
+typedef void put_content(struct writer *writer, const void *content);
+
+static void put_nested(struct writer *writer, uint32_t field, put_content *put, const void *content)
+{
+    struct writer counter = {.chunks = writer->chunks};
+    put(&counter, content);
+    put_tag(writer, field, WIRE_LENGTH);
+    put_varint(writer, counter.size);
+    if (writer->at)
+        put(writer, content);
+    else
+        writer->size += counter.size;
+}
+
+/* Bytes of the data of an array that check_message() has passed. */
+static size_t data_size(const struct muster_array *array)
+{
+    return muster_array_count(array) * muster_dtype_size(array->dtype);
+}
+
+static void put_array(struct writer *writer, const void *content)
+{
+    const struct muster_array *array = content;
+    size_t header = muster__npy_header_size(array);
+    size_t size = data_size(array);
+    bool chunked = writer->chunks && size >= CHUNKED_MIN;
+    put_tag(writer, chunked ? FIELD_NDARRAY_HEADER : FIELD_NDARRAY, WIRE_LENGTH);
+    put_varint(writer, chunked ? header : header + size);
+    if (writer->at) {
+        muster__npy_write_header(array, writer->at);
+        writer->at += header;
+    }
+    writer->size += header;
+    if (!chunked)
+        put_bytes(writer, array->data, size);
+}
+
+static void put_scalar(struct writer *writer, const void *content)
+{
+    const struct muster_scalar *scalar = content;
+    put_text(writer, FIELD_SCALAR_NAME, scalar->name);
+    put_double(writer, FIELD_SCALAR_VALUE, scalar->value);
+}
+
+static void put_arrays(struct writer *writer, const void *content)
+{
+    const struct muster_message *message = content;
+    for (size_t i = 0; i < message->array_count; i++)
+        put_nested(writer, FIELD_REPEATED_THETA, put_array, &message->arrays[i]);
+    for (size_t i = 0; i < message->scalar_count; i++)
+        put_nested(writer, FIELD_REPEATED_SCALARS, put_scalar, &message->scalars[i]);
+}
+
+static void put_payload(struct writer *writer, const void *content)
+{
+    const struct muster_message *message = content;
+    put_text(writer, FIELD_PAYLOAD_TYPE, message->type);
+    if (writer->chunks && message->size >= CHUNKED_MIN) {
+        put_tag(writer, FIELD_PAYLOAD_ANNOUNCED, WIRE_VARINT);
+        put_varint(writer, message->size);
+    } else if (message->size) {
+        put_blob(writer, FIELD_PAYLOAD_DATA, message->data, message->size);
+    }
+}
+
+static void put_failure(struct writer *writer, const void *content)
+{
+    const struct muster_message *message = content;
+    if (message->code) {
+        put_tag(writer, FIELD_FAILURE_CODE, WIRE_VARINT);
+        put_varint(writer, (uint64_t)(int64_t)message->code);
+    }
+    put_text(writer, FIELD_FAILURE_TEXT, message->text);
+}
+
+static void put_progress(struct writer *writer, const void *content)
+{
+    put_double(writer, FIELD_PROGRESS_FRACTION, *(const double *)content);
+}
+
+static void put_nothing(struct writer *writer, const void *content)
+{
+    (void)writer;
+    (void)content;
+}
+
+/* Writes the content of `message`; false when its kind does not go this way. */
+static bool put_message(struct writer *writer, enum direction direction, const struct muster_message *message)
+{
+    bool down = direction == TO_PARTICIPANT;
+    switch (message->kind) {
+    case MUSTER_EMPTY:
+        return !down;
+    case MUSTER_TRAIN:
+        put_nested(writer,
+                   down ? MUSTER__SERVER_MESSAGE__CONTENT_TRAIN_CONFIG
+                        : MUSTER__PARTICIPANT_MESSAGE__CONTENT_RESULT,
+                   put_arrays, message);
+        return true;
+    case MUSTER_EVALUATE:
+        put_nested(writer,
+                   down ? MUSTER__SERVER_MESSAGE__CONTENT_EVALUATE_CONFIG
+                        : MUSTER__PARTICIPANT_MESSAGE__CONTENT_EVALUATE_RESULT,
+                   put_arrays, message);
+        return true;
+    case MUSTER_APPLICATION:
+        put_nested(writer,
+                   down ? MUSTER__SERVER_MESSAGE__CONTENT_PAYLOAD
+                        : MUSTER__PARTICIPANT_MESSAGE__CONTENT_PAYLOAD,
+                   put_payload, message);
+        return true;
+    case MUSTER_FAILURE:
+        put_nested(writer, MUSTER__PARTICIPANT_MESSAGE__CONTENT_FAILURE, put_failure, message);
+        return !down;
+    case MUSTER_UNKNOWN:
+        put_tag(writer, MUSTER__PARTICIPANT_MESSAGE__CONTENT_UNKNOWN_INSTRUCTION, WIRE_VARINT);
+        put_varint(writer, 1);
+        return !down;
+    case MUSTER_RECONNECT:
+        put_tag(writer, MUSTER__SERVER_MESSAGE__CONTENT_RECONNECT_IN, WIRE_VARINT);
+        put_varint(writer, (uint64_t)(int64_t)message->reconnect_seconds);
+        return down;
+    }
+    return false;
+}
+
+static bool check_message(const struct muster_message *message)
+{
+    /* What the other side would refuse: content and turn are two fields, an array two more, a scalar three.
+     */
+    if (message->array_count > WIRE_FIELDS_MAX || message->scalar_count > WIRE_FIELDS_MAX ||
+        2 + 2 * message->array_count + 3 * message->scalar_count > WIRE_FIELDS_MAX)
+        return false;
+    if ((message->array_count && !message->arrays) || (message->scalar_count && !message->scalars) ||
+        (message->size && !message->data))
+        return false;
+    size_t total = message->size;
+    for (size_t i = 0; i < message->array_count; i++) {
+        size_t size;
+        if (muster__npy_size(&message->arrays[i], &size) != MUSTER_OK || size > SIZE_MAX / 2 - total)
+            return false;
+        total += size;
+    }
+    for (size_t i = 0; i < message->scalar_count; i++) {
+        if (!message->scalars[i].name)
+            return false;
+    }
+    return true;
+}
+
+/* Calls `use` for each part of a message that is sent in chunks, in their order. */
+static void each_part(const struct muster_message *message,
+                      void (*use)(void *context, const void *data, size_t size), void *context)
+{
+    for (size_t i = 0; i < message->array_count; i++) {
+        if (data_size(&message->arrays[i]) >= CHUNKED_MIN)
+            use(context, message->arrays[i].data, data_size(&message->arrays[i]));
+    }
+    if (message->size >= CHUNKED_MIN)
+        use(context, message->data, message->size);
+}
+
+static void count_part(void *context, const void *data, size_t size)
+{
+    struct payload *payload = context;
+    (void)data;
+    payload->count++;
+    payload->size += size;
+}
+
+static void add_part(void *context, const void *data, size_t size)
+{
+    struct payload *payload = context;
+    payload->pieces[payload->count++] = (struct piece){data, size};
+}
+
+/* Room for what `counted` says, and the copy behind it unless it is borrowed; NULL when out of memory. */
+static struct payload *make_payload(const struct muster_message *message, const struct payload *counted,
+                                    sem_t *borrow)
+{
+    size_t table = sizeof(struct payload) + counted->count * sizeof(struct piece);
+    table += (64 - table % 64) % 64;
+    struct payload *payload = malloc(borrow ? table : table + (size_t)counted->size);
+    if (!payload)
+        return NULL;
+    *payload = (struct payload){.size = counted->size, .returned = borrow};
+    each_part(message, add_part, payload);
+    uint8_t *copy = (uint8_t *)payload + table;
+    for (size_t i = 0; !borrow && i < payload->count; i++) {
+        muster__copy(copy, payload->pieces[i].data, payload->pieces[i].size);
+        payload->pieces[i].data = copy;
+        copy += payload->pieces[i].size;
+    }
+    return payload;
+}
+
+enum muster_status muster__encode(enum direction direction, const struct muster_message *message,
+                                  const struct encoding *encoding, struct buffer **body)
+{
+    *body = NULL;
+    if (!check_message(message))
+        return MUSTER_INVALID;
+    struct writer counter = {0};
+    struct payload counted = {0};
+    if (!put_message(&counter, direction, message))
+        return MUSTER_INVALID;
+    if (encoding->max_payload_size && counter.size > encoding->chunk_threshold)
+        each_part(message, count_part, &counted);
+    if (counted.count) {
+        counter = (struct writer){.chunks = true};
+        put_message(&counter, direction, message);
+    }
+    if (counter.size > encoding->max_message_size ||
+        encoding->max_message_size - counter.size < STREAM_HEAD_MAX ||
+        counted.size > encoding->max_payload_size)
+        return MUSTER_TOO_BIG;
+    if (counter.size == 0)
+        return MUSTER_OK;
+    *body = muster__buffer_new(counter.size);
+    if (*body && counted.count)
+        (*body)->payload = make_payload(message, &counted, encoding->borrow);
+    if (!*body || (counted.count && !(*body)->payload)) {
+        muster__buffer_release(*body);
+        *body = NULL;
+        return MUSTER_OUT_OF_MEMORY;
+    }
+    struct writer writer = {.at = (*body)->data, .chunks = counter.chunks};
+    put_message(&writer, direction, message);
+    return MUSTER_OK;
+}
+
+static void put_number(struct writer *writer, uint32_t field, uint64_t value)
+{
+    if (value) {
+        put_tag(writer, field, WIRE_VARINT);
+        put_varint(writer, value);
+    }
+}
+
+size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head[STREAM_HEAD_MAX])
+{
+    struct writer writer = {.at = head};
+    put_number(&writer, direction == TO_SERVER ? FIELD_TURN_TO_SERVER : FIELD_TURN_TO_PARTICIPANT, turn);
+    return writer.size;
+}
+
+size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint8_t head[STREAM_HEAD_MAX])
+{
+    struct writer writer = {.at = head};
+    put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
+    put_number(&writer, FIELD_GRANTED, granted);
+    return writer.size;
+}
+
+struct chunk {
+    uint64_t grant;
+    uint64_t offset;
+    size_t size;
+};
+
+static void put_chunk_head(struct writer *writer, const struct chunk *chunk)
+{
+    put_number(writer, FIELD_CHUNK_GRANT, chunk->grant);
+    put_number(writer, FIELD_CHUNK_OFFSET, chunk->offset);
+    put_tag(writer, FIELD_CHUNK_DATA, WIRE_LENGTH);
+    put_varint(writer, chunk->size);
+}
+
+size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t grant, uint64_t offset,
+                            size_t size, uint8_t head[STREAM_HEAD_MAX])
+{
+    const struct chunk chunk = {grant, offset, size};
+    struct writer counter = {0};
+    put_chunk_head(&counter, &chunk);
+    struct writer writer = {.at = head};
+    put_number(&writer, direction == TO_SERVER ? FIELD_TURN_TO_SERVER : FIELD_TURN_TO_PARTICIPANT, turn);
+    put_tag(&writer,
+            direction == TO_SERVER ? MUSTER__PARTICIPANT_MESSAGE__CONTENT_CHUNK
+                                   : MUSTER__SERVER_MESSAGE__CONTENT_CHUNK,
+            WIRE_LENGTH);
+    put_varint(&writer, counter.size + size);
+    put_chunk_head(&writer, &chunk);
+    return writer.size;
+}
+
+static struct buffer *nested_buffer(uint32_t field, put_content *put, const void *content)
+{
+    struct writer counter = {0};
+    put_nested(&counter, field, put, content);
+    struct buffer *buffer = muster__buffer_new(counter.size);
+    if (!buffer)
+        return NULL;
+    struct writer writer = {.at = buffer->data};
+    put_nested(&writer, field, put, content);
+    return buffer;
+}
+
+static void put_packed(struct writer *writer, const void *content)
+{
+    const ProtobufCMessage *message = content;
+    size_t size = protobuf_c_message_get_packed_size(message);
+    if (writer->at)
+        writer->at += protobuf_c_message_pack(message, writer->at);
+    writer->size += size;
+}
+
+struct buffer *muster__encode_hello(const Muster__Hello *hello)
+{
+    return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_HELLO, put_packed, hello);
+}
+
+struct buffer *muster__encode_welcome(const Muster__Welcome *welcome)
+{
+    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_WELCOME, put_packed, welcome);
+}
+
+struct buffer *muster__encode_cancel(void)
+{
+    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_CANCEL, put_nothing, NULL);
+}
+
+static void put_grant(struct writer *writer, const void *content)
+{
+    put_number(writer, FIELD_GRANT_NUMBER, *(const uint64_t *)content);
+}
+
+struct buffer *muster__encode_grant(uint64_t number)
+{
+    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_GRANT, put_grant, &number);
+}
+
+struct buffer *muster__encode_progress(double fraction)
+{
+    return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_PROGRESS, put_progress, &fraction);
+}

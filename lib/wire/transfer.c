@@ -1,0 +1,95 @@
+/* Transfers: cutting a payload into chunks, and putting chunks together again. */
+#include <config.h>
+
+#include "status.h"
+#include "wire/transfer.h"
+
+void muster__outgoing_begin(struct outgoing *outgoing, struct buffer *body, uint64_t turn)
+{
+    bool on_wire = outgoing->on_wire;
+    muster__buffer_release(outgoing->body);
+    *outgoing = (struct outgoing){.turn = turn, .on_wire = on_wire};
+    if (body && body->payload)
+        outgoing->body = muster__buffer_retain(body);
+}
+
+void muster__outgoing_start(struct outgoing *outgoing, uint64_t grant)
+{
+    outgoing->grant = grant;
+    outgoing->offset = 0;
+    outgoing->part = 0;
+    outgoing->part_offset = 0;
+    outgoing->goes = true;
+}
+
+/* Cuts the next chunk's pieces out of the payload; returns its size. */
+static size_t cut_chunk(struct outgoing *outgoing, struct piece pieces[STREAM_PIECES_MAX], size_t *count)
+{
+    const struct payload *payload = outgoing->body->payload;
+    size_t size = 0;
+    *count = 0;
+    while (size < CHUNK_SIZE && *count < STREAM_PIECES_MAX && outgoing->part < payload->count) {
+        const struct piece *part = &payload->pieces[outgoing->part];
+        size_t left = part->size - outgoing->part_offset;
+        size_t taken = left < CHUNK_SIZE - size ? left : CHUNK_SIZE - size;
+        pieces[(*count)++] = (struct piece){part->data + outgoing->part_offset, taken};
+        size += taken;
+        outgoing->part_offset += taken;
+        if (taken == left) {
+            outgoing->part++;
+            outgoing->part_offset = 0;
+        }
+    }
+    return size;
+}
+
+void muster__outgoing_next(struct outgoing *outgoing, enum direction direction, struct stream *stream)
+{
+    if (!stream || !outgoing->body || !outgoing->goes || outgoing->on_wire ||
+        outgoing->offset == outgoing->body->payload->size)
+        return;
+    struct piece pieces[STREAM_PIECES_MAX];
+    size_t count;
+    uint8_t head[STREAM_HEAD_MAX];
+    uint64_t offset = outgoing->offset;
+    size_t size = cut_chunk(outgoing, pieces, &count);
+    outgoing->offset += size;
+    size_t head_size = muster__encode_chunk(direction, outgoing->turn, outgoing->grant, offset, size, head);
+    outgoing->on_wire =
+        stream->ops->send_part(stream, head, head_size, outgoing->body, pieces, count) == MUSTER_OK;
+}
+
+bool muster__outgoing_busy(const struct outgoing *outgoing)
+{
+    return outgoing->on_wire || (outgoing->body && outgoing->offset < outgoing->body->payload->size);
+}
+
+void muster__incoming_begin(struct incoming *incoming, struct envelope *envelope, size_t wire_size)
+{
+    *incoming = (struct incoming){.message = envelope->message,
+                                  .turn = envelope->turn,
+                                  .size = envelope->announced,
+                                  .wire_size = wire_size};
+    envelope->message = (struct muster_message)MUSTER_MESSAGE_INIT;
+}
+
+enum muster_status muster__incoming_add(struct incoming *incoming, struct envelope *envelope,
+                                        struct muster_error *error)
+{
+    size_t size = envelope->chunk.left;
+    if (envelope->offset != incoming->received)
+        return muster__error(error, MUSTER_PROTOCOL, "a chunk out of turn: at %llu, not %llu",
+                             (unsigned long long)envelope->offset, (unsigned long long)incoming->received);
+    if (size == 0 || size > incoming->size - incoming->received)
+        return muster__error(error, MUSTER_PROTOCOL, "an empty chunk, or more bytes than announced");
+    muster__payload_add(&incoming->message, &envelope->chunk);
+    incoming->received += size;
+    return MUSTER_OK;
+}
+
+struct muster_message muster__incoming_take(struct incoming *incoming)
+{
+    struct muster_message message = incoming->message;
+    *incoming = (struct incoming){.message = MUSTER_MESSAGE_INIT};
+    return message;
+}
