@@ -9,12 +9,15 @@
 #include <string.h>
 
 #define FIGURES_MAXIMUM 128
-#define BOUND           1.15
+
+enum bound_kind { UNBOUND, AT_MOST, AT_LEAST };
 
 struct figure {
     char key[64];
     char text[128]; /* empty: a number */
     double number;
+    enum bound_kind kind;
+    double bound;
 };
 
 static struct figure figures[FIGURES_MAXIMUM];
@@ -36,6 +39,24 @@ void figures_number(const char *key, double value)
     add(key)->number = value;
 }
 
+static void add_bound(const char *key, double value, enum bound_kind kind, double bound)
+{
+    struct figure *figure = add(key);
+    figure->number = value;
+    figure->kind = kind;
+    figure->bound = bound;
+}
+
+void figures_at_most(const char *key, double value, double bound)
+{
+    add_bound(key, value, AT_MOST, bound);
+}
+
+void figures_at_least(const char *key, double value, double bound)
+{
+    add_bound(key, value, AT_LEAST, bound);
+}
+
 /* What would have to be escaped in JSON becomes a space. */
 void figures_text(const char *key, const char *value)
 {
@@ -48,25 +69,26 @@ void figures_text(const char *key, const char *value)
     }
 }
 
-static bool is_bound(const struct figure *figure)
+static void print_bound(const struct figure *figure)
 {
-    size_t length = strlen(figure->key);
-    return figure->text[0] == '\0' && length > 8 && strcmp(figure->key + length - 8, "_vs_core") == 0;
+    bool most = figure->kind == AT_MOST;
+    bool met = most ? figure->number <= figure->bound : figure->number >= figure->bound;
+    const char *verdict = met ? "within" : most ? "OVER" : "UNDER";
+    printf("%-36s %10.3f  %s %.2f\n", figure->key, figure->number, verdict, figure->bound);
 }
 
 void figures_print(void)
 {
     for (size_t i = 0; i < figure_count; ++i) {
-        if (is_bound(&figures[i])) {
-            printf("%-36s %10.3f  %s %.2f\n", figures[i].key, figures[i].number,
-                   figures[i].number <= BOUND ? "within" : "OVER", BOUND);
+        if (figures[i].kind != UNBOUND) {
+            print_bound(&figures[i]);
         }
     }
     putchar('\n');
     for (size_t i = 0; i < figure_count; ++i) {
         if (figures[i].text[0] != '\0') {
             printf("%-36s %s\n", figures[i].key, figures[i].text);
-        } else if (!is_bound(&figures[i])) {
+        } else if (figures[i].kind == UNBOUND) {
             printf("%-36s %10.6g\n", figures[i].key, figures[i].number);
         }
     }

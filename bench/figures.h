@@ -7,11 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** A key is a static string. */
+/** The key is copied. */
 void figures_number(const char *key, double value);
+
+/** A number that has a bound to meet. */
+void figures_at_most(const char *key, double value, double bound);
+void figures_at_least(const char *key, double value, double bound);
+
 void figures_text(const char *key, const char *value);
 
-/** The table: ratios first, with the bound that they have to meet, then the rest. */
+/** The table: first what has a bound to meet, with it, then the rest. */
 void figures_print(void);
 
 /** All of them as one flat JSON object; false when the file cannot be written. */

@@ -19,6 +19,7 @@
 #define SAMPLES           1024 /* in one block */
 #define NANOSECONDS_IN_US 1e3
 #define QUICK_PAIRS       2
+#define BOUND             1.15 /* of each ratio to bare C-core */
 
 /* Who takes part, and as what. */
 struct contender {
@@ -224,7 +225,7 @@ static void measure_turn(const struct measure_plan *plan, const struct measureme
     double posted = median_of(contenders[1].values, pairs);
     double batched = median_of(contenders[2].values, pairs);
     const struct contender *base = posted < batched ? &contenders[1] : &contenders[2];
-    figures_number("turn_rtt_vs_core", ratio_of(&contenders[0], base, pairs));
+    figures_at_most("turn_rtt_vs_core", ratio_of(&contenders[0], base, pairs), BOUND);
     figures_number("turn_rtt_vs_core_inline", ratio_of(&contenders[0], &contenders[3], pairs));
     figures_number("turn_rtt_us", median_of(contenders[0].values, pairs));
     figures_number("core_turn_rtt_us", posted < batched ? posted : batched);
@@ -246,7 +247,8 @@ static void measure_fanout(const struct measure_plan *plan, const struct measure
     size_t participants = plan->quick ? measurement->quick_participants : measurement->participants;
     process_need(participants);
     run_sessions(contenders, 2, "rounds", measurement, participants, pairs);
-    figures_number(key("%s_vs_core", measurement->name), ratio_of(&contenders[0], &contenders[1], pairs));
+    figures_at_most(key("%s_vs_core", measurement->name), ratio_of(&contenders[0], &contenders[1], pairs),
+                    BOUND);
     figures_number(key("%s_round_us", measurement->name), median_of(contenders[0].values, pairs));
     figures_number(key("core_%s_round_us", measurement->name), median_of(contenders[1].values, pairs));
     double turns = (double)(pairs * measurement->rounds * participants);
@@ -277,8 +279,8 @@ static void measure_join(const struct measure_plan *plan, const struct measureme
             close_contender(&joins[who]);
         }
     }
-    figures_number("join_vs_core", ratio_of(&joins[0], &joins[1], pairs));
-    figures_number("idle_memory_vs_core", ratio_of(&memories[0], &memories[1], pairs));
+    figures_at_most("join_vs_core", ratio_of(&joins[0], &joins[1], pairs), BOUND);
+    figures_at_most("idle_memory_vs_core", ratio_of(&memories[0], &memories[1], pairs), BOUND);
     figures_number("join_ms", median_of(joins[0].values, pairs));
     figures_number("core_join_ms", median_of(joins[1].values, pairs));
     figures_number("idle_memory_rss_kib", median_of(memories[0].values, pairs) / 1024);
