@@ -16,5 +16,7 @@ bench_bench_SOURCES = \
     bench/muster_server.c \
     bench/process.c \
     bench/process.h \
+    bench/relay.c \
+    bench/relay.h \
     bench/role.c \
     bench/role.h
