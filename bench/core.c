@@ -68,6 +68,33 @@ grpc_byte_buffer *core_message(const void *data, size_t size)
     return message;
 }
 
+grpc_byte_buffer *core_message_at(const void *data, size_t size)
+{
+    grpc_slice slice = grpc_slice_from_static_buffer(data, size);
+    grpc_byte_buffer *message = grpc_raw_byte_buffer_create(&slice, 1);
+    grpc_slice_unref(slice);
+    return message;
+}
+
+void core_message_discard(grpc_byte_buffer *message, size_t size)
+{
+    grpc_byte_buffer_reader reader;
+    grpc_slice slice;
+    size_t walked = 0;
+    if (!grpc_byte_buffer_reader_init(&reader, message)) {
+        role_fail("a message that cannot be read");
+    }
+    while (grpc_byte_buffer_reader_next(&reader, &slice)) {
+        walked += GRPC_SLICE_LENGTH(slice);
+        grpc_slice_unref(slice);
+    }
+    grpc_byte_buffer_reader_destroy(&reader);
+    grpc_byte_buffer_destroy(message);
+    if (walked != size) {
+        role_fail("a message of the wrong size");
+    }
+}
+
 void core_message_read(grpc_byte_buffer *message, void *data, size_t size)
 {
     grpc_byte_buffer_reader reader;

@@ -45,6 +45,12 @@ void core_queue_stop(struct core_queue *queue);
 /** A message of these bytes. */
 grpc_byte_buffer *core_message(const void *data, size_t size);
 
+/** A message that points at these bytes: they have to stay. */
+grpc_byte_buffer *core_message_at(const void *data, size_t size);
+
+/** Walks over a message's bytes, which must be `size`, and destroys it. */
+void core_message_discard(grpc_byte_buffer *message, size_t size);
+
 /** Copies a message of exactly `size` bytes to `data` and destroys it. */
 void core_message_read(grpc_byte_buffer *message, void *data, size_t size);
 

@@ -37,6 +37,7 @@ static struct {
     struct role_options options;
     struct core_queue queue;
     struct participant *all;
+    float *answer; /* arrays */
     pthread_t consumer;
 
     pthread_mutex_t mutex; /* guards what follows */
@@ -86,7 +87,14 @@ static void hand_over(grpc_byte_buffer *instruction)
     pthread_cond_signal(&participants.done);
 }
 
-/* The instruction itself goes back: nothing could answer with less work. */
+/* The array that lies ready; the instruction is thrown away. */
+static grpc_byte_buffer *answer_with_array(grpc_byte_buffer *instruction)
+{
+    core_message_discard(instruction, participants.options.instruction);
+    return core_message_at(participants.answer, participants.options.answer);
+}
+
+/* Without arrays the instruction itself goes back: nothing could answer with less work. */
 static void on_received(struct core_event *event, bool succeeded)
 {
     struct participant *participant = CORE_OWNER(event, struct participant, received);
@@ -98,7 +106,7 @@ static void on_received(struct core_event *event, bool succeeded)
     if (participants.options.consumes) {
         hand_over(message);
     } else if (message != NULL) {
-        answer(participant, message);
+        answer(participant, participants.options.arrays ? answer_with_array(message) : message);
     }
     if (message != NULL && !participants.options.batched) {
         core_receive(participant->call, &participant->incoming, &participant->received);
@@ -134,14 +142,19 @@ static void on_closed(struct core_event *event, bool succeeded)
 
 static grpc_channel *create_channel(void)
 {
+    /* With arrays, all but the first two is as C-core has it by default. */
     grpc_arg arguments[] = {
+        core_argument(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, -1),
         core_argument(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
         core_argument(GRPC_ARG_ENABLE_RETRIES, 0),
         core_argument(GRPC_ARG_KEEPALIVE_TIME_MS, CORE_KEEPALIVE_TIME_MS),
         core_argument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, CORE_KEEPALIVE_TIMEOUT_MS),
         core_argument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
     };
-    grpc_channel_args channel_arguments = {sizeof arguments / sizeof *arguments, arguments};
+    grpc_channel_args channel_arguments = {2, arguments};
+    if (!participants.options.arrays) {
+        channel_arguments = (grpc_channel_args){sizeof arguments / sizeof *arguments - 1, arguments + 1};
+    }
     char target[32];
     snprintf(target, sizeof target, "127.0.0.1:%u", participants.options.port);
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
@@ -191,9 +204,15 @@ static void open_stream(struct participant *participant)
 }
 
 /* Copies the instruction out and an answer in, as a participant with something to do would. */
+static grpc_byte_buffer *answer_with_copy(grpc_byte_buffer *instruction, char *data)
+{
+    core_message_read(instruction, data, participants.options.instruction);
+    return core_message(data, participants.options.instruction);
+}
+
 static void *consume(void *unused)
 {
-    char *data = role_allocate(1, participants.options.payload);
+    char *data = role_allocate(1, participants.options.instruction);
     pthread_mutex_lock(&participants.mutex);
     while (!participants.ended) {
         if (participants.instruction == NULL) {
@@ -203,8 +222,8 @@ static void *consume(void *unused)
         grpc_byte_buffer *instruction = participants.instruction;
         participants.instruction = NULL;
         pthread_mutex_unlock(&participants.mutex);
-        core_message_read(instruction, data, participants.options.payload);
-        answer(&participants.all[0], core_message(data, participants.options.payload));
+        answer(&participants.all[0], participants.options.arrays ? answer_with_array(instruction)
+                                                                 : answer_with_copy(instruction, data));
         pthread_mutex_lock(&participants.mutex);
     }
     pthread_mutex_unlock(&participants.mutex);
@@ -226,6 +245,7 @@ static void connect_all(const struct role_options *options)
 {
     participants.options = *options;
     participants.all = role_allocate(options->participants, sizeof *participants.all);
+    participants.answer = role_numbers(options->answer);
     grpc_init();
     core_queue_start(&participants.queue, options->threads > 0 ? options->threads : 1);
     for (size_t i = 0; i < options->participants; ++i) {
@@ -264,7 +284,8 @@ static void stop(void)
         free_participant(&participants.all[i]);
     }
     free(participants.all);
+    free(participants.answer);
     grpc_shutdown();
 }
 
-const struct role_participants core_participants = {connect_all, stop};
+const struct role_participants core_participants = {connect_all, stop, NULL};

@@ -40,7 +40,7 @@ static struct {
     grpc_server *handle;
     struct admission admissions[ADMISSIONS];
     struct core_event stopped;
-    char *payload; /* what an instruction carries */
+    void *payload; /* what an instruction carries */
     char *answer;  /* what the last turn brought */
 
     pthread_mutex_t mutex; /* guards what follows */
@@ -86,6 +86,11 @@ static void complete_one(grpc_byte_buffer *answer)
     }
 }
 
+static size_t answer_size(void)
+{
+    return server.options.arrays ? server.options.answer : server.options.instruction;
+}
+
 static void add_joined(struct stream *stream)
 {
     pthread_mutex_lock(&server.mutex);
@@ -125,8 +130,12 @@ static void on_received(struct core_event *event, bool succeeded)
         add_joined(stream);
         return;
     }
-    if (grpc_byte_buffer_length(message) != server.options.payload) {
+    if (grpc_byte_buffer_length(message) != answer_size()) {
         role_fail("an answer of the wrong size");
+    }
+    if (server.options.arrays) {
+        core_message_discard(message, answer_size());
+        message = NULL;
     }
     complete_one(message);
     if (!server.options.batched) {
@@ -211,17 +220,23 @@ static void on_stopped(struct core_event *event, bool succeeded)
 
 static uint16_t start(const struct role_options *options)
 {
+    /* With arrays, all but the first two is as C-core has it by default. */
     grpc_arg settings[] = {
+        core_argument(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, -1),
         core_argument(GRPC_ARG_ALLOW_REUSEPORT, 0),
         core_argument(GRPC_ARG_KEEPALIVE_TIME_MS, CORE_KEEPALIVE_TIME_MS),
         core_argument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, CORE_KEEPALIVE_TIMEOUT_MS),
         core_argument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         core_argument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, CORE_PING_INTERVAL_MS),
     };
-    grpc_channel_args arguments = {sizeof settings / sizeof *settings, settings};
+    grpc_channel_args arguments = {2, settings};
+    if (!options->arrays) {
+        arguments = (grpc_channel_args){sizeof settings / sizeof *settings - 1, settings + 1};
+    }
     server.options = *options;
-    server.payload = role_allocate(1, options->payload);
-    server.answer = role_allocate(1, options->payload);
+    server.payload =
+        options->arrays ? (void *)role_numbers(options->instruction) : role_allocate(1, options->instruction);
+    server.answer = role_allocate(1, options->instruction);
     server.streams = role_allocate(options->participants, sizeof *server.streams);
     grpc_init();
     core_queue_start(&server.queue, options->threads);
@@ -278,19 +293,27 @@ static void wait_for_answers(void)
     pthread_mutex_unlock(&server.mutex);
 }
 
+static grpc_byte_buffer *instruction(void)
+{
+    return server.options.arrays ? core_message_at(server.payload, server.options.instruction)
+                                 : core_message(server.payload, server.options.instruction);
+}
+
 static void turn(void)
 {
-    expect(1, true);
-    send_instruction(server.streams[0], core_message(server.payload, server.options.payload));
+    expect(1, !server.options.arrays);
+    send_instruction(server.streams[0], instruction());
     wait_for_answers();
-    core_message_read(server.got, server.answer, server.options.payload);
-    server.got = NULL;
+    if (!server.options.arrays) {
+        core_message_read(server.got, server.answer, server.options.instruction);
+        server.got = NULL;
+    }
 }
 
 /* The bytes of the instruction are shared by all streams. */
 static void round_with_all(void)
 {
-    grpc_byte_buffer *message = core_message(server.payload, server.options.payload);
+    grpc_byte_buffer *message = instruction();
     expect(server.joined, false);
     for (size_t i = 0; i < server.joined; ++i) {
         send_instruction(server.streams[i], grpc_byte_buffer_copy(message));
@@ -326,4 +349,4 @@ static void stop(void)
     grpc_shutdown();
 }
 
-const struct role_server core_server = {start, join, turn, round_with_all, stop};
+const struct role_server core_server = {start, join, turn, round_with_all, stop, NULL, NULL};

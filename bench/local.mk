@@ -3,15 +3,19 @@ noinst_PROGRAMS += bench/bench
 bench_bench_CPPFLAGS = -I$(top_srcdir)/include $(GRPC_CFLAGS)
 bench_bench_LDADD = libmuster.la $(GRPC_LIBRARIES)
 bench_bench_SOURCES = \
+    bench/contender.c \
+    bench/contender.h \
     bench/core.c \
     bench/core.h \
     bench/core_participants.c \
     bench/core_server.c \
     bench/figures.c \
     bench/figures.h \
+    bench/fold.c \
     bench/main.c \
     bench/measure.c \
     bench/measure.h \
+    bench/measure_bulk.c \
     bench/muster_participants.c \
     bench/muster_server.c \
     bench/process.c \
@@ -19,4 +23,5 @@ bench_bench_SOURCES = \
     bench/relay.c \
     bench/relay.h \
     bench/role.c \
-    bench/role.h
+    bench/role.h \
+    bench/tcp.c

@@ -18,7 +18,7 @@
 #include "process.h"
 
 #define WAIT_SECONDS  60
-#define ONLY_MAXIMUM  16
+#define ONLY_MAXIMUM  32
 #define BYTES_IN_GIB  (1024.0 * 1024 * 1024)
 #define OPTION_QUICK  'q'
 #define OPTION_ONLY   'o'
@@ -98,9 +98,9 @@ static char *list_measurements(int part, const char *text, void *input)
     if (stream == NULL) {
         return (char *)text;
     }
-    fputs("Measurements, and the ratios that they give:\n", stream);
+    fputs("Measurements, and the figures that they are about:\n", stream);
     for (const struct measurement *measurement = measurements; measurement->name != NULL; ++measurement) {
-        fprintf(stream, "  %-12s %s\n", measurement->name, measurement->figures);
+        fprintf(stream, "  %-18s %s\n", measurement->name, measurement->figures);
     }
     fclose(stream);
     return list;
@@ -110,7 +110,7 @@ static const struct argp_option options[] = {
     {"json", OPTION_JSON, "FILE", 0, "Write all figures to FILE as one JSON object", 0},
     {"only", OPTION_ONLY, "NAME", 0, "Only this measurement; may be repeated", 0},
     {"quick", OPTION_QUICK, NULL, 0,
-     "Few participants and repetitions: shows that it works, measures nothing", 0},
+     "Few participants, repetitions and bytes: shows that it works, measures nothing", 0},
     {"repeat", OPTION_REPEAT, "COUNT", 0, "Pairs of blocks for each ratio", 0},
     {"self", OPTION_SELF, NULL, 0, "Bare C-core in muster's place: what differs from 1 is noise", 0},
     {"wait", OPTION_WAIT, "SECONDS", 0, "Give up when a process says nothing for so long (60)", 0},
@@ -122,7 +122,7 @@ static const struct argp argument_parser = {
     parse_option,
     NULL,
     "Measures muster against bare C-core programs of the same shape, interleaved, and prints ratios of "
-    "times and of memory: below 1, muster is better.\v",
+    "times and of memory: below 1, muster is better. What has a bound to meet is printed with it.\v",
     NULL,
     list_measurements,
     NULL};

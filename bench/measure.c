@@ -1,217 +1,28 @@
-/* The measurements. Two or more contenders do the same work in small blocks that take turns, in the order A
-   B, B A, A B, ..., so that what happens to the machine meanwhile happens to all. A ratio is taken within
-   each pair of blocks, and the median of these is the result. */
+/* The measurements of small messages, and the list of all. Two or more contenders do the same work in small
+   blocks that take turns, in the order A B, B A, A B, ..., so that what happens to the machine meanwhile
+   happens to all. A ratio is taken within each pair of blocks, and the median of these is the result. */
 #include <config.h>
 
 #include "measure.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "contender.h"
 #include "figures.h"
 #include "process.h"
 
-#define PAYLOAD           100
-#define CONNECTING        16 /* participants, at one time */
-#define CONTENDERS        4
-#define SAMPLES           1024 /* in one block */
-#define NANOSECONDS_IN_US 1e3
-#define QUICK_PAIRS       2
-#define BOUND             1.15 /* of each ratio to bare C-core */
-
-/* Who takes part, and as what. */
-struct contender {
-    const char *name; /* in progress and keys */
-    const char *server;
-    const char *participants;
-    bool batched;
-    bool drives;   /* the caller serves the queue itself */
-    bool consumes; /* the participant answers from a thread that blocks for instructions */
-    struct process *serving;
-    struct process *participating;
-    double joined_ms; /* from the start signal until all had joined */
-    double memory;    /* bytes for each participant, with all joined */
-    double *values;   /* one for each block */
-    double cpu;       /* microseconds of processor time, both processes, in all blocks */
-};
-
-static const struct contender muster = {
-    .name = "muster", .server = "muster-server", .participants = "muster-participants"};
-static const struct contender core = {
-    .name = "core", .server = "core-server", .participants = "core-participants", .batched = true};
-
-static struct contender muster_of(const struct measure_plan *plan)
-{
-    struct contender contender = plan->self ? core : muster;
-    contender.name = muster.name;
-    return contender;
-}
-
-static size_t pairs_of(const struct measure_plan *plan, const struct measurement *measurement)
-{
-    return plan->repeat > 0 ? plan->repeat : plan->quick ? QUICK_PAIRS : measurement->pairs;
-}
-
-static void *allocate(size_t count, size_t size)
-{
-    void *memory = calloc(count, size);
-    if (memory == NULL) {
-        fail("out of memory");
-    }
-    return memory;
-}
-
-/* Starts both processes and lets all participants join. */
-static void open_contender(struct contender *contender, size_t participants)
-{
-    struct role_options options = {.participants = participants, .payload = PAYLOAD};
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    options.connecting = CONNECTING;
-    options.batched = contender->batched;
-    options.consumes = contender->consumes;
-    options.threads =
-        contender->drives ? 0 : (size_t)(processors > 1 ? (processors + 1) / 2 : 1); /* as muster */
-    contender->serving = process_start(contender->server, &options);
-    options.port = (uint16_t)process_hear_one(contender->serving, "port");
-    options.threads = 1; /* as muster's participants have in one process, however many they are */
-    contender->participating = process_start(contender->participants, &options);
-    process_tell(contender->serving, "memory");
-    uint64_t before = process_hear_one(contender->serving, "memory");
-    process_tell(contender->serving, "join %zu", participants);
-    process_tell(contender->participating, "connect");
-    uint64_t started = process_hear_one(contender->participating, "connected");
-    uint64_t joined = process_hear_one(contender->serving, "joined");
-    process_tell(contender->serving, "memory");
-    uint64_t after = process_hear_one(contender->serving, "memory");
-    contender->joined_ms = (double)(joined - started) / 1e6;
-    contender->memory = (after > before ? (double)(after - before) : 0) / (double)participants;
-}
-
-static void close_contender(struct contender *contender)
-{
-    process_end(contender->participating);
-    process_end(contender->serving);
-    contender->serving = NULL;
-    contender->participating = NULL;
-}
-
-/* The median of one block, in microseconds. */
-static double run_block(const struct contender *contender, const char *command, size_t count)
-{
-    uint64_t times[SAMPLES];
-    double values[SAMPLES];
-    process_tell(contender->serving, "%s %zu", command, count);
-    size_t got = process_hear(contender->serving, "times", times, SAMPLES);
-    if (got != count) {
-        fail("%s gave %zu times of %zu", contender->server, got, count);
-    }
-    for (size_t i = 0; i < count; ++i) {
-        values[i] = (double)times[i] / NANOSECONDS_IN_US;
-    }
-    return quantile(values, count, 0.5);
-}
-
-/* Processor time that both processes have used so far, in microseconds. */
-static double read_cpu(const struct contender *contender)
-{
-    process_tell(contender->serving, "cpu");
-    process_tell(contender->participating, "cpu");
-    uint64_t serving = process_hear_one(contender->serving, "cpu");
-    return (double)(serving + process_hear_one(contender->participating, "cpu"));
-}
-
-/* The i-th contender of a pair of blocks: every second pair goes backwards. */
-static size_t in_turn(size_t pair, size_t i, size_t count)
-{
-    return pair % 2 == 0 ? i : count - 1 - i;
-}
-
-static double median_of(const double *values, size_t count)
-{
-    double *sorted = allocate(count, sizeof *sorted);
-    memcpy(sorted, values, count * sizeof *sorted);
-    double median = quantile(sorted, count, 0.5);
-    free(sorted);
-    return median;
-}
-
-/* The median ratio of the first contender to `base`; the quartiles go to the log. */
-static double ratio_of(const struct contender *first, const struct contender *base, size_t pairs)
-{
-    double *ratios = allocate(pairs, sizeof *ratios);
-    for (size_t i = 0; i < pairs; ++i) {
-        ratios[i] = first->values[i] / base->values[i];
-    }
-    double ratio = quantile(ratios, pairs, 0.5);
-    fprintf(stderr, "bench:   %s to %s: %.3f (quartiles %.3f to %.3f)\n", first->name, base->name, ratio,
-            quantile(ratios, pairs, 0.25), quantile(ratios, pairs, 0.75));
-    free(ratios);
-    return ratio;
-}
-
-static const char *key(const char *format, const char *name)
-{
-    static char text[64];
-    snprintf(text, sizeof text, format, name);
-    return text;
-}
-
-/* Blocks of one session: `pairs` of them from `first` on. */
-static void run_session(struct contender *contenders, size_t count, const char *command, size_t size,
-                        size_t first, size_t pairs)
-{
-    for (size_t i = 0; i < count; ++i) {
-        run_block(&contenders[i], command, size); /* warms up */
-        contenders[i].cpu -= read_cpu(&contenders[i]);
-    }
-    for (size_t pair = first; pair < first + pairs; ++pair) {
-        for (size_t i = 0; i < count; ++i) {
-            struct contender *contender = &contenders[in_turn(pair, i, count)];
-            contender->values[pair] = run_block(contender, command, size);
-        }
-    }
-    for (size_t i = 0; i < count; ++i) {
-        contenders[i].cpu += read_cpu(&contenders[i]);
-    }
-}
-
-/* All blocks, in several sessions with processes of their own: how the scheduler places threads, and C-core
-   connections, stays the same for as long as a process lives and can be worth a third. */
-static void run_sessions(struct contender *contenders, size_t count, const char *command,
-                         const struct measurement *measurement, size_t participants, size_t pairs)
-{
-    size_t sessions = measurement->sessions < pairs ? measurement->sessions : pairs;
-    for (size_t i = 0; i < count; ++i) {
-        contenders[i].values = allocate(pairs, sizeof(double));
-    }
-    for (size_t session = 0; session < sessions; ++session) {
-        size_t first = pairs * session / sessions;
-        for (size_t i = 0; i < count; ++i) {
-            open_contender(&contenders[in_turn(session, i, count)], participants);
-        }
-        run_session(contenders, count, command, measurement->rounds, first,
-                    pairs * (session + 1) / sessions - first);
-        for (size_t i = 0; i < count; ++i) {
-            close_contender(&contenders[i]);
-        }
-    }
-}
-
-static void free_values(struct contender *contenders, size_t count)
-{
-    for (size_t i = 0; i < count; ++i) {
-        free(contenders[i].values);
-    }
-}
+#define PAYLOAD    100
+#define CONTENDERS 4
+#define BOUND      1.15 /* of each ratio to bare C-core */
 
 /* One turn with one participant. Both sides have a thread that blocks beside those that do the I/O, as
    muster's interface has; on the bare side the quicker of two forms counts. A third bare one has no such
    threads. */
 static void measure_turn(const struct measure_plan *plan, const struct measurement *measurement)
 {
-    struct contender contenders[CONTENDERS] = {muster_of(plan), core, core, core};
+    struct contender contenders[CONTENDERS] = {contender_of(plan), contender_core, contender_core,
+                                               contender_core};
+    struct role_options load = {.participants = 1, .instruction = PAYLOAD};
     size_t pairs = pairs_of(plan, measurement);
     contenders[1].name = "core_posted";
     contenders[1].batched = false;
@@ -221,7 +32,7 @@ static void measure_turn(const struct measure_plan *plan, const struct measureme
     for (size_t i = 0; i < CONTENDERS; ++i) {
         contenders[i].consumes = !contenders[i].drives;
     }
-    run_sessions(contenders, CONTENDERS, "turns", measurement, 1, pairs);
+    run_sessions(contenders, CONTENDERS, "turns", measurement, &load, pairs);
     double posted = median_of(contenders[1].values, pairs);
     double batched = median_of(contenders[2].values, pairs);
     const struct contender *base = posted < batched ? &contenders[1] : &contenders[2];
@@ -242,11 +53,12 @@ static void measure_turn(const struct measure_plan *plan, const struct measureme
  * thread that reads the network. */
 static void measure_fanout(const struct measure_plan *plan, const struct measurement *measurement)
 {
-    struct contender contenders[2] = {muster_of(plan), core};
+    struct contender contenders[2] = {contender_of(plan), contender_core};
     size_t pairs = pairs_of(plan, measurement);
     size_t participants = plan->quick ? measurement->quick_participants : measurement->participants;
+    struct role_options load = {.participants = participants, .instruction = PAYLOAD};
     process_need(participants);
-    run_sessions(contenders, 2, "rounds", measurement, participants, pairs);
+    run_sessions(contenders, 2, "rounds", measurement, &load, pairs);
     figures_at_most(key("%s_vs_core", measurement->name), ratio_of(&contenders[0], &contenders[1], pairs),
                     BOUND);
     figures_number(key("%s_round_us", measurement->name), median_of(contenders[0].values, pairs));
@@ -261,10 +73,11 @@ static void measure_fanout(const struct measure_plan *plan, const struct measure
 /* Everybody joins a fresh server; then its memory is read. */
 static void measure_join(const struct measure_plan *plan, const struct measurement *measurement)
 {
-    struct contender joins[2] = {muster_of(plan), core};
+    struct contender joins[2] = {contender_of(plan), contender_core};
     struct contender memories[2] = {joins[0], joins[1]};
     size_t pairs = pairs_of(plan, measurement);
     size_t participants = plan->quick ? measurement->quick_participants : measurement->participants;
+    struct role_options load = {.participants = participants, .instruction = PAYLOAD};
     process_need(participants);
     for (size_t i = 0; i < 2; ++i) {
         joins[i].values = allocate(pairs, sizeof(double));
@@ -273,7 +86,7 @@ static void measure_join(const struct measure_plan *plan, const struct measureme
     for (size_t pair = 0; pair < pairs; ++pair) {
         for (size_t i = 0; i < 2; ++i) {
             size_t who = in_turn(pair, i, 2);
-            open_contender(&joins[who], participants);
+            open_contender(&joins[who], &load);
             joins[who].values[pair] = joins[who].joined_ms;
             memories[who].values[pair] = joins[who].memory;
             close_contender(&joins[who]);
@@ -290,11 +103,117 @@ static void measure_join(const struct measure_plan *plan, const struct measureme
     free_values(memories, 2);
 }
 
+#define MB ((size_t)1000000)
+
 const struct measurement measurements[] = {
-    {"turn_rtt", "turn_rtt_vs_core, turn_rtt_vs_core_inline", measure_turn, 1, 1, 5, 200, 100},
-    {"fanout_100", "fanout_100_vs_core", measure_fanout, 100, 10, 6, 10, 60},
-    {"fanout_1000", "fanout_1000_vs_core", measure_fanout, 1000, 20, 4, 3, 40},
-    {"fanout_5000", "fanout_5000_vs_core", measure_fanout, 5000, 50, 2, 1, 30},
-    {"join", "join_vs_core, idle_memory_vs_core", measure_join, 5000, 50, 0, 0, 6},
+    {.name = "turn_rtt",
+     .figures = "turn_rtt_vs_core, turn_rtt_vs_core_inline",
+     .run = measure_turn,
+     .participants = 1,
+     .quick_participants = 1,
+     .sessions = 5,
+     .rounds = 200,
+     .pairs = 100},
+    {.name = "fanout_100",
+     .figures = "fanout_100_vs_core",
+     .run = measure_fanout,
+     .participants = 100,
+     .quick_participants = 10,
+     .sessions = 6,
+     .rounds = 10,
+     .pairs = 60},
+    {.name = "fanout_1000",
+     .figures = "fanout_1000_vs_core",
+     .run = measure_fanout,
+     .participants = 1000,
+     .quick_participants = 20,
+     .sessions = 4,
+     .rounds = 3,
+     .pairs = 40},
+    {.name = "fanout_5000",
+     .figures = "fanout_5000_vs_core",
+     .run = measure_fanout,
+     .participants = 5000,
+     .quick_participants = 50,
+     .sessions = 2,
+     .rounds = 1,
+     .pairs = 30},
+    {.name = "join",
+     .figures = "join_vs_core, idle_memory_vs_core",
+     .run = measure_join,
+     .participants = 5000,
+     .quick_participants = 50,
+     .pairs = 6},
+    {.name = "bulk_1mb",
+     .figures = "bulk_1mb_vs_core",
+     .run = measure_bulk,
+     .participants = 1,
+     .quick_participants = 1,
+     .sessions = 5,
+     .rounds = 20,
+     .pairs = 60,
+     .instruction = 1 * MB,
+     .answer = 1 * MB},
+    {.name = "bulk_100mb",
+     .figures = "bulk_100mb_vs_core, bulk_100mb_vs_tcp",
+     .run = measure_bulk,
+     .participants = 1,
+     .quick_participants = 1,
+     .sessions = 4,
+     .rounds = 1,
+     .pairs = 24,
+     .instruction = 100 * MB,
+     .answer = 100 * MB,
+     .beside_tcp = true},
+    {.name = "bulk_20mb_100ms",
+     .figures = "bulk_20mb_100ms_vs_core, bulk_20mb_100ms_first_vs_core",
+     .run = measure_bulk,
+     .participants = 1,
+     .quick_participants = 1,
+     .sessions = 3,
+     .rounds = 1,
+     .pairs = 12,
+     .instruction = 20 * MB,
+     .answer = 20 * MB,
+     .delay_ms = 50},
+    {.name = "stalled",
+     .figures = "stalled_kib_per_participant",
+     .run = measure_stalled,
+     .participants = 50,
+     .quick_participants = 5,
+     .pairs = 3,
+     .answer = 20 * MB},
+    {.name = "broadcast_50x20mb",
+     .figures = "broadcast_50x20mb_vs_core",
+     .run = measure_bulk,
+     .participants = 50,
+     .quick_participants = 5,
+     .sessions = 3,
+     .rounds = 1,
+     .pairs = 15,
+     .instruction = 20 * MB,
+     .answer = PAYLOAD},
+    {.name = "fedavg_50x20mb",
+     .figures = "fedavg_50x20mb_vs_core",
+     .run = measure_bulk,
+     .participants = 50,
+     .quick_participants = 5,
+     .sessions = 3,
+     .rounds = 1,
+     .pairs = 15,
+     .instruction = 20 * MB,
+     .answer = 20 * MB,
+     .folds = true},
+    {.name = "fedavg_peak",
+     .figures = "fedavg_server_peak_models, fedavg_peak_200_vs_50",
+     .run = measure_peak,
+     .participants = 50,
+     .quick_participants = 5,
+     .rounds = 2,
+     .pairs = 2,
+     .instruction = 20 * MB,
+     .answer = 20 * MB,
+     .folds = true},
+    {.name = "fold", .figures = "fold_vs_memory", .run = measure_fold, .pairs = 20, .answer = 256 * MB},
     {0},
 };

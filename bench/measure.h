@@ -22,7 +22,20 @@ struct measurement {
     size_t sessions; /* with fresh processes, among which the blocks are divided */
     size_t rounds;   /* in one block */
     size_t pairs;    /* of blocks */
+
+    /* Of arrays: */
+    size_t instruction; /* bytes */
+    size_t answer;      /* bytes */
+    unsigned delay_ms;  /* either way */
+    bool folds;         /* muster's server takes the mean of each round */
+    bool beside_tcp;
 };
+
+/** Those of measure_bulk.c. */
+void measure_bulk(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_stalled(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_peak(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_fold(const struct measure_plan *plan, const struct measurement *measurement);
 
 /** All of them, ended by one without a name. */
 extern const struct measurement measurements[];

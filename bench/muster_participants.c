@@ -15,23 +15,70 @@ static struct {
     struct participant **all;
     pthread_t consumer;
     char address[32];
+    float *numbers; /* arrays: what all answer */
 
-    pthread_mutex_t mutex;
-    size_t next; /* to be connected; guarded by mutex */
-} participants = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t changed;
+    size_t next;     /* to be connected */
+    size_t answered; /* answers that the library has taken */
+} participants = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-/* Answers an instruction with what it brought. */
+/* The array that lies ready: nothing is trained. */
+static enum muster_status dispatch_array(struct participant *participant,
+                                         const struct muster_message *instruction)
+{
+    struct muster_array array = {
+        MUSTER_FLOAT32, 1, {participants.options.answer / sizeof(float)}, participants.numbers};
+    struct muster_message answer = {.kind = instruction->kind, .arrays = &array, .array_count = 1};
+    size_t bytes = 0;
+    for (size_t i = 0; i < instruction->array_count; ++i) {
+        bytes += muster_array_count(&instruction->arrays[i]) * sizeof(float);
+    }
+    if (bytes != participants.options.instruction) {
+        role_fail("an instruction of the wrong size");
+    }
+    return participant_dispatch(participant, &answer);
+}
+
+static void count_answer(void)
+{
+    pthread_mutex_lock(&participants.mutex);
+    ++participants.answered;
+    pthread_mutex_unlock(&participants.mutex);
+    pthread_cond_broadcast(&participants.changed);
+}
+
+/* Answers an instruction with the array, or with what it brought. */
 static enum muster_status answer_next(struct participant *participant)
 {
     const struct muster_message *instruction = NULL;
     enum muster_status status = participant_consume(participant, &instruction);
-    return status == MUSTER_OK ? participant_dispatch(participant, instruction) : status;
+    if (status != MUSTER_OK || !participants.options.arrays) {
+        return status == MUSTER_OK ? participant_dispatch(participant, instruction) : status;
+    }
+    status = dispatch_array(participant, instruction);
+    if (status == MUSTER_OK) {
+        count_answer();
+    }
+    return status;
 }
 
+/* Consuming once more, in vain, frees a big instruction. */
 static void on_ready(void *context, struct participant *participant)
 {
     (void)context;
-    (void)answer_next(participant);
+    if (answer_next(participant) == MUSTER_OK && participants.options.arrays) {
+        (void)answer_next(participant);
+    }
+}
+
+static void answered(size_t count)
+{
+    pthread_mutex_lock(&participants.mutex);
+    while (participants.answered < count) {
+        pthread_cond_wait(&participants.changed, &participants.mutex);
+    }
+    pthread_mutex_unlock(&participants.mutex);
 }
 
 static void *consume(void *participant)
@@ -86,6 +133,7 @@ static void connect_all(const struct role_options *options)
     pthread_t *threads = role_allocate(options->connecting, sizeof *threads);
     size_t count = options->connecting < options->participants ? options->connecting : options->participants;
     participants.options = *options;
+    participants.numbers = role_numbers(options->arrays ? options->answer : 0);
     participants.all = role_allocate(options->participants, sizeof *participants.all);
     snprintf(participants.address, sizeof participants.address, "127.0.0.1:%u", options->port);
     for (size_t i = 0; i < count; ++i) {
@@ -112,6 +160,7 @@ static void stop(void)
         participant_free(participants.all[i]);
     }
     free(participants.all);
+    free(participants.numbers);
 }
 
-const struct role_participants muster_participants = {connect_all, stop};
+const struct role_participants muster_participants = {connect_all, stop, answered};

@@ -1,6 +1,7 @@
 /* The server on muster: the public interface, as a program would use it. */
 #include <config.h>
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,14 +11,27 @@
 
 #define TYPE "bench"
 
+/* A turn that nobody waits for yet. */
+struct turn {
+    bool ended;
+    enum muster_status status;
+};
+
 static struct {
     struct role_options options;
     struct participant_manager *manager;
     struct proxy **proxies;
     size_t count;
     struct muster_message instruction;
-    char *answer; /* what the last turn brought */
-} server;
+    struct muster_array array; /* the instruction's */
+    float *numbers;            /* the array's */
+    char *answer;              /* what the last turn brought */
+    struct muster_mean *mean;
+
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t changed;
+    struct turn *turns; /* those that were begun, by the participant's place */
+} server = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static void require(enum muster_status status, const char *what)
 {
@@ -26,33 +40,63 @@ static void require(enum muster_status status, const char *what)
     }
 }
 
+/* An instruction of bytes, or of one array; an array of nothing is none. */
+static void make_instruction(void)
+{
+    size_t size = server.options.instruction;
+    if (!server.options.arrays) {
+        server.instruction.kind = MUSTER_APPLICATION;
+        server.instruction.type = TYPE;
+        server.instruction.data = role_allocate(1, size);
+        server.instruction.size = size;
+        return;
+    }
+    server.numbers = role_numbers(size);
+    server.array = (struct muster_array){MUSTER_FLOAT32, 1, {size / sizeof *server.numbers}, server.numbers};
+    server.instruction.kind = MUSTER_TRAIN;
+    server.instruction.arrays = &server.array;
+    server.instruction.array_count = size > 0 ? 1 : 0;
+}
+
 static uint16_t start(const struct role_options *options)
 {
     struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
     struct muster_error error = {0};
     server.options = *options;
-    server.answer = role_allocate(1, options->payload);
-    server.instruction.kind = MUSTER_APPLICATION;
-    server.instruction.type = TYPE;
-    server.instruction.data = role_allocate(1, options->payload);
-    server.instruction.size = options->payload;
+    server.answer = role_allocate(1, options->instruction);
+    make_instruction();
+    if (options->folds && (server.mean = muster_mean_new()) == NULL) {
+        role_fail("out of memory");
+    }
     manager_options.listen = "127.0.0.1:0";
+    /* TODO: manager_options.upload_budget = options->budget; once the option is there. */
     if (participant_manager_start(&manager_options, &server.manager, &error) != MUSTER_OK) {
         role_fail("%s", error.text);
     }
     return participant_manager_port(server.manager);
 }
 
+/* All that are there, once there are `count`: those who joined first come first. */
 static void join(size_t count)
 {
+    proxy_release_all(server.proxies, server.count);
     require(participant_manager_get_participants(server.manager, count, MUSTER_NO_LIMIT, &server.proxies,
                                                  &server.count),
             "get_participants");
 }
 
+static bool is_array_answer(const struct muster_message *answer)
+{
+    return answer->kind == MUSTER_TRAIN && answer->array_count == 1 &&
+           answer->arrays->dtype == MUSTER_FLOAT32 &&
+           muster_array_count(answer->arrays) == server.options.answer / sizeof(float);
+}
+
 static bool is_answer(const struct muster_message *answer)
 {
-    return answer->kind == MUSTER_APPLICATION && answer->size == server.options.payload;
+    return server.options.arrays
+               ? is_array_answer(answer)
+               : answer->kind == MUSTER_APPLICATION && answer->size == server.options.instruction;
 }
 
 static void turn(void)
@@ -62,37 +106,96 @@ static void turn(void)
     if (!is_answer(&answer)) {
         role_fail("an answer of the wrong size");
     }
-    memcpy(server.answer, answer.data, answer.size);
+    if (!server.options.arrays) {
+        memcpy(server.answer, answer.data, answer.size);
+    }
     muster_message_clear(&answer);
 }
 
-static enum muster_status count_answer(void *context, size_t index, struct proxy *proxy,
-                                       const struct muster_message *answer)
+static enum muster_status take_answer(void *context, size_t index, struct proxy *proxy,
+                                      const struct muster_message *answer)
 {
     size_t *answers = context;
     (void)index;
     (void)proxy;
     *answers += is_answer(answer);
-    return MUSTER_OK;
+    return server.mean != NULL ? muster_mean_add(server.mean, answer->arrays, answer->array_count, 1)
+                               : MUSTER_OK;
+}
+
+/* The mean, which a training would send next. It needs memory too, so that it belongs to a round. */
+static void finish_mean(void)
+{
+    const struct muster_array *arrays = NULL;
+    size_t count = 0;
+    require(muster_mean_result(server.mean, &arrays, &count), "muster_mean_result");
+    muster_mean_reset(server.mean);
 }
 
 static void round_with_all(void)
 {
     size_t answers = 0;
     require(
-        proxy_run_all(server.proxies, server.count, &server.instruction, NULL, count_answer, &answers, NULL),
+        proxy_run_all(server.proxies, server.count, &server.instruction, NULL, take_answer, &answers, NULL),
         "proxy_run_all");
     if (answers != server.count) {
         role_fail("%zu of %zu answers", answers, server.count);
     }
+    if (server.mean != NULL) {
+        finish_mean();
+    }
+}
+
+/* ---- turns that nobody waits for ---- */
+
+static void on_answered(void *context, struct proxy *proxy, enum muster_status status,
+                        struct muster_message *answer)
+{
+    struct turn *ended = context;
+    (void)proxy;
+    if (status == MUSTER_OK && !is_answer(answer)) {
+        status = MUSTER_FORMAT;
+    }
+    muster_message_clear(answer);
+    pthread_mutex_lock(&server.mutex);
+    *ended = (struct turn){true, status};
+    pthread_mutex_unlock(&server.mutex);
+    pthread_cond_signal(&server.changed);
+}
+
+static void begin(size_t first, size_t count)
+{
+    if (server.turns == NULL) {
+        server.turns = role_allocate(server.count, sizeof *server.turns);
+    }
+    for (size_t i = first; i < first + count; ++i) {
+        require(proxy_run_async(server.proxies[i], &server.instruction, MUSTER_NO_LIMIT, on_answered,
+                                &server.turns[i]),
+                "proxy_run_async");
+    }
+}
+
+static void gather(size_t first, size_t count)
+{
+    pthread_mutex_lock(&server.mutex);
+    for (size_t i = first; i < first + count; ++i) {
+        while (!server.turns[i].ended) {
+            pthread_cond_wait(&server.changed, &server.mutex);
+        }
+        require(server.turns[i].status, "a turn");
+    }
+    pthread_mutex_unlock(&server.mutex);
 }
 
 static void stop(void)
 {
     proxy_release_all(server.proxies, server.count);
     participant_manager_free(server.manager);
+    muster_mean_free(server.mean);
     free((void *)(uintptr_t)server.instruction.data);
+    free(server.numbers);
+    free(server.turns);
     free(server.answer);
 }
 
-const struct role_server muster_server = {start, join, turn, round_with_all, stop};
+const struct role_server muster_server = {start, join, turn, round_with_all, stop, begin, gather};

@@ -105,8 +105,7 @@ static pid_t spawn(const char *role, const struct role_options *options, int inp
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     pid_t pid = -1;
-    snprintf(text, sizeof text, ROLE_OPTIONS_FORMAT, options->port, options->participants, options->payload,
-             options->connecting, options->threads, (int)options->batched, (int)options->consumes);
+    role_write_options(options, text);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);

@@ -4,6 +4,7 @@
 
 #include "role.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,10 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "relay.h"
+
+#define HOLD_LIMIT_MS 30000
 
 static const char *role_name = "bench";
 
@@ -36,6 +41,16 @@ void *role_allocate(size_t count, size_t size)
     return memory;
 }
 
+float *role_numbers(size_t bytes)
+{
+    size_t count = bytes / sizeof(float);
+    float *numbers = role_allocate(count, sizeof *numbers);
+    for (size_t i = 0; i < count; ++i) {
+        numbers[i] = (float)(i % 1000) / 1000;
+    }
+    return numbers;
+}
+
 uint64_t role_now(void)
 {
     struct timespec now;
@@ -43,23 +58,44 @@ uint64_t role_now(void)
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
-/* Resident memory of this process in bytes, from the kernel's own sum over all mappings. */
-static uint64_t resident_memory(void)
+/* The number of kilobytes that a file of "name: value kB" lines gives `name`, in bytes. */
+static uint64_t read_kilobytes(const char *path, const char *name)
 {
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    FILE *file = fopen(path, "r");
+    size_t length = strlen(name);
     char line[256];
     unsigned long long kilobytes = 0;
     bool found = false;
     while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
-        found = sscanf(line, "Rss: %llu kB", &kilobytes) == 1;
+        found = strncmp(line, name, length) == 0 && sscanf(line + length, ": %llu kB", &kilobytes) == 1;
     }
     if (file != NULL) {
         fclose(file);
     }
     if (!found) {
-        role_fail("/proc/self/smaps_rollup does not say how much memory is resident");
+        role_fail("%s does not say %s", path, name);
     }
     return kilobytes * 1024;
+}
+
+/* Resident memory of this process in bytes, from the kernel's own sum over all mappings. */
+static uint64_t resident_memory(void)
+{
+    return read_kilobytes("/proc/self/smaps_rollup", "Rss");
+}
+
+/* The most resident memory since forget_peak(). */
+static uint64_t peak_memory(void)
+{
+    return read_kilobytes("/proc/self/status", "VmHWM");
+}
+
+static void forget_peak(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+    if (file == NULL || fputs("5", file) < 0 || fclose(file) != 0) {
+        role_fail("/proc/self/clear_refs cannot be written: no peak of memory can be read");
+    }
 }
 
 /* Processor time of this process so far. */
@@ -71,6 +107,15 @@ static void print_cpu(void)
     printf("cpu %lld\n", seconds * 1000000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
+static void print_times(const uint64_t *times, size_t count)
+{
+    printf("times");
+    for (size_t i = 0; i < count; ++i) {
+        printf(" %llu", (unsigned long long)times[i]);
+    }
+    putchar('\n');
+}
+
 /* Nothing is printed between two measurements: the reply to a command is one write. */
 static void time_each(void (*action)(void), size_t count)
 {
@@ -80,12 +125,25 @@ static void time_each(void (*action)(void), size_t count)
         action();
         times[i] = role_now() - start;
     }
-    printf("times");
-    for (size_t i = 0; i < count; ++i) {
-        printf(" %llu", (unsigned long long)times[i]);
-    }
-    putchar('\n');
+    print_times(times, count);
     free(times);
+}
+
+/* What only muster's server is told. */
+static bool serve_turns_without_wait(const struct role_server *server, const char *line)
+{
+    size_t first = 0;
+    size_t count = 0;
+    if (server->begin != NULL && sscanf(line, "begin %zu %zu", &first, &count) == 2) {
+        server->begin(first, count);
+        printf("begun %zu\n", count);
+    } else if (server->gather != NULL && sscanf(line, "gather %zu %zu", &first, &count) == 2) {
+        server->gather(first, count);
+        printf("gathered %zu\n", count);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 static void serve_command(const struct role_server *server, const char *line)
@@ -96,13 +154,18 @@ static void serve_command(const struct role_server *server, const char *line)
         printf("joined %llu\n", (unsigned long long)role_now());
     } else if (strcmp(line, "memory\n") == 0) {
         printf("memory %llu\n", (unsigned long long)resident_memory());
+    } else if (strcmp(line, "forget\n") == 0) {
+        forget_peak();
+        puts("forget 0");
+    } else if (strcmp(line, "peak\n") == 0) {
+        printf("peak %llu\n", (unsigned long long)peak_memory());
     } else if (strcmp(line, "cpu\n") == 0) {
         print_cpu();
     } else if (sscanf(line, "turns %zu", &count) == 1) {
         time_each(server->turn, count);
     } else if (sscanf(line, "rounds %zu", &count) == 1) {
         time_each(server->round, count);
-    } else {
+    } else if (!serve_turns_without_wait(server, line)) {
         role_fail("unknown command: %s", line);
     }
 }
@@ -122,6 +185,7 @@ static void run_server(const struct role_server *server, const struct role_optio
 static void run_participants(const struct role_participants *participants, const struct role_options *options)
 {
     char line[256];
+    size_t count = 0;
     bool connected = false;
     while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
         if (strcmp(line, "connect\n") == 0) {
@@ -129,6 +193,9 @@ static void run_participants(const struct role_participants *participants, const
             participants->connect(options);
             connected = true;
             printf("connected %llu\n", (unsigned long long)start);
+        } else if (participants->answered != NULL && sscanf(line, "answered %zu", &count) == 1) {
+            participants->answered(count);
+            printf("answered %zu\n", count);
         } else if (strcmp(line, "cpu\n") == 0) {
             print_cpu();
         } else {
@@ -141,30 +208,120 @@ static void run_participants(const struct role_participants *participants, const
     }
 }
 
-int role_main(const char *name, const char *text)
+static void run_relay(const struct role_options *options)
+{
+    struct relay_options relay_options = {options->port, options->delay_ms, options->delay_ms,
+                                          options->hold_after};
+    struct relay *relay = relay_start(&relay_options);
+    char line[256];
+    if (relay == NULL) {
+        role_fail("cannot start: %s", strerror(errno));
+    }
+    printf("port %u\n", relay_port(relay));
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
+        if (strcmp(line, "held\n") != 0 || !relay_wait_held(relay, HOLD_LIMIT_MS)) {
+            role_fail("nothing is held, or unknown command: %s", line);
+        }
+        puts("held 1");
+        fflush(stdout);
+    }
+    relay_stop(relay);
+}
+
+static void run_fold(const struct role_options *options)
+{
+    char line[256];
+    size_t pairs = 0;
+    while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
+        if (sscanf(line, "fold %zu", &pairs) != 1) {
+            role_fail("unknown command: %s", line);
+        }
+        uint64_t *times = role_allocate(2 * pairs, sizeof *times);
+        fold_measure(options->answer, pairs, times);
+        print_times(times, 2 * pairs);
+        fflush(stdout);
+        free(times);
+    }
+}
+
+#define OPTIONS_FORMAT                                                                                      \
+    "port=%hu,participants=%zu,instruction=%zu,answer=%zu,arrays=%d,folds=%d,budget=%zu,delay=%u,hold=%zu," \
+    "connecting=%zu,threads=%zu,batched=%d,consumes=%d"
+#define OPTIONS_COUNT 13
+
+void role_write_options(const struct role_options *options, char *text)
+{
+    snprintf(text, ROLE_OPTIONS_MAXIMUM, OPTIONS_FORMAT, options->port, options->participants,
+             options->instruction, options->answer, (int)options->arrays, (int)options->folds,
+             options->budget, options->delay_ms, options->hold_after, options->connecting, options->threads,
+             (int)options->batched, (int)options->consumes);
+}
+
+static struct role_options read_options(const char *text)
 {
     struct role_options options = {0};
+    int arrays = 0;
+    int folds = 0;
     int batched = 0;
     int consumes = 0;
-    role_name = name;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (sscanf(text, ROLE_OPTIONS_FORMAT, &options.port, &options.participants, &options.payload,
-               &options.connecting, &options.threads, &batched, &consumes) != 7) {
+    if (sscanf(text, OPTIONS_FORMAT, &options.port, &options.participants, &options.instruction,
+               &options.answer, &arrays, &folds, &options.budget, &options.delay_ms, &options.hold_after,
+               &options.connecting, &options.threads, &batched, &consumes) != OPTIONS_COUNT) {
         role_fail("bad options: %s", text);
     }
+    options.arrays = arrays != 0;
+    options.folds = folds != 0;
     options.batched = batched != 0;
     options.consumes = consumes != 0;
-    (void)resident_memory(); /* so that what the first reading takes is not in a difference */
-    if (strcmp(name, "muster-server") == 0) {
-        run_server(&muster_server, &options);
-    } else if (strcmp(name, "core-server") == 0) {
-        run_server(&core_server, &options);
-    } else if (strcmp(name, "muster-participants") == 0) {
-        run_participants(&muster_participants, &options);
-    } else if (strcmp(name, "core-participants") == 0) {
-        run_participants(&core_participants, &options);
-    } else {
-        role_fail("unknown role");
+    return options;
+}
+
+/* Should memory run out, it is bench that ends, and not what else the machine does. */
+static void offer_to_end(void)
+{
+    FILE *file = fopen("/proc/self/oom_score_adj", "w");
+    if (file != NULL) {
+        fputs("1000", file);
+        fclose(file);
     }
-    return 0;
+}
+
+static const struct {
+    const char *name;
+    const struct role_server *server;             /* or */
+    const struct role_participants *participants; /* or */
+    void (*run)(const struct role_options *options);
+} roles[] = {
+    {"muster-server", &muster_server, NULL, NULL},
+    {"muster-participants", NULL, &muster_participants, NULL},
+    {"core-server", &core_server, NULL, NULL},
+    {"core-participants", NULL, &core_participants, NULL},
+    {"tcp-server", &tcp_server, NULL, NULL},
+    {"tcp-participants", NULL, &tcp_participants, NULL},
+    {"relay", NULL, NULL, run_relay},
+    {"fold", NULL, NULL, run_fold},
+};
+
+int role_main(const char *name, const char *text)
+{
+    role_name = name;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    offer_to_end();
+    struct role_options options = read_options(text);
+    (void)resident_memory(); /* so that what the first reading takes is not in a difference */
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; ++i) {
+        if (strcmp(name, roles[i].name) != 0) {
+            continue;
+        }
+        if (roles[i].server != NULL) {
+            run_server(roles[i].server, &options);
+        } else if (roles[i].participants != NULL) {
+            run_participants(roles[i].participants, &options);
+        } else {
+            roles[i].run(&options);
+        }
+        return 0;
+    }
+    role_fail("unknown role");
 }

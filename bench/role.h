@@ -1,6 +1,6 @@
-/* The processes of a measurement: a server and its participants, of muster or of bare C-core. bench runs
-   itself again for each, gives commands on its standard input and hears results on its standard output, a
-   line each. */
+/* The processes of a measurement: a server and its participants, of muster, of bare C-core or on plain TCP, a
+   relay between them, and what folds arrays. bench runs itself again for each, gives commands on its standard
+   input and hears results on its standard output, a line each. */
 #ifndef BENCH_ROLE_H
 #define BENCH_ROLE_H
 
@@ -8,21 +8,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** What a process is told when it is started. */
+/** What a process is told when it is started. What a role does not need, it leaves alone. */
 struct role_options {
-    uint16_t port;       /* participants: where the server listens */
+    uint16_t port;       /* where the server listens; relay: where it connects to */
     size_t participants; /* how many there will be */
-    size_t payload;      /* bytes of an instruction, and of an answer */
-    size_t connecting;   /* participants: handshakes under way at one time */
-    size_t threads;      /* core: completion threads; 0: the waiting thread serves the queue itself */
+    size_t instruction;  /* bytes */
+    size_t answer;       /* arrays: bytes; otherwise an answer brings back what the instruction brought */
+    bool arrays;   /* float32 arrays that lie ready at both ends, instead of bytes that are copied there */
+    bool folds;    /* muster's server: a round ends with the mean of the answers */
+    size_t budget; /* muster's server: bytes of answers in memory; 0: the library's default */
+    unsigned delay_ms; /* relay: of either way */
+    size_t hold_after; /* relay: bytes upwards after which it takes no more; 0: never */
+    size_t connecting; /* participants: handshakes under way at one time */
+    size_t threads;    /* core: completion threads; 0: the waiting thread serves the queue itself */
     bool batched;  /* core: {SEND_MESSAGE, RECV_MESSAGE} in one batch, instead of a RECV that is always posted
                     */
     bool consumes; /* participants: a thread blocks for instructions, instead of a callback that answers */
 };
 
-#define ROLE_OPTIONS_FORMAT \
-    "port=%hu,participants=%zu,payload=%zu,connecting=%zu,threads=%zu,batched=%d,consumes=%d"
-#define ROLE_OPTIONS_MAXIMUM 256
+#define ROLE_OPTIONS_MAXIMUM 512
 
 /** A server. All are called on the main thread; every one that fails ends the process with role_fail(). */
 struct role_server {
@@ -31,6 +35,11 @@ struct role_server {
     void (*turn)(void);                                    /* one turn with the first participant */
     void (*round)(void);                                   /* one turn with each */
     void (*stop)(void);
+
+    /* Muster only: gives `count` participants, from the `first` that joined, an instruction, without waiting.
+     */
+    void (*begin)(size_t first, size_t count);
+    void (*gather)(size_t first, size_t count); /* waits for their answers */
 };
 
 /** The participants, all in one process. As for role_server. */
@@ -38,12 +47,22 @@ struct role_participants {
     void (*connect)(
         const struct role_options *options); /* blocks until all are admitted; they answer from then on */
     void (*stop)(void);
+
+    void (*answered)(size_t count); /* muster only: waits until so many answers were given to the library */
 };
 
-extern const struct role_server muster_server, core_server;
-extern const struct role_participants muster_participants, core_participants;
+extern const struct role_server muster_server, core_server, tcp_server;
+extern const struct role_participants muster_participants, core_participants, tcp_participants;
 
-/** The main program of a process started by bench: `name` and `options` as role_spawn wrote them. */
+/** Makes `pairs` pairs of times in nanoseconds: of folding `bytes` of float32 into a running mean, and of
+   adding two vectors of `bytes` of float32 into a third. */
+void fold_measure(size_t bytes, size_t pairs, uint64_t *times);
+
+/** Writes the options to `text`, of ROLE_OPTIONS_MAXIMUM bytes, for role_main(). */
+void role_write_options(const struct role_options *options, char *text);
+
+/** The main program of a process started by bench: `name` and `options` as role_write_options() wrote them.
+ */
 int role_main(const char *name, const char *options);
 
 /** Says on standard error what went wrong, and ends the process. */
@@ -51,6 +70,9 @@ _Noreturn void role_fail(const char *format, ...) __attribute__((format(printf, 
 
 /** Memory that is there, or the end of the process. */
 void *role_allocate(size_t count, size_t size);
+
+/** `bytes` of float32, each a small number of its own; touched, so that they are in memory. */
+float *role_numbers(size_t bytes);
 
 /** Nanoseconds of a clock that all processes of this machine share. */
 uint64_t role_now(void);

@@ -1,0 +1,205 @@
+/* Those who are compared: opened and closed with their processes, and run in blocks that take turns. */
+#include <config.h>
+
+#include "contender.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "figures.h"
+#include "process.h"
+
+#define CONNECTING        16   /* participants, at one time */
+#define SAMPLES           1024 /* in one block */
+#define NANOSECONDS_IN_US 1e3
+#define QUICK_PAIRS       2
+
+const struct contender contender_muster = {
+    .name = "muster", .server = "muster-server", .participants = "muster-participants"};
+const struct contender contender_core = {
+    .name = "core", .server = "core-server", .participants = "core-participants", .batched = true};
+
+struct contender contender_of(const struct measure_plan *plan)
+{
+    struct contender contender = plan->self ? contender_core : contender_muster;
+    contender.name = contender_muster.name;
+    return contender;
+}
+
+size_t pairs_of(const struct measure_plan *plan, const struct measurement *measurement)
+{
+    return plan->repeat > 0 ? plan->repeat : plan->quick ? QUICK_PAIRS : measurement->pairs;
+}
+
+void *allocate(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+    if (memory == NULL) {
+        fail("out of memory");
+    }
+    return memory;
+}
+
+/* What one of the contender's processes is told. */
+static struct role_options options_of(const struct contender *contender, const struct role_options *load)
+{
+    struct role_options options = *load;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    options.connecting = CONNECTING;
+    options.batched = contender->batched;
+    options.consumes = contender->consumes;
+    options.threads =
+        contender->drives ? 0 : (size_t)(processors > 1 ? (processors + 1) / 2 : 1); /* as muster */
+    return options;
+}
+
+/* Lets all join, and reads how long that took and how much memory it takes. */
+static void join_all(struct contender *contender, size_t participants)
+{
+    process_tell(contender->serving, "memory");
+    uint64_t before = process_hear_one(contender->serving, "memory");
+    process_tell(contender->serving, "join %zu", participants);
+    process_tell(contender->participating, "connect");
+    uint64_t started = process_hear_one(contender->participating, "connected");
+    uint64_t joined = process_hear_one(contender->serving, "joined");
+    process_tell(contender->serving, "memory");
+    uint64_t after = process_hear_one(contender->serving, "memory");
+    contender->joined_ms = (double)(joined - started) / 1e6;
+    contender->memory = (after > before ? (double)(after - before) : 0) / (double)participants;
+}
+
+void open_contender(struct contender *contender, const struct role_options *load)
+{
+    struct role_options options = options_of(contender, load);
+    contender->serving = process_start(contender->server, &options);
+    contender->port = (uint16_t)process_hear_one(contender->serving, "port");
+    options.port = contender->port;
+    if (options.delay_ms > 0) {
+        contender->relaying = process_start("relay", &options);
+        options.port = (uint16_t)process_hear_one(contender->relaying, "port");
+    }
+    options.threads = 1; /* as muster's participants have in one process, however many they are */
+    contender->participating = process_start(contender->participants, &options);
+    join_all(contender, options.participants);
+}
+
+void close_contender(struct contender *contender)
+{
+    process_end(contender->participating);
+    if (contender->relaying != NULL) {
+        process_end(contender->relaying);
+    }
+    process_end(contender->serving);
+    contender->serving = NULL;
+    contender->relaying = NULL;
+    contender->participating = NULL;
+}
+
+/* The median of one block, in microseconds. */
+static double run_block(const struct contender *contender, const char *command, size_t count)
+{
+    uint64_t times[SAMPLES];
+    double values[SAMPLES];
+    process_tell(contender->serving, "%s %zu", command, count);
+    size_t got = process_hear(contender->serving, "times", times, SAMPLES);
+    if (got != count) {
+        fail("%s gave %zu times of %zu", contender->server, got, count);
+    }
+    for (size_t i = 0; i < count; ++i) {
+        values[i] = (double)times[i] / NANOSECONDS_IN_US;
+    }
+    return quantile(values, count, 0.5);
+}
+
+/* Processor time that both processes have used so far, in microseconds. */
+static double read_cpu(const struct contender *contender)
+{
+    process_tell(contender->serving, "cpu");
+    process_tell(contender->participating, "cpu");
+    uint64_t serving = process_hear_one(contender->serving, "cpu");
+    return (double)(serving + process_hear_one(contender->participating, "cpu"));
+}
+
+size_t in_turn(size_t pair, size_t i, size_t count)
+{
+    return pair % 2 == 0 ? i : count - 1 - i;
+}
+
+double median_of(const double *values, size_t count)
+{
+    double *sorted = allocate(count, sizeof *sorted);
+    memcpy(sorted, values, count * sizeof *sorted);
+    double median = quantile(sorted, count, 0.5);
+    free(sorted);
+    return median;
+}
+
+double ratio_of(const struct contender *first, const struct contender *base, size_t pairs)
+{
+    double *ratios = allocate(pairs, sizeof *ratios);
+    for (size_t i = 0; i < pairs; ++i) {
+        ratios[i] = first->values[i] / base->values[i];
+    }
+    double ratio = quantile(ratios, pairs, 0.5);
+    fprintf(stderr, "bench:   %s to %s: %.3f (quartiles %.3f to %.3f)\n", first->name, base->name, ratio,
+            quantile(ratios, pairs, 0.25), quantile(ratios, pairs, 0.75));
+    free(ratios);
+    return ratio;
+}
+
+const char *key(const char *format, const char *name)
+{
+    static char text[64];
+    snprintf(text, sizeof text, format, name);
+    return text;
+}
+
+/* Blocks of one session: `pairs` of them from `first` on. */
+static void run_session(struct contender *contenders, size_t count, const char *command, size_t size,
+                        size_t first, size_t pairs)
+{
+    for (size_t i = 0; i < count; ++i) {
+        contenders[i].first += run_block(&contenders[i], command, size); /* warms up */
+        contenders[i].cpu -= read_cpu(&contenders[i]);
+    }
+    for (size_t pair = first; pair < first + pairs; ++pair) {
+        for (size_t i = 0; i < count; ++i) {
+            struct contender *contender = &contenders[in_turn(pair, i, count)];
+            contender->values[pair] = run_block(contender, command, size);
+        }
+    }
+    for (size_t i = 0; i < count; ++i) {
+        contenders[i].cpu += read_cpu(&contenders[i]);
+    }
+}
+
+/* Processes of their own: how the scheduler places threads, and C-core connections, stays the same for as
+   long as a process lives and can be worth a third. */
+void run_sessions(struct contender *contenders, size_t count, const char *command,
+                  const struct measurement *measurement, const struct role_options *load, size_t pairs)
+{
+    size_t sessions = measurement->sessions < pairs ? measurement->sessions : pairs;
+    for (size_t i = 0; i < count; ++i) {
+        contenders[i].values = allocate(pairs, sizeof(double));
+    }
+    for (size_t session = 0; session < sessions; ++session) {
+        size_t first = pairs * session / sessions;
+        for (size_t i = 0; i < count; ++i) {
+            open_contender(&contenders[in_turn(session, i, count)], load);
+        }
+        run_session(contenders, count, command, measurement->rounds, first,
+                    pairs * (session + 1) / sessions - first);
+        for (size_t i = 0; i < count; ++i) {
+            close_contender(&contenders[i]);
+        }
+    }
+}
+
+void free_values(struct contender *contenders, size_t count)
+{
+    for (size_t i = 0; i < count; ++i) {
+        free(contenders[i].values);
+    }
+}

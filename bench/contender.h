@@ -1,0 +1,67 @@
+/* Those who are compared, in the processes of one measurement: muster, bare C-core, plain TCP. They do the
+   same work in small blocks that take turns. */
+#ifndef BENCH_CONTENDER_H
+#define BENCH_CONTENDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "measure.h"
+#include "process.h"
+
+/** Who takes part, and as what. */
+struct contender {
+    const char *name; /* in progress and keys */
+    const char *server;
+    const char *participants;
+    bool batched;
+    bool drives;   /* the caller serves the queue itself */
+    bool consumes; /* the participant answers from a thread that blocks for instructions */
+    struct process *serving;
+    uint16_t port;            /* the server's own */
+    struct process *relaying; /* NULL: participants connect to the server itself */
+    struct process *participating;
+    double joined_ms; /* from the start signal until all had joined */
+    double memory;    /* bytes for each participant, with all joined */
+    double *values;   /* one for each block */
+    double first;     /* microseconds: the sessions' first blocks, which warm up, together */
+    double cpu;       /* microseconds of processor time, both processes, in all blocks */
+};
+
+extern const struct contender contender_muster, contender_core;
+
+/** Muster, or what takes its place. */
+struct contender contender_of(const struct measure_plan *plan);
+
+/** Pairs of blocks. */
+size_t pairs_of(const struct measure_plan *plan, const struct measurement *measurement);
+
+/** Starts the processes and lets all participants join: `load` says how many there are, what they are sent
+   and answer, and what delay is between. The rest of the options is the contender's. */
+void open_contender(struct contender *contender, const struct role_options *load);
+
+void close_contender(struct contender *contender);
+
+/** All blocks, in several sessions with processes of their own. Each value is the median of `rounds` times in
+    microseconds. To be freed with free_values(). */
+void run_sessions(struct contender *contenders, size_t count, const char *command,
+                  const struct measurement *measurement, const struct role_options *load, size_t pairs);
+
+void free_values(struct contender *contenders, size_t count);
+
+/** The i-th contender of a pair of blocks: every second pair goes backwards. */
+size_t in_turn(size_t pair, size_t i, size_t count);
+
+double median_of(const double *values, size_t count);
+
+/** The median ratio of the first contender to `base`; the quartiles go to the log. */
+double ratio_of(const struct contender *first, const struct contender *base, size_t pairs);
+
+/** `format` with a name in it; valid until the next call. */
+const char *key(const char *format, const char *name);
+
+/** Zeroed memory, or the end of bench. */
+void *allocate(size_t count, size_t size);
+
+#endif

@@ -1,0 +1,288 @@
+/* The measurements of big arrays: how long they take, and what they cost the server in memory. Sizes are in
+   MB of a million bytes. */
+#include <config.h>
+
+#include "measure.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "contender.h"
+#include "figures.h"
+#include "process.h"
+
+#define BOUND_TIME         1.2 /* of each ratio to bare C-core */
+#define BOUND_PEAK         5   /* models */
+#define BOUND_GROWTH       1.1 /* of the peak, from 50 participants to 200 */
+#define BOUND_STALLED      64  /* KiB */
+#define BOUND_FOLD         0.7
+#define QUICK_FRACTION     20
+#define CONTENDERS         3
+#define GROWTH             4 /* times the participants */
+#define MICROSECONDS_IN_MS 1e3
+#define BYTES_IN_GIB       (1024.0 * 1024 * 1024)
+#define HOLD_AFTER         ((size_t)1 << 18)
+#define SETTLE_INTERVAL_MS 100
+#define SETTLE_READINGS    3
+#define SETTLE_LIMIT       50 /* readings */
+#define ROUND_COPIES       3  /* of each participant's array, in all processes together */
+
+/* What all that is measured here has in common: arrays, fewer and smaller ones when it has to be quick. */
+static struct role_options load_of(const struct measure_plan *plan, const struct measurement *measurement)
+{
+    size_t fraction = plan->quick ? QUICK_FRACTION : 1;
+    struct role_options load = {.arrays = true, .delay_ms = measurement->delay_ms};
+    load.participants = plan->quick ? measurement->quick_participants : measurement->participants;
+    load.instruction = measurement->instruction / fraction / sizeof(float) * sizeof(float);
+    load.answer = measurement->answer / fraction / sizeof(float) * sizeof(float);
+    load.folds = measurement->folds;
+    return load;
+}
+
+static void print_times(const struct measurement *measurement, const struct contender *contender,
+                        const char *prefix, size_t pairs)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s%s_ms", prefix, measurement->name);
+    figures_number(name, median_of(contender->values, pairs) / MICROSECONDS_IN_MS);
+}
+
+/* Turns with one participant, whose thread blocks for instructions, or rounds with all, who answer from a
+   callback. The answer is an array that lies ready. The bare side has arrays of the same bytes in memory of
+   its own and sends from there; what it receives it walks over and throws away. But for the limit of a
+   message's size, C-core is there as it is by default.
+
+   Over a long way the first turn of a connection is a figure of its own: afterwards the windows are open. */
+void measure_bulk(const struct measure_plan *plan, const struct measurement *measurement)
+{
+    struct contender contenders[CONTENDERS] = {
+        contender_of(plan),
+        contender_core,
+        {.name = "tcp", .server = "tcp-server", .participants = "tcp-participants"},
+    };
+    const struct contender *muster = &contenders[0];
+    const struct contender *core = &contenders[1];
+    const struct contender *tcp = &contenders[2];
+    struct role_options load = load_of(plan, measurement);
+    size_t count = measurement->beside_tcp ? CONTENDERS : CONTENDERS - 1;
+    size_t pairs = pairs_of(plan, measurement);
+    bool alone = load.participants == 1;
+    for (size_t i = 0; i < count; ++i) {
+        contenders[i].consumes = alone;
+    }
+    run_sessions(contenders, count, alone ? "turns" : "rounds", measurement, &load, pairs);
+    figures_at_most(key("%s_vs_core", measurement->name), ratio_of(muster, core, pairs), BOUND_TIME);
+    print_times(measurement, muster, "", pairs);
+    print_times(measurement, core, "core_", pairs);
+    if (measurement->beside_tcp) {
+        figures_number(key("%s_vs_tcp", measurement->name), ratio_of(muster, tcp, pairs));
+        print_times(measurement, tcp, "tcp_", pairs);
+    }
+    if (measurement->delay_ms > 0) {
+        figures_number(key("%s_first_vs_core", measurement->name), muster->first / core->first);
+    }
+    free_values(contenders, count);
+}
+
+/* ---- memory ---- */
+
+static uint64_t ask(struct process *process, const char *word)
+{
+    process_tell(process, "%s", word);
+    return process_hear_one(process, word);
+}
+
+/* The server's resident memory once it has not changed for a few readings, or after too many of them: the
+   largest of all. */
+static uint64_t settled_memory(struct process *serving)
+{
+    const struct timespec interval = {.tv_nsec = SETTLE_INTERVAL_MS * 1000000};
+    uint64_t largest = 0;
+    uint64_t last = 0;
+    size_t same = 0;
+    for (size_t i = 0; i < SETTLE_LIMIT && same < SETTLE_READINGS; ++i) {
+        uint64_t memory = ask(serving, "memory");
+        same = memory == last ? same + 1 : 0;
+        last = memory;
+        largest = memory > largest ? memory : largest;
+        nanosleep(&interval, NULL);
+    }
+    return largest;
+}
+
+/* One more participant, whose answer fills the budget and whose upload stops in its midst: nothing but its
+   first bytes pass the relay. */
+static void open_holder(struct contender *holder, struct process *serving, uint16_t port,
+                        const struct role_options *load)
+{
+    struct role_options options = *load;
+    options.port = port;
+    options.participants = 1;
+    options.connecting = 1;
+    options.hold_after = HOLD_AFTER;
+    holder->relaying = process_start("relay", &options);
+    options.port = (uint16_t)process_hear_one(holder->relaying, "port");
+    holder->participating = process_start(holder->participants, &options);
+    process_tell(serving, "join %zu", load->participants + 1);
+    process_tell(holder->participating, "connect");
+    (void)process_hear_one(holder->participating, "connected");
+    (void)process_hear_one(serving, "joined");
+}
+
+/* Bytes for each participant. */
+static double measure_stall(struct contender *contender, const struct role_options *load)
+{
+    struct contender holder = *contender;
+    size_t participants = load->participants;
+    open_contender(contender, load);
+    open_holder(&holder, contender->serving, contender->port, load);
+    process_tell(contender->serving, "begin %zu 1", participants);
+    (void)process_hear_one(contender->serving, "begun");
+    (void)ask(holder.relaying, "held");
+    uint64_t idle = settled_memory(contender->serving);
+    process_tell(contender->serving, "begin 0 %zu", participants);
+    (void)process_hear_one(contender->serving, "begun");
+    process_tell(contender->participating, "answered %zu", participants);
+    (void)process_hear_one(contender->participating, "answered");
+    uint64_t stalled = settled_memory(contender->serving);
+    process_end(holder.relaying); /* breaks the connection, which frees the budget */
+    process_tell(contender->serving, "gather 0 %zu", participants);
+    (void)process_hear_one(contender->serving, "gathered");
+    process_end(holder.participating);
+    close_contender(contender);
+    return (stalled > idle ? (double)(stalled - idle) : 0) / (double)participants;
+}
+
+/* The memory that waiting answers take at the server: every participant has one, all of them have been given
+   to the library, and none may be sent, because the upload budget is as big as one answer and another one,
+   which does not get on, holds it. This relies on a server that grants uploads one after the other within
+   that budget, and that does not pass over a sender that is still for the half second or so of the reading.
+   Idle is the server with all connected and the holder's first bytes received. A server without a budget
+   takes all answers at once; then the figure is about what it holds at most of them. In the end the holder's
+   connection breaks, and all others must have been answered. */
+void measure_stalled(const struct measure_plan *plan, const struct measurement *measurement)
+{
+    struct contender contender = contender_muster;
+    struct role_options load = load_of(plan, measurement);
+    size_t pairs = pairs_of(plan, measurement);
+    if (plan->self) {
+        return; /* bare C-core has no answers that wait */
+    }
+    double *values = allocate(pairs, sizeof *values);
+    load.budget = load.answer;
+    for (size_t i = 0; i < pairs; ++i) {
+        values[i] = measure_stall(&contender, &load) / 1024;
+    }
+    figures_at_most("stalled_kib_per_participant", median_of(values, pairs), BOUND_STALLED);
+    free(values);
+}
+
+/* The most memory that the server has in rounds, beyond what it has when all are connected, in models. The
+   instruction lies ready before, and is not counted; the sums and the mean are. */
+static double peak_of(struct contender *contender, const struct role_options *load, size_t rounds)
+{
+    open_contender(contender, load);
+    uint64_t idle = ask(contender->serving, "memory");
+    (void)ask(contender->serving, "forget");
+    for (size_t i = 0; i < rounds; ++i) {
+        process_tell(contender->serving, "rounds 1");
+        (void)process_hear_one(contender->serving, "times");
+    }
+    uint64_t peak = ask(contender->serving, "peak");
+    close_contender(contender);
+    return (peak > idle ? (double)(peak - idle) : 0) / (double)load->answer;
+}
+
+/* Whether what is there suffices, with a server that holds whatever comes. */
+static bool has_memory(const struct role_options *load)
+{
+    FILE *file = fopen("/proc/meminfo", "r");
+    double needed = (double)load->participants * (double)load->answer * ROUND_COPIES / BYTES_IN_GIB;
+    double available = 0;
+    char line[256];
+    while (file != NULL && available <= 0 && fgets(line, sizeof line, file) != NULL) {
+        (void)sscanf(line, "MemAvailable: %lf kB", &available);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    available = available * 1024 / BYTES_IN_GIB;
+    if (available < needed) {
+        fprintf(stderr, "bench:   left out: %.1f GiB of memory available, %.1f may be needed\n", available,
+                needed);
+    }
+    return available >= needed;
+}
+
+/* The same with more participants, which should not matter. The bare server, which drops each answer once it
+   is whole, shows what arriving at the same time alone can cost. */
+void measure_peak(const struct measure_plan *plan, const struct measurement *measurement)
+{
+    struct contender contenders[] = {contender_of(plan), contender_of(plan), contender_core};
+    struct role_options few = load_of(plan, measurement);
+    struct role_options many = few;
+    size_t pairs = pairs_of(plan, measurement);
+    double *ratios = allocate(pairs, sizeof *ratios);
+    many.participants *= GROWTH;
+    bool possible = has_memory(&many);
+    const struct role_options *loads[] = {&few, &many, &few};
+    for (size_t i = 0; i < CONTENDERS; ++i) {
+        contenders[i].values = allocate(pairs, sizeof(double));
+    }
+    for (size_t pair = 0; pair < pairs; ++pair) {
+        for (size_t i = 0; i < CONTENDERS; ++i) {
+            size_t who = in_turn(pair, i, CONTENDERS);
+            if (who != 1 || possible) {
+                contenders[who].values[pair] = peak_of(&contenders[who], loads[who], measurement->rounds);
+            }
+        }
+        ratios[pair] = contenders[1].values[pair] / contenders[0].values[pair];
+    }
+    figures_at_most("fedavg_server_peak_models", median_of(contenders[0].values, pairs), BOUND_PEAK);
+    if (possible) {
+        figures_at_most("fedavg_peak_200_vs_50", median_of(ratios, pairs), BOUND_GROWTH);
+        figures_number("fedavg_server_peak_200_models", median_of(contenders[1].values, pairs));
+    }
+    figures_number("core_fedavg_server_peak_models", median_of(contenders[2].values, pairs));
+    free(ratios);
+    free_values(contenders, CONTENDERS);
+}
+
+/* ---- folding ---- */
+
+/* fold_vs_memory: bytes of float32 that muster_mean_add() took per second, over bytes that c = a + b of
+   float32 read and wrote per second (three times the bytes of one vector), in the same process and by turns.
+   fold_traffic_vs_memory counts the same on both sides: also what folding has to read and write, which is 20
+   bytes for each number, 4 of its own and 8 of its sum in double, there and back. */
+void measure_fold(const struct measure_plan *plan, const struct measurement *measurement)
+{
+    const double adding = 3;
+    const double folding = 5;
+    struct role_options load = load_of(plan, measurement);
+    size_t pairs = pairs_of(plan, measurement);
+    double *folds = allocate(pairs, sizeof *folds); /* bytes per second */
+    double *adds = allocate(pairs, sizeof *adds);
+    double *ratios = allocate(pairs, sizeof *ratios);
+    uint64_t *times = allocate(2 * pairs, sizeof *times);
+    struct process *process = process_start("fold", &load);
+    process_tell(process, "fold %zu", pairs);
+    if (process_hear(process, "times", times, 2 * pairs) != 2 * pairs) {
+        fail("too few times of folding");
+    }
+    process_end(process);
+    for (size_t i = 0; i < pairs; ++i) {
+        folds[i] = (double)load.answer / (double)times[2 * i]; /* GB/s, as bytes in a nanosecond */
+        adds[i] = adding * (double)load.answer / (double)times[2 * i + 1];
+        ratios[i] = folds[i] / adds[i];
+    }
+    double ratio = median_of(ratios, pairs);
+    figures_at_least("fold_vs_memory", ratio, BOUND_FOLD);
+    figures_number("fold_traffic_vs_memory", folding * ratio);
+    figures_number("fold_gb_per_s", median_of(folds, pairs));
+    figures_number("memory_gb_per_s", median_of(adds, pairs));
+    free(folds);
+    free(adds);
+    free(ratios);
+    free(times);
+}
