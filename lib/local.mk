@@ -51,6 +51,8 @@ libmuster_core_la_SOURCES = \
     lib/proxy/upload.c \
     lib/status.c \
     lib/status.h \
+    lib/wire/block.c \
+    lib/wire/block.h \
     lib/wire/codec.h \
     lib/wire/copy.h \
     lib/wire/decode.c \

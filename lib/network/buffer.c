@@ -28,8 +28,11 @@ void muster__buffer_release(struct buffer *buffer)
 {
     if (!buffer || atomic_fetch_sub_explicit(&buffer->references, 1, memory_order_acq_rel) != 1)
         return;
-    sem_t *returned = buffer->payload ? buffer->payload->returned : NULL;
-    free(buffer->payload);
+    struct payload *payload = buffer->payload;
+    sem_t *returned = payload ? payload->returned : NULL;
+    if (payload && payload->copy)
+        payload->free_copy(payload->copy, (size_t)payload->size);
+    free(payload);
     free(buffer);
     if (returned)
         sem_post(returned);

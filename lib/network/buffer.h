@@ -16,7 +16,9 @@ struct piece {
 /* What follows a message in chunks: the data of big arrays, in their order. */
 struct payload {
     uint64_t size;   /* of all pieces */
-    sem_t *returned; /* of borrowed memory: posted when nothing refers to it any more; NULL: it is our own */
+    sem_t *returned; /* of borrowed memory: posted when nothing refers to it any more */
+    void *copy;      /* memory of our own otherwise, to be freed with free_copy() */
+    void (*free_copy)(void *copy, size_t size);
     size_t count;
     struct piece pieces[];
 };

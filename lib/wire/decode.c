@@ -9,12 +9,12 @@
 #include <string.h>
 
 #include "status.h"
+#include "wire/block.h"
 #include "wire/codec.h"
 #include "wire/copy.h"
 #include "wire/npy.h"
 
-/* Data is aligned as the widest vectors want it. */
-#define ALIGNMENT 64
+#define ALIGNMENT BLOCK_ALIGNMENT
 
 /* The header that announces an array: ours are 128 bytes. */
 #define HEADER_SIZE_MAX 1024
@@ -63,6 +63,7 @@ struct storage {
     uint8_t *data; /* where the next array goes, aligned */
     /* What came in chunks. */
     uint8_t *payload;
+    size_t payload_room;
     uint64_t payload_size;
     size_t part;        /* where the next chunk begins */
     size_t part_offset; /* in that part */
@@ -120,7 +121,7 @@ static void drop_payload(struct storage *storage)
 {
     if (!storage->payload)
         return;
-    free(storage->payload);
+    muster__block_free(storage->payload, storage->payload_room);
     storage->payload = NULL;
     if (storage->returned)
         storage->returned(storage->context, storage->payload_size);
@@ -162,8 +163,8 @@ bool muster__payload_begin(struct muster_message *message, void (*returned)(void
     size_t room = 0;
     for (size_t i = 0; i < storage->part_count; i++)
         room += round_up(storage->parts[i].size);
-    /* Memory of this size comes in whole pages, untouched until the chunks arrive. */
-    storage->payload = aligned_alloc(ALIGNMENT, room);
+    storage->payload = muster__block_new(room);
+    storage->payload_room = room;
     if (!storage->payload)
         return false;
     uint8_t *data = storage->payload;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "status.h"
+#include "wire/block.h"
 #include "wire/codec.h"
 #include "wire/copy.h"
 #include "wire/npy.h"
@@ -273,22 +274,25 @@ static void add_part(void *context, const void *data, size_t size)
     payload->pieces[payload->count++] = (struct piece){data, size};
 }
 
-/* Room for what `counted` says, and the copy behind it unless it is borrowed; NULL when out of memory. */
+/* What `counted` says, borrowed or copied; NULL when out of memory. */
 static struct payload *make_payload(const struct muster_message *message, const struct payload *counted,
                                     sem_t *borrow)
 {
-    size_t table = sizeof(struct payload) + counted->count * sizeof(struct piece);
-    table += (64 - table % 64) % 64;
-    struct payload *payload = malloc(borrow ? table : table + (size_t)counted->size);
-    if (!payload)
+    struct payload *payload = malloc(sizeof(*payload) + counted->count * sizeof(struct piece));
+    void *copy = borrow ? NULL : muster__block_new((size_t)counted->size);
+    if (!payload || (!borrow && !copy)) {
+        muster__block_free(copy, (size_t)counted->size);
+        free(payload);
         return NULL;
-    *payload = (struct payload){.size = counted->size, .returned = borrow};
+    }
+    *payload = (struct payload){
+        .size = counted->size, .returned = borrow, .copy = copy, .free_copy = muster__block_free};
     each_part(message, add_part, payload);
-    uint8_t *copy = (uint8_t *)payload + table;
-    for (size_t i = 0; !borrow && i < payload->count; i++) {
-        muster__copy(copy, payload->pieces[i].data, payload->pieces[i].size);
-        payload->pieces[i].data = copy;
-        copy += payload->pieces[i].size;
+    uint8_t *at = copy;
+    for (size_t i = 0; copy && i < payload->count; i++) {
+        muster__copy(at, payload->pieces[i].data, payload->pieces[i].size);
+        payload->pieces[i].data = at;
+        at += payload->pieces[i].size;
     }
     return payload;
 }
