@@ -1,6 +1,7 @@
 # The library: a core that knows no transport but the in-process one, and the gRPC transport beside it.
 musterincludedir = $(includedir)/muster
 musterinclude_HEADERS = \
+    include/muster/credentials.h \
     include/muster/export.h \
     include/muster/federation.h \
     include/muster/message.h \
@@ -12,15 +13,23 @@ musterinclude_HEADERS = \
 
 # protoc-c derives C names from the proto package. The wire has none, so one is put in for C alone.
 proto_sources = proto/muster.pb-c.c proto/muster.pb-c.h
-EXTRA_DIST += proto/stream.proto proto/original.proto
-CLEANFILES += $(proto_sources) proto/muster.proto
-BUILT_SOURCES = proto/muster.pb-c.h
+# The health service's package gives way to ours, so that no symbol of another program's can be in its way.
+proto_sources += proto/health.pb-c.c proto/health.pb-c.h
+EXTRA_DIST += proto/stream.proto proto/original.proto proto/health.proto
+CLEANFILES += $(proto_sources) proto/muster.proto proto/c/health.proto
+BUILT_SOURCES = proto/muster.pb-c.h proto/health.pb-c.h
 proto/muster.proto: proto/stream.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(SED) 's/^syntax = .*/& package muster;/' $< > $@
 proto/muster.pb-c.c: proto/muster.proto
 	$(AM_V_GEN)$(PROTOC_C) --proto_path=proto --c_out=proto $<
 proto/muster.pb-c.h: proto/muster.pb-c.c
+proto/c/health.proto: proto/health.proto
+	$(AM_V_GEN)$(MKDIR_P) proto/c && $(SED) 's/^package .*/package muster.health;/' $< > $@
+proto/health.pb-c.c: proto/c/health.proto
+	$(AM_V_GEN)$(PROTOC_C) --proto_path=proto/c --c_out=proto $<
+proto/health.pb-c.h: proto/health.pb-c.c
 $(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h
+$(libmuster_wire_la_OBJECTS) $(libmuster_grpc_la_OBJECTS): proto/health.pb-c.h
 
 noinst_LTLIBRARIES += libmuster-wire.la libmuster-core.la libmuster-grpc.la
 # Generated code is not held to our warnings.
@@ -29,14 +38,16 @@ libmuster_wire_la_CPPFLAGS = $(PROTOBUF_C_CFLAGS)
 nodist_libmuster_wire_la_SOURCES = $(proto_sources)
 libmuster_wire_la_SOURCES =
 
-libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS)
-libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS)
+libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS)
+libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS)
 libmuster_core_la_SOURCES = \
     lib/federation/mean.c \
     lib/federation/npy_file.c \
     lib/federation/random.c \
     lib/network/buffer.c \
     lib/network/buffer.h \
+    lib/network/credentials.c \
+    lib/network/credentials.h \
     lib/network/local.c \
     lib/network/local.h \
     lib/network/timer.c \
@@ -64,13 +75,17 @@ libmuster_core_la_SOURCES = \
     lib/wire/transfer.c \
     lib/wire/transfer.h
 
-libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS)
+libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS) $(PROTOBUF_C_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
 libmuster_grpc_la_SOURCES = \
     lib/network/grpc.h \
     lib/network/grpc_address.c \
     lib/network/grpc_client.c \
+    lib/network/grpc_credentials.c \
+    lib/network/grpc_health.c \
+    lib/network/grpc_health.h \
     lib/network/grpc_listener.c \
+    lib/network/grpc_probe.c \
     lib/network/grpc_stream.c \
     lib/network/grpc_transport.c
 

@@ -1,6 +1,6 @@
 # The tests: programs over the local transport (without libgrpc), programs over real sockets, and scripts.
 EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/run_test tests/support/valgrind.supp \
-    tests/support/plain/criterion/criterion.h
+    tests/support/plain/criterion/criterion.h tests/integration/make_certificates
 
 if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
@@ -34,6 +34,7 @@ tests_fault_fault_SOURCES = \
     tests/fault/test_admission.c \
     tests/fault/test_blocking.c \
     tests/fault/test_corners.c \
+    tests/fault/test_doors.c \
     tests/fault/test_participant.c \
     tests/fault/test_round.c \
     tests/fault/test_stop.c \
@@ -72,7 +73,8 @@ tests_conformance_grpc_SOURCES = \
     tests/conformance/over_grpc.c
 
 # Real sockets and processes; raw C-core peers send what our own participants never would.
-tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS)
+tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \
+    -DTESTS_DIRECTORY='"$(abs_top_srcdir)/tests"'
 tests_integration_network_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_integration_network_LDADD = $(GRPC_TEST_LIBS) $(GRPC_LIBRARIES)
 tests_integration_network_SOURCES = \
@@ -82,6 +84,7 @@ tests_integration_network_SOURCES = \
     tests/integration/raw_peer.h \
     tests/integration/roles.c \
     tests/integration/test_clogged.c \
+    tests/integration/test_doors.c \
     tests/integration/test_faults.c \
     tests/integration/test_listeners.c \
     tests/integration/test_processes.c

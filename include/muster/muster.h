@@ -2,6 +2,7 @@
 #ifndef MUSTER_MUSTER_H
 #define MUSTER_MUSTER_H
 
+#include <muster/credentials.h>
 #include <muster/federation.h>
 #include <muster/message.h>
 #include <muster/participant.h>

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <muster/credentials.h>
 #include <muster/export.h>
 #include <muster/message.h>
 #include <muster/status.h>
@@ -49,24 +50,41 @@ struct participant_options {
     void (*on_ready)(void *context, struct participant *participant);
     void *context;
 
+    /** TLS and a token, in files that are read once, by participant_connect(). */
+    struct muster_credentials credentials;
+    /**
+     * A server that is silent for keepalive_time_ms is pinged, which also keeps alive what NATs know of the
+     * connection, and gone when it does not answer within keepalive_timeout_ms: one that is frozen or cut off
+     * is noticed within the sum of both. From 10000 ms, as servers end connections that ping much more often,
+     * and 100 ms, to 2147483647 ms.
+     */
+    int64_t keepalive_time_ms;
+    int64_t keepalive_timeout_ms;
+    /** Told once, by participant_connect() and with `context`, of what is likely to be a mistake: no TLS to
+       another machine. NULL: nobody is told. */
+    void (*on_warning)(void *context, const char *text);
+
     /** The library's own: NULL for gRPC. */
     struct muster_transport *transport;
 };
 
 /** Defaults: 60 s to connect, no limit to wait for an instruction, 5 s to close, messages to 128 MiB, 64 GiB
-   in chunks beyond 1 MiB. */
+   in chunks beyond 1 MiB, no credentials, pings after 30 s to be answered in 20 s, warnings to standard
+   error. */
 #define PARTICIPANT_OPTIONS_INIT                                                                             \
     {                                                                                                        \
         NULL, NULL, 0, 60000, MUSTER_NO_LIMIT, 5000, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)1 << 20, \
-            false, NULL, NULL, NULL                                                                          \
+            false, NULL, NULL, MUSTER_CREDENTIALS_INIT, 30000, 20000, muster_warn, NULL                      \
     }
 
 /**
  * Connects to the server at `address` ("host:port") and blocks until it has admitted the participant;
  * a server that is not up yet is waited for. On MUSTER_OK *participant is the caller's, to be freed with
  * participant_free(); otherwise it is NULL and *error (which may be NULL) says why: UNAVAILABLE when no
- * server answered within connect_timeout_ms, REFUSED, EXISTS (the name is in use), UNAUTHENTICATED,
- * PROTOCOL, INVALID, OUT_OF_MEMORY. `options` NULL means the defaults. Any thread.
+ * server answered within connect_timeout_ms, or takes too many at once, FULL, REFUSED, EXISTS (the name is in
+ * use), UNAUTHENTICATED (one of the two did not accept the other's certificate or token), IO and FORMAT
+ * (files of the credentials), PROTOCOL, INVALID, OUT_OF_MEMORY. `options` NULL means the defaults. Any
+ * thread.
  */
 MUSTER_API enum muster_status participant_connect(const char *address,
                                                   const struct participant_options *options,

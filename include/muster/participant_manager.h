@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <muster/credentials.h>
 #include <muster/export.h>
 #include <muster/proxy.h>
 #include <muster/status.h>
@@ -34,7 +35,8 @@ struct participant_manager_event {
 struct participant_manager_options {
     /** Address to listen on, "host:port" or "[v6]:port"; port 0 takes a free one. */
     const char *listen;
-    /** Participants at one time; one more is refused. 0: as many as the process has file descriptors for. */
+    /** Participants at one time; one more is turned away with FULL. 0: as many as the process has file
+     * descriptors for. */
     size_t max_participants;
     /** Biggest message that a participant may send, and that may be sent to one, in bytes; at most
         2147483647. What travels in chunks does not count. */
@@ -82,25 +84,55 @@ struct participant_manager_options {
     void (*destroy)(void *context, void *user);
     /** Observes. Called on a network thread without a lock held; must not block. NULL: nobody listens. */
     void (*on_event)(void *context, const struct participant_manager_event *event);
-    /** Passed to the four functions above. */
+    /** Passed to the four functions above, and to on_warning. */
     void *context;
+
+    /**
+     * TLS and a token, in files that are read once. What they ask for is checked before anything of a stream
+     * is read; who does not show it is turned away with UNAUTHENTICATED, and with REFUSED when its name is
+     * not one of its certificate's. Calls of the health service need not show anything.
+     */
+    struct muster_credentials credentials;
+    /** Participants at one time from one IP address, those that are about to join included; one more is
+       turned away with FULL. 0: no limit. */
+    size_t max_participants_per_address;
+    /** Participants per second that may come, again or for the first time, after a burst of one second's
+       worth (and at least one); those beyond it are turned away with UNAVAILABLE. 0: no limit. */
+    double join_rate;
+    /** Biggest Hello, name, and label (its name and value together), in bytes. */
+    size_t max_hello_size;
+    size_t max_name_size;
+    size_t max_label_size;
+    /**
+     * A participant that is silent for keepalive_time_ms is pinged, which also keeps alive what NATs know of
+     * its connection, and gone when it does not answer within keepalive_timeout_ms: one that is frozen or cut
+     * off is noticed within the sum of both. From 1000 ms and 100 ms to 2147483647 ms.
+     */
+    int64_t keepalive_time_ms;
+    int64_t keepalive_timeout_ms;
+    /** Told once, by participant_manager_start(), of what is likely to be a mistake: no TLS on an address
+       that others can reach. NULL: nobody is told. */
+    void (*on_warning)(void *context, const char *text);
 
     /** The library's own: NULL for gRPC. */
     struct muster_transport *transport;
 };
 
 /** Defaults: loopback port 8080, messages to 128 MiB, 64 GiB in chunks beyond 1 MiB, 10 s of silence, 10 s to
-    join, 1 h a turn, 5 s to stop. */
-#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                              \
-    {                                                                                                 \
-        "127.0.0.1:8080", 0, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)1 << 20, 0, 10000, 10000, \
-            3600000, 5000, 0, NULL, NULL, NULL, NULL, NULL, NULL                                      \
+    join, 1 h a turn, 5 s to stop; no credentials, no limits per address or second, Hello to 16 KiB, names to
+    128 bytes, pings after 30 s to be answered in 20 s, warnings to standard error. */
+#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                               \
+    {                                                                                                  \
+        "127.0.0.1:8080", 0, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)1 << 20, 0, 10000, 10000,  \
+            3600000, 5000, 0, NULL, NULL, NULL, NULL, NULL, MUSTER_CREDENTIALS_INIT, 0, 0, 16384, 128, \
+            16384, 30000, 20000, muster_warn, NULL                                                     \
     }
 
 /**
  * Starts to listen and to admit participants. On MUSTER_OK *manager is the caller's, to be freed with
  * participant_manager_free(); otherwise it is NULL and *error (which may be NULL) says why: EXISTS for an
- * address in use, INVALID for options that make no sense, UNAVAILABLE, OUT_OF_MEMORY. Any thread; does not
+ * address in use, INVALID for options that make no sense, IO and FORMAT for files of the credentials,
+ * UNAVAILABLE, OUT_OF_MEMORY. Any thread; does not
  * wait for participants. In a program that forks, start after the fork.
  */
 MUSTER_API enum muster_status participant_manager_start(const struct participant_manager_options *options,

@@ -30,7 +30,8 @@ MUSTER_BEGIN_DECLS
     X(INVALID, 15, "an argument is invalid")                                            \
     X(IO, 16, "reading or writing a file failed")                                       \
     X(FORMAT, 17, "a file or array is malformed or of an unsupported type")             \
-    X(UNSUPPORTED, 18, "the peer does not offer this")
+    X(UNSUPPORTED, 18, "the peer does not offer this")                                  \
+    X(FULL, 19, "the server takes no more participants now")
 
 /** Every function that can fail returns one of these; MUSTER_OK is 0. */
 enum muster_status {

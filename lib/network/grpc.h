@@ -19,17 +19,14 @@
 #include <stdbool.h>
 
 #include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
 
 #include "network/transport.h"
 
 #define CONNECT_METHOD "/ParticipantManager/Connect"
 
-/* The same at both ends of a connection. */
-enum {
-    KEEPALIVE_TIME_MS = 30000,
-    KEEPALIVE_TIMEOUT_MS = 20000,
-    PING_INTERVAL_MIN_MS = 5000,
-};
+/* Pings of a participant that come faster than this end its connection. */
+enum { PING_INTERVAL_MIN_MS = 5000 };
 
 struct tag {
     void (*complete)(struct tag *tag, bool ok);
@@ -66,10 +63,18 @@ struct grpc_transport {
 /* What only a client's stream needs. */
 struct client_side {
     grpc_channel *channel;
+    grpc_metadata authorization; /* the token's; empty slices: none */
+    struct probe *probe;         /* NULL: none */
     grpc_metadata_array initial;
     grpc_metadata_array trailing;
     grpc_status_code code;
     grpc_slice details;
+};
+
+/* Whether a client has shown what a server's credentials ask for, and the names in its certificate. */
+struct peer_identity {
+    struct muster_error refusal; /* its status MUSTER_OK: none */
+    const char **names;          /* with NULL behind the last; NULL: no certificate was asked for */
 };
 
 struct grpc_stream {
@@ -79,6 +84,7 @@ struct grpc_stream {
     grpc_call *call;
     struct grpc_listener *listener; /* on the server */
     struct client_side *client;     /* on the client */
+    struct peer_identity *identity; /* on a server that asks for one */
     const struct stream_events *events;
     void *context;
     struct tag received;
@@ -125,7 +131,36 @@ void muster__grpc_block_signals(sigset_t *saved);
 /* Arguments of channels and servers. */
 grpc_arg muster__grpc_integer(const char *key, int value);
 grpc_arg muster__grpc_uncompressed(void);
+grpc_arg muster__grpc_keepalive_time(const struct connection_options *options);
+grpc_arg muster__grpc_keepalive_timeout(const struct connection_options *options);
 int muster__grpc_limit(size_t size);
+
+/* ---- grpc_credentials.c ---- */
+
+/* For C-core; `credentials` NULL or without TLS: insecure ones. */
+grpc_channel_credentials *muster__grpc_channel_credentials(const struct credentials *credentials);
+grpc_server_credentials *muster__grpc_server_credentials(const struct credentials *credentials);
+
+/* Metadata with the token for a call, for muster__grpc_drop_authorization(). */
+grpc_metadata muster__grpc_authorization(const struct credentials *credentials);
+void muster__grpc_drop_authorization(grpc_metadata *authorization);
+
+/* Judges a call that has arrived, by its connection and its metadata. NULL: out of memory. */
+struct peer_identity *muster__grpc_identify(const struct credentials *credentials, grpc_call *call,
+                                            const grpc_metadata_array *metadata);
+void muster__grpc_identity_free(struct peer_identity *identity);
+
+/* ---- grpc_probe.c: with the stream's lock held ---- */
+
+/*
+ * A stream's call waits until the server is there, and C-core tries again whatever the obstacle. Where that
+ * is that one of the two does not accept the other's TLS, the probe finds out and ends the stream with
+ * UNAUTHENTICATED.
+ */
+void muster__grpc_start_probe(struct grpc_stream *stream);
+/* At the stream's end. */
+void muster__grpc_end_probe(struct grpc_stream *stream);
+void muster__grpc_free_probe(struct probe *probe);
 
 /* ---- grpc_stream.c: all but the first with the stream's lock held ---- */
 
@@ -143,22 +178,26 @@ void muster__grpc_leave(struct grpc_stream *stream);
 /* ---- grpc_listener.c ---- */
 
 enum muster_status muster__grpc_listen(struct muster_transport *transport, const char *address,
-                                       size_t max_message_size, const struct listener_events *events,
-                                       void *context, struct listener **listener, uint16_t *port,
+                                       size_t max_message_size, const struct connection_options *options,
+                                       const struct listener_events *events, void *context,
+                                       struct listener **listener, uint16_t *port,
                                        struct muster_error *error);
 void muster__grpc_close_listener(struct listener *listener);
 void muster__grpc_cut_listener(struct listener *listener);
 void muster__grpc_free_listener(struct listener *listener);
 
-/* One less of what keeps the listener from having stopped. */
+/* One more, and one less, of what keeps the listener from having stopped; the first only while there is
+ * another. */
+void muster__grpc_hold_on(struct grpc_listener *listener);
 void muster__grpc_let_go(struct grpc_listener *listener);
 bool muster__grpc_was_cut(const struct grpc_listener *listener);
 
 /* ---- grpc_client.c ---- */
 
 enum muster_status muster__grpc_connect(struct muster_transport *transport, const char *address,
-                                        size_t max_message_size, const struct stream_events *events,
-                                        void *context, struct stream **stream, struct muster_error *error);
+                                        size_t max_message_size, const struct connection_options *options,
+                                        const struct stream_events *events, void *context,
+                                        struct stream **stream, struct muster_error *error);
 
 /* ---- grpc_address.c: the sockets that C-core does not show ---- */
 

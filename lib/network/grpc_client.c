@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 
-#include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/time.h>
 
+#include "network/credentials.h"
 #include "network/grpc.h"
 #include "status.h"
 
@@ -15,7 +15,8 @@ enum {
     BACKOFF_MAX_MS = 10000,
 };
 
-static grpc_channel *channel_new(const char *address, size_t max_message_size)
+static grpc_channel *channel_new(const char *address, size_t max_message_size,
+                                 const struct connection_options *options)
 {
     grpc_arg arguments[] = {
         muster__grpc_uncompressed(),
@@ -24,21 +25,23 @@ static grpc_channel *channel_new(const char *address, size_t max_message_size)
         muster__grpc_integer(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1),
         muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, muster__grpc_limit(max_message_size)),
         muster__grpc_integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
-        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_TIME_MS),
-        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
+        muster__grpc_keepalive_time(options),
+        muster__grpc_keepalive_timeout(options),
         muster__grpc_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         muster__grpc_integer(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, BACKOFF_FIRST_MS),
         muster__grpc_integer(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, BACKOFF_MAX_MS),
     };
     grpc_channel_args channel = {.num_args = sizeof(arguments) / sizeof(*arguments), .args = arguments};
-    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    grpc_channel_credentials *credentials =
+        muster__grpc_channel_credentials(options ? options->credentials : NULL);
     grpc_channel *created = grpc_channel_create(address, credentials, &channel);
     grpc_channel_credentials_release(credentials);
     return created;
 }
 
 static struct grpc_stream *client_stream_new(struct grpc_transport *transport, const char *address,
-                                             size_t max_message_size)
+                                             size_t max_message_size,
+                                             const struct connection_options *options)
 {
     struct client_side *client = calloc(1, sizeof(*client));
     struct grpc_stream *stream = client ? muster__grpc_stream_new(transport, NULL) : NULL;
@@ -47,7 +50,8 @@ static struct grpc_stream *client_stream_new(struct grpc_transport *transport, c
         return NULL;
     }
     stream->client = client;
-    client->channel = channel_new(address, max_message_size);
+    client->channel = channel_new(address, max_message_size, options);
+    client->authorization = muster__grpc_authorization(options ? options->credentials : NULL);
     client->details = grpc_empty_slice();
     grpc_metadata_array_init(&client->initial);
     grpc_metadata_array_init(&client->trailing);
@@ -58,12 +62,14 @@ static struct grpc_stream *client_stream_new(struct grpc_transport *transport, c
 }
 
 enum muster_status muster__grpc_connect(struct muster_transport *base, const char *address,
-                                        size_t max_message_size, const struct stream_events *events,
-                                        void *context, struct stream **result, struct muster_error *error)
+                                        size_t max_message_size, const struct connection_options *options,
+                                        const struct stream_events *events, void *context,
+                                        struct stream **result, struct muster_error *error)
 {
     sigset_t saved;
     muster__grpc_block_signals(&saved);
-    struct grpc_stream *stream = client_stream_new((struct grpc_transport *)base, address, max_message_size);
+    struct grpc_stream *stream =
+        client_stream_new((struct grpc_transport *)base, address, max_message_size, options);
     if (!stream) {
         pthread_sigmask(SIG_SETMASK, &saved, NULL);
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
@@ -75,6 +81,10 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
     grpc_op ops[3] = {{0}};
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops[0].flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY;
+    if (options && options->credentials && options->credentials->token) {
+        ops[0].data.send_initial_metadata.count = 1;
+        ops[0].data.send_initial_metadata.metadata = &stream->client->authorization;
+    }
     ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
     ops[1].data.recv_initial_metadata.recv_initial_metadata = &stream->client->initial;
     ops[2].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
@@ -84,6 +94,8 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
     pthread_mutex_lock(&stream->lock);
     muster__grpc_start_batch(stream, ops, 3, &stream->ended);
     muster__grpc_start_receive(stream);
+    if (options && options->credentials && options->credentials->tls)
+        muster__grpc_start_probe(stream);
     pthread_mutex_unlock(&stream->lock);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return MUSTER_OK;

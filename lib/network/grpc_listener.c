@@ -4,14 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 
+#include "network/credentials.h"
 #include "network/grpc.h"
+#include "network/grpc_health.h"
 #include "status.h"
 
 /* Calls that may arrive at once before one has to wait for another's acceptance. */
 #define ACCEPTORS 16
+
+/* That a connection may take to agree on TLS and HTTP/2. */
+#define HANDSHAKE_TIMEOUT_MS 20000
 
 struct acceptor {
     struct tag tag;
@@ -26,14 +30,24 @@ struct grpc_listener {
     grpc_server *server;
     const struct listener_events *events;
     void *context;
+    const struct credentials *credentials; /* NULL: calls are not asked for any */
+    struct health health;
     struct tag shut_down;
     struct acceptor acceptors[ACCEPTORS];
     atomic_bool cut;
     char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
     uint16_t port;
     pthread_mutex_t lock;
-    size_t alive; /* streams, acceptors that wait, and the shutdown to come; guarded by lock */
+    size_t
+        alive; /* streams, calls for health, acceptors that wait, and the shutdown to come; guarded by lock */
 };
+
+void muster__grpc_hold_on(struct grpc_listener *listener)
+{
+    pthread_mutex_lock(&listener->lock);
+    listener->alive++;
+    pthread_mutex_unlock(&listener->lock);
+}
 
 void muster__grpc_let_go(struct grpc_listener *listener)
 {
@@ -60,20 +74,25 @@ static void accept_next(struct acceptor *acceptor)
         muster__grpc_let_go(acceptor->listener);
 }
 
-/* Hands an arrived call to the listener's owner, or refuses it. */
-static void open_call(struct grpc_listener *listener, grpc_call *call, bool known)
+static void drop_call(grpc_call *call)
+{
+    grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory", NULL);
+    grpc_call_unref(call);
+}
+
+/* Hands an arrived call to the listener's owner, which asks for its identity, or refuses it. */
+static void open_call(struct grpc_listener *listener, grpc_call *call, bool known,
+                      struct peer_identity *identity)
 {
     struct grpc_stream *stream = muster__grpc_stream_new(listener->transport, call);
     if (!stream) {
-        grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory",
-                                     NULL);
-        grpc_call_unref(call);
+        muster__grpc_identity_free(identity);
+        drop_call(call);
         return;
     }
     stream->listener = listener;
-    pthread_mutex_lock(&listener->lock);
-    listener->alive++;
-    pthread_mutex_unlock(&listener->lock);
+    stream->identity = identity;
+    muster__grpc_hold_on(listener);
     /* Until its first receive is started, below, no event of this stream can come. */
     pthread_mutex_lock(&stream->lock);
     stream->pending++;
@@ -89,7 +108,7 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, bool know
     if (context) {
         stream->events = events;
         stream->context = context;
-        if (!stream->over)
+        if (!stream->over && !stream->closing) /* nothing is read of one that is turned away */
             muster__grpc_start_receive(stream);
     } else {
         atomic_fetch_sub(&stream->references, 1); /* nobody owns it */
@@ -99,6 +118,25 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, bool know
             muster__grpc_close(stream, MUSTER_UNSUPPORTED, "the only method here is " CONNECT_METHOD);
     }
     muster__grpc_leave(stream);
+}
+
+static void route(struct grpc_listener *listener, grpc_call *call, grpc_slice method,
+                  const grpc_metadata_array *metadata)
+{
+    bool asks = listener->credentials != NULL;
+    struct peer_identity *identity =
+        asks ? muster__grpc_identify(listener->credentials, call, metadata) : NULL;
+    bool stranger = asks && (!identity || identity->refusal.status != MUSTER_OK);
+    bool check = grpc_slice_str_cmp(method, HEALTH_CHECK_METHOD) == 0;
+    bool watch = grpc_slice_str_cmp(method, HEALTH_WATCH_METHOD) == 0;
+    if (check || watch) {
+        muster__grpc_identity_free(identity);
+        muster__grpc_health_accept(&listener->health, call, watch, stranger);
+    } else if (asks && !identity) {
+        drop_call(call);
+    } else {
+        open_call(listener, call, grpc_slice_str_cmp(method, CONNECT_METHOD) == 0, identity);
+    }
 }
 
 static void accepted_complete(struct tag *tag, bool ok)
@@ -112,10 +150,9 @@ static void accepted_complete(struct tag *tag, bool ok)
         return;
     }
     grpc_call *call = acceptor->call;
-    bool known = grpc_slice_str_cmp(acceptor->details.method, CONNECT_METHOD) == 0;
+    route(listener, call, acceptor->details.method, &acceptor->metadata);
     grpc_call_details_destroy(&acceptor->details);
     grpc_metadata_array_destroy(&acceptor->metadata);
-    open_call(listener, call, known);
     accept_next(acceptor);
 }
 
@@ -128,6 +165,7 @@ static void shut_down_complete(struct tag *tag, bool ok)
 void muster__grpc_close_listener(struct listener *base)
 {
     struct grpc_listener *listener = (struct grpc_listener *)base;
+    muster__grpc_health_close(&listener->health);
     HANDED_OVER(&listener->shut_down);
     grpc_server_shutdown_and_notify(listener->server, listener->transport->queue, &listener->shut_down);
 }
@@ -144,19 +182,21 @@ void muster__grpc_free_listener(struct listener *base)
 {
     struct grpc_listener *listener = (struct grpc_listener *)base;
     grpc_server_destroy(listener->server);
+    muster__grpc_health_destroy(&listener->health);
     pthread_mutex_destroy(&listener->lock);
     free(listener);
 }
 
-static grpc_server *server_new(size_t max_message_size)
+static grpc_server *server_new(size_t max_message_size, const struct connection_options *options)
 {
     grpc_arg arguments[] = {
         muster__grpc_uncompressed(),
         muster__grpc_integer(GRPC_ARG_ALLOW_REUSEPORT, 0),
         muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, muster__grpc_limit(max_message_size)),
         muster__grpc_integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
-        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_TIME_MS),
-        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
+        muster__grpc_integer(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS),
+        muster__grpc_keepalive_time(options),
+        muster__grpc_keepalive_timeout(options),
         muster__grpc_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         muster__grpc_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MIN_MS),
     };
@@ -165,9 +205,9 @@ static grpc_server *server_new(size_t max_message_size)
 }
 
 enum muster_status muster__grpc_listen(struct muster_transport *base, const char *address,
-                                       size_t max_message_size, const struct listener_events *events,
-                                       void *context, struct listener **result, uint16_t *port,
-                                       struct muster_error *error)
+                                       size_t max_message_size, const struct connection_options *options,
+                                       const struct listener_events *events, void *context,
+                                       struct listener **result, uint16_t *port, struct muster_error *error)
 {
     struct grpc_transport *transport = (struct grpc_transport *)base;
     char host[HOST_SIZE];
@@ -184,16 +224,19 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     listener->transport = transport;
     listener->events = events;
     listener->context = context;
+    const struct credentials *credentials = options ? options->credentials : NULL;
+    listener->credentials =
+        credentials && (credentials->authorities || credentials->token) ? credentials : NULL;
     listener->shut_down.complete = shut_down_complete;
     listener->alive = ACCEPTORS + 1;
     sigset_t saved;
     muster__grpc_block_signals(&saved);
-    listener->server = server_new(max_message_size);
+    listener->server = server_new(max_message_size, options);
     grpc_server_register_completion_queue(listener->server, listener->transport->queue, NULL);
 
-    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
-    int bound = grpc_server_add_http2_port(listener->server, address, credentials);
-    grpc_server_credentials_release(credentials);
+    grpc_server_credentials *security = muster__grpc_server_credentials(credentials);
+    int bound = grpc_server_add_http2_port(listener->server, address, security);
+    grpc_server_credentials_release(security);
     if (bound == 0) {
         grpc_server_destroy(listener->server);
         pthread_sigmask(SIG_SETMASK, &saved, NULL);
@@ -201,6 +244,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
         return muster__explain_bind(address, host, wanted_port, error);
     }
     pthread_mutex_init(&listener->lock, NULL);
+    muster__grpc_health_init(&listener->health, listener, transport);
     *port = listener->port = (uint16_t)bound;
     *result = (struct listener *)listener;
     grpc_server_start(listener->server);

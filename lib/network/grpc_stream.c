@@ -11,6 +11,7 @@
 #include <grpc/support/alloc.h>
 
 #include "network/grpc.h"
+#include "status.h"
 
 /* Bodies up to this size are copied behind their head: cheaper than a slice of their own. */
 #define SMALL_BODY 512
@@ -41,6 +42,7 @@ static grpc_status_code code_of(enum muster_status status)
     case MUSTER_CANCELLED:
         return GRPC_STATUS_CANCELLED;
     case MUSTER_TOO_BIG:
+    case MUSTER_FULL:
         return GRPC_STATUS_RESOURCE_EXHAUSTED;
     case MUSTER_PROTOCOL:
     case MUSTER_INVALID:
@@ -98,8 +100,11 @@ static void stream_release(struct stream *base)
         grpc_metadata_array_destroy(&stream->client->initial);
         grpc_metadata_array_destroy(&stream->client->trailing);
         grpc_slice_unref(stream->client->details);
+        muster__grpc_drop_authorization(&stream->client->authorization);
+        muster__grpc_free_probe(stream->client->probe);
         free(stream->client);
     }
+    muster__grpc_identity_free(stream->identity);
     free(stream->closing_text);
     pthread_mutex_destroy(&stream->lock);
     free(stream);
@@ -456,6 +461,7 @@ static void ended_complete(struct tag *tag, bool ok)
     (void)ok;
     pthread_mutex_lock(&stream->lock);
     stream->over = true;
+    muster__grpc_end_probe(stream);
     muster__grpc_leave(stream);
 }
 
@@ -608,6 +614,16 @@ static void stream_peer(struct stream *base, char *text, size_t size)
     gpr_free(peer);
 }
 
+static enum muster_status stream_authenticate(struct stream *base, const char *const **names,
+                                              struct muster_error *error)
+{
+    const struct peer_identity *identity = ((struct grpc_stream *)base)->identity;
+    *names = identity ? identity->names : NULL;
+    if (!identity || identity->refusal.status == MUSTER_OK)
+        return MUSTER_OK;
+    return muster__error(error, identity->refusal.status, "%s", identity->refusal.text);
+}
+
 static const struct stream_ops stream_ops = {
     .send = stream_send,
     .send_part = stream_send_part,
@@ -617,6 +633,7 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .peer = stream_peer,
+    .authenticate = stream_authenticate,
     .release = stream_release,
 };
 

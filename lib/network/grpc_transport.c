@@ -237,6 +237,22 @@ grpc_arg muster__grpc_integer(const char *key, int value)
     return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
 }
 
+static grpc_arg milliseconds(const char *key, int64_t value)
+{
+    return muster__grpc_integer(key, value < INT32_MAX ? (int)value : INT32_MAX);
+}
+
+grpc_arg muster__grpc_keepalive_time(const struct connection_options *options)
+{
+    return milliseconds(GRPC_ARG_KEEPALIVE_TIME_MS, options ? options->keepalive_time_ms : KEEPALIVE_TIME_MS);
+}
+
+grpc_arg muster__grpc_keepalive_timeout(const struct connection_options *options)
+{
+    return milliseconds(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                        options ? options->keepalive_timeout_ms : KEEPALIVE_TIMEOUT_MS);
+}
+
 int muster__grpc_limit(size_t size)
 {
     return size > INT32_MAX ? -1 : (int)size;

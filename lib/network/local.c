@@ -82,6 +82,8 @@ struct network {
     bool refuse;
     bool lose;
     bool stopped;
+    const char *const *names; /* what streams show a server */
+    const char *refusal;
 };
 
 static const struct transport_ops transport_ops;
@@ -281,6 +283,17 @@ static void stream_peer(struct stream *base, char *text, size_t size)
     snprintf(text, size, "local:%zu", ((struct end *)base)->connection->number);
 }
 
+static enum muster_status stream_authenticate(struct stream *base, const char *const **names,
+                                              struct muster_error *error)
+{
+    struct network *network = ((struct end *)base)->connection->network;
+    pthread_mutex_lock(&network->lock);
+    *names = network->names;
+    const char *refusal = network->refusal;
+    pthread_mutex_unlock(&network->lock);
+    return refusal ? muster__error(error, MUSTER_UNAUTHENTICATED, "%s", refusal) : MUSTER_OK;
+}
+
 static void stream_release(struct stream *base)
 {
     struct connection *connection = ((struct end *)base)->connection;
@@ -299,6 +312,7 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .peer = stream_peer,
+    .authenticate = stream_authenticate,
     .release = stream_release,
 };
 
@@ -334,9 +348,11 @@ static void match(struct network *network, struct connection *connection)
 }
 
 static enum muster_status transport_connect(struct muster_transport *base, const char *address,
-                                            size_t max_message_size, const struct stream_events *events,
-                                            void *context, struct stream **stream, struct muster_error *error)
+                                            size_t max_message_size, const struct connection_options *options,
+                                            const struct stream_events *events, void *context,
+                                            struct stream **stream, struct muster_error *error)
 {
+    (void)options;
     struct network *network = (struct network *)base;
     struct connection *connection = calloc(1, sizeof(*connection));
     char *copy = strdup(address);
@@ -371,10 +387,12 @@ static enum muster_status transport_connect(struct muster_transport *base, const
 }
 
 static enum muster_status transport_listen(struct muster_transport *base, const char *address,
-                                           size_t max_message_size, const struct listener_events *events,
-                                           void *context, struct listener **result, uint16_t *port,
+                                           size_t max_message_size, const struct connection_options *options,
+                                           const struct listener_events *events, void *context,
+                                           struct listener **result, uint16_t *port,
                                            struct muster_error *error)
 {
+    (void)options;
     struct network *network = (struct network *)base;
     struct listener *listener = calloc(1, sizeof(*listener));
     char *copy = strdup(address);
@@ -710,6 +728,15 @@ void muster__local_lose(struct muster_transport *transport, bool lose)
     struct network *network = (struct network *)transport;
     pthread_mutex_lock(&network->lock);
     network->lose = lose;
+    pthread_mutex_unlock(&network->lock);
+}
+
+void muster__local_show(struct muster_transport *transport, const char *const *names, const char *refusal)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    network->names = names;
+    network->refusal = refusal;
     pthread_mutex_unlock(&network->lock);
 }
 

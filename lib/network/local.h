@@ -45,6 +45,10 @@ void muster__local_refuse(struct muster_transport *transport, bool refuse);
 /* Messages vanish and nobody is told, until told otherwise: a cut cable. */
 void muster__local_lose(struct muster_transport *transport, bool lose);
 
+/* What streams show a server from now on: names with NULL behind the last, or NULL; or that they are refused,
+   for `refusal`. What is pointed to stays. */
+void muster__local_show(struct muster_transport *transport, const char *const *names, const char *refusal);
+
 /* The n-th connection's (from 0, in the order of connecting) breaking, and its client's half-close; false
    when it is over. */
 bool muster__local_drop(struct muster_transport *transport, size_t n);

@@ -2,6 +2,9 @@
 #include <config.h>
 
 #include "network/transport.h"
+#include "status.h"
+
+#define KEEPALIVE_TIMEOUT_LEAST 100
 
 int64_t muster__transport_after(struct muster_transport *transport, int64_t limit_ms)
 {
@@ -9,4 +12,18 @@ int64_t muster__transport_after(struct muster_transport *transport, int64_t limi
     if (limit_ms < 0 || limit_ms > INT64_MAX - now)
         return INT64_MAX;
     return now + limit_ms;
+}
+
+enum muster_status muster__check_keepalive(int64_t time_ms, int64_t timeout_ms, int64_t time_least,
+                                           struct muster_error *error)
+{
+    if (time_ms < time_least || time_ms > INT32_MAX)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.keepalive_time_ms is not from %lld to 2147483647",
+                             (long long)time_least);
+    if (timeout_ms < KEEPALIVE_TIMEOUT_LEAST || timeout_ms > INT32_MAX)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.keepalive_timeout_ms is not from %d to 2147483647",
+                             KEEPALIVE_TIMEOUT_LEAST);
+    return MUSTER_OK;
 }

@@ -15,8 +15,21 @@
 /* The object that has `pointer` as its `member`. */
 #define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
+struct credentials;
 struct stream;
 struct listener;
+
+/* Keepalive: see the options of managers and participants, which set it. */
+#define KEEPALIVE_TIME_MS    30000
+#define KEEPALIVE_TIMEOUT_MS 20000
+
+/* How to listen and to connect. What it points to stays until the listener is freed or the stream has ended.
+ */
+struct connection_options {
+    const struct credentials *credentials; /* NULL: none */
+    int64_t keepalive_time_ms;
+    int64_t keepalive_timeout_ms;
+};
 
 /* Bytes that can be put before a message's body for one stream alone: room for all of a chunk but its data.
  */
@@ -51,9 +64,11 @@ struct listener_events {
 };
 
 struct transport_ops {
-    /* Listens on `address`; *port is the bound one. Events may come before it returns. */
+    /* Listens on `address`; *port is the bound one. Events may come before it returns. `options` NULL: no
+       credentials, the keepalive above. */
     enum muster_status (*listen)(struct muster_transport *transport, const char *address,
-                                 size_t max_message_size, const struct listener_events *events, void *context,
+                                 size_t max_message_size, const struct connection_options *options,
+                                 const struct listener_events *events, void *context,
                                  struct listener **listener, uint16_t *port, struct muster_error *error);
     /* Refuses new streams from now on; open ones go on until they end or are cut. Does not block; call once.
      */
@@ -65,11 +80,12 @@ struct transport_ops {
 
     /*
      * Opens a stream to `address` and waits in the background for a server to be there. *stream is the
-     * caller's to release after `closed`, which may come before this returns.
+     * caller's to release after `closed`, which may come before this returns. `options` as in listen().
      */
     enum muster_status (*connect)(struct muster_transport *transport, const char *address,
-                                  size_t max_message_size, const struct stream_events *events, void *context,
-                                  struct stream **stream, struct muster_error *error);
+                                  size_t max_message_size, const struct connection_options *options,
+                                  const struct stream_events *events, void *context, struct stream **stream,
+                                  struct muster_error *error);
 
     /* The clock, in milliseconds from any start; never goes back. */
     int64_t (*now)(struct muster_transport *transport);
@@ -123,6 +139,14 @@ struct stream_ops {
     void (*hold)(struct stream *stream);
     /* Writes the peer's address. Before `closed`. */
     void (*peer)(struct stream *stream, char *text, size_t size);
+    /*
+     * On a server: whether the peer has shown what the listener's credentials ask for; otherwise
+     * UNAUTHENTICATED and *error (may be NULL), and the stream is to be closed. *names are those that the
+     * peer's certificate gives it, the first before all others, with NULL behind the last; NULL: it was not
+     * asked for one. They belong to the stream. Before `closed`.
+     */
+    enum muster_status (*authenticate)(struct stream *stream, const char *const **names,
+                                       struct muster_error *error);
     /* Gives back a reference. */
     void (*release)(struct stream *stream);
 };
@@ -131,6 +155,10 @@ struct stream_ops {
 struct stream {
     const struct stream_ops *ops;
 };
+
+/* Checks keepalive options, of which the time is to be `time_least` at least. */
+enum muster_status muster__check_keepalive(int64_t time_ms, int64_t timeout_ms, int64_t time_least,
+                                           struct muster_error *error);
 
 /* `limit_ms` from now; INT64_MAX for MUSTER_NO_LIMIT and what is beyond the end of time. */
 int64_t muster__transport_after(struct muster_transport *transport, int64_t limit_ms);

@@ -15,6 +15,7 @@
 
 #include <muster/participant.h>
 
+#include "network/credentials.h"
 #include "network/transport.h"
 #include "status.h"
 #include "wire/codec.h"
@@ -22,6 +23,9 @@
 
 /* A training loop may report after every batch: the server gets so many milliseconds' worth at once. */
 #define PROGRESS_INTERVAL_MS 100
+
+/* Twice what servers take for the least. */
+#define KEEPALIVE_TIME_LEAST 10000
 
 enum state {
     CONNECTING, /* a stream is being opened; the server has not said anything yet */
@@ -42,6 +46,8 @@ struct participant {
     struct participant_options options; /* without its strings, which are in `hello` */
     char *address;
     struct buffer *hello;
+    struct credentials *credentials;
+    struct connection_options connection;
     struct muster_transport *transport;
 
     pthread_mutex_t lock; /* guards all below */
@@ -86,6 +92,7 @@ static void unreference(struct participant *participant)
     muster_message_clear(&participant->arriving.message);
     muster__outgoing_begin(&participant->outgoing, NULL, 0);
     muster__buffer_release(participant->hello);
+    muster__credentials_free(participant->credentials);
     pthread_cond_destroy(&participant->changed);
     pthread_mutex_destroy(&participant->lock);
     free(participant->name);
@@ -150,8 +157,8 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 {
     participant->state = CONNECTING;
     enum muster_status status = participant->transport->ops->connect(
-        participant->transport, participant->address, participant->options.max_message_size, &stream_events,
-        participant, &participant->stream, error);
+        participant->transport, participant->address, participant->options.max_message_size,
+        &participant->connection, &stream_events, participant, &participant->stream, error);
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = participant->stream;
@@ -388,6 +395,8 @@ static enum muster_status status_of_end(enum state state, enum muster_status sta
 {
     if (status == MUSTER_OK)
         return MUSTER_STOPPED; /* the server said good-bye */
+    if (state == CONNECTING && status == MUSTER_TOO_BIG)
+        return MUSTER_FULL; /* Hello is not big: C-core has one code for both */
     if (status == MUSTER_TIMEOUT)
         status = MUSTER_UNAVAILABLE; /* TIMEOUT from participant_consume() is an invitation to call again */
     if (state != CONNECTING && (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED))
@@ -487,6 +496,30 @@ static bool is_admitted(const struct participant *participant)
     return participant->name || participant->original;
 }
 
+static enum muster_status set_connection(struct participant *participant,
+                                         const struct participant_options *options,
+                                         struct muster_error *error)
+{
+    enum muster_status status = muster__check_keepalive(
+        options->keepalive_time_ms, options->keepalive_timeout_ms, KEEPALIVE_TIME_LEAST, error);
+    if (status == MUSTER_OK)
+        status =
+            muster__credentials_load(&options->credentials, OF_PARTICIPANT, &participant->credentials, error);
+    if (status != MUSTER_OK)
+        return status;
+    participant->options.credentials = (struct muster_credentials)MUSTER_CREDENTIALS_INIT;
+    participant->connection = (struct connection_options){
+        participant->credentials, options->keepalive_time_ms, options->keepalive_timeout_ms};
+    const char *text =
+        muster__credentials_warning(participant->credentials, OF_PARTICIPANT, participant->address);
+    char line[MUSTER_ERROR_TEXT_SIZE];
+    if (text && options->on_warning && !options->transport) {
+        snprintf(line, sizeof(line), "connecting to %.64s without TLS: %s", participant->address, text);
+        options->on_warning(options->context, line);
+    }
+    return MUSTER_OK;
+}
+
 enum muster_status participant_connect(const char *address, const struct participant_options *options,
                                        struct participant **result, struct muster_error *error)
 {
@@ -501,6 +534,11 @@ enum muster_status participant_connect(const char *address, const struct partici
     struct participant *participant = participant_new(address, options);
     if (!participant)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status = set_connection(participant, options, error);
+    if (status != MUSTER_OK) {
+        unreference(participant);
+        return status;
+    }
     participant->transport =
         options->transport ? options->transport : muster__grpc_transport_acquire(1, error);
     if (!participant->transport) {
@@ -510,7 +548,7 @@ enum muster_status participant_connect(const char *address, const struct partici
 
     struct muster_error why = {MUSTER_OK, ""};
     pthread_mutex_lock(&participant->lock);
-    enum muster_status status = open_stream(participant, &why);
+    status = open_stream(participant, &why);
     if (status != MUSTER_OK) {
         end(participant, status, why.text);
         participant->settled = true;

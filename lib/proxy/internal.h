@@ -19,6 +19,9 @@
 #include "wire/codec.h"
 #include "wire/transfer.h"
 
+struct credentials;
+struct address;
+
 /* A doubly linked ring; the list's own head points at itself when empty. */
 struct link {
     struct link *next;
@@ -75,6 +78,8 @@ struct participant_manager {
     struct muster_transport *transport;
     struct listener *listener;
     uint16_t port;
+    struct credentials *credentials;
+    struct connection_options connection;
     struct buffer *cancel; /* the one message that is the same for everybody */
     struct uploads uploads;
 
@@ -92,6 +97,9 @@ struct participant_manager {
     uint64_t next_rank;
     void *names; /* of the admitted: a tree of proxies, tsearch(3) */
     struct link waiters;
+    void *addresses;           /* that participants come from, if they are counted: a tree */
+    double join_allowance;     /* how many may come now, */
+    int64_t join_allowance_at; /* as of then */
 };
 
 enum proxy_state {
@@ -163,7 +171,8 @@ struct proxy {
     /* Guarded by manager->lock. */
     struct link in_streams;
     struct link in_open;
-    bool admitted; /* it counts, and its name is taken */
+    struct address *address; /* NULL: it is not counted */
+    bool admitted;           /* it counts, and its name is taken */
     bool listed;
     bool withdrawn; /* its end has begun: it is not to be listed any more */
 

@@ -7,13 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "network/credentials.h"
 #include "proxy/internal.h"
 #include "status.h"
 
 /* Names that the manager gives begin like this, and those that participants bring do not. */
 #define GIVEN_NAME "anonymous-"
 
-#define NAME_SIZE_MAX 128
+/* Pings that come faster than a participant should read them serve nobody. */
+#define KEEPALIVE_TIME_LEAST 1000
 
 /* A thread in get_participants(). On its stack. */
 struct arrival_waiter {
@@ -21,6 +23,92 @@ struct arrival_waiter {
     size_t min;
     pthread_cond_t arrived;
 };
+
+/* ---- who may come at all ---- */
+
+/* Where participants come from. */
+struct address {
+    size_t count;
+    char text[];
+};
+
+static int compare_addresses(const void *a, const void *b)
+{
+    return strcmp(((const struct address *)a)->text, ((const struct address *)b)->text);
+}
+
+/* Counts a participant at its address. With the lock held. */
+static enum muster_status count_address(struct participant_manager *manager, struct proxy *proxy,
+                                        struct muster_error *error)
+{
+    size_t most = manager->options.max_participants_per_address;
+    const char *colon = strrchr(proxy->peer, ':'); /* before the port */
+    size_t length = colon ? (size_t)(colon - proxy->peer) : strlen(proxy->peer);
+    if (!most || proxy->withdrawn)
+        return MUSTER_OK;
+    struct address *address = calloc(1, sizeof(*address) + length + 1);
+    if (!address)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
+    memcpy(address->text, proxy->peer, length);
+    struct address **entry = tsearch(address, &manager->addresses, compare_addresses);
+    struct address *found = entry ? *entry : NULL;
+    if (found != address)
+        free(address);
+    if (!found)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
+    if (found->count >= most)
+        return muster__error(
+            error, MUSTER_FULL,
+            "the server takes %zu participants from one address: try again when one has left", most);
+    found->count++;
+    proxy->address = found;
+    return MUSTER_OK;
+}
+
+/* Idempotent. With the lock held. */
+static void uncount_address(struct participant_manager *manager, struct proxy *proxy)
+{
+    struct address *address = proxy->address;
+    proxy->address = NULL;
+    if (!address || --address->count > 0)
+        return;
+    tdelete(address, &manager->addresses, compare_addresses);
+    free(address);
+}
+
+/* A bucket that holds a second's worth, and at least one. With the lock held. */
+static enum muster_status spend_allowance(struct participant_manager *manager, struct muster_error *error)
+{
+    double rate = manager->options.join_rate;
+    if (rate <= 0)
+        return MUSTER_OK;
+    int64_t now = manager->transport->ops->now(manager->transport);
+    double most = rate > 1 ? rate : 1;
+    double allowance = manager->join_allowance + (double)(now - manager->join_allowance_at) * rate / 1000;
+    manager->join_allowance = allowance < most ? allowance : most;
+    manager->join_allowance_at = now;
+    if (manager->join_allowance < 1)
+        return muster__error(error, MUSTER_UNAVAILABLE,
+                             "the server takes %g participants a second: try again later", rate);
+    manager->join_allowance--;
+    return MUSTER_OK;
+}
+
+/* Whether what a stream says is to be read at all: who shows no credentials spends no allowance either. */
+static enum muster_status let_in(struct participant_manager *manager, struct proxy *proxy,
+                                 struct stream *stream, struct muster_error *error)
+{
+    const char *const *names;
+    enum muster_status status = stream->ops->authenticate(stream, &names, error);
+    if (status != MUSTER_OK)
+        return status;
+    pthread_mutex_lock(&manager->lock);
+    status = count_address(manager, proxy, error);
+    if (status == MUSTER_OK)
+        status = spend_allowance(manager, error);
+    pthread_mutex_unlock(&manager->lock);
+    return status;
+}
 
 /* ---- admission ---- */
 
@@ -30,9 +118,9 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* Names end up in logs and file names: no control characters. */
-static bool is_good_name(const char *name)
+static bool is_good_name(const char *name, size_t most)
 {
-    if (strlen(name) > NAME_SIZE_MAX || strncmp(name, GIVEN_NAME, strlen(GIVEN_NAME)) == 0)
+    if (strlen(name) > most || strncmp(name, GIVEN_NAME, strlen(GIVEN_NAME)) == 0)
         return false;
     for (const char *at = name; *at; at++) {
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
@@ -49,7 +137,7 @@ static enum muster_status enter(struct participant_manager *manager, struct prox
     if (manager->closing || proxy->withdrawn)
         return muster__error(error, MUSTER_STOPPED, "the server is stopping");
     if (most && manager->admitted_count >= most)
-        return muster__error(error, MUSTER_REFUSED,
+        return muster__error(error, MUSTER_FULL,
                              "the server is full: it takes %zu participants; try again later", most);
     struct proxy **entry = tsearch(proxy, &manager->names, compare_names);
     if (!entry)
@@ -61,15 +149,49 @@ static enum muster_status enter(struct participant_manager *manager, struct prox
     return MUSTER_OK;
 }
 
+/* A participant that has shown a certificate bears one of its names: it cannot pose as another. */
+static enum muster_status bind_name(struct proxy *proxy, const char **name, struct muster_error *error)
+{
+    const char *const *names;
+    enum muster_status status = proxy->stream->ops->authenticate(proxy->stream, &names, error);
+    if (status != MUSTER_OK || !names)
+        return status;
+    if (!**name)
+        *name = names[0];
+    for (size_t i = 0; names[i]; i++) {
+        if (strcmp(names[i], *name) == 0)
+            return MUSTER_OK;
+    }
+    return muster__error(error, MUSTER_REFUSED, "the certificate is not for '%.64s': its name is '%.64s'",
+                         *name, names[0]);
+}
+
+static enum muster_status check_labels(const struct proxy *proxy, struct muster_error *error)
+{
+    const Muster__Hello *hello = proxy->hello.hello;
+    size_t most = proxy->manager->options.max_label_size;
+    for (size_t i = 0; hello && i < hello->n_labels; i++) {
+        if (strlen(hello->labels[i]->name) + strlen(hello->labels[i]->value) > most)
+            return muster__error(error, MUSTER_INVALID,
+                                 "a label has at most %zu bytes, name and value together", most);
+    }
+    return MUSTER_OK;
+}
+
 enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, struct muster_error *error)
 {
     struct participant_manager *manager = proxy->manager;
     const struct participant_manager_options *options = &manager->options;
-    if (!is_good_name(name))
+    enum muster_status status = bind_name(proxy, &name, error);
+    if (status == MUSTER_OK)
+        status = check_labels(proxy, error);
+    if (status != MUSTER_OK)
+        return status;
+    if (!is_good_name(name, options->max_name_size))
         return muster__error(
             error, MUSTER_INVALID,
-            "a name has at most %d bytes, no control characters, and does not begin with " GIVEN_NAME,
-            NAME_SIZE_MAX);
+            "a name has at most %zu bytes, no control characters, and does not begin with " GIVEN_NAME,
+            options->max_name_size);
     pthread_mutex_lock(&manager->lock);
     proxy->rank = manager->next_rank++;
     pthread_mutex_unlock(&manager->lock);
@@ -80,7 +202,7 @@ enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, 
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
 
     pthread_mutex_lock(&manager->lock);
-    enum muster_status status = enter(manager, proxy, error);
+    status = enter(manager, proxy, error);
     pthread_mutex_unlock(&manager->lock);
     if (status != MUSTER_OK)
         return status;
@@ -130,6 +252,7 @@ void muster__manager_withdraw(struct proxy *proxy)
         tdelete(proxy, &manager->names, compare_names);
         manager->admitted_count--;
     }
+    uncount_address(manager, proxy);
     pthread_mutex_unlock(&manager->lock);
 }
 
@@ -157,6 +280,9 @@ static void *stream_accepted(void *context, struct stream *stream, const struct 
     pthread_mutex_unlock(&manager->lock);
     if (closing)
         muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is stopping");
+    struct muster_error refusal = {MUSTER_OK, ""};
+    if (!closing && let_in(manager, proxy, stream, &refusal) != MUSTER_OK)
+        muster__proxy_end(proxy, refusal.status, NULL, refusal.status, refusal.text);
     return proxy;
 }
 
@@ -209,13 +335,30 @@ static enum muster_status check_options(const struct participant_manager_options
     if (options->join_timeout_ms == 0 || options->stop_timeout_ms < 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.join_timeout_ms is 0 or options.stop_timeout_ms negative");
-    return MUSTER_OK;
+    if (!(options->join_rate >= 0 && options->join_rate < 1e9))
+        return muster__error(error, MUSTER_INVALID,
+                             "options.join_rate is not from 0 to 1e9 participants a second");
+    return muster__check_keepalive(options->keepalive_time_ms, options->keepalive_timeout_ms,
+                                   KEEPALIVE_TIME_LEAST, error);
+}
+
+/* For an address that others can reach; the local transport has none. */
+static void warn(const struct participant_manager *manager)
+{
+    const struct participant_manager_options *options = &manager->options;
+    const char *text = muster__credentials_warning(manager->credentials, OF_SERVER, manager->address);
+    char line[MUSTER_ERROR_TEXT_SIZE];
+    if (!text || !options->on_warning || options->transport)
+        return;
+    snprintf(line, sizeof(line), "listening on %.64s without TLS: %s", manager->address, text);
+    options->on_warning(options->context, line);
 }
 
 void muster__manager_release(struct participant_manager *manager)
 {
     if (atomic_fetch_sub_explicit(&manager->references, 1, memory_order_acq_rel) != 1)
         return;
+    muster__credentials_free(manager->credentials);
     muster__buffer_release(manager->cancel);
     muster__uploads_destroy(&manager->uploads);
     pthread_cond_destroy(&manager->idle);
@@ -257,6 +400,15 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         muster__manager_release(manager);
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     }
+    status = muster__credentials_load(&options->credentials, OF_SERVER, &manager->credentials, error);
+    if (status != MUSTER_OK) {
+        muster__manager_release(manager);
+        return status;
+    }
+    manager->options.credentials =
+        (struct muster_credentials)MUSTER_CREDENTIALS_INIT; /* its strings are not ours */
+    manager->connection = (struct connection_options){manager->credentials, options->keepalive_time_ms,
+                                                      options->keepalive_timeout_ms};
 
     unsigned threads = options->network_threads ? options->network_threads : default_threads();
     manager->transport =
@@ -265,14 +417,17 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         muster__manager_release(manager);
         return MUSTER_OUT_OF_MEMORY;
     }
-    status =
-        manager->transport->ops->listen(manager->transport, manager->address, options->max_message_size,
-                                        &listener_events, manager, &manager->listener, &manager->port, error);
+    manager->join_allowance = options->join_rate > 1 ? options->join_rate : 1;
+    manager->join_allowance_at = manager->transport->ops->now(manager->transport);
+    status = manager->transport->ops->listen(manager->transport, manager->address, options->max_message_size,
+                                             &manager->connection, &listener_events, manager,
+                                             &manager->listener, &manager->port, error);
     if (status != MUSTER_OK) {
         manager->transport->ops->release(manager->transport);
         muster__manager_release(manager);
         return status;
     }
+    warn(manager);
     *result = manager;
     return MUSTER_OK;
 }

@@ -270,9 +270,11 @@ static bool takes_chunks(const Muster__Hello *hello)
     return false;
 }
 
-static void first_message(struct proxy *proxy, struct envelope *envelope)
+static void first_message(struct proxy *proxy, struct envelope *envelope, size_t size)
 {
-    if (envelope->content == CONTENT_HELLO) {
+    if (envelope->content == CONTENT_HELLO && size > proxy->manager->options.max_hello_size) {
+        protocol_error(proxy, "Hello is bigger than the server takes: send fewer or shorter labels");
+    } else if (envelope->content == CONTENT_HELLO) {
         proxy->hello = *envelope;
         *envelope = (struct envelope){.content = CONTENT_MESSAGE};
         const Muster__Hello *hello = proxy->hello.hello;
@@ -503,7 +505,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
     else if (state == PROXY_ARRIVED)
-        first_message(proxy, &envelope);
+        first_message(proxy, &envelope, size);
     else if (state == PROXY_ADMITTED && empty)
         open_proxy(proxy);
     else if (state == PROXY_ADMITTED)

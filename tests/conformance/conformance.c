@@ -32,12 +32,12 @@ Test(transport, a_second_listener_on_an_address_is_told_that_it_is_in_use)
     uint16_t port;
     static const struct listener_events none;
     enum muster_status status = fixture.transport->ops->listen(fixture.transport, server->address, LIMIT,
-                                                               &none, NULL, &listener, &port, &error);
+                                                               NULL, &none, NULL, &listener, &port, &error);
     cr_assert_eq(status, MUSTER_EXISTS, "%s", error.text);
     cr_assert_eq(error.status, MUSTER_EXISTS);
     cr_assert_not_null(strstr(error.text, server->address), "%s", error.text);
-    status = fixture.transport->ops->listen(fixture.transport, server->address, LIMIT, &none, NULL, &listener,
-                                            &port, NULL);
+    status = fixture.transport->ops->listen(fixture.transport, server->address, LIMIT, NULL, &none, NULL,
+                                            &listener, &port, NULL);
     cr_assert_eq(status, MUSTER_EXISTS);
     struct end *client = client_connect(server->address, LIMIT);
     send_number(client, 1);

@@ -174,7 +174,7 @@ static struct server *start(const char *address, size_t limit, void (*prepare)(s
     fixture.servers = server;
     unlock();
     enum muster_status status =
-        fixture.transport->ops->listen(fixture.transport, address, limit, &listener_events, server,
+        fixture.transport->ops->listen(fixture.transport, address, limit, NULL, &listener_events, server,
                                        &server->listener, &server->port, &error);
     cr_assert_eq(status, MUSTER_OK, "listening on %s: %s", address, error.text);
     network_address(address, server->port, server->address);
@@ -229,7 +229,7 @@ static struct end *connect_to(const char *address, size_t limit,
     struct muster_error error = {MUSTER_OK, ""};
     struct end *end = end_new(NULL);
     end->react = react;
-    enum muster_status status = fixture.transport->ops->connect(fixture.transport, address, limit,
+    enum muster_status status = fixture.transport->ops->connect(fixture.transport, address, limit, NULL,
                                                                 &stream_events, end, &end->stream, &error);
     cr_assert_eq(status, MUSTER_OK, "connecting to %s: %s", address, error.text);
     return end;

@@ -70,6 +70,8 @@ enum muster_status network_peer_status(enum muster_status status)
     case MUSTER_BUSY:
     case MUSTER_IO:
         return MUSTER_UNAVAILABLE;
+    case MUSTER_FULL:
+        return MUSTER_TOO_BIG;
     default:
         return status;
     }
@@ -116,8 +118,8 @@ Test(grpc, an_address_that_cannot_be_listened_on_is_explained)
         struct muster_error error = {MUSTER_OK, ""};
         struct listener *listener;
         uint16_t port;
-        enum muster_status status = fixture.transport->ops->listen(fixture.transport, bad[i].address, LIMIT,
-                                                                   &none, NULL, &listener, &port, &error);
+        enum muster_status status = fixture.transport->ops->listen(
+            fixture.transport, bad[i].address, LIMIT, NULL, &none, NULL, &listener, &port, &error);
         cr_assert_eq(status, bad[i].status, "%s: %s", bad[i].address, error.text);
         cr_assert_eq(error.status, status);
         cr_assert_not_null(strstr(error.text, bad[i].address), "%s", error.text);

@@ -289,9 +289,9 @@ static void connect_original(void)
 {
     static const struct stream_events events = {.message = original_message, .closed = original_closed};
     struct muster_error error;
-    original_over =
-        !PLAUSIBLE(network->ops->connect(network, "server:1", SIZE_MAX, &events, NULL, &original, &error),
-                   MUSTER_OUT_OF_MEMORY);
+    original_over = !PLAUSIBLE(
+        network->ops->connect(network, "server:1", SIZE_MAX, NULL, &events, NULL, &original, &error),
+        MUSTER_OUT_OF_MEMORY);
     if (!original_over && original->ops->send(original, NULL, 0, NULL) != MUSTER_OK)
         original->ops->cut(original);
 }
@@ -457,7 +457,8 @@ static struct stream *arrive(bool *over)
     size_t so_far = allocations;
     fail_at = SIZE_MAX;
     struct buffer *body = muster__encode_hello(&hello);
-    EXPECT(network->ops->connect(network, "server:1", SIZE_MAX, &events, over, &stream, &error) == MUSTER_OK);
+    EXPECT(network->ops->connect(network, "server:1", SIZE_MAX, NULL, &events, over, &stream, &error) ==
+           MUSTER_OK);
     stream->ops->send(stream, NULL, 0, body);
     stream->ops->send(stream, NULL, 0, NULL);
     muster__buffer_release(body);

@@ -88,7 +88,7 @@ struct peer *peer_connect(struct fixture *fixture)
 {
     struct peer *peer = peer_new(fixture, TO_PARTICIPANT);
     struct muster_error error;
-    cr_assert_eq(fixture->network->ops->connect(fixture->network, ADDRESS, SIZE_MAX, &peer_events, peer,
+    cr_assert_eq(fixture->network->ops->connect(fixture->network, ADDRESS, SIZE_MAX, NULL, &peer_events, peer,
                                                 &peer->stream, &error),
                  MUSTER_OK);
     return peer;
@@ -237,8 +237,8 @@ void fixture_listen(struct fixture *fixture)
 {
     uint16_t port;
     struct muster_error error;
-    cr_assert_eq(fixture->network->ops->listen(fixture->network, ADDRESS, SIZE_MAX, &raw_events, fixture,
-                                               &fixture->listener, &port, &error),
+    cr_assert_eq(fixture->network->ops->listen(fixture->network, ADDRESS, SIZE_MAX, NULL, &raw_events,
+                                               fixture, &fixture->listener, &port, &error),
                  MUSTER_OK);
 }
 

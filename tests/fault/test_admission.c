@@ -477,9 +477,9 @@ FAULT_TEST(admission, one_more_than_there_is_room_for)
     peer_send_hello(third, "c");
     fixture_settle(fixture);
     cr_assert(third->closed);
-    cr_assert_eq(third->status, MUSTER_REFUSED);
+    cr_assert_eq(third->status, MUSTER_FULL);
     cr_assert(strstr(third->text, "full") != NULL, "%s", third->text);
-    cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_REFUSED, MUSTER_REFUSED, "c"));
+    cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_REFUSED, MUSTER_FULL, "c"));
 
     peer_cut(first);
     fixture_settle(fixture);

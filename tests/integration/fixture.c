@@ -145,6 +145,11 @@ void member_start(struct member *member, const char *address, const char *name)
     options.name = name;
     cr_assert_eq(participant_connect(address, &options, &member->participant, &error), MUSTER_OK, "%s",
                  error.text);
+    member_run(member);
+}
+
+void member_run(struct member *member)
+{
     cr_assert_eq(pthread_create(&member->thread, NULL, run_member, member), 0);
 }
 

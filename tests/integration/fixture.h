@@ -64,6 +64,8 @@ struct member {
 };
 
 void member_start(struct member *member, const char *address, const char *name);
+/* The same for one that has connected. */
+void member_run(struct member *member);
 /* Closes it and waits for its end. */
 void member_stop(struct member *member);
 /* Waits for an end that came from elsewhere. */

@@ -112,6 +112,17 @@ static int be_server(void)
     return 0;
 }
 
+/* One that asks for TLS, and trusts none but the authority whose certificate is in a file. */
+static int be_distrustful(const char *address, const char *authority)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant *participant;
+    options.credentials.ca = authority;
+    printf("here I come\n");
+    fflush(stdout);
+    return (int)participant_connect(address, &options, &participant, NULL);
+}
+
 static int play(const char *role, const char *address, const char *name)
 {
     if (strcmp(role, "echo") == 0)
@@ -120,6 +131,8 @@ static int play(const char *role, const char *address, const char *name)
         return be_stuck(address, name);
     if (strcmp(role, "polite") == 0)
         return be_polite(address, name);
+    if (strcmp(role, "distrustful") == 0)
+        return be_distrustful(address, name);
     if (strcmp(role, "server") == 0)
         return be_server();
     fprintf(stderr, "there is no role '%s'\n", role);

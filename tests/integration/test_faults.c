@@ -339,11 +339,11 @@ Test(faults, one_more_participant_than_the_server_takes_is_refused)
     struct house house;
     options.max_participants = 1;
     house_open(&house, &options);
-    cr_assert_eq(participant_connect(house.door.address, NULL, &participant, &error), MUSTER_REFUSED);
+    cr_assert_eq(participant_connect(house.door.address, NULL, &participant, &error), MUSTER_FULL);
     cr_assert_not_null(strstr(error.text, "full"), "%s", error.text);
     struct raw_peer *peer = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     raw_peer_send(peer, NULL, 0);
-    expect_end(peer, GRPC_STATUS_PERMISSION_DENIED);
+    expect_end(peer, GRPC_STATUS_RESOURCE_EXHAUSTED);
     house_close(&house);
 }
 

@@ -1,0 +1,34 @@
+/* The health service of a listener, grpc.health.v1.Health, for the probes of those who run servers. */
+#ifndef MUSTER_NETWORK_GRPC_HEALTH_H
+#define MUSTER_NETWORK_GRPC_HEALTH_H
+
+#include "network/grpc.h"
+
+#define HEALTH_CHECK_METHOD "/grpc.health.v1.Health/Check"
+#define HEALTH_WATCH_METHOD "/grpc.health.v1.Health/Watch"
+
+struct health {
+    struct grpc_listener *listener;
+    struct grpc_transport *transport;
+    pthread_mutex_t lock; /* guards all below, and all calls; timers.lock is taken under it */
+    bool closing;
+    size_t count;
+    struct health_call *calls;
+};
+
+void muster__grpc_health_init(struct health *health, struct grpc_listener *listener,
+                              struct grpc_transport *transport);
+/* After the last call's end. */
+void muster__grpc_health_destroy(struct health *health);
+
+/*
+ * Takes over a call of Check or Watch. The listener is held until its end. A stranger is answered too, as few
+ * probes can show credentials, but nothing of it is read, as that may be as big as any message: it is told of
+ * the server as a whole, whatever it asks for.
+ */
+void muster__grpc_health_accept(struct health *health, grpc_call *call, bool watch, bool stranger);
+
+/* The server stops: says so to those who watch, and ends every call. Does not block. */
+void muster__grpc_health_close(struct health *health);
+
+#endif

@@ -1,0 +1,144 @@
+/* The doors over the local network: rates by a clock that the test moves, and names by certificates that it
+ * makes up. */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fault/fixture.h"
+
+/* Wants a new peer to be turned away before it has said anything. */
+static void expect_turned_away(struct fixture *fixture, enum muster_status status, const char *text)
+{
+    size_t events = fixture->event_count;
+    struct peer *peer = peer_connect(fixture);
+    fixture_settle(fixture);
+    cr_assert(peer->closed);
+    cr_assert_eq(peer->status, status, "%s", peer->text);
+    cr_assert(strstr(peer->text, text) != NULL, "%s", peer->text);
+    cr_assert_eq(fixture->event_count, events + 1);
+    cr_assert(event_is(fixture, events, PARTICIPANT_MANAGER_REFUSED, status, ""));
+}
+
+FAULT_TEST(doors, joining_rate)
+{
+    struct participant_manager_options options = fixture_options();
+    options.join_rate = 2;
+    struct fixture *fixture = fixture_new(&options);
+    peer_join(fixture, "a");
+    peer_join(fixture, "b");
+    expect_turned_away(fixture, MUSTER_UNAVAILABLE, "2 participants a second");
+    fixture_advance(fixture, 499);
+    expect_turned_away(fixture, MUSTER_UNAVAILABLE, "try again later");
+    fixture_advance(fixture, 1);
+    peer_join(fixture, "c");
+    expect_turned_away(fixture, MUSTER_UNAVAILABLE, "try again later");
+    fixture_advance(fixture, 3600000); /* a second's worth is all that is ever saved up */
+    peer_join(fixture, "d");
+    peer_join(fixture, "e");
+    expect_turned_away(fixture, MUSTER_UNAVAILABLE, "try again later");
+    cr_assert_eq(fixture_open_count(fixture), 5);
+    fixture_free(fixture);
+}
+
+FAULT_TEST(doors, slow_joining_rate)
+{
+    struct participant_manager_options options = fixture_options();
+    options.join_rate = 0.5;
+    struct fixture *fixture = fixture_new(&options);
+    peer_join(fixture, "a");
+    expect_turned_away(fixture, MUSTER_UNAVAILABLE, "0.5 participants a second");
+    fixture_advance(fixture, 2000);
+    peer_join(fixture, "b");
+    expect_turned_away(fixture, MUSTER_UNAVAILABLE, "try again later");
+    fixture_free(fixture);
+}
+
+/* All of the local network's come from one address. One counts from its coming to its end. */
+FAULT_TEST(doors, participants_of_one_address)
+{
+    struct participant_manager_options options = fixture_options();
+    options.max_participants_per_address = 2;
+    struct fixture *fixture = fixture_new(&options);
+    struct peer *joined = peer_join(fixture, "a");
+    struct peer *silent = peer_connect(fixture);
+    fixture_settle(fixture);
+    expect_turned_away(fixture, MUSTER_FULL, "one address");
+    expect_turned_away(fixture, MUSTER_FULL, "one address"); /* who is turned away does not count */
+    peer_cut(silent);
+    fixture_settle(fixture);
+    peer_join(fixture, "b");
+    expect_turned_away(fixture, MUSTER_FULL, "one address");
+    peer_cut(joined);
+    fixture_settle(fixture);
+    peer_join(fixture, "c");
+    fixture_free(fixture);
+}
+
+FAULT_TEST(doors, who_shows_no_credentials_spends_nothing)
+{
+    struct participant_manager_options options = fixture_options();
+    options.join_rate = 1;
+    options.max_participants_per_address = 1;
+    struct fixture *fixture = fixture_new(&options);
+    muster__local_show(fixture->network, NULL, "no certificate");
+    for (size_t i = 0; i < 3; i++)
+        expect_turned_away(fixture, MUSTER_UNAUTHENTICATED, "no certificate");
+    muster__local_show(fixture->network, NULL, NULL);
+    peer_join(fixture, "a");
+    fixture_free(fixture);
+}
+
+/* ---- names ---- */
+
+static const char *const names[] = {"ada", "ada.example", NULL};
+
+FAULT_TEST(doors, certificate_gives_the_name)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    muster__local_show(fixture->network, names, NULL);
+    peer_join(fixture, "");
+    cr_assert_not_null(fixture_proxy(fixture, "ada"));
+    peer_join(fixture, "ada.example");
+    cr_assert_not_null(fixture_proxy(fixture, "ada.example"));
+    fixture_free(fixture);
+}
+
+FAULT_TEST(doors, certificate_names_an_original_participant_too)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    muster__local_show(fixture->network, names, NULL);
+    peer_join(fixture, NULL);
+    cr_assert_not_null(fixture_proxy(fixture, "ada"));
+    fixture_free(fixture);
+}
+
+FAULT_TEST(doors, certificate_is_for_no_other_name)
+{
+    static const char *const others[] = {"bob", "ADA", "ada.", "example", "anonymous-0"};
+    struct fixture *fixture = fixture_new(NULL);
+    muster__local_show(fixture->network, names, NULL);
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        struct peer *peer = peer_connect(fixture);
+        peer_send_hello(peer, others[i]);
+        fixture_settle(fixture);
+        cr_assert(peer->closed);
+        cr_assert_eq(peer->status, MUSTER_REFUSED, "%s: %s", others[i], peer->text);
+        cr_assert(strstr(peer->text, "its name is 'ada'") != NULL, "%s", peer->text);
+    }
+    fixture_free(fixture);
+}
+
+/* A certificate does not lift the rules for names. */
+FAULT_TEST(doors, certificate_with_a_name_that_makes_no_sense)
+{
+    static const char *const strange[] = {"anonymous-7", NULL};
+    struct fixture *fixture = fixture_new(NULL);
+    muster__local_show(fixture->network, strange, NULL);
+    struct peer *peer = peer_connect(fixture);
+    peer_send_hello(peer, "");
+    fixture_settle(fixture);
+    cr_assert(peer->closed);
+    cr_assert_eq(peer->status, MUSTER_INVALID, "%s", peer->text);
+    fixture_free(fixture);
+}
