@@ -8,9 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <muster/muster.h>
+
 #include "dataset.h"
 
-enum { KEY_DATA = 256, KEY_SEED, KEY_PARTICIPANTS, KEY_DIRICHLET };
+enum {
+    KEY_DATA = 256,
+    KEY_SEED,
+    KEY_PARTICIPANTS,
+    KEY_DIRICHLET,
+    KEY_TLS,
+    KEY_TLS_CERT,
+    KEY_TLS_KEY,
+    KEY_TLS_CA,
+    KEY_TOKEN_FILE
+};
 
 double argument_number(const struct argp_state *state, const char *option, const char *text, double low,
                        double high)
@@ -70,6 +82,69 @@ static const struct argp_option data_options[] = {
 };
 
 const struct argp data_arguments = {.options = data_options, .parser = parse_data};
+
+static error_t parse_security(int key, char *text, struct argp_state *state)
+{
+    struct muster_credentials *credentials = state->input;
+    switch (key) {
+    case KEY_TLS:
+        credentials->tls = true;
+        return 0;
+    case KEY_TLS_CERT:
+        credentials->certificate = text;
+        return 0;
+    case KEY_TLS_KEY:
+        credentials->key = text;
+        return 0;
+    case KEY_TLS_CA:
+        credentials->ca = text;
+        return 0;
+    case KEY_TOKEN_FILE:
+        credentials->token_file = text;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+#define CERT_OPTION                                                    \
+    {                                                                  \
+        "tls-cert", KEY_TLS_CERT, "FILE", 0, "Own certificate, PEM", 0 \
+    }
+#define KEY_OPTION                                                                  \
+    {                                                                               \
+        "tls-key", KEY_TLS_KEY, "FILE", 0, "Its private key, PEM, not encrypted", 0 \
+    }
+#define TOKEN_OPTION                                                                              \
+    {                                                                                             \
+        "token-file", KEY_TOKEN_FILE, "FILE", 0, "A secret that server and participants share", 0 \
+    }
+
+static const struct argp_option server_security_options[] = {
+    CERT_OPTION,
+    KEY_OPTION,
+    {"tls-ca", KEY_TLS_CA, "FILE", 0,
+     "Authorities, PEM: each participant needs a certificate that one of them has signed, made out to its "
+     "name",
+     0},
+    TOKEN_OPTION,
+    {0},
+};
+
+const struct argp server_security_arguments = {.options = server_security_options, .parser = parse_security};
+
+static const struct argp_option participant_security_options[] = {
+    {"tls", KEY_TLS, 0, 0, "Use TLS; the options below imply it, the token's aside", 0},
+    CERT_OPTION,
+    KEY_OPTION,
+    {"tls-ca", KEY_TLS_CA, "FILE", 0,
+     "Authorities, PEM, one of which has signed the server's certificate (default: the system's)", 0},
+    TOKEN_OPTION,
+    {0},
+};
+
+const struct argp participant_security_arguments = {.options = participant_security_options,
+                                                    .parser = parse_security};
 
 void arguments_begin(const char *program)
 {

@@ -18,6 +18,11 @@ uint64_t argument_whole(const struct argp_state *state, const char *option, cons
  * dataset_options. */
 extern const struct argp data_arguments;
 
+/** --tls-cert, --tls-key, --tls-ca and --token-file, of either program, in the same way; a participant has
+ * --tls too. Their input is a struct muster_credentials. */
+extern const struct argp server_security_arguments;
+extern const struct argp participant_security_arguments;
+
 /** Sets what `--version` prints, and the exit status of a wrong command line. */
 void arguments_begin(const char *program);
 

@@ -88,6 +88,7 @@ static enum muster_status serve(struct federation *federation, struct muster_err
     const struct server_options *options = federation->options;
     struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
     manager_options.listen = options->listen;
+    manager_options.credentials = options->credentials;
     enum muster_status status = participant_manager_start(&manager_options, &federation->manager, error);
     if (status != MUSTER_OK)
         return status;

@@ -23,6 +23,7 @@ enum { SCALARS_MAX = 3 };
 /** What the command line says. */
 struct options {
     struct dataset_options data;
+    struct muster_credentials credentials;
     const char *connect;
     const char *name;
     const char *export_directory; /* NULL: take part */
@@ -216,6 +217,7 @@ static int take_part(struct worker *worker)
     const struct options *options = worker->options;
     struct participant_options participant_options = PARTICIPANT_OPTIONS_INIT;
     participant_options.name = options->name;
+    participant_options.credentials = options->credentials;
     participant_options.connect_timeout_ms = options->wait_ms;
     struct muster_error error;
     if (participant_connect(options->connect, &participant_options, &worker->participant, &error) !=
@@ -279,6 +281,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->data;
+        state->child_inputs[1] = &options->credentials;
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "%s: there is only room for options here", text);
@@ -315,7 +318,9 @@ static void parse_options(int count, char **arguments, struct options *options)
          "Write the user's training samples to DIR/x.npy and DIR/y.npy, and exit", 1},
         {0},
     };
-    static const struct argp_child children[] = {{&data_arguments, 0, "Data, as the server's:", 2}, {0}};
+    static const struct argp_child children[] = {{&data_arguments, 0, "Data, as the server's:", 2},
+                                                 {&participant_security_arguments, 0, "Security:", 3},
+                                                 {0}};
     static const struct argp parser = {
         .options = option_list,
         .parser = parse,

@@ -26,7 +26,7 @@ enum {
     KEY_PARTICIPANT_OPTIONS,
 };
 
-enum { GROUP_ROUNDS = 1, GROUP_TRAINING, GROUP_OUTPUT, GROUP_DATA };
+enum { GROUP_ROUNDS = 1, GROUP_TRAINING, GROUP_OUTPUT, GROUP_DATA, GROUP_SECURITY };
 
 static const struct argp_option option_list[] = {
     {0, 0, 0, 0, "Rounds:", GROUP_ROUNDS},
@@ -155,6 +155,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->data;
+        state->child_inputs[1] = &options->credentials;
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "%s: there is only room for options here", text);
@@ -194,7 +195,9 @@ static const char documentation[] =
 
 void server_options_parse(int count, char **arguments, struct server_options *options)
 {
-    static const struct argp_child children[] = {{&data_arguments, 0, "Data:", GROUP_DATA}, {0}};
+    static const struct argp_child children[] = {{&data_arguments, 0, "Data:", GROUP_DATA},
+                                                 {&server_security_arguments, 0, "Security:", GROUP_SECURITY},
+                                                 {0}};
     static const struct argp parser = {
         .options = option_list,
         .parser = parse,

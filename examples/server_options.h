@@ -6,11 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <muster/muster.h>
+
 #include "dataset.h"
 
 /** What the command line says. Strings are its own. */
 struct server_options {
     struct dataset_options data;
+    struct muster_credentials credentials;
     const char *listen;
     const char *port_file; /* NULL: none */
     const char *metrics;   /* NULL: none */
