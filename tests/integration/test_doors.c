@@ -669,7 +669,7 @@ Test(doors, a_frozen_participant_is_noticed)
 {
     struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
     struct door door;
-    begin_within(40);
+    begin_within(20);
     options.keepalive_time_ms = 1000;
     options.keepalive_timeout_ms = 1000;
     door_open(&door, &options);
