@@ -69,7 +69,7 @@ static uint16_t start(const struct role_options *options)
         role_fail("out of memory");
     }
     manager_options.listen = "127.0.0.1:0";
-    /* TODO: manager_options.upload_budget = options->budget; once the option is there. */
+    manager_options.upload_budget = options->budget;
     if (participant_manager_start(&manager_options, &server.manager, &error) != MUSTER_OK) {
         role_fail("%s", error.text);
     }

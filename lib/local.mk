@@ -55,6 +55,7 @@ libmuster_core_la_SOURCES = \
     lib/network/transport.c \
     lib/network/transport.h \
     lib/participant/participant.c \
+    lib/proxy/connection.c \
     lib/proxy/internal.h \
     lib/proxy/participant_manager.c \
     lib/proxy/proxy.c \

@@ -37,6 +37,7 @@ tests_fault_fault_SOURCES = \
     tests/fault/test_doors.c \
     tests/fault/test_participant.c \
     tests/fault/test_round.c \
+    tests/fault/test_session.c \
     tests/fault/test_stop.c \
     tests/fault/test_turn.c \
     tests/support/no_grpc.c

@@ -21,6 +21,8 @@ enum participant_manager_event_kind {
     PARTICIPANT_MANAGER_LEFT,     /* a participant that had joined is gone; status and text say why */
     PARTICIPANT_MANAGER_REFUSED,  /* a stream was turned away before it joined; status and text say why */
     PARTICIPANT_MANAGER_PROGRESS, /* a participant reported progress on its turn: see proxy_progress() */
+    PARTICIPANT_MANAGER_AWAY,     /* a participant's connection broke; it is waited for */
+    PARTICIPANT_MANAGER_BACK,     /* it is there again, the same proxy */
 };
 
 /** One event. The pointers are valid during the callback; retain the proxy to keep it. */
@@ -59,8 +61,14 @@ struct participant_manager_options {
     int64_t upload_stall_ms;
     /** A stream whose participant has not passed the initiative by then is ended with TIMEOUT. */
     int64_t join_timeout_ms;
+    /** How long a participant whose connection broke is waited for: its proxy stays, and so does its turn.
+       When it has not come back by then, both end with GONE. 0: they end at once. */
+    int64_t session_grace_ms;
     /** Limit of one proxy_run(). */
     int64_t turn_timeout_ms;
+    /** A progress report moves the limit of its turn, or of its round for this participant, to at least so
+       far from now. 0: it does not. */
+    int64_t progress_extends_ms;
     /** How long participant_manager_stop() lets streams end by themselves before it cuts them. */
     int64_t stop_timeout_ms;
     /** Threads that serve the network, of all managers and participants in the process together: at least so
@@ -119,13 +127,16 @@ struct participant_manager_options {
 };
 
 /** Defaults: loopback port 8080, messages to 128 MiB, 64 GiB in chunks beyond 1 MiB, 10 s of silence, 10 s to
-    join, 1 h a turn, 5 s to stop; no credentials, no limits per address or second, Hello to 16 KiB, names to
-    128 bytes, pings after 30 s to be answered in 20 s, warnings to standard error. */
-#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                               \
-    {                                                                                                  \
-        "127.0.0.1:8080", 0, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)1 << 20, 0, 10000, 10000,  \
-            3600000, 5000, 0, NULL, NULL, NULL, NULL, NULL, MUSTER_CREDENTIALS_INIT, 0, 0, 16384, 128, \
-            16384, 30000, 20000, muster_warn, NULL                                                     \
+    join, 60 s to come back, 1 h a turn, 5 s to stop; no credentials, no limits per address or second, Hello
+   to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s, warnings to standard error. */
+#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                    \
+    {                                                                                                       \
+        .listen = "127.0.0.1:8080", .max_message_size = (size_t)128 << 20,                                  \
+        .max_payload_size = (uint64_t)64 << 30, .chunk_threshold = (size_t)1 << 20,                         \
+        .upload_stall_ms = 10000, .join_timeout_ms = 10000, .session_grace_ms = 60000,                      \
+        .turn_timeout_ms = 3600000, .stop_timeout_ms = 5000, .credentials = MUSTER_CREDENTIALS_INIT,        \
+        .max_hello_size = 16384, .max_name_size = 128, .max_label_size = 16384, .keepalive_time_ms = 30000, \
+        .keepalive_timeout_ms = 20000, .on_warning = muster_warn                                            \
     }
 
 /**

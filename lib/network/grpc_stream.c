@@ -291,6 +291,7 @@ static void report_closed(struct grpc_stream *stream)
         status = MUSTER_TOO_BIG;
         text = "a message was bigger than the limit, or compressed";
     } else if (stream->left) {
+        status = MUSTER_CLOSED;
         text = "the participant closed its stream";
     }
     if (stream->events)

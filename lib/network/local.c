@@ -547,7 +547,7 @@ static void deliver_left(struct end *server)
     struct network *network = server->connection->network;
     pthread_mutex_lock(&network->lock);
     finish_end(server->peer, MUSTER_OK, "", network->now);
-    finish_end(server, MUSTER_GONE, "the participant closed its stream", network->now);
+    finish_end(server, MUSTER_CLOSED, "the participant closed its stream", network->now);
     pthread_mutex_unlock(&network->lock);
 }
 

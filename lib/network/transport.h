@@ -50,7 +50,8 @@ struct stream_events {
     void (*sent)(void *context);
     /*
      * The end, exactly once and last, whoever caused it; `text` is valid during the call. On the side that
-     * called close(), status and text are those it gave (on a client: those that the server answered with).
+     * called close(), status and text are those it gave (on a client: those that the server answered with);
+     * on a server, CLOSED when the client closed its side, GONE when the connection broke.
      */
     void (*closed)(void *context, enum muster_status status, const char *text);
 };

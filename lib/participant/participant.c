@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <muster/participant.h>
 
@@ -27,11 +28,13 @@
 /* Twice what servers take for the least. */
 #define KEEPALIVE_TIME_LEAST 10000
 
+#define SESSION_SIZE_MAX 64
+
 enum state {
     CONNECTING, /* a stream is being opened; the server has not said anything yet */
     OPEN,       /* admitted */
     LEAVING,    /* the server asked to come back later; the stream's end is awaited */
-    AWAY,       /* no stream; the timer runs until the next is opened */
+    AWAY,       /* no stream, the server asked for it or it broke; the timer runs until the next is opened */
     ENDED,      /* for good; `status` and `reason` say why */
 };
 
@@ -45,7 +48,7 @@ struct participant {
     atomic_size_t references;           /* the user's, and one while the timer runs */
     struct participant_options options; /* without its strings, which are in `hello` */
     char *address;
-    struct buffer *hello;
+    struct buffer *hello; /* packed: name, labels, limits */
     struct credentials *credentials;
     struct connection_options connection;
     struct muster_transport *transport;
@@ -67,7 +70,17 @@ struct participant {
     uint64_t arriving_granted; /* its `granted` */
     struct outgoing outgoing;  /* the last answer, if it is a big one, until the next instruction */
     bool closing;              /* the stream is to be closed when that is sent */
-    struct stream *stream;     /* NULL in AWAY and ENDED */
+    /* The session, as far as it outlives the stream. */
+    uint8_t session[SESSION_SIZE_MAX]; /* the server's token */
+    size_t session_size;               /* 0: it ends with the stream */
+    uint64_t last_turn;                /* of the last instruction that was received whole */
+    bool holds_answer;   /* to the last instruction, until the next: it may have to be sent again */
+    struct buffer *held; /* that answer */
+    uint64_t held_turn;
+    bool lost;          /* the stream broke: what for CONNECTING and AWAY are there */
+    int64_t lost_until; /* when to give up */
+    int64_t reconnect_pause_ms;
+    struct stream *stream; /* NULL in AWAY and ENDED */
     struct timer timer;
     int64_t deadline; /* of CONNECTING, LEAVING or AWAY; INT64_MAX: none */
     int32_t reconnect_seconds;
@@ -91,6 +104,7 @@ static void unreference(struct participant *participant)
     muster_message_clear(&participant->next.message);
     muster_message_clear(&participant->arriving.message);
     muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    muster__buffer_release(participant->held);
     muster__buffer_release(participant->hello);
     muster__credentials_free(participant->credentials);
     pthread_cond_destroy(&participant->changed);
@@ -101,6 +115,11 @@ static void unreference(struct participant *participant)
 }
 
 /* ---- changes of state; all with the lock held ---- */
+
+static int64_t now_of(const struct participant *participant)
+{
+    return participant->transport->ops->now(participant->transport);
+}
 
 static void stop_timer(struct participant *participant)
 {
@@ -121,10 +140,24 @@ static void start_timer(struct participant *participant, int64_t limit_ms)
     muster__timer_start(participant->transport, &participant->timer, participant->deadline, timer_expired);
 }
 
-static void drop_next(struct participant *participant)
+static void drop_arriving(struct participant *participant)
 {
     struct muster_message arriving = muster__incoming_take(&participant->arriving);
     muster_message_clear(&arriving);
+}
+
+/* The server has the answer, or does not want it. */
+static void drop_answer(struct participant *participant)
+{
+    muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    muster__buffer_release(participant->held);
+    participant->held = NULL;
+    participant->holds_answer = false;
+}
+
+static void drop_next(struct participant *participant)
+{
+    drop_arriving(participant);
     muster_message_clear(&participant->next.message);
     participant->came = false;
 }
@@ -151,6 +184,30 @@ static void cut(struct participant *participant, enum muster_status fault, const
     participant->stream->ops->cut(participant->stream);
 }
 
+/* The session is over: nobody waits for an answer, and turns begin anew. */
+static void end_session(struct participant *participant)
+{
+    participant->session_size = 0;
+    participant->last_turn = 0;
+    participant->cancelled = true;
+    drop_answer(participant);
+    drop_next(participant);
+}
+
+static struct buffer *make_hello(struct participant *participant)
+{
+    Muster__Hello more = MUSTER__HELLO__INIT;
+    if (participant->session_size) {
+        more.session = (ProtobufCBinaryData){participant->session_size, participant->session};
+        more.name = participant->name;
+        more.last_turn = participant->last_turn;
+        more.answer_held = participant->holds_answer;
+    }
+    if (participant->name)
+        more.former_rank = participant->rank + 1;
+    return muster__encode_hello_again(participant->hello, &more);
+}
+
 /* Opens a stream and says Hello, and passes the initiative if that was done before. Whatever goes wrong with
    the stream after this is told by its end. */
 static enum muster_status open_stream(struct participant *participant, struct muster_error *error)
@@ -162,13 +219,57 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = participant->stream;
-    start_timer(participant, participant->options.connect_timeout_ms);
-    status = stream->ops->send(stream, NULL, 0, participant->hello);
+    start_timer(participant, participant->lost ? participant->lost_until - now_of(participant)
+                                               : participant->options.connect_timeout_ms);
+    struct buffer *hello = make_hello(participant);
+    status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
+    muster__buffer_release(hello);
     if (status == MUSTER_OK && participant->initiative)
         status = stream->ops->send(stream, NULL, 0, NULL);
     if (status == MUSTER_OUT_OF_MEMORY)
         cut(participant, status, "out of memory");
     return MUSTER_OK;
+}
+
+/* Sends about a turn; GONE also when the stream is away: an answer is sent again when it is back. */
+static enum muster_status send_about(struct participant *participant, uint64_t turn, struct buffer *body)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_turn(TO_SERVER, turn, head);
+    if (participant->state != OPEN)
+        return MUSTER_GONE;
+    enum muster_status status = participant->stream->ops->send(participant->stream, head, head_size, body);
+    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+}
+
+/* Sends the answer that is held, whose arrays may have to wait. */
+static enum muster_status send_answer(struct participant *participant)
+{
+    struct outgoing *outgoing = &participant->outgoing;
+    struct buffer *body = participant->held;
+    enum muster_status status = send_about(participant, participant->held_turn, body);
+    if (status != MUSTER_OK || !body || !body->payload)
+        return status;
+    muster__outgoing_begin(outgoing, body, participant->held_turn);
+    if (body->payload->size <= participant->current.granted)
+        muster__outgoing_start(outgoing, 0);
+    muster__outgoing_next(outgoing, TO_SERVER, participant->stream);
+    return MUSTER_OK;
+}
+
+/* Sends an answer to the current turn, and holds it until it is known to have arrived. */
+static enum muster_status hold_answer(struct participant *participant, struct buffer *body)
+{
+    drop_answer(participant);
+    participant->holds_answer = true;
+    participant->held = body ? muster__buffer_retain(body) : NULL;
+    participant->held_turn = participant->current.turn;
+    enum muster_status status = send_answer(participant);
+    if (status == MUSTER_GONE && participant->session_size && participant->options.reconnect_timeout_ms)
+        status = MUSTER_OK; /* it is sent when the stream is back */
+    if (status != MUSTER_OK)
+        drop_answer(participant);
+    return status;
 }
 
 /* ---- events ---- */
@@ -207,8 +308,10 @@ static void timer_expired(struct timer *timer)
         } else if (participant->state == CONNECTING) {
             char reason[MUSTER_ERROR_TEXT_SIZE];
             snprintf(reason, sizeof(reason), "no server answered at %.128s within %lld ms",
-                     participant->address, (long long)participant->options.connect_timeout_ms);
-            cut(participant, MUSTER_UNAVAILABLE, reason);
+                     participant->address,
+                     (long long)(participant->lost ? participant->options.reconnect_timeout_ms
+                                                   : participant->options.connect_timeout_ms));
+            cut(participant, participant->lost ? MUSTER_GONE : MUSTER_UNAVAILABLE, reason);
         } else if (participant->state == LEAVING) {
             participant->stream->ops->cut(participant->stream);
         }
@@ -217,6 +320,46 @@ static void timer_expired(struct timer *timer)
     if (ended)
         settle(participant);
     unreference(participant);
+}
+
+static bool is_session(const struct participant *participant, const ProtobufCBinaryData *token)
+{
+    return token->len > 0 && token->len == participant->session_size &&
+           memcmp(token->data, participant->session, token->len) == 0;
+}
+
+/* The session goes on: the answer is sent again if the server has not got it. `last_turn` is over for it. */
+static void resume(struct participant *participant, uint64_t last_turn)
+{
+    if (participant->unanswered && participant->current.turn <= last_turn)
+        participant->cancelled = true;
+    if (participant->came && participant->next.turn <= last_turn)
+        drop_next(participant);
+    if (!participant->holds_answer)
+        return;
+    if (participant->held_turn <= last_turn) {
+        drop_answer(participant);
+    } else {
+        participant->current.granted = 0;
+        /* Should this fail, the stream ends, and another one is tried. */
+        send_answer(participant);
+    }
+}
+
+/* Whether the session that went on before goes on, or another begins. */
+static void enter_session(struct participant *participant, const Muster__Welcome *welcome_message)
+{
+    const ProtobufCBinaryData *token = &welcome_message->session;
+    participant->lost = false;
+    if (is_session(participant, token)) {
+        resume(participant, welcome_message->last_turn);
+        return;
+    }
+    end_session(participant);
+    if (token->len <= SESSION_SIZE_MAX && token->len) {
+        memcpy(participant->session, token->data, token->len);
+        participant->session_size = token->len;
+    }
 }
 
 static enum muster_status welcome(struct participant *participant, const Muster__Welcome *welcome_message)
@@ -229,6 +372,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     if (welcome_message->max_message_size &&
         welcome_message->max_message_size < participant->max_message_size)
         participant->max_message_size = (size_t)welcome_message->max_message_size;
+    participant->max_payload_size = 0;
     for (size_t i = 0; i < welcome_message->n_features; i++) {
         if (strcmp(welcome_message->features[i], FEATURE_CHUNKS) == 0)
             participant->max_payload_size =
@@ -236,6 +380,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     }
     participant->state = OPEN;
     stop_timer(participant);
+    enter_session(participant, welcome_message);
     pthread_cond_broadcast(&participant->changed);
     return MUSTER_OK;
 }
@@ -244,8 +389,7 @@ static void leave_for(struct participant *participant, int32_t seconds)
 {
     participant->state = LEAVING;
     participant->reconnect_seconds = seconds > 0 ? seconds : 0;
-    participant->cancelled = true;
-    drop_next(participant);
+    end_session(participant);
     participant->stream->ops->close(participant->stream, MUSTER_OK, "");
     start_timer(participant, participant->options.close_timeout_ms);
 }
@@ -256,6 +400,7 @@ static void deliver(struct participant *participant, struct muster_message messa
 {
     participant->next = (struct instruction){message, turn, granted};
     participant->came = true;
+    participant->last_turn = turn;
     participant->stream->ops->hold(participant->stream);
 }
 
@@ -293,7 +438,7 @@ static enum muster_status instruct(struct participant *participant, struct envel
     /* Nobody waits for two answers at a time: a newer instruction means that the older was given up. */
     drop_next(participant);
     participant->cancelled = participant->cancelled || (participant->unanswered && !participant->original);
-    muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    drop_answer(participant);
     if (envelope->announced)
         return announce(participant, envelope, size, error);
     deliver(participant, *message, envelope->turn, envelope->grant);
@@ -338,8 +483,8 @@ static void close_stream(struct participant *participant)
 
 static void cancel(struct participant *participant, uint64_t turn)
 {
-    if (participant->outgoing.turn == turn)
-        muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    if (participant->holds_answer && participant->held_turn == turn)
+        drop_answer(participant);
     if (participant->closing)
         close_stream(participant);
     if ((participant->came && participant->next.turn == turn) ||
@@ -404,6 +549,43 @@ static enum muster_status status_of_end(enum state state, enum muster_status sta
     return status;
 }
 
+/* Whether the end of a stream is one to come back from. */
+static bool is_broken(const struct participant *participant, enum muster_status status)
+{
+    if (participant->closed || participant->fault != MUSTER_OK || !participant->session_size ||
+        participant->options.reconnect_timeout_ms <= 0)
+        return false;
+    return (participant->state == OPEN || participant->state == CONNECTING) &&
+           (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT ||
+            (status == MUSTER_FULL && participant->lost));
+}
+
+static int64_t random_up_to(int64_t most)
+{
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+        return most;
+    return (int64_t)(random % ((uint64_t)most + 1));
+}
+
+/* Waits for a while, longer each time, before the next attempt to come back. */
+static void come_back(struct participant *participant)
+{
+    const struct participant_options *options = &participant->options;
+    if (!participant->lost) {
+        participant->lost = true;
+        participant->lost_until =
+            muster__transport_after(participant->transport, options->reconnect_timeout_ms);
+        participant->reconnect_pause_ms = options->reconnect_first_ms;
+    }
+    drop_arriving(participant);
+    participant->state = AWAY;
+    start_timer(participant, random_up_to(participant->reconnect_pause_ms));
+    participant->reconnect_pause_ms *= 2;
+    if (participant->reconnect_pause_ms > options->reconnect_last_ms)
+        participant->reconnect_pause_ms = options->reconnect_last_ms;
+}
+
 static void stream_closed(void *context, enum muster_status status, const char *text)
 {
     struct participant *participant = context;
@@ -412,18 +594,20 @@ static void stream_closed(void *context, enum muster_status status, const char *
     participant->stream = NULL;
     participant->outgoing.on_wire = false;
     muster__outgoing_begin(&participant->outgoing, NULL, 0);
-    participant->max_payload_size = 0;
     stop_timer(participant);
-    bool away = participant->state == LEAVING && !participant->closed;
-    if (away) {
+    bool away = true;
+    if (participant->state == LEAVING && !participant->closed) {
         participant->state = AWAY;
         start_timer(participant, (int64_t)participant->reconnect_seconds * 1000);
-    } else if (participant->fault != MUSTER_OK) {
-        char reason[MUSTER_ERROR_TEXT_SIZE];
-        memcpy(reason, participant->reason, sizeof(reason));
-        end(participant, participant->fault, reason);
+    } else if (is_broken(participant, status) &&
+               (!participant->lost || participant->lost_until > now_of(participant))) {
+        come_back(participant);
     } else {
-        end(participant, status_of_end(participant->state, status), text);
+        away = false;
+        char reason[MUSTER_ERROR_TEXT_SIZE];
+        bool fault = participant->fault != MUSTER_OK;
+        snprintf(reason, sizeof(reason), "%s", fault ? participant->reason : text);
+        end(participant, fault ? participant->fault : status_of_end(participant->state, status), reason);
     }
     pthread_mutex_unlock(&participant->lock);
     stream->ops->release(stream);
@@ -439,7 +623,7 @@ static const struct stream_events stream_events = {
 
 /* ---- connecting and closing ---- */
 
-static struct buffer *make_hello(const struct participant_options *options)
+static struct buffer *pack_hello(const struct participant_options *options)
 {
     char chunks[] = FEATURE_CHUNKS;
     char *features[] = {chunks};
@@ -462,7 +646,7 @@ static struct buffer *make_hello(const struct participant_options *options)
     hello.max_payload_size = options->max_payload_size;
     hello.features = features;
     hello.n_features = 1;
-    buffer = muster__encode_hello(&hello);
+    buffer = muster__pack_hello(&hello);
 cleanup:
     free(labels);
     free(pointers);
@@ -483,7 +667,7 @@ static struct participant *participant_new(const char *address, const struct par
     participant->max_message_size = options->max_message_size;
     participant->deadline = INT64_MAX;
     participant->address = strdup(address);
-    participant->hello = make_hello(options);
+    participant->hello = pack_hello(options);
     if (participant->address && participant->hello)
         return participant;
     unreference(participant);
@@ -627,29 +811,6 @@ static enum muster_status final_status(const struct participant *participant)
     return participant->state == ENDED ? participant->status : MUSTER_OK;
 }
 
-/* Sends about the current turn. With the lock held. */
-static enum muster_status send_current(struct participant *participant, struct buffer *body)
-{
-    uint8_t head[STREAM_HEAD_MAX];
-    size_t head_size = muster__encode_turn(TO_SERVER, participant->current.turn, head);
-    enum muster_status status = participant->stream->ops->send(participant->stream, head, head_size, body);
-    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
-}
-
-/* Sends the answer to the current turn, whose arrays may have to wait. With the lock held. */
-static enum muster_status send_answer(struct participant *participant, struct buffer *body)
-{
-    struct outgoing *outgoing = &participant->outgoing;
-    enum muster_status status = send_current(participant, body);
-    if (status != MUSTER_OK || !body || !body->payload)
-        return status;
-    muster__outgoing_begin(outgoing, body, participant->current.turn);
-    if (body->payload->size <= participant->current.granted)
-        muster__outgoing_start(outgoing, 0);
-    muster__outgoing_next(outgoing, TO_SERVER, participant->stream);
-    return MUSTER_OK;
-}
-
 /* The status of answering the current instruction now. With the lock held. */
 static enum muster_status may_answer(struct participant *participant)
 {
@@ -686,7 +847,7 @@ static enum muster_status answer(struct participant *participant, const struct m
     else
         status = may_answer(participant);
     if (status == MUSTER_OK)
-        status = send_answer(participant, body);
+        status = hold_answer(participant, body);
     if (status == MUSTER_OK)
         participant->unanswered = false;
     pthread_mutex_unlock(&participant->lock);
@@ -721,7 +882,7 @@ static void answer_passed_over(struct participant *participant)
     struct buffer *body;
     if (may_answer(participant) == MUSTER_OK &&
         muster__encode(TO_SERVER, &unknown, &encoding, &body) == MUSTER_OK) {
-        send_current(participant, body);
+        hold_answer(participant, body);
         muster__buffer_release(body);
     }
     participant->unanswered = false;
@@ -774,9 +935,12 @@ enum muster_status participant_report_progress(struct participant *participant, 
         status = MUSTER_INVALID;
     else if (status == MUSTER_OK && participant->cancelled)
         status = MUSTER_CANCELLED;
-    if (status == MUSTER_OK && !participant->original && now >= participant->progress_at) {
+    if (status == MUSTER_OK && !participant->original && participant->state == OPEN &&
+        now >= participant->progress_at) {
         struct buffer *body = muster__encode_progress(fraction);
-        status = body ? send_current(participant, body) : MUSTER_OUT_OF_MEMORY;
+        status = body ? send_about(participant, participant->current.turn, body) : MUSTER_OUT_OF_MEMORY;
+        if (status == MUSTER_GONE && participant->session_size)
+            status = MUSTER_OK; /* it is not the last word */
         participant->progress_at = now + PROGRESS_INTERVAL_MS;
         muster__buffer_release(body);
     }

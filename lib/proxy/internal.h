@@ -95,7 +95,8 @@ struct participant_manager {
     size_t open_count;
     size_t admitted_count;
     uint64_t next_rank;
-    void *names; /* of the admitted: a tree of proxies, tsearch(3) */
+    uint8_t *ranks; /* those that were given: a bit for each of the lower ones */
+    void *names;    /* of the admitted: a tree of proxies, tsearch(3) */
     struct link waiters;
     void *addresses;           /* that participants come from, if they are counted: a tree */
     double join_allowance;     /* how many may come now, */
@@ -106,7 +107,18 @@ enum proxy_state {
     PROXY_ARRIVED,  /* the stream is there; its first message is awaited */
     PROXY_ADMITTED, /* Hello was answered; the initiative is awaited */
     PROXY_OPEN,
+    PROXY_AWAY, /* the connection broke after it was open: the participant may come back */
     PROXY_CLOSED,
+};
+
+#define SESSION_SIZE 16
+
+/* A stream's side towards us: it begins with a proxy of its own, and may turn out to be another's. Of the
+   network thread that runs the stream's events. */
+struct connection {
+    struct stream *stream;
+    struct proxy *proxy; /* a reference */
+    bool resumed;        /* the initiative may be passed once more */
 };
 
 /* An instruction, serialised at most once for those who take chunks and once for those who do not. */
@@ -153,7 +165,8 @@ struct upload {
 };
 
 struct proxy {
-    atomic_size_t references; /* users', one until the stream's end, one while the timer runs */
+    /* Users', each connection's, one while the timer runs, and one until the end has been told. */
+    atomic_size_t references;
     struct participant_manager *manager;
 
     /* Set on the way to PROXY_OPEN by the network thread; constant for everybody else. */
@@ -166,7 +179,8 @@ struct proxy {
     uint64_t max_payload_size; /* 0: it does not take chunks */
     void *user;
     bool has_user;
-    bool joined; /* it has passed the initiative, so that its end is an event of its own */
+    bool joined;                   /* it has passed the initiative, so that its end is an event of its own */
+    uint8_t session[SESSION_SIZE]; /* the token */
 
     /* Guarded by manager->lock. */
     struct link in_streams;
@@ -179,17 +193,19 @@ struct proxy {
     pthread_mutex_t lock; /* guards all below */
     enum proxy_state state;
     enum muster_status closed_status; /* in PROXY_CLOSED: what proxy_run() answers */
-    struct stream *stream;            /* NULL after its end */
+    struct connection *connection;    /* the one that counts, to be recognised; NULL: none */
+    struct stream *stream;            /* its stream */
     struct turn *running;
     struct buffer *instruction; /* of the running turn, a reference */
     struct outgoing outgoing;   /* its chunks */
     struct upload upload;
-    uint64_t turn;    /* number of the last turn that began */
-    bool given_up;    /* that turn was given up */
-    size_t owed;      /* answers to given-up turns that an original participant will still send */
-    double progress;  /* of the running turn */
-    int64_t deadline; /* of whatever the state waits for; INT64_MAX: nothing */
-    struct timer timer;
+    uint64_t turn;      /* number of the last turn that began */
+    bool given_up;      /* that turn was given up */
+    size_t owed;        /* answers to given-up turns that an original participant will still send */
+    double progress;    /* of the running turn */
+    int64_t deadline;   /* of the turn, or of whatever the state waits for; INT64_MAX: nothing */
+    int64_t away_until; /* in PROXY_AWAY; INT64_MAX otherwise */
+    struct timer timer; /* for the earlier of the two */
 };
 
 /* ---- participant_manager.c ---- */
@@ -198,10 +214,18 @@ struct proxy {
    that. On a network thread. */
 enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, struct muster_error *error);
 
+/* The participant whose session a Hello wants to resume, a reference; NULL: there is none. Not OK: the stream
+   is to be ended with that. */
+enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **found,
+                                        struct muster_error *error);
+
 /* Makes an admitted participant known to get_participants(), unless its end has begun. */
 void muster__manager_list(struct proxy *proxy);
 
-/* Undoes the two above. Idempotent. */
+/* Takes it from there again. */
+void muster__manager_unlist(struct proxy *proxy);
+
+/* Undoes all of it. Idempotent. */
 void muster__manager_withdraw(struct proxy *proxy);
 
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
@@ -211,12 +235,44 @@ bool muster__manager_enter(struct participant_manager *manager);
 void muster__manager_done(struct participant_manager *manager);
 void muster__manager_release(struct participant_manager *manager);
 
+/* ---- connection.c ---- */
+
+extern const struct stream_events muster__connection_events;
+
+/* The connection of a stream that has arrived, with a proxy in PROXY_ARRIVED whose timer runs; NULL when out
+   of memory. */
+struct connection *muster__connection_new(struct participant_manager *manager, struct stream *stream);
+
 /* ---- proxy.c ---- */
 
-extern const struct stream_events muster__proxy_events;
+/* A proxy in PROXY_ARRIVED, with one reference for the caller's connection; NULL when out of memory. */
+struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream,
+                                struct connection *connection);
 
-/* A proxy for a stream that has arrived, in PROXY_ARRIVED with its timer running; NULL when out of memory. */
-struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream);
+/* The participant passes the initiative. */
+void muster__proxy_open(struct proxy *proxy);
+
+/* Messages of an open participant; nothing when a newer connection has taken this one's place. */
+void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size);
+void muster__proxy_chunk(struct connection *connection, struct envelope *envelope);
+void muster__proxy_progress(struct connection *connection, const struct envelope *envelope);
+void muster__proxy_sent(struct connection *connection);
+
+/* Ends it with MUSTER_PROTOCOL. */
+void muster__proxy_misbehaved(struct proxy *proxy, const char *text);
+
+/* Sends Welcome; OK also when nobody is welcome any more. With the lock held. */
+enum muster_status muster__proxy_welcome(struct proxy *proxy);
+
+/* Goes on with a new connection, which takes the place of an older one; false: its end has begun. The
+   caller's reference to the proxy becomes the connection's. */
+bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, const Muster__Hello *hello);
+
+/* A proxy that is not needed, as its connection is another's. */
+void muster__proxy_discard(struct proxy *fresh);
+
+/* A connection has ended; gives back its reference and its stream. */
+void muster__proxy_disconnected(struct connection *connection, enum muster_status status, const char *text);
 
 /*
  * Begins the end: the participant is told `status` and `text` after an optional last message, proxy_run()

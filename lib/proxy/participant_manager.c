@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "network/credentials.h"
@@ -117,10 +118,33 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const struct proxy *)a)->name, ((const struct proxy *)b)->name);
 }
 
+static bool is_given(const char *name)
+{
+    return strncmp(name, GIVEN_NAME, strlen(GIVEN_NAME)) == 0;
+}
+
+/* Ranks up to this are remembered as taken, so that participants of a server that died get theirs again. */
+#define RANKS_KEPT 65536
+
+/* The rank that it had before, if nobody has or had it here, or the next one. With the lock held. */
+static uint64_t take_rank(struct participant_manager *manager, uint64_t former)
+{
+    uint64_t rank = former - 1;
+    if (former == 0 || rank >= RANKS_KEPT || manager->ranks[rank / 8] & 1 << rank % 8) {
+        while (manager->next_rank < RANKS_KEPT &&
+               manager->ranks[manager->next_rank / 8] & 1 << manager->next_rank % 8)
+            manager->next_rank++;
+        rank = manager->next_rank++;
+    }
+    if (rank < RANKS_KEPT)
+        manager->ranks[rank / 8] = (uint8_t)(manager->ranks[rank / 8] | 1 << rank % 8);
+    return rank;
+}
+
 /* Names end up in logs and file names: no control characters. */
 static bool is_good_name(const char *name, size_t most)
 {
-    if (strlen(name) > most || strncmp(name, GIVEN_NAME, strlen(GIVEN_NAME)) == 0)
+    if (strlen(name) > most || is_given(name))
         return false;
     for (const char *at = name; *at; at++) {
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
@@ -166,6 +190,35 @@ static enum muster_status bind_name(struct proxy *proxy, const char **name, stru
                          *name, names[0]);
 }
 
+/* In a time that does not tell how much of it is right. */
+static bool is_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
+{
+    unsigned different = token->len != SESSION_SIZE;
+    for (size_t i = 0; i < SESSION_SIZE && i < token->len; i++)
+        different |= proxy->session[i] ^ token->data[i];
+    return !different;
+}
+
+enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **found, struct muster_error *error)
+{
+    struct participant_manager *manager = fresh->manager;
+    const Muster__Hello *hello = fresh->hello.hello;
+    const char *name = hello->name;
+    *found = NULL;
+    if (!hello->session.len)
+        return MUSTER_OK;
+    enum muster_status status = bind_name(fresh, &name, error);
+    if (status != MUSTER_OK)
+        return status;
+    struct proxy wanted = {.name = hello->name};
+    pthread_mutex_lock(&manager->lock);
+    struct proxy **entry = tfind(&wanted, &manager->names, compare_names);
+    if (entry && is_session(*entry, &hello->session))
+        *found = proxy_retain(*entry);
+    pthread_mutex_unlock(&manager->lock);
+    return MUSTER_OK;
+}
+
 static enum muster_status check_labels(const struct proxy *proxy, struct muster_error *error)
 {
     const Muster__Hello *hello = proxy->hello.hello;
@@ -187,13 +240,17 @@ enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, 
         status = check_labels(proxy, error);
     if (status != MUSTER_OK)
         return status;
+    if (proxy->hello.hello && proxy->hello.hello->session.len && is_given(name))
+        name = ""; /* given by a server before this one, perhaps: it gets the like again */
     if (!is_good_name(name, options->max_name_size))
         return muster__error(
             error, MUSTER_INVALID,
             "a name has at most %zu bytes, no control characters, and does not begin with " GIVEN_NAME,
             options->max_name_size);
+    if (getrandom(proxy->session, sizeof(proxy->session), 0) != sizeof(proxy->session))
+        return muster__error(error, MUSTER_UNAVAILABLE, "the server has no random numbers");
     pthread_mutex_lock(&manager->lock);
-    proxy->rank = manager->next_rank++;
+    proxy->rank = take_rank(manager, proxy->hello.hello ? proxy->hello.hello->former_rank : 0);
     pthread_mutex_unlock(&manager->lock);
     char given[sizeof(GIVEN_NAME) + 20];
     snprintf(given, sizeof(given), GIVEN_NAME "%llu", (unsigned long long)proxy->rank);
@@ -223,7 +280,7 @@ void muster__manager_list(struct proxy *proxy)
 {
     struct participant_manager *manager = proxy->manager;
     pthread_mutex_lock(&manager->lock);
-    if (!proxy->withdrawn) {
+    if (!proxy->withdrawn && !proxy->listed) {
         proxy->listed = true;
         ring_append(&manager->open, &proxy->in_open);
         manager->open_count++;
@@ -236,17 +293,31 @@ void muster__manager_list(struct proxy *proxy)
     pthread_mutex_unlock(&manager->lock);
 }
 
+/* With the lock held. */
+static void unlist(struct participant_manager *manager, struct proxy *proxy)
+{
+    if (!proxy->listed)
+        return;
+    proxy->listed = false;
+    ring_remove(&proxy->in_open);
+    manager->open_count--;
+}
+
+void muster__manager_unlist(struct proxy *proxy)
+{
+    struct participant_manager *manager = proxy->manager;
+    pthread_mutex_lock(&manager->lock);
+    unlist(manager, proxy);
+    pthread_mutex_unlock(&manager->lock);
+}
+
 void muster__manager_withdraw(struct proxy *proxy)
 {
     struct participant_manager *manager = proxy->manager;
     pthread_mutex_lock(&manager->lock);
     proxy->withdrawn = true;
     ring_remove(&proxy->in_streams);
-    if (proxy->listed) {
-        proxy->listed = false;
-        ring_remove(&proxy->in_open);
-        manager->open_count--;
-    }
+    unlist(manager, proxy);
     if (proxy->admitted) {
         proxy->admitted = false;
         tdelete(proxy, &manager->names, compare_names);
@@ -270,10 +341,11 @@ void muster__manager_event(struct proxy *proxy, enum participant_manager_event_k
 static void *stream_accepted(void *context, struct stream *stream, const struct stream_events **events)
 {
     struct participant_manager *manager = context;
-    struct proxy *proxy = muster__proxy_new(manager, stream);
-    if (!proxy)
+    struct connection *connection = muster__connection_new(manager, stream);
+    if (!connection)
         return NULL;
-    *events = &muster__proxy_events;
+    struct proxy *proxy = connection->proxy;
+    *events = &muster__connection_events;
     pthread_mutex_lock(&manager->lock);
     ring_append(&manager->streams, &proxy->in_streams);
     bool closing = manager->closing;
@@ -283,7 +355,7 @@ static void *stream_accepted(void *context, struct stream *stream, const struct 
     struct muster_error refusal = {MUSTER_OK, ""};
     if (!closing && let_in(manager, proxy, stream, &refusal) != MUSTER_OK)
         muster__proxy_end(proxy, refusal.status, NULL, refusal.status, refusal.text);
-    return proxy;
+    return connection;
 }
 
 static void listener_stopped(void *context)
@@ -332,6 +404,9 @@ static enum muster_status check_options(const struct participant_manager_options
     if (options->max_payload_size == 0 || options->upload_stall_ms <= 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.max_payload_size is 0 or options.upload_stall_ms not positive");
+    if (options->session_grace_ms < 0 || options->progress_extends_ms < 0)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.session_grace_ms or options.progress_extends_ms is negative");
     if (options->join_timeout_ms == 0 || options->stop_timeout_ms < 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.join_timeout_ms is 0 or options.stop_timeout_ms negative");
@@ -361,6 +436,7 @@ void muster__manager_release(struct participant_manager *manager)
     muster__credentials_free(manager->credentials);
     muster__buffer_release(manager->cancel);
     muster__uploads_destroy(&manager->uploads);
+    free(manager->ranks);
     pthread_cond_destroy(&manager->idle);
     pthread_mutex_destroy(&manager->lock);
     free(manager->address);
@@ -396,7 +472,8 @@ enum muster_status participant_manager_start(const struct participant_manager_op
     manager->address = strdup(options->listen);
     manager->options.listen = manager->address;
     manager->cancel = muster__encode_cancel();
-    if (!manager->address || !manager->cancel) {
+    manager->ranks = calloc(1, RANKS_KEPT / 8);
+    if (!manager->address || !manager->cancel || !manager->ranks) {
         muster__manager_release(manager);
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     }

@@ -19,6 +19,11 @@ static struct muster_transport *transport_of(const struct proxy *proxy)
     return proxy->manager->transport;
 }
 
+static int64_t now_of(const struct proxy *proxy)
+{
+    return transport_of(proxy)->ops->now(transport_of(proxy));
+}
+
 /* ---- references ---- */
 
 struct proxy *proxy_retain(struct proxy *proxy)
@@ -49,29 +54,36 @@ void proxy_release_all(struct proxy **proxies, size_t count)
     free(proxies);
 }
 
-/* ---- the timer: one for whatever the state waits for. All with the lock held but the expiry. ---- */
+/* ---- the timer. All with the lock held but the expiry. ---- */
 
 static void timer_expired(struct timer *timer);
+
+/* Lets the timer run until the earlier deadline. */
+static void arm_timer(struct proxy *proxy)
+{
+    int64_t at = proxy->deadline < proxy->away_until ? proxy->deadline : proxy->away_until;
+    if (muster__timer_stop(transport_of(proxy), &proxy->timer)) {
+        atomic_fetch_sub(&proxy->references, 1); /* never the last: whoever holds the lock has one */
+        /* Never what a stop waits for last: the turn, or the end, is still to be told. */
+        atomic_fetch_sub(&proxy->manager->pending, 1);
+    }
+    if (at == INT64_MAX)
+        return;
+    proxy_retain(proxy);
+    atomic_fetch_add(&proxy->manager->pending, 1);
+    muster__timer_start(transport_of(proxy), &proxy->timer, at, timer_expired);
+}
 
 static void stop_timer(struct proxy *proxy)
 {
     proxy->deadline = INT64_MAX;
-    if (!muster__timer_stop(transport_of(proxy), &proxy->timer))
-        return;
-    atomic_fetch_sub(&proxy->references, 1); /* never the last: whoever holds the lock has one */
-    /* Never what a stop waits for last: the turn, or the end of the stream, is still to be told. */
-    atomic_fetch_sub(&proxy->manager->pending, 1);
+    arm_timer(proxy);
 }
 
 static void start_timer(struct proxy *proxy, int64_t limit_ms)
 {
-    stop_timer(proxy);
     proxy->deadline = muster__transport_after(transport_of(proxy), limit_ms);
-    if (proxy->deadline == INT64_MAX)
-        return;
-    proxy_retain(proxy);
-    atomic_fetch_add(&proxy->manager->pending, 1);
-    muster__timer_start(transport_of(proxy), &proxy->timer, proxy->deadline, timer_expired);
+    arm_timer(proxy);
 }
 
 /* ---- the ends of turns ---- */
@@ -116,6 +128,14 @@ static void end_turn(struct proxy *proxy, struct turn *turn, enum muster_status 
     muster__manager_done(manager);
 }
 
+/* Should this fail, the participant finds out when its answer is dropped. With the lock held. */
+static void send_cancel(struct proxy *proxy)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_turn(TO_PARTICIPANT, proxy->turn, head);
+    proxy->stream->ops->send(proxy->stream, head, head_size, proxy->manager->cancel);
+}
+
 /* With the lock held; NULL when no turn is running. */
 static struct turn *give_up(struct proxy *proxy)
 {
@@ -124,16 +144,15 @@ static struct turn *give_up(struct proxy *proxy)
     if (!turn)
         return NULL;
     proxy->given_up = true;
-    if (proxy->stream->ops->revoke(proxy->stream, instruction)) {
+    if (!proxy->stream) {
+        /* It is away, and will be told when it comes back. */
+    } else if (proxy->stream->ops->revoke(proxy->stream, instruction)) {
         /* It never left: a participant that does not read costs the memory of one instruction, not of each.
          */
     } else if (proxy->original) {
         proxy->owed++; /* it cannot be told */
     } else {
-        uint8_t head[STREAM_HEAD_MAX];
-        size_t head_size = muster__encode_turn(TO_PARTICIPANT, proxy->turn, head);
-        /* Should this fail, the participant finds out when its answer is dropped. */
-        proxy->stream->ops->send(proxy->stream, head, head_size, proxy->manager->cancel);
+        send_cancel(proxy);
     }
     return turn;
 }
@@ -149,21 +168,39 @@ void muster__proxy_give_up(struct proxy *proxy, const struct turn *turn, enum mu
         end_turn(proxy, taken, status, NULL, 0);
 }
 
+/* The end is complete: nothing will come any more. */
+static void retire(struct proxy *proxy, enum muster_status status, const char *text)
+{
+    muster__manager_event(proxy, proxy->joined ? PARTICIPANT_MANAGER_LEFT : PARTICIPANT_MANAGER_REFUSED,
+                          status, text);
+    proxy_release(proxy);
+}
+
 void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
                        enum muster_status status, const char *text)
 {
+    struct participant_manager *manager = proxy->manager;
     struct turn *turn = NULL;
     pthread_mutex_lock(&proxy->lock);
     bool begins = proxy->state != PROXY_CLOSED;
+    bool connected = proxy->stream;
     if (begins) {
         proxy->state = PROXY_CLOSED;
         proxy->closed_status = closed_status;
+        proxy->away_until = INT64_MAX;
         turn = take_turn(proxy);
+    }
+    if (begins && connected) {
         if (last)
             proxy->stream->ops->send(proxy->stream, NULL, 0, last);
         proxy->stream->ops->close(proxy->stream, status, text);
         /* A participant that does not read cannot hold its stream open for ever. */
-        start_timer(proxy, proxy->manager->options.stop_timeout_ms);
+        start_timer(proxy, manager->options.stop_timeout_ms);
+    } else if (begins) {
+        stop_timer(proxy);
+        /* No end of a stream will follow: a stop is to wait for this. */
+        atomic_fetch_add(&manager->pending, 1);
+        atomic_fetch_add(&manager->references, 1);
     }
     pthread_mutex_unlock(&proxy->lock);
     if (!begins)
@@ -171,6 +208,11 @@ void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, st
     muster__manager_withdraw(proxy);
     if (turn)
         end_turn(proxy, turn, closed_status, NULL, 0);
+    if (connected)
+        return;
+    retire(proxy, closed_status, text);
+    muster__manager_done(manager);
+    muster__manager_release(manager);
 }
 
 static void timer_expired(struct timer *timer)
@@ -181,9 +223,11 @@ static void timer_expired(struct timer *timer)
     bool joins_late = false;
     pthread_mutex_lock(&proxy->lock);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
-    if (proxy->deadline <= transport_of(proxy)->ops->now(transport_of(proxy))) {
+    int64_t now = now_of(proxy);
+    bool lost = proxy->away_until <= now;
+    if (!lost && proxy->deadline <= now) {
         joins_late = proxy->state == PROXY_ARRIVED || proxy->state == PROXY_ADMITTED;
-        if (proxy->state == PROXY_OPEN)
+        if (proxy->state == PROXY_OPEN || proxy->state == PROXY_AWAY)
             turn = give_up(proxy);
         else if (proxy->state == PROXY_CLOSED && proxy->stream)
             proxy->stream->ops->cut(proxy->stream);
@@ -191,6 +235,9 @@ static void timer_expired(struct timer *timer)
     pthread_mutex_unlock(&proxy->lock);
     if (turn)
         end_turn(proxy, turn, MUSTER_TIMEOUT, NULL, 0);
+    if (lost)
+        muster__proxy_end(proxy, MUSTER_GONE, NULL, MUSTER_GONE,
+                          "the connection broke, and the participant has not come back");
     if (joins_late)
         muster__proxy_end(
             proxy, MUSTER_TIMEOUT, NULL, MUSTER_TIMEOUT,
@@ -204,48 +251,36 @@ static void timer_expired(struct timer *timer)
 
 /* ---- what comes in ---- */
 
-static void protocol_error(struct proxy *proxy, const char *text)
+void muster__proxy_misbehaved(struct proxy *proxy, const char *text)
 {
     muster__proxy_end(proxy, MUSTER_PROTOCOL, NULL, MUSTER_PROTOCOL, text);
 }
 
-static void send_welcome(struct proxy *proxy)
+enum muster_status muster__proxy_welcome(struct proxy *proxy)
 {
     char chunks[] = FEATURE_CHUNKS;
     char *features[] = {chunks};
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
+    if (proxy->state == PROXY_CLOSED)
+        return MUSTER_OK;
+    if (proxy->manager->options.session_grace_ms)
+        welcome.session = (ProtobufCBinaryData){sizeof(proxy->session), proxy->session};
     welcome.rank = proxy->rank;
     welcome.name = proxy->name;
     welcome.max_message_size = proxy->manager->options.max_message_size;
     welcome.max_payload_size = proxy->manager->options.max_payload_size;
     welcome.features = features;
     welcome.n_features = 1;
+    welcome.last_turn = proxy->running ? proxy->turn - 1 : proxy->turn;
     struct buffer *body = muster__encode_welcome(&welcome);
-    pthread_mutex_lock(&proxy->lock);
-    enum muster_status status = MUSTER_OUT_OF_MEMORY;
-    if (proxy->state == PROXY_CLOSED) {
-        status = MUSTER_OK; /* its end has begun meanwhile: nobody is welcome */
-    } else if (body) {
-        status = proxy->stream->ops->send(proxy->stream, NULL, 0, body);
-        proxy->state = PROXY_ADMITTED;
-    }
-    pthread_mutex_unlock(&proxy->lock);
+    if (!body)
+        return MUSTER_OUT_OF_MEMORY;
+    enum muster_status status = proxy->stream->ops->send(proxy->stream, NULL, 0, body);
     muster__buffer_release(body);
-    if (status == MUSTER_OUT_OF_MEMORY)
-        muster__proxy_end(proxy, status, NULL, status, "the server is out of memory");
+    return status;
 }
 
-static bool admit(struct proxy *proxy, const char *name)
-{
-    struct muster_error error = {MUSTER_OK, ""};
-    enum muster_status status = muster__manager_admit(proxy, name, &error);
-    if (status != MUSTER_OK)
-        muster__proxy_end(proxy, status, NULL, status, error.text);
-    return status == MUSTER_OK;
-}
-
-/* The participant passes the initiative: from here on it can be given instructions. */
-static void open_proxy(struct proxy *proxy)
+void muster__proxy_open(struct proxy *proxy)
 {
     pthread_mutex_lock(&proxy->lock);
     bool opens = proxy->state != PROXY_CLOSED;
@@ -259,39 +294,6 @@ static void open_proxy(struct proxy *proxy)
     proxy->joined = true;
     muster__manager_list(proxy);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_JOINED, MUSTER_OK, "");
-}
-
-static bool takes_chunks(const Muster__Hello *hello)
-{
-    for (size_t i = 0; i < hello->n_features; i++) {
-        if (strcmp(hello->features[i], FEATURE_CHUNKS) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void first_message(struct proxy *proxy, struct envelope *envelope, size_t size)
-{
-    if (envelope->content == CONTENT_HELLO && size > proxy->manager->options.max_hello_size) {
-        protocol_error(proxy, "Hello is bigger than the server takes: send fewer or shorter labels");
-    } else if (envelope->content == CONTENT_HELLO) {
-        proxy->hello = *envelope;
-        *envelope = (struct envelope){.content = CONTENT_MESSAGE};
-        const Muster__Hello *hello = proxy->hello.hello;
-        if (hello->max_message_size && hello->max_message_size < proxy->max_message_size)
-            proxy->max_message_size = (size_t)hello->max_message_size;
-        if (takes_chunks(hello))
-            proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
-        if (admit(proxy, hello->name))
-            send_welcome(proxy);
-    } else if (envelope->content == CONTENT_MESSAGE && envelope->message.kind == MUSTER_EMPTY &&
-               !envelope->turn) {
-        proxy->original = true;
-        if (admit(proxy, ""))
-            open_proxy(proxy);
-    } else {
-        protocol_error(proxy, "the first message is to be Hello, or an empty one");
-    }
 }
 
 static enum muster_status status_of_answer(enum muster_kind instruction, enum muster_kind answer)
@@ -321,11 +323,6 @@ static enum reply classify(struct proxy *proxy, uint64_t turn)
     if (turn > 0 && (turn < proxy->turn || (turn == proxy->turn && proxy->given_up)))
         return REPLY_LATE;
     return REPLY_UNASKED;
-}
-
-static int64_t now_of(const struct proxy *proxy)
-{
-    return transport_of(proxy)->ops->now(transport_of(proxy));
 }
 
 /* Makes room for what was announced, with the budget's leave. With the lock held; false when out of memory.
@@ -418,8 +415,9 @@ static bool is_stale(const struct proxy *proxy, const struct envelope *envelope)
            (envelope->grant ? envelope->grant <= upload->grants : upload->pregranted);
 }
 
-static void chunk_message(struct proxy *proxy, struct envelope *envelope)
+void muster__proxy_chunk(struct connection *connection, struct envelope *envelope)
 {
+    struct proxy *proxy = connection->proxy;
     struct upload *upload = &proxy->upload;
     struct incoming *incoming = &upload->incoming;
     struct muster_message answer = MUSTER_MESSAGE_INIT;
@@ -428,8 +426,10 @@ static void chunk_message(struct proxy *proxy, struct envelope *envelope)
     size_t size = 0;
     enum muster_status status = MUSTER_OK;
     pthread_mutex_lock(&proxy->lock);
-    if (upload->state == UPLOAD_GRANTED && envelope->turn == incoming->turn &&
-        envelope->grant == incoming->grant) {
+    if (proxy->connection != connection) {
+        /* Of an older connection. */
+    } else if (upload->state == UPLOAD_GRANTED && envelope->turn == incoming->turn &&
+               envelope->grant == incoming->grant) {
         muster__uploads_active(upload, &proxy->manager->uploads, now_of(proxy));
         status = muster__incoming_add(incoming, envelope, &error);
         if (status == MUSTER_OK && incoming->received == incoming->size) {
@@ -448,15 +448,16 @@ static void chunk_message(struct proxy *proxy, struct envelope *envelope)
         end_turn(proxy, turn, status_of_answer(turn->kind, answer.kind), &answer, size);
     muster_message_clear(&answer);
     if (status != MUSTER_OK)
-        protocol_error(proxy, error.text);
+        muster__proxy_misbehaved(proxy, error.text);
 }
 
-static void answer_message(struct proxy *proxy, struct envelope *envelope, size_t size)
+void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size)
 {
+    struct proxy *proxy = connection->proxy;
     struct turn *turn = NULL;
     enum muster_status status = MUSTER_OK;
     pthread_mutex_lock(&proxy->lock);
-    enum reply reply = classify(proxy, envelope->turn);
+    enum reply reply = proxy->connection == connection ? classify(proxy, envelope->turn) : REPLY_LATE;
     if (reply == REPLY_ANSWERS && proxy->upload.incoming.size) {
         reply = REPLY_UNASKED; /* the answer is arriving already */
     } else if (reply == REPLY_ANSWERS && envelope->announced) {
@@ -475,93 +476,191 @@ static void answer_message(struct proxy *proxy, struct envelope *envelope, size_
     if (turn)
         end_turn(proxy, turn, status_of_answer(turn->kind, envelope->message.kind), &envelope->message, size);
     else if (reply == REPLY_UNASKED)
-        protocol_error(proxy, "an answer without an instruction");
+        muster__proxy_misbehaved(proxy, "an answer without an instruction");
     else
         muster__uploads_serve(&proxy->manager->uploads);
 }
 
-static void progress_message(struct proxy *proxy, const struct envelope *envelope)
+void muster__proxy_progress(struct connection *connection, const struct envelope *envelope)
 {
+    struct proxy *proxy = connection->proxy;
+    int64_t extends_ms = proxy->manager->options.progress_extends_ms;
     pthread_mutex_lock(&proxy->lock);
-    bool current = proxy->running && envelope->turn == proxy->turn;
+    bool current = proxy->connection == connection && proxy->running && envelope->turn == proxy->turn;
     if (current)
         proxy->progress = envelope->progress;
+    if (current && extends_ms && proxy->deadline - now_of(proxy) < extends_ms)
+        start_timer(proxy, extends_ms);
     pthread_mutex_unlock(&proxy->lock);
     if (current)
         muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");
 }
 
-static void message_received(void *context, const struct piece *pieces, size_t count, size_t size)
+void muster__proxy_sent(struct connection *connection)
 {
-    struct proxy *proxy = context;
-    struct envelope envelope;
-    struct muster_error error;
-    enum muster_status status = muster__decode(TO_SERVER, pieces, count, &envelope, &error);
+    struct proxy *proxy = connection->proxy;
     pthread_mutex_lock(&proxy->lock);
-    enum proxy_state state = proxy->state;
-    pthread_mutex_unlock(&proxy->lock);
-
-    bool empty = envelope.content == CONTENT_MESSAGE && envelope.message.kind == MUSTER_EMPTY;
-    if (status != MUSTER_OK)
-        muster__proxy_end(proxy, status, NULL, status, error.text);
-    else if (state == PROXY_ARRIVED)
-        first_message(proxy, &envelope, size);
-    else if (state == PROXY_ADMITTED && empty)
-        open_proxy(proxy);
-    else if (state == PROXY_ADMITTED)
-        protocol_error(proxy, "the message after Hello is to be empty: it passes the initiative");
-    else if (state == PROXY_OPEN && envelope.content == CONTENT_MESSAGE)
-        answer_message(proxy, &envelope, size);
-    else if (state == PROXY_OPEN && envelope.content == CONTENT_PROGRESS)
-        progress_message(proxy, &envelope);
-    else if (state == PROXY_OPEN && envelope.content == CONTENT_CHUNK)
-        chunk_message(proxy, &envelope);
-    else if (state == PROXY_OPEN)
-        protocol_error(proxy, "a second Hello");
-    muster__envelope_clear(&envelope);
-}
-
-static void part_sent(void *context)
-{
-    struct proxy *proxy = context;
-    pthread_mutex_lock(&proxy->lock);
-    proxy->outgoing.on_wire = false;
-    if (proxy->state == PROXY_OPEN)
-        muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
-    pthread_mutex_unlock(&proxy->lock);
-}
-
-static void stream_closed(void *context, enum muster_status status, const char *text)
-{
-    struct proxy *proxy = context;
-    struct turn *turn = NULL;
-    pthread_mutex_lock(&proxy->lock);
-    struct stream *stream = proxy->stream;
-    proxy->stream = NULL;
-    if (proxy->state != PROXY_CLOSED) {
-        proxy->state = PROXY_CLOSED;
-        proxy->closed_status = status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE;
-        turn = take_turn(proxy);
+    if (proxy->connection == connection) {
+        proxy->outgoing.on_wire = false;
+        if (proxy->state == PROXY_OPEN)
+            muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
     }
-    stop_timer(proxy);
+    pthread_mutex_unlock(&proxy->lock);
+}
+
+/* ---- sending an instruction ---- */
+
+/* Promises room to the answer, which is expected to be as big as the last one or as the instruction. */
+static uint64_t reserve(struct proxy *proxy, const struct buffer *body)
+{
+    struct upload *upload = &proxy->upload;
+    uint64_t size = upload->last_size || !body->payload ? upload->last_size : body->payload->size;
+    upload->grants = 0;
+    upload->pregranted = size && muster__uploads_reserve(&proxy->manager->uploads, size);
+    if (!upload->pregranted)
+        return 0;
+    upload->state = UPLOAD_RESERVED;
+    upload->reserved = size;
+    return size;
+}
+
+/* Sends the instruction of a turn. With the lock held. */
+static enum muster_status send_instruction(struct proxy *proxy, struct buffer *body, uint64_t turn)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = 0;
+    if (!proxy->original)
+        head_size = muster__encode_instruction_head(turn, reserve(proxy, body), head);
+    enum muster_status status = proxy->stream->ops->send(proxy->stream, head, head_size, body);
+    if (status == MUSTER_OK) {
+        muster__outgoing_begin(&proxy->outgoing, body, turn);
+        muster__outgoing_start(&proxy->outgoing, 0);
+        muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
+    } else {
+        end_upload(proxy);
+    }
+    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+}
+
+/* ---- connections that break, and new ones ---- */
+
+/* Forgets what was on its way over the connection; the turn runs on. What has arrived of an answer is the
+   caller's to clear. With the lock held. */
+static struct muster_message forget_transfers(struct proxy *proxy)
+{
+    muster__outgoing_begin(&proxy->outgoing, NULL, 0);
+    proxy->outgoing.on_wire = false;
+    proxy->upload.grants = 0;
+    proxy->upload.pregranted = false;
+    return end_upload(proxy);
+}
+
+/* Whether the session outlives a connection that ended like this. With the lock held. */
+static bool may_come_back(const struct proxy *proxy, enum muster_status status)
+{
+    return proxy->state == PROXY_OPEN && !proxy->original && status == MUSTER_GONE &&
+           proxy->manager->options.session_grace_ms > 0;
+}
+
+void muster__proxy_disconnected(struct connection *connection, enum muster_status status, const char *text)
+{
+    struct proxy *proxy = connection->proxy;
+    struct turn *turn = NULL;
+    struct muster_message arrived = MUSTER_MESSAGE_INIT;
+    pthread_mutex_lock(&proxy->lock);
+    bool ours = proxy->connection == connection;
+    bool away = ours && may_come_back(proxy, status);
+    if (ours) {
+        proxy->connection = NULL;
+        proxy->stream = NULL;
+    }
+    if (away) {
+        proxy->state = PROXY_AWAY;
+        proxy->away_until =
+            muster__transport_after(transport_of(proxy), proxy->manager->options.session_grace_ms);
+        arrived = forget_transfers(proxy);
+        arm_timer(proxy);
+    } else if (ours) {
+        if (proxy->state != PROXY_CLOSED) {
+            proxy->state = PROXY_CLOSED;
+            proxy->closed_status = status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE;
+            turn = take_turn(proxy);
+        }
+        stop_timer(proxy);
+    }
     enum muster_status closed_status = proxy->closed_status;
     pthread_mutex_unlock(&proxy->lock);
-    stream->ops->release(stream);
-    muster__manager_withdraw(proxy);
-    if (turn)
-        end_turn(proxy, turn, closed_status, NULL, 0);
-    muster__manager_event(proxy, proxy->joined ? PARTICIPANT_MANAGER_LEFT : PARTICIPANT_MANAGER_REFUSED,
-                          closed_status, text);
+    connection->stream->ops->release(connection->stream);
+    muster_message_clear(&arrived);
+    if (away) {
+        muster__manager_unlist(proxy);
+        muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
+        muster__uploads_serve(&proxy->manager->uploads);
+    } else if (ours) {
+        muster__manager_withdraw(proxy);
+        if (turn)
+            end_turn(proxy, turn, closed_status, NULL, 0);
+        retire(proxy, closed_status, text);
+    }
     proxy_release(proxy);
 }
 
-const struct stream_events muster__proxy_events = {
-    .message = message_received,
-    .sent = part_sent,
-    .closed = stream_closed,
-};
+void muster__proxy_discard(struct proxy *fresh)
+{
+    pthread_mutex_lock(&fresh->lock);
+    fresh->state = PROXY_CLOSED;
+    fresh->closed_status = MUSTER_CLOSED;
+    fresh->connection = NULL;
+    fresh->stream = NULL;
+    stop_timer(fresh);
+    pthread_mutex_unlock(&fresh->lock);
+    muster__manager_withdraw(fresh);
+    proxy_release(fresh); /* the connection's, which has another proxy now, */
+    proxy_release(fresh); /* and the one until the end has been told: it has none */
+}
 
-struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream)
+/* Sends what the participant does not know of the latest turn. With the lock held. */
+static void catch_up(struct proxy *proxy, uint64_t last_turn)
+{
+    if (proxy->running && last_turn < proxy->turn)
+        send_instruction(proxy, proxy->instruction, proxy->turn);
+    else if (!proxy->running && proxy->given_up && last_turn == proxy->turn)
+        send_cancel(proxy);
+}
+
+bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, const Muster__Hello *hello)
+{
+    struct muster_message arrived = MUSTER_MESSAGE_INIT;
+    pthread_mutex_lock(&proxy->lock);
+    bool resumes = proxy->state == PROXY_OPEN || proxy->state == PROXY_AWAY;
+    if (resumes) {
+        if (proxy->stream)
+            proxy->stream->ops->close(proxy->stream, MUSTER_EXISTS,
+                                      "a newer connection of this participant has taken over");
+        arrived = forget_transfers(proxy);
+        proxy->connection = connection;
+        proxy->stream = connection->stream;
+        proxy->state = PROXY_OPEN;
+        proxy->away_until = INT64_MAX;
+        arm_timer(proxy);
+        /* Without a Welcome the participant would wait for nothing: it is to try again. */
+        if (muster__proxy_welcome(proxy) == MUSTER_OUT_OF_MEMORY)
+            proxy->stream->ops->cut(proxy->stream);
+        else
+            catch_up(proxy, hello->last_turn);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    muster_message_clear(&arrived);
+    if (!resumes)
+        return false;
+    muster__manager_list(proxy);
+    muster__manager_event(proxy, PARTICIPANT_MANAGER_BACK, MUSTER_OK, "");
+    muster__uploads_serve(&proxy->manager->uploads);
+    return true;
+}
+
+struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream,
+                                struct connection *connection)
 {
     struct proxy *proxy = calloc(1, sizeof(*proxy));
     char peer[128];
@@ -570,15 +669,17 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
         free(proxy);
         return NULL;
     }
-    atomic_init(&proxy->references, 1);
+    atomic_init(&proxy->references, 2);
     atomic_fetch_add(&manager->references, 1);
     proxy->manager = manager;
+    proxy->connection = connection;
     proxy->stream = stream;
     /* In no ring yet: the end may begin, by the timer, before the manager has put it into one. */
     ring_init(&proxy->in_streams);
     ring_init(&proxy->in_open);
     ring_init(&proxy->upload.link);
     proxy->max_message_size = manager->options.max_message_size;
+    proxy->away_until = INT64_MAX;
     pthread_mutex_init(&proxy->lock, NULL);
     pthread_mutex_lock(&proxy->lock);
     start_timer(proxy, manager->options.join_timeout_ms);
@@ -661,7 +762,7 @@ static enum muster_status may_begin(const struct proxy *proxy, const struct turn
 {
     if (proxy->state == PROXY_CLOSED)
         return proxy->closed_status;
-    if (proxy->state != PROXY_OPEN)
+    if (proxy->state != PROXY_OPEN && proxy->state != PROXY_AWAY)
         return MUSTER_INVALID; /* in admit() and factory(): the initiative is still the participant's */
     if (proxy->running)
         return MUSTER_BUSY;
@@ -671,38 +772,6 @@ static enum muster_status may_begin(const struct proxy *proxy, const struct turn
         (body->payload && body->payload->size > proxy->max_payload_size))
         return MUSTER_TOO_BIG;
     return MUSTER_OK;
-}
-
-/* Promises room to the answer, which is expected to be as big as the last one or as the instruction. */
-static uint64_t reserve(struct proxy *proxy, const struct buffer *body)
-{
-    struct upload *upload = &proxy->upload;
-    uint64_t size = upload->last_size || !body->payload ? upload->last_size : body->payload->size;
-    upload->grants = 0;
-    upload->pregranted = size && muster__uploads_reserve(&proxy->manager->uploads, size);
-    if (!upload->pregranted)
-        return 0;
-    upload->state = UPLOAD_RESERVED;
-    upload->reserved = size;
-    return size;
-}
-
-/* Sends the instruction. With the lock held. */
-static enum muster_status send_instruction(struct proxy *proxy, struct buffer *body)
-{
-    uint8_t head[STREAM_HEAD_MAX];
-    size_t head_size = 0;
-    if (!proxy->original)
-        head_size = muster__encode_instruction_head(proxy->turn + 1, reserve(proxy, body), head);
-    enum muster_status status = proxy->stream->ops->send(proxy->stream, head, head_size, body);
-    if (status == MUSTER_OK) {
-        muster__outgoing_begin(&proxy->outgoing, body, proxy->turn + 1);
-        muster__outgoing_start(&proxy->outgoing, 0);
-        muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
-    } else {
-        end_upload(proxy);
-    }
-    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
 }
 
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
@@ -715,8 +784,8 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
     atomic_fetch_add(&proxy->manager->pending, 1);
     pthread_mutex_lock(&proxy->lock);
     status = may_begin(proxy, turn, body);
-    if (status == MUSTER_OK)
-        status = send_instruction(proxy, body);
+    if (status == MUSTER_OK && proxy->stream) /* or else when it comes back */
+        status = send_instruction(proxy, body, proxy->turn + 1);
     if (status == MUSTER_OK) {
         proxy->running = turn;
         proxy->instruction = muster__buffer_retain(body);

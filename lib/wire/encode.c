@@ -412,6 +412,33 @@ struct buffer *muster__encode_hello(const Muster__Hello *hello)
     return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_HELLO, put_packed, hello);
 }
 
+struct buffer *muster__pack_hello(const Muster__Hello *hello)
+{
+    struct buffer *buffer = muster__buffer_new(protobuf_c_message_get_packed_size(&hello->base));
+    if (buffer)
+        protobuf_c_message_pack(&hello->base, buffer->data);
+    return buffer;
+}
+
+struct both {
+    const struct buffer *packed;
+    const Muster__Hello *more;
+};
+
+/* The later of two fields counts, and repeated ones add up. */
+static void put_both(struct writer *writer, const void *content)
+{
+    const struct both *both = content;
+    put_bytes(writer, both->packed->data, both->packed->size);
+    put_packed(writer, &both->more->base);
+}
+
+struct buffer *muster__encode_hello_again(const struct buffer *packed, const Muster__Hello *more)
+{
+    const struct both both = {packed, more};
+    return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_HELLO, put_both, &both);
+}
+
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome)
 {
     return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_WELCOME, put_packed, welcome);

@@ -398,7 +398,7 @@ Test(transport, a_message_that_waits_is_taken_back)
     for (size_t i = 0; i < count; i++)
         cr_assert_eq(accepted->messages[i].size, bodies[expected[i]]->size);
     client->stream->ops->close(client->stream, MUSTER_OK, "");
-    expect_closed(accepted, MUSTER_GONE, NULL);
+    expect_closed(accepted, MUSTER_CLOSED, NULL);
     cr_assert_eq(accepted->count, count);
     cr_assert_not(client->stream->ops->revoke(client->stream, bodies[0]));
     conclude();
@@ -535,7 +535,7 @@ Test(transport, a_client_that_closes_is_gone_and_still_gets_what_was_queued)
         send_body(client, 30000, i);
     client->stream->ops->close(client->stream, MUSTER_OK, "");
     struct end *accepted = server_end(server, 0);
-    expect_closed(accepted, MUSTER_GONE, NULL);
+    expect_closed(accepted, MUSTER_CLOSED, NULL);
     expect_closed(client, MUSTER_OK, NULL);
     cr_assert_eq(accepted->count, 20);
     cr_assert_eq(client->count, 10);
@@ -554,7 +554,7 @@ Test(transport, a_client_closes_before_it_is_connected)
     client->stream->ops->close(client->stream, MUSTER_OK, "");
     struct server *server = server_start(address, LIMIT);
     struct end *accepted = server_end(server, 0);
-    expect_closed(accepted, MUSTER_GONE, NULL);
+    expect_closed(accepted, MUSTER_CLOSED, NULL);
     expect_closed(client, MUSTER_OK, NULL);
     cr_assert_eq(accepted->count, 1);
     conclude();
@@ -810,7 +810,7 @@ Test(transport, a_big_answer_arrives_before_the_end_of_its_client)
     struct buffer *body = make_body(scaled((size_t)8 << 20), 3);
     cr_assert_eq(client->stream->ops->send(client->stream, NULL, 0, body), MUSTER_OK);
     client->stream->ops->close(client->stream, MUSTER_OK, "");
-    expect_closed(accepted, MUSTER_GONE, NULL);
+    expect_closed(accepted, MUSTER_CLOSED, NULL);
     expect_closed(client, MUSTER_OK, NULL);
     cr_assert_eq(accepted->count, 1);
     cr_assert(is_body(accepted->messages[0].data, accepted->messages[0].size, body->size, 3));

@@ -269,6 +269,7 @@ struct participant_manager_options fixture_options(void)
     options.listen = ADDRESS;
     options.join_timeout_ms = MUSTER_NO_LIMIT;
     options.turn_timeout_ms = TURN_MS;
+    options.session_grace_ms = 0;
     options.stop_timeout_ms = STOP_MS;
     options.on_event = record_event;
     return options;

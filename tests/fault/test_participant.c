@@ -740,7 +740,7 @@ FAULT_TEST(participant, close_sends_what_was_dispatched)
     fixture_advance(duo.fixture, 10);
     expect_answer(&duo, 2, 1, MUSTER_TRAIN);
     cr_assert(duo.peer->closed);
-    cr_assert_eq(duo.peer->status, MUSTER_GONE);
+    cr_assert_eq(duo.peer->status, MUSTER_CLOSED);
     expect_over(&duo, MUSTER_CLOSED, "participant_close()");
     participant_close(duo.participant);
     duo_free(&duo);
@@ -802,7 +802,7 @@ FAULT_TEST(participant, free_waits_for_the_last_answer)
     muster__local_advance(duo.fixture->network, 10);
     pthread_join(thread, NULL);
     peer_wait_closed(duo.peer);
-    cr_assert_eq(duo.peer->status, MUSTER_GONE);
+    cr_assert_eq(duo.peer->status, MUSTER_CLOSED);
     expect_answer(&duo, 2, 1, MUSTER_TRAIN);
     fixture_free(duo.fixture);
 }

@@ -63,6 +63,7 @@ void door_open(struct door *door, const struct participant_manager_options *opti
     if (options)
         used = *options;
     used.listen = "127.0.0.1:0";
+    used.session_grace_ms = 0; /* a broken connection is told at once */
     used.on_event = note;
     used.context = door;
     cr_assert_eq(participant_manager_start(&used, &door->manager, &error), MUSTER_OK, "%s", error.text);

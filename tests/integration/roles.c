@@ -98,6 +98,7 @@ static int be_server(void)
     int number;
     block_signals();
     options.listen = "127.0.0.1:0";
+    options.session_grace_ms = 0;
     if (participant_manager_start(&options, &manager, &error) != MUSTER_OK) {
         fprintf(stderr, "%s\n", error.text);
         return FAILED;

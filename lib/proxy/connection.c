@@ -1,0 +1,174 @@
+/*
+ * The connection: what its first messages make of it, a new participant or one that comes back, and whom what
+ * follows is for.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/internal.h"
+
+static bool takes_chunks(const Muster__Hello *hello)
+{
+    for (size_t i = 0; i < hello->n_features; i++) {
+        if (strcmp(hello->features[i], FEATURE_CHUNKS) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool admit(struct proxy *proxy, const char *name)
+{
+    struct muster_error error = {MUSTER_OK, ""};
+    enum muster_status status = muster__manager_admit(proxy, name, &error);
+    if (status != MUSTER_OK)
+        muster__proxy_end(proxy, status, NULL, status, error.text);
+    return status == MUSTER_OK;
+}
+
+static void admit_new(struct proxy *proxy)
+{
+    const Muster__Hello *hello = proxy->hello.hello;
+    if (hello->max_message_size && hello->max_message_size < proxy->max_message_size)
+        proxy->max_message_size = (size_t)hello->max_message_size;
+    if (takes_chunks(hello))
+        proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
+    if (!admit(proxy, hello->name))
+        return;
+    pthread_mutex_lock(&proxy->lock);
+    enum muster_status status = muster__proxy_welcome(proxy);
+    if (proxy->state == PROXY_ARRIVED)
+        proxy->state = PROXY_ADMITTED;
+    pthread_mutex_unlock(&proxy->lock);
+    if (status == MUSTER_OUT_OF_MEMORY)
+        muster__proxy_end(proxy, status, NULL, status, "the server is out of memory");
+}
+
+/* Makes the connection that of the participant whose session it resumes. */
+static bool resume(struct connection *connection, struct proxy *found)
+{
+    struct proxy *fresh = connection->proxy;
+    connection->resumed = true;
+    connection->proxy = found;
+    if (muster__proxy_resume(found, connection, fresh->hello.hello)) {
+        muster__proxy_discard(fresh);
+        return true;
+    }
+    connection->proxy = fresh;
+    connection->resumed = false;
+    proxy_release(found);
+    return false;
+}
+
+static void hello_message(struct connection *connection, struct envelope *envelope, size_t size)
+{
+    struct proxy *proxy = connection->proxy;
+    struct muster_error error = {MUSTER_OK, ""};
+    struct proxy *found;
+    if (size > proxy->manager->options.max_hello_size) {
+        muster__proxy_misbehaved(proxy,
+                                 "Hello is bigger than the server takes: send fewer or shorter labels");
+        return;
+    }
+    proxy->hello = *envelope;
+    *envelope = (struct envelope){.content = CONTENT_MESSAGE};
+    enum muster_status status = muster__manager_find(proxy, &found, &error);
+    if (status != MUSTER_OK)
+        muster__proxy_end(proxy, status, NULL, status, error.text);
+    else if (!found || !resume(connection, found))
+        admit_new(proxy);
+}
+
+static bool is_empty(const struct envelope *envelope)
+{
+    return envelope->content == CONTENT_MESSAGE && envelope->message.kind == MUSTER_EMPTY;
+}
+
+static void first_message(struct connection *connection, struct envelope *envelope, size_t size)
+{
+    struct proxy *proxy = connection->proxy;
+    if (envelope->content == CONTENT_HELLO) {
+        hello_message(connection, envelope, size);
+    } else if (is_empty(envelope) && !envelope->turn) {
+        proxy->original = true;
+        if (admit(proxy, ""))
+            muster__proxy_open(proxy);
+    } else {
+        muster__proxy_misbehaved(proxy, "the first message is to be Hello, or an empty one");
+    }
+}
+
+static void open_message(struct connection *connection, struct envelope *envelope, size_t size)
+{
+    struct proxy *proxy = connection->proxy;
+    if (connection->resumed && is_empty(envelope) && !envelope->turn)
+        connection->resumed = false;
+    else if (envelope->content == CONTENT_MESSAGE)
+        muster__proxy_answer(connection, envelope, size);
+    else if (envelope->content == CONTENT_PROGRESS)
+        muster__proxy_progress(connection, envelope);
+    else if (envelope->content == CONTENT_CHUNK)
+        muster__proxy_chunk(connection, envelope);
+    else
+        muster__proxy_misbehaved(proxy, "a second Hello");
+}
+
+static void message_received(void *context, const struct piece *pieces, size_t count, size_t size)
+{
+    struct connection *connection = context;
+    struct proxy *proxy = connection->proxy;
+    struct envelope envelope;
+    struct muster_error error;
+    enum muster_status status = muster__decode(TO_SERVER, pieces, count, &envelope, &error);
+    pthread_mutex_lock(&proxy->lock);
+    enum proxy_state state = proxy->state;
+    bool current = proxy->connection == connection;
+    pthread_mutex_unlock(&proxy->lock);
+
+    if (!current)
+        ; /* a newer one has taken its place, and it is about to end */
+    else if (status != MUSTER_OK)
+        muster__proxy_end(proxy, status, NULL, status, error.text);
+    else if (state == PROXY_ARRIVED)
+        first_message(connection, &envelope, size);
+    else if (state == PROXY_ADMITTED && is_empty(&envelope))
+        muster__proxy_open(proxy);
+    else if (state == PROXY_ADMITTED)
+        muster__proxy_misbehaved(proxy, "the message after Hello is to be empty: it passes the initiative");
+    else if (state == PROXY_OPEN)
+        open_message(connection, &envelope, size);
+    muster__envelope_clear(&envelope);
+}
+
+static void part_sent(void *context)
+{
+    struct connection *connection = context;
+    muster__proxy_sent(connection);
+}
+
+static void stream_closed(void *context, enum muster_status status, const char *text)
+{
+    struct connection *connection = context;
+    muster__proxy_disconnected(connection, status, text);
+    free(connection);
+}
+
+const struct stream_events muster__connection_events = {
+    .message = message_received,
+    .sent = part_sent,
+    .closed = stream_closed,
+};
+
+struct connection *muster__connection_new(struct participant_manager *manager, struct stream *stream)
+{
+    struct connection *connection = malloc(sizeof(*connection));
+    if (!connection)
+        return NULL;
+    *connection = (struct connection){.stream = stream};
+    connection->proxy = muster__proxy_new(manager, stream, connection);
+    if (connection->proxy)
+        return connection;
+    free(connection);
+    return NULL;
+}
