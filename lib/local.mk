@@ -38,12 +38,17 @@ libmuster_wire_la_CPPFLAGS = $(PROTOBUF_C_CFLAGS)
 nodist_libmuster_wire_la_SOURCES = $(proto_sources)
 libmuster_wire_la_SOURCES =
 
-libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS)
-libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS)
+libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS)
+libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS)
 libmuster_core_la_SOURCES = \
+    lib/federation/file.c \
+    lib/federation/file.h \
     lib/federation/mean.c \
     lib/federation/npy_file.c \
+    lib/federation/npz.c \
+    lib/federation/npz.h \
     lib/federation/random.c \
+    lib/federation/run.c \
     lib/network/buffer.c \
     lib/network/buffer.h \
     lib/network/credentials.c \

@@ -9,7 +9,7 @@ CORE_TEST_LIBS = libmuster-core.la $(TEST_LIBS)
 GRPC_TEST_LINKING = -static
 GRPC_TEST_LIBS = libmuster.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/unit/unit tests/fault/fault tests/fault/allocation tests/conformance/local \
+check_PROGRAMS += tests/unit/unit tests/fault/fault tests/fault/allocation tests/fault/disk tests/conformance/local \
     tests/conformance/grpc tests/integration/network
 TESTS += $(check_PROGRAMS)
 
@@ -20,7 +20,9 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_codec.c \
     tests/unit/test_mean.c \
     tests/unit/test_npy.c \
+    tests/unit/test_npz.c \
     tests/unit/test_random.c \
+    tests/unit/test_run.c \
     tests/unit/test_status.c \
     tests/unit/test_timer.c
 
@@ -49,6 +51,15 @@ tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \
+    tests/support/no_grpc.c
+
+# Every call that reaches the disk fails in turn.
+tests_fault_disk_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_fault_disk_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=read,--wrap=fsync,--wrap=ftruncate \
+    -Wl,--wrap=fstat,--wrap=flock,--wrap=mkdir,--wrap=openat,--wrap=renameat,--wrap=unlinkat
+tests_fault_disk_LDADD = $(CORE_TEST_LIBS)
+tests_fault_disk_SOURCES = \
+    tests/fault/disk.c \
     tests/support/no_grpc.c
 
 # One suite, built once for each transport. It is told when a buffer is released.

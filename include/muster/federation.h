@@ -1,7 +1,9 @@
-/* Federation: what federated learning adds to messages: .npy files, weighted means, sampling. */
+/* Federation: what federated learning adds to messages: .npy and .npz files, run directories, weighted means,
+ * sampling. */
 #ifndef MUSTER_FEDERATION_H
 #define MUSTER_FEDERATION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +29,106 @@ MUSTER_API enum muster_status muster_npy_write(const char *path, const struct mu
  */
 MUSTER_API enum muster_status muster_npy_read(const char *path, struct muster_array *array, void **storage,
                                               struct muster_error *error);
+
+/** An array with a name, as .npz files hold them. It owns nothing. */
+struct muster_named_array {
+    const char *name;
+    struct muster_array array;
+};
+
+/** The most arrays that an .npz file can have here. */
+#define MUSTER_NPZ_ARRAYS_MAX 16384
+
+/**
+ * Writes arrays to the file `path` as numpy.savez() does, uncompressed, replacing a file that is there only
+ * once the new one is whole and on the disk. The same arrays make the same bytes. Names are UTF-8 of 1 to 255
+ * bytes without slashes, backslashes and control characters, each once, and without the ".npy" that they get
+ * in the file. IO, INVALID (an array, a name, no arrays or too many) or OUT_OF_MEMORY, with *error (may be
+ * NULL) saying why; then the old file is there. Any thread; blocks on disk.
+ */
+MUSTER_API enum muster_status muster_npz_write(const char *path, const struct muster_named_array *arrays,
+                                               size_t count, struct muster_error *error);
+
+/**
+ * Reads an .npz file of arrays that muster_npy_read() would read, stored or deflated. On OK *arrays are
+ * *count in one piece of memory that the caller frees with free(); otherwise it is NULL, and *error (may be
+ * NULL) says why. TOO_BIG: the arrays as files take more than `limit` bytes (SIZE_MAX: none) together; IO;
+ * OUT_OF_MEMORY; FORMAT: not such an archive, a wrong checksum, a name that cannot be written, or sizes that
+ * are not true. Whatever the archive says, no memory is taken for data that the file cannot hold; beside the
+ * arrays it is at most a small multiple of the file's size, and a file that is 16 MiB bigger than `limit` is
+ * not looked into. Any thread; blocks on disk.
+ */
+MUSTER_API enum muster_status muster_npz_read(const char *path, size_t limit,
+                                              struct muster_named_array **arrays, size_t *count,
+                                              struct muster_error *error);
+
+/** The array of that name, or NULL. Any thread. */
+MUSTER_API const struct muster_array *muster_npz_find(const struct muster_named_array *arrays, size_t count,
+                                                      const char *name);
+
+/**
+ * A run directory: what a server needs to go on after its own death, whenever that comes.
+ *
+ * DIR/muster-run.json    the configuration; its presence makes the directory that of a run
+ * DIR/round-00000012.npz what the run has after round 12; those of the last MUSTER_RUN_ROUNDS_KEPT rounds are
+ * kept DIR/metrics.csv        lines that the rounds left, up to the last completed one DIR/lock held while a
+ * process has the run open
+ *
+ * A round is completed by one rename: before it, everything of the round is on the disk under other names,
+ * and after it nothing else is needed. Killed or cut from power at any instant, the run is as it was after
+ * the last completed round. Other files in the directory are left alone. One thread at a time; all functions
+ * but muster_run_round(), _configuration() and _state() block on disk.
+ */
+struct muster_run;
+
+/** How many rounds a run directory keeps. */
+#define MUSTER_RUN_ROUNDS_KEPT 3
+
+/**
+ * Opens the run in the directory `path`, or begins one there with `configuration` (text, best JSON) if there
+ * is no directory, or an empty one. A run that is there keeps its own configuration: compare it. With
+ * `overwrite` its rounds and metrics are removed and it begins anew. Leftovers of a killed process are
+ * removed, and so is what the metrics have beyond the last completed round.
+ *
+ * On OK *run is the caller's, to be given to muster_run_close(); otherwise it is NULL and *error (may be
+ * NULL) says why. EXISTS: the directory has something else in it; nothing was touched, `overwrite` or not.
+ * BUSY: another process has the run open. FORMAT: a file of the run is damaged. INVALID: no configuration.
+ * IO, OUT_OF_MEMORY: the run in the directory, if any, is intact.
+ */
+MUSTER_API enum muster_status muster_run_open(const char *path, const char *configuration, bool overwrite,
+                                              struct muster_run **run, struct muster_error *error);
+
+/** The last completed round, 0 before the first. */
+MUSTER_API uint64_t muster_run_round(const struct muster_run *run);
+
+/** The run's configuration; valid until muster_run_configure() or muster_run_close(). */
+MUSTER_API const char *muster_run_configuration(const struct muster_run *run);
+
+/** Replaces the configuration. INVALID, IO, OUT_OF_MEMORY: the old one stays. */
+MUSTER_API enum muster_status muster_run_configure(struct muster_run *run, const char *configuration,
+                                                   struct muster_error *error);
+
+/**
+ * What the last completed round left when the run was opened: *count arrays, among them "round" and
+ * "metrics_size", the library's own. 0 and NULL for a new run. Valid until the next OK of muster_run_commit()
+ * or muster_run_close().
+ */
+MUSTER_API const struct muster_named_array *muster_run_state(const struct muster_run *run, size_t *count);
+
+/**
+ * Completes round `round`, which is higher than all before it: from OK on, the run is as `state` (as for
+ * muster_npz_write(), without "round" and "metrics_size") says, and `metrics` (text, may be "") is added to
+ * the metrics. Otherwise *error (may be NULL) says why, and the last completed round is what it was: INVALID,
+ * IO (a full disk, for example), FORMAT (the metrics were made shorter by somebody), OUT_OF_MEMORY. If it was
+ * only the last step that failed, with the round already visible, the round may or may not outlive a power
+ * cut, and every later call is IO until the run is opened again.
+ */
+MUSTER_API enum muster_status muster_run_commit(struct muster_run *run, uint64_t round,
+                                                const struct muster_named_array *state, size_t count,
+                                                const char *metrics, struct muster_error *error);
+
+/** Lets go of the directory. NULL is allowed. */
+MUSTER_API void muster_run_close(struct muster_run *run);
 
 /** A running weighted mean over the arrays of messages: sum(weight_i * x_i) / sum(weight_i). */
 struct muster_mean;

@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <search.h>
 #include <semaphore.h>
@@ -634,6 +635,37 @@ static void federation(void)
         free(storage);
     }
     muster_mean_free(mean);
+}
+
+static char run_path[] = "allocation-run-XXXXXX";
+
+static void run_directory(void)
+{
+    const struct muster_named_array state = {"w", array};
+    struct muster_run *run = NULL;
+    size_t count = 0;
+    for (uint64_t i = 1; i < 3; i++) {
+        if (!PLAUSIBLE(muster_run_open(run_path, "x", i == 1, &run, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_IO))
+            return;
+        muster_run_state(run, &count);
+        EXPECT(count == (muster_run_round(run) > 0 ? 3 : 0));
+        PLAUSIBLE(muster_run_commit(run, i, &state, 1, "line\n", NULL), MUSTER_OUT_OF_MEMORY);
+        muster_run_close(run);
+    }
+}
+
+Test(allocation, run_directory)
+{
+    cr_assert_not_null(mkdtemp(run_path));
+    size_t count = run_all_ways(run_directory);
+    int folder = open(run_path, O_RDONLY | O_DIRECTORY);
+    static const char *const names[] = {"lock", "muster-run.json", "metrics.csv", "round-00000001.npz",
+                                        "round-00000002.npz"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        cr_assert_eq(unlinkat(folder, names[i], 0), 0, "%s", names[i]);
+    close(folder);
+    cr_assert_eq(rmdir(run_path), 0);
+    cr_assert_gt(count, 10);
 }
 
 Test(allocation, federation)

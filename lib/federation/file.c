@@ -1,0 +1,189 @@
+/*
+ * Files that are replaced whole. A temporary is on the disk before it takes the name, and the folder is
+ * written after that: a crash in between leaves the old file, and a temporary that is nobody's.
+ */
+#include <config.h>
+
+#include "federation/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "status.h"
+
+enum {
+    PATH_SHOWN_MAX = 120, /* bytes of a path, from its end, that go into an error */
+    NAME_MAX_SIZE = 64,   /* of a temporary file's name */
+};
+
+enum muster_status muster__file_error(struct muster_error *error, enum muster_status status, const char *path,
+                                      const char *why)
+{
+    size_t length = strlen(path);
+    bool cut = length > PATH_SHOWN_MAX;
+    return muster__error(error, status, "%s%s: %s", cut ? "..." : "",
+                         cut ? path + length - PATH_SHOWN_MAX : path, why);
+}
+
+enum muster_status muster__file_errno(struct muster_error *error, const char *path, const char *doing)
+{
+    char why[MUSTER_ERROR_TEXT_SIZE];
+    enum muster_status status = errno == ENOMEM ? MUSTER_OUT_OF_MEMORY : MUSTER_IO;
+    snprintf(why, sizeof why, "%s: %s", doing, strerror(errno));
+    return muster__file_error(error, status, path, why);
+}
+
+bool muster__file_write(int file, uint64_t offset, const void *bytes, size_t size)
+{
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t written = pwrite(file, at, size, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return false;
+        at += written;
+        offset += (uint64_t)written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
+/* Reads up to `size` bytes, fewer only at the end of the file; -1 on an error. */
+static ssize_t read_all(int file, void *bytes, size_t size)
+{
+    char *at = bytes;
+    size_t have = 0;
+    while (have < size) {
+        ssize_t got = read(file, at + have, size - have);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return (ssize_t)have;
+}
+
+enum muster_status muster__file_open(int folder, const char *name, const char *path, int *file, size_t *size,
+                                     struct muster_error *error)
+{
+    struct stat information;
+    *file = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*file < 0)
+        return muster__file_errno(error, path, "opening");
+    enum muster_status status = MUSTER_OK;
+    if (fstat(*file, &information) != 0)
+        status = muster__file_errno(error, path, "asking for its size");
+    else if (!S_ISREG(information.st_mode))
+        status = muster__file_error(error, MUSTER_IO, path, "this is not a regular file");
+    if (status != MUSTER_OK)
+        close(*file);
+    else
+        *size = (size_t)information.st_size;
+    return status;
+}
+
+enum muster_status muster__file_read(int file, size_t size, const char *path, void **bytes,
+                                     struct muster_error *error)
+{
+    char *content = malloc(size + 1);
+    *bytes = content;
+    if (content == NULL)
+        return muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
+    content[size] = '\0';
+    ssize_t have = read_all(file, content, size);
+    enum muster_status status = MUSTER_OK;
+    if (have < 0)
+        status = muster__file_errno(error, path, "reading");
+    else if ((size_t)have < size)
+        status = muster__file_error(error, MUSTER_FORMAT, path, "it became shorter while it was read");
+    if (status != MUSTER_OK)
+        free(content);
+    return status;
+}
+
+/* Makes a file of a name that nobody else uses; its mode is what the umask leaves. -1 on an error. */
+static int create_temporary(int folder, char name[NAME_MAX_SIZE])
+{
+    static atomic_uint last;
+    int file;
+    do {
+        snprintf(name, NAME_MAX_SIZE, MUSTER__TEMPORARY_PREFIX "%ld-%u", (long)getpid(),
+                 atomic_fetch_add(&last, 1));
+        file = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (file < 0 && errno == EEXIST); /* one that a killed process left, or of another machine's */
+    return file;
+}
+
+enum muster_status muster__file_replace_in(int folder, const char *name, const char *path,
+                                           muster__file_writer *write, const void *context,
+                                           struct muster_error *error)
+{
+    char temporary[NAME_MAX_SIZE];
+    int file = create_temporary(folder, temporary);
+    if (file < 0)
+        return muster__file_errno(error, path, "creating a temporary file beside it");
+    enum muster_status status = write(context, file, path, error);
+    if (status == MUSTER_OK && fsync(file) != 0)
+        status = muster__file_errno(error, path, "writing");
+    if (close(file) != 0 && status == MUSTER_OK)
+        status = muster__file_errno(error, path, "closing");
+    if (status == MUSTER_OK && renameat(folder, temporary, folder, name) != 0)
+        status = muster__file_errno(error, path, "moving the temporary file there");
+    if (status != MUSTER_OK)
+        unlinkat(folder, temporary, 0);
+    return status;
+}
+
+enum muster_status muster__folder_sync(int folder, const char *path, struct muster_error *error)
+{
+    /* File systems that cannot do it for a folder say EINVAL. */
+    if (fsync(folder) != 0 && errno != EINVAL)
+        return muster__file_errno(error, path, "writing its folder");
+    return MUSTER_OK;
+}
+
+enum muster_status muster__folder_open(const char *path, int *folder, const char **name,
+                                       struct muster_error *error)
+{
+    const char *slash = strrchr(path, '/');
+    *name = slash == NULL ? path : slash + 1;
+    if (**name == '\0')
+        return muster__file_error(error, MUSTER_INVALID, path, "this is no name for a file");
+    size_t length = (size_t)(*name - path);
+    char *parent = malloc(length + 2);
+    if (parent == NULL)
+        return muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
+    memcpy(parent, path, length);
+    strcpy(parent + length, ".");
+    *folder = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum muster_status status = MUSTER_OK;
+    if (*folder < 0)
+        status = muster__file_errno(error, path, "opening its folder");
+    free(parent);
+    return status;
+}
+
+enum muster_status muster__file_replace(const char *path, muster__file_writer *write, const void *context,
+                                        struct muster_error *error)
+{
+    int folder = -1;
+    const char *name = NULL;
+    enum muster_status status = muster__folder_open(path, &folder, &name, error);
+    if (status != MUSTER_OK)
+        return status;
+    status = muster__file_replace_in(folder, name, path, write, context, error);
+    if (status == MUSTER_OK)
+        status = muster__folder_sync(folder, path, error);
+    close(folder);
+    return status;
+}

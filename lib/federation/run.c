@@ -1,0 +1,531 @@
+/*
+ * Run directories. The rename of a round's file is the one step that completes the round: the lines that the
+ * round adds to the metrics are on the disk before it, and its file says how long the metrics then are, so
+ * that lines of a round that was not completed are known by their place.
+ */
+#include <config.h>
+
+#include <muster/federation.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "federation/file.h"
+#include "federation/npz.h"
+#include "status.h"
+
+#define CONFIGURATION "muster-run.json"
+#define METRICS       "metrics.csv"
+#define LOCK          "lock"
+#define ROUND         "round"
+#define METRICS_SIZE  "metrics_size"
+#define OWN_ARRAYS    2 /* the two above */
+
+enum {
+    ROUND_NAME_SIZE = 40,
+    CONFIGURATION_SIZE_MAX = 1 << 20,
+};
+
+struct muster_run {
+    char *path;
+    int folder;
+    int lock;
+    char *configuration;
+    uint64_t rounds[MUSTER_RUN_ROUNDS_KEPT]; /* that have files, the highest first; 0: none */
+    int64_t metrics_size;                    /* of which everything belongs to completed rounds */
+    struct muster_named_array *state;        /* as it was found; NULL after a commit */
+    size_t state_count;
+    bool uncertain; /* the last round is there, but perhaps not for good */
+};
+
+static void name_round(uint64_t round, char name[ROUND_NAME_SIZE])
+{
+    snprintf(name, ROUND_NAME_SIZE, "round-%08" PRIu64 ".npz", round);
+}
+
+/* The number of the round whose file has that name; 0: it is no such file. */
+static uint64_t round_of(const char *name)
+{
+    char again[ROUND_NAME_SIZE];
+    const char *digits = name + strlen("round-");
+    if (strncmp(name, "round-", strlen("round-")) != 0 || *digits < '0' || *digits > '9')
+        return 0;
+    uint64_t round = strtoull(digits, NULL, 10);
+    name_round(round, again);
+    return strcmp(name, again) == 0 ? round : 0;
+}
+
+/* DIR/NAME, for errors; NULL when out of memory. */
+static char *path_of(const struct muster_run *run, const char *name)
+{
+    size_t size = strlen(run->path) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path != NULL)
+        snprintf(path, size, "%s/%s", run->path, name);
+    return path;
+}
+
+static enum muster_status fail(const struct muster_run *run, const char *name, enum muster_status status,
+                               const char *why, struct muster_error *error)
+{
+    char *path = path_of(run, name);
+    muster__file_error(error, status, path != NULL ? path : name, why);
+    free(path);
+    return status;
+}
+
+static enum muster_status fail_errno(const struct muster_run *run, const char *name, const char *doing,
+                                     struct muster_error *error)
+{
+    char why[MUSTER_ERROR_TEXT_SIZE];
+    enum muster_status status = errno == ENOMEM ? MUSTER_OUT_OF_MEMORY : MUSTER_IO;
+    snprintf(why, sizeof why, "%s: %s", doing, strerror(errno));
+    return fail(run, name, status, why, error);
+}
+
+/* Replaces a file of the run; errors have its whole path. */
+static enum muster_status replace(const struct muster_run *run, const char *name, muster__file_writer *write,
+                                  const void *context, struct muster_error *error)
+{
+    char *path = path_of(run, name);
+    if (path == NULL)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status = muster__file_replace_in(run->folder, name, path, write, context, error);
+    free(path);
+    return status;
+}
+
+/* ---- what is in the directory ---- */
+
+/* Calls `each` with every name in the directory; a name may be removed meanwhile. */
+static enum muster_status list(struct muster_run *run,
+                               void (*each)(struct muster_run *, const char *name, void *), void *context,
+                               struct muster_error *error)
+{
+    int folder = openat(run->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = folder < 0 ? NULL : fdopendir(folder);
+    struct dirent *entry = NULL;
+    enum muster_status status = MUSTER_OK;
+    errno = directory == NULL ? errno : 0;
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            each(run, entry->d_name, context);
+        errno = 0;
+    }
+    if (errno != 0)
+        status = muster__file_errno(error, run->path, "listing it");
+    if (directory != NULL)
+        closedir(directory);
+    else if (folder >= 0)
+        close(folder);
+    return status;
+}
+
+static bool is_temporary(const char *name)
+{
+    return strncmp(name, MUSTER__TEMPORARY_PREFIX, strlen(MUSTER__TEMPORARY_PREFIX)) == 0;
+}
+
+/* What a directory is. */
+struct kind {
+    bool run;
+    bool foreign; /* there is something that an opening that was interrupted would not have left */
+};
+
+static void see_kind(struct muster_run *run, const char *name, void *context)
+{
+    (void)run;
+    struct kind *kind = context;
+    if (strcmp(name, CONFIGURATION) == 0)
+        kind->run = true;
+    else if (strcmp(name, LOCK) != 0 && !is_temporary(name))
+        kind->foreign = true;
+}
+
+static void remove_temporary(struct muster_run *run, const char *name, void *context)
+{
+    (void)context;
+    if (is_temporary(name))
+        unlinkat(run->folder, name, 0);
+}
+
+/* Keeps the highest rounds in order. */
+static void remember_round(struct muster_run *run, uint64_t round)
+{
+    size_t place = 0;
+    while (place < MUSTER_RUN_ROUNDS_KEPT && run->rounds[place] > round)
+        place++;
+    if (place == MUSTER_RUN_ROUNDS_KEPT)
+        return;
+    memmove(&run->rounds[place + 1], &run->rounds[place],
+            (MUSTER_RUN_ROUNDS_KEPT - 1 - place) * sizeof *run->rounds);
+    run->rounds[place] = round;
+}
+
+static void see_round(struct muster_run *run, const char *name, void *context)
+{
+    (void)context;
+    uint64_t round = round_of(name);
+    if (round != 0)
+        remember_round(run, round);
+}
+
+/* Removes what is older than the rounds that are kept. What stays because of an error is no harm. */
+static void prune(struct muster_run *run, const char *name, void *context)
+{
+    (void)context;
+    uint64_t round = round_of(name);
+    if (round != 0 && round < run->rounds[MUSTER_RUN_ROUNDS_KEPT - 1])
+        unlinkat(run->folder, name, 0);
+}
+
+/* ---- opening ---- */
+
+/* Makes the directory, if there is none, and opens it. */
+static enum muster_status open_folder(struct muster_run *run, struct muster_error *error)
+{
+    size_t length = strlen(run->path);
+    while (length > 1 && run->path[length - 1] == '/')
+        run->path[--length] = '\0';
+    if (mkdir(run->path, 0777) == 0) {
+        int parent;
+        const char *name;
+        enum muster_status status = muster__folder_open(run->path, &parent, &name, error);
+        if (status == MUSTER_OK) {
+            status = muster__folder_sync(parent, run->path, error);
+            close(parent);
+        }
+        if (status != MUSTER_OK)
+            return status;
+    } else if (errno != EEXIST) {
+        return muster__file_errno(error, run->path, "making the directory");
+    }
+    run->folder = open(run->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (run->folder < 0)
+        return muster__file_errno(error, run->path, "opening the directory");
+    return MUSTER_OK;
+}
+
+/* Nothing is written before it is clear that the directory is empty or that of a run. */
+static enum muster_status see(struct muster_run *run, struct kind *kind, struct muster_error *error)
+{
+    *kind = (struct kind){false, false};
+    enum muster_status status = list(run, see_kind, kind, error);
+    if (status == MUSTER_OK && kind->foreign && !kind->run)
+        status = muster__file_error(error, MUSTER_EXISTS, run->path,
+                                    "there are files here, but no run: it has no " CONFIGURATION);
+    return status;
+}
+
+static enum muster_status take_lock(struct muster_run *run, struct muster_error *error)
+{
+    run->lock = openat(run->folder, LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (run->lock < 0)
+        return fail_errno(run, LOCK, "opening", error);
+    if (flock(run->lock, LOCK_EX | LOCK_NB) == 0)
+        return MUSTER_OK;
+    if (errno == EWOULDBLOCK)
+        return muster__file_error(error, MUSTER_BUSY, run->path, "another process has this run open");
+    return fail_errno(run, LOCK, "locking", error);
+}
+
+static enum muster_status write_text(const void *context, int file, const char *path,
+                                     struct muster_error *error)
+{
+    if (muster__file_write(file, 0, context, strlen(context)))
+        return MUSTER_OK;
+    return muster__file_errno(error, path, "writing");
+}
+
+enum muster_status muster_run_configure(struct muster_run *run, const char *configuration,
+                                        struct muster_error *error)
+{
+    size_t length = configuration == NULL ? 0 : strlen(configuration);
+    if (length == 0 || length > CONFIGURATION_SIZE_MAX)
+        return fail(run, CONFIGURATION, MUSTER_INVALID, "there is no configuration, or it is too long",
+                    error);
+    char *copy = strdup(configuration);
+    if (copy == NULL)
+        return fail(run, CONFIGURATION, MUSTER_OUT_OF_MEMORY, "out of memory", error);
+    enum muster_status status = replace(run, CONFIGURATION, write_text, configuration, error);
+    if (status == MUSTER_OK)
+        status = muster__folder_sync(run->folder, run->path, error);
+    if (status != MUSTER_OK) {
+        free(copy);
+        return status;
+    }
+    free(run->configuration);
+    run->configuration = copy;
+    return MUSTER_OK;
+}
+
+/* Opens a file of the run and reads it: as text, or with NULL as the state. */
+static enum muster_status read_file(struct muster_run *run, const char *name, char **text,
+                                    struct muster_error *error)
+{
+    int file;
+    size_t size;
+    void *bytes = NULL;
+    char *path = path_of(run, name);
+    if (path == NULL)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status = muster__file_open(run->folder, name, path, &file, &size, error);
+    if (status == MUSTER_OK && text == NULL) {
+        status = muster__npz_read(file, size, path, SIZE_MAX, &run->state, &run->state_count, error);
+    } else if (status == MUSTER_OK) {
+        status = size > CONFIGURATION_SIZE_MAX
+                     ? muster__file_error(error, MUSTER_FORMAT, path, "it is too long")
+                     : muster__file_read(file, size, path, &bytes, error);
+        close(file);
+    }
+    if (status == MUSTER_OK && text != NULL)
+        *text = bytes;
+    free(path);
+    return status;
+}
+
+/* One of our own numbers in the state; -1 when it is not there. */
+static int64_t own_number(const struct muster_run *run, const char *name)
+{
+    const struct muster_array *array = muster_npz_find(run->state, run->state_count, name);
+    if (array == NULL || array->dtype != MUSTER_INT64 || array->dimensions != 0)
+        return -1;
+    return *(const int64_t *)array->data;
+}
+
+static enum muster_status read_state(struct muster_run *run, struct muster_error *error)
+{
+    char name[ROUND_NAME_SIZE];
+    if (run->rounds[0] == 0)
+        return MUSTER_OK;
+    name_round(run->rounds[0], name);
+    enum muster_status status = read_file(run, name, NULL, error);
+    if (status == MUSTER_OK) {
+        run->metrics_size = own_number(run, METRICS_SIZE);
+        if (run->metrics_size < 0 || own_number(run, ROUND) != (int64_t)run->rounds[0])
+            status = fail(run, name, MUSTER_FORMAT, "this is not the state after that round", error);
+    }
+    return status;
+}
+
+/* Opens the metrics, which hold at least what completed rounds left there. */
+static enum muster_status open_metrics(const struct muster_run *run, int *file, struct muster_error *error)
+{
+    struct stat information;
+    *file = openat(run->folder, METRICS, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*file < 0)
+        return fail_errno(run, METRICS, "opening", error);
+    enum muster_status status = MUSTER_OK;
+    if (fstat(*file, &information) != 0)
+        status = fail_errno(run, METRICS, "asking for its size", error);
+    else if (information.st_size < run->metrics_size)
+        status = fail(run, METRICS, MUSTER_FORMAT, "lines of completed rounds are missing at its end", error);
+    if (status != MUSTER_OK)
+        close(*file);
+    return status;
+}
+
+/* Puts the lines of a round behind those of the completed ones, and nothing else. */
+static enum muster_status write_metrics(const struct muster_run *run, const char *text,
+                                        struct muster_error *error)
+{
+    int file;
+    off_t size = run->metrics_size + (off_t)strlen(text);
+    enum muster_status status = open_metrics(run, &file, error);
+    if (status != MUSTER_OK)
+        return status;
+    if (!muster__file_write(file, (uint64_t)run->metrics_size, text, strlen(text)) ||
+        ftruncate(file, size) != 0 || fsync(file) != 0)
+        status = fail_errno(run, METRICS, "writing", error);
+    if (close(file) != 0 && status == MUSTER_OK)
+        status = fail_errno(run, METRICS, "closing", error);
+    return status;
+}
+
+/* Removes the run but for its configuration, the last round first: what a crash leaves is an earlier state of
+   the same run. */
+static enum muster_status remove_rounds(struct muster_run *run, struct muster_error *error)
+{
+    char name[ROUND_NAME_SIZE];
+    enum muster_status status = MUSTER_OK;
+    do {
+        for (size_t i = 0; i < MUSTER_RUN_ROUNDS_KEPT; i++) {
+            name_round(run->rounds[i], name);
+            if (run->rounds[i] != 0 && unlinkat(run->folder, name, 0) != 0)
+                return fail_errno(run, name, "removing", error);
+        }
+        memset(run->rounds, 0, sizeof run->rounds);
+        status = list(run, see_round, NULL, error);
+    } while (status == MUSTER_OK && run->rounds[0] != 0);
+    if (status == MUSTER_OK && unlinkat(run->folder, METRICS, 0) != 0 && errno != ENOENT)
+        status = fail_errno(run, METRICS, "removing", error);
+    /* Before there is another configuration, which those rounds are not of. */
+    if (status == MUSTER_OK)
+        status = muster__folder_sync(run->folder, run->path, error);
+    return status;
+}
+
+/* With the lock held: brings the directory into order and reads what is in it. */
+static enum muster_status recover(struct muster_run *run, const char *configuration, bool overwrite,
+                                  struct muster_error *error)
+{
+    struct kind kind;
+    enum muster_status status = see(run, &kind, error);
+    if (status == MUSTER_OK)
+        status = list(run, remove_temporary, NULL, error);
+    if (status == MUSTER_OK)
+        status = list(run, see_round, NULL, error);
+    if (status == MUSTER_OK && kind.run && overwrite)
+        status = remove_rounds(run, error);
+    if (status != MUSTER_OK)
+        return status;
+    if (!kind.run || overwrite)
+        return muster_run_configure(run, configuration, error);
+    status = read_file(run, CONFIGURATION, &run->configuration, error);
+    if (status == MUSTER_OK)
+        status = read_state(run, error);
+    if (status == MUSTER_OK)
+        status = write_metrics(run, "", error);
+    if (status == MUSTER_OK)
+        status = list(run, prune, NULL, error);
+    return status;
+}
+
+enum muster_status muster_run_open(const char *path, const char *configuration, bool overwrite,
+                                   struct muster_run **result, struct muster_error *error)
+{
+    struct kind kind;
+    *result = NULL;
+    if (path == NULL || *path == '\0' || configuration == NULL || *configuration == '\0')
+        return muster__error(error, MUSTER_INVALID, "a run needs a directory and a configuration");
+    struct muster_run *run = calloc(1, sizeof *run);
+    if (run == NULL)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    run->folder = run->lock = -1;
+    run->path = strdup(path);
+    enum muster_status status = MUSTER_OK;
+    if (run->path == NULL)
+        status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    if (status == MUSTER_OK)
+        status = open_folder(run, error);
+    if (status == MUSTER_OK)
+        status = see(run, &kind, error);
+    if (status == MUSTER_OK)
+        status = take_lock(run, error);
+    if (status == MUSTER_OK)
+        status = recover(run, configuration, overwrite, error);
+    if (status == MUSTER_OK)
+        *result = run;
+    else
+        muster_run_close(run);
+    return status;
+}
+
+/* ---- a run that is open ---- */
+
+uint64_t muster_run_round(const struct muster_run *run)
+{
+    return run->rounds[0];
+}
+
+const char *muster_run_configuration(const struct muster_run *run)
+{
+    return run->configuration;
+}
+
+const struct muster_named_array *muster_run_state(const struct muster_run *run, size_t *count)
+{
+    *count = run->state_count;
+    return run->state;
+}
+
+static void forget_state(struct muster_run *run)
+{
+    free(run->state);
+    run->state = NULL;
+    run->state_count = 0;
+}
+
+/* Writes the file of a round: the caller's arrays and our own two. */
+static enum muster_status write_round(const struct muster_run *run, const int64_t own[OWN_ARRAYS],
+                                      const struct npz *state, struct muster_error *error)
+{
+    char name[ROUND_NAME_SIZE];
+    name_round((uint64_t)own[0], name);
+    struct muster_named_array *arrays = calloc(state->count + OWN_ARRAYS, sizeof *arrays);
+    if (arrays == NULL)
+        return fail(run, name, MUSTER_OUT_OF_MEMORY, "out of memory", error);
+    memcpy(arrays, state->arrays, state->count * sizeof *arrays);
+    arrays[state->count] =
+        (struct muster_named_array){ROUND, {.dtype = MUSTER_INT64, .dimensions = 0, .data = &own[0]}};
+    arrays[state->count + 1] =
+        (struct muster_named_array){METRICS_SIZE, {.dtype = MUSTER_INT64, .dimensions = 0, .data = &own[1]}};
+    const struct npz npz = {arrays, state->count + OWN_ARRAYS};
+    enum muster_status status = muster__npz_check(&npz, name, error);
+    if (status == MUSTER_OK)
+        status = replace(run, name, muster__npz_write, &npz, error);
+    free(arrays);
+    return status;
+}
+
+static void advance(struct muster_run *run, const int64_t own[OWN_ARRAYS])
+{
+    char name[ROUND_NAME_SIZE];
+    uint64_t oldest = run->rounds[MUSTER_RUN_ROUNDS_KEPT - 1];
+    remember_round(run, (uint64_t)own[0]);
+    run->metrics_size = own[1];
+    forget_state(run);
+    name_round(oldest, name);
+    if (oldest != 0)
+        unlinkat(run->folder, name, 0); /* otherwise the next opening removes it */
+}
+
+enum muster_status muster_run_commit(struct muster_run *run, uint64_t round,
+                                     const struct muster_named_array *state, size_t count,
+                                     const char *metrics, struct muster_error *error)
+{
+    const struct npz npz = {state, count};
+    if (run->uncertain)
+        return muster__file_error(error, MUSTER_IO, run->path,
+                                  "the last round may not be on the disk: open the run again");
+    if (round <= run->rounds[0] || round > INT64_MAX)
+        return muster__file_error(error, MUSTER_INVALID, run->path,
+                                  "a round comes after those that are completed");
+    enum muster_status status = muster__npz_check(&npz, run->path, error);
+    if (status == MUSTER_OK)
+        status = write_metrics(run, metrics, error);
+    if (status != MUSTER_OK)
+        return status;
+    const int64_t own[OWN_ARRAYS] = {(int64_t)round, run->metrics_size + (int64_t)strlen(metrics)};
+    status = write_round(run, own, &npz, error);
+    if (status != MUSTER_OK)
+        return status;
+    status = muster__folder_sync(run->folder, run->path, error);
+    if (status == MUSTER_OK)
+        advance(run, own);
+    else
+        run->uncertain = true;
+    return status;
+}
+
+void muster_run_close(struct muster_run *run)
+{
+    if (run == NULL)
+        return;
+    forget_state(run);
+    if (run->lock >= 0)
+        close(run->lock);
+    if (run->folder >= 0)
+        close(run->folder);
+    free(run->configuration);
+    free(run->path);
+    free(run);
+}
