@@ -13,11 +13,13 @@
 #include <muster/muster.h>
 
 #include "baselines.h"
+#include "checkpoint.h"
 #include "dataset.h"
 #include "progress.h"
 #include "rounds.h"
 #include "server_options.h"
 #include "signals.h"
+#include "stopping.h"
 
 static bool write_port(int file, uint16_t port)
 {
@@ -71,37 +73,64 @@ static void print_participant_options(const struct dataset_options *data, size_t
         printf("--participants=%zu\n", data->participants);
 }
 
-static void close_manager(void *context)
-{
-    participant_manager_close(context);
-}
-
-static void end_process(void *context)
+static void end_process(void *context, bool at_once)
 {
     (void)context;
+    (void)at_once;
     _exit(128 + signals_caught());
+}
+
+/** Holds rounds with whoever comes to the manager. */
+static enum muster_status hold_rounds(struct federation *federation, struct muster_error *error)
+{
+    const struct server_options *options = federation->options;
+    struct stopping stopping;
+    stopping_init(&stopping, federation->manager, federation->run != NULL ? options->come_back_seconds : -1);
+    federation->stopping = &stopping;
+    signals_call(stopping_ask, &stopping, (int)options->stop_within_ms);
+    uint16_t port = participant_manager_port(federation->manager);
+    progress_note("listening on port %u", (unsigned)port);
+    enum muster_status status = MUSTER_OK;
+    if (options->port_file != NULL)
+        status = announce_port(options->port_file, port, error);
+    if (status == MUSTER_OK)
+        status = federation_run(federation, error);
+    signals_call(NULL, NULL, -1);
+    if (status != MUSTER_OK)
+        stopping_farewell(&stopping);
+    federation->stopping = NULL;
+    stopping_destroy(&stopping);
+    return status;
 }
 
 /** Lets participants in, holds the rounds, and says good-bye. */
 static enum muster_status serve(struct federation *federation, struct muster_error *error)
 {
-    const struct server_options *options = federation->options;
     struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
-    manager_options.listen = options->listen;
-    manager_options.credentials = options->credentials;
+    manager_options.listen = federation->options->listen;
+    manager_options.credentials = federation->options->credentials;
     enum muster_status status = participant_manager_start(&manager_options, &federation->manager, error);
     if (status != MUSTER_OK)
         return status;
-    signals_call(close_manager, federation->manager);
-    uint16_t port = participant_manager_port(federation->manager);
-    progress_note("listening on port %u", (unsigned)port);
-    if (options->port_file != NULL)
-        status = announce_port(options->port_file, port, error);
-    if (status == MUSTER_OK)
-        status = federation_run(federation, error);
-    signals_call(NULL, NULL);
+    status = hold_rounds(federation, error);
     participant_manager_free(federation->manager);
     return status;
+}
+
+/** All rounds, or those that the run directory has not got yet. */
+static enum muster_status train(struct federation *federation, struct muster_error *error)
+{
+    const struct server_options *options = federation->options;
+    enum muster_status status = checkpoint_open(federation, error);
+    if (status == MUSTER_FORMAT)
+        progress_note("fedavg_server: without a round's file that is damaged the run goes on from the round "
+                      "before; with --overwrite it begins anew");
+    if (status != MUSTER_OK)
+        return status;
+    if (federation->rounds_held > 0)
+        progress_note("going on after round %zu of %zu in %s", federation->rounds_held, options->rounds,
+                      options->run);
+    return federation->rounds_held < options->rounds ? serve(federation, error) : MUSTER_OK;
 }
 
 /** Trains what the result is compared with, and prints it; false when that was not finished. */
@@ -143,11 +172,12 @@ static int run(const struct server_options *options, const struct dataset *datas
         progress_note("fedavg_server: out of memory");
         return EXIT_FAILURE;
     }
-    enum muster_status status = serve(&federation, &error);
+    enum muster_status status = train(&federation, &error);
     int result = EXIT_SUCCESS;
     if (status == MUSTER_STOPPED)
-        progress_note("fedavg_server: stopped after round %zu, test accuracy %.3f", federation.rounds_held,
-                      federation.accuracy);
+        progress_note("fedavg_server: stopped after round %zu, test accuracy %.3f%s", federation.rounds_held,
+                      federation.accuracy,
+                      federation.run != NULL ? "; the same command goes on from there" : "");
     else if (status != MUSTER_OK)
         progress_note("fedavg_server: %s", error.text);
     if (status != MUSTER_OK || !conclude(&federation))
@@ -163,7 +193,7 @@ int main(int count, char **arguments)
     struct muster_error error;
     server_options_parse(count, arguments, &options);
     signals_catch();
-    signals_call(end_process, NULL);
+    signals_call(end_process, NULL, -1);
     if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
         progress_note("fedavg_server: %s", error.text);
         return EXIT_FAILURE;

@@ -28,6 +28,8 @@ examples_fedavg_server_SOURCES = \
     $(example_sources) \
     examples/baselines.c \
     examples/baselines.h \
+    examples/checkpoint.c \
+    examples/checkpoint.h \
     examples/fedavg_server.c \
     examples/progress.c \
     examples/progress.h \
@@ -36,7 +38,9 @@ examples_fedavg_server_SOURCES = \
     examples/server_model.c \
     examples/server_model.h \
     examples/server_options.c \
-    examples/server_options.h
+    examples/server_options.h \
+    examples/stopping.c \
+    examples/stopping.h
 
 examples_participant_CPPFLAGS = $(example_cppflags)
 examples_participant_LDFLAGS = $(example_ldflags)

@@ -184,31 +184,34 @@ static struct muster_message follow(struct worker *worker, const struct muster_m
     }
 }
 
-/** Passes the initiative to the server and does what it says until the stream ends; why it ended. */
+/** Passes the initiative to the server and does what it says until the stream ends; why it ended. Only
+ * consuming tells: an answer that the server does not wait for any more, as it asked everyone to come back
+ * later, fails. */
 static enum muster_status work(struct worker *worker)
 {
     const struct muster_message *instruction;
     struct muster_message message = MUSTER_MESSAGE_INIT;
-    enum muster_status status = participant_dispatch(worker->participant, &message);
-    while (status == MUSTER_OK || status == MUSTER_CANCELLED) {
-        status = participant_consume(worker->participant, &instruction);
-        if (status != MUSTER_OK)
-            break;
+    enum muster_status status;
+    participant_dispatch(worker->participant, &message);
+    while ((status = participant_consume(worker->participant, &instruction)) == MUSTER_OK) {
         message = follow(worker, instruction);
-        status = participant_dispatch(worker->participant, &message);
+        participant_dispatch(worker->participant, &message);
     }
     return status;
 }
 
-static void close_participant(void *context)
-{
-    participant_close(context);
-}
-
-static void end_process(void *context)
+static void end_process(void *context, bool at_once)
 {
     (void)context;
+    (void)at_once;
     _exit(128 + signals_caught());
+}
+
+static void close_participant(void *context, bool at_once)
+{
+    participant_close(context);
+    if (at_once)
+        end_process(NULL, true);
 }
 
 /** Connects and works; the exit status. */
@@ -226,9 +229,9 @@ static int take_part(struct worker *worker)
         return EXIT_FAILURE;
     }
     note(options, "connected to %s with %zu samples", options->connect, worker->train.count);
-    signals_call(close_participant, worker->participant);
+    signals_call(close_participant, worker->participant, -1);
     enum muster_status status = work(worker);
-    signals_call(NULL, NULL);
+    signals_call(NULL, NULL, -1);
     const char *reason = participant_reason(worker->participant);
     if (signals_caught() != 0)
         note(options, "ended by signal %d", signals_caught());
@@ -348,7 +351,7 @@ int main(int count, char **arguments)
     if (options.name == NULL)
         options.name = name;
     signals_catch();
-    signals_call(end_process, NULL);
+    signals_call(end_process, NULL, -1);
     if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
         note(&options, "%s", error.text);
         return EXIT_FAILURE;

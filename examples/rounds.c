@@ -1,6 +1,7 @@
 /* A round: sample participants, have them train on the model, move the model by the weighted mean of their
  * answers, test it. Everything random in it is drawn from (seed, round), and participants are drawn in the
- * order of their names, so that the order in which they joined does not matter. */
+ * order of their names, so that the order in which they joined does not matter. With a run directory a round
+ * is completed before it is reported, and one that was not completed is held again, with the same outcome. */
 #include <config.h>
 
 #include "rounds.h"
@@ -11,7 +12,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "checkpoint.h"
 #include "progress.h"
+
+#define METRICS_COLUMNS "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy\n"
 
 enum { HYPERPARAMETERS = 6 };
 
@@ -24,7 +28,6 @@ struct contribution {
 /** One round. */
 struct round {
     struct federation *federation;
-    struct muster_random random;
     struct proxy **chosen;
     struct contribution *contributions;
     size_t count;
@@ -41,10 +44,18 @@ static double now_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/** Each round draws from a stream of its own. */
+static void seed_next_round(struct federation *federation)
+{
+    random_stream(&federation->random, federation->options->data.seed, RANDOM_SELECTION,
+                  federation->rounds_held, 0);
+}
+
 bool federation_init(struct federation *federation, const struct server_options *options,
                      const struct dataset *dataset, FILE *metrics)
 {
     *federation = (struct federation){.options = options, .dataset = dataset, .metrics = metrics};
+    seed_next_round(federation);
     federation->mean = muster_mean_new();
     if (federation->mean != NULL && server_model_init(&federation->model, dataset->features, dataset->classes,
                                                       options->server_rate, options->average))
@@ -57,6 +68,7 @@ void federation_free(struct federation *federation)
 {
     server_model_free(&federation->model);
     muster_mean_free(federation->mean);
+    muster_run_close(federation->run);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -64,31 +76,56 @@ static int compare_names(const void *a, const void *b)
     return strcmp(proxy_name(*(struct proxy *const *)a), proxy_name(*(struct proxy *const *)b));
 }
 
+/** The least number of participants for the next round. */
+static size_t least_participants(const struct federation *federation)
+{
+    if (federation->options->min_participants > 0)
+        return federation->options->min_participants;
+    return federation->rounds_held == 0 ? federation->dataset->user_count : 1;
+}
+
+/** Waits for `wanted` participants, or for `least` when the time has passed. */
+static enum muster_status wait_for(const struct federation *federation, size_t wanted, size_t least,
+                                   struct proxy ***proxies, size_t *count)
+{
+    struct participant_manager *manager = federation->manager;
+    int64_t wait_ms = federation->options->wait_ms;
+    enum muster_status status = participant_manager_get_participants(manager, wanted, 0, proxies, count);
+    if (status != MUSTER_TIMEOUT)
+        return status;
+    progress_note("waiting up to %g s for %zu participants, %zu are here", (double)wait_ms / 1000, wanted,
+                  *count);
+    status = participant_manager_get_participants(manager, wanted, wait_ms, proxies, count);
+    if (status == MUSTER_TIMEOUT && least < wanted)
+        status = participant_manager_get_participants(manager, least, 0, proxies, count);
+    return status;
+}
+
 /** Waits until there are enough participants for a round and gives all of them in the order of their names.
  */
 static enum muster_status gather(struct federation *federation, struct proxy ***proxies, size_t *count,
                                  struct muster_error *error)
 {
-    const struct server_options *options = federation->options;
-    size_t wanted = options->min_participants;
-    if (wanted == 0)
-        wanted = federation->rounds_held == 0 ? federation->dataset->user_count : 1;
-    enum muster_status status =
-        participant_manager_get_participants(federation->manager, wanted, 0, proxies, count);
-    if (status == MUSTER_TIMEOUT) {
-        progress_note("waiting up to %g s for %zu participants, %zu are here",
-                      (double)options->wait_ms / 1000, wanted, *count);
-        status = participant_manager_get_participants(federation->manager, wanted, options->wait_ms, proxies,
-                                                      count);
-    }
+    size_t least = least_participants(federation);
+    size_t wanted = least;
+    /* Those that the last process had come back one by one: a round with the first of them would be another.
+     */
+    if (federation->resumed && (size_t)federation->present > wanted)
+        wanted = (size_t)federation->present;
+    if (!stopping_begin_wait(federation->stopping))
+        return MUSTER_STOPPED;
+    enum muster_status status = wait_for(federation, wanted, least, proxies, count);
+    stopping_end_wait(federation->stopping);
     if (status == MUSTER_TIMEOUT)
         return explain(error, status, "round %zu needs %zu participants, and only %zu were here after %g s",
-                       federation->rounds_held + 1, wanted, *count, (double)options->wait_ms / 1000);
+                       federation->rounds_held + 1, least, *count,
+                       (double)federation->options->wait_ms / 1000);
     if (status != MUSTER_OK)
         return explain(error, status, "waiting for participants: %s", muster_status_text(status));
-    if (*count < federation->present)
-        progress_note("%zu of %zu participants are left", *count, federation->present);
-    federation->present = *count;
+    if ((int64_t)*count < federation->present)
+        progress_note("%zu of %lld participants are left", *count, (long long)federation->present);
+    federation->present = (int64_t)*count;
+    federation->resumed = false;
     qsort(*proxies, *count, sizeof **proxies, compare_names);
     return MUSTER_OK;
 }
@@ -103,7 +140,7 @@ static bool choose(struct round *round, struct proxy **proxies, size_t count)
     round->chosen = calloc(round->count, sizeof *round->chosen);
     round->contributions = calloc(round->count, sizeof *round->contributions);
     bool made = chosen != NULL && round->chosen != NULL && round->contributions != NULL &&
-                muster_sample(&round->random, count, round->count, chosen) == MUSTER_OK;
+                muster_sample(&round->federation->random, count, round->count, chosen) == MUSTER_OK;
     for (size_t i = 0; made && i < round->count; i++)
         round->chosen[i] = proxies[chosen[i]];
     free(chosen);
@@ -119,13 +156,15 @@ static bool choose_stragglers(struct round *round)
     if (count == 0 || options->epochs < 2)
         return true;
     size_t *chosen = calloc(count, sizeof *chosen);
-    bool made = chosen != NULL && muster_sample(&round->random, round->count, count, chosen) == MUSTER_OK;
+    bool made =
+        chosen != NULL && muster_sample(&round->federation->random, round->count, count, chosen) == MUSTER_OK;
     for (size_t i = 0; made && i < count; i++) {
         char *name;
         made = asprintf(&name, "epochs/%s", proxy_name(round->chosen[chosen[i]])) >= 0;
         if (!made)
             break;
-        double fewer = floor(muster_random_uniform(&round->random) * (double)(options->epochs - 1));
+        double fewer =
+            floor(muster_random_uniform(&round->federation->random) * (double)(options->epochs - 1));
         round->scalars[round->scalar_count++] = (struct muster_scalar){name, 1 + fewer};
     }
     free(chosen);
@@ -212,28 +251,54 @@ static void note_failures(const struct round *round)
     }
 }
 
-/** Tests the model and reports the round, on the terminal and in the metrics. */
-static enum muster_status report(struct round *round, struct muster_error *error)
+/** Writes the round's line of metrics, and with a run directory completes the round. */
+static enum muster_status save(const struct round *round, double loss, struct muster_error *error)
+{
+    struct federation *federation = round->federation;
+    const struct proxy_round_result *result = &round->result;
+    char *line;
+    if (asprintf(&line, "%s%zu,%.6f,%zu,%zu,%llu,%llu,%.6f,%.6f\n",
+                 federation->rounds_held == 1 ? METRICS_COLUMNS : "", federation->rounds_held,
+                 now_seconds() - round->started, result->answered, result->failed + result->late,
+                 (unsigned long long)result->bytes_sent, (unsigned long long)result->bytes_received, loss,
+                 federation->accuracy) < 0)
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory in round %zu", federation->rounds_held);
+    enum muster_status status = MUSTER_OK;
+    if (federation->run != NULL)
+        status = checkpoint_commit(federation, line, error);
+    /* Each round is to be seen at once, and a full disk to be noticed. */
+    else if (federation->metrics != NULL &&
+             (fputs(line, federation->metrics) < 0 || fflush(federation->metrics) != 0))
+        status = explain(error, MUSTER_IO, "%s: %s", federation->options->metrics, strerror(errno));
+    free(line);
+    return status;
+}
+
+/** Tests the model and completes the round; only then is it told on the terminal. */
+static enum muster_status complete(struct round *round, struct muster_error *error)
 {
     struct federation *federation = round->federation;
     const struct proxy_round_result *result = &round->result;
     double loss = train_loss(round);
-    size_t failed = result->failed + result->late;
     logistic_evaluate(&federation->model.averaged, &federation->dataset->test, &federation->accuracy, NULL);
     note_failures(round);
     federation->rounds_held++;
-    progress_show("round %zu/%zu: %zu answered, %zu failed, train loss %.4f, test accuracy %.4f",
-                  federation->rounds_held, federation->options->rounds, result->answered, failed, loss,
-                  federation->accuracy);
-    if (federation->metrics == NULL)
-        return MUSTER_OK;
-    fprintf(federation->metrics, "%zu,%.6f,%zu,%zu,%llu,%llu,%.6f,%.6f\n", federation->rounds_held,
-            now_seconds() - round->started, result->answered, failed, (unsigned long long)result->bytes_sent,
-            (unsigned long long)result->bytes_received, loss, federation->accuracy);
-    /* Each round is to be seen at once, and a full disk to be noticed. */
-    if (fflush(federation->metrics) != 0)
-        return explain(error, MUSTER_IO, "%s: %s", federation->options->metrics, strerror(errno));
-    return MUSTER_OK;
+    seed_next_round(federation);
+    enum muster_status status = save(round, loss, error);
+    if (status == MUSTER_OK)
+        progress_show("round %zu/%zu: %zu answered, %zu failed, train loss %.4f, test accuracy %.4f",
+                      federation->rounds_held, federation->options->rounds, result->answered,
+                      result->failed + result->late, loss, federation->accuracy);
+    return status;
+}
+
+/** Whether what came of the round is not to be used: it was given up, or the server is to stop and somebody
+ * failed, perhaps for the same reason. */
+static bool is_void(const struct round *round)
+{
+    struct stopping *stopping = round->federation->stopping;
+    return stopping_gave_up(stopping) ||
+           (stopping_is_asked(stopping) && round->result.answered < round->count);
 }
 
 /** Has the chosen ones train. A round in which some or all fail is a round, too; the model may just stay. */
@@ -253,6 +318,8 @@ static enum muster_status train(struct round *round, struct muster_error *error)
     muster_mean_reset(federation->mean);
     enum muster_status status =
         proxy_run_all(round->chosen, round->count, &instruction, &options, on_answer, round, &round->result);
+    if (is_void(round))
+        return MUSTER_STOPPED;
     if (status == MUSTER_TIMEOUT || status == MUSTER_GONE)
         status = MUSTER_OK;
     if (status == MUSTER_OK && round->result.answered > 0)
@@ -260,7 +327,7 @@ static enum muster_status train(struct round *round, struct muster_error *error)
     if (status != MUSTER_OK)
         return explain(error, status, "round %zu: %s", federation->rounds_held + 1,
                        muster_status_text(status));
-    return report(round, error);
+    return complete(round, error);
 }
 
 static enum muster_status hold_round(struct federation *federation, struct muster_error *error)
@@ -271,8 +338,6 @@ static enum muster_status hold_round(struct federation *federation, struct muste
     if (status != MUSTER_OK)
         return status;
     struct round round = {.federation = federation, .started = now_seconds()};
-    random_stream(&round.random, federation->options->data.seed, RANDOM_SELECTION, federation->rounds_held,
-                  0);
     if (choose(&round, proxies, count) && set_hyperparameters(&round))
         status = train(&round, error);
     else
@@ -285,9 +350,6 @@ static enum muster_status hold_round(struct federation *federation, struct muste
 
 enum muster_status federation_run(struct federation *federation, struct muster_error *error)
 {
-    if (federation->metrics != NULL)
-        fputs("round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy\n",
-              federation->metrics);
     enum muster_status status = MUSTER_OK;
     while (status == MUSTER_OK && federation->rounds_held < federation->options->rounds)
         status = hold_round(federation, error);

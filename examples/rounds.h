@@ -9,27 +9,33 @@
 #include "dataset.h"
 #include "server_model.h"
 #include "server_options.h"
+#include "stopping.h"
 
 /** A federation in training. */
 struct federation {
     const struct server_options *options;
     const struct dataset *dataset;
     struct participant_manager *manager;
+    struct stopping *stopping;
     struct server_model model;
-    struct muster_mean *mean; /* of the answers of the round */
-    FILE *metrics;            /* NULL: none */
+    struct muster_mean *mean;    /* of the answers of the round */
+    FILE *metrics;               /* NULL: none */
+    struct muster_run *run;      /* NULL: none */
+    struct muster_random random; /* what is drawn in the next round comes from this */
     size_t rounds_held;
-    size_t present; /* participants that were there at the last round */
+    int64_t present; /* participants that were there at the last round */
+    bool resumed;    /* that round was held by another process */
     double accuracy;
 };
 
-/** Makes a federation that trains a model from zero; false when out of memory. The manager is set later. */
+/** Makes a federation that trains a model from zero; false when out of memory. The manager and how it stops
+ * are set later. */
 bool federation_init(struct federation *federation, const struct server_options *options,
                      const struct dataset *dataset, FILE *metrics);
 void federation_free(struct federation *federation);
 
-/** Holds all rounds. OK when they were held; STOPPED when the manager was closed; otherwise *error says why.
- */
+/** Holds all rounds that are left. OK when they were held; STOPPED when the server was asked to stop;
+ * otherwise *error says why. */
 enum muster_status federation_run(struct federation *federation, struct muster_error *error);
 
 #endif

@@ -74,3 +74,23 @@ void server_model_move(struct server_model *model, const struct muster_array *me
     model->moves++;
     update_average(model);
 }
+
+void server_model_arrays(const struct server_model *model,
+                         struct muster_named_array arrays[SERVER_MODEL_ARRAYS])
+{
+    struct muster_array result[LOGISTIC_ARRAYS], current[LOGISTIC_ARRAYS];
+    struct muster_array state = {
+        .dtype = MUSTER_FLOAT64, .dimensions = 1, .shape = {logistic_parameters(&model->current)}};
+    logistic_arrays(&model->averaged, result);
+    logistic_arrays(&model->current, current);
+    arrays[0] = (struct muster_named_array){"weights", result[0]};
+    arrays[1] = (struct muster_named_array){"bias", result[1]};
+    arrays[2] = (struct muster_named_array){"current_weights", current[0]};
+    arrays[3] = (struct muster_named_array){"current_bias", current[1]};
+    state.data = model->momentum;
+    arrays[4] = (struct muster_named_array){"momentum", state};
+    state.data = model->scale;
+    arrays[5] = (struct muster_named_array){"scale", state};
+    arrays[6] =
+        (struct muster_named_array){"moves", {.dtype = MUSTER_INT64, .dimensions = 0, .data = &model->moves}};
+}

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <muster/muster.h>
 
@@ -20,7 +21,7 @@
 struct server_model {
     double rate;    /* learning rate of Yogi; 0: FedAvg */
     double average; /* share of the running average that stays in a round; 0: no averaging */
-    size_t moves;
+    int64_t moves;
     struct logistic current;
     struct logistic averaged;
     double *momentum;
@@ -34,5 +35,11 @@ void server_model_free(struct server_model *model);
 
 /** Moves the model by a round's mean, whose arrays must fit the current model. */
 void server_model_move(struct server_model *model, const struct muster_array *mean);
+
+/** Everything that the model is, under names, for a checkpoint: views of the model's own memory. What would
+ * be the result are "weights" and "bias". */
+enum { SERVER_MODEL_ARRAYS = 7 };
+void server_model_arrays(const struct server_model *model,
+                         struct muster_named_array arrays[SERVER_MODEL_ARRAYS]);
 
 #endif

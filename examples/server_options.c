@@ -13,6 +13,8 @@ enum {
     KEY_MIN_PARTICIPANTS,
     KEY_WAIT,
     KEY_DEADLINE,
+    KEY_STOP_WITHIN,
+    KEY_COME_BACK,
     KEY_EPOCHS,
     KEY_BATCH_SIZE,
     KEY_LEARNING_RATE,
@@ -21,6 +23,8 @@ enum {
     KEY_AVERAGE,
     KEY_STRAGGLERS,
     KEY_DEFAULT_WEIGHT,
+    KEY_RUN,
+    KEY_OVERWRITE,
     KEY_METRICS,
     KEY_NO_BASELINES,
     KEY_PARTICIPANT_OPTIONS,
@@ -44,6 +48,11 @@ static const struct argp_option option_list[] = {
      GROUP_ROUNDS},
     {"deadline", KEY_DEADLINE, "SECONDS", 0,
      "How long a round may take; later answers are dropped (default 60)", GROUP_ROUNDS},
+    {"stop-within", KEY_STOP_WITHIN, "SECONDS", 0,
+     "After SIGINT or SIGTERM the round that runs may take so long to finish (default 10); then, or at a "
+     "second "
+     "signal, it is given up",
+     GROUP_ROUNDS},
     {0, 0, 0, 0, "Training:", GROUP_TRAINING},
     {"epochs", KEY_EPOCHS, "N", 0, "Epochs of a participant in a round (default 20)", GROUP_TRAINING},
     {"batch-size", KEY_BATCH_SIZE, "N", 0, "Samples of a step (default 10)", GROUP_TRAINING},
@@ -69,7 +78,19 @@ static const struct argp_option option_list[] = {
     {"default-weight", KEY_DEFAULT_WEIGHT, "W", 0,
      "Weight of a participant that does not say how many samples it has (default 100)", GROUP_TRAINING},
     {0, 0, 0, 0, "Output:", GROUP_OUTPUT},
-    {"metrics", KEY_METRICS, "FILE", 0, "Write a line of CSV per round", GROUP_OUTPUT},
+    {"run", KEY_RUN, "DIR", 0,
+     "Keep the run in DIR, a new or an empty directory: the model after each round, metrics.csv, and all "
+     "that it "
+     "takes to go on from there. If DIR holds a run, go on with it: give the options that it was begun with; "
+     "--rounds may be another number",
+     GROUP_OUTPUT},
+    {"overwrite", KEY_OVERWRITE, 0, 0, "Remove the run that DIR holds and begin anew", GROUP_OUTPUT},
+    {"come-back", KEY_COME_BACK, "SECONDS", 0,
+     "With --run, a server that stops before the last round tells participants to come back after so long "
+     "(default 10); otherwise it says good-bye",
+     GROUP_OUTPUT},
+    {"metrics", KEY_METRICS, "FILE", 0, "Write a line of CSV per round; with --run it is in DIR",
+     GROUP_OUTPUT},
     {"no-baselines", KEY_NO_BASELINES, 0, 0, "Do not train centrally and alone for comparison at the end",
      GROUP_OUTPUT},
     {"port-file", KEY_PORT_FILE, "FILE", 0,
@@ -111,6 +132,9 @@ static error_t parse_rounds(int key, char *text, struct argp_state *state)
     case KEY_DEADLINE:
         options->deadline_ms = (int64_t)(1000 * seconds(state, "deadline", text));
         return 0;
+    case KEY_STOP_WITHIN:
+        options->stop_within_ms = (int64_t)(1000 * seconds(state, "stop-within", text));
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -149,6 +173,42 @@ static error_t parse_training(int key, char *text, struct argp_state *state)
     }
 }
 
+static error_t parse_run(int key, char *text, struct argp_state *state)
+{
+    struct server_options *options = state->input;
+    switch (key) {
+    case KEY_RUN:
+        if (*text == '\0')
+            argp_error(state, "--run: the name of a directory is missing");
+        options->run = text;
+        return 0;
+    case KEY_OVERWRITE:
+        options->overwrite = true;
+        return 0;
+    case KEY_COME_BACK:
+        options->come_back_seconds = (int32_t)argument_whole(state, "come-back", text, 1, 1000000);
+        return 0;
+    case KEY_METRICS:
+        options->metrics = text;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/** What only all options together tell. */
+static void check(const struct server_options *options, const struct argp_state *state)
+{
+    if (options->learning_rate * options->mu >= 1)
+        argp_error(state, "--learning-rate %g times --mu %g: expected less than 1, or training runs away",
+                   options->learning_rate, options->mu);
+    if (options->run != NULL && options->metrics != NULL)
+        argp_error(state, "--metrics %s: with --run the metrics are in %s/metrics.csv", options->metrics,
+                   options->run);
+    if (options->run == NULL && options->overwrite)
+        argp_error(state, "--overwrite: --run is missing");
+}
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct server_options *options = state->input;
@@ -163,9 +223,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_PORT_FILE:
         options->port_file = text;
         return 0;
-    case KEY_METRICS:
-        options->metrics = text;
-        return 0;
     case KEY_NO_BASELINES:
         options->baselines = false;
         return 0;
@@ -173,12 +230,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         options->list_participant_options = true;
         return 0;
     case ARGP_KEY_END:
-        if (options->learning_rate * options->mu >= 1)
-            argp_error(state, "--learning-rate %g times --mu %g: expected less than 1, or training runs away",
-                       options->learning_rate, options->mu);
+        check(options, state);
         return 0;
     default:
-        return parse_rounds(key, text, state) == 0 ? 0 : parse_training(key, text, state);
+        return parse_rounds(key, text, state) == 0 || parse_run(key, text, state) == 0
+                   ? 0
+                   : parse_training(key, text, state);
     }
 }
 
@@ -191,6 +248,10 @@ static const char documentation[] =
     "bytes_received, train_loss (of the model that the round began with, on the training samples of those "
     "who "
     "answered), test_accuracy (of what would be the result after this round).\n\n"
+    "At the first SIGINT or SIGTERM no other round is begun, and the one that runs is finished; the exit "
+    "status is "
+    "128 plus the signal's number. With --run nothing is lost then, nor when the server is killed: the same "
+    "command goes on after the last round that was completed, and the result is the same.\n\n"
     "FedAvg as its paper has it is --mu 0 --server-rate 0 --average 0, FedProx the same with --mu 1.";
 
 void server_options_parse(int count, char **arguments, struct server_options *options)
@@ -211,6 +272,8 @@ void server_options_parse(int count, char **arguments, struct server_options *op
         .fraction = 1.0 / 3,
         .wait_ms = 300000,
         .deadline_ms = 60000,
+        .stop_within_ms = 10000,
+        .come_back_seconds = 10,
         .epochs = 20,
         .batch_size = 10,
         .learning_rate = 0.01,

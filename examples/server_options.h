@@ -17,11 +17,15 @@ struct server_options {
     const char *listen;
     const char *port_file; /* NULL: none */
     const char *metrics;   /* NULL: none */
+    const char *run;       /* NULL: none */
+    bool overwrite;
     size_t rounds;
     double fraction;
     size_t min_participants; /* 0: all users of the data to start with, then whoever is left */
     int64_t wait_ms;
     int64_t deadline_ms;
+    int64_t stop_within_ms;
+    int32_t come_back_seconds;
     size_t epochs;
     size_t batch_size;
     double learning_rate;

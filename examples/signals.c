@@ -1,44 +1,78 @@
-/* The handler itself only writes to a pipe; a thread reads from it and makes the call. Blocking the signals
+/* The handler itself only writes to a pipe; a thread reads from it and makes the calls. Blocking the signals
  * and waiting with sigwait() would not do: libraries start threads before main(), which would not have them
  * blocked. */
 #include <config.h>
 
 #include "signals.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t caught;
+static volatile sig_atomic_t came;
 static int pipe_ends[2];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Guarded by the lock. */
-static void (*stop_function)(void *context);
+static signals_stop *stop_function;
 static void *stop_context;
-static bool told; /* the thread has seen the signal */
+static int stop_limit_ms = -1;
+static enum { NOTHING, STOP, STOP_AT_ONCE } told; /* what the thread has seen */
 
 static void handle(int number)
 {
-    if (caught != 0)
+    came = came + 1;
+    if (came > 2)
         _exit(128 + number);
-    caught = number;
+    if (caught == 0)
+        caught = number;
     ssize_t written = write(pipe_ends[1], "", 1);
     (void)written;
+}
+
+/** Waits for a signal; false when none came within the limit. */
+static bool await(int limit_ms)
+{
+    struct pollfd end = {.fd = pipe_ends[0], .events = POLLIN};
+    char byte;
+    int ready;
+    while ((ready = poll(&end, 1, limit_ms)) < 0 && errno == EINTR)
+        ;
+    return ready != 0 && read(pipe_ends[0], &byte, 1) == 1;
+}
+
+/** Returns the limit until the next call is due. */
+static int tell(bool at_once)
+{
+    pthread_mutex_lock(&lock);
+    told = at_once ? STOP_AT_ONCE : STOP;
+    if (stop_function != NULL)
+        stop_function(stop_context, at_once);
+    int limit_ms = stop_limit_ms;
+    pthread_mutex_unlock(&lock);
+    return limit_ms;
 }
 
 static void *watch(void *unused)
 {
     (void)unused;
-    char byte;
-    while (read(pipe_ends[0], &byte, 1) != 1)
+    while (!await(-1))
         ;
+    bool second = await(tell(false));
+    if (!second) {
+        tell(true);
+        await(-1);
+    }
     pthread_mutex_lock(&lock);
-    told = true;
-    if (stop_function != NULL)
-        stop_function(stop_context);
+    bool nobody = stop_function == NULL;
     pthread_mutex_unlock(&lock);
+    if (nobody || !second)
+        _exit(128 + (int)caught);
+    tell(true);
     return NULL;
 }
 
@@ -58,13 +92,14 @@ bool signals_catch(void)
     return true;
 }
 
-void signals_call(void (*stop)(void *context), void *context)
+void signals_call(signals_stop *stop, void *context, int limit_ms)
 {
     pthread_mutex_lock(&lock);
     stop_function = stop;
     stop_context = context;
-    if (told && stop != NULL)
-        stop(context);
+    stop_limit_ms = limit_ms;
+    if (told != NOTHING && stop != NULL)
+        stop(context, told == STOP_AT_ONCE);
     pthread_mutex_unlock(&lock);
 }
 

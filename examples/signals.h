@@ -1,20 +1,25 @@
-/* SIGINT and SIGTERM for a program that ends cleanly: the first one calls a function, on a thread where it
- * may take locks; the second one ends the process at once. */
+/* SIGINT and SIGTERM for a program that ends cleanly: the first one, and then the second, call a function, on
+ * a thread where it may take locks; the third ends the process at once. */
 #ifndef SIGNALS_H
 #define SIGNALS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /** Starts to catch. A signal that is ignored already, as a shell does for its background jobs, stays ignored.
  */
 bool signals_catch(void);
 
-/** What the first signal calls from now on; NULL: it is only remembered. When a signal was caught before,
- * `stop` is called at once. When this returns, the function set before is not running and will not be called.
- */
-void signals_call(void (*stop)(void *context), void *context);
+/** Takes a signal; `at_once`: the second, or too much time passed since the first. */
+typedef void signals_stop(void *context, bool at_once);
 
-/** The signal that was caught, or 0. */
+/** What the signals call from now on; NULL: the first is only remembered, and the second ends the process.
+ * When `limit_ms` have passed since the first, that counts as a second one (never with NULL); -1: no limit.
+ * Signals that came before are told at once. When this returns, the function set before is not running and
+ * will not be called. */
+void signals_call(signals_stop *stop, void *context, int limit_ms);
+
+/** The signal that was caught first, or 0. */
 int signals_caught(void);
 
 #endif
