@@ -292,8 +292,12 @@ class Stopping(Running):
         participants[0].send_signal(signal.SIGSTOP)
         return server, participants
 
-    def last_line(self, server):
-        return re.findall(r"stopped after round (\d+)", self.errors_of(server))[-1]
+    def assert_given_up(self, server):
+        """The last round is one that everybody answered."""
+        last = int(re.findall(r"stopped after round (\d+)", self.errors_of(server))[-1])
+        self.assertEqual(last, self.last_round())
+        self.assertEqual(len(self.rows()), last)
+        self.assertEqual({(row["answered"], row["failed"]) for row in self.rows()}, {("4", "0")})
 
     def test_second_signal_gives_up_the_round(self):
         server, participants = self.long_round("--stop-within=1000")
@@ -302,15 +306,14 @@ class Stopping(Running):
         server.send_signal(signal.SIGTERM)
         server.stdout.read()
         self.assertIn(server.wait(), (128 + signal.SIGINT, 128 + signal.SIGTERM), self.errors_of(server))
-        self.assertEqual(int(self.last_line(server)), self.last_round())
-        self.assertEqual(len(self.rows()), self.last_round())
+        self.assert_given_up(server)
         for participant in participants:
             self.assertIsNone(participant.poll(), self.errors_of(participant))  # they will come back
 
     def test_round_is_given_up_when_its_time_is_over(self):
         server, _ = self.long_round("--stop-within=0.3")
         self.stop(server, signal.SIGTERM)
-        self.assertEqual(int(self.last_line(server)), self.last_round())
+        self.assert_given_up(server)
 
     def test_stopped_while_it_waits_for_participants(self):
         server = self.serve(5)
