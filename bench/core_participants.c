@@ -37,7 +37,8 @@ static struct {
     struct role_options options;
     struct core_queue queue;
     struct participant *all;
-    float *answer; /* arrays */
+    float *answer;  /* arrays */
+    char *received; /* arrays: where every instruction is read to */
     pthread_t consumer;
 
     pthread_mutex_t mutex; /* guards what follows */
@@ -87,10 +88,15 @@ static void hand_over(grpc_byte_buffer *instruction)
     pthread_cond_signal(&participants.done);
 }
 
-/* The array that lies ready; the instruction is thrown away. */
+/* The array that lies ready. The instruction is read to where an array can be worked with, or thrown away
+   where the server does so too. */
 static grpc_byte_buffer *answer_with_array(grpc_byte_buffer *instruction)
 {
-    core_message_discard(instruction, participants.options.instruction);
+    if (participants.options.folds) {
+        core_message_discard(instruction, participants.options.instruction);
+    } else {
+        core_message_read(instruction, participants.received, participants.options.instruction);
+    }
     return core_message_at(participants.answer, participants.options.answer);
 }
 
@@ -246,6 +252,7 @@ static void connect_all(const struct role_options *options)
     participants.options = *options;
     participants.all = role_allocate(options->participants, sizeof *participants.all);
     participants.answer = role_numbers(options->answer);
+    participants.received = role_allocate(1, options->instruction);
     grpc_init();
     core_queue_start(&participants.queue, options->threads > 0 ? options->threads : 1);
     for (size_t i = 0; i < options->participants; ++i) {
@@ -285,6 +292,7 @@ static void stop(void)
     }
     free(participants.all);
     free(participants.answer);
+    free(participants.received);
     grpc_shutdown();
 }
 

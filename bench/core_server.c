@@ -40,8 +40,9 @@ static struct {
     grpc_server *handle;
     struct admission admissions[ADMISSIONS];
     struct core_event stopped;
-    void *payload; /* what an instruction carries */
-    char *answer;  /* what the last turn brought */
+    void *payload;  /* what an instruction carries */
+    char *answer;   /* what the last turn brought */
+    char *received; /* arrays: where every answer is read to */
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t done;
@@ -133,8 +134,11 @@ static void on_received(struct core_event *event, bool succeeded)
     if (grpc_byte_buffer_length(message) != answer_size()) {
         role_fail("an answer of the wrong size");
     }
-    if (server.options.arrays) {
+    if (server.options.folds) {
         core_message_discard(message, answer_size());
+        message = NULL;
+    } else if (server.options.arrays) {
+        core_message_read(message, server.received, answer_size());
         message = NULL;
     }
     complete_one(message);
@@ -237,6 +241,7 @@ static uint16_t start(const struct role_options *options)
     server.payload =
         options->arrays ? (void *)role_numbers(options->instruction) : role_allocate(1, options->instruction);
     server.answer = role_allocate(1, options->instruction);
+    server.received = role_allocate(1, options->arrays ? options->answer : 1);
     server.streams = role_allocate(options->participants, sizeof *server.streams);
     grpc_init();
     core_queue_start(&server.queue, options->threads);
@@ -346,6 +351,7 @@ static void stop(void)
     free(server.streams);
     free(server.payload);
     free(server.answer);
+    free(server.received);
     grpc_shutdown();
 }
 

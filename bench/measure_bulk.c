@@ -50,8 +50,9 @@ static void print_times(const struct measurement *measurement, const struct cont
 
 /* Turns with one participant, whose thread blocks for instructions, or rounds with all, who answer from a
    callback. The answer is an array that lies ready. The bare side has arrays of the same bytes in memory of
-   its own and sends from there; what it receives it walks over and throws away. But for the limit of a
-   message's size, C-core is there as it is by default.
+   its own and sends from there; what it receives it copies into memory that lies ready, as an array is of use
+   only in one piece, or, where muster's server folds, it walks over it and throws it away. But for the limit
+   of a message's size, C-core is there as it is by default.
 
    Over a long way the first turn of a connection is a figure of its own: afterwards the windows are open. */
 void measure_bulk(const struct measure_plan *plan, const struct measurement *measurement)
@@ -251,10 +252,10 @@ void measure_peak(const struct measure_plan *plan, const struct measurement *mea
 
 /* ---- folding ---- */
 
-/* fold_vs_memory: bytes of float32 that muster_mean_add() took per second, over bytes that c = a + b of
+/* fold_vs_memory: bytes that muster_mean_add() read and wrote per second, over bytes that c = a + b of
    float32 read and wrote per second (three times the bytes of one vector), in the same process and by turns.
-   fold_traffic_vs_memory counts the same on both sides: also what folding has to read and write, which is 20
-   bytes for each number, 4 of its own and 8 of its sum in double, there and back. */
+   For each number, folding moves 20 bytes: 4 of its own, and 8 of its sum in double, there and back.
+   fold_answers_vs_memory counts the 4 alone. */
 void measure_fold(const struct measure_plan *plan, const struct measurement *measurement)
 {
     const double adding = 3;
@@ -277,8 +278,8 @@ void measure_fold(const struct measure_plan *plan, const struct measurement *mea
         ratios[i] = folds[i] / adds[i];
     }
     double ratio = median_of(ratios, pairs);
-    figures_at_least("fold_vs_memory", ratio, BOUND_FOLD);
-    figures_number("fold_traffic_vs_memory", folding * ratio);
+    figures_at_least("fold_vs_memory", folding * ratio, BOUND_FOLD);
+    figures_number("fold_answers_vs_memory", ratio);
     figures_number("fold_gb_per_s", median_of(folds, pairs));
     figures_number("memory_gb_per_s", median_of(adds, pairs));
     free(folds);

@@ -17,6 +17,7 @@ struct piece {
 struct payload {
     uint64_t size;   /* of all pieces */
     sem_t *returned; /* of borrowed memory: posted when nothing refers to it any more */
+    uint64_t filled; /* bytes that are there so far: a copy may still be in the making */
     void *copy;      /* memory of our own otherwise, to be freed with free_copy() */
     void (*free_copy)(void *copy, size_t size);
     size_t count;

@@ -23,6 +23,10 @@
 
 #include "network/transport.h"
 
+/* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
+   the next few, which costs nothing unless they come, as everything that comes is read at once. */
+enum { LOOKAHEAD = 4 << 20, FRAME_SIZE_MAX = 1 << 20 };
+
 #define CONNECT_METHOD "/ParticipantManager/Connect"
 
 /* Pings of a participant that come faster than this end its connection. */

@@ -19,6 +19,7 @@
 #include "network/credentials.h"
 #include "network/transport.h"
 #include "status.h"
+#include "wire/block.h"
 #include "wire/codec.h"
 #include "wire/transfer.h"
 
@@ -799,6 +800,7 @@ void participant_free(struct participant *participant)
     pthread_mutex_unlock(&participant->lock);
     participant->transport->ops->release(participant->transport);
     unreference(participant);
+    muster__block_trim();
 }
 
 /* ---- turns ---- */
@@ -825,6 +827,25 @@ static enum muster_status may_answer(struct participant *participant)
     return MUSTER_CANCELLED;
 }
 
+/* How much of an answer is copied before more of it is sent. */
+#define FILL_SIZE ((size_t)256 << 10)
+
+/* Copies what travels in chunks, which go out meanwhile. */
+static void fill(struct participant *participant, struct buffer *body, const struct muster_message *message)
+{
+    struct payload *payload = body ? body->payload : NULL;
+    while (payload && payload->filled < payload->size) {
+        uint64_t end =
+            payload->size - payload->filled < FILL_SIZE ? payload->size : payload->filled + FILL_SIZE;
+        muster__payload_fill(body, message, end);
+        pthread_mutex_lock(&participant->lock);
+        payload->filled = end;
+        if (participant->outgoing.body == body)
+            muster__outgoing_next(&participant->outgoing, TO_SERVER, participant->stream);
+        pthread_mutex_unlock(&participant->lock);
+    }
+}
+
 static enum muster_status answer(struct participant *participant, const struct muster_message *message)
 {
     pthread_mutex_lock(&participant->lock);
@@ -832,7 +853,8 @@ static enum muster_status answer(struct participant *participant, const struct m
     uint64_t consumed = participant->consumed;
     const struct encoding encoding = {.max_message_size = participant->max_message_size,
                                       .max_payload_size = participant->max_payload_size,
-                                      .chunk_threshold = participant->options.chunk_threshold};
+                                      .chunk_threshold = participant->options.chunk_threshold,
+                                      .fill_later = true};
     pthread_mutex_unlock(&participant->lock);
     if (status != MUSTER_OK)
         return status;
@@ -851,6 +873,8 @@ static enum muster_status answer(struct participant *participant, const struct m
     if (status == MUSTER_OK)
         participant->unanswered = false;
     pthread_mutex_unlock(&participant->lock);
+    if (status == MUSTER_OK)
+        fill(participant, body, message);
     muster__buffer_release(body);
     return status;
 }

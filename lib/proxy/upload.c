@@ -9,6 +9,7 @@
 #include <config.h>
 
 #include "proxy/internal.h"
+#include "wire/block.h"
 
 /* More than two answers of this size at once are not faster, and cost memory. */
 #define BIG ((uint64_t)16 << 20)
@@ -155,7 +156,10 @@ void muster__uploads_returned(void *context, uint64_t size)
     pthread_mutex_lock(&uploads->lock);
     uploads->held -= size;
     uploads->holders--;
+    bool idle = uploads->holders == 0 && uploads->waiting_count == 0;
     pthread_mutex_unlock(&uploads->lock);
+    if (idle)
+        muster__block_trim();
 }
 
 /* Takes the first that waits and has room off the queue, with its room; NULL: none. One always has room. */

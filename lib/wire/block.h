@@ -1,5 +1,6 @@
-/* Memory for the data of big arrays: it costs a page fault for every two megabytes, where malloc's costs five
-   hundred, and goes back to the system at once. */
+/* Memory for the data of big arrays. It costs a page fault for every two megabytes, where malloc's costs five
+   hundred, and a few blocks are kept for the next array of their size: to get zeroed pages from the system
+   takes as long as to receive as many bytes. */
 #ifndef MUSTER_WIRE_BLOCK_H
 #define MUSTER_WIRE_BLOCK_H
 
@@ -8,10 +9,15 @@
 /* The alignment of every block: as the widest vectors want it. */
 #define BLOCK_ALIGNMENT 64
 
+/* All functions: any thread. */
+
 /* `size` bytes, more than 0, of any content; NULL when out of memory. */
 void *muster__block_new(size_t size);
 
-/* `size` as it was asked for. NULL is allowed. */
+/* `size` as it was asked for. NULL is allowed. The system may take back what is kept whenever it wants. */
 void muster__block_free(void *block, size_t size);
+
+/* Gives what is kept back to the system. */
+void muster__block_trim(void);
 
 #endif

@@ -33,6 +33,7 @@ struct encoding {
     uint64_t max_payload_size; /* 0: the peer does not take chunks */
     size_t chunk_threshold;    /* a message beyond it sends its arrays in chunks */
     sem_t *borrow;             /* not NULL: refer to the caller's memory, post when that is over */
+    bool fill_later;           /* what is to follow in chunks is not copied yet: muster__payload_fill() */
 };
 
 /*
@@ -42,6 +43,10 @@ struct encoding {
  */
 enum muster_status muster__encode(enum direction direction, const struct muster_message *message,
                                   const struct encoding *encoding, struct buffer **body);
+
+/* Copies the next bytes of the message that the body was made of, behind payload->filled and at most up to
+   `end`, which the caller sets payload->filled to when others may see it. */
+void muster__payload_fill(const struct buffer *body, const struct muster_message *message, uint64_t end);
 
 /* The turn's field, to stand before or after a body; 0 bytes for turn 0. Returns the number of bytes. */
 size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head[STREAM_HEAD_MAX]);

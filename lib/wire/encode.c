@@ -274,7 +274,35 @@ static void add_part(void *context, const void *data, size_t size)
     payload->pieces[payload->count++] = (struct piece){data, size};
 }
 
-/* What `counted` says, borrowed or copied; NULL when out of memory. */
+/* A place in the parts of a message, and what is to be copied of them. */
+struct filling {
+    uint8_t *copy;
+    uint64_t offset; /* of the part */
+    uint64_t begin;
+    uint64_t end;
+};
+
+static void fill_part(void *context, const void *data, size_t size)
+{
+    struct filling *filling = context;
+    uint64_t begin = filling->begin > filling->offset ? filling->begin - filling->offset : 0;
+    uint64_t end = filling->end > filling->offset ? filling->end - filling->offset : 0;
+    if (end > size)
+        end = size;
+    if (begin < end)
+        muster__copy(filling->copy + filling->offset + begin, (const uint8_t *)data + begin,
+                     (size_t)(end - begin));
+    filling->offset += size;
+}
+
+void muster__payload_fill(const struct buffer *body, const struct muster_message *message, uint64_t end)
+{
+    const struct payload *payload = body->payload;
+    struct filling filling = {.copy = payload->copy, .begin = payload->filled, .end = end};
+    each_part(message, fill_part, &filling);
+}
+
+/* What `counted` says, borrowed or with room for a copy; NULL when out of memory. */
 static struct payload *make_payload(const struct muster_message *message, const struct payload *counted,
                                     sem_t *borrow)
 {
@@ -285,12 +313,14 @@ static struct payload *make_payload(const struct muster_message *message, const 
         free(payload);
         return NULL;
     }
-    *payload = (struct payload){
-        .size = counted->size, .returned = borrow, .copy = copy, .free_copy = muster__block_free};
+    *payload = (struct payload){.size = counted->size,
+                                .filled = borrow ? counted->size : 0,
+                                .returned = borrow,
+                                .copy = copy,
+                                .free_copy = muster__block_free};
     each_part(message, add_part, payload);
     uint8_t *at = copy;
     for (size_t i = 0; copy && i < payload->count; i++) {
-        muster__copy(at, payload->pieces[i].data, payload->pieces[i].size);
         payload->pieces[i].data = at;
         at += payload->pieces[i].size;
     }
@@ -326,6 +356,11 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
         muster__buffer_release(*body);
         *body = NULL;
         return MUSTER_OUT_OF_MEMORY;
+    }
+    struct payload *payload = (*body)->payload;
+    if (payload && !encoding->borrow && !encoding->fill_later) {
+        muster__payload_fill(*body, message, payload->size);
+        payload->filled = payload->size;
     }
     struct writer writer = {.at = (*body)->data, .chunks = counter.chunks};
     put_message(&writer, direction, message);

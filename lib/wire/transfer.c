@@ -26,12 +26,14 @@ void muster__outgoing_start(struct outgoing *outgoing, uint64_t grant)
 static size_t cut_chunk(struct outgoing *outgoing, struct piece pieces[STREAM_PIECES_MAX], size_t *count)
 {
     const struct payload *payload = outgoing->body->payload;
+    uint64_t there = payload->filled - outgoing->offset;
+    size_t most = there < CHUNK_SIZE ? (size_t)there : CHUNK_SIZE;
     size_t size = 0;
     *count = 0;
-    while (size < CHUNK_SIZE && *count < STREAM_PIECES_MAX && outgoing->part < payload->count) {
+    while (size < most && *count < STREAM_PIECES_MAX && outgoing->part < payload->count) {
         const struct piece *part = &payload->pieces[outgoing->part];
         size_t left = part->size - outgoing->part_offset;
-        size_t taken = left < CHUNK_SIZE - size ? left : CHUNK_SIZE - size;
+        size_t taken = left < most - size ? left : most - size;
         pieces[(*count)++] = (struct piece){part->data + outgoing->part_offset, taken};
         size += taken;
         outgoing->part_offset += taken;
@@ -46,7 +48,7 @@ static size_t cut_chunk(struct outgoing *outgoing, struct piece pieces[STREAM_PI
 void muster__outgoing_next(struct outgoing *outgoing, enum direction direction, struct stream *stream)
 {
     if (!stream || !outgoing->body || !outgoing->goes || outgoing->on_wire ||
-        outgoing->offset == outgoing->body->payload->size)
+        outgoing->offset == outgoing->body->payload->filled)
         return;
     struct piece pieces[STREAM_PIECES_MAX];
     size_t count;
