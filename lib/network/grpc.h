@@ -25,7 +25,11 @@
 
 /* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
    the next few, which costs nothing unless they come, as everything that comes is read at once. */
-enum { LOOKAHEAD = 4 << 20, FRAME_SIZE_MAX = 1 << 20 };
+enum { LOOKAHEAD = 2 << 20, FRAME_SIZE_MAX = 1 << 20 };
+
+/* C-core keeps memory for the next read of each connection, as much as the last ones were: by default up to
+   4 MiB. */
+enum { READ_SIZE_MAX = 32 << 10 };
 
 #define CONNECT_METHOD "/ParticipantManager/Connect"
 
