@@ -251,6 +251,7 @@ static enum muster_status send_answer(struct participant *participant)
     enum muster_status status = send_about(participant, participant->held_turn, body);
     if (status != MUSTER_OK || !body || !body->payload)
         return status;
+    outgoing->max_message_size = participant->max_message_size;
     muster__outgoing_begin(outgoing, body, participant->held_turn);
     if (body->payload->size <= participant->current.granted)
         muster__outgoing_start(outgoing, 0);

@@ -533,6 +533,7 @@ static enum muster_status send_instruction(struct proxy *proxy, struct buffer *b
         head_size = muster__encode_instruction_head(turn, reserve(proxy, body), head);
     enum muster_status status = proxy->stream->ops->send(proxy->stream, head, head_size, body);
     if (status == MUSTER_OK) {
+        proxy->outgoing.max_message_size = proxy->max_message_size;
         muster__outgoing_begin(&proxy->outgoing, body, turn);
         muster__outgoing_start(&proxy->outgoing, 0);
         muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);

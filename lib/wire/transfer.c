@@ -7,8 +7,9 @@
 void muster__outgoing_begin(struct outgoing *outgoing, struct buffer *body, uint64_t turn)
 {
     bool on_wire = outgoing->on_wire;
+    size_t max_message_size = outgoing->max_message_size;
     muster__buffer_release(outgoing->body);
-    *outgoing = (struct outgoing){.turn = turn, .on_wire = on_wire};
+    *outgoing = (struct outgoing){.max_message_size = max_message_size, .turn = turn, .on_wire = on_wire};
     if (body && body->payload)
         outgoing->body = muster__buffer_retain(body);
 }
@@ -27,8 +28,12 @@ static size_t cut_chunk(struct outgoing *outgoing, struct piece pieces[STREAM_PI
 {
     const struct payload *payload = outgoing->body->payload;
     uint64_t there = payload->filled - outgoing->offset;
-    size_t most = there < CHUNK_SIZE ? (size_t)there : CHUNK_SIZE;
+    size_t most = outgoing->max_message_size - STREAM_HEAD_MAX;
     size_t size = 0;
+    if (most > CHUNK_SIZE)
+        most = CHUNK_SIZE;
+    if (most > there)
+        most = (size_t)there;
     *count = 0;
     while (size < most && *count < STREAM_PIECES_MAX && outgoing->part < payload->count) {
         const struct piece *part = &payload->pieces[outgoing->part];
