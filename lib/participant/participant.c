@@ -580,7 +580,6 @@ static void come_back(struct participant *participant)
             muster__transport_after(participant->transport, options->reconnect_timeout_ms);
         participant->reconnect_pause_ms = options->reconnect_first_ms;
     }
-    drop_arriving(participant);
     participant->state = AWAY;
     start_timer(participant, random_up_to(participant->reconnect_pause_ms));
     participant->reconnect_pause_ms *= 2;
@@ -596,6 +595,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
     participant->stream = NULL;
     participant->outgoing.on_wire = false;
     muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    drop_arriving(participant); /* the rest is lost */
     stop_timer(participant);
     bool away = true;
     if (participant->state == LEAVING && !participant->closed) {
