@@ -37,11 +37,14 @@ tests_fault_fault_SOURCES = \
     tests/fault/test_blocking.c \
     tests/fault/test_corners.c \
     tests/fault/test_doors.c \
+    tests/fault/test_download.c \
     tests/fault/test_participant.c \
+    tests/fault/test_payload.c \
     tests/fault/test_round.c \
     tests/fault/test_session.c \
     tests/fault/test_stop.c \
     tests/fault/test_turn.c \
+    tests/fault/test_upload.c \
     tests/support/no_grpc.c
 
 # Every allocation of the library fails in turn; where it would wait, the test steps the network in its place.

@@ -19,6 +19,10 @@ static void take_envelope(struct received *received, struct envelope *envelope)
     received->content = envelope->content;
     received->turn = envelope->turn;
     received->progress = envelope->progress;
+    received->announced = envelope->announced;
+    received->grant = envelope->grant;
+    received->offset = envelope->offset;
+    received->chunk_size = envelope->chunk.left;
     received->message = envelope->message;
     envelope->message = (struct muster_message)MUSTER_MESSAGE_INIT;
     if (envelope->content == CONTENT_HELLO) {
@@ -152,6 +156,56 @@ void peer_send_welcome(struct peer *peer, const char *name)
     welcome.name = (char *)name;
     welcome.rank = 7;
     peer_send_buffer(peer, 0, muster__encode_welcome(&welcome));
+}
+
+void peer_send_hello_chunks(struct peer *peer, const char *name, uint64_t max_payload_size)
+{
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    char *features[] = {"something from the future", FEATURE_CHUNKS};
+    hello.name = (char *)name;
+    hello.features = features;
+    hello.n_features = 2;
+    hello.max_payload_size = max_payload_size;
+    peer_send_buffer(peer, 0, muster__encode_hello(&hello));
+}
+
+void peer_send_welcome_chunks(struct peer *peer, const char *name, uint64_t max_payload_size)
+{
+    Muster__Welcome welcome = MUSTER__WELCOME__INIT;
+    char *features[] = {"something from the future", FEATURE_CHUNKS};
+    welcome.name = (char *)name;
+    welcome.features = features;
+    welcome.n_features = 2;
+    welcome.max_payload_size = max_payload_size;
+    peer_send_buffer(peer, 0, muster__encode_welcome(&welcome));
+}
+
+void peer_announce(struct peer *peer, uint64_t turn, const struct muster_message *message)
+{
+    struct buffer *body;
+    const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX};
+    if (muster__encode(sends(peer), message, &encoding, &body) != MUSTER_OK || !body->payload)
+        abort();
+    peer_send_buffer(peer, turn, body);
+}
+
+void peer_send_chunk(struct peer *peer, uint64_t turn, uint64_t grant, uint64_t offset, const void *data,
+                     size_t size)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_chunk(sends(peer), turn, grant, offset, size, head);
+    struct buffer *body = muster__buffer_new(size);
+    if (!body)
+        abort();
+    if (size)
+        memcpy(body->data, data, size);
+    peer->stream->ops->send(peer->stream, head, head_size, body);
+    muster__buffer_release(body);
+}
+
+void peer_send_grant(struct peer *peer, uint64_t turn, uint64_t number)
+{
+    peer_send_buffer(peer, turn, muster__encode_grant(number));
 }
 
 void peer_send_empty(struct peer *peer)
@@ -464,9 +518,10 @@ const struct muster_message *sample(enum muster_kind kind)
 
 static bool same_array(const struct muster_array *a, const struct muster_array *b)
 {
+    size_t size = muster_array_count(a) * muster_dtype_size(a->dtype);
     return a->dtype == b->dtype && a->dimensions == b->dimensions &&
            memcmp(a->shape, b->shape, a->dimensions * sizeof(a->shape[0])) == 0 &&
-           memcmp(a->data, b->data, muster_array_count(a) * muster_dtype_size(a->dtype)) == 0;
+           (size == 0 || memcmp(a->data, b->data, size) == 0);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -474,10 +529,9 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
-bool is_sample(const struct muster_message *message, enum muster_kind kind)
+bool is_same(const struct muster_message *message, const struct muster_message *expected)
 {
-    const struct muster_message *expected = sample(kind);
-    if (message->kind != kind || message->array_count != expected->array_count ||
+    if (message->kind != expected->kind || message->array_count != expected->array_count ||
         message->scalar_count != expected->scalar_count || message->size != expected->size ||
         message->code != expected->code || message->reconnect_seconds != expected->reconnect_seconds ||
         !same_text(message->type, expected->type) || !same_text(message->text, expected->text))
@@ -494,6 +548,11 @@ bool is_sample(const struct muster_message *message, enum muster_kind kind)
     return message->size == 0 || memcmp(message->data, expected->data, message->size) == 0;
 }
 
+bool is_sample(const struct muster_message *message, enum muster_kind kind)
+{
+    return is_same(message, sample(kind));
+}
+
 /* ---- turns that nobody blocks for ---- */
 
 static void record_outcome(void *context, struct proxy *proxy, enum muster_status status,
@@ -507,11 +566,17 @@ static void record_outcome(void *context, struct proxy *proxy, enum muster_statu
     outcome->answer = *answer;
 }
 
+enum muster_status start_message(struct proxy *proxy, const struct muster_message *instruction,
+                                 int64_t limit_ms, struct outcome *outcome)
+{
+    *outcome = (struct outcome){0};
+    return proxy_run_async(proxy, instruction, limit_ms, record_outcome, outcome);
+}
+
 enum muster_status start_turn(struct proxy *proxy, enum muster_kind kind, int64_t limit_ms,
                               struct outcome *outcome)
 {
-    *outcome = (struct outcome){0};
-    return proxy_run_async(proxy, sample(kind), limit_ms, record_outcome, outcome);
+    return start_message(proxy, sample(kind), limit_ms, outcome);
 }
 
 bool ended_with(struct outcome *outcome, enum muster_status status)

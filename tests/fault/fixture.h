@@ -34,6 +34,10 @@ struct received {
     char name[160]; /* of Hello and Welcome, like the next two */
     uint64_t rank;
     uint64_t max_message_size;
+    uint64_t announced; /* bytes that follow in chunks */
+    uint64_t grant;     /* of an instruction, a Grant or a chunk */
+    uint64_t offset;    /* of a chunk, like the next */
+    size_t chunk_size;
 };
 
 struct peer {
@@ -65,6 +69,14 @@ void peer_send(struct peer *peer, uint64_t turn, const struct muster_message *me
 void peer_send_hello(struct peer *peer, const char *name);
 void peer_send_welcome(struct peer *peer, const char *name);
 void peer_send_empty(struct peer *peer);
+/* The same from peers that take chunks. */
+void peer_send_hello_chunks(struct peer *peer, const char *name, uint64_t max_payload_size);
+void peer_send_welcome_chunks(struct peer *peer, const char *name, uint64_t max_payload_size);
+/* All of a message but what follows it in chunks, which is all of its data that can. */
+void peer_announce(struct peer *peer, uint64_t turn, const struct muster_message *message);
+void peer_send_chunk(struct peer *peer, uint64_t turn, uint64_t grant, uint64_t offset, const void *data,
+                     size_t size);
+void peer_send_grant(struct peer *peer, uint64_t turn, uint64_t number);
 void peer_close(struct peer *peer, enum muster_status status, const char *text);
 void peer_cut(struct peer *peer);
 
@@ -155,6 +167,9 @@ bool event_is(struct fixture *fixture, size_t n, enum participant_manager_event_
 /* A message of this kind with something of all that it can hold. Static. */
 const struct muster_message *sample(enum muster_kind kind);
 
+/* Whether they hold the same, bit by bit. */
+bool is_same(const struct muster_message *message, const struct muster_message *expected);
+
 /* Whether that is what arrived. */
 bool is_sample(const struct muster_message *message, enum muster_kind kind);
 
@@ -166,7 +181,11 @@ struct outcome {
     struct muster_message answer;
 };
 
-/* Starts a turn with sample(kind); it ends in *outcome. */
+/* Starts a turn; it ends in *outcome. */
+enum muster_status start_message(struct proxy *proxy, const struct muster_message *instruction,
+                                 int64_t limit_ms, struct outcome *outcome);
+
+/* The same with sample(kind). */
 enum muster_status start_turn(struct proxy *proxy, enum muster_kind kind, int64_t limit_ms,
                               struct outcome *outcome);
 

@@ -1,0 +1,1020 @@
+/* The server's side of big answers: grants and the budget, senders that stall, and participants that break
+   the rules. The participants are played message by message. */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fault/fixture.h"
+#include "proxy/internal.h"
+
+/* What an answer holds, and room for two of them and a bit. */
+#define ANSWER_SIZE ((size_t)10000)
+#define BUDGET      (2 * ANSWER_SIZE + 100)
+#define STALL_MS    500
+#define PAYLOAD_MAX (5 * ANSWER_SIZE)
+
+enum { PEERS = 4 };
+
+struct crowd {
+    struct fixture *fixture;
+    struct peer *peers[PEERS];
+    struct proxy *proxies[PEERS];
+    struct outcome outcomes[PEERS];
+    size_t seen[PEERS]; /* messages of each peer that a test has looked at */
+};
+
+static const uint8_t zeros[PAYLOAD_MAX + 1];
+
+static struct muster_message answer_of(size_t size)
+{
+    return (struct muster_message){.kind = MUSTER_APPLICATION, .type = "big", .data = zeros, .size = size};
+}
+
+static struct participant_manager_options options_with(uint64_t budget)
+{
+    struct participant_manager_options options = fixture_options();
+    options.upload_budget = budget;
+    options.upload_stall_ms = STALL_MS;
+    options.max_payload_size = PAYLOAD_MAX;
+    options.chunk_threshold = 0;
+    return options;
+}
+
+static struct crowd crowd_with(uint64_t budget)
+{
+    struct participant_manager_options options = options_with(budget);
+    struct crowd crowd = {.fixture = fixture_new(&options)};
+    for (size_t i = 0; i < PEERS; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "p%zu", i);
+        crowd.peers[i] = peer_connect(crowd.fixture);
+        peer_send_hello_chunks(crowd.peers[i], name, 0);
+        peer_send_empty(crowd.peers[i]);
+        fixture_settle(crowd.fixture);
+        crowd.proxies[i] = fixture_proxy(crowd.fixture, name);
+        cr_assert_not_null(crowd.proxies[i]);
+        crowd.seen[i] = crowd.peers[i]->count;
+    }
+    return crowd;
+}
+
+static struct crowd crowd_new(void)
+{
+    return crowd_with(BUDGET);
+}
+
+static const struct uploads *uploads_of(const struct crowd *crowd)
+{
+    return &crowd->fixture->manager->uploads;
+}
+
+/* Nothing of anybody's is in memory, promised or waited for, and nobody is watched. */
+static void expect_idle(const struct crowd *crowd)
+{
+    const struct uploads *uploads = uploads_of(crowd);
+    cr_assert_eq(uploads->held, 0, "%llu", (unsigned long long)uploads->held);
+    cr_assert_eq(uploads->reserved, 0, "%llu", (unsigned long long)uploads->reserved);
+    cr_assert_eq(uploads->holders, 0, "%zu", uploads->holders);
+    cr_assert_eq(uploads->waiting_count, 0, "%zu", uploads->waiting_count);
+    cr_assert(ring_is_empty(&uploads->waiting));
+    cr_assert(ring_is_empty(&uploads->granted));
+    cr_assert_not(uploads->timed);
+}
+
+static void crowd_free(struct crowd *crowd)
+{
+    expect_idle(crowd);
+    fixture_free(crowd->fixture);
+}
+
+/* The next message of a peer that was not looked at yet. */
+static const struct received *next_message(struct crowd *crowd, size_t i)
+{
+    fixture_settle(crowd->fixture);
+    cr_assert_gt(crowd->peers[i]->count, crowd->seen[i], "nothing came to %zu", i);
+    return &crowd->peers[i]->messages[crowd->seen[i]++];
+}
+
+static bool nothing_came(struct crowd *crowd, size_t i)
+{
+    fixture_settle(crowd->fixture);
+    return crowd->peers[i]->count == crowd->seen[i];
+}
+
+/* Begins a turn; returns what was granted with it. */
+static uint64_t begin(struct crowd *crowd, size_t i)
+{
+    const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
+    cr_assert_eq(start_message(crowd->proxies[i], &instruction, TURN_MS, &crowd->outcomes[i]), MUSTER_OK);
+    const struct received *received = next_message(crowd, i);
+    cr_assert_eq(received->content, CONTENT_MESSAGE);
+    cr_assert_eq(received->turn, crowd->proxies[i]->turn);
+    return received->grant;
+}
+
+static uint64_t turn_of(const struct crowd *crowd, size_t i)
+{
+    return crowd->proxies[i]->turn;
+}
+
+static void announce_size(struct crowd *crowd, size_t i, size_t size)
+{
+    const struct muster_message answer = answer_of(size);
+    peer_announce(crowd->peers[i], turn_of(crowd, i), &answer);
+    fixture_settle(crowd->fixture);
+}
+
+static void announce(struct crowd *crowd, size_t i)
+{
+    announce_size(crowd, i, ANSWER_SIZE);
+}
+
+static void expect_grant(struct crowd *crowd, size_t i, uint64_t number)
+{
+    const struct received *received = next_message(crowd, i);
+    cr_assert_eq(received->content, CONTENT_GRANT);
+    cr_assert_eq(received->turn, turn_of(crowd, i));
+    cr_assert_eq(received->grant, number);
+}
+
+static void send_part(struct crowd *crowd, size_t i, uint64_t grant, uint64_t from, uint64_t to)
+{
+    peer_send_chunk(crowd->peers[i], turn_of(crowd, i), grant, from, zeros, (size_t)(to - from));
+    fixture_settle(crowd->fixture);
+}
+
+static bool answered(struct crowd *crowd, size_t i, size_t size)
+{
+    const struct muster_message expected = answer_of(size);
+    bool same = is_same(&crowd->outcomes[i].answer, &expected);
+    return ended_with(&crowd->outcomes[i], MUSTER_OK) && same;
+}
+
+static void send_all(struct crowd *crowd, size_t i, uint64_t grant)
+{
+    send_part(crowd, i, grant, 0, ANSWER_SIZE / 3);
+    send_part(crowd, i, grant, ANSWER_SIZE / 3, ANSWER_SIZE);
+    cr_assert(answered(crowd, i, ANSWER_SIZE));
+}
+
+/* The proof that a participant is usable: a whole turn, for the first of which room is not promised. */
+static void expect_turn(struct crowd *crowd, size_t i)
+{
+    bool promised = begin(crowd, i) >= ANSWER_SIZE;
+    announce(crowd, i);
+    if (!promised)
+        expect_grant(crowd, i, 1);
+    send_all(crowd, i, promised ? 0 : 1);
+}
+
+/* The participant was told why, and only it was affected. */
+static void expect_thrown_out(struct crowd *crowd, size_t i, const char *text)
+{
+    fixture_settle(crowd->fixture);
+    cr_assert(crowd->peers[i]->closed);
+    cr_assert_eq(crowd->peers[i]->status, MUSTER_PROTOCOL);
+    cr_assert(strstr(crowd->peers[i]->text, text) != NULL, "%s", crowd->peers[i]->text);
+    cr_assert_eq(fixture_open_count(crowd->fixture), PEERS - 1);
+    expect_idle(crowd);
+    for (size_t j = 0; j < PEERS; j++) {
+        if (j != i)
+            expect_turn(crowd, j);
+    }
+}
+
+/* ---- grants ---- */
+
+FAULT_TEST(upload, first_answer_is_granted_by_message)
+{
+    struct crowd crowd = crowd_new();
+    cr_assert_eq(begin(&crowd, 0), 0);
+    cr_assert(nothing_came(&crowd, 0));
+    announce(&crowd, 0);
+    expect_grant(&crowd, 0, 1);
+    cr_assert_eq(uploads_of(&crowd)->held, ANSWER_SIZE);
+    send_all(&crowd, 0, 1);
+    cr_assert(nothing_came(&crowd, 0));
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, later_answers_are_granted_with_the_instruction)
+{
+    struct crowd crowd = crowd_new();
+    expect_turn(&crowd, 0);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+        cr_assert_eq(uploads_of(&crowd)->reserved, ANSWER_SIZE);
+        announce(&crowd, 0);
+        cr_assert_eq(uploads_of(&crowd)->reserved, 0);
+        cr_assert_eq(uploads_of(&crowd)->held, ANSWER_SIZE);
+        send_all(&crowd, 0, 0);
+        cr_assert(nothing_came(&crowd, 0));
+    }
+    crowd_free(&crowd);
+}
+
+/* The first answer is expected to be as big as what it answers. */
+FAULT_TEST(upload, answer_to_a_big_instruction_is_granted_with_it)
+{
+    struct crowd crowd = crowd_new();
+    const struct muster_message big = answer_of(ANSWER_SIZE);
+    cr_assert_eq(start_message(crowd.proxies[0], &big, TURN_MS, &crowd.outcomes[0]), MUSTER_OK);
+    cr_assert_eq(next_message(&crowd, 0)->grant, ANSWER_SIZE);
+    const struct received *chunk = next_message(&crowd, 0);
+    cr_assert_eq(chunk->content, CONTENT_CHUNK);
+    cr_assert_eq(chunk->turn, 1);
+    cr_assert_eq(chunk->offset, 0);
+    cr_assert_eq(chunk->chunk_size, ANSWER_SIZE);
+    announce(&crowd, 0);
+    send_all(&crowd, 0, 0);
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, room_that_was_promised_and_is_not_needed_is_returned)
+{
+    struct crowd crowd = crowd_new();
+    expect_turn(&crowd, 0);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    const struct muster_message failure = {.kind = MUSTER_FAILURE, .text = "no"};
+    peer_send(crowd.peers[0], turn_of(&crowd, 0), &failure);
+    fixture_settle(crowd.fixture);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_REFUSED));
+    expect_idle(&crowd);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    proxy_cancel(crowd.proxies[0]);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
+    expect_idle(&crowd);
+    cr_assert_eq(next_message(&crowd, 0)->content, CONTENT_CANCEL);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    peer_cut(crowd.peers[0]);
+    fixture_settle(crowd.fixture);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_GONE));
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, answer_that_is_smaller_than_promised)
+{
+    struct crowd crowd = crowd_new();
+    expect_turn(&crowd, 0);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    announce_size(&crowd, 0, ANSWER_SIZE / 2);
+    cr_assert_eq(uploads_of(&crowd)->reserved, 0);
+    cr_assert_eq(uploads_of(&crowd)->held, ANSWER_SIZE / 2);
+    send_part(&crowd, 0, 0, 0, ANSWER_SIZE / 2);
+    cr_assert(answered(&crowd, 0, ANSWER_SIZE / 2));
+    crowd_free(&crowd);
+}
+
+/* It is not covered by the promise, and waits for room like any other. */
+FAULT_TEST(upload, answer_that_is_bigger_than_promised)
+{
+    struct crowd crowd = crowd_new();
+    expect_turn(&crowd, 0);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    announce_size(&crowd, 0, ANSWER_SIZE + 1);
+    expect_grant(&crowd, 0, 1);
+    send_part(&crowd, 0, 1, 0, ANSWER_SIZE + 1);
+    cr_assert(answered(&crowd, 0, ANSWER_SIZE + 1));
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, answer_that_is_bigger_than_promised_has_no_right_to_the_promise)
+{
+    struct crowd crowd = crowd_new();
+    expect_turn(&crowd, 0);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    announce_size(&crowd, 0, ANSWER_SIZE + 1);
+    expect_grant(&crowd, 0, 1);
+    send_part(&crowd, 0, 0, 0, 10);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_PROTOCOL));
+    expect_thrown_out(&crowd, 0, "not granted");
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, first_come_first_served)
+{
+    static const size_t order[PEERS] = {2, 0, 3, 1};
+    struct crowd crowd = crowd_new();
+    for (size_t i = 0; i < PEERS; i++)
+        begin(&crowd, i);
+    for (size_t i = 0; i < PEERS; i++)
+        announce(&crowd, order[i]);
+    expect_grant(&crowd, order[0], 1);
+    expect_grant(&crowd, order[1], 1);
+    cr_assert(nothing_came(&crowd, order[2]));
+    cr_assert(nothing_came(&crowd, order[3]));
+    cr_assert_eq(uploads_of(&crowd)->held, 2 * ANSWER_SIZE);
+    cr_assert_eq(uploads_of(&crowd)->waiting_count, 2);
+    send_all(&crowd, order[1], 1);
+    expect_grant(&crowd, order[2], 1);
+    cr_assert(nothing_came(&crowd, order[3]));
+    send_all(&crowd, order[0], 1);
+    expect_grant(&crowd, order[3], 1);
+    send_all(&crowd, order[3], 1);
+    send_all(&crowd, order[2], 1);
+    crowd_free(&crowd);
+}
+
+/* A small answer does not overtake a big one that waits, and no promise is made past it. */
+FAULT_TEST(upload, nobody_overtakes)
+{
+    struct crowd crowd = crowd_new();
+    expect_turn(&crowd, 3);
+    for (size_t i = 0; i < 3; i++)
+        begin(&crowd, i);
+    announce(&crowd, 0);
+    announce_size(&crowd, 1, 2 * ANSWER_SIZE);
+    announce_size(&crowd, 2, 5000);
+    expect_grant(&crowd, 0, 1);
+    cr_assert(nothing_came(&crowd, 1));
+    cr_assert(nothing_came(&crowd, 2));
+    cr_assert_eq(begin(&crowd, 3), 0);
+    send_all(&crowd, 0, 1);
+    expect_grant(&crowd, 1, 1);
+    cr_assert(nothing_came(&crowd, 2));
+    send_part(&crowd, 1, 1, 0, 2 * ANSWER_SIZE);
+    cr_assert(answered(&crowd, 1, 2 * ANSWER_SIZE));
+    expect_grant(&crowd, 2, 1);
+    send_part(&crowd, 2, 1, 0, 5000);
+    cr_assert(answered(&crowd, 2, 5000));
+    announce(&crowd, 3);
+    expect_grant(&crowd, 3, 1);
+    send_all(&crowd, 3, 1);
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, one_is_granted_whatever_its_size)
+{
+    struct crowd crowd = crowd_with(1);
+    for (size_t i = 0; i < PEERS; i++) {
+        cr_assert_eq(begin(&crowd, i), 0);
+        announce(&crowd, i);
+    }
+    for (size_t i = 0; i < PEERS; i++) {
+        expect_grant(&crowd, i, 1);
+        if (i + 1 < PEERS)
+            cr_assert(nothing_came(&crowd, i + 1));
+        send_all(&crowd, i, 1);
+    }
+    crowd_free(&crowd);
+}
+
+/* Those who were promised room and think about it do not hold up one that is ready. */
+FAULT_TEST(upload, one_is_granted_beside_promises)
+{
+    struct crowd crowd = crowd_new();
+    expect_turn(&crowd, 0);
+    expect_turn(&crowd, 1);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    cr_assert_eq(begin(&crowd, 1), ANSWER_SIZE);
+    cr_assert_eq(begin(&crowd, 2), 0);
+    cr_assert_eq(begin(&crowd, 3), 0);
+    announce(&crowd, 2);
+    announce(&crowd, 3);
+    expect_grant(&crowd, 2, 1);
+    cr_assert(nothing_came(&crowd, 3));
+    send_all(&crowd, 2, 1);
+    expect_grant(&crowd, 3, 1);
+    announce(&crowd, 0);
+    announce(&crowd, 1);
+    send_all(&crowd, 0, 0);
+    send_all(&crowd, 1, 0);
+    send_all(&crowd, 3, 1);
+    crowd_free(&crowd);
+}
+
+/* Left to itself, the budget is 64 MiB at least. */
+FAULT_TEST(upload, budget_of_its_own)
+{
+    struct crowd crowd = crowd_with(0);
+    for (size_t i = 0; i < PEERS; i++)
+        begin(&crowd, i);
+    for (size_t i = 0; i < PEERS; i++) {
+        announce(&crowd, i);
+        expect_grant(&crowd, i, 1);
+    }
+    for (size_t i = 0; i < PEERS; i++)
+        send_all(&crowd, i, 1);
+    crowd_free(&crowd);
+}
+
+/* An answer of a proxy_run() that returned is its caller's; one of a round counts until on_answer has had it.
+ */
+static enum muster_status look_at_uploads(void *context, size_t index, struct proxy *proxy,
+                                          const struct muster_message *answer)
+{
+    struct crowd *crowd = context;
+    struct uploads *uploads = &crowd->fixture->manager->uploads;
+    (void)index;
+    (void)proxy;
+    pthread_mutex_lock(&uploads->lock);
+    uint64_t held = uploads->held;
+    pthread_mutex_unlock(&uploads->lock);
+    return held >= answer->size ? MUSTER_OK : MUSTER_INVALID;
+}
+
+static void answers_in_chunks(struct peer *peer, const struct received *received)
+{
+    const struct muster_message answer = answer_of(ANSWER_SIZE);
+    if (received->content == CONTENT_MESSAGE)
+        peer_announce(peer, received->turn, &answer);
+    if (received->content == CONTENT_GRANT || received->grant >= ANSWER_SIZE)
+        peer_send_chunk(peer, received->turn, received->content == CONTENT_GRANT ? received->grant : 0, 0,
+                        zeros, ANSWER_SIZE);
+}
+
+FAULT_TEST(upload, answers_of_a_round_count_until_they_are_handled)
+{
+    struct crowd crowd = crowd_with(1);
+    const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
+    struct proxy_round_result result;
+    for (size_t i = 0; i < PEERS; i++)
+        crowd.peers[i]->react = answers_in_chunks;
+    fixture_pump(crowd.fixture);
+    cr_assert_eq(proxy_run_all(crowd.proxies, PEERS, &instruction, NULL, look_at_uploads, &crowd, &result),
+                 MUSTER_OK);
+    cr_assert_eq(result.answered, PEERS);
+    proxy_round_result_clear(&result);
+    expect_idle(&crowd);
+    struct muster_message answer;
+    cr_assert_eq(proxy_run(crowd.proxies[0], &instruction, &answer), MUSTER_OK);
+    cr_assert_eq(uploads_of(&crowd)->held, 0);
+    fixture_unpump(crowd.fixture);
+    const struct muster_message expected = answer_of(ANSWER_SIZE);
+    cr_assert(is_same(&answer, &expected));
+    muster_message_clear(&answer);
+    crowd_free(&crowd);
+}
+
+/* The one that answers last is not wanted any more: what has come of it is thrown away. */
+FAULT_TEST(upload, round_that_has_enough)
+{
+    struct crowd crowd = crowd_new();
+    const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
+    struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_result result;
+    options.enough = 2;
+    for (size_t i = 0; i < 2; i++)
+        crowd.peers[i]->react = answers_in_chunks;
+    fixture_pump(crowd.fixture);
+    cr_assert_eq(proxy_run_all(crowd.proxies, PEERS, &instruction, &options, NULL, NULL, &result), MUSTER_OK);
+    fixture_unpump(crowd.fixture);
+    cr_assert_eq(result.answered, 2);
+    cr_assert_eq(result.late, PEERS - 2);
+    proxy_round_result_clear(&result);
+    crowd_free(&crowd);
+}
+
+/* ---- control messages between chunks ---- */
+
+FAULT_TEST(upload, progress_between_chunks)
+{
+    struct crowd crowd = crowd_new();
+    begin(&crowd, 0);
+    announce(&crowd, 0);
+    expect_grant(&crowd, 0, 1);
+    send_part(&crowd, 0, 1, 0, 4000);
+    peer_send_buffer(crowd.peers[0], turn_of(&crowd, 0), muster__encode_progress(0.75));
+    fixture_settle(crowd.fixture);
+    cr_assert_eq(proxy_progress(crowd.proxies[0]), 0.75);
+    cr_assert_eq(proxy_transfer(crowd.proxies[0]).received, 4000);
+    cr_assert_eq(proxy_transfer(crowd.proxies[0]).to_receive, ANSWER_SIZE);
+    send_part(&crowd, 0, 1, 4000, ANSWER_SIZE);
+    cr_assert(answered(&crowd, 0, ANSWER_SIZE));
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, cancel_between_chunks)
+{
+    struct crowd crowd = crowd_new();
+    begin(&crowd, 0);
+    announce(&crowd, 0);
+    expect_grant(&crowd, 0, 1);
+    send_part(&crowd, 0, 1, 0, 4000);
+    proxy_cancel(crowd.proxies[0]);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
+    expect_idle(&crowd);
+    cr_assert_eq(next_message(&crowd, 0)->content, CONTENT_CANCEL);
+    send_part(&crowd, 0, 1, 4000, 8000); /* was on its way */
+    expect_turn(&crowd, 0);
+    peer_send_chunk(crowd.peers[0], 1, 1, 8000, zeros, 10); /* later still */
+    expect_turn(&crowd, 0);
+    crowd_free(&crowd);
+}
+
+/* Cancelled while it waits: its place in the queue is free. */
+FAULT_TEST(upload, cancel_while_it_waits)
+{
+    struct crowd crowd = crowd_with(1);
+    for (size_t i = 0; i < 3; i++) {
+        begin(&crowd, i);
+        announce(&crowd, i);
+    }
+    expect_grant(&crowd, 0, 1);
+    proxy_cancel(crowd.proxies[1]);
+    cr_assert(ended_with(&crowd.outcomes[1], MUSTER_CANCELLED));
+    cr_assert_eq(next_message(&crowd, 1)->content, CONTENT_CANCEL);
+    send_all(&crowd, 0, 1);
+    expect_grant(&crowd, 2, 1);
+    send_all(&crowd, 2, 1);
+    cr_assert(nothing_came(&crowd, 1));
+    crowd_free(&crowd);
+}
+
+/* ---- senders that stall ---- */
+
+static void stall(struct crowd *crowd)
+{
+    fixture_advance(crowd->fixture, STALL_MS);
+}
+
+FAULT_TEST(upload, one_that_stalls_makes_way)
+{
+    struct crowd crowd = crowd_with(1);
+    begin(&crowd, 0);
+    begin(&crowd, 1);
+    announce(&crowd, 0);
+    announce(&crowd, 1);
+    expect_grant(&crowd, 0, 1);
+    send_part(&crowd, 0, 1, 0, 4000);
+    stall(&crowd);
+    expect_grant(&crowd, 1, 1);
+    cr_assert_eq(crowd.outcomes[0].ended, 0);
+    send_part(&crowd, 0, 1, 4000, 8000); /* it wakes up, and was not told yet */
+    send_all(&crowd, 1, 1);
+    expect_grant(&crowd, 0, 2);
+    send_part(&crowd, 0, 1, 8000, ANSWER_SIZE);
+    send_all(&crowd, 0, 2);
+    crowd_free(&crowd);
+}
+
+/* The same for one that was granted with its instruction. */
+FAULT_TEST(upload, one_with_a_promise_that_stalls_makes_way)
+{
+    struct crowd crowd = crowd_with(ANSWER_SIZE);
+    expect_turn(&crowd, 0);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    begin(&crowd, 1);
+    announce(&crowd, 0);
+    send_part(&crowd, 0, 0, 0, 4000);
+    announce(&crowd, 1);
+    cr_assert(nothing_came(&crowd, 1));
+    stall(&crowd);
+    expect_grant(&crowd, 1, 1);
+    send_part(&crowd, 0, 0, 4000, 8000);
+    send_all(&crowd, 1, 1);
+    expect_grant(&crowd, 0, 1);
+    send_all(&crowd, 0, 1);
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, one_that_goes_on_slowly_keeps_its_place)
+{
+    struct crowd crowd = crowd_with(1);
+    begin(&crowd, 0);
+    begin(&crowd, 1);
+    announce(&crowd, 0);
+    announce(&crowd, 1);
+    expect_grant(&crowd, 0, 1);
+    for (uint64_t offset = 0; offset < 9000; offset += 1000) {
+        fixture_advance(crowd.fixture, STALL_MS - 1);
+        send_part(&crowd, 0, 1, offset, offset + 1000);
+        cr_assert(nothing_came(&crowd, 1));
+    }
+    send_part(&crowd, 0, 1, 9000, ANSWER_SIZE);
+    cr_assert(answered(&crowd, 0, ANSWER_SIZE));
+    expect_grant(&crowd, 1, 1);
+    send_all(&crowd, 1, 1);
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, one_that_stalls_alone_has_all_the_time_of_its_turn)
+{
+    struct crowd crowd = crowd_with(1);
+    begin(&crowd, 0);
+    announce(&crowd, 0);
+    expect_grant(&crowd, 0, 1);
+    send_part(&crowd, 0, 1, 0, 4000);
+    for (int64_t passed = 0; passed < TURN_MS; passed += STALL_MS)
+        stall(&crowd);
+    cr_assert_eq(crowd.outcomes[0].ended, 1);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_TIMEOUT));
+    expect_idle(&crowd);
+    cr_assert_eq(next_message(&crowd, 0)->content, CONTENT_CANCEL);
+    expect_turn(&crowd, 0);
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, one_that_stalls_and_is_whole_after_all)
+{
+    struct crowd crowd = crowd_with(1);
+    begin(&crowd, 0);
+    announce(&crowd, 0);
+    expect_grant(&crowd, 0, 1);
+    send_part(&crowd, 0, 1, 0, 4000);
+    stall(&crowd);
+    send_part(&crowd, 0, 1, 4000, ANSWER_SIZE);
+    cr_assert(answered(&crowd, 0, ANSWER_SIZE));
+    crowd_free(&crowd);
+}
+
+/* Each makes way for the next, round and round, until their turns end, and the last one too. */
+FAULT_TEST(upload, full_budget_with_every_sender_stalled)
+{
+    struct crowd crowd = crowd_new();
+    for (size_t i = 0; i < PEERS; i++) {
+        begin(&crowd, i);
+        announce(&crowd, i);
+    }
+    for (int64_t passed = 0; passed < TURN_MS; passed += STALL_MS) {
+        cr_assert_leq(uploads_of(&crowd)->held, BUDGET);
+        cr_assert_eq(crowd.outcomes[0].ended, 0);
+        fixture_advance(crowd.fixture, STALL_MS);
+    }
+    for (size_t i = 0; i < PEERS; i++) {
+        cr_assert(ended_with(&crowd.outcomes[i], MUSTER_TIMEOUT));
+        cr_assert_gt(crowd.peers[i]->count, crowd.seen[i] + 1, "%zu was granted", i);
+        crowd.seen[i] = crowd.peers[i]->count;
+    }
+    expect_idle(&crowd);
+    for (size_t i = 0; i < PEERS; i++)
+        expect_turn(&crowd, i);
+    crowd_free(&crowd);
+}
+
+/* ---- those who break off ---- */
+
+/* 0: before its announcement, 1: before it is granted, 2: before its first chunk, 3: in the middle. */
+static void begin_and_break_off(struct crowd *crowd, size_t i, size_t stage)
+{
+    begin(crowd, i);
+    if (stage >= 1)
+        announce(crowd, i);
+    if (stage >= 2)
+        expect_grant(crowd, i, 1);
+    if (stage >= 3)
+        send_part(crowd, i, 1, 0, 4000);
+}
+
+FAULT_TEST(upload, killed_at_every_stage)
+{
+    for (size_t stage = 0; stage <= 3; stage++) {
+        struct crowd crowd = crowd_with(1);
+        if (stage == 1) {
+            begin(&crowd, 3); /* takes the room */
+            announce(&crowd, 3);
+            expect_grant(&crowd, 3, 1);
+        }
+        begin_and_break_off(&crowd, 0, stage);
+        begin(&crowd, 1);
+        announce(&crowd, 1);
+        peer_cut(crowd.peers[0]);
+        fixture_settle(crowd.fixture);
+        cr_assert(ended_with(&crowd.outcomes[0], MUSTER_GONE));
+        if (stage == 1)
+            send_all(&crowd, 3, 1);
+        expect_grant(&crowd, 1, 1);
+        send_all(&crowd, 1, 1);
+        expect_turn(&crowd, 2);
+        crowd_free(&crowd);
+    }
+}
+
+FAULT_TEST(upload, closed_at_every_stage)
+{
+    for (size_t stage = 0; stage <= 3; stage++) {
+        struct crowd crowd = crowd_new();
+        begin_and_break_off(&crowd, 0, stage);
+        proxy_close(crowd.proxies[0]);
+        cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CLOSED));
+        expect_idle(&crowd);
+        send_part(&crowd, 0, 1, 4000, ANSWER_SIZE);
+        expect_turn(&crowd, 1);
+        crowd_free(&crowd);
+    }
+}
+
+FAULT_TEST(upload, server_stops_at_every_stage)
+{
+    struct crowd crowd = crowd_new();
+    for (size_t i = 0; i < PEERS; i++)
+        begin_and_break_off(&crowd, i, i == 2 ? 3 : i == 3 ? 1 : i);
+    cr_assert_eq(uploads_of(&crowd)->waiting_count, 1);
+    participant_manager_close(crowd.fixture->manager);
+    for (size_t i = 0; i < PEERS; i++)
+        cr_assert(ended_with(&crowd.outcomes[i], MUSTER_STOPPED));
+    expect_idle(&crowd);
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, server_stops_while_some_wait)
+{
+    struct crowd crowd = crowd_with(1);
+    for (size_t i = 0; i < PEERS; i++) {
+        begin(&crowd, i);
+        announce(&crowd, i);
+    }
+    cr_assert_eq(uploads_of(&crowd)->waiting_count, PEERS - 1);
+    cr_assert(uploads_of(&crowd)->timed);
+    participant_manager_close(crowd.fixture->manager);
+    fixture_settle(crowd.fixture);
+    for (size_t i = 0; i < PEERS; i++)
+        cr_assert(ended_with(&crowd.outcomes[i], MUSTER_STOPPED));
+    crowd_free(&crowd);
+}
+
+/* ---- those who break the rules ---- */
+
+static void granted_first(struct crowd *crowd)
+{
+    begin(crowd, 0);
+    announce(crowd, 0);
+    expect_grant(crowd, 0, 1);
+}
+
+FAULT_TEST(upload, announces_more_than_it_sends)
+{
+    struct crowd crowd = crowd_with(1);
+    granted_first(&crowd);
+    send_part(&crowd, 0, 1, 0, ANSWER_SIZE - 1);
+    fixture_advance(crowd.fixture, TURN_MS);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_TIMEOUT));
+    expect_idle(&crowd);
+    cr_assert_eq(next_message(&crowd, 0)->content, CONTENT_CANCEL);
+    expect_turn(&crowd, 0);
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, sends_more_than_announced)
+{
+    struct crowd crowd = crowd_new();
+    granted_first(&crowd);
+    send_part(&crowd, 0, 1, 0, 6000);
+    send_part(&crowd, 0, 1, 6000, ANSWER_SIZE + 1);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_PROTOCOL));
+    expect_thrown_out(&crowd, 0, "more bytes than announced");
+    crowd_free(&crowd);
+}
+
+/* The answer was whole, and stays so. */
+FAULT_TEST(upload, sends_more_after_the_last_chunk)
+{
+    struct crowd crowd = crowd_new();
+    granted_first(&crowd);
+    send_all(&crowd, 0, 1);
+    send_part(&crowd, 0, 1, ANSWER_SIZE, ANSWER_SIZE + 1);
+    expect_thrown_out(&crowd, 0, "not granted, or not announced");
+    crowd_free(&crowd);
+}
+
+/* What may come after that is not read any more. */
+static void expect_bad_chunk(uint64_t grant, uint64_t from, uint64_t to, const char *text)
+{
+    struct crowd crowd = crowd_new();
+    granted_first(&crowd);
+    send_part(&crowd, 0, 1, 0, 4000);
+    peer_send_chunk(crowd.peers[0], 1, grant, from, zeros, (size_t)(to - from));
+    peer_send_chunk(crowd.peers[0], 1, 1, 4000, zeros, ANSWER_SIZE - 4000);
+    fixture_settle(crowd.fixture);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_PROTOCOL));
+    expect_thrown_out(&crowd, 0, text);
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, chunk_after_a_gap)
+{
+    expect_bad_chunk(1, 4001, 5000, "a chunk out of turn: at 4001, not 4000");
+}
+
+FAULT_TEST(upload, chunk_that_was_there_already)
+{
+    expect_bad_chunk(1, 0, 4000, "a chunk out of turn: at 0, not 4000");
+}
+
+FAULT_TEST(upload, chunk_that_overlaps)
+{
+    expect_bad_chunk(1, 3999, 5000, "a chunk out of turn: at 3999, not 4000");
+}
+
+FAULT_TEST(upload, chunk_at_the_end_of_numbers)
+{
+    expect_bad_chunk(1, UINT64_MAX, UINT64_MAX, "a chunk out of turn");
+}
+
+FAULT_TEST(upload, chunk_without_anything)
+{
+    expect_bad_chunk(1, 4000, 4000, "an empty chunk");
+}
+
+FAULT_TEST(upload, chunk_under_a_grant_to_come)
+{
+    expect_bad_chunk(2, 4000, 5000, "not granted");
+}
+
+FAULT_TEST(upload, chunk_under_a_promise_that_was_not_made)
+{
+    expect_bad_chunk(0, 4000, 5000, "not granted");
+}
+
+FAULT_TEST(upload, chunk_before_its_announcement)
+{
+    struct crowd crowd = crowd_new();
+    begin(&crowd, 0);
+    send_part(&crowd, 0, 0, 0, 100);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_PROTOCOL));
+    expect_thrown_out(&crowd, 0, "not granted, or not announced");
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, chunk_before_its_announcement_with_a_promise)
+{
+    struct crowd crowd = crowd_new();
+    expect_turn(&crowd, 0);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    send_part(&crowd, 0, 0, 0, 100);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_PROTOCOL));
+    expect_thrown_out(&crowd, 0, "not granted, or not announced");
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, chunk_before_it_is_granted)
+{
+    struct crowd crowd = crowd_with(1);
+    begin(&crowd, 1);
+    announce(&crowd, 1);
+    expect_grant(&crowd, 1, 1);
+    begin(&crowd, 0);
+    announce(&crowd, 0);
+    cr_assert(nothing_came(&crowd, 0));
+    send_part(&crowd, 0, 1, 0, 100);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_PROTOCOL));
+    send_all(&crowd, 1, 1);
+    expect_thrown_out(&crowd, 0, "not granted, or not announced");
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, chunk_of_a_turn_to_come_or_of_none)
+{
+    for (uint64_t turn = 0; turn <= 2; turn += 2) {
+        struct crowd crowd = crowd_new();
+        granted_first(&crowd);
+        peer_send_chunk(crowd.peers[0], turn, 1, 0, zeros, 100);
+        fixture_settle(crowd.fixture);
+        cr_assert(ended_with(&crowd.outcomes[0], MUSTER_PROTOCOL));
+        expect_thrown_out(&crowd, 0, "not granted, or not announced");
+        crowd_free(&crowd);
+    }
+}
+
+FAULT_TEST(upload, chunk_from_one_that_has_not_joined)
+{
+    struct crowd crowd = crowd_new();
+    struct peer *first = peer_connect(crowd.fixture);
+    peer_send_chunk(first, 1, 1, 0, zeros, 100);
+    struct peer *second = peer_connect(crowd.fixture);
+    peer_send_hello_chunks(second, "new", 0);
+    peer_send_chunk(second, 1, 1, 0, zeros, 100);
+    fixture_settle(crowd.fixture);
+    cr_assert(first->closed && second->closed);
+    cr_assert_eq(first->status, MUSTER_PROTOCOL);
+    cr_assert_eq(second->status, MUSTER_PROTOCOL);
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, second_answer_while_the_first_arrives)
+{
+    for (size_t big = 0; big < 2; big++) {
+        struct crowd crowd = crowd_new();
+        granted_first(&crowd);
+        if (big)
+            announce(&crowd, 0);
+        else
+            peer_send(crowd.peers[0], 1, &(const struct muster_message){.kind = MUSTER_UNKNOWN});
+        fixture_settle(crowd.fixture);
+        cr_assert(ended_with(&crowd.outcomes[0], MUSTER_PROTOCOL));
+        expect_thrown_out(&crowd, 0, "an answer without an instruction");
+        crowd_free(&crowd);
+    }
+}
+
+FAULT_TEST(upload, announced_size_beyond_the_limit)
+{
+    struct crowd crowd = crowd_new();
+    for (size_t i = 0; i < 2; i++) {
+        begin(&crowd, 0);
+        announce_size(&crowd, 0, PAYLOAD_MAX + 1);
+        cr_assert(ended_with(&crowd.outcomes[0], MUSTER_TOO_BIG));
+        cr_assert_eq(next_message(&crowd, 0)->content, CONTENT_CANCEL);
+        expect_idle(&crowd);
+        send_part(&crowd, 0, 1, 0, 100); /* it has not heard yet */
+    }
+    expect_turn(&crowd, 0);
+    begin(&crowd, 0); /* with a promise */
+    announce_size(&crowd, 0, PAYLOAD_MAX + 1);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_TOO_BIG));
+    expect_idle(&crowd);
+    crowd.seen[0]++;
+    begin(&crowd, 0);
+    announce_size(&crowd, 0, PAYLOAD_MAX);
+    expect_grant(&crowd, 0, 1);
+    send_part(&crowd, 0, 1, 0, PAYLOAD_MAX);
+    cr_assert(answered(&crowd, 0, PAYLOAD_MAX));
+    crowd_free(&crowd);
+}
+
+/* In kind it is no answer to its instruction; it is handed over all the same, once it is whole. */
+FAULT_TEST(upload, answer_of_another_kind)
+{
+    struct crowd crowd = crowd_new();
+    const struct muster_array array = {
+        .dtype = MUSTER_FLOAT64, .dimensions = 1, .shape = {ANSWER_SIZE / 8}, .data = zeros};
+    const struct muster_message answer = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
+    begin(&crowd, 0);
+    peer_announce(crowd.peers[0], 1, &answer);
+    expect_grant(&crowd, 0, 1);
+    send_part(&crowd, 0, 1, 0, ANSWER_SIZE);
+    cr_assert(is_same(&crowd.outcomes[0].answer, &answer));
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_PROTOCOL));
+    expect_turn(&crowd, 0);
+    crowd_free(&crowd);
+}
+
+/* An answer to a turn that was given up is dropped, be it announced or not, chunks and all. */
+FAULT_TEST(upload, late_answer)
+{
+    struct crowd crowd = crowd_new();
+    begin(&crowd, 0);
+    proxy_cancel(crowd.proxies[0]);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
+    crowd.seen[0]++;
+    cr_assert(nothing_came(&crowd, 0));
+    announce(&crowd, 0);
+    send_part(&crowd, 0, 0, 0, ANSWER_SIZE);
+    cr_assert(nothing_came(&crowd, 0));
+    expect_idle(&crowd);
+    expect_turn(&crowd, 0);
+    crowd_free(&crowd);
+}
+
+/* ---- without the feature ---- */
+
+FAULT_TEST(upload, peers_without_the_feature_get_arrays_inline)
+{
+    struct participant_manager_options options = options_with(BUDGET);
+    struct fixture *fixture = fixture_new(&options);
+    const struct muster_message application = answer_of(PAYLOAD_MAX);
+    const struct muster_array array = {
+        .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {PAYLOAD_MAX / 4}, .data = zeros};
+    const struct muster_message train = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
+    static const char *const names[] = {NULL, "ada"};
+    for (size_t i = 0; i < 2; i++) {
+        struct peer *peer = peer_join(fixture, names[i]);
+        struct proxy *proxy = fixture_proxy(fixture, names[i] ? names[i] : "anonymous-0");
+        struct outcome outcome;
+        const struct muster_message *message = names[i] ? &application : &train;
+        size_t count = peer->count;
+        cr_assert_eq(start_message(proxy, message, TURN_MS, &outcome), MUSTER_OK);
+        fixture_settle(fixture);
+        cr_assert_eq(peer->count, count + 1);
+        cr_assert(is_same(&peer->messages[count].message, message));
+        cr_assert_eq(peer->messages[count].announced, 0);
+        cr_assert_eq(peer->messages[count].grant, 0);
+        cr_assert_eq(proxy_transfer(proxy).to_send, 0);
+        peer_send(peer, names[i] ? 1 : 0, message);
+        fixture_settle(fixture);
+        cr_assert(is_same(&outcome.answer, message));
+        cr_assert(ended_with(&outcome, MUSTER_OK));
+        cr_assert_eq(fixture->manager->uploads.held + fixture->manager->uploads.holders, 0);
+    }
+    fixture_free(fixture);
+}
+
+/* One round, one serialisation for each sort of participant. */
+FAULT_TEST(upload, round_of_peers_with_and_without_the_feature)
+{
+    struct crowd crowd = crowd_new();
+    const struct muster_array array = {
+        .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {PAYLOAD_MAX / 4}, .data = zeros};
+    const struct muster_message train = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
+    struct peer *old = peer_join(crowd.fixture, NULL);
+    struct proxy *proxies[PEERS + 1];
+    struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_result result;
+    memcpy(proxies, crowd.proxies, sizeof(crowd.proxies));
+    proxies[PEERS] = fixture_proxy(crowd.fixture, "anonymous-4");
+    cr_assert_not_null(proxies[PEERS]);
+    for (size_t i = 0; i < PEERS; i++)
+        crowd.peers[i]->react = peer_answers;
+    old->react = peer_answers;
+    options.enough = PEERS + 1;
+    fixture_pump(crowd.fixture);
+    cr_assert_eq(proxy_run_all(proxies, PEERS + 1, &train, &options, NULL, NULL, &result), MUSTER_OK);
+    fixture_unpump(crowd.fixture);
+    fixture_settle(crowd.fixture);
+    proxy_round_result_clear(&result);
+    cr_assert(is_same(&old->messages[0].message, &train));
+    for (size_t i = 0; i < PEERS; i++)
+        cr_assert_eq(next_message(&crowd, i)->announced, PAYLOAD_MAX);
+    crowd_free(&crowd);
+}
