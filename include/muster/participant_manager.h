@@ -171,8 +171,9 @@ MUSTER_API void participant_manager_close(struct participant_manager *manager);
 
 /**
  * Closes and waits until every stream has ended and no callback of this manager will run again but
- * `destroy`, for proxies that the user still holds; streams
- * that have not ended after stop_timeout_ms are cut. Idempotent. Not from a callback.
+ * `destroy`, for proxies that the user still holds, and until proxy_run() and proxy_run_all() are done with
+ * the memory that they send from; streams that have not ended after stop_timeout_ms are cut. Idempotent.
+ * Not from a callback, on_answer included.
  */
 MUSTER_API void participant_manager_stop(struct participant_manager *manager);
 

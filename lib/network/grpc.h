@@ -207,6 +207,16 @@ enum muster_status muster__grpc_connect(struct muster_transport *transport, cons
                                         const struct stream_events *events, void *context,
                                         struct stream **stream, struct muster_error *error);
 
+/* ---- grpc_loan.c ---- */
+
+struct loan;
+
+/* Notes that so many slices of `body` are on their way, each of which is to be given back with
+   muster__grpc_return(); NULL when it is not borrowed, or out of memory. Any thread. */
+struct loan *muster__grpc_lend(grpc_call *call, struct buffer *body, unsigned slices);
+void muster__grpc_return(void *loan);
+void muster__grpc_shut_borrowers(struct muster_transport *transport, const struct buffer *body);
+
 /* ---- grpc_address.c: the sockets that C-core does not show ---- */
 
 #define HOST_SIZE 256

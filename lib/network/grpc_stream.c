@@ -473,7 +473,15 @@ static void release_body(void *body)
     muster__buffer_release(body);
 }
 
-static grpc_byte_buffer *make_bytes(const uint8_t *head, size_t head_size, struct buffer *body)
+/* A slice of a body, which it keeps, or its loan does. */
+static grpc_slice slice_of(struct buffer *body, struct loan *loan, const void *data, size_t size)
+{
+    void *bytes = (void *)(uintptr_t)data;
+    return loan ? grpc_slice_new_with_user_data(bytes, size, muster__grpc_return, loan)
+                : grpc_slice_new_with_user_data(bytes, size, release_body, muster__buffer_retain(body));
+}
+
+static grpc_byte_buffer *make_bytes(grpc_call *call, const uint8_t *head, size_t head_size, struct buffer *body)
 {
     grpc_slice slices[2];
     size_t count = 1;
@@ -486,8 +494,7 @@ static grpc_byte_buffer *make_bytes(const uint8_t *head, size_t head_size, struc
             memcpy(GRPC_SLICE_START_PTR(slices[0]) + head_size, body->data, body_size);
     } else {
         slices[0] = grpc_slice_from_copied_buffer((const char *)head, head_size);
-        slices[count++] =
-            grpc_slice_new_with_user_data(body->data, body_size, release_body, muster__buffer_retain(body));
+        slices[count++] = slice_of(body, muster__grpc_lend(call, body, 1), body->data, body_size);
     }
     grpc_byte_buffer *bytes = grpc_raw_byte_buffer_create(slices, count);
     for (size_t i = 0; i < count; i++)
@@ -499,7 +506,7 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
                                       struct buffer *body)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    grpc_byte_buffer *bytes = make_bytes(head, head_size, body);
+    grpc_byte_buffer *bytes = make_bytes(stream->call, head, head_size, body);
     enum muster_status status = MUSTER_OK;
     pthread_mutex_lock(&stream->lock);
     if (stream->over || stream->closing) {
@@ -524,14 +531,14 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
     return status;
 }
 
-static grpc_byte_buffer *make_part(const uint8_t *head, size_t head_size, struct buffer *body,
+static grpc_byte_buffer *make_part(grpc_call *call, const uint8_t *head, size_t head_size, struct buffer *body,
                                    const struct piece *pieces, size_t count)
 {
     grpc_slice slices[1 + STREAM_PIECES_MAX];
+    struct loan *loan = muster__grpc_lend(call, body, (unsigned)count);
     slices[0] = grpc_slice_from_copied_buffer((const char *)head, head_size);
     for (size_t i = 0; i < count; i++)
-        slices[1 + i] = grpc_slice_new_with_user_data((void *)(uintptr_t)pieces[i].data, pieces[i].size,
-                                                      release_body, muster__buffer_retain(body));
+        slices[1 + i] = slice_of(body, loan, pieces[i].data, pieces[i].size);
     grpc_byte_buffer *bytes = grpc_raw_byte_buffer_create(slices, 1 + count);
     for (size_t i = 0; i <= count; i++)
         grpc_slice_unref(slices[i]);
@@ -542,7 +549,7 @@ static enum muster_status stream_send_part(struct stream *base, const uint8_t *h
                                            struct buffer *body, const struct piece *pieces, size_t count)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    grpc_byte_buffer *bytes = make_part(head, head_size, body, pieces, count);
+    grpc_byte_buffer *bytes = make_part(stream->call, head, head_size, body, pieces, count);
     pthread_mutex_lock(&stream->lock);
     bool closed = stream->over || stream->closing;
     if (!closed) {
@@ -598,15 +605,6 @@ static void stream_cut(struct stream *base)
         grpc_call_cancel(stream->call, NULL);
 }
 
-static void stream_shut(struct stream *base)
-{
-    struct grpc_stream *stream = (struct grpc_stream *)base;
-    char *peer = grpc_call_get_peer(stream->call);
-    stream_cut(base);
-    muster__shut_peer(peer);
-    gpr_free(peer);
-}
-
 static void stream_peer(struct stream *base, char *text, size_t size)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
@@ -630,7 +628,6 @@ static const struct stream_ops stream_ops = {
     .send_part = stream_send_part,
     .close = stream_close,
     .cut = stream_cut,
-    .shut = stream_shut,
     .revoke = stream_revoke,
     .hold = stream_hold,
     .peer = stream_peer,

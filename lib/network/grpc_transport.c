@@ -274,6 +274,7 @@ static const struct transport_ops transport_ops = {
     .cut_listener = muster__grpc_cut_listener,
     .free_listener = muster__grpc_free_listener,
     .connect = muster__grpc_connect,
+    .shut_borrowers = muster__grpc_shut_borrowers,
     .now = transport_now,
     .set_alarm = transport_set_alarm,
     .release = transport_release,

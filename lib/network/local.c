@@ -308,7 +308,6 @@ static const struct stream_ops stream_ops = {
     .send_part = stream_send_part,
     .close = stream_close,
     .cut = stream_cut,
-    .shut = stream_cut,
     .revoke = stream_revoke,
     .hold = stream_hold,
     .peer = stream_peer,
@@ -663,6 +662,12 @@ void muster__local_stop(struct muster_transport *transport)
 
 /* ---- the clock and the faults ---- */
 
+static void shut_borrowers(struct muster_transport *transport, const struct buffer *body)
+{
+    (void)transport; /* what was sent is a copy */
+    (void)body;
+}
+
 static int64_t transport_now(struct muster_transport *transport)
 {
     struct network *network = (struct network *)transport;
@@ -812,6 +817,7 @@ static const struct transport_ops transport_ops = {
     .cut_listener = cut_listener,
     .free_listener = free_listener,
     .connect = transport_connect,
+    .shut_borrowers = shut_borrowers,
     .now = transport_now,
     .set_alarm = set_alarm,
     .release = transport_release,

@@ -88,6 +88,11 @@ struct transport_ops {
                                   const struct stream_events *events, void *context, struct stream **stream,
                                   struct muster_error *error);
 
+    /* Shuts the connections over which borrowed bytes of `body` are still on their way, of streams that have
+       ended too, so that the last references to it go soon, even if a peer reads nothing. It is only
+       compared. Any thread; does not block. */
+    void (*shut_borrowers)(struct muster_transport *transport, const struct buffer *body);
+
     /* The clock, in milliseconds from any start; never goes back. */
     int64_t (*now)(struct muster_transport *transport);
     /* Calls muster__timers_ring() at or after `at`, in place of an alarm set before. Called under
@@ -126,9 +131,6 @@ struct stream_ops {
     void (*close)(struct stream *stream, enum muster_status status, const char *text);
     /* Ends the stream now; what is queued is lost. Idempotent. As send() otherwise. */
     void (*cut)(struct stream *stream);
-    /* Cuts, and with it whatever is below the stream, so that the last references to bodies go soon, even if
-       the peer reads nothing. */
-    void (*shut)(struct stream *stream);
     /* Takes back a message with this body that waits behind others; false when it is on its way. As send()
      * otherwise. */
     bool (*revoke)(struct stream *stream, const struct buffer *body);

@@ -295,10 +295,10 @@ void muster__instruction_release(struct instruction *instruction);
 
 /*
  * The same, and waits until nothing refers to the memory that was borrowed for it, with `borrow` initialised:
- * all turns have ended. A participant that reads nothing is cut off for that after the manager's
- * stop_timeout_ms.
+ * all turns have ended, and the manager has been entered. A participant that reads nothing is cut off for that
+ * after the manager's stop_timeout_ms.
  */
-void muster__instruction_return(struct instruction *instruction, struct proxy *const *proxies, size_t count);
+void muster__instruction_return(struct instruction *instruction);
 
 /* Lets the announced answer with this ticket come, if it is still wanted. */
 bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);

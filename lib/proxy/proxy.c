@@ -727,9 +727,10 @@ void muster__instruction_release(struct instruction *instruction)
     instruction->whole = NULL;
 }
 
-void muster__instruction_return(struct instruction *instruction, struct proxy *const *proxies, size_t count)
+void muster__instruction_return(struct instruction *instruction)
 {
-    bool borrowed = instruction->chunked && instruction->chunked->payload;
+    const struct buffer *borrower = instruction->chunked;
+    bool borrowed = borrower && borrower->payload;
     muster__instruction_release(instruction);
     if (!borrowed)
         return;
@@ -745,13 +746,8 @@ void muster__instruction_return(struct instruction *instruction, struct proxy *c
         ;
     if (result == 0)
         return;
-    for (size_t i = 0; i < count; i++) {
-        struct proxy *proxy = proxies[i];
-        pthread_mutex_lock(&proxy->lock);
-        if (proxy->stream && proxy->outgoing.on_wire)
-            proxy->stream->ops->shut(proxy->stream);
-        pthread_mutex_unlock(&proxy->lock);
-    }
+    struct muster_transport *transport = instruction->manager->transport;
+    transport->ops->shut_borrowers(transport, borrower);
     /* Nothing is left that a peer could hold up. */
     while (sem_wait(instruction->borrow) != 0)
         ;
@@ -834,6 +830,7 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
     struct instruction sending = {.manager = proxy->manager, .message = instruction, .borrow = &returned};
     sem_init(&blocking.ended, 0, 0);
     sem_init(&returned, 0, 0);
+    atomic_fetch_add(&proxy->manager->pending, 1); /* a stop waits for the memory, too */
     enum muster_status status =
         muster__proxy_begin(proxy, &blocking.turn, &sending, proxy->manager->options.turn_timeout_ms, NULL);
     if (status == MUSTER_OK) {
@@ -842,7 +839,8 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
             ;
         status = blocking.status;
     }
-    muster__instruction_return(&sending, &proxy, 1);
+    muster__instruction_return(&sending);
+    muster__manager_done(proxy->manager);
     sem_destroy(&returned);
     sem_destroy(&blocking.ended);
     if (answer)

@@ -205,6 +205,7 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
                           .wake_at = 1};
     sem_t returned;
     struct instruction sending = {.message = instruction, .borrow = &returned};
+    struct participant_manager *entered = NULL;
     enum muster_status status = MUSTER_OK;
     sem_init(&returned, 0, 0);
     if (!options)
@@ -225,21 +226,21 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
         status = MUSTER_OUT_OF_MEMORY;
         goto cleanup;
     }
-    /* Only until the turns have begun: each keeps its manager from being freed until it has ended. */
-    struct participant_manager *manager = proxies[0]->manager;
-    if (!muster__manager_enter(manager)) {
+    if (!muster__manager_enter(sending.manager)) {
         status = MUSTER_STOPPED;
         goto cleanup;
     }
+    entered = sending.manager; /* until the end: what was lent has to be given back */
     result.count = count;
-    round.transport = manager->transport;
+    round.transport = entered->transport;
     round.began = round.transport->ops->now(round.transport);
     begin_turns(&round, &sending, options->deadline_ms, &result);
-    muster__manager_done(manager);
     collect_answers(&round, enough, on_answer, context, &result);
     status = verdict(&round, &result, enough);
 cleanup:
-    muster__instruction_return(&sending, proxies, count);
+    muster__instruction_return(&sending);
+    if (entered)
+        muster__manager_done(entered);
     sem_destroy(&returned);
     free(round.turns);
     if (caller_result)
