@@ -102,5 +102,6 @@ tests_integration_network_SOURCES = \
     tests/integration/test_doors.c \
     tests/integration/test_faults.c \
     tests/integration/test_listeners.c \
+    tests/integration/test_payload.c \
     tests/integration/test_processes.c
 endif

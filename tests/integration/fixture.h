@@ -108,6 +108,9 @@ bool raw_answer(struct raw_peer *peer, uint64_t turn, const struct muster_messag
 /* Runs this program as `role` (see fixture.c) with an argument or two; `output` (may be NULL) is its standard
    output. The child does not outlive the test. */
 pid_t spawn(const char *role, const char *first, const char *second, int *output);
+/* How many a "rounds" server waits for. */
+#define ROUND_MEMBERS 20
+
 /* Waits for its end: its exit code, or minus the signal that ended it. */
 int reap(pid_t pid);
 /* Stops it and waits until it has stopped. */

@@ -124,6 +124,103 @@ static int be_distrustful(const char *address, const char *authority)
     return (int)participant_connect(address, &options, &participant, NULL);
 }
 
+/* One that says nothing of itself but its name and that it takes chunks, and breaks off in the middle of its
+   answer: after one of many chunks it reports progress, so that the server can tell. */
+static int be_unfinished(const char *address, const char *name)
+{
+    const size_t size = (size_t)8 << 20;
+    static uint8_t chunk[STREAM_HEAD_MAX + 1000];
+    uint8_t head[STREAM_HEAD_MAX];
+    char *features[] = {FEATURE_CHUNKS};
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    const struct muster_message answer = payload(calloc(1, size), size);
+    const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX};
+    struct buffer *body;
+    struct raw_peer *peer = raw_peer_open((uint16_t)atoi(strrchr(address, ':') + 1), CONNECT_METHOD, false);
+    hello.name = (char *)name;
+    hello.features = features;
+    hello.n_features = 1;
+    body = muster__encode_hello(&hello);
+    raw_peer_send(peer, body->data, body->size);
+    raw_peer_receive(peer); /* Welcome */
+    raw_peer_send(peer, NULL, 0);
+    raw_peer_receive(peer); /* the instruction */
+    if (muster__encode(TO_SERVER, &answer, &encoding, &body) != MUSTER_OK)
+        return FAILED;
+    size_t head_size = muster__encode_turn(TO_SERVER, 1, head);
+    memcpy(chunk, head, head_size);
+    memcpy(chunk + head_size, body->data, body->size);
+    raw_peer_send(peer, chunk, head_size + body->size);
+    raw_peer_receive(peer); /* the grant */
+    head_size = muster__encode_chunk(TO_SERVER, 1, 1, 0, 1000, chunk);
+    raw_peer_send(peer, chunk, head_size + 1000);
+    body = muster__encode_progress(0.5);
+    head_size = muster__encode_turn(TO_SERVER, 1, chunk);
+    memcpy(chunk + head_size, body->data, body->size);
+    raw_peer_send(peer, chunk, head_size + body->size);
+    for (;;)
+        pause();
+}
+
+/* Memory of this process alone, in KiB. */
+static long used_memory(void)
+{
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    char line[256];
+    long kilobytes = 0, part;
+    while (file && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "Private_Dirty: %ld", &part) == 1 || sscanf(line, "Private_Clean: %ld", &part) == 1)
+            kilobytes += part;
+    }
+    if (file)
+        fclose(file);
+    return kilobytes;
+}
+
+static enum muster_status accept_answer(void *context, size_t index, struct proxy *proxy,
+                                        const struct muster_message *answer)
+{
+    const struct muster_array *sent = context;
+    (void)index;
+    (void)proxy;
+    bool same = answer->array_count == 1 && muster_array_count(&answer->arrays[0]) == sent->shape[0] &&
+                memcmp(answer->arrays[0].data, sent->data, sent->shape[0] * sizeof(float)) == 0;
+    return same ? MUSTER_OK : MUSTER_INVALID;
+}
+
+/* A server that writes its port, waits for ROUND_MEMBERS participants, and gives them `rounds` rounds with a
+   megabyte each, in chunks beyond `threshold`. Writes what memory it used after the tenth and the last. */
+static int be_rounds(const char *rounds, const char *threshold)
+{
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager *manager;
+    struct proxy **proxies;
+    size_t count;
+    const struct muster_array array = {
+        .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {250000}, .data = calloc(250000, sizeof(float))};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
+    options.listen = "127.0.0.1:0";
+    options.chunk_threshold = strtoul(threshold, NULL, 10);
+    if (participant_manager_start(&options, &manager, NULL) != MUSTER_OK)
+        return FAILED;
+    printf("%u\n", participant_manager_port(manager));
+    fflush(stdout);
+    if (participant_manager_get_participants(manager, ROUND_MEMBERS, MUSTER_NO_LIMIT, &proxies, &count) !=
+        MUSTER_OK)
+        return FAILED;
+    for (unsigned long round = 1; round <= strtoul(rounds, NULL, 10); round++) {
+        if (proxy_run_all(proxies, count, &message, NULL, accept_answer, (void *)&array, NULL) != MUSTER_OK)
+            return FAILED;
+        if (round == 10)
+            printf("%ld\n", used_memory());
+    }
+    printf("%ld\n", used_memory());
+    proxy_release_all(proxies, count);
+    participant_manager_free(manager);
+    free((void *)(uintptr_t)array.data);
+    return 0;
+}
+
 static int play(const char *role, const char *address, const char *name)
 {
     if (strcmp(role, "echo") == 0)
@@ -134,6 +231,10 @@ static int play(const char *role, const char *address, const char *name)
         return be_polite(address, name);
     if (strcmp(role, "distrustful") == 0)
         return be_distrustful(address, name);
+    if (strcmp(role, "unfinished") == 0)
+        return be_unfinished(address, name);
+    if (strcmp(role, "rounds") == 0)
+        return be_rounds(address, name);
     if (strcmp(role, "server") == 0)
         return be_server();
     fprintf(stderr, "there is no role '%s'\n", role);
