@@ -366,16 +366,22 @@ struct flow {
     const struct muster_message *instruction;
 };
 
-static struct flow flow_new(void)
+static struct flow flow_within(int64_t grace_ms)
 {
     struct participant_manager_options server = manager_options();
     struct participant_options client = participant_options();
+    server.session_grace_ms = grace_ms;
     struct flow flow = {.bytes = noise(4 * CHUNK_SIZE)};
     flow.message = (struct muster_message){
         .kind = MUSTER_APPLICATION, .type = "mine", .data = flow.bytes, .size = 4 * CHUNK_SIZE};
     flow.line = line_with(&server, &client);
     fixture_unpump(flow.line.fixture);
     return flow;
+}
+
+static struct flow flow_new(void)
+{
+    return flow_within(0);
 }
 
 static void flow_start(struct flow *flow)
@@ -511,6 +517,36 @@ FAULT_TEST(payload, connection_breaks_in_the_middle)
         muster__local_fail_send(flow.line.fixture->network, 0);
         line_free(&flow.line);
         free(flow.bytes);
+    }
+}
+
+/* Wherever it breaks, the participant comes back, what was on its way begins anew, and the turn is delivered
+   once. */
+FAULT_TEST(payload, session_goes_on_after_a_connection_that_breaks_anywhere)
+{
+    for (size_t steps = 0; steps < 45; steps++) {
+        struct flow flow = flow_within(60000);
+        size_t consumed = 0, dispatched = 0;
+        flow_start(&flow);
+        for (size_t step = 0; flow.outcome.ended == 0; step++) {
+            if (step == steps)
+                muster__local_drop(flow.line.fixture->network, 0);
+            if (!muster__local_step(flow.line.fixture->network))
+                muster__local_advance(flow.line.fixture->network, 100);
+            if (participant_consume(flow.line.participant, &flow.instruction) == MUSTER_OK) {
+                consumed++;
+                cr_assert(is_same(flow.instruction, &flow.message));
+                dispatched += participant_dispatch(flow.line.participant, flow.instruction) == MUSTER_OK;
+            }
+            cr_assert_lt(step, 10000);
+        }
+        cr_assert_eq(consumed, 1);
+        cr_assert_eq(dispatched, 1);
+        cr_assert(is_same(&flow.outcome.answer, &flow.message));
+        cr_assert(ended_with(&flow.outcome, MUSTER_OK));
+        fixture_settle(flow.line.fixture); /* it may have been the last word */
+        fixture_advance(flow.line.fixture, 1000);
+        flow_free(&flow);
     }
 }
 
