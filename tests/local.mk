@@ -22,9 +22,11 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_npy.c \
     tests/unit/test_npz.c \
     tests/unit/test_random.c \
+    tests/unit/test_reader.c \
     tests/unit/test_run.c \
     tests/unit/test_status.c \
-    tests/unit/test_timer.c
+    tests/unit/test_timer.c \
+    tests/unit/test_transfer.c
 
 tests_fault_fault_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 # A test is told when the library encodes.
