@@ -51,7 +51,7 @@ void muster__payload_fill(const struct buffer *body, const struct muster_message
 /* The turn's field, to stand before or after a body; 0 bytes for turn 0. Returns the number of bytes. */
 size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head[STREAM_HEAD_MAX]);
 
-/* The same with the number of the grant that comes with an instruction. */
+/* The same with the bytes that the answer may send in chunks without being told to. */
 size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint8_t head[STREAM_HEAD_MAX]);
 
 /* All of a chunk but its `size` bytes of data, which follow. */
@@ -84,7 +84,7 @@ enum content {
 struct envelope {
     enum content content;
     uint64_t turn;
-    uint64_t grant;                 /* the number that came with an instruction, a grant or a chunk */
+    uint64_t grant;                 /* the number of a grant or a chunk's; bytes, with an instruction */
     struct muster_message message;  /* CONTENT_MESSAGE: whoever takes it empties it here */
     uint64_t announced;             /* CONTENT_MESSAGE: bytes that follow in chunks */
     const Muster__Hello *hello;     /* CONTENT_HELLO */

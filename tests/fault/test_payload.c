@@ -7,6 +7,7 @@
 
 #include "fault/fixture.h"
 #include "proxy/internal.h"
+#include "wire/copy.h"
 
 /* Messages beyond this size have their big arrays in chunks. */
 #define THRESHOLD 20000
@@ -355,6 +356,74 @@ FAULT_TEST(payload, transfers_are_seen_at_both_ends)
     line_free(&line);
     free(bytes);
 }
+
+/* ---- copies ---- */
+
+#ifdef MUSTER_DEBUG
+/* How many whole payloads were copied since the last call; what is not data is a small part of one. */
+static size_t copies_of(size_t size)
+{
+    static uint64_t before;
+    uint64_t now = atomic_load(&muster__copied);
+    uint64_t copied = now - before;
+    before = now;
+    cr_assert_lt(copied % size, size / 100);
+    return (size_t)(copied / size);
+}
+
+struct caller {
+    struct proxy *proxy;
+    const struct muster_message *instruction;
+    enum muster_status status;
+    struct muster_message answer;
+};
+
+static void *call_proxy_run(void *context)
+{
+    struct caller *caller = context;
+    caller->status = proxy_run(caller->proxy, caller->instruction, &caller->answer);
+    return NULL;
+}
+
+/* None on its way out of the caller's memory; one wherever it is put together; and one where the caller gets
+   its memory back before the bytes are gone. */
+FAULT_TEST(payload, nothing_is_copied_more_than_once)
+{
+    const size_t size = 4 * CHUNK_SIZE;
+    struct participant_manager_options server = manager_options();
+    struct participant_options client = participant_options();
+    struct line line = line_with(&server, &client);
+    uint8_t *bytes = noise(size);
+    const struct muster_array arrays[] = {vector(MUSTER_FLOAT32, bytes, size / 8),
+                                          vector(MUSTER_FLOAT64, bytes + size / 2, size / 16)};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 2};
+    struct caller caller = {.proxy = line.proxy, .instruction = &message};
+    const struct muster_message *instruction;
+    pthread_t thread;
+    fixture_unpump(line.fixture);
+    muster__local_delay(line.fixture->network, 1);
+    copies_of(size);
+    cr_assert_eq(pthread_create(&thread, NULL, call_proxy_run, &caller), 0);
+    muster__local_wait_alarm(line.fixture->network, TURN_MS); /* it is sent, and the caller blocks */
+    cr_assert_eq(copies_of(size), 0);
+    muster__local_delay(line.fixture->network, 0);
+    fixture_advance(line.fixture, 1);
+    cr_assert_eq(copies_of(size), 1);
+    cr_assert_eq(participant_consume(line.participant, &instruction), MUSTER_OK);
+    muster__local_delay(line.fixture->network, 1);
+    cr_assert_eq(participant_dispatch(line.participant, instruction), MUSTER_OK);
+    cr_assert_eq(copies_of(size), 1);
+    muster__local_delay(line.fixture->network, 0);
+    fixture_advance(line.fixture, 1);
+    pthread_join(thread, NULL);
+    cr_assert_eq(copies_of(size), 1);
+    cr_assert_eq(caller.status, MUSTER_OK);
+    cr_assert(is_same(&caller.answer, &message));
+    muster_message_clear(&caller.answer);
+    line_free(&line);
+    free(bytes);
+}
+#endif
 
 /* ---- given up on the way ---- */
 
