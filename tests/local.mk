@@ -52,7 +52,8 @@ tests_fault_fault_SOURCES = \
 # Every allocation of the library fails in turn; where it would wait, the test steps the network in its place.
 tests_fault_allocation_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
-    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=free,--wrap=tsearch,--wrap=pthread_cond_wait,--wrap=sem_wait
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=free \
+    -Wl,--wrap=tsearch,--wrap=pthread_cond_wait,--wrap=sem_wait
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \

@@ -23,6 +23,7 @@
 #include <muster/muster.h>
 
 #include "network/local.h"
+#include "proxy/internal.h"
 #include "wire/codec.h"
 
 /* ---- in the place of the C library ---- */
@@ -39,6 +40,7 @@ static void (*meanwhile)(void); /* happens, once, in the middle of the next mall
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
 char *__real_strdup(const char *text);
 void __real_free(void *pointer);
 void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
@@ -46,6 +48,7 @@ void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
 char *__wrap_strdup(const char *text);
 void __wrap_free(void *pointer);
 void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
@@ -87,6 +90,11 @@ void *__wrap_realloc(void *old, size_t size)
         return NULL;
     void *moved = __real_realloc(old, size);
     return old ? moved : counted(moved);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return fails() ? NULL : counted(__real_aligned_alloc(alignment, size));
 }
 
 char *__wrap_strdup(const char *text)
@@ -426,6 +434,140 @@ static void turns(void)
 Test(allocation, turns, .timeout = 120)
 {
     cr_assert_gt(run_all_ways(turns), 100);
+}
+
+/* ---- chunks, both ways ---- */
+
+#define BIG_COUNT 5000
+
+static float big_values[BIG_COUNT];
+static const struct muster_array big_arrays[] = {
+    {.dtype = MUSTER_FLOAT32, .dimensions = 2, .shape = {BIG_COUNT / 5, 5}, .data = big_values},
+    {.dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {3}, .data = values},
+    {.dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {BIG_COUNT}, .data = big_values},
+};
+static const struct muster_message big = {.kind = MUSTER_TRAIN, .arrays = big_arrays, .array_count = 3};
+static size_t big_answers;
+
+static bool is_big(const struct muster_message *message)
+{
+    return message->kind == MUSTER_TRAIN && message->array_count == 3 &&
+           memcmp(message->arrays[0].data, big_values, sizeof(big_values)) == 0 &&
+           memcmp(message->arrays[1].data, values, sizeof(values)) == 0 &&
+           memcmp(message->arrays[2].data, big_values, sizeof(big_values)) == 0;
+}
+
+static enum muster_status take_big(void *context, size_t index, struct proxy *proxy,
+                                   const struct muster_message *answer)
+{
+    (void)context;
+    (void)index;
+    (void)proxy;
+    EXPECT(is_big(answer));
+    big_answers++;
+    return MUSTER_OK;
+}
+
+static void count_big(void *context, struct proxy *proxy, enum muster_status status,
+                      struct muster_message *answer)
+{
+    (void)proxy;
+    EXPECT(status != MUSTER_OK || is_big(answer));
+    EXPECT(status == MUSTER_OK || !undisturbed());
+    muster_message_clear(answer);
+    ++*(size_t *)context;
+}
+
+static struct participant *connect_for_chunks(bool *slow)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant *participant = NULL;
+    options.consume_timeout_ms = 0;
+    options.chunk_threshold = 0;
+    options.reconnect_timeout_ms = 0;
+    options.on_ready = work;
+    options.context = slow;
+    options.transport = network;
+    if (PLAUSIBLE(participant_connect("server:1", &options, &participant, NULL), MUSTER_OUT_OF_MEMORY,
+                  MUSTER_PROTOCOL))
+        PLAUSIBLE(participant_dispatch(participant, &empty), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
+                  MUSTER_PROTOCOL);
+    return participant;
+}
+
+static void run_big(struct proxy **proxies, size_t count)
+{
+    struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
+    struct muster_message answer;
+    size_t ended = 0;
+    options.deadline_ms = 1000;
+    if (PLAUSIBLE(proxy_run(proxies[0], &big, &answer), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
+                  MUSTER_TIMEOUT))
+        EXPECT(is_big(&answer));
+    muster_message_clear(&answer);
+    /* Two ask for more than the budget: one waits for its grant. */
+    if (PLAUSIBLE(proxy_run_all(proxies, count, &big, &options, take_big, NULL, NULL), MUSTER_OUT_OF_MEMORY,
+                  MUSTER_GONE, MUSTER_TIMEOUT))
+        EXPECT(big_answers == count);
+    bool runs = PLAUSIBLE(proxy_run_async(proxies[0], &big, 1000, count_big, &ended), MUSTER_OUT_OF_MEMORY,
+                          MUSTER_GONE, MUSTER_PROTOCOL);
+    while (runs && !ended)
+        step_instead_of_waiting();
+    EXPECT(ended == (runs ? 1 : 0));
+}
+
+static void expect_idle_uploads(struct participant_manager *manager)
+{
+    const struct uploads *uploads = &manager->uploads;
+    EXPECT(uploads->held == 0);
+    EXPECT(uploads->reserved == 0);
+    EXPECT(uploads->holders == 0);
+    EXPECT(uploads->waiting_count == 0);
+}
+
+static void chunks(void)
+{
+    bool slow = false;
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager *manager = NULL;
+    struct participant *participants[2] = {NULL, NULL};
+    struct proxy **proxies = NULL;
+    size_t count = 0;
+    big_answers = 0;
+    network = muster__local_new();
+    if (!network)
+        return;
+    options.listen = "server:1";
+    options.turn_timeout_ms = 1000;
+    options.upload_budget = 3 * sizeof(big_values);
+    options.chunk_threshold = 0;
+    options.session_grace_ms = 0;
+    options.transport = network;
+    if (PLAUSIBLE(participant_manager_start(&options, &manager, NULL), MUSTER_OUT_OF_MEMORY)) {
+        for (size_t i = 0; i < 2; i++)
+            participants[i] = connect_for_chunks(&slow);
+        count = get_participants(manager, &proxies);
+    }
+    if (count > 0)
+        run_big(proxies, count);
+    proxy_release_all(proxies, count);
+    if (manager) {
+        muster__local_settle(network);
+        participant_manager_stop(manager);
+        expect_idle_uploads(manager);
+    }
+    participant_manager_free(manager);
+    for (size_t i = 0; i < 2; i++)
+        participant_free(participants[i]);
+    muster__local_settle(network);
+    muster__local_free(network);
+}
+
+Test(allocation, chunks, .timeout = 120)
+{
+    for (size_t i = 0; i < BIG_COUNT; i++)
+        big_values[i] = (float)i;
+    cr_assert_gt(run_all_ways(chunks), 100);
 }
 
 /* ---- streams that the manager has no memory for ---- */
