@@ -29,8 +29,8 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_transfer.c
 
 tests_fault_fault_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-# A test is told when the library encodes.
-tests_fault_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode
+# A test is told when the library encodes, and another when it unlists.
+tests_fault_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode,--wrap=muster__manager_unlist
 tests_fault_fault_LDADD = $(CORE_TEST_LIBS)
 tests_fault_fault_SOURCES = \
     tests/fault/fixture.c \

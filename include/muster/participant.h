@@ -31,9 +31,9 @@ struct participant_options {
     /** How long to wait for the server to be up and to admit, at first and after each reconnect_in. */
     int64_t connect_timeout_ms;
     /** How long to try to come back after the connection broke, or the server died. Until then, the
-       participant's code sees nothing of it. 0: not at all. */
+       participant's code sees nothing of it. 0: not at all. MUSTER_NO_LIMIT: for ever. */
     int64_t reconnect_timeout_ms;
-    /** Pauses between attempts: random up to the first, which doubles with each up to the last. */
+    /** Pauses between attempts: random up to the first, which doubles with each up to the last. From 1 ms. */
     int64_t reconnect_first_ms;
     int64_t reconnect_last_ms;
     /** Limit of one participant_consume(). */

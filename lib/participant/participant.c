@@ -220,8 +220,10 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = participant->stream;
-    start_timer(participant, participant->lost ? participant->lost_until - now_of(participant)
-                                               : participant->options.connect_timeout_ms);
+    int64_t left_ms = participant->lost_until - now_of(participant);
+    start_timer(participant, !participant->lost ? participant->options.connect_timeout_ms
+                             : left_ms > 0      ? left_ms
+                                                : 0);
     struct buffer *hello = make_hello(participant);
     status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
     muster__buffer_release(hello);
@@ -292,6 +294,28 @@ static void settle(struct participant *participant)
     pthread_mutex_unlock(&participant->lock);
 }
 
+static void no_answer(const struct participant *participant, char reason[MUSTER_ERROR_TEXT_SIZE])
+{
+    snprintf(reason, MUSTER_ERROR_TEXT_SIZE, "no server answered at %.128s within %lld ms",
+             participant->address,
+             (long long)(participant->lost ? participant->options.reconnect_timeout_ms
+                                           : participant->options.connect_timeout_ms));
+}
+
+/* The time away is over; false: for good, and so is all else. With the lock held. */
+static bool try_again(struct participant *participant)
+{
+    struct muster_error error = {MUSTER_OK, ""};
+    enum muster_status status = MUSTER_GONE;
+    if (participant->lost && participant->lost_until <= now_of(participant))
+        no_answer(participant, error.text);
+    else
+        status = open_stream(participant, &error);
+    if (status != MUSTER_OK)
+        end(participant, status, error.text);
+    return status == MUSTER_OK;
+}
+
 static void timer_expired(struct timer *timer)
 {
     struct participant *participant = CONTAINER(timer, struct participant, timer);
@@ -302,17 +326,10 @@ static void timer_expired(struct timer *timer)
         participant->deadline <= participant->transport->ops->now(participant->transport)) {
         participant->deadline = INT64_MAX;
         if (participant->state == AWAY) {
-            struct muster_error error = {MUSTER_OK, ""};
-            enum muster_status status = open_stream(participant, &error);
-            ended = status != MUSTER_OK;
-            if (ended)
-                end(participant, status, error.text);
+            ended = !try_again(participant);
         } else if (participant->state == CONNECTING) {
             char reason[MUSTER_ERROR_TEXT_SIZE];
-            snprintf(reason, sizeof(reason), "no server answered at %.128s within %lld ms",
-                     participant->address,
-                     (long long)(participant->lost ? participant->options.reconnect_timeout_ms
-                                                   : participant->options.connect_timeout_ms));
+            no_answer(participant, reason);
             cut(participant, participant->lost ? MUSTER_GONE : MUSTER_UNAVAILABLE, reason);
         } else if (participant->state == LEAVING) {
             participant->stream->ops->cut(participant->stream);
@@ -337,12 +354,14 @@ static void resume(struct participant *participant, uint64_t last_turn)
         participant->cancelled = true;
     if (participant->came && participant->next.turn <= last_turn)
         drop_next(participant);
+    /* What was granted in advance was granted to the connection that broke. */
+    participant->current.granted = 0;
+    participant->next.granted = 0;
     if (!participant->holds_answer)
         return;
     if (participant->held_turn <= last_turn) {
         drop_answer(participant);
     } else {
-        participant->current.granted = 0;
         /* Should this fail, the stream ends, and another one is tried. */
         send_answer(participant);
     }
@@ -555,19 +574,20 @@ static enum muster_status status_of_end(enum state state, enum muster_status sta
 static bool is_broken(const struct participant *participant, enum muster_status status)
 {
     if (participant->closed || participant->fault != MUSTER_OK || !participant->session_size ||
-        participant->options.reconnect_timeout_ms <= 0)
+        participant->options.reconnect_timeout_ms == 0)
         return false;
     return (participant->state == OPEN || participant->state == CONNECTING) &&
            (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT ||
             (status == MUSTER_FULL && participant->lost));
 }
 
+/* From 1. */
 static int64_t random_up_to(int64_t most)
 {
     uint32_t random = 0;
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
         return most;
-    return (int64_t)(random % ((uint64_t)most + 1));
+    return (int64_t)(random % (uint64_t)most) + 1;
 }
 
 /* Waits for a while, longer each time, before the next attempt to come back. */
@@ -581,10 +601,12 @@ static void come_back(struct participant *participant)
         participant->reconnect_pause_ms = options->reconnect_first_ms;
     }
     participant->state = AWAY;
-    start_timer(participant, random_up_to(participant->reconnect_pause_ms));
-    participant->reconnect_pause_ms *= 2;
-    if (participant->reconnect_pause_ms > options->reconnect_last_ms)
-        participant->reconnect_pause_ms = options->reconnect_last_ms;
+    int64_t pause_ms = random_up_to(participant->reconnect_pause_ms);
+    int64_t left_ms = participant->lost_until - now_of(participant);
+    start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
+    participant->reconnect_pause_ms = participant->reconnect_pause_ms < options->reconnect_last_ms / 2
+                                          ? participant->reconnect_pause_ms * 2
+                                          : options->reconnect_last_ms;
 }
 
 static void stream_closed(void *context, enum muster_status status, const char *text)
@@ -714,7 +736,9 @@ enum muster_status participant_connect(const char *address, const struct partici
     if (!options)
         options = &defaults;
     if (!address || !*address || options->max_payload_size == 0 || options->max_message_size < 1024 ||
-        options->max_message_size > INT32_MAX || (options->label_count && !options->labels))
+        options->max_message_size > INT32_MAX || (options->label_count && !options->labels) ||
+        options->reconnect_timeout_ms < MUSTER_NO_LIMIT || options->reconnect_first_ms < 1 ||
+        options->reconnect_last_ms < options->reconnect_first_ms)
         return muster__error(error, MUSTER_INVALID,
                              "an address such as host:8080 is missing, or an option makes no sense");
     struct participant *participant = participant_new(address, options);
@@ -890,8 +914,10 @@ enum muster_status participant_dispatch(struct participant *participant, const s
             status = MUSTER_INVALID;
         else if (participant->state <= OPEN && !participant->original)
             status = participant->stream->ops->send(participant->stream, NULL, 0, NULL);
+        /* The stream has ended, and we are about to be told: the next one begins with the initiative, too. */
         if (status == MUSTER_CLOSED)
-            status = MUSTER_GONE;
+            status = participant->session_size && participant->options.reconnect_timeout_ms ? MUSTER_OK
+                                                                                            : MUSTER_GONE;
         participant->initiative = status == MUSTER_OK;
     }
     pthread_mutex_unlock(&participant->lock);

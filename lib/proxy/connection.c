@@ -51,7 +51,7 @@ static bool resume(struct connection *connection, struct proxy *found)
     struct proxy *fresh = connection->proxy;
     connection->resumed = true;
     connection->proxy = found;
-    if (muster__proxy_resume(found, connection, fresh->hello.hello)) {
+    if (muster__proxy_resume(found, connection, fresh)) {
         muster__proxy_discard(fresh);
         return true;
     }

@@ -119,6 +119,7 @@ struct connection {
     struct stream *stream;
     struct proxy *proxy; /* a reference */
     bool resumed;        /* the initiative may be passed once more */
+    uint64_t number;     /* of those of the proxy, from 0 */
 };
 
 /* An instruction, serialised at most once for those who take chunks and once for those who do not. */
@@ -188,12 +189,14 @@ struct proxy {
     struct address *address; /* NULL: it is not counted */
     bool admitted;           /* it counts, and its name is taken */
     bool listed;
-    bool withdrawn; /* its end has begun: it is not to be listed any more */
+    uint64_t listed_number; /* of the connection that it was listed or unlisted for last */
+    bool withdrawn;         /* its end has begun: it is not to be listed any more */
 
     pthread_mutex_t lock; /* guards all below */
     enum proxy_state state;
     enum muster_status closed_status; /* in PROXY_CLOSED: what proxy_run() answers */
     struct connection *connection;    /* the one that counts, to be recognised; NULL: none */
+    uint64_t connections;             /* that came after the first */
     struct stream *stream;            /* its stream */
     struct turn *running;
     struct buffer *instruction; /* of the running turn, a reference */
@@ -219,11 +222,12 @@ enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, 
 enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **found,
                                         struct muster_error *error);
 
-/* Makes an admitted participant known to get_participants(), unless its end has begun. */
-void muster__manager_list(struct proxy *proxy);
+/* Makes an admitted participant known to get_participants(), unless its end has begun, or a newer connection
+   than the one of this number has decided about it. It is where `fresh` (may be NULL) comes from. */
+void muster__manager_list(struct proxy *proxy, uint64_t number, struct proxy *fresh);
 
-/* Takes it from there again. */
-void muster__manager_unlist(struct proxy *proxy);
+/* Takes it from there again, and no longer counts it at its address; false: a newer connection is there. */
+bool muster__manager_unlist(struct proxy *proxy, uint64_t number);
 
 /* Undoes all of it. Idempotent. */
 void muster__manager_withdraw(struct proxy *proxy);
@@ -264,9 +268,14 @@ void muster__proxy_misbehaved(struct proxy *proxy, const char *text);
 /* Sends Welcome; OK also when nobody is welcome any more. With the lock held. */
 enum muster_status muster__proxy_welcome(struct proxy *proxy);
 
-/* Goes on with a new connection, which takes the place of an older one; false: its end has begun. The
-   caller's reference to the proxy becomes the connection's. */
-bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, const Muster__Hello *hello);
+/* Goes on with a new connection, which takes the place of an older one; `fresh` was the connection's so far.
+   False: its end has begun, and its name is free. The caller's reference to the proxy becomes the
+   connection's. */
+bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh);
+
+/* Whether that is the token of its session; or the one that it came with, of a server before this one. */
+bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token);
+bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token);
 
 /* A proxy that is not needed, as its connection is another's. */
 void muster__proxy_discard(struct proxy *fresh);

@@ -141,6 +141,13 @@ static uint64_t take_rank(struct participant_manager *manager, uint64_t former)
     return rank;
 }
 
+/* Nobody was known by it: who is turned away may come again and ask for the same. With the lock held. */
+static void return_rank(struct participant_manager *manager, uint64_t rank)
+{
+    if (rank < RANKS_KEPT)
+        manager->ranks[rank / 8] = (uint8_t)(manager->ranks[rank / 8] & ~(1 << rank % 8));
+}
+
 /* Names end up in logs and file names: no control characters. */
 static bool is_good_name(const char *name, size_t most)
 {
@@ -190,15 +197,6 @@ static enum muster_status bind_name(struct proxy *proxy, const char **name, stru
                          *name, names[0]);
 }
 
-/* In a time that does not tell how much of it is right. */
-static bool is_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
-{
-    unsigned different = token->len != SESSION_SIZE;
-    for (size_t i = 0; i < SESSION_SIZE && i < token->len; i++)
-        different |= proxy->session[i] ^ token->data[i];
-    return !different;
-}
-
 enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **found, struct muster_error *error)
 {
     struct participant_manager *manager = fresh->manager;
@@ -213,7 +211,9 @@ enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **foun
     struct proxy wanted = {.name = hello->name};
     pthread_mutex_lock(&manager->lock);
     struct proxy **entry = tfind(&wanted, &manager->names, compare_names);
-    if (entry && is_session(*entry, &hello->session))
+    /* Who still shows the token that it came with has not got Welcome. */
+    if (entry && (muster__proxy_has_session(*entry, &hello->session) ||
+                  muster__proxy_came_with(*entry, &hello->session)))
         *found = proxy_retain(*entry);
     pthread_mutex_unlock(&manager->lock);
     return MUSTER_OK;
@@ -260,6 +260,8 @@ enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, 
 
     pthread_mutex_lock(&manager->lock);
     status = enter(manager, proxy, error);
+    if (status != MUSTER_OK)
+        return_rank(manager, proxy->rank);
     pthread_mutex_unlock(&manager->lock);
     if (status != MUSTER_OK)
         return status;
@@ -276,11 +278,24 @@ enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, 
     return MUSTER_OK;
 }
 
-void muster__manager_list(struct proxy *proxy)
+/* With the lock held. */
+static void move_to_address_of(struct participant_manager *manager, struct proxy *proxy, struct proxy *fresh)
+{
+    uncount_address(manager, proxy);
+    proxy->address = fresh->address;
+    fresh->address = NULL;
+}
+
+void muster__manager_list(struct proxy *proxy, uint64_t number, struct proxy *fresh)
 {
     struct participant_manager *manager = proxy->manager;
     pthread_mutex_lock(&manager->lock);
-    if (!proxy->withdrawn && !proxy->listed) {
+    bool newest = !proxy->withdrawn && number >= proxy->listed_number;
+    if (newest && fresh)
+        move_to_address_of(manager, proxy, fresh);
+    if (newest)
+        proxy->listed_number = number;
+    if (newest && !proxy->listed) {
         proxy->listed = true;
         ring_append(&manager->open, &proxy->in_open);
         manager->open_count++;
@@ -303,12 +318,18 @@ static void unlist(struct participant_manager *manager, struct proxy *proxy)
     manager->open_count--;
 }
 
-void muster__manager_unlist(struct proxy *proxy)
+bool muster__manager_unlist(struct proxy *proxy, uint64_t number)
 {
     struct participant_manager *manager = proxy->manager;
     pthread_mutex_lock(&manager->lock);
-    unlist(manager, proxy);
+    bool newest = number >= proxy->listed_number;
+    if (newest) {
+        proxy->listed_number = number;
+        unlist(manager, proxy);
+        uncount_address(manager, proxy); /* it is to have room there when it comes back */
+    }
     pthread_mutex_unlock(&manager->lock);
+    return newest;
 }
 
 void muster__manager_withdraw(struct proxy *proxy)

@@ -292,7 +292,7 @@ void muster__proxy_open(struct proxy *proxy)
     if (!opens)
         return;
     proxy->joined = true;
-    muster__manager_list(proxy);
+    muster__manager_list(proxy, 0, NULL);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_JOINED, MUSTER_OK, "");
 }
 
@@ -594,8 +594,9 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
     connection->stream->ops->release(connection->stream);
     muster_message_clear(&arrived);
     if (away) {
-        muster__manager_unlist(proxy);
-        muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
+        /* It may be back by now, on another thread. */
+        if (muster__manager_unlist(proxy, connection->number))
+            muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
         muster__uploads_serve(&proxy->manager->uploads);
     } else if (ours) {
         muster__manager_withdraw(proxy);
@@ -629,16 +630,49 @@ static void catch_up(struct proxy *proxy, uint64_t last_turn)
         send_cancel(proxy);
 }
 
-bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, const Muster__Hello *hello)
+/* In a time that does not tell how much of it is right. */
+static bool is_token(const ProtobufCBinaryData *token, const uint8_t *right, size_t size)
 {
+    unsigned different = token->len != size;
+    for (size_t i = 0; i < size && i < token->len; i++)
+        different |= right[i] ^ token->data[i];
+    return !different;
+}
+
+bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
+{
+    return is_token(token, proxy->session, SESSION_SIZE);
+}
+
+bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token)
+{
+    const Muster__Hello *hello = proxy->hello.hello;
+    return hello && hello->session.len >= SESSION_SIZE &&
+           is_token(token, hello->session.data, hello->session.len);
+}
+
+/* With the lock held. */
+static void end_older_stream(struct proxy *proxy)
+{
+    if (!proxy->stream)
+        return;
+    proxy->stream->ops->close(proxy->stream, MUSTER_EXISTS,
+                              "a newer connection of this participant has taken over");
+    /* A connection that is cut off may hold what a caller wants back. */
+    if (proxy->outgoing.on_wire)
+        proxy->stream->ops->shut(proxy->stream);
+}
+
+bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh)
+{
+    const Muster__Hello *hello = fresh->hello.hello;
     struct muster_message arrived = MUSTER_MESSAGE_INIT;
     pthread_mutex_lock(&proxy->lock);
     bool resumes = proxy->state == PROXY_OPEN || proxy->state == PROXY_AWAY;
     if (resumes) {
-        if (proxy->stream)
-            proxy->stream->ops->close(proxy->stream, MUSTER_EXISTS,
-                                      "a newer connection of this participant has taken over");
+        end_older_stream(proxy);
         arrived = forget_transfers(proxy);
+        connection->number = ++proxy->connections;
         proxy->connection = connection;
         proxy->stream = connection->stream;
         proxy->state = PROXY_OPEN;
@@ -648,13 +682,19 @@ bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, co
         if (muster__proxy_welcome(proxy) == MUSTER_OUT_OF_MEMORY)
             proxy->stream->ops->cut(proxy->stream);
         else
-            catch_up(proxy, hello->last_turn);
+            /* Who does not know this session yet has nothing of it. */
+            catch_up(proxy, muster__proxy_has_session(proxy, &hello->session) ? hello->last_turn : 0);
     }
     pthread_mutex_unlock(&proxy->lock);
     muster_message_clear(&arrived);
-    if (!resumes)
+    if (!resumes) {
+        /* It had not passed the initiative, and nothing is lost: it begins anew. */
+        muster__proxy_end(proxy, MUSTER_GONE, NULL, MUSTER_EXISTS,
+                          "a newer connection of this participant has taken over");
+        muster__manager_withdraw(proxy);
         return false;
-    muster__manager_list(proxy);
+    }
+    muster__manager_list(proxy, connection->number, fresh);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_BACK, MUSTER_OK, "");
     muster__uploads_serve(&proxy->manager->uploads);
     return true;
@@ -783,6 +823,8 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
     status = may_begin(proxy, turn, body);
     if (status == MUSTER_OK && proxy->stream) /* or else when it comes back */
         status = send_instruction(proxy, body, proxy->turn + 1);
+    if (status == MUSTER_GONE && may_come_back(proxy, status))
+        status = MUSTER_OK; /* the connection broke, and we are about to be told */
     if (status == MUSTER_OK) {
         proxy->running = turn;
         proxy->instruction = muster__buffer_retain(body);

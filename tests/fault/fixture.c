@@ -46,6 +46,10 @@ static void peer_message(void *context, const struct piece *pieces, size_t count
     if (muster__decode(peer->receives, pieces, count, &envelope, NULL) != MUSTER_OK)
         return;
     take_envelope(&received, &envelope);
+    if (envelope.content == CONTENT_WELCOME && envelope.welcome->session.len <= sizeof(peer->session)) {
+        peer->session_size = envelope.welcome->session.len;
+        memcpy(peer->session, envelope.welcome->session.data, peer->session_size);
+    }
     muster__envelope_clear(&envelope);
     pthread_mutex_lock(&fixture->lock);
     bool kept = peer->count < RECORDS_MAX;

@@ -46,7 +46,9 @@ struct peer {
     enum direction receives;
     /* What it does with a message, on the network's thread; NULL: it only remembers it. */
     void (*react)(struct peer *peer, const struct received *received);
-    size_t number; /* the test's own */
+    size_t number;       /* the test's own */
+    uint8_t session[64]; /* of Welcome, set by the network's thread */
+    size_t session_size;
 
     size_t count; /* guarded by fixture->lock, like all below */
     struct received messages[RECORDS_MAX];
