@@ -265,6 +265,15 @@ static void work(void *context, struct participant *participant)
     }
 }
 
+/* The answer to what was left. */
+static struct participant *slow_one;
+
+static void work_again(void)
+{
+    if (slow_one)
+        participant_dispatch(slow_one, &train);
+}
+
 /* A participant of the original protocol. */
 static struct stream *original;
 static bool original_over;
@@ -344,6 +353,15 @@ static void count_answer(void *context, struct proxy *proxy, enum muster_status 
 {
     (void)proxy;
     EXPECT(status == MUSTER_CANCELLED || !undisturbed());
+    muster_message_clear(answer);
+    ++*(size_t *)context;
+}
+
+static void count_any(void *context, struct proxy *proxy, enum muster_status status,
+                      struct muster_message *answer)
+{
+    (void)proxy;
+    (void)status;
     muster_message_clear(answer);
     ++*(size_t *)context;
 }
@@ -570,6 +588,74 @@ Test(allocation, chunks, .timeout = 120)
     cr_assert_gt(run_all_ways(chunks), 100);
 }
 
+/* ---- connections that break ---- */
+
+/* All of them, and then time passes: who can come back is back. */
+static void break_connections(void)
+{
+    for (size_t n = 0; n < 20; n++)
+        muster__local_drop(network, n);
+    muster__local_settle(network);
+    for (size_t i = 0; i < 20; i++) {
+        muster__local_advance(network, 50);
+        muster__local_settle(network);
+    }
+}
+
+static void serve_over_breaks(struct proxy *proxy, bool *slow)
+{
+    struct muster_message answer;
+    size_t ended = 0;
+    break_connections();
+    if (PLAUSIBLE(proxy_run(proxy, &train, &answer), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
+                  MUSTER_TIMEOUT))
+        EXPECT(is_train(&answer));
+    muster_message_clear(&answer);
+    *slow = true; /* the instruction is there when the connection breaks, */
+    bool runs = PLAUSIBLE(proxy_run_async(proxy, &train, 2000, count_any, &ended), MUSTER_OUT_OF_MEMORY,
+                          MUSTER_GONE, MUSTER_PROTOCOL);
+    muster__local_settle(network);
+    *slow = false;
+    muster__local_drop(network, 1);
+    work_again(); /* and the answer is given while there is none */
+    break_connections();
+    break_connections();
+    break_connections();
+    EXPECT(ended == (runs ? 1 : 0));
+    EXPECT(proxy_is_open(proxy) || !undisturbed());
+}
+
+static void sessions(void)
+{
+    bool slow = false;
+    struct proxy **proxies = NULL;
+    size_t count = 0;
+    joined = left = made = destroyed = 0;
+    network = muster__local_new();
+    if (!network)
+        return;
+    struct participant_manager *manager = start_manager();
+    slow_one = connect_participant(&slow, manager);
+    if (manager)
+        PLAUSIBLE(participant_manager_get_participants(manager, 1, 2000, &proxies, &count), MUSTER_TIMEOUT,
+                  MUSTER_OUT_OF_MEMORY);
+    if (proxies)
+        serve_over_breaks(proxies[0], &slow);
+    proxy_release_all(proxies, proxies ? count : 0);
+    participant_manager_free(manager);
+    participant_free(slow_one);
+    muster__local_settle(network);
+    EXPECT(joined == left);
+    EXPECT(made == destroyed);
+    EXPECT(joined == 1 || !undisturbed());
+    muster__local_free(network);
+}
+
+Test(allocation, sessions, .timeout = 120)
+{
+    cr_assert_gt(run_all_ways(sessions), 100);
+}
+
 /* ---- streams that the manager has no memory for ---- */
 
 static void raw_message(void *context, const struct piece *pieces, size_t count, size_t size)
@@ -673,15 +759,6 @@ static struct proxy *proxy_before;
 static struct proxy *proxy_after;
 static size_t answered_before;
 static size_t answered_after;
-
-static void count_any(void *context, struct proxy *proxy, enum muster_status status,
-                      struct muster_message *answer)
-{
-    (void)proxy;
-    (void)status;
-    muster_message_clear(answer);
-    ++*(size_t *)context;
-}
 
 static void come_back(void)
 {
