@@ -10,7 +10,7 @@ GRPC_TEST_LINKING = -static
 GRPC_TEST_LIBS = libmuster.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/unit tests/fault/fault tests/fault/allocation tests/fault/disk tests/conformance/local \
-    tests/conformance/grpc tests/integration/network
+    tests/conformance/grpc tests/integration/network tests/fault/chaos
 TESTS += $(check_PROGRAMS)
 
 tests_unit_unit_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
@@ -67,6 +67,15 @@ tests_fault_disk_LDADD = $(CORE_TEST_LIBS)
 tests_fault_disk_SOURCES = \
     tests/fault/disk.c \
     tests/support/no_grpc.c
+
+# Processes and a relay between them; ./run chaos is the long form.
+tests_fault_chaos_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
+tests_fault_chaos_LDADD = libmuster.la
+tests_fault_chaos_SOURCES = \
+    tests/fault/chaos.c \
+    tests/fault/chaos.h \
+    tests/fault/chaos_relay.c \
+    tests/fault/chaos_roles.c
 
 # One suite, built once for each transport. It is told when a buffer is released.
 CONFORMANCE_LINKING = $(AM_LDFLAGS) -Wl,--wrap=muster__buffer_release

@@ -1,0 +1,78 @@
+/* The chaos program's parts: what is computed, the roles that its processes play, and the relay between them.
+ */
+#ifndef MUSTER_TESTS_CHAOS_H
+#define MUSTER_TESTS_CHAOS_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <muster/muster.h>
+
+/* ---- what is computed ---- */
+
+enum { PARTICIPANTS_MAX = 64, INSTRUCTION_COUNT = 12000 };
+
+/* What a participant with this number answers in that round: the first element of its array, of which each
+   is one more than the one before; the instruction's is number -1's. Below 2^32. */
+int64_t chaos_value(uint64_t round, int64_t number);
+
+/* How many elements: number 0 sends several chunks and number 1 a single one. */
+size_t chaos_answer_count(int64_t number);
+
+/* Whether that is the array. */
+bool chaos_is_right(const struct muster_array *array, int64_t value, size_t count);
+
+/* A participant's record of an instruction that it worked on; the id is the server's life and a number. */
+struct chaos_record {
+    uint64_t id;
+    uint64_t round;
+};
+
+/* ---- roles: the exit code ---- */
+
+/* Exit codes of a server and a participant that found something wrong. */
+enum { CHAOS_WRONG = 3, CHAOS_FAILED = 4 };
+
+/* What a server writes to its standard output. */
+struct chaos_report {
+    uint64_t round; /* the last completed one */
+    bool done;      /* and no other follows: memory as below */
+    long idle_kib;  /* when everybody had joined, */
+    long end_kib;   /* and at the end */
+};
+
+/* ./chaos server DIRECTORY PORT LIFE ROUNDS PARTICIPANTS: rounds until the last one, and then, once its
+   standard input ends and everybody is there, good-bye. */
+int chaos_server(char **arguments);
+
+/* ./chaos participant PORT NUMBER LIFE FILE: until the server says good-bye. */
+int chaos_participant(char **arguments);
+
+/* ---- the relay: connections handed on to another port, by one thread that polls ---- */
+
+enum { RELAY_POLLED_MAX = 1024 };
+
+struct relay;
+
+struct relay *relay_new(uint16_t target, uint16_t *port);
+void relay_free(struct relay *relay);
+
+/* Adds what it waits for; returns how many. *until (milliseconds) becomes earlier if something is due. */
+size_t relay_poll(struct relay *relay, struct pollfd *polled, int64_t now, int64_t *until);
+void relay_work(struct relay *relay, const struct pollfd *polled, int64_t now);
+
+size_t relay_connections(const struct relay *relay);
+
+/* To the n-th connection. */
+void relay_cut(struct relay *relay, size_t n);
+void relay_half_close(struct relay *relay, size_t n, bool upwards);
+void relay_delay(struct relay *relay, size_t n, int64_t milliseconds);
+void relay_stall(struct relay *relay, size_t n, bool upwards, bool downwards, int64_t until);
+/* Bytes vanish from now on; a TCP connection that this happens to is of no use any more, and is cut later. */
+void relay_drop(struct relay *relay, size_t n, int64_t cut_at);
+/* All of it ends. */
+void relay_heal(struct relay *relay);
+
+#endif
