@@ -105,6 +105,8 @@ tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \
 tests_integration_network_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_integration_network_LDADD = $(GRPC_TEST_LIBS) $(GRPC_LIBRARIES)
 tests_integration_network_SOURCES = \
+    tests/fault/chaos.h \
+    tests/fault/chaos_relay.c \
     tests/integration/fixture.c \
     tests/integration/fixture.h \
     tests/integration/raw_peer.c \
@@ -115,5 +117,6 @@ tests_integration_network_SOURCES = \
     tests/integration/test_faults.c \
     tests/integration/test_listeners.c \
     tests/integration/test_payload.c \
-    tests/integration/test_processes.c
+    tests/integration/test_processes.c \
+    tests/integration/test_sessions.c
 endif

@@ -36,7 +36,7 @@
 #define GROWTH_KIB (24 * 1024)
 
 #define STUCK_MS       60000 /* without a completed round, it is stuck */
-#define FAULT_EVERY_MS 100   /* on average */
+#define FAULT_EVERY_MS 60    /* on average */
 
 enum fault { KILL, STOP, CUT, HALF_CLOSE, DELAY, STALL, DROP, KILL_SERVER, FAULTS };
 
@@ -55,7 +55,6 @@ struct chaos {
     size_t participants;
     uint64_t seed;
     int64_t slowness;
-    bool keep;
 
     struct muster_random random;
     char directory[64];
@@ -164,8 +163,10 @@ static void start_member(struct chaos *chaos, size_t number)
 
 static void server_ended(struct chaos *chaos, int status)
 {
-    close(chaos->reports);
-    close(chaos->control);
+    if (chaos->reports >= 0)
+        close(chaos->reports);
+    if (chaos->control >= 0)
+        close(chaos->control);
     chaos->reports = chaos->control = -1;
     chaos->server.pid = 0;
     if (chaos->server.doomed) {
@@ -334,13 +335,11 @@ static void read_report(struct chaos *chaos)
     if (report.round > chaos->report.round)
         chaos->progress_at = now_ms();
     chaos->report = report;
-    if (report.round >= chaos->shown + 20)
+    if (report.round >= chaos->shown + 20 || (report.done && report.round > chaos->shown))
         show(chaos);
     if (report.done) {
         chaos->finishing = true;
         relay_heal(chaos->relay);
-        close(chaos->control);
-        chaos->control = -1;
     }
 }
 
@@ -374,6 +373,10 @@ static void step(struct chaos *chaos)
     if (poll(polled, count + 2, (int)(left < 60000 ? left : 60000)) < 0 && errno != EINTR)
         die("poll");
     relay_work(chaos->relay, polled, now_ms());
+    if (chaos->finishing && chaos->control >= 0) { /* what was to be cut is cut */
+        close(chaos->control);
+        chaos->control = -1;
+    }
     if (polled[count + 1].revents)
         read_report(chaos);
     if (polled[count].revents)
@@ -479,7 +482,6 @@ static void check_processes(struct chaos *chaos)
 
 static void judge(struct chaos *chaos, int64_t began)
 {
-    show(chaos);
     check_sums(chaos);
     size_t worked = check_work(chaos);
     check_memory(chaos);

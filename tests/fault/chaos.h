@@ -43,8 +43,8 @@ struct chaos_report {
     long end_kib;   /* and at the end */
 };
 
-/* ./chaos server DIRECTORY PORT LIFE ROUNDS PARTICIPANTS: rounds until the last one, and then, once its
-   standard input ends and everybody is there, good-bye. */
+/* ./chaos server DIRECTORY PORT LIFE ROUNDS PARTICIPANTS: rounds until the last one; once its standard input
+   ends, another one that does not count, and good-bye. */
 int chaos_server(char **arguments);
 
 /* ./chaos participant PORT NUMBER LIFE FILE: until the server says good-bye. */

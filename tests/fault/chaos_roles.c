@@ -237,21 +237,12 @@ static void start(struct server *server, const char *port)
     }
 }
 
-static bool all_open(struct server *server)
+static void run_round(struct server *server)
 {
-    bool open = true;
-    for (size_t i = 0; open && i < server->participants; i++)
-        open = server->current[i] && proxy_is_open(server->current[i]);
-    return open;
-}
-
-/* Who is not there would not hear good-bye. */
-static void wait_for_all(struct server *server)
-{
-    pthread_mutex_lock(&server->lock);
-    while (!all_open(server))
-        pthread_cond_wait(&server->changed, &server->lock);
-    pthread_mutex_unlock(&server->lock);
+    server->round++;
+    memset(server->answered, 0, server->participants * sizeof(*server->answered));
+    while (!all_answered(server))
+        ask(server);
 }
 
 int chaos_server(char **arguments)
@@ -261,7 +252,7 @@ int chaos_server(char **arguments)
     server.life = strtoull(arguments[2], NULL, 10);
     server.rounds = strtoull(arguments[3], NULL, 10);
     server.participants = strtoull(arguments[4], NULL, 10);
-    server.sums = calloc(server.rounds, sizeof(*server.sums));
+    server.sums = calloc(server.rounds + 1, sizeof(*server.sums));
     server.answered = calloc(server.participants, sizeof(*server.answered));
     if (!server.sums || !server.answered)
         return CHAOS_FAILED;
@@ -269,10 +260,7 @@ int chaos_server(char **arguments)
     start(&server, arguments[1]);
     tell(&server);
     while (server.round < server.rounds) {
-        server.round++;
-        memset(server.answered, 0, server.participants * sizeof(*server.answered));
-        while (!all_answered(&server))
-            ask(&server);
+        run_round(&server);
         complete_round(&server);
         if (!server.report.idle_kib)
             server.report.idle_kib = resident_kib();
@@ -282,7 +270,8 @@ int chaos_server(char **arguments)
     tell(&server);
     while (read(STDIN_FILENO, &byte, 1) > 0)
         ;
-    wait_for_all(&server);
+    /* Nothing breaks any more: whoever answers now is there to hear good-bye. */
+    run_round(&server);
     participant_manager_stop(server.manager);
     for (size_t i = 0; i < server.participants; i++)
         proxy_release(server.current[i]);

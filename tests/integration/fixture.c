@@ -58,12 +58,18 @@ static void note(void *context, const struct participant_manager_event *event)
 void door_open(struct door *door, const struct participant_manager_options *options)
 {
     struct participant_manager_options used = PARTICIPANT_MANAGER_OPTIONS_INIT;
-    struct muster_error error = {MUSTER_OK, ""};
-    *door = (struct door){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     if (options)
         used = *options;
-    used.listen = "127.0.0.1:0";
     used.session_grace_ms = 0; /* a broken connection is told at once */
+    door_open_with_sessions(door, &used);
+}
+
+void door_open_with_sessions(struct door *door, const struct participant_manager_options *options)
+{
+    struct participant_manager_options used = *options;
+    struct muster_error error = {MUSTER_OK, ""};
+    *door = (struct door){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    used.listen = "127.0.0.1:0";
     used.on_event = note;
     used.context = door;
     cr_assert_eq(participant_manager_start(&used, &door->manager, &error), MUSTER_OK, "%s", error.text);

@@ -43,7 +43,8 @@ struct door {
 };
 
 /* Listens on a free port; `options` NULL: the defaults. What they say of listening and events is replaced. */
-void door_open(struct door *door, const struct participant_manager_options *options);
+void door_open(struct door *door, const struct participant_manager_options *options); /* without sessions */
+void door_open_with_sessions(struct door *door, const struct participant_manager_options *options);
 void door_close(struct door *door);
 
 /* Waits for the n-th (from 1) event of this kind about this participant; `name` NULL: whichever. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <muster/muster.h>
@@ -109,6 +110,52 @@ static int be_server(void)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigwait(&signals, &number);
+    participant_manager_free(manager);
+    return 0;
+}
+
+/* An echo that computes for longer than a server with short keepalive waits for one that is frozen. */
+static int be_busy(const char *address, const char *name)
+{
+    const struct muster_message empty = MUSTER_MESSAGE_INIT;
+    const struct muster_message *instruction;
+    struct participant *participant = join(address, name);
+    if (participant_dispatch(participant, &empty) != MUSTER_OK ||
+        participant_consume(participant, &instruction) != MUSTER_OK)
+        return FAILED;
+    while (clock() < 4 * CLOCKS_PER_SEC)
+        ;
+    if (participant_dispatch(participant, instruction) != MUSTER_OK)
+        return FAILED;
+    enum muster_status status = participant_consume(participant, &instruction);
+    participant_free(participant);
+    return (int)status;
+}
+
+/* A server at a given address that writes who is there, once they are three, and waits for a signal. */
+static int be_register(const char *address)
+{
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager *manager;
+    struct proxy **proxies;
+    struct muster_error error;
+    sigset_t signals;
+    size_t count;
+    int number;
+    block_signals();
+    options.listen = address;
+    if (participant_manager_start(&options, &manager, &error) != MUSTER_OK ||
+        participant_manager_get_participants(manager, 3, MUSTER_NO_LIMIT, &proxies, &count) != MUSTER_OK) {
+        fprintf(stderr, "%s\n", error.text);
+        return FAILED;
+    }
+    for (size_t i = 0; i < count; i++)
+        printf("%s %llu\n", proxy_name(proxies[i]), (unsigned long long)proxy_rank(proxies[i]));
+    fflush(stdout);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigwait(&signals, &number);
+    proxy_release_all(proxies, count);
     participant_manager_free(manager);
     return 0;
 }
@@ -237,6 +284,10 @@ static int play(const char *role, const char *address, const char *name)
         return be_rounds(address, name);
     if (strcmp(role, "server") == 0)
         return be_server();
+    if (strcmp(role, "busy") == 0)
+        return be_busy(address, name);
+    if (strcmp(role, "register") == 0)
+        return be_register(address);
     fprintf(stderr, "there is no role '%s'\n", role);
     return FAILED;
 }

@@ -1,0 +1,229 @@
+/* Sessions over real sockets: participants that freeze, whose connections are cut, that compute for long, and
+   whose server is killed. */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fault/chaos.h"
+#include "integration/fixture.h"
+
+/* ---- a relay on a thread of its own ---- */
+
+struct cutter {
+    struct relay *relay;
+    char address[ADDRESS_SIZE]; /* that leads to the door */
+    int ends[2];                /* commands */
+    pthread_t thread;
+};
+
+enum { COMMAND_CUT = 'c', COMMAND_END = 'e' };
+
+static int64_t now_ms(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static void *cutter_runs(void *argument)
+{
+    static struct pollfd polled[RELAY_POLLED_MAX + 1];
+    struct cutter *cutter = argument;
+    char command = 0;
+    while (command != COMMAND_END) {
+        int64_t until = INT64_MAX;
+        size_t count = relay_poll(cutter->relay, polled, now_ms(), &until);
+        polled[count] = (struct pollfd){.fd = cutter->ends[0], .events = POLLIN};
+        if (poll(polled, count + 1, -1) < 0)
+            continue;
+        if (polled[count].revents && read(cutter->ends[0], &command, 1) == 1 && command == COMMAND_CUT) {
+            for (size_t n = 0; n < relay_connections(cutter->relay); n++)
+                relay_cut(cutter->relay, n);
+        }
+        relay_work(cutter->relay, polled, now_ms());
+    }
+    return NULL;
+}
+
+static void cutter_start(struct cutter *cutter, const struct door *door)
+{
+    uint16_t port;
+    cutter->relay = relay_new(door->port, &port);
+    cr_assert_not_null(cutter->relay);
+    snprintf(cutter->address, sizeof(cutter->address), "127.0.0.1:%u", port);
+    cr_assert_eq(pipe(cutter->ends), 0);
+    cr_assert_eq(pthread_create(&cutter->thread, NULL, cutter_runs, cutter), 0);
+}
+
+static void cutter_command(struct cutter *cutter, char command)
+{
+    cr_assert_eq(write(cutter->ends[1], &command, 1), 1);
+}
+
+static void cutter_end(struct cutter *cutter)
+{
+    cutter_command(cutter, COMMAND_END);
+    pthread_join(cutter->thread, NULL);
+    relay_free(cutter->relay);
+    close(cutter->ends[0]);
+    close(cutter->ends[1]);
+}
+
+/* ---- the tests ---- */
+
+/* A frozen participant is noticed within two seconds. */
+static struct participant_manager_options lively_options(void)
+{
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.keepalive_time_ms = 1000;
+    options.keepalive_timeout_ms = 1000;
+    return options;
+}
+
+static size_t count_happenings(struct door *door, enum participant_manager_event_kind kind)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&door->lock);
+    for (size_t i = 0; i < door->count; i++)
+        count += door->happenings[i].kind == kind;
+    pthread_mutex_unlock(&door->lock);
+    return count;
+}
+
+Test(sessions, a_frozen_participant_is_noticed_and_takes_part_again)
+{
+    struct participant_manager_options options = lively_options();
+    struct door door;
+    struct outcome outcome;
+    const struct muster_message instruction = payload("work", 4);
+    begin_within(30); /* with the default keepalive it would take longer */
+    door_open_with_sessions(&door, &options);
+    pid_t pid = spawn("echo", door.address, "sleeper", NULL);
+    struct proxy *proxy = door_proxy(&door, "sleeper", 1);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK);
+    freeze(pid);
+    cr_assert_eq(door_wait(&door, PARTICIPANT_MANAGER_AWAY, "sleeper", 1).status, MUSTER_GONE);
+    cr_assert_not(proxy_is_open(proxy));
+    start_turn(&outcome, proxy, &instruction, MUSTER_NO_LIMIT);
+    kill(pid, SIGCONT);
+    cr_assert_eq(finish_turn(&outcome), MUSTER_OK);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK);
+    cr_assert_eq(count_happenings(&door, PARTICIPANT_MANAGER_JOINED), 1);
+    proxy_release(proxy);
+    door_close(&door);
+    cr_assert_eq(reap(pid), MUSTER_STOPPED);
+}
+
+static void *run_blocked(void *argument)
+{
+    static enum muster_status status;
+    status = run_echo(argument);
+    return &status;
+}
+
+Test(sessions, a_blocked_turn_survives_a_connection_that_is_cut)
+{
+    const struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    const struct muster_message empty = MUSTER_MESSAGE_INIT;
+    const struct muster_message *instruction;
+    struct participant *participant;
+    struct door door;
+    struct cutter cutter;
+    pthread_t thread;
+    void *status;
+    begin();
+    door_open_with_sessions(&door, &options);
+    cutter_start(&cutter, &door);
+    cr_assert_eq(participant_connect(cutter.address, NULL, &participant, NULL), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(participant, &empty), MUSTER_OK);
+    struct proxy *proxy = door_proxy(&door, NULL, 1);
+    for (size_t turn = 1; turn <= 3; turn++) {
+        cr_assert_eq(pthread_create(&thread, NULL, run_blocked, proxy), 0);
+        cr_assert_eq(participant_consume(participant, &instruction), MUSTER_OK);
+        cutter_command(&cutter, COMMAND_CUT);
+        door_wait(&door, PARTICIPANT_MANAGER_AWAY, NULL, turn);
+        if (turn > 1)
+            door_wait(&door, PARTICIPANT_MANAGER_BACK, NULL, turn);
+        cr_assert_eq(participant_dispatch(participant, instruction), MUSTER_OK);
+        pthread_join(thread, &status);
+        cr_assert_eq(*(enum muster_status *)status, MUSTER_OK);
+        door_wait(&door, PARTICIPANT_MANAGER_BACK, NULL, turn);
+    }
+    cr_assert_eq(count_happenings(&door, PARTICIPANT_MANAGER_JOINED), 1);
+    participant_free(participant);
+    proxy_release(proxy);
+    door_close(&door);
+    cutter_end(&cutter);
+}
+
+Test(sessions, a_participant_that_computes_for_long_is_alive)
+{
+    struct participant_manager_options options = lively_options();
+    struct door door;
+    begin();
+    door_open_with_sessions(&door, &options);
+    pid_t pid = spawn("busy", door.address, "busy", NULL);
+    struct proxy *proxy = door_proxy(&door, "busy", 1);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK);
+    cr_assert_eq(count_happenings(&door, PARTICIPANT_MANAGER_AWAY), 0);
+    proxy_release(proxy);
+    door_close(&door);
+    cr_assert_eq(reap(pid), MUSTER_STOPPED);
+}
+
+enum { MEMBERS = 3 };
+
+static int compare_lines(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* Reads who is there. */
+static void read_register(int output, char lines[MEMBERS][64])
+{
+    FILE *file = fdopen(output, "r");
+    cr_assert_not_null(file);
+    for (size_t i = 0; i < MEMBERS; i++)
+        cr_assert_not_null(fgets(lines[i], 64, file));
+    fclose(file);
+    qsort(lines, MEMBERS, 64, compare_lines);
+}
+
+Test(sessions, participants_of_a_server_that_was_killed_come_back_with_name_and_rank)
+{
+    static const char *const names[] = {"ada", "eve"};
+    char address[ADDRESS_SIZE], before[MEMBERS][64], after[MEMBERS][64];
+    struct member nameless;
+    pid_t children[2];
+    int reserved, output;
+    begin();
+    reserve_port(address, &reserved);
+    pid_t server = spawn("register", address, NULL, &output);
+    for (size_t i = 0; i < 2; i++)
+        children[i] = spawn("echo", address, names[i], NULL);
+    cr_assert_eq(participant_connect(address, NULL, &nameless.participant, NULL), MUSTER_OK);
+    member_run(&nameless);
+    read_register(output, before);
+    for (size_t life = 0; life < 3; life++) {
+        kill(server, SIGKILL);
+        cr_assert_eq(reap(server), -SIGKILL);
+        server = spawn("register", address, NULL, &output);
+        read_register(output, after);
+        for (size_t i = 0; i < MEMBERS; i++)
+            cr_assert_str_eq(after[i], before[i]);
+    }
+    kill(server, SIGTERM);
+    cr_assert_eq(reap(server), 0);
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_eq(reap(children[i]), MUSTER_STOPPED);
+    cr_assert_eq(member_finish(&nameless), MUSTER_STOPPED);
+    close(reserved);
+}
