@@ -279,10 +279,9 @@ static void strike_server(struct chaos *chaos)
 
 static void strike(struct chaos *chaos)
 {
-    static const enum fault menu[] = {KILL,  KILL,       STOP,       STOP,  CUT,        CUT,   CUT,
-                                      CUT,   HALF_CLOSE, HALF_CLOSE, DELAY, DELAY,      DELAY, STALL,
-                                      STALL, STALL,      DROP,       DROP,  KILL_SERVER};
-    enum fault fault = draw(chaos, 40) ? menu[draw(chaos, sizeof(menu) / sizeof(*menu))] : KILL_SERVER;
+    static const enum fault menu[] = {KILL,       KILL,  STOP,  STOP,  CUT,   CUT,   CUT,   CUT,  HALF_CLOSE,
+                                      HALF_CLOSE, DELAY, DELAY, DELAY, STALL, STALL, STALL, DROP, DROP};
+    enum fault fault = draw(chaos, 25) ? menu[draw(chaos, sizeof(menu) / sizeof(*menu))] : KILL_SERVER;
     if (fault == KILL || fault == STOP)
         strike_member(chaos, fault);
     else if (fault == KILL_SERVER)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <muster/federation.h>
@@ -327,6 +328,13 @@ static bool take_down(int file, const struct muster_message *instruction, uint64
            write(file, &record, sizeof(record)) == sizeof(record);
 }
 
+/* Work takes its time, so that faults happen during it, too: up to 60 ms. */
+static void work(uint64_t round, int64_t number)
+{
+    const struct timespec time = {.tv_nsec = chaos_value(round, number) % 60 * 1000000};
+    nanosleep(&time, NULL);
+}
+
 static enum muster_status dispatch_value(struct participant *participant, uint64_t round, int64_t number)
 {
     static int64_t data[300000];
@@ -336,6 +344,7 @@ static enum muster_status dispatch_value(struct participant *participant, uint64
         .dtype = MUSTER_INT64, .dimensions = 1, .shape = {count}, .data = data};
     const struct muster_message answer = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
     participant_report_progress(participant, 0.5);
+    work(round, number);
     return participant_dispatch(participant, &answer);
 }
 
