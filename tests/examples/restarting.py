@@ -1,13 +1,14 @@
 #!/usr/bin/python3 -B
-"""A server with a run directory: killed at random instants, stopped by signals, out of disk, started with what does not
-belong together. Whatever happens, the final model is that of an undisturbed run. MUSTER_TEST_KILLS says how often the
-server is killed, MUSTER_TEST_SEED when."""
+"""A server with a run directory: killed at random instants, while its participants are left to themselves, stopped by
+signals, out of disk, started with what does not belong together. Whatever happens, the final model is that of an
+undisturbed run. MUSTER_TEST_KILLS says how often the server is killed, MUSTER_TEST_SEED when."""
 
 import csv
 import os
 import random
 import re
 import signal
+import socket
 import threading
 
 import numpy
@@ -81,31 +82,28 @@ class Running(support.Case):
 
 
 class Killed(Running):
-    def kill_once(self, rounds, chance):
-        """Starts the server, with participants, and kills it after some lines and a part of a round."""
-        before = self.last_round()
-        reading, writing = os.pipe()
-        server = self.start(
-            SERVER,
-            "--listen=127.0.0.1:0",
-            f"--port-file=/dev/fd/{writing}",
-            f"--run={self.run_directory}",
-            f"--rounds={rounds}",
-            *TRAINING,
-            pass_fds=[writing],
-        )
-        os.close(writing)
+    def reserve_port(self):
+        """A port that nobody listens on, and that nobody gets who does not ask for it by number."""
+        reserved = socket.socket()
+        self.addCleanup(reserved.close)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        return reserved.getsockname()[1]
+
+    def kill_once(self, port, rounds, chance):
+        """Starts the server, whose participants come back by themselves, and kills it after some lines and a part of a
+        round."""
+        told = self.last_round()
+        command = [f"--listen=127.0.0.1:{port}", f"--run={self.run_directory}", f"--rounds={rounds}", *TRAINING]
+        server = self.start(SERVER, *command)
         lines = chance.choice((None, 0, 1, 2, 3, 5, 7))  # None: perhaps even before it listens
-        participants, told = [], before
-        if lines is not None:
-            with os.fdopen(os.dup(reading)) as pipe:
-                participants = self.bring(int(pipe.readline()))
-            for _ in range(lines):
-                line = server.stdout.readline()
-                if not line.startswith("round "):
-                    break
-                self.assertEqual(int(re.match(r"round (\d+)/", line)[1]), told + 1)
-                told += 1
+        for _ in range(lines or 0):
+            line = server.stdout.readline()
+            if not line.startswith("round "):
+                break
+            self.assertEqual(int(re.match(r"round (\d+)/", line)[1]), told + 1)
+            told += 1
         # The fault itself, not a wait for anything: whatever the server does then, it is killed.
         timer = threading.Timer(chance.uniform(0, 0.004 if lines else 0.03), server.kill)
         timer.start()
@@ -113,9 +111,7 @@ class Killed(Running):
         timer.cancel()
         for line in server.stdout:
             told += line.startswith("round ")
-        os.close(reading)
-        for process in (server, *participants):
-            self.end(process)
+        self.end(server)
         # What was told is on the disk, and at most one round more.
         last = self.last_round()
         self.assertIn(last, (told, told + 1), f"seed {SEED}")
@@ -128,19 +124,21 @@ class Killed(Running):
         chance = random.Random(SEED)
         rounds = 4 * KILLS + 20
         reference = self.finish(rounds, directory=self.scratch / "reference")
+        port = self.reserve_port()
+        participants = self.bring(port)
         for _ in range(KILLS):
-            self.kill_once(rounds, chance)
+            self.kill_once(port, rounds, chance)
         last = self.last_round()
-        server = self.serve(rounds)
-        participants = self.bring(server.port)
+        command = [f"--listen=127.0.0.1:{port}", f"--run={self.run_directory}", f"--rounds={rounds}", *TRAINING]
+        server = self.start(SERVER, *command)
         lines = server.stdout.read().splitlines()
         self.assertEqual(server.wait(), 0, self.errors_of(server))
         self.assertEqual([line.split(":")[0] for line in lines[:-1]],
                          [f"round {number}/{rounds}" for number in range(last + 1, rounds + 1)])
         if last > 0:
             self.assertIn(f"going on after round {last} of {rounds}", self.errors_of(server))
-        for participant in participants:
-            participant.wait()
+        for participant in participants:  # the same ones from the beginning
+            self.assertEqual(participant.wait(), 0, self.errors_of(participant))
         self.assert_same(self.state(rounds), reference)
         self.assert_rounds_told_once(rounds)
         self.assert_tidy(rounds)
