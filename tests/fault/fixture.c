@@ -46,7 +46,7 @@ static void peer_message(void *context, const struct piece *pieces, size_t count
     if (muster__decode(peer->receives, pieces, count, &envelope, NULL) != MUSTER_OK)
         return;
     take_envelope(&received, &envelope);
-    if (envelope.content == CONTENT_WELCOME && envelope.welcome->session.len <= sizeof(peer->session)) {
+    if (envelope.content == CONTENT_WELCOME && envelope.welcome->session.len == sizeof(peer->session)) {
         peer->session_size = envelope.welcome->session.len;
         memcpy(peer->session, envelope.welcome->session.data, peer->session_size);
     }

@@ -47,7 +47,7 @@ struct peer {
     /* What it does with a message, on the network's thread; NULL: it only remembers it. */
     void (*react)(struct peer *peer, const struct received *received);
     size_t number;       /* the test's own */
-    uint8_t session[64]; /* of Welcome, set by the network's thread */
+    uint8_t session[16]; /* of Welcome, set by the network's thread */
     size_t session_size;
 
     size_t count; /* guarded by fixture->lock, like all below */
