@@ -121,8 +121,9 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
  * deliver_reconnect is set: the stream ends, the time passes, and a new one takes over.
  *
  * Otherwise *instruction is NULL. TIMEOUT: no instruction yet; call again. STOPPED: the server said
- * good-bye. GONE: the connection broke. CLOSED: participant_close() was called. Others as
- * participant_connect(), after a reconnect_in. All but TIMEOUT are final. Any thread, one at a time.
+ * good-bye. GONE: the connection broke, and no server answered within reconnect_timeout_ms. CLOSED:
+ * participant_close() was called. Others as participant_connect(), after a reconnect_in. All but TIMEOUT are
+ * final. Any thread, one at a time.
  */
 MUSTER_API enum muster_status participant_consume(struct participant *participant,
                                                   const struct muster_message **instruction);
@@ -149,8 +150,9 @@ MUSTER_API const char *participant_name(struct participant *participant);
 MUSTER_API uint64_t participant_rank(struct participant *participant);
 
 /**
- * Ends the stream once what was dispatched is sent; a blocked participant_consume() returns CLOSED.
- * Idempotent; any thread, callbacks included, and safe to call while others run; does not block.
+ * Ends the stream once what was dispatched is sent, or at once while there is none; a blocked
+ * participant_consume() returns CLOSED. Idempotent; any thread, callbacks included, and safe to call while
+ * others run; does not block.
  */
 MUSTER_API void participant_close(struct participant *participant);
 

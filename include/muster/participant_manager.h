@@ -90,7 +90,9 @@ struct participant_manager_options {
     /** Frees an object of the factory, once, when the proxy's last reference goes. Any thread; must not
      * block. */
     void (*destroy)(void *context, void *user);
-    /** Observes. Called on a network thread without a lock held; must not block. NULL: nobody listens. */
+    /** Observes. Events of one participant may overtake each other when it is back before its break was told:
+       ask proxy_is_open(). Called on a network thread without a lock held; must not block. NULL: nobody
+       listens. */
     void (*on_event)(void *context, const struct participant_manager_event *event);
     /** Passed to the four functions above, and to on_warning. */
     void *context;

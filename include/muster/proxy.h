@@ -25,7 +25,8 @@ struct proxy;
  * code and text. UNKNOWN_INSTRUCTION: the participant does not know the kind, or is one of the original
  * protocol, which knows MUSTER_TRAIN only. TIMEOUT, CANCELLED: given up; the participant is told, a late
  * answer is dropped, the proxy stays usable. PROTOCOL: the answer is of another kind than
- * the instruction. GONE: the connection ended. CLOSED: this proxy was closed
+ * the instruction. GONE: the participant left, or its connection broke and it has not come back within
+ * session_grace_ms; until then the turn runs on. CLOSED: this proxy was closed
  * before. STOPPED: the manager is stopping. BUSY: another turn of this proxy is running. TOO_BIG: the
  * instruction is too big, and nothing was sent, or the answer, and it was given up.
  * INVALID (also: the participant has not joined yet, as in `admit` and `factory`), OUT_OF_MEMORY: nothing was
@@ -132,8 +133,9 @@ MUSTER_API void proxy_round_result_clear(struct proxy_round_result *result);
 MUSTER_API enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds);
 
 /**
- * Says good-bye and ends the stream; a running turn ends with CLOSED, as does every later one. Idempotent;
- * any thread, callbacks included; does not block.
+ * Says good-bye and ends the stream; a running turn ends with CLOSED, as does every later one. A participant
+ * that is away is not told: when it comes back it is a new proxy. Idempotent; any thread, callbacks included;
+ * does not block.
  */
 MUSTER_API void proxy_close(struct proxy *proxy);
 
@@ -154,7 +156,8 @@ MUSTER_API const char *proxy_name(const struct proxy *proxy);
  */
 MUSTER_API uint64_t proxy_rank(const struct proxy *proxy);
 
-/** The address that the stream comes from, as the transport writes it; not proof of anything. Any thread. */
+/** The address that the first stream came from, as the transport writes it; not proof of anything. Any
+ * thread. */
 MUSTER_API const char *proxy_peer(const struct proxy *proxy);
 
 /** The value of the participant's label `name`, or NULL. Valid as long as the proxy; any thread. */
@@ -163,7 +166,8 @@ MUSTER_API const char *proxy_label(const struct proxy *proxy, const char *name);
 /** The factory's object; NULL without a factory. Any thread. */
 MUSTER_API void *proxy_user(const struct proxy *proxy);
 
-/** Whether the participant can be given an instruction now or after its running turn. Any thread. */
+/** Whether the participant is there: can be given an instruction now or after its running turn. One that is
+ * away is not, though a turn can begin, and waits for it. Any thread. */
 MUSTER_API bool proxy_is_open(struct proxy *proxy);
 
 /** What the participant last reported of the running turn, 0 to 1; 0 without a report. Any thread. */
