@@ -12,8 +12,14 @@
 #define PAGE      ((size_t)4096)
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* The address sanitizer watches over what malloc gives. */
-#ifdef __SANITIZE_ADDRESS__
+#ifdef __has_feature
+#define HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define HAS_FEATURE(feature) 0
+#endif
+
+/* The address sanitizer, which clang tells of as a feature, watches over what malloc gives. */
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
 #define MAPPED_MIN SIZE_MAX
 #else
 #define MAPPED_MIN ((size_t)256 << 10)

@@ -1,0 +1,89 @@
+# Fuzz targets. With --enable-fuzzing they are libFuzzer's programs (./run fuzz); otherwise they replay files, and
+# are tests like all check_PROGRAMS: of the corpus.
+fuzz_targets = \
+    tests/fuzz/chunks \
+    tests/fuzz/npy \
+    tests/fuzz/npz \
+    tests/fuzz/participant_message \
+    tests/fuzz/server_message \
+    tests/fuzz/turns
+fuzz_data_targets = tests/fuzz/idx tests/fuzz/leaf
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/make_corpus
+
+if FUZZ_TARGETS
+check_PROGRAMS += $(fuzz_targets)
+if HAVE_EXAMPLES
+check_PROGRAMS += $(fuzz_data_targets)
+endif
+
+if FUZZING
+FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_main =
+else
+FUZZ_LDFLAGS = $(AM_LDFLAGS)
+fuzz_main = tests/fuzz/replay.c
+endif
+fuzz_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS)
+fuzz_sources = tests/fuzz/fuzz.h tests/support/no_grpc.c $(fuzz_main)
+
+tests_fuzz_chunks_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_chunks_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_chunks_LDADD = libmuster-core.la
+tests_fuzz_chunks_SOURCES = $(fuzz_sources) tests/fuzz/chunks.c
+
+tests_fuzz_npy_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_npy_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_npy_LDADD = libmuster-core.la
+tests_fuzz_npy_SOURCES = $(fuzz_sources) tests/fuzz/npy.c
+
+tests_fuzz_npz_CPPFLAGS = $(fuzz_cppflags) $(LIBZIP_CFLAGS)
+tests_fuzz_npz_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_npz_LDADD = libmuster-core.la $(LIBZIP_LIBS)
+tests_fuzz_npz_SOURCES = $(fuzz_sources) tests/fuzz/npz.c
+
+# What a message takes of memory is counted.
+FUZZ_MESSAGE_LDFLAGS = $(FUZZ_LDFLAGS) -Wl,--wrap=malloc
+fuzz_message_sources = $(fuzz_sources) tests/fuzz/message.c tests/fuzz/message.h
+tests_fuzz_participant_message_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_participant_message_LDFLAGS = $(FUZZ_MESSAGE_LDFLAGS)
+tests_fuzz_participant_message_LDADD = libmuster-core.la
+tests_fuzz_participant_message_SOURCES = $(fuzz_message_sources) tests/fuzz/participant_message.c
+tests_fuzz_server_message_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_server_message_LDFLAGS = $(FUZZ_MESSAGE_LDFLAGS)
+tests_fuzz_server_message_LDADD = libmuster-core.la
+tests_fuzz_server_message_SOURCES = $(fuzz_message_sources) tests/fuzz/server_message.c
+
+# One thread: where the library would wait, the input goes on.
+tests_fuzz_turns_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_turns_LDFLAGS = $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_cond_wait,--wrap=getrandom
+tests_fuzz_turns_LDADD = libmuster-core.la
+tests_fuzz_turns_SOURCES = \
+    $(fuzz_sources) \
+    tests/fuzz/turns.c \
+    tests/fuzz/turns_participant.c \
+    tests/fuzz/turns_peer.c \
+    tests/fuzz/turns_world.c \
+    tests/fuzz/turns_world.h
+
+if HAVE_EXAMPLES
+fuzz_data_cppflags = $(fuzz_cppflags) -I$(top_srcdir)/examples $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
+fuzz_data_libs = libmuster-core.la $(JANSSON_LIBS) $(ZLIB_LIBS)
+fuzz_data_sources = \
+    $(fuzz_sources) \
+    examples/dataset.c \
+    examples/dataset.h \
+    examples/dataset_idx.c \
+    examples/dataset_leaf.c \
+    examples/dataset_synthetic.c \
+    tests/fuzz/data.c \
+    tests/fuzz/data.h
+tests_fuzz_idx_CPPFLAGS = $(fuzz_data_cppflags)
+tests_fuzz_idx_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_idx_LDADD = $(fuzz_data_libs)
+tests_fuzz_idx_SOURCES = $(fuzz_data_sources) tests/fuzz/idx.c
+tests_fuzz_leaf_CPPFLAGS = $(fuzz_data_cppflags)
+tests_fuzz_leaf_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_leaf_LDADD = $(fuzz_data_libs)
+tests_fuzz_leaf_SOURCES = $(fuzz_data_sources) tests/fuzz/leaf.c
+endif
+endif

@@ -1,0 +1,125 @@
+/* The library's participants, with the manager and with the raw server. The one with the manager works on
+   each instruction at most once, and what it consumes is what was sent. */
+#include <config.h>
+
+#include "fuzz/turns_world.h"
+
+static void consume(struct member *member, struct participant *participant)
+{
+    uint64_t id, serial;
+    enum muster_status status = participant_consume(participant, &member->instruction);
+    CHECK((status == MUSTER_OK) == (member->instruction != NULL));
+    if (status != MUSTER_OK || member != &world.members[WITH_MANAGER])
+        return;
+    read_message(member->instruction, &id, &serial);
+    if (member->instruction->kind == MUSTER_RECONNECT)
+        return;
+    CHECK(id > 0 && id <= world.asked_count);
+    struct asked *asked = &world.asked[id];
+    CHECK(asked->consumed++ == 0);
+    CHECK(asked->kind == member->instruction->kind);
+    CHECK(is_whole(member->instruction, id, 0, asked->size_class));
+}
+
+static void dispatch(struct member *member, struct participant *participant, uint8_t how)
+{
+    const struct muster_message empty = MUSTER_MESSAGE_INIT;
+    const struct muster_message *instruction = member->instruction;
+    uint64_t id = 0, serial = 0;
+    if (!instruction) {
+        participant_dispatch(participant, &empty);
+        return;
+    }
+    enum muster_kind kind = how & 4 ? MUSTER_FAILURE : instruction->kind;
+    read_message(instruction, &id, &serial);
+    serial = next_serial();
+    enum muster_status status = participant_dispatch(participant, make_message(kind, id, serial, how & 3));
+    if (status == MUSTER_OK && member == &world.members[WITH_MANAGER] && id) {
+        CHECK(world.asked[id].serial == 0);
+        world.asked[id].serial = serial;
+    }
+}
+
+static void on_ready(void *context, struct participant *participant)
+{
+    struct member *member = context;
+    if (!member->automatic || member->participant != participant)
+        return;
+    consume(member, participant);
+    if (member->instruction)
+        dispatch(member, participant, 2);
+}
+
+/* Blocks; unless something does already. */
+static void connect_member(struct member *member, uint8_t how)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant *participant;
+    if (member->participant || world.depth)
+        return;
+    options.transport = world.network;
+    options.name = how & 1 ? NULL : "ada";
+    options.connect_timeout_ms = 1000;
+    options.reconnect_timeout_ms = how & 2 ? 0 : 2000;
+    options.consume_timeout_ms = 0;
+    options.close_timeout_ms = 500;
+    options.max_payload_size = 65536;
+    options.chunk_threshold = 4096;
+    options.deliver_reconnect = how & 4;
+    options.on_ready = on_ready;
+    options.context = member;
+    world.depth++;
+    enum muster_status status = participant_connect(
+        member == &world.members[WITH_RAW] ? RAW_ADDRESS : MANAGER_ADDRESS, &options, &participant, NULL);
+    world.depth--;
+    CHECK((status == MUSTER_OK) == (participant != NULL));
+    *member = (struct member){.participant = participant, .automatic = how & 8};
+}
+
+void member_free(struct member *member)
+{
+    struct participant *participant = member->participant;
+    if (world.depth)
+        return;
+    *member = (struct member){0};
+    world.depth++;
+    participant_free(participant);
+    world.depth--;
+}
+
+void member_event(struct member *member, struct input *input)
+{
+    uint8_t what = take_byte(input) % 8;
+    uint8_t how = take_byte(input);
+    struct participant *participant = member->participant;
+    if (what == 0) {
+        connect_member(member, how);
+        return;
+    }
+    if (!participant)
+        return;
+    switch (what) {
+    case 1:
+    case 2:
+        dispatch(member, participant, how);
+        break;
+    case 3:
+    case 4:
+        consume(member, participant);
+        break;
+    case 5:
+        participant_report_progress(participant, how / 255.0);
+        (void)participant_cancelled(participant);
+        (void)participant_transfer(participant);
+        CHECK(participant_reason(participant) && participant_name(participant));
+        break;
+    case 6:
+        if (how & 1)
+            participant_close(participant);
+        break;
+    case 7:
+        if (how & 1)
+            member_free(member);
+        break;
+    }
+}
