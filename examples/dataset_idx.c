@@ -10,9 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
-enum { PARTICIPANTS = 10, TRIES = 1000, LEAST = 10 };
+enum {
+    PARTICIPANTS = 10,
+    TRIES = 1000,
+    LEAST = 10,
+    INFLATION_MAX = 1032, /* what deflate makes at most of a byte */
+};
 
 /** One of the two parts, train or test: labels, and who gets the sample. */
 struct part {
@@ -27,12 +33,15 @@ static enum muster_status open_idx(const char *directory, const char *name, size
                                    gzFile *file, struct muster_error *error)
 {
     char *path = NULL;
+    struct stat about = {0};
     *file = NULL;
     for (int zipped = 0; zipped < 2 && *file == NULL; zipped++) {
         free(path);
         if (asprintf(&path, "%s/%s%s", directory, name, zipped ? ".gz" : "") < 0)
             return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
         *file = gzopen(path, "rb");
+        if (*file != NULL && stat(path, &about) != 0)
+            about.st_size = 0;
     }
     free(path);
     if (*file == NULL)
@@ -44,11 +53,16 @@ static enum muster_status open_idx(const char *directory, const char *name, size
         header[3] != dimensions)
         return explain(error, MUSTER_FORMAT, "%s/%s: not an IDX file of bytes in %zu dimensions", directory,
                        name, dimensions);
+    /* No memory is taken for what the file cannot hold. */
+    size_t room = (size_t)about.st_size * INFLATION_MAX;
     for (size_t d = 0; d < dimensions; d++) {
         const unsigned char *size = header + 4 + 4 * d;
         sizes[d] = (size_t)size[0] << 24 | (size_t)size[1] << 16 | (size_t)size[2] << 8 | size[3];
         if (sizes[d] == 0 || sizes[d] > 100000000)
             return explain(error, MUSTER_FORMAT, "%s/%s: a dimension of %zu", directory, name, sizes[d]);
+        if (sizes[d] > room)
+            return explain(error, MUSTER_FORMAT, "%s/%s: shorter than its header says", directory, name);
+        room /= sizes[d];
     }
     return MUSTER_OK;
 }
