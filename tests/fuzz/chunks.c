@@ -10,7 +10,7 @@
 #include "fuzz/fuzz.h"
 #include "wire/transfer.h"
 
-enum { PAYLOAD_MAX = 1 << 20, ARRAYS_MAX = 24, SOURCE_SIZE = 1 << 16 };
+enum { PAYLOAD_MAX = 3 << 20, ARRAYS_MAX = 24, SOURCE_SIZE = 1 << 19 };
 
 /* The data of all that is sent. */
 static uint8_t source[SOURCE_SIZE];
@@ -154,7 +154,7 @@ static struct buffer *make_body(struct input *input)
     struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = arrays};
     const struct encoding encoding = {.max_message_size = INT32_MAX, .max_payload_size = PAYLOAD_MAX};
     struct buffer *body;
-    for (size_t i = 0; i < SOURCE_SIZE; i++)
+    for (size_t i = 0; source[1] == 0 && i < SOURCE_SIZE; i++)
         source[i] = (uint8_t)(i * 2654435761U >> 13);
     size_t count = take_byte(input) % (ARRAYS_MAX + 1);
     for (size_t i = 0; i < count; i++) {
@@ -195,7 +195,7 @@ static void send_own(struct arrival *arrival, struct input *input)
     uint64_t offset = arrival->incoming.received;
     size_t left = arrival->size - (size_t)offset;
     if (how & 0x08)
-        offset += take_size(input);
+        offset = how & 0x80 ? take_size(input) : offset + take_size(input);
     if (!(how & 0x10) && size > left)
         size = left;
     uint8_t *data = malloc(size + 1);

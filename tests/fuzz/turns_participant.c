@@ -9,7 +9,10 @@ static void consume(struct member *member, struct participant *participant)
     uint64_t id, serial;
     enum muster_status status = participant_consume(participant, &member->instruction);
     CHECK((status == MUSTER_OK) == (member->instruction != NULL));
-    if (status != MUSTER_OK || member != &world.members[WITH_MANAGER])
+    if (member != &world.members[WITH_MANAGER])
+        return;
+    CHECK(status != MUSTER_PROTOCOL); /* it says nothing wrong, and so does the manager */
+    if (status != MUSTER_OK)
         return;
     read_message(member->instruction, &id, &serial);
     if (member->instruction->kind == MUSTER_RECONNECT)
