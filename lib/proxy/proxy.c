@@ -658,9 +658,9 @@ static void end_older_stream(struct proxy *proxy)
         return;
     proxy->stream->ops->close(proxy->stream, MUSTER_EXISTS,
                               "a newer connection of this participant has taken over");
-    /* A connection that is cut off may hold what a caller wants back. */
+    /* A connection that was lost unseen may never get so far. */
     if (proxy->outgoing.on_wire)
-        proxy->stream->ops->shut(proxy->stream);
+        proxy->stream->ops->cut(proxy->stream);
 }
 
 bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh)
