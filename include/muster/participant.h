@@ -82,7 +82,7 @@ struct participant_options {
         .connect_timeout_ms = 60000, .reconnect_timeout_ms = 600000, .reconnect_first_ms = 100,      \
         .reconnect_last_ms = 10000, .consume_timeout_ms = MUSTER_NO_LIMIT, .close_timeout_ms = 5000, \
         .max_message_size = (size_t)128 << 20, .max_payload_size = (uint64_t)64 << 30,               \
-        .chunk_threshold = (size_t)512 << 10, .credentials = MUSTER_CREDENTIALS_INIT,                  \
+        .chunk_threshold = (size_t)512 << 10, .credentials = MUSTER_CREDENTIALS_INIT,                \
         .keepalive_time_ms = 30000, .keepalive_timeout_ms = 20000, .on_warning = muster_warn         \
     }
 

@@ -53,7 +53,8 @@ struct participant_manager_options {
      * How much of the answers that travel in chunks may be in memory at a time, in bytes: from the first byte
      * of each until proxy_run() returns it, or proxy_on_answer. Others wait, at next to no cost; the first
      * that waits always gets room when nothing else has any. 0: what two answers of the running round need,
-     * and at least 64 MiB, with at most two of more than 16 MiB at a time.
+     * and at least 64 MiB, with at most two of more than 16 MiB at a time, the second when most of the first
+     * is there or a second has passed.
      */
     uint64_t upload_budget;
     /** A participant that has room and sends nothing for so long, while others wait, loses it to them; it
@@ -128,13 +129,13 @@ struct participant_manager_options {
     struct muster_transport *transport;
 };
 
-/** Defaults: loopback port 8080, messages to 128 MiB, 64 GiB in chunks beyond 512 KiB, 10 s of silence, 10 s to
-    join, 60 s to come back, 1 h a turn, 5 s to stop; no credentials, no limits per address or second, Hello
+/** Defaults: loopback port 8080, messages to 128 MiB, 64 GiB in chunks beyond 512 KiB, 10 s of silence, 10 s
+   to join, 60 s to come back, 1 h a turn, 5 s to stop; no credentials, no limits per address or second, Hello
    to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s, warnings to standard error. */
 #define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                    \
     {                                                                                                       \
         .listen = "127.0.0.1:8080", .max_message_size = (size_t)128 << 20,                                  \
-        .max_payload_size = (uint64_t)64 << 30, .chunk_threshold = (size_t)512 << 10,                         \
+        .max_payload_size = (uint64_t)64 << 30, .chunk_threshold = (size_t)512 << 10,                       \
         .upload_stall_ms = 10000, .join_timeout_ms = 10000, .session_grace_ms = 60000,                      \
         .turn_timeout_ms = 3600000, .stop_timeout_ms = 5000, .credentials = MUSTER_CREDENTIALS_INIT,        \
         .max_hello_size = 16384, .max_name_size = 128, .max_label_size = 16384, .keepalive_time_ms = 30000, \

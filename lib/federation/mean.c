@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/block.h"
 #include "wire/npy.h"
 
 /*
@@ -27,6 +28,7 @@ struct muster_mean {
     size_t members_capacity;
     double *sums; /* of all arrays, one after the other */
     size_t sums_capacity;
+    size_t results_size;
     void *results; /* NULL until they are asked for, and again when they are out of date */
     double weight; /* of all members together */
     double bound;  /* no sum is further from 0 than this */
@@ -177,9 +179,9 @@ static enum muster_status make_room(void **room, size_t *capacity, size_t count,
 {
     if (count <= *capacity)
         return MUSTER_OK;
-    free(*room);
+    muster__block_free(*room, *capacity * size);
     *capacity = 0;
-    *room = count > SIZE_MAX / 2 / size ? NULL : malloc(count * size);
+    *room = count > SIZE_MAX / 4 / size ? NULL : muster__block_new(count * size);
     if (*room == NULL)
         return MUSTER_OUT_OF_MEMORY;
     *capacity = count;
@@ -218,7 +220,7 @@ static enum muster_status begin(struct muster_mean *mean, const struct muster_ar
 /* The results take as much memory again as a member does; who folds on does not need them meanwhile. */
 static void drop_results(struct muster_mean *mean)
 {
-    free(mean->results);
+    muster__block_free(mean->results, mean->results_size);
     mean->results = NULL;
 }
 
@@ -296,7 +298,8 @@ static enum muster_status compute_results(struct muster_mean *mean)
     size_t size = 0;
     for (size_t i = 0; i < mean->count; i++)
         size += result_size(&mean->members[i]);
-    mean->results = malloc(size > 0 ? size : 1);
+    mean->results_size = size > 0 ? size : 1;
+    mean->results = muster__block_new(mean->results_size);
     if (mean->results == NULL)
         return MUSTER_OUT_OF_MEMORY;
     char *results = mean->results;
@@ -335,8 +338,8 @@ void muster_mean_free(struct muster_mean *mean)
 {
     if (mean == NULL)
         return;
-    free(mean->members);
-    free(mean->sums);
-    free(mean->results);
+    muster__block_free(mean->members, mean->members_capacity * sizeof *mean->members);
+    muster__block_free(mean->sums, mean->sums_capacity * sizeof *mean->sums);
+    drop_results(mean);
     free(mean);
 }

@@ -63,6 +63,7 @@ struct uploads {
     uint64_t held;        /* granted, or whole and not handed to the user yet */
     size_t holders;       /* of either */
     uint64_t largest;     /* of the answers since nobody held or waited */
+    bool room_for_second; /* beside one big answer: it has nearly come, or comes slowly */
     uint64_t tickets;
     size_t waiting_count;
     struct link waiting; /* uploads that are announced, in that order */
@@ -162,6 +163,7 @@ struct upload {
     struct link link; /* guarded by uploads->lock, as are all below */
     uint64_t ticket;  /* not 0: it is in `waiting` */
     uint64_t size;    /* that it waits for */
+    int64_t granted_at;
     int64_t active_at;
 };
 
@@ -304,8 +306,8 @@ void muster__instruction_release(struct instruction *instruction);
 
 /*
  * The same, and waits until nothing refers to the memory that was borrowed for it, with `borrow` initialised:
- * all turns have ended, and the manager has been entered. A participant that reads nothing is cut off for that
- * after the manager's stop_timeout_ms.
+ * all turns have ended, and the manager has been entered. A participant that reads nothing is cut off for
+ * that after the manager's stop_timeout_ms.
  */
 void muster__instruction_return(struct instruction *instruction);
 
@@ -330,7 +332,8 @@ void muster__uploads_unreserve(struct uploads *uploads, uint64_t size);
 /* An answer begins to arrive: from now on it is watched. `size` bytes take the place of `reserved`. */
 void muster__uploads_use(struct upload *upload, struct uploads *uploads, uint64_t reserved, uint64_t size,
                          int64_t now);
-void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now);
+void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now, uint64_t received,
+                            uint64_t size);
 
 /* It waits for room; the ticket. */
 uint64_t muster__uploads_wait(struct upload *upload, struct uploads *uploads, uint64_t size);

@@ -430,8 +430,9 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
         /* Of an older connection. */
     } else if (upload->state == UPLOAD_GRANTED && envelope->turn == incoming->turn &&
                envelope->grant == incoming->grant) {
-        muster__uploads_active(upload, &proxy->manager->uploads, now_of(proxy));
         status = muster__incoming_add(incoming, envelope, &error);
+        muster__uploads_active(upload, &proxy->manager->uploads, now_of(proxy), incoming->received,
+                               incoming->size);
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
             muster__uploads_leave(upload, &proxy->manager->uploads);
@@ -446,6 +447,8 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     pthread_mutex_unlock(&proxy->lock);
     if (turn)
         end_turn(proxy, turn, status_of_answer(turn->kind, answer.kind), &answer, size);
+    else
+        muster__uploads_serve(&proxy->manager->uploads);
     muster_message_clear(&answer);
     if (status != MUSTER_OK)
         muster__proxy_misbehaved(proxy, error.text);

@@ -11,8 +11,12 @@
 #include "proxy/internal.h"
 #include "wire/block.h"
 
-/* More than two answers of this size at once are not faster, and cost memory. */
-#define BIG ((uint64_t)16 << 20)
+/*
+ * More than two answers of this size at once are not faster, and cost memory. A quick one has the network for
+ * itself until most of it is there; beside one that has not come within the time there is room for a second.
+ */
+#define BIG     ((uint64_t)16 << 20)
+#define SLOW_MS 1000
 
 #define LEAST_BUDGET ((uint64_t)64 << 20)
 
@@ -30,7 +34,7 @@ static bool has_room(const struct uploads *uploads, uint64_t size)
     if (is_automatic(uploads)) {
         uint64_t two = 2 * uploads->largest;
         budget = two > LEAST_BUDGET ? two : LEAST_BUDGET;
-        if (size > BIG && uploads->holders >= 2)
+        if (size > BIG && uploads->holders > (uploads->room_for_second ? 1 : 0))
             return false;
     }
     uint64_t used = uploads->reserved + uploads->held;
@@ -116,7 +120,9 @@ void muster__uploads_use(struct upload *upload, struct uploads *uploads, uint64_
     pthread_mutex_lock(&uploads->lock);
     uploads->reserved -= reserved;
     uploads->held += size;
+    upload->granted_at = now;
     upload->active_at = now;
+    uploads->room_for_second = false;
     ring_append(&uploads->granted, &upload->link);
     watch(uploads);
     pthread_mutex_unlock(&uploads->lock);
@@ -136,10 +142,13 @@ uint64_t muster__uploads_wait(struct upload *upload, struct uploads *uploads, ui
     return ticket;
 }
 
-void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now)
+void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now, uint64_t received,
+                            uint64_t size)
 {
     pthread_mutex_lock(&uploads->lock);
     upload->active_at = now;
+    uploads->room_for_second =
+        uploads->room_for_second || received >= size - size / 4 || now - upload->granted_at >= SLOW_MS;
     pthread_mutex_unlock(&uploads->lock);
 }
 
