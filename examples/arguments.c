@@ -46,6 +46,20 @@ uint64_t argument_whole(const struct argp_state *state, const char *option, cons
     return number;
 }
 
+uint64_t argument_size(const struct argp_state *state, const char *option, const char *text, uint64_t high)
+{
+    static const char units[] = "KMG";
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    const char *unit = *end == '\0' ? NULL : strchr(units, *end);
+    int shift = unit == NULL ? 0 : 10 * (int)(unit - units + 1);
+    if (*text < '0' || *text > '9' || end[unit != NULL] != '\0' || errno != 0 || number > high >> shift)
+        argp_error(state, "--%s %s: expected a number of bytes from 0 to %llu, or of K, M or G", option, text,
+                   (unsigned long long)high);
+    return (uint64_t)number << shift;
+}
+
 static error_t parse_data(int key, char *text, struct argp_state *state)
 {
     struct dataset_options *options = state->input;

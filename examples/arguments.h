@@ -13,6 +13,8 @@ double argument_number(const struct argp_state *state, const char *option, const
 /** The same for whole numbers. */
 uint64_t argument_whole(const struct argp_state *state, const char *option, const char *text, uint64_t low,
                         uint64_t high);
+/** The same for a number of bytes up to `high`, in K, M or G (1024 of each other) if one of them follows. */
+uint64_t argument_size(const struct argp_state *state, const char *option, const char *text, uint64_t high);
 
 /** --data, --seed, --participants and --dirichlet, as a child of a program's parser. Its input is a struct
  * dataset_options. */

@@ -38,6 +38,7 @@ static json_t *configuration_of(const struct federation *federation, char **text
     put_whole(configuration, "rounds", options->rounds);
     put_real(configuration, "fraction", options->fraction);
     put_whole(configuration, "min_participants", options->min_participants);
+    put_whole(configuration, "model_size", options->model_size);
     put_real(configuration, "deadline", (double)options->deadline_ms / 1000);
     put_whole(configuration, "epochs", options->epochs);
     put_whole(configuration, "batch_size", options->batch_size);
@@ -85,6 +86,9 @@ static enum muster_status check_configuration(struct federation *federation, jso
     if (before == NULL)
         return explain(error, MUSTER_FORMAT, "%.100s: the configuration of the run is damaged: %.100s",
                        federation->options->run, wrong.text);
+    /* Runs that were begun before there was this option had no padding. */
+    if (json_object_get(before, "model_size") == NULL)
+        put_whole(before, "model_size", 0);
     enum muster_status status = compare(before, now, error);
     if (status == MUSTER_OK && !json_equal(before, now))
         status = muster_run_configure(federation->run, text, error);

@@ -64,13 +64,17 @@ static enum muster_status announce_port(const char *path, uint16_t port, struct 
     return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
 }
 
-/** Names the options that a participant needs so that it has the same data. */
-static void print_participant_options(const struct dataset_options *data, size_t count)
+/** Names the options that a participant needs so that it has the same data, and the token. Which authority
+ * signed the server's certificate cannot be told from the server's options. */
+static void print_participant_options(const struct server_options *options, size_t count)
 {
+    const struct dataset_options *data = &options->data;
     printf("%zu\n--data=%s\n--seed=%llu\n--dirichlet=%.17g\n", count, data->spec,
            (unsigned long long)data->seed, data->dirichlet);
     if (data->participants > 0)
         printf("--participants=%zu\n", data->participants);
+    if (options->credentials.token_file != NULL)
+        printf("--token-file=%s\n", options->credentials.token_file);
 }
 
 static void end_process(void *context, bool at_once)
@@ -201,7 +205,7 @@ int main(int count, char **arguments)
     int result = EXIT_FAILURE;
     FILE *metrics = NULL;
     if (options.list_participant_options) {
-        print_participant_options(&options.data, dataset.user_count);
+        print_participant_options(&options, dataset.user_count);
         result = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     } else if (dataset.test.count == 0) {
         progress_note("fedavg_server: %s: there are no test samples", options.data.spec);

@@ -56,10 +56,10 @@ void logistic_arrays(const struct logistic *model, struct muster_array arrays[LO
 
 bool logistic_fits(const struct logistic *model, const struct muster_array *arrays, size_t count)
 {
-    return count == LOGISTIC_ARRAYS && arrays[0].dtype == MUSTER_FLOAT32 && arrays[0].dimensions == 2 &&
-           arrays[0].shape[0] == model->features && arrays[0].shape[1] == model->classes &&
-           arrays[1].dtype == MUSTER_FLOAT32 && arrays[1].dimensions == 1 &&
-           arrays[1].shape[0] == model->classes;
+    return (count == LOGISTIC_ARRAYS || count == PADDED_ARRAYS) && arrays[0].dtype == MUSTER_FLOAT32 &&
+           arrays[0].dimensions == 2 && arrays[0].shape[0] == model->features &&
+           arrays[0].shape[1] == model->classes && arrays[1].dtype == MUSTER_FLOAT32 &&
+           arrays[1].dimensions == 1 && arrays[1].shape[0] == model->classes;
 }
 
 void logistic_set(struct logistic *model, const struct muster_array *arrays)

@@ -35,7 +35,9 @@ size_t logistic_parameters(const struct logistic *model);
 /** The model's arrays as they travel: weights and bias. */
 enum { LOGISTIC_ARRAYS = 2 };
 void logistic_arrays(const struct logistic *model, struct muster_array arrays[LOGISTIC_ARRAYS]);
-/** Whether arrays are a model of these dimensions. */
+/** Behind them there may be one more, which is only there to be carried to and fro. */
+enum { PADDED_ARRAYS = LOGISTIC_ARRAYS + 1 };
+/** Whether arrays are a model of these dimensions, with or without padding, which may be any array. */
 bool logistic_fits(const struct logistic *model, const struct muster_array *arrays, size_t count);
 /** Takes the numbers of arrays that fit. */
 void logistic_set(struct logistic *model, const struct muster_array *arrays);

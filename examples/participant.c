@@ -37,7 +37,7 @@ struct worker {
     struct samples train, test;
     struct logistic model;
     /* What an answer points at. */
-    struct muster_array arrays[LOGISTIC_ARRAYS];
+    struct muster_array arrays[PADDED_ARRAYS];
     struct muster_scalar scalars[SCALARS_MAX];
     char text[MUSTER_ERROR_TEXT_SIZE];
 };
@@ -151,7 +151,9 @@ static struct muster_message train(struct worker *worker, const struct muster_me
     struct muster_message answer = answer_with(worker, MUSTER_TRAIN, worker->train.count, loss);
     logistic_arrays(&worker->model, worker->arrays);
     answer.arrays = worker->arrays;
-    answer.array_count = LOGISTIC_ARRAYS;
+    answer.array_count = instruction->array_count;
+    if (answer.array_count == PADDED_ARRAYS)
+        worker->arrays[LOGISTIC_ARRAYS] = instruction->arrays[LOGISTIC_ARRAYS];
     return answer;
 }
 

@@ -110,7 +110,8 @@ def main():
             answer.unknown_instruction = True
             return answer
         theta = [from_bytes(array.ndarray) for array in instruction.train_config.theta]
-        for array in train(theta, x, y, options, random):
+        # What follows weights and bias is padding (--model-size of the server), and goes back as it came.
+        for array in [*train(theta, x, y, options, random), *theta[2:]]:
             answer.result.theta.add(ndarray=to_bytes(array))
         rounds += 1
         return answer

@@ -57,8 +57,9 @@ bool federation_init(struct federation *federation, const struct server_options 
     *federation = (struct federation){.options = options, .dataset = dataset, .metrics = metrics};
     seed_next_round(federation);
     federation->mean = muster_mean_new();
-    if (federation->mean != NULL && server_model_init(&federation->model, dataset->features, dataset->classes,
-                                                      options->server_rate, options->average))
+    if (federation->mean != NULL &&
+        server_model_init(&federation->model, dataset->features, dataset->classes, options->server_rate,
+                          options->average, options->model_size))
         return true;
     muster_mean_free(federation->mean);
     return false;
@@ -205,7 +206,7 @@ static enum muster_status on_answer(void *context, size_t index, struct proxy *p
     (void)proxy;
     struct round *round = context;
     struct federation *federation = round->federation;
-    if (!logistic_fits(&federation->model.current, answer->arrays, answer->array_count))
+    if (!server_model_fits(&federation->model, answer->arrays, answer->array_count))
         return MUSTER_FORMAT;
     double weight = muster_message_scalar(answer, "num_samples", federation->options->default_weight);
     enum muster_status status =
@@ -305,12 +306,11 @@ static bool is_void(const struct round *round)
 static enum muster_status train(struct round *round, struct muster_error *error)
 {
     struct federation *federation = round->federation;
-    struct muster_array arrays[LOGISTIC_ARRAYS];
-    logistic_arrays(&federation->model.current, arrays);
+    struct muster_array arrays[PADDED_ARRAYS];
     struct muster_message instruction = MUSTER_MESSAGE_INIT;
     instruction.kind = MUSTER_TRAIN;
     instruction.arrays = arrays;
-    instruction.array_count = LOGISTIC_ARRAYS;
+    instruction.array_count = server_model_instruction(&federation->model, arrays);
     instruction.scalars = round->scalars;
     instruction.scalar_count = round->scalar_count;
     struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;

@@ -12,12 +12,29 @@
 #define SCALE_KEPT    0.99
 #define SCALE_LEAST   1e-3
 
+/** Not zeros: pages of zeros from calloc() would take no memory, and the padding is there to show what a big
+ * model takes. */
+static bool pad(struct server_model *model, uint64_t size)
+{
+    uint64_t wanted = size / sizeof *model->padding;
+    size_t own = logistic_parameters(&model->current);
+    if (wanted <= own)
+        return true;
+    if (wanted - own > SIZE_MAX / sizeof *model->padding)
+        return false;
+    model->padding_count = (size_t)wanted - own;
+    model->padding = malloc(model->padding_count * sizeof *model->padding);
+    for (size_t i = 0; model->padding != NULL && i < model->padding_count; i++)
+        model->padding[i] = 1;
+    return model->padding != NULL;
+}
+
 bool server_model_init(struct server_model *model, size_t features, size_t classes, double rate,
-                       double average)
+                       double average, uint64_t size)
 {
     *model = (struct server_model){.rate = rate, .average = average};
     bool made = logistic_init(&model->current, features, classes) &&
-                logistic_init(&model->averaged, features, classes);
+                logistic_init(&model->averaged, features, classes) && pad(model, size);
     size_t count = made ? logistic_parameters(&model->current) : 0;
     model->momentum = calloc(count, sizeof *model->momentum);
     model->scale = calloc(count, sizeof *model->scale);
@@ -36,7 +53,29 @@ void server_model_free(struct server_model *model)
     logistic_free(&model->averaged);
     free(model->momentum);
     free(model->scale);
+    free(model->padding);
     memset(model, 0, sizeof *model);
+}
+
+size_t server_model_instruction(const struct server_model *model, struct muster_array arrays[PADDED_ARRAYS])
+{
+    logistic_arrays(&model->current, arrays);
+    if (model->padding == NULL)
+        return LOGISTIC_ARRAYS;
+    arrays[LOGISTIC_ARRAYS] = (struct muster_array){
+        .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {model->padding_count}, .data = model->padding};
+    return PADDED_ARRAYS;
+}
+
+bool server_model_fits(const struct server_model *model, const struct muster_array *arrays, size_t count)
+{
+    if (!logistic_fits(&model->current, arrays, count))
+        return false;
+    if (model->padding == NULL || count == LOGISTIC_ARRAYS)
+        return model->padding == NULL && count == LOGISTIC_ARRAYS;
+    const struct muster_array *padding = &arrays[LOGISTIC_ARRAYS];
+    return padding->dtype == MUSTER_FLOAT32 && padding->dimensions == 1 &&
+           padding->shape[0] == model->padding_count;
 }
 
 /** Yogi's step of one parameter, for the change that the mean asks for. */

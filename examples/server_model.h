@@ -26,18 +26,26 @@ struct server_model {
     struct logistic averaged;
     double *momentum;
     double *scale;
+    float *padding; /* travels behind the model and never changes; NULL: none */
+    size_t padding_count;
 };
 
-/** Makes a model of zeros; false when out of memory. */
+/** Makes a model of zeros that travels as about `size` bytes; one that has as many itself is not padded.
+ * False when out of memory. */
 bool server_model_init(struct server_model *model, size_t features, size_t classes, double rate,
-                       double average);
+                       double average, uint64_t size);
 void server_model_free(struct server_model *model);
 
-/** Moves the model by a round's mean, whose arrays must fit the current model. */
+/** What participants get: views of the current model and, if there is any, the padding. How many they are. */
+size_t server_model_instruction(const struct server_model *model, struct muster_array arrays[PADDED_ARRAYS]);
+/** Whether arrays are of the shapes that participants got. */
+bool server_model_fits(const struct server_model *model, const struct muster_array *arrays, size_t count);
+
+/** Moves the model by a round's mean, whose arrays must fit; that of the padding is of no interest. */
 void server_model_move(struct server_model *model, const struct muster_array *mean);
 
 /** Everything that the model is, under names, for a checkpoint: views of the model's own memory. What would
- * be the result are "weights" and "bias". */
+ * be the result are "weights" and "bias". The padding is no part of it: it is made anew. */
 enum { SERVER_MODEL_ARRAYS = 7 };
 void server_model_arrays(const struct server_model *model,
                          struct muster_named_array arrays[SERVER_MODEL_ARRAYS]);

@@ -13,6 +13,7 @@ enum {
     KEY_MIN_PARTICIPANTS,
     KEY_WAIT,
     KEY_DEADLINE,
+    KEY_MODEL_SIZE,
     KEY_STOP_WITHIN,
     KEY_COME_BACK,
     KEY_EPOCHS,
@@ -48,6 +49,11 @@ static const struct argp_option option_list[] = {
      GROUP_ROUNDS},
     {"deadline", KEY_DEADLINE, "SECONDS", 0,
      "How long a round may take; later answers are dropped (default 60)", GROUP_ROUNDS},
+    {"model-size", KEY_MODEL_SIZE, "BYTES", 0,
+     "Pad the model with an array that has no part in training, so that instructions and answers have about "
+     "so many bytes; K, M and G at the end are KiB, MiB and GiB (default 0, no padding; at most 64G, or "
+     "128 MiB in all with participants of the original protocol)",
+     GROUP_ROUNDS},
     {"stop-within", KEY_STOP_WITHIN, "SECONDS", 0,
      "After SIGINT or SIGTERM the round that runs may take so long to finish (default 10); then, or at a "
      "second "
@@ -103,6 +109,9 @@ static const struct argp_option option_list[] = {
     {0},
 };
 
+/** What a manager and a participant allow in chunks, by default. */
+#define MODEL_SIZE_MAX ((uint64_t)64 << 30)
+
 static double seconds(const struct argp_state *state, const char *option, const char *text)
 {
     return argument_number(state, option, text, 0.001, 1e6);
@@ -131,6 +140,9 @@ static error_t parse_rounds(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_DEADLINE:
         options->deadline_ms = (int64_t)(1000 * seconds(state, "deadline", text));
+        return 0;
+    case KEY_MODEL_SIZE:
+        options->model_size = argument_size(state, "model-size", text, MODEL_SIZE_MAX);
         return 0;
     case KEY_STOP_WITHIN:
         options->stop_within_ms = (int64_t)(1000 * seconds(state, "stop-within", text));

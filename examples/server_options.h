@@ -20,6 +20,7 @@ struct server_options {
     const char *run;       /* NULL: none */
     bool overwrite;
     size_t rounds;
+    uint64_t model_size; /* bytes that the model is padded to; less than it has: no padding */
     double fraction;
     size_t min_participants; /* 0: all users of the data to start with, then whoever is left */
     int64_t wait_ms;

@@ -176,10 +176,30 @@ class Starting(Running):
         self.assert_same(self.finish(6), reference)
         self.assertIn('"rounds": 6', (self.run_directory / "muster-run.json").read_text())
 
+    def test_a_padded_model_goes_on(self):
+        reference = self.finish(4, directory=self.scratch / "reference")
+        self.finish(2, "--model-size=1M")
+        self.assert_same(self.finish(4, "--model-size=1M"), reference)
+        self.assertIn("model_size 1048576, not 0", self.refused("--rounds=4", *TRAINING))
+
+    def test_a_run_that_was_begun_before_there_was_padding_goes_on(self):
+        self.finish(2)
+        file = self.run_directory / "muster-run.json"
+        before = file.read_text()
+        file.write_text(before.replace('  "model_size": 0,\n', ""))
+        self.assertNotEqual(file.read_text(), before)
+        self.assertIn("model_size 0, not 1024", self.refused("--rounds=2", *TRAINING, "--model-size=1K"))
+        self.finish(4)
+
     def test_another_configuration_is_refused(self):
         self.finish(3)
         before = {path.name: path.read_bytes() for path in self.run_directory.iterdir()}
-        for option, was in (("--epochs=4", "epochs 3, not 4"), ("--mu=0.5", "mu 1.0, not 0.5"), ("--seed=4", "seed 3, not 4")):
+        for option, was in (
+            ("--epochs=4", "epochs 3, not 4"),
+            ("--mu=0.5", "mu 1.0, not 0.5"),
+            ("--seed=4", "seed 3, not 4"),
+            ("--model-size=2K", "model_size 0, not 2048"),
+        ):
             errors = self.refused("--rounds=3", *TRAINING, option)
             self.assertIn(was, errors)
             self.assertIn("--overwrite", errors)

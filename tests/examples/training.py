@@ -68,6 +68,43 @@ class Learning(Training):
         self.assertEqual(first, curve(7))
         self.assertNotEqual(first, curve(8))
 
+    def test_padding_travels_and_changes_nothing_of_the_training(self):
+        size = 3 << 20
+
+        def run(*options):
+            demo = self.demo(
+                "--participants=6", "--rounds=2", "--no-baselines", f"--metrics={self.scratch}/m.csv", *options
+            )
+            demo.stdout.read()
+            self.assertEqual(demo.wait(), 0, self.errors_of(demo))
+            travelled = ("bytes_sent", "bytes_received")
+            rows = self.rows("m.csv")
+            curve = [{name: row[name] for name in row if name not in ("seconds", *travelled)} for row in rows]
+            return curve, [int(row[name]) for row in rows for name in travelled]
+
+        curve, plain = run()
+        same, padded = run("--model-size=3M")
+        self.assertEqual({(row["answered"], row["failed"]) for row in curve}, {("2", "0")})
+        self.assertEqual(same, curve)
+        self.assertLess(max(plain), 10000)
+        self.assertTrue(all(2 * size <= number < 2 * size + 10000 for number in padded), padded)
+        self.assertEqual(run("--model-size=1K"), (curve, plain))  # the model itself has more
+
+    def test_padding_with_python_participants_of_the_original_protocol(self):
+        data = ["--participants=2", "--seed=5"]
+        metrics = f"--metrics={self.scratch}/metrics.csv"
+        server = self.start_server(
+            "--rounds=2", "--fraction=1", "--no-baselines", "--model-size=3M", metrics, *data
+        )
+        self.run_program(PARTICIPANT, "--user=0", f"--export={self.scratch}/0", *data)
+        self.start(PYTHON_PARTICIPANT, f"--connect=127.0.0.1:{server.port}", f"--data={self.scratch}/0")
+        self.start_participant(server.port, 1, *data)
+        server.stdout.read()
+        self.assertEqual(server.wait(), 0, self.errors_of(server))
+        for row in self.rows():
+            self.assertEqual((row["answered"], row["failed"]), ("2", "0"))
+            self.assertGreater(int(row["bytes_received"]), 2 * 3 << 20)
+
     def test_python_participants_of_the_original_protocol_train_along(self):
         data = ["--participants=8", "--seed=5"]
         metrics = f"--metrics={self.scratch}/metrics.csv"
@@ -212,6 +249,13 @@ class Ending(Training):
         self.assertEqual(demo.wait(), 128 + signal.SIGKILL)
         self.assert_nothing_left(demo)
 
+    def test_demo_with_a_token(self):
+        token = self.scratch / "token"
+        token.write_text("a-secret\n")
+        demo = self.demo(f"--token-file={token}", "--rounds=2", "--participants=2", "--no-baselines")
+        self.assertIn("final accuracy", demo.stdout.read())
+        self.assertEqual(demo.wait(), 0, self.errors_of(demo))
+
     def test_server_that_does_not_start_ends_the_demo(self):
         for options in (["--metrics=/nowhere/m.csv"], ["--fraction=2"], ["--data=leaf:/nowhere"]):
             demo = self.demo(*options)
@@ -264,6 +308,11 @@ class Ending(Training):
             (SERVER, ["--rounds=1.5"], "whole number from 1"),
             (SERVER, ["--stragglers=101"], "from 0 to 100"),
             (SERVER, ["--seed=-1"], "whole number from 0"),
+            (SERVER, ["--model-size=20X"], "number of bytes"),
+            (SERVER, ["--model-size=20MB"], "number of bytes"),
+            (SERVER, ["--model-size=-1"], "number of bytes"),
+            (SERVER, ["--model-size=65G"], "from 0 to 68719476736"),
+            (SERVER, ["--model-size=18446744073709551615G"], "from 0 to 68719476736"),
             (SERVER, ["--mu=1", "--learning-rate=1"], "less than 1"),
             (SERVER, ["extra"], "extra"),
             (PARTICIPANT, ["--user=x"], "whole number from 0"),
