@@ -15,6 +15,7 @@ enum {
     KEY_DEADLINE,
     KEY_MODEL_SIZE,
     KEY_STOP_WITHIN,
+    KEY_GRACE,
     KEY_COME_BACK,
     KEY_EPOCHS,
     KEY_BATCH_SIZE,
@@ -49,6 +50,8 @@ static const struct argp_option option_list[] = {
      GROUP_ROUNDS},
     {"deadline", KEY_DEADLINE, "SECONDS", 0,
      "How long a round may take; later answers are dropped (default 60)", GROUP_ROUNDS},
+    {"grace", KEY_GRACE, "SECONDS", 0,
+     "How long a participant whose connection broke is waited for; 0: not at all (default 60)", GROUP_ROUNDS},
     {"model-size", KEY_MODEL_SIZE, "BYTES", 0,
      "Pad the model with an array that has no part in training, so that instructions and answers have about "
      "so many bytes; K, M and G at the end are KiB, MiB and GiB (default 0, no padding; at most 64G, or "
@@ -143,6 +146,9 @@ static error_t parse_rounds(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_MODEL_SIZE:
         options->model_size = argument_size(state, "model-size", text, MODEL_SIZE_MAX);
+        return 0;
+    case KEY_GRACE:
+        options->grace_ms = (int64_t)(1000 * argument_number(state, "grace", text, 0, 1e6));
         return 0;
     case KEY_STOP_WITHIN:
         options->stop_within_ms = (int64_t)(1000 * seconds(state, "stop-within", text));
@@ -285,6 +291,7 @@ void server_options_parse(int count, char **arguments, struct server_options *op
         .wait_ms = 300000,
         .deadline_ms = 60000,
         .stop_within_ms = 10000,
+        .grace_ms = 60000,
         .come_back_seconds = 10,
         .epochs = 20,
         .batch_size = 10,

@@ -26,6 +26,7 @@ struct server_options {
     int64_t wait_ms;
     int64_t deadline_ms;
     int64_t stop_within_ms;
+    int64_t grace_ms;
     int32_t come_back_seconds;
     size_t epochs;
     size_t batch_size;

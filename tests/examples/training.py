@@ -141,7 +141,7 @@ class Leaving(Training):
 
     def start_three(self, *options):
         data = ["--participants=3"]
-        server = self.start_server("--fraction=1", "--no-baselines", "--rounds=100000", *data, *options)
+        server = self.start_server("--fraction=1", "--no-baselines", "--rounds=100000", "--grace=0.1", *data, *options)
         return server, [self.start_participant(server.port, user, *data) for user in range(3)]
 
     def stop(self, server):
