@@ -147,43 +147,62 @@ static void check_arrived(const struct arrival *arrival)
 
 /* ---- what is sent ---- */
 
-/* A message of the input's shape, encoded so that what is big enough travels in chunks. */
-static struct buffer *make_body(struct input *input)
-{
+/* The end that sends. */
+struct sender {
     struct muster_array arrays[ARRAYS_MAX];
-    struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = arrays};
-    const struct encoding encoding = {.max_message_size = INT32_MAX, .max_payload_size = PAYLOAD_MAX};
-    struct buffer *body;
+    struct muster_message message;
+    struct buffer *body; /* NULL: raw bytes are sent in its place */
+    struct outgoing outgoing;
+    struct sink sink;
+};
+
+/* A message of the input's shape, encoded so that what is big enough travels in chunks. */
+static void make_body(struct sender *sender, struct input *input, bool fill_later)
+{
+    const struct encoding encoding = {
+        .max_message_size = INT32_MAX, .max_payload_size = PAYLOAD_MAX, .fill_later = fill_later};
     for (size_t i = 0; source[1] == 0 && i < SOURCE_SIZE; i++)
         source[i] = (uint8_t)(i * 2654435761U >> 13);
     size_t count = take_byte(input) % (ARRAYS_MAX + 1);
     for (size_t i = 0; i < count; i++) {
         uint64_t elements = take_size(input) % (SOURCE_SIZE / 8);
-        arrays[i] = (struct muster_array){.dtype = (enum muster_dtype)(1 + take_byte(input) % 4),
-                                          .dimensions = 1,
-                                          .shape = {elements},
-                                          .data = source};
+        sender->arrays[i] = (struct muster_array){.dtype = (enum muster_dtype)(1 + take_byte(input) % 4),
+                                                  .dimensions = 1,
+                                                  .shape = {elements},
+                                                  .data = source};
     }
-    message.array_count = count;
+    sender->message =
+        (struct muster_message){.kind = MUSTER_TRAIN, .arrays = sender->arrays, .array_count = count};
     if (count == 0)
-        message = (struct muster_message){
+        sender->message = (struct muster_message){
             .kind = MUSTER_APPLICATION, .type = "t", .data = source, .size = take_size(input)};
-    enum muster_status status = muster__encode(TO_PARTICIPANT, &message, &encoding, &body);
+    enum muster_status status = muster__encode(TO_PARTICIPANT, &sender->message, &encoding, &sender->body);
     CHECK(status == MUSTER_OK || status == MUSTER_TOO_BIG);
-    return body;
+}
+
+/* Copies some more of what is to be sent. */
+static void fill(struct sender *sender, size_t size)
+{
+    if (!sender->outgoing.body)
+        return;
+    struct payload *payload = sender->body->payload;
+    uint64_t end = size < payload->size - payload->filled ? payload->filled + size : payload->size;
+    muster__payload_fill(sender->body, &sender->message, end);
+    payload->filled = end;
 }
 
 /* Hands the sender's next chunk over. */
-static void send_next(struct arrival *arrival, struct outgoing *outgoing, struct sink *sink)
+static void send_next(struct arrival *arrival, struct sender *sender)
 {
-    muster__outgoing_next(outgoing, TO_PARTICIPANT, &sink->base);
+    struct sink *sink = &sender->sink;
+    muster__outgoing_next(&sender->outgoing, TO_PARTICIPANT, &sink->base);
     if (!sink->bytes)
         return;
     const struct piece piece = {sink->bytes, sink->size};
     receive(arrival, &piece, 1);
     free(sink->bytes);
     sink->bytes = NULL;
-    outgoing->on_wire = false;
+    sender->outgoing.on_wire = false;
 }
 
 /* A chunk as the input wants it, often the right one; its data in two pieces. */
@@ -210,24 +229,23 @@ static void send_own(struct arrival *arrival, struct input *input)
 }
 
 /* Room is taken away, and given again: the sender starts from the first byte. */
-static void pass_over(struct arrival *arrival, struct outgoing *outgoing)
+static void pass_over(struct arrival *arrival, struct sender *sender)
 {
     muster__payload_drop(&arrival->incoming.message);
     CHECK(arrival->returned == arrival->begun);
     begin(arrival);
-    if (outgoing->body)
-        muster__outgoing_start(outgoing, 1);
+    if (sender->outgoing.body)
+        muster__outgoing_start(&sender->outgoing, 1);
 }
 
-static void send_chunks(struct arrival *arrival, struct outgoing *outgoing, struct input *input)
+static void send_chunks(struct arrival *arrival, struct sender *sender, struct input *input)
 {
-    struct sink sink = {.base = {&sink_ops}};
     while (input->left) {
         struct input bytes;
         struct piece piece;
-        switch (take_byte(input) % 4) {
+        switch (take_byte(input) % 5) {
         case 0:
-            send_next(arrival, outgoing, &sink);
+            send_next(arrival, sender);
             break;
         case 1:
             send_own(arrival, input);
@@ -239,45 +257,55 @@ static void send_chunks(struct arrival *arrival, struct outgoing *outgoing, stru
             receive(arrival, &piece, 1);
             break;
         case 3:
-            pass_over(arrival, outgoing);
+            pass_over(arrival, sender);
+            break;
+        case 4:
+            fill(sender, take_size(input) << 4);
             break;
         }
     }
+}
+
+/* A transfer that was announced, to its end or to the input's. */
+static void transfer(struct arrival *arrival, struct sender *sender, struct input *input)
+{
+    muster__outgoing_begin(&sender->outgoing, sender->body, arrival->incoming.turn);
+    if (sender->outgoing.body)
+        muster__outgoing_start(&sender->outgoing, 0);
+    send_chunks(arrival, sender, input);
+    check_arrived(arrival);
+    struct muster_message message = muster__incoming_take(&arrival->incoming);
+    muster__payload_hand_over(&message);
+    CHECK(arrival->returned == arrival->begun);
+    muster_message_clear(&message);
+    CHECK(arrival->returned == arrival->begun);
+    muster__outgoing_begin(&sender->outgoing, NULL, 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};
     struct arrival arrival = {.incoming = {.message = MUSTER_MESSAGE_INIT}};
-    struct outgoing outgoing = {0};
-    struct buffer *body = NULL;
-    struct piece piece;
-    bool made = take_byte(&input) & 1;
-    arrival.as_sent = made;
+    struct sender sender = {.sink = {.base = {&sink_ops}}};
+    struct piece piece = {NULL, 0};
+    uint8_t how = take_byte(&input);
+    bool made = arrival.as_sent = how & 1;
+    sender.outgoing.max_message_size = how >> 2 ? (size_t)(how >> 2) << 10 : SIZE_MAX;
     if (made) {
-        body = make_body(&input);
-        piece = (struct piece){body ? body->data : NULL, body ? body->size : 0};
+        make_body(&sender, &input, how & 2);
+        if (sender.body)
+            piece = (struct piece){sender.body->data, sender.body->size};
     } else {
         struct input bytes = take_bytes(&input, take_size(&input));
         piece = (struct piece){bytes.at, bytes.left};
     }
     if (announce(&arrival, &piece, 1)) {
-        CHECK(!made || body->payload->size == arrival.size);
-        muster__outgoing_begin(&outgoing, body, arrival.incoming.turn);
-        if (outgoing.body)
-            muster__outgoing_start(&outgoing, 0);
-        send_chunks(&arrival, &outgoing, &input);
-        check_arrived(&arrival);
-        struct muster_message message = muster__incoming_take(&arrival.incoming);
-        muster__payload_hand_over(&message);
-        CHECK(arrival.returned == arrival.begun);
-        muster_message_clear(&message);
-        CHECK(arrival.returned == arrival.begun);
+        CHECK(!made || sender.body->payload->size == arrival.size);
+        transfer(&arrival, &sender, &input);
     } else {
-        CHECK(!made || !body || !body->payload);
+        CHECK(!made || !sender.body || !sender.body->payload);
     }
-    muster__outgoing_begin(&outgoing, NULL, 0);
-    muster__buffer_release(body);
+    muster__buffer_release(sender.body);
     free(arrival.whole);
     free(arrival.model);
     return 0;

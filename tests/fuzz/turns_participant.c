@@ -36,11 +36,16 @@ static void dispatch(struct member *member, struct participant *participant, uin
     enum muster_kind kind = how & 4 ? MUSTER_FAILURE : instruction->kind;
     read_message(instruction, &id, &serial);
     serial = next_serial();
-    enum muster_status status = participant_dispatch(participant, make_message(kind, id, serial, how & 3));
-    if (status == MUSTER_OK && member == &world.members[WITH_MANAGER] && id) {
-        CHECK(world.asked[id].serial == 0);
+    /* It may be given to its turn before participant_dispatch() returns. */
+    bool counts = member == &world.members[WITH_MANAGER] && id && !world.asked[id].serial;
+    if (counts)
         world.asked[id].serial = serial;
-    }
+    struct made *made = make_own_message(kind, id, serial, how & 3);
+    enum muster_status status = participant_dispatch(participant, &made->message);
+    free(made);
+    CHECK(status != MUSTER_OK || counts || member != &world.members[WITH_MANAGER] || !id);
+    if (counts && status != MUSTER_OK)
+        world.asked[id].serial = 0;
 }
 
 static void on_ready(void *context, struct participant *participant)

@@ -41,6 +41,7 @@ static void send_message(struct peer *peer, uint64_t turn, uint64_t grant,
     struct buffer *body;
     if (muster__encode(sends(peer), message, &encoding, &body) != MUSTER_OK)
         return; /* of a kind that does not go this way */
+    peer->outgoing.max_message_size = 16384;
     muster__outgoing_begin(&peer->outgoing, body, turn);
     send_body(peer, turn, grant, body);
 }

@@ -14,6 +14,10 @@ struct world world;
 
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
 ssize_t __wrap_getrandom(void *to, size_t size, unsigned flags);
+void __wrap_muster__payload_fill(const struct buffer *body, const struct muster_message *message,
+                                 uint64_t end);
+void __real_muster__payload_fill(const struct buffer *body, const struct muster_message *message,
+                                 uint64_t end);
 
 /* Nobody waits: what the input says happens meanwhile, and when it says no more, time passes. */
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
@@ -30,6 +34,20 @@ int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
     return 0;
 }
 
+/* While an answer is being copied, the network goes on: what was copied is sent, or its stream breaks. */
+void __wrap_muster__payload_fill(const struct buffer *body, const struct muster_message *message,
+                                 uint64_t end)
+{
+    uint8_t steps = take_byte(&world.input);
+    if (steps & 0x80)
+        muster__local_drop(world.network, steps >> 4 & 7);
+    for (size_t i = 0; i < (steps & 7); i++)
+        muster__local_step(world.network);
+    __real_muster__payload_fill(body, message, end);
+    for (size_t i = 0; i < (steps >> 3 & 1); i++)
+        muster__local_step(world.network);
+}
+
 ssize_t __wrap_getrandom(void *to, size_t size, unsigned flags)
 {
     (void)flags;
@@ -43,43 +61,55 @@ ssize_t __wrap_getrandom(void *to, size_t size, unsigned flags)
 /* ---- messages ---- */
 
 static const size_t element_counts[] = {0, 3, 2100, 20000};
-enum { ELEMENTS_MAX = 20002 }; /* an application's message has two more */
 
 static float element(size_t i, uint64_t id, uint64_t serial)
 {
     return (float)((i * 7 + id * 31 + serial * 1009) % 65536);
 }
 
+static void fill_in(struct made *made, enum muster_kind kind, uint64_t id, uint64_t serial,
+                    unsigned size_class)
+{
+    struct muster_message *message = &made->message;
+    size_t count = element_counts[size_class];
+    for (size_t i = 0; i < count + 2; i++)
+        made->data[i] = element(i, id, serial);
+    *message = (struct muster_message){.kind = kind};
+    if (kind == MUSTER_TRAIN || kind == MUSTER_EVALUATE) {
+        made->array = (struct muster_array){
+            .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {count}, .data = made->data};
+        made->scalars[0] = (struct muster_scalar){"id", (double)id};
+        made->scalars[1] = (struct muster_scalar){"serial", (double)serial};
+        message->arrays = &made->array;
+        message->array_count = 1;
+        message->scalars = made->scalars;
+        message->scalar_count = 2;
+    } else if (kind == MUSTER_APPLICATION) {
+        made->data[0] = (float)id;
+        made->data[1] = (float)serial;
+        message->type = "t";
+        message->data = made->data;
+        message->size = (count + 2) * sizeof(made->data[0]);
+    } else if (kind == MUSTER_FAILURE) {
+        message->code = (int32_t)id;
+        message->text = "it failed";
+    }
+}
+
 const struct muster_message *make_message(enum muster_kind kind, uint64_t id, uint64_t serial,
                                           unsigned size_class)
 {
-    static float data[ELEMENTS_MAX];
-    static struct muster_array array;
-    static struct muster_scalar scalars[2];
-    static struct muster_message message;
-    size_t count = element_counts[size_class];
-    for (size_t i = 0; i < count + 2; i++)
-        data[i] = element(i, id, serial);
-    array = (struct muster_array){.dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {count}, .data = data};
-    scalars[0] = (struct muster_scalar){"id", (double)id};
-    scalars[1] = (struct muster_scalar){"serial", (double)serial};
-    message = (struct muster_message){.kind = kind};
-    if (kind == MUSTER_TRAIN || kind == MUSTER_EVALUATE) {
-        message.arrays = &array;
-        message.array_count = 1;
-        message.scalars = scalars;
-        message.scalar_count = 2;
-    } else if (kind == MUSTER_APPLICATION) {
-        data[0] = (float)id;
-        data[1] = (float)serial;
-        message.type = "t";
-        message.data = data;
-        message.size = (count + 2) * sizeof(data[0]);
-    } else if (kind == MUSTER_FAILURE) {
-        message.code = (int32_t)id;
-        message.text = "it failed";
-    }
-    return &message;
+    static struct made made;
+    fill_in(&made, kind, id, serial, size_class);
+    return &made.message;
+}
+
+struct made *make_own_message(enum muster_kind kind, uint64_t id, uint64_t serial, unsigned size_class)
+{
+    struct made *made = malloc(sizeof(*made));
+    CHECK(made);
+    fill_in(made, kind, id, serial, size_class);
+    return made;
 }
 
 void read_message(const struct muster_message *message, uint64_t *id, uint64_t *serial)

@@ -95,6 +95,15 @@ extern struct world world;
 /* An event of the input, in turns.c. */
 void do_event(void);
 
+enum { ELEMENTS_MAX = 20002 }; /* an application's message has two more than an array */
+
+struct made {
+    struct muster_message message;
+    struct muster_array array;
+    struct muster_scalar scalars[2];
+    float data[ELEMENTS_MAX];
+};
+
 /* turns_world.c */
 void world_begin(struct input input);
 void world_end(void);
@@ -102,6 +111,8 @@ void world_end(void);
 /* A message with an id and a serial in it. Static; sizes: 0, 1 small, 2 in chunks, 3 more than is taken. */
 const struct muster_message *make_message(enum muster_kind kind, uint64_t id, uint64_t serial,
                                           unsigned size_class);
+/* The same in memory of its own, to be freed with free(): for where others are made meanwhile. */
+struct made *make_own_message(enum muster_kind kind, uint64_t id, uint64_t serial, unsigned size_class);
 /* What make_message() has put into it; 0 where there is nothing. */
 void read_message(const struct muster_message *message, uint64_t *id, uint64_t *serial);
 /* Whether it is all that make_message() has put into it. */
