@@ -84,13 +84,19 @@ static struct buffer *encode(const struct muster_message *message, sem_t *borrow
     return body;
 }
 
-static struct envelope decode(const void *bytes, size_t size)
+/* A chunk's data is read out of the piece later. */
+static struct envelope decode_piece(const struct piece *piece)
 {
     struct envelope envelope;
     struct muster_error error;
-    cr_assert_eq(muster__decode(TO_SERVER, &(struct piece){bytes, size}, 1, &envelope, &error), MUSTER_OK,
-                 "%s", error.text);
+    cr_assert_eq(muster__decode(TO_SERVER, piece, 1, &envelope, &error), MUSTER_OK, "%s", error.text);
     return envelope;
+}
+
+static struct envelope decode(const void *bytes, size_t size)
+{
+    const struct piece piece = {bytes, size};
+    return decode_piece(&piece);
 }
 
 /* ---- encoding ---- */
@@ -185,7 +191,8 @@ Test(transfer, borrowed_memory_is_returned_with_the_last_reference)
 static void take_all(struct incoming *incoming, const struct keeper *keeper, size_t from)
 {
     for (size_t i = from; i < keeper->count; i++) {
-        struct envelope envelope = decode(keeper->parts[i], keeper->whole_sizes[i]);
+        const struct piece piece = {keeper->parts[i], keeper->whole_sizes[i]};
+        struct envelope envelope = decode_piece(&piece);
         struct muster_error error;
         cr_assert_eq(envelope.content, CONTENT_CHUNK);
         cr_assert_eq(envelope.turn, TURN);
