@@ -77,13 +77,11 @@ struct participant_options {
 /** Defaults: 60 s to connect, 10 min to come back with pauses up to 0.1 s and then 10 s, no limit to wait for
    an instruction, 5 s to close, messages to 128 MiB, 64 GiB in chunks beyond 512 KiB, no credentials, pings
    after 30 s to be answered in 20 s, warnings to standard error. */
-#define PARTICIPANT_OPTIONS_INIT                                                                     \
-    {                                                                                                \
-        .connect_timeout_ms = 60000, .reconnect_timeout_ms = 600000, .reconnect_first_ms = 100,      \
-        .reconnect_last_ms = 10000, .consume_timeout_ms = MUSTER_NO_LIMIT, .close_timeout_ms = 5000, \
-        .max_message_size = (size_t)128 << 20, .max_payload_size = (uint64_t)64 << 30,               \
-        .chunk_threshold = (size_t)512 << 10, .credentials = MUSTER_CREDENTIALS_INIT,                \
-        .keepalive_time_ms = 30000, .keepalive_timeout_ms = 20000, .on_warning = muster_warn         \
+#define PARTICIPANT_OPTIONS_INIT                                                                             \
+    {                                                                                                        \
+        NULL, NULL, 0, 60000, 600000, 100, 10000, MUSTER_NO_LIMIT, 5000, (size_t)128 << 20,                  \
+            (uint64_t)64 << 30, (size_t)512 << 10, false, NULL, NULL, MUSTER_CREDENTIALS_INIT, 30000, 20000, \
+            muster_warn, NULL                                                                                \
     }
 
 /**

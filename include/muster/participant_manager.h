@@ -134,12 +134,9 @@ struct participant_manager_options {
    to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s, warnings to standard error. */
 #define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                    \
     {                                                                                                       \
-        .listen = "127.0.0.1:8080", .max_message_size = (size_t)128 << 20,                                  \
-        .max_payload_size = (uint64_t)64 << 30, .chunk_threshold = (size_t)512 << 10,                       \
-        .upload_stall_ms = 10000, .join_timeout_ms = 10000, .session_grace_ms = 60000,                      \
-        .turn_timeout_ms = 3600000, .stop_timeout_ms = 5000, .credentials = MUSTER_CREDENTIALS_INIT,        \
-        .max_hello_size = 16384, .max_name_size = 128, .max_label_size = 16384, .keepalive_time_ms = 30000, \
-        .keepalive_timeout_ms = 20000, .on_warning = muster_warn                                            \
+        "127.0.0.1:8080", 0, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)512 << 10, 0, 10000, 10000,     \
+            60000, 3600000, 0, 5000, 0, NULL, NULL, NULL, NULL, NULL, MUSTER_CREDENTIALS_INIT, 0, 0, 16384, \
+            128, 16384, 30000, 20000, muster_warn, NULL                                                     \
     }
 
 /**

@@ -1,5 +1,5 @@
-/* Loans: bytes of borrowed memory that are on their way over a connection. Whoever lent them may not wait for a
-   peer that reads nothing: its connection is shut then, whatever has become of the stream. */
+/* Loans: bytes of borrowed memory that are on their way over a connection. Whoever lent them may not wait for
+   a peer that reads nothing: its connection is shut then, whatever has become of the stream. */
 #include <config.h>
 
 #include <stdlib.h>

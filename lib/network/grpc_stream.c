@@ -481,7 +481,8 @@ static grpc_slice slice_of(struct buffer *body, struct loan *loan, const void *d
                 : grpc_slice_new_with_user_data(bytes, size, release_body, muster__buffer_retain(body));
 }
 
-static grpc_byte_buffer *make_bytes(grpc_call *call, const uint8_t *head, size_t head_size, struct buffer *body)
+static grpc_byte_buffer *make_bytes(grpc_call *call, const uint8_t *head, size_t head_size,
+                                    struct buffer *body)
 {
     grpc_slice slices[2];
     size_t count = 1;
@@ -531,8 +532,8 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
     return status;
 }
 
-static grpc_byte_buffer *make_part(grpc_call *call, const uint8_t *head, size_t head_size, struct buffer *body,
-                                   const struct piece *pieces, size_t count)
+static grpc_byte_buffer *make_part(grpc_call *call, const uint8_t *head, size_t head_size,
+                                   struct buffer *body, const struct piece *pieces, size_t count)
 {
     grpc_slice slices[1 + STREAM_PIECES_MAX];
     struct loan *loan = muster__grpc_lend(call, body, (unsigned)count);

@@ -7,13 +7,14 @@
 
 #include "wire/codec.h"
 
-/* Bytes of data in one chunk, if the peer takes messages of that size: enough to hide what a message costs, and few
-   enough for both ends to work at the same time, one on the next while the other is copying the last. */
+/* Bytes of data in one chunk, if the peer takes messages of that size: enough to hide what a message costs,
+   and few enough for both ends to work at the same time, one on the next while the other is copying the last.
+ */
 #define CHUNK_SIZE ((size_t)1 << 20)
 
 /* A message with a payload, of which one chunk at a time is with the transport. */
 struct outgoing {
-    struct buffer *body; /* a reference; NULL: nothing */
+    struct buffer *body;     /* a reference; NULL: nothing */
     size_t max_message_size; /* that the peer takes; the owner sets it before `body` */
     uint64_t turn;
     uint64_t grant;
