@@ -17,45 +17,45 @@ check_PROGRAMS += $(fuzz_data_targets)
 endif
 
 if FUZZING
-FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+FUZZ_LINKING = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_main =
 else
-FUZZ_LDFLAGS = $(AM_LDFLAGS)
+FUZZ_LINKING = $(AM_LDFLAGS)
 fuzz_main = tests/fuzz/replay.c
 endif
 fuzz_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS)
 fuzz_sources = tests/fuzz/fuzz.h tests/support/no_grpc.c $(fuzz_main)
 
 tests_fuzz_chunks_CPPFLAGS = $(fuzz_cppflags)
-tests_fuzz_chunks_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_chunks_LDFLAGS = $(FUZZ_LINKING)
 tests_fuzz_chunks_LDADD = libmuster-core.la
 tests_fuzz_chunks_SOURCES = $(fuzz_sources) tests/fuzz/chunks.c
 
 tests_fuzz_npy_CPPFLAGS = $(fuzz_cppflags)
-tests_fuzz_npy_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_npy_LDFLAGS = $(FUZZ_LINKING)
 tests_fuzz_npy_LDADD = libmuster-core.la
 tests_fuzz_npy_SOURCES = $(fuzz_sources) tests/fuzz/npy.c
 
 tests_fuzz_npz_CPPFLAGS = $(fuzz_cppflags) $(LIBZIP_CFLAGS)
-tests_fuzz_npz_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_npz_LDFLAGS = $(FUZZ_LINKING)
 tests_fuzz_npz_LDADD = libmuster-core.la $(LIBZIP_LIBS)
 tests_fuzz_npz_SOURCES = $(fuzz_sources) tests/fuzz/npz.c
 
 # What a message takes of memory is counted.
-FUZZ_MESSAGE_LDFLAGS = $(FUZZ_LDFLAGS) -Wl,--wrap=malloc
+FUZZ_MESSAGE_LINKING = $(FUZZ_LINKING) -Wl,--wrap=malloc
 fuzz_message_sources = $(fuzz_sources) tests/fuzz/message.c tests/fuzz/message.h
 tests_fuzz_participant_message_CPPFLAGS = $(fuzz_cppflags)
-tests_fuzz_participant_message_LDFLAGS = $(FUZZ_MESSAGE_LDFLAGS)
+tests_fuzz_participant_message_LDFLAGS = $(FUZZ_MESSAGE_LINKING)
 tests_fuzz_participant_message_LDADD = libmuster-core.la
 tests_fuzz_participant_message_SOURCES = $(fuzz_message_sources) tests/fuzz/participant_message.c
 tests_fuzz_server_message_CPPFLAGS = $(fuzz_cppflags)
-tests_fuzz_server_message_LDFLAGS = $(FUZZ_MESSAGE_LDFLAGS)
+tests_fuzz_server_message_LDFLAGS = $(FUZZ_MESSAGE_LINKING)
 tests_fuzz_server_message_LDADD = libmuster-core.la
 tests_fuzz_server_message_SOURCES = $(fuzz_message_sources) tests/fuzz/server_message.c
 
 # One thread: where the library would wait, the input goes on.
 tests_fuzz_turns_CPPFLAGS = $(fuzz_cppflags)
-tests_fuzz_turns_LDFLAGS = $(FUZZ_LDFLAGS) -Wl,--wrap=pthread_cond_wait,--wrap=getrandom,--wrap=muster__payload_fill
+tests_fuzz_turns_LDFLAGS = $(FUZZ_LINKING) -Wl,--wrap=pthread_cond_wait,--wrap=getrandom,--wrap=muster__payload_fill
 tests_fuzz_turns_LDADD = libmuster-core.la
 tests_fuzz_turns_SOURCES = \
     $(fuzz_sources) \
@@ -78,11 +78,11 @@ fuzz_data_sources = \
     tests/fuzz/data.c \
     tests/fuzz/data.h
 tests_fuzz_idx_CPPFLAGS = $(fuzz_data_cppflags)
-tests_fuzz_idx_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_idx_LDFLAGS = $(FUZZ_LINKING)
 tests_fuzz_idx_LDADD = $(fuzz_data_libs)
 tests_fuzz_idx_SOURCES = $(fuzz_data_sources) tests/fuzz/idx.c
 tests_fuzz_leaf_CPPFLAGS = $(fuzz_data_cppflags)
-tests_fuzz_leaf_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_leaf_LDFLAGS = $(FUZZ_LINKING)
 tests_fuzz_leaf_LDADD = $(fuzz_data_libs)
 tests_fuzz_leaf_SOURCES = $(fuzz_data_sources) tests/fuzz/leaf.c
 endif
