@@ -17,6 +17,7 @@ tests_unit_unit_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_unit_unit_LDADD = $(CORE_TEST_LIBS)
 tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
+    tests/unit/test_block.c \
     tests/unit/test_codec.c \
     tests/unit/test_mean.c \
     tests/unit/test_npy.c \

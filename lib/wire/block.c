@@ -3,8 +3,10 @@
 #include <config.h>
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "wire/block.h"
@@ -56,63 +58,80 @@ static void *map(size_t wanted)
     return mapped + before;
 }
 
-#define KEPT_MAX 64
+#define KEPT_MAX   64
+#define KEPT_BYTES ((size_t)64 << 20) /* or two blocks, if they are bigger */
+
+struct kept {
+    void *block;
+    size_t size;
+};
 
 static struct {
-    pthread_mutex_t lock; /* guards the rest */
-    struct {
-        void *block;
-        size_t size; /* 0: none */
-    } kept[KEPT_MAX];
-    size_t oldest;
+    pthread_mutex_t lock;       /* guards the rest */
+    struct kept kept[KEPT_MAX]; /* the oldest first */
+    size_t count;
+    size_t bytes;
 } store = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* With the lock held. */
+static void *take_out(size_t i)
+{
+    void *block = store.kept[i].block;
+    store.bytes -= store.kept[i].size;
+    store.count--;
+    memmove(&store.kept[i], &store.kept[i + 1], (store.count - i) * sizeof(struct kept));
+    return block;
+}
 
 static void *take_kept(size_t size)
 {
     void *block = NULL;
     pthread_mutex_lock(&store.lock);
-    for (size_t i = 0; i < KEPT_MAX && !block; i++) {
-        if (store.kept[i].size != size)
-            continue;
-        block = store.kept[i].block;
-        store.kept[i].size = 0;
+    for (size_t i = store.count; i > 0 && !block; i--) {
+        if (store.kept[i - 1].size == size)
+            block = take_out(i - 1);
     }
     pthread_mutex_unlock(&store.lock);
     return block;
 }
 
-/* Keeps a block in place of the one that has been kept longest. */
+/* Lets the oldest go until no more than so much is kept. */
+static void trim_to(size_t count, size_t bytes)
+{
+    struct kept oldest;
+    do {
+        oldest = (struct kept){NULL, 0};
+        pthread_mutex_lock(&store.lock);
+        if (store.count > count || store.bytes > bytes) {
+            oldest = store.kept[0];
+            take_out(0);
+        }
+        pthread_mutex_unlock(&store.lock);
+        if (oldest.block)
+            munmap(oldest.block, oldest.size);
+    } while (oldest.block);
+}
+
+/* Arrays of many sizes would otherwise be kept one of each. */
 static void keep(void *block, size_t size)
 {
     if (size % HUGE_PAGE == 0)
         madvise(block, size, MADV_FREE); /* it does not count when memory is short */
+    trim_to(KEPT_MAX - 1, size < KEPT_BYTES / 2 ? KEPT_BYTES - size : size);
     pthread_mutex_lock(&store.lock);
-    size_t place = store.oldest;
-    for (size_t i = 0; i < KEPT_MAX; i++) {
-        if (store.kept[i].size == 0)
-            place = i;
+    bool kept = store.count < KEPT_MAX; /* others may have been quicker */
+    if (kept) {
+        store.kept[store.count++] = (struct kept){block, size};
+        store.bytes += size;
     }
-    void *old = store.kept[place].block;
-    size_t old_size = store.kept[place].size;
-    store.kept[place].block = block;
-    store.kept[place].size = size;
-    store.oldest = (store.oldest + 1) % KEPT_MAX;
     pthread_mutex_unlock(&store.lock);
-    if (old_size)
-        munmap(old, old_size);
+    if (!kept)
+        munmap(block, size);
 }
 
 void muster__block_trim(void)
 {
-    for (size_t i = 0; i < KEPT_MAX; i++) {
-        pthread_mutex_lock(&store.lock);
-        void *block = store.kept[i].block;
-        size_t size = store.kept[i].size;
-        store.kept[i].size = 0;
-        pthread_mutex_unlock(&store.lock);
-        if (size)
-            munmap(block, size);
-    }
+    trim_to(0, 0);
 }
 
 void *muster__block_new(size_t size)
