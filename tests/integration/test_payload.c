@@ -303,8 +303,9 @@ static void expect_level_memory(const char *threshold)
     cr_assert_eq(reap(pid), 0);
     printf("%zu rounds, in chunks beyond %s: %ld KiB after 10, %ld KiB at the end\n", rounds, threshold,
            before, after);
+    /* malloc's arenas grow by some megabytes whenever more answers than ever before meet in them. */
     if (!getenv("MUSTER_TEST_SLOWNESS"))
-        cr_assert_leq(after, before + before / 10 + 4096, "%ld KiB became %ld KiB", before, after);
+        cr_assert_leq(after, before + 16384, "%ld KiB became %ld KiB", before, after);
 }
 
 Test(payload, rounds_of_messages_leave_the_memory_level)
