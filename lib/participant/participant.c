@@ -755,6 +755,7 @@ enum muster_status participant_connect(const char *address, const struct partici
         unreference(participant);
         return MUSTER_OUT_OF_MEMORY;
     }
+    muster__block_participant(true); /* until participant_free() */
 
     struct muster_error why = {MUSTER_OK, ""};
     pthread_mutex_lock(&participant->lock);
@@ -825,6 +826,7 @@ void participant_free(struct participant *participant)
     pthread_mutex_unlock(&participant->lock);
     participant->transport->ops->release(participant->transport);
     unreference(participant);
+    muster__block_participant(false);
     muster__block_trim();
 }
 

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -58,8 +59,8 @@ static void *map(size_t wanted)
     return mapped + before;
 }
 
-#define KEPT_MAX   64
-#define KEPT_BYTES ((size_t)64 << 20) /* or two blocks, if they are bigger */
+#define KEPT_MAX   256
+#define KEPT_BYTES ((size_t)64 << 20) /* or two blocks, if they are bigger, and two for each participant */
 
 struct kept {
     void *block;
@@ -71,6 +72,7 @@ static struct {
     struct kept kept[KEPT_MAX]; /* the oldest first */
     size_t count;
     size_t bytes;
+    atomic_size_t participants; /* in this process */
 } store = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* With the lock held. */
@@ -117,7 +119,7 @@ static void keep(void *block, size_t size)
 {
     if (size % HUGE_PAGE == 0)
         madvise(block, size, MADV_FREE); /* it does not count when memory is short */
-    trim_to(KEPT_MAX - 1, size < KEPT_BYTES / 2 ? KEPT_BYTES - size : size);
+    trim_to(KEPT_MAX - 1, (size < KEPT_BYTES / 2 ? KEPT_BYTES - size : size) + 2 * store.participants * size);
     pthread_mutex_lock(&store.lock);
     bool kept = store.count < KEPT_MAX; /* others may have been quicker */
     if (kept) {
@@ -127,6 +129,14 @@ static void keep(void *block, size_t size)
     pthread_mutex_unlock(&store.lock);
     if (!kept)
         munmap(block, size);
+}
+
+void muster__block_participant(bool comes)
+{
+    if (comes)
+        atomic_fetch_add(&store.participants, 1);
+    else
+        atomic_fetch_sub(&store.participants, 1);
 }
 
 void muster__block_trim(void)

@@ -4,6 +4,7 @@
 #ifndef MUSTER_WIRE_BLOCK_H
 #define MUSTER_WIRE_BLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The alignment of every block: as the widest vectors want it. */
@@ -16,6 +17,9 @@ void *muster__block_new(size_t size);
 
 /* `size` as it was asked for. NULL is allowed. The system may take back what is kept whenever it wants. */
 void muster__block_free(void *block, size_t size);
+
+/* A participant, with its instruction and its answer, has use for two more blocks than a server. */
+void muster__block_participant(bool comes);
 
 /* Gives what is kept back to the system. */
 void muster__block_trim(void);
