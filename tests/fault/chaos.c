@@ -119,7 +119,11 @@ static pid_t spawn(char *const *arguments, int input, int output)
     sigprocmask(SIG_SETMASK, &none, NULL);
     if ((input >= 0 && dup2(input, STDIN_FILENO) < 0) || (output >= 0 && dup2(output, STDOUT_FILENO) < 0))
         _exit(127);
-    execv("/proc/self/exe", arguments);
+    /* Not the link itself, behind which valgrind has itself. */
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    path[length > 0 ? length : 0] = '\0';
+    execv(path, arguments);
     _exit(127);
 }
 
