@@ -179,7 +179,9 @@ MUSTER_API void participant_manager_stop(struct participant_manager *manager);
 
 /**
  * Stops and frees. No other function may be running on the manager; proxies that are still referenced
- * stay valid, closed, until released. NULL is allowed. Not from a callback.
+ * stay valid, closed, until released. NULL is allowed. Not from a callback. A participant that froze
+ * in the middle of a big instruction may make the last of a process's managers take 10 s more, as C-core
+ * does.
  */
 MUSTER_API void participant_manager_free(struct participant_manager *manager);
 
