@@ -31,6 +31,7 @@ static grpc_channel *channel_new(const char *address, size_t max_message_size,
         muster__grpc_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, LOOKAHEAD),
         muster__grpc_integer(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_SIZE_MAX),
         muster__grpc_integer(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, READ_SIZE_MAX),
+        muster__grpc_integer(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, READ_SIZE_MIN),
         muster__grpc_integer(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, BACKOFF_FIRST_MS),
         muster__grpc_integer(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, BACKOFF_MAX_MS),
     };
