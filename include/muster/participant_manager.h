@@ -92,8 +92,8 @@ struct participant_manager_options {
      * block. */
     void (*destroy)(void *context, void *user);
     /** Observes. Events of one participant may overtake each other when it is back before its break was told:
-       ask proxy_is_open(). Called on a network thread without a lock held; must not block. NULL: nobody
-       listens. */
+       ask proxy_is_open(). Called without a lock held, on a network thread, or on the one that stops the
+       manager or closes the proxy of a participant that is away; must not block. NULL: nobody listens. */
     void (*on_event)(void *context, const struct participant_manager_event *event);
     /** Passed to the four functions above, and to on_warning. */
     void *context;

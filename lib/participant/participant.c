@@ -390,6 +390,8 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     participant->rank = welcome_message->rank;
     if (!participant->name && !(participant->name = strdup(welcome_message->name)))
         return MUSTER_OUT_OF_MEMORY;
+    /* Anew with each server: the one before may have taken less. */
+    participant->max_message_size = participant->options.max_message_size;
     if (welcome_message->max_message_size &&
         welcome_message->max_message_size < participant->max_message_size)
         participant->max_message_size = (size_t)welcome_message->max_message_size;

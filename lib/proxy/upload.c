@@ -43,8 +43,10 @@ static bool has_room(const struct uploads *uploads, uint64_t size)
 
 static void note_size(struct uploads *uploads, uint64_t size)
 {
-    if (uploads->holders == 0 && uploads->waiting_count == 0)
+    if (uploads->holders == 0 && uploads->waiting_count == 0) { /* what was before is over */
         uploads->largest = 0;
+        uploads->room_for_second = false;
+    }
     if (size > uploads->largest)
         uploads->largest = size < UINT64_MAX / 4 ? size : UINT64_MAX / 4;
 }
@@ -179,7 +181,7 @@ static struct proxy *take_next(struct uploads *uploads, uint64_t *ticket, uint64
     if (uploads->waiting_count) {
         struct upload *upload = CONTAINER(uploads->waiting.next, struct upload, link);
         if (uploads->held == 0 || has_room(uploads, upload->size)) {
-            /* It is in the ring: its proxy's stream has not ended, and that has a reference. */
+            /* It is in the ring: its turn has not ended, and until then there is a reference. */
             proxy = proxy_retain(CONTAINER(upload, struct proxy, upload));
             *ticket = upload->ticket;
             *size = upload->size;

@@ -55,7 +55,7 @@ static void *map(size_t wanted)
         munmap(mapped, before);
     if (before < HUGE_PAGE)
         munmap(mapped + before + wanted, HUGE_PAGE - before);
-    madvise(mapped + before, wanted, MADV_HUGEPAGE); /* small ones do, too */
+    madvise(mapped + before, wanted, MADV_HUGEPAGE); /* where it fails, pages are small */
     return mapped + before;
 }
 
@@ -68,7 +68,7 @@ struct kept {
 };
 
 static struct {
-    pthread_mutex_t lock;       /* guards the rest */
+    pthread_mutex_t lock;       /* guards the next three */
     struct kept kept[KEPT_MAX]; /* the oldest first */
     size_t count;
     size_t bytes;
