@@ -53,12 +53,12 @@ struct participant_manager_options {
      * How much of the answers that travel in chunks may be in memory at a time, in bytes: from the first byte
      * of each until proxy_run() returns it, or proxy_on_answer. Others wait, at next to no cost; the first
      * that waits always gets room when nothing else has any. 0: what two answers of the running round need,
-     * and at least 64 MiB, with at most two of more than 16 MiB at a time, the second when most of the first
-     * is there or a second has passed.
+     * and at least 64 MiB, with at most two of more than 16 MiB at a time, the second when the first is there
+     * or a second has passed.
      */
     uint64_t upload_budget;
-    /** A participant that has room and sends nothing for so long, while others wait, loses it to them; it
-        starts again when it is its turn. */
+    /** A participant that has room and of which no chunk (1 MiB) comes for so long, while others wait, loses
+        it to them; it starts again when it is its turn, and then has twice the time, up to 16 times. */
     int64_t upload_stall_ms;
     /** A stream whose participant has not passed the initiative by then is ended with TIMEOUT. */
     int64_t join_timeout_ms;

@@ -63,7 +63,7 @@ struct uploads {
     uint64_t held;        /* granted, or whole and not handed to the user yet */
     size_t holders;       /* of either */
     uint64_t largest;     /* of the answers since nobody held or waited */
-    bool room_for_second; /* beside one big answer: it has nearly come, or comes slowly */
+    bool room_for_second; /* beside one big answer: it has come, or comes slowly */
     uint64_t tickets;
     size_t waiting_count;
     struct link waiting; /* uploads that are announced, in that order */
@@ -165,6 +165,7 @@ struct upload {
     uint64_t size;    /* that it waits for */
     int64_t granted_at;
     int64_t active_at;
+    unsigned patience; /* times stall_ms that it may be silent; 0: once */
 };
 
 struct proxy {
@@ -332,8 +333,7 @@ void muster__uploads_unreserve(struct uploads *uploads, uint64_t size);
 /* An answer begins to arrive: from now on it is watched. `size` bytes take the place of `reserved`. */
 void muster__uploads_use(struct upload *upload, struct uploads *uploads, uint64_t reserved, uint64_t size,
                          int64_t now);
-void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now, uint64_t received,
-                            uint64_t size);
+void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now);
 
 /* It waits for room; the ticket. */
 uint64_t muster__uploads_wait(struct upload *upload, struct uploads *uploads, uint64_t size);

@@ -431,8 +431,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     } else if (upload->state == UPLOAD_GRANTED && envelope->turn == incoming->turn &&
                envelope->grant == incoming->grant) {
         status = muster__incoming_add(incoming, envelope, &error);
-        muster__uploads_active(upload, &proxy->manager->uploads, now_of(proxy), incoming->received,
-                               incoming->size);
+        muster__uploads_active(upload, &proxy->manager->uploads, now_of(proxy));
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
             muster__uploads_leave(upload, &proxy->manager->uploads);

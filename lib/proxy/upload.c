@@ -13,10 +13,15 @@
 
 /*
  * More than two answers of this size at once are not faster, and cost memory. A quick one has the network for
- * itself until most of it is there; beside one that has not come within the time there is room for a second.
+ * itself until it is there, and is worked on while the next one comes; beside one that has not come within
+ * the time there is room for a second.
  */
 #define BIG     ((uint64_t)16 << 20)
 #define SLOW_MS 1000
+
+/* Whoever lost its place for its silence may be silent for twice as long the next time, up to so many times
+   upload_stall_ms: two that are slower than was thought do not take turns for ever. */
+#define PATIENCE_MAX 16
 
 #define LEAST_BUDGET ((uint64_t)64 << 20)
 
@@ -69,8 +74,10 @@ static void leave_queue(struct uploads *uploads, struct upload *upload)
 {
     struct participant_manager *manager = CONTAINER(uploads, struct participant_manager, uploads);
     ring_remove(&upload->link);
-    if (!upload->ticket)
+    if (!upload->ticket) {
+        uploads->room_for_second = true; /* it is whole, or about to be freed */
         return;
+    }
     upload->ticket = 0;
     if (--uploads->waiting_count > 0 || !uploads->timed ||
         !muster__timer_stop(manager->transport, &uploads->timer))
@@ -144,13 +151,11 @@ uint64_t muster__uploads_wait(struct upload *upload, struct uploads *uploads, ui
     return ticket;
 }
 
-void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now, uint64_t received,
-                            uint64_t size)
+void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now)
 {
     pthread_mutex_lock(&uploads->lock);
     upload->active_at = now;
-    uploads->room_for_second =
-        uploads->room_for_second || received >= size - size / 4 || now - upload->granted_at >= SLOW_MS;
+    uploads->room_for_second = uploads->room_for_second || now - upload->granted_at >= SLOW_MS;
     pthread_mutex_unlock(&uploads->lock);
 }
 
@@ -205,16 +210,18 @@ void muster__uploads_serve(struct uploads *uploads)
     }
 }
 
-/* One that was granted and has said nothing for so long; NULL: none. */
+/* One that was granted and has said nothing for too long; NULL: none. */
 static struct proxy *take_stalled(struct uploads *uploads, int64_t now)
 {
     struct proxy *proxy = NULL;
     pthread_mutex_lock(&uploads->lock);
     for (struct link *at = uploads->granted.next; !proxy && at != &uploads->granted; at = at->next) {
         struct upload *upload = CONTAINER(at, struct upload, link);
-        if (now - upload->active_at < uploads->stall_ms)
+        unsigned patience = upload->patience ? upload->patience : 1;
+        if ((now - upload->active_at) / patience < uploads->stall_ms)
             continue;
         upload->active_at = now; /* not again, whatever becomes of it */
+        upload->patience = patience < PATIENCE_MAX ? 2 * patience : patience;
         proxy = proxy_retain(CONTAINER(upload, struct proxy, upload));
     }
     pthread_mutex_unlock(&uploads->lock);

@@ -33,28 +33,27 @@ static size_t round_up(size_t size, size_t unit)
     return (size + unit - 1) / unit * unit;
 }
 
-/* What is mapped for a block: it is not to be much more. */
+/* What is mapped for a block. */
 static size_t mapped_size(size_t size)
 {
-    return round_up(size, size < 4 * HUGE_PAGE ? PAGE : HUGE_PAGE);
+    return round_up(size, PAGE);
 }
 
-/* Whole huge pages: more than that is mapped, and what lies before and behind them is given back. */
+/* At the beginning of a huge page if it is as big as some, and in huge pages as far as it fills them; what
+   lies before and behind it is given back. */
 static void *map(size_t wanted)
 {
-    if (wanted % HUGE_PAGE) {
-        void *small = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        return small == MAP_FAILED ? NULL : small;
-    }
-    uint8_t *mapped =
-        mmap(NULL, wanted + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t more = wanted < HUGE_PAGE ? 0 : HUGE_PAGE;
+    uint8_t *mapped = mmap(NULL, wanted + more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED)
         return NULL;
+    if (!more)
+        return mapped;
     size_t before = (HUGE_PAGE - (uintptr_t)mapped % HUGE_PAGE) % HUGE_PAGE;
     if (before)
         munmap(mapped, before);
-    if (before < HUGE_PAGE)
-        munmap(mapped + before + wanted, HUGE_PAGE - before);
+    if (before < more)
+        munmap(mapped + before + wanted, more - before);
     madvise(mapped + before, wanted, MADV_HUGEPAGE); /* where it fails, pages are small */
     return mapped + before;
 }
@@ -117,7 +116,7 @@ static void trim_to(size_t count, size_t bytes)
 /* Arrays of many sizes would otherwise be kept one of each. */
 static void keep(void *block, size_t size)
 {
-    if (size % HUGE_PAGE == 0)
+    if (size >= HUGE_PAGE)
         madvise(block, size, MADV_FREE); /* it does not count when memory is short */
     trim_to(KEPT_MAX - 1, (size < KEPT_BYTES / 2 ? KEPT_BYTES - size : size) + 2 * store.participants * size);
     pthread_mutex_lock(&store.lock);

@@ -589,6 +589,41 @@ FAULT_TEST(upload, one_that_goes_on_slowly_keeps_its_place)
     crowd_free(&crowd);
 }
 
+/* Two of which each chunk takes longer than was thought: neither would ever be whole if the other always took
+   its place. */
+FAULT_TEST(upload, two_slow_ones_come_through)
+{
+    enum { SLOW = 2, STEPS = 3 }; /* half STALL_MS each, from a grant to a chunk and from one to the next */
+    struct crowd crowd = crowd_with(1);
+    struct {
+        uint64_t grant;
+        size_t steps;
+        uint64_t offset;
+    } senders[SLOW] = {{0}};
+    for (size_t i = 0; i < SLOW; i++) {
+        begin(&crowd, i);
+        announce(&crowd, i);
+    }
+    for (int64_t passed = 0; passed < TURN_MS; passed += STALL_MS / 2) {
+        for (size_t i = 0; i < SLOW; i++) {
+            while (!nothing_came(&crowd, i)) {
+                senders[i].grant = next_message(&crowd, i)->grant;
+                senders[i].steps = 0;
+                senders[i].offset = 0;
+            }
+            if (senders[i].grant == 0 || senders[i].offset == ANSWER_SIZE || senders[i].steps++ < STEPS)
+                continue;
+            send_part(&crowd, i, senders[i].grant, senders[i].offset, senders[i].offset + ANSWER_SIZE / 2);
+            senders[i].offset += ANSWER_SIZE / 2;
+            senders[i].steps = 0;
+        }
+        fixture_advance(crowd.fixture, STALL_MS / 2);
+    }
+    for (size_t i = 0; i < SLOW; i++)
+        cr_assert(answered(&crowd, i, ANSWER_SIZE));
+    crowd_free(&crowd);
+}
+
 FAULT_TEST(upload, one_that_stalls_alone_has_all_the_time_of_its_turn)
 {
     struct crowd crowd = crowd_with(1);
