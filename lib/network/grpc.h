@@ -112,8 +112,8 @@ struct grpc_stream {
     grpc_byte_buffer *sending;
     bool sending_part;      /* `sending` is a part: its owner is to be told */
     grpc_byte_buffer *part; /* waits for the messages in `queue` */
-    struct outgoing *queue;
-    struct outgoing **queue_end;
+    struct queued_message *queue;
+    struct queued_message **queue_end;
     grpc_byte_buffer *incoming;
     grpc_byte_buffer *arrived; /* received while the message before it is being delivered; NULL: the end */
     bool has_arrived;

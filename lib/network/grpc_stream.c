@@ -22,8 +22,8 @@ enum {
     LINGER_MS = 5000,     /* that a peer which has half-closed may take to read what is being sent */
 };
 
-struct outgoing {
-    struct outgoing *next;
+struct queued_message {
+    struct queued_message *next;
     grpc_byte_buffer *bytes;
     const struct buffer *body; /* to be recognised */
 };
@@ -113,7 +113,7 @@ static void stream_release(struct stream *base)
 static void drop_queue(struct grpc_stream *stream)
 {
     while (stream->queue) {
-        struct outgoing *message = stream->queue;
+        struct queued_message *message = stream->queue;
         stream->queue = message->next;
         grpc_byte_buffer_destroy(message->bytes);
         free(message);
@@ -399,7 +399,7 @@ static void deliver_arrived(struct grpc_stream *stream)
 static void send_next(struct grpc_stream *stream)
 {
     while (!stream->over && !stream->sending && stream->queue) {
-        struct outgoing *message = stream->queue;
+        struct queued_message *message = stream->queue;
         stream->queue = message->next;
         if (!stream->queue)
             stream->queue_end = &stream->queue;
@@ -516,9 +516,9 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
         start_send(stream, bytes);
         bytes = NULL;
     } else {
-        struct outgoing *message = malloc(sizeof(*message));
+        struct queued_message *message = malloc(sizeof(*message));
         if (message) {
-            *message = (struct outgoing){.bytes = bytes, .body = body};
+            *message = (struct queued_message){.bytes = bytes, .body = body};
             *stream->queue_end = message;
             stream->queue_end = &message->next;
             bytes = NULL;
@@ -567,9 +567,9 @@ static enum muster_status stream_send_part(struct stream *base, const uint8_t *h
 static bool stream_revoke(struct stream *base, const struct buffer *body)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    struct outgoing *found = NULL;
+    struct queued_message *found = NULL;
     pthread_mutex_lock(&stream->lock);
-    struct outgoing **place = &stream->queue;
+    struct queued_message **place = &stream->queue;
     while (*place && (*place)->body != body)
         place = &(*place)->next;
     if (*place) {
