@@ -61,6 +61,7 @@ libmuster_core_la_SOURCES = \
     lib/network/transport.h \
     lib/participant/participant.c \
     lib/proxy/connection.c \
+    lib/proxy/instruction.c \
     lib/proxy/internal.h \
     lib/proxy/participant_manager.c \
     lib/proxy/proxy.c \

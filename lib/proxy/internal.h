@@ -298,6 +298,22 @@ void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, st
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
                                        struct instruction *instruction, int64_t timeout_ms, uint64_t *sent);
 
+/* Lets the announced answer with this ticket come, if it is still wanted. */
+bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);
+
+/* Takes the room of an answer that stalls away; it waits anew. */
+void muster__proxy_pass_over(struct proxy *proxy);
+
+/* Gives up `turn` if it is the running one (any if NULL): it ends with `status` on this thread. */
+void muster__proxy_give_up(struct proxy *proxy, const struct turn *turn, enum muster_status status);
+
+/* ---- instruction.c: without a lock; by the one thread that sends the instruction ---- */
+
+/* The form for those who take chunks or for those who do not, serialised when it is first asked for; the
+   instruction's. INVALID: it is none that has an answer. */
+enum muster_status muster__instruction_body(struct instruction *instruction, bool chunks,
+                                            struct buffer **body);
+
 /* Serialises an instruction for these proxies, to find out whether it can be sent at all. */
 enum muster_status muster__instruction_check(struct instruction *instruction, struct proxy *const *proxies,
                                              size_t count);
@@ -311,15 +327,6 @@ void muster__instruction_release(struct instruction *instruction);
  * that after the manager's stop_timeout_ms.
  */
 void muster__instruction_return(struct instruction *instruction);
-
-/* Lets the announced answer with this ticket come, if it is still wanted. */
-bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);
-
-/* Takes the room of an answer that stalls away; it waits anew. */
-void muster__proxy_pass_over(struct proxy *proxy);
-
-/* Gives up `turn` if it is the running one (any if NULL): it ends with `status` on this thread. */
-void muster__proxy_give_up(struct proxy *proxy, const struct turn *turn, enum muster_status status);
 
 /* ---- upload.c: all but init, destroy and serve may be called under a proxy's lock ---- */
 
