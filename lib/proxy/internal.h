@@ -4,6 +4,8 @@
  * Three locks: manager->lock and proxy->lock, never held together, and uploads->lock, which may be taken
  * under proxy->lock. Under the last two the transport's stream functions and the timers are called, which
  * take their own locks and call nothing back. No user code runs under any of them.
+ *
+ * A function that does not say so is called without any of the three held.
  */
 #ifndef MUSTER_PROXY_INTERNAL_H
 #define MUSTER_PROXY_INTERNAL_H
@@ -259,33 +261,6 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
 /* The participant passes the initiative. */
 void muster__proxy_open(struct proxy *proxy);
 
-/* Messages of an open participant; nothing when a newer connection has taken this one's place. */
-void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size);
-void muster__proxy_chunk(struct connection *connection, struct envelope *envelope);
-void muster__proxy_progress(struct connection *connection, const struct envelope *envelope);
-void muster__proxy_sent(struct connection *connection);
-
-/* Ends it with MUSTER_PROTOCOL. */
-void muster__proxy_misbehaved(struct proxy *proxy, const char *text);
-
-/* Sends Welcome; OK also when nobody is welcome any more. With the lock held. */
-enum muster_status muster__proxy_welcome(struct proxy *proxy);
-
-/* Goes on with a new connection, which takes the place of an older one; `fresh` was the connection's so far.
-   False: its end has begun, and its name is free. The caller's reference to the proxy becomes the
-   connection's. */
-bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh);
-
-/* Whether that is the token of its session; or the one that it came with, of a server before this one. */
-bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token);
-bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token);
-
-/* A proxy that is not needed, as its connection is another's. */
-void muster__proxy_discard(struct proxy *fresh);
-
-/* A connection has ended; gives back its reference and its stream. */
-void muster__proxy_disconnected(struct connection *connection, enum muster_status status, const char *text);
-
 /*
  * Begins the end: the participant is told `status` and `text` after an optional last message, proxy_run()
  * answers `closed_status` from now on, and so does a running turn. Does nothing when the end has begun.
@@ -293,10 +268,48 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
 void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
                        enum muster_status status, const char *text);
 
+/* Ends it with MUSTER_PROTOCOL. */
+void muster__proxy_misbehaved(struct proxy *proxy, const char *text);
+
+/* The end is complete, and nothing will come any more: it is told, and its reference given back. */
+void muster__proxy_retire(struct proxy *proxy, enum muster_status status, const char *text);
+
+/* With the lock held: the timer, from now on to a limit, or only to away_until; or as both have been set. */
+void muster__proxy_start_timer(struct proxy *proxy, int64_t limit_ms);
+void muster__proxy_stop_timer(struct proxy *proxy);
+void muster__proxy_arm_timer(struct proxy *proxy);
+
 /* Begins a turn. On OK `turn` must stay until its end; otherwise it was not touched. *sent (may be NULL) is
    the number of bytes. */
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
                                        struct instruction *instruction, int64_t timeout_ms, uint64_t *sent);
+
+/* With the lock held: sends the instruction of a turn, be it again. GONE: the connection has ended, and we
+   are about to be told. */
+enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct buffer *body, uint64_t turn);
+
+/* A chunk of the instruction has left: the next one goes. */
+void muster__proxy_sent(struct connection *connection);
+
+/* With the lock held: takes the running turn out, to be ended once the lock is not held; NULL: none runs.
+   What has arrived of an answer is left with it. */
+struct turn *muster__proxy_take_turn(struct proxy *proxy);
+
+/* Ends a turn that was taken out. `answer` may be NULL. */
+void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_status status,
+                            struct muster_message *answer, size_t answer_size);
+
+/* Gives up `turn` if it is the running one (any if NULL): it ends with `status` on this thread. */
+void muster__proxy_give_up(struct proxy *proxy, const struct turn *turn, enum muster_status status);
+
+/* With the lock held: tells the participant that the latest turn was given up. Should this fail, it finds out
+   when its answer is dropped. */
+void muster__proxy_send_cancel(struct proxy *proxy);
+
+/* Messages of an open participant; nothing when a newer connection has taken this one's place. */
+void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size);
+void muster__proxy_chunk(struct connection *connection, struct envelope *envelope);
+void muster__proxy_progress(struct connection *connection, const struct envelope *envelope);
 
 /* Lets the announced answer with this ticket come, if it is still wanted. */
 bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);
@@ -304,10 +317,35 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);
 /* Takes the room of an answer that stalls away; it waits anew. */
 void muster__proxy_pass_over(struct proxy *proxy);
 
-/* Gives up `turn` if it is the running one (any if NULL): it ends with `status` on this thread. */
-void muster__proxy_give_up(struct proxy *proxy, const struct turn *turn, enum muster_status status);
+/* With the lock held: ends what the turn holds of the upload budget. What has arrived is the caller's, to be
+   cleared once the lock is not held. */
+struct muster_message muster__proxy_end_upload(struct proxy *proxy);
 
-/* ---- instruction.c: without a lock; by the one thread that sends the instruction ---- */
+/* ---- session.c ---- */
+
+/* With the lock held: sends Welcome; OK also when nobody is welcome any more. */
+enum muster_status muster__proxy_welcome(struct proxy *proxy);
+
+/* Under any lock: whether that is the token of its session; or the one that it came with, of a server before
+   this one. */
+bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token);
+bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token);
+
+/* With the lock held: whether the session outlives a connection that ended like this. */
+bool muster__proxy_may_come_back(const struct proxy *proxy, enum muster_status status);
+
+/* A connection has ended; gives back its reference and its stream. */
+void muster__proxy_disconnected(struct connection *connection, enum muster_status status, const char *text);
+
+/* Goes on with a new connection, which takes the place of an older one; `fresh` was the connection's so far.
+   False: its end has begun, and its name is free. The caller's reference to the proxy becomes the
+   connection's. */
+bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh);
+
+/* A proxy that is not needed, as its connection is another's. */
+void muster__proxy_discard(struct proxy *fresh);
+
+/* ---- instruction.c: by the one thread that sends the instruction ---- */
 
 /* The form for those who take chunks or for those who do not, serialised when it is first asked for; the
    instruction's. INVALID: it is none that has an answer. */

@@ -57,7 +57,7 @@ void proxy_release_all(struct proxy **proxies, size_t count)
 static void timer_expired(struct timer *timer);
 
 /* Lets the timer run until the earlier deadline. */
-static void arm_timer(struct proxy *proxy)
+void muster__proxy_arm_timer(struct proxy *proxy)
 {
     int64_t at = proxy->deadline < proxy->away_until ? proxy->deadline : proxy->away_until;
     if (muster__timer_stop(transport_of(proxy), &proxy->timer)) {
@@ -72,23 +72,21 @@ static void arm_timer(struct proxy *proxy)
     muster__timer_start(transport_of(proxy), &proxy->timer, at, timer_expired);
 }
 
-static void stop_timer(struct proxy *proxy)
+void muster__proxy_stop_timer(struct proxy *proxy)
 {
     proxy->deadline = INT64_MAX;
-    arm_timer(proxy);
+    muster__proxy_arm_timer(proxy);
 }
 
-static void start_timer(struct proxy *proxy, int64_t limit_ms)
+void muster__proxy_start_timer(struct proxy *proxy, int64_t limit_ms)
 {
     proxy->deadline = muster__transport_after(transport_of(proxy), limit_ms);
-    arm_timer(proxy);
+    muster__proxy_arm_timer(proxy);
 }
 
 /* ---- the ends of turns ---- */
 
-/* Ends what the turn holds of the upload budget; what has arrived is the caller's to clear. With the lock
- * held. */
-static struct muster_message end_upload(struct proxy *proxy)
+struct muster_message muster__proxy_end_upload(struct proxy *proxy)
 {
     struct upload *upload = &proxy->upload;
     struct uploads *uploads = &proxy->manager->uploads;
@@ -100,23 +98,22 @@ static struct muster_message end_upload(struct proxy *proxy)
     return muster__incoming_take(&upload->incoming);
 }
 
-/* With the lock held; what has arrived of an answer is left with the turn. */
-static struct turn *take_turn(struct proxy *proxy)
+struct turn *muster__proxy_take_turn(struct proxy *proxy)
 {
     struct turn *turn = proxy->running;
     proxy->running = NULL;
     if (!turn)
         return NULL;
-    stop_timer(proxy);
-    turn->arrived = end_upload(proxy);
+    muster__proxy_stop_timer(proxy);
+    turn->arrived = muster__proxy_end_upload(proxy);
     muster__outgoing_begin(&proxy->outgoing, NULL, 0);
     muster__buffer_release(proxy->instruction);
     proxy->instruction = NULL;
     return turn;
 }
 
-static void end_turn(struct proxy *proxy, struct turn *turn, enum muster_status status,
-                     struct muster_message *answer, size_t answer_size)
+void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_status status,
+                            struct muster_message *answer, size_t answer_size)
 {
     struct muster_message nothing = MUSTER_MESSAGE_INIT;
     struct participant_manager *manager = proxy->manager;
@@ -126,8 +123,7 @@ static void end_turn(struct proxy *proxy, struct turn *turn, enum muster_status 
     muster__manager_done(manager);
 }
 
-/* Should this fail, the participant finds out when its answer is dropped. With the lock held. */
-static void send_cancel(struct proxy *proxy)
+void muster__proxy_send_cancel(struct proxy *proxy)
 {
     uint8_t head[STREAM_HEAD_MAX];
     size_t head_size = muster__encode_turn(TO_PARTICIPANT, proxy->turn, head);
@@ -138,7 +134,7 @@ static void send_cancel(struct proxy *proxy)
 static struct turn *give_up(struct proxy *proxy)
 {
     const struct buffer *instruction = proxy->instruction;
-    struct turn *turn = take_turn(proxy);
+    struct turn *turn = muster__proxy_take_turn(proxy);
     if (!turn)
         return NULL;
     proxy->given_up = true;
@@ -150,7 +146,7 @@ static struct turn *give_up(struct proxy *proxy)
     } else if (proxy->original) {
         proxy->owed++; /* it cannot be told */
     } else {
-        send_cancel(proxy);
+        muster__proxy_send_cancel(proxy);
     }
     return turn;
 }
@@ -163,11 +159,10 @@ void muster__proxy_give_up(struct proxy *proxy, const struct turn *turn, enum mu
         taken = give_up(proxy);
     pthread_mutex_unlock(&proxy->lock);
     if (taken)
-        end_turn(proxy, taken, status, NULL, 0);
+        muster__proxy_end_turn(proxy, taken, status, NULL, 0);
 }
 
-/* The end is complete: nothing will come any more. */
-static void retire(struct proxy *proxy, enum muster_status status, const char *text)
+void muster__proxy_retire(struct proxy *proxy, enum muster_status status, const char *text)
 {
     muster__manager_event(proxy, proxy->joined ? PARTICIPANT_MANAGER_LEFT : PARTICIPANT_MANAGER_REFUSED,
                           status, text);
@@ -186,16 +181,16 @@ void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, st
         proxy->state = PROXY_CLOSED;
         proxy->closed_status = closed_status;
         proxy->away_until = INT64_MAX;
-        turn = take_turn(proxy);
+        turn = muster__proxy_take_turn(proxy);
     }
     if (begins && connected) {
         if (last)
             proxy->stream->ops->send(proxy->stream, NULL, 0, last);
         proxy->stream->ops->close(proxy->stream, status, text);
         /* A participant that does not read cannot hold its stream open for ever. */
-        start_timer(proxy, manager->options.stop_timeout_ms);
+        muster__proxy_start_timer(proxy, manager->options.stop_timeout_ms);
     } else if (begins) {
-        stop_timer(proxy);
+        muster__proxy_stop_timer(proxy);
         /* No end of a stream will follow: a stop is to wait for this. */
         atomic_fetch_add(&manager->pending, 1);
         atomic_fetch_add(&manager->references, 1);
@@ -205,10 +200,10 @@ void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, st
         return;
     muster__manager_withdraw(proxy);
     if (turn)
-        end_turn(proxy, turn, closed_status, NULL, 0);
+        muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
     if (connected)
         return;
-    retire(proxy, closed_status, text);
+    muster__proxy_retire(proxy, closed_status, text);
     muster__manager_done(manager);
     muster__manager_release(manager);
 }
@@ -232,7 +227,7 @@ static void timer_expired(struct timer *timer)
     }
     pthread_mutex_unlock(&proxy->lock);
     if (turn)
-        end_turn(proxy, turn, MUSTER_TIMEOUT, NULL, 0);
+        muster__proxy_end_turn(proxy, turn, MUSTER_TIMEOUT, NULL, 0);
     if (lost)
         muster__proxy_end(proxy, MUSTER_GONE, NULL, MUSTER_GONE,
                           "the connection broke, and the participant has not come back");
@@ -254,37 +249,13 @@ void muster__proxy_misbehaved(struct proxy *proxy, const char *text)
     muster__proxy_end(proxy, MUSTER_PROTOCOL, NULL, MUSTER_PROTOCOL, text);
 }
 
-enum muster_status muster__proxy_welcome(struct proxy *proxy)
-{
-    char chunks[] = FEATURE_CHUNKS;
-    char *features[] = {chunks};
-    Muster__Welcome welcome = MUSTER__WELCOME__INIT;
-    if (proxy->state == PROXY_CLOSED)
-        return MUSTER_OK;
-    if (proxy->manager->options.session_grace_ms)
-        welcome.session = (ProtobufCBinaryData){sizeof(proxy->session), proxy->session};
-    welcome.rank = proxy->rank;
-    welcome.name = proxy->name;
-    welcome.max_message_size = proxy->manager->options.max_message_size;
-    welcome.max_payload_size = proxy->manager->options.max_payload_size;
-    welcome.features = features;
-    welcome.n_features = 1;
-    welcome.last_turn = proxy->running ? proxy->turn - 1 : proxy->turn;
-    struct buffer *body = muster__encode_welcome(&welcome);
-    if (!body)
-        return MUSTER_OUT_OF_MEMORY;
-    enum muster_status status = proxy->stream->ops->send(proxy->stream, NULL, 0, body);
-    muster__buffer_release(body);
-    return status;
-}
-
 void muster__proxy_open(struct proxy *proxy)
 {
     pthread_mutex_lock(&proxy->lock);
     bool opens = proxy->state != PROXY_CLOSED;
     if (opens) {
         proxy->state = PROXY_OPEN;
-        stop_timer(proxy);
+        muster__proxy_stop_timer(proxy);
     }
     pthread_mutex_unlock(&proxy->lock);
     if (!opens)
@@ -384,7 +355,7 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
     }
     pthread_mutex_unlock(&proxy->lock);
     if (turn)
-        end_turn(proxy, turn, MUSTER_OUT_OF_MEMORY, NULL, 0);
+        muster__proxy_end_turn(proxy, turn, MUSTER_OUT_OF_MEMORY, NULL, 0);
     return granted;
 }
 
@@ -435,7 +406,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
             muster__uploads_leave(upload, &proxy->manager->uploads);
             upload->state = UPLOAD_NONE;
             answer = muster__incoming_take(incoming);
-            turn = take_turn(proxy);
+            turn = muster__proxy_take_turn(proxy);
             proxy->stream->ops->hold(proxy->stream);
         }
     } else if (!is_stale(proxy, envelope)) {
@@ -443,7 +414,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     }
     pthread_mutex_unlock(&proxy->lock);
     if (turn)
-        end_turn(proxy, turn, status_of_answer(turn->kind, answer.kind), &answer, size);
+        muster__proxy_end_turn(proxy, turn, status_of_answer(turn->kind, answer.kind), &answer, size);
     else
         muster__uploads_serve(&proxy->manager->uploads);
     muster_message_clear(&answer);
@@ -465,16 +436,17 @@ void muster__proxy_answer(struct connection *connection, struct envelope *envelo
         if (status != MUSTER_OK)
             turn = give_up(proxy);
     } else if (reply == REPLY_ANSWERS) {
-        turn = take_turn(proxy);
+        turn = muster__proxy_take_turn(proxy);
         proxy->stream->ops->hold(proxy->stream);
     }
     pthread_mutex_unlock(&proxy->lock);
     if (turn && status != MUSTER_OK) {
-        end_turn(proxy, turn, status, NULL, 0);
+        muster__proxy_end_turn(proxy, turn, status, NULL, 0);
         return;
     }
     if (turn)
-        end_turn(proxy, turn, status_of_answer(turn->kind, envelope->message.kind), &envelope->message, size);
+        muster__proxy_end_turn(proxy, turn, status_of_answer(turn->kind, envelope->message.kind),
+                               &envelope->message, size);
     else if (reply == REPLY_UNASKED)
         muster__proxy_misbehaved(proxy, "an answer without an instruction");
     else
@@ -490,7 +462,7 @@ void muster__proxy_progress(struct connection *connection, const struct envelope
     if (current)
         proxy->progress = envelope->progress;
     if (current && extends_ms && proxy->deadline - now_of(proxy) < extends_ms)
-        start_timer(proxy, extends_ms);
+        muster__proxy_start_timer(proxy, extends_ms);
     pthread_mutex_unlock(&proxy->lock);
     if (current)
         muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");
@@ -524,8 +496,7 @@ static uint64_t reserve(struct proxy *proxy, const struct buffer *body)
     return size;
 }
 
-/* Sends the instruction of a turn. With the lock held. */
-static enum muster_status send_instruction(struct proxy *proxy, struct buffer *body, uint64_t turn)
+enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct buffer *body, uint64_t turn)
 {
     uint8_t head[STREAM_HEAD_MAX];
     size_t head_size = 0;
@@ -538,166 +509,9 @@ static enum muster_status send_instruction(struct proxy *proxy, struct buffer *b
         muster__outgoing_start(&proxy->outgoing, 0);
         muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
     } else {
-        end_upload(proxy);
+        muster__proxy_end_upload(proxy);
     }
     return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
-}
-
-/* ---- connections that break, and new ones ---- */
-
-/* Forgets what was on its way over the connection; the turn runs on. What has arrived of an answer is the
-   caller's to clear. With the lock held. */
-static struct muster_message forget_transfers(struct proxy *proxy)
-{
-    muster__outgoing_begin(&proxy->outgoing, NULL, 0);
-    proxy->outgoing.on_wire = false;
-    proxy->upload.grants = 0;
-    proxy->upload.pregranted = false;
-    return end_upload(proxy);
-}
-
-/* Whether the session outlives a connection that ended like this. With the lock held. */
-static bool may_come_back(const struct proxy *proxy, enum muster_status status)
-{
-    return proxy->state == PROXY_OPEN && !proxy->original && status == MUSTER_GONE &&
-           proxy->manager->options.session_grace_ms > 0;
-}
-
-void muster__proxy_disconnected(struct connection *connection, enum muster_status status, const char *text)
-{
-    struct proxy *proxy = connection->proxy;
-    struct turn *turn = NULL;
-    struct muster_message arrived = MUSTER_MESSAGE_INIT;
-    pthread_mutex_lock(&proxy->lock);
-    bool ours = proxy->connection == connection;
-    bool away = ours && may_come_back(proxy, status);
-    if (ours) {
-        proxy->connection = NULL;
-        proxy->stream = NULL;
-    }
-    if (away) {
-        proxy->state = PROXY_AWAY;
-        proxy->away_until =
-            muster__transport_after(transport_of(proxy), proxy->manager->options.session_grace_ms);
-        arrived = forget_transfers(proxy);
-        arm_timer(proxy);
-    } else if (ours) {
-        if (proxy->state != PROXY_CLOSED) {
-            proxy->state = PROXY_CLOSED;
-            proxy->closed_status = status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE;
-            turn = take_turn(proxy);
-        }
-        stop_timer(proxy);
-    }
-    enum muster_status closed_status = proxy->closed_status;
-    pthread_mutex_unlock(&proxy->lock);
-    connection->stream->ops->release(connection->stream);
-    muster_message_clear(&arrived);
-    if (away) {
-        /* It may be back by now, on another thread. */
-        if (muster__manager_unlist(proxy, connection->number))
-            muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
-        muster__uploads_serve(&proxy->manager->uploads);
-    } else if (ours) {
-        muster__manager_withdraw(proxy);
-        if (turn)
-            end_turn(proxy, turn, closed_status, NULL, 0);
-        retire(proxy, closed_status, text);
-    }
-    proxy_release(proxy);
-}
-
-void muster__proxy_discard(struct proxy *fresh)
-{
-    pthread_mutex_lock(&fresh->lock);
-    fresh->state = PROXY_CLOSED;
-    fresh->closed_status = MUSTER_CLOSED;
-    fresh->connection = NULL;
-    fresh->stream = NULL;
-    stop_timer(fresh);
-    pthread_mutex_unlock(&fresh->lock);
-    muster__manager_withdraw(fresh);
-    proxy_release(fresh); /* the connection's, which has another proxy now, */
-    proxy_release(fresh); /* and the one until the end has been told: it has none */
-}
-
-/* Sends what the participant does not know of the latest turn. With the lock held. */
-static void catch_up(struct proxy *proxy, uint64_t last_turn)
-{
-    if (proxy->running && last_turn < proxy->turn)
-        send_instruction(proxy, proxy->instruction, proxy->turn);
-    else if (!proxy->running && proxy->given_up && last_turn == proxy->turn)
-        send_cancel(proxy);
-}
-
-/* In a time that does not tell how much of it is right. */
-static bool is_token(const ProtobufCBinaryData *token, const uint8_t *right, size_t size)
-{
-    unsigned different = token->len != size;
-    for (size_t i = 0; i < size && i < token->len; i++)
-        different |= right[i] ^ token->data[i];
-    return !different;
-}
-
-bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
-{
-    return is_token(token, proxy->session, SESSION_SIZE);
-}
-
-bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token)
-{
-    const Muster__Hello *hello = proxy->hello.hello;
-    return hello && hello->session.len >= SESSION_SIZE &&
-           is_token(token, hello->session.data, hello->session.len);
-}
-
-/* With the lock held. */
-static void end_older_stream(struct proxy *proxy)
-{
-    if (!proxy->stream)
-        return;
-    proxy->stream->ops->close(proxy->stream, MUSTER_EXISTS,
-                              "a newer connection of this participant has taken over");
-    /* A connection that was lost unseen may never get so far. */
-    if (proxy->outgoing.on_wire)
-        proxy->stream->ops->cut(proxy->stream);
-}
-
-bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh)
-{
-    const Muster__Hello *hello = fresh->hello.hello;
-    struct muster_message arrived = MUSTER_MESSAGE_INIT;
-    pthread_mutex_lock(&proxy->lock);
-    bool resumes = proxy->state == PROXY_OPEN || proxy->state == PROXY_AWAY;
-    if (resumes) {
-        end_older_stream(proxy);
-        arrived = forget_transfers(proxy);
-        connection->number = ++proxy->connections;
-        proxy->connection = connection;
-        proxy->stream = connection->stream;
-        proxy->state = PROXY_OPEN;
-        proxy->away_until = INT64_MAX;
-        arm_timer(proxy);
-        /* Without a Welcome the participant would wait for nothing: it is to try again. */
-        if (muster__proxy_welcome(proxy) == MUSTER_OUT_OF_MEMORY)
-            proxy->stream->ops->cut(proxy->stream);
-        else
-            /* Who does not know this session yet has nothing of it. */
-            catch_up(proxy, muster__proxy_has_session(proxy, &hello->session) ? hello->last_turn : 0);
-    }
-    pthread_mutex_unlock(&proxy->lock);
-    muster_message_clear(&arrived);
-    if (!resumes) {
-        /* It had not passed the initiative, and nothing is lost: it begins anew. */
-        muster__proxy_end(proxy, MUSTER_GONE, NULL, MUSTER_EXISTS,
-                          "a newer connection of this participant has taken over");
-        muster__manager_withdraw(proxy);
-        return false;
-    }
-    muster__manager_list(proxy, connection->number, fresh);
-    muster__manager_event(proxy, PARTICIPANT_MANAGER_BACK, MUSTER_OK, "");
-    muster__uploads_serve(&proxy->manager->uploads);
-    return true;
 }
 
 struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream,
@@ -723,7 +537,7 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     proxy->away_until = INT64_MAX;
     pthread_mutex_init(&proxy->lock, NULL);
     pthread_mutex_lock(&proxy->lock);
-    start_timer(proxy, manager->options.join_timeout_ms);
+    muster__proxy_start_timer(proxy, manager->options.join_timeout_ms);
     pthread_mutex_unlock(&proxy->lock);
     return proxy;
 }
@@ -759,8 +573,8 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
     pthread_mutex_lock(&proxy->lock);
     status = may_begin(proxy, turn, body);
     if (status == MUSTER_OK && proxy->stream) /* or else when it comes back */
-        status = send_instruction(proxy, body, proxy->turn + 1);
-    if (status == MUSTER_GONE && may_come_back(proxy, status))
+        status = muster__proxy_send_instruction(proxy, body, proxy->turn + 1);
+    if (status == MUSTER_GONE && muster__proxy_may_come_back(proxy, status))
         status = MUSTER_OK; /* the connection broke, and we are about to be told */
     if (status == MUSTER_OK) {
         proxy->running = turn;
@@ -768,7 +582,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         proxy->turn++;
         proxy->given_up = false;
         proxy->progress = 0;
-        start_timer(proxy, timeout_ms);
+        muster__proxy_start_timer(proxy, timeout_ms);
     }
     pthread_mutex_unlock(&proxy->lock);
     if (status != MUSTER_OK)

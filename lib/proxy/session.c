@@ -1,0 +1,192 @@
+/*
+ * The session: what of a proxy outlives its connection, which may break and be followed by a newer one that
+ * shows the token. What both sides then send again depends on the last turn that each has seen:
+ * docs/architecture.md, "The life of a session".
+ */
+#include <config.h>
+
+#include "proxy/internal.h"
+
+enum muster_status muster__proxy_welcome(struct proxy *proxy)
+{
+    char chunks[] = FEATURE_CHUNKS;
+    char *features[] = {chunks};
+    Muster__Welcome welcome = MUSTER__WELCOME__INIT;
+    if (proxy->state == PROXY_CLOSED)
+        return MUSTER_OK;
+    if (proxy->manager->options.session_grace_ms)
+        welcome.session = (ProtobufCBinaryData){sizeof(proxy->session), proxy->session};
+    welcome.rank = proxy->rank;
+    welcome.name = proxy->name;
+    welcome.max_message_size = proxy->manager->options.max_message_size;
+    welcome.max_payload_size = proxy->manager->options.max_payload_size;
+    welcome.features = features;
+    welcome.n_features = 1;
+    welcome.last_turn = proxy->running ? proxy->turn - 1 : proxy->turn;
+    struct buffer *body = muster__encode_welcome(&welcome);
+    if (!body)
+        return MUSTER_OUT_OF_MEMORY;
+    enum muster_status status = proxy->stream->ops->send(proxy->stream, NULL, 0, body);
+    muster__buffer_release(body);
+    return status;
+}
+
+/* ---- who it is ---- */
+
+/* In a time that does not tell how much of it is right. */
+static bool is_token(const ProtobufCBinaryData *token, const uint8_t *right, size_t size)
+{
+    unsigned different = token->len != size;
+    for (size_t i = 0; i < size && i < token->len; i++)
+        different |= right[i] ^ token->data[i];
+    return !different;
+}
+
+bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
+{
+    return is_token(token, proxy->session, SESSION_SIZE);
+}
+
+bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token)
+{
+    const Muster__Hello *hello = proxy->hello.hello;
+    return hello && hello->session.len >= SESSION_SIZE &&
+           is_token(token, hello->session.data, hello->session.len);
+}
+
+/* ---- a connection breaks ---- */
+
+/* Forgets what was on its way over the connection; the turn runs on. What has arrived of an answer is the
+   caller's to clear. With the lock held. */
+static struct muster_message forget_transfers(struct proxy *proxy)
+{
+    muster__outgoing_begin(&proxy->outgoing, NULL, 0);
+    proxy->outgoing.on_wire = false;
+    proxy->upload.grants = 0;
+    proxy->upload.pregranted = false;
+    return muster__proxy_end_upload(proxy);
+}
+
+bool muster__proxy_may_come_back(const struct proxy *proxy, enum muster_status status)
+{
+    return proxy->state == PROXY_OPEN && !proxy->original && status == MUSTER_GONE &&
+           proxy->manager->options.session_grace_ms > 0;
+}
+
+void muster__proxy_disconnected(struct connection *connection, enum muster_status status, const char *text)
+{
+    struct proxy *proxy = connection->proxy;
+    struct turn *turn = NULL;
+    struct muster_message arrived = MUSTER_MESSAGE_INIT;
+    pthread_mutex_lock(&proxy->lock);
+    bool ours = proxy->connection == connection;
+    bool away = ours && muster__proxy_may_come_back(proxy, status);
+    if (ours) {
+        proxy->connection = NULL;
+        proxy->stream = NULL;
+    }
+    if (away) {
+        proxy->state = PROXY_AWAY;
+        proxy->away_until =
+            muster__transport_after(proxy->manager->transport, proxy->manager->options.session_grace_ms);
+        arrived = forget_transfers(proxy);
+        muster__proxy_arm_timer(proxy);
+    } else if (ours) {
+        if (proxy->state != PROXY_CLOSED) {
+            proxy->state = PROXY_CLOSED;
+            proxy->closed_status = status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE;
+            turn = muster__proxy_take_turn(proxy);
+        }
+        muster__proxy_stop_timer(proxy);
+    }
+    enum muster_status closed_status = proxy->closed_status;
+    pthread_mutex_unlock(&proxy->lock);
+    connection->stream->ops->release(connection->stream);
+    muster_message_clear(&arrived);
+    if (away) {
+        /* It may be back by now, on another thread. */
+        if (muster__manager_unlist(proxy, connection->number))
+            muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
+        muster__uploads_serve(&proxy->manager->uploads);
+    } else if (ours) {
+        muster__manager_withdraw(proxy);
+        if (turn)
+            muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
+        muster__proxy_retire(proxy, closed_status, text);
+    }
+    proxy_release(proxy);
+}
+
+/* ---- a newer one comes ---- */
+
+/* With the lock held. */
+static void end_older_stream(struct proxy *proxy)
+{
+    if (!proxy->stream)
+        return;
+    proxy->stream->ops->close(proxy->stream, MUSTER_EXISTS,
+                              "a newer connection of this participant has taken over");
+    /* A connection that was lost unseen may never get so far. */
+    if (proxy->outgoing.on_wire)
+        proxy->stream->ops->cut(proxy->stream);
+}
+
+/* Sends what the participant does not know of the latest turn. With the lock held. */
+static void catch_up(struct proxy *proxy, uint64_t last_turn)
+{
+    if (proxy->running && last_turn < proxy->turn)
+        muster__proxy_send_instruction(proxy, proxy->instruction, proxy->turn);
+    else if (!proxy->running && proxy->given_up && last_turn == proxy->turn)
+        muster__proxy_send_cancel(proxy);
+}
+
+bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh)
+{
+    const Muster__Hello *hello = fresh->hello.hello;
+    struct muster_message arrived = MUSTER_MESSAGE_INIT;
+    pthread_mutex_lock(&proxy->lock);
+    bool resumes = proxy->state == PROXY_OPEN || proxy->state == PROXY_AWAY;
+    if (resumes) {
+        end_older_stream(proxy);
+        arrived = forget_transfers(proxy);
+        connection->number = ++proxy->connections;
+        proxy->connection = connection;
+        proxy->stream = connection->stream;
+        proxy->state = PROXY_OPEN;
+        proxy->away_until = INT64_MAX;
+        muster__proxy_arm_timer(proxy);
+        /* Without a Welcome the participant would wait for nothing: it is to try again. */
+        if (muster__proxy_welcome(proxy) == MUSTER_OUT_OF_MEMORY)
+            proxy->stream->ops->cut(proxy->stream);
+        else
+            /* Who does not know this session yet has nothing of it. */
+            catch_up(proxy, muster__proxy_has_session(proxy, &hello->session) ? hello->last_turn : 0);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    muster_message_clear(&arrived);
+    if (!resumes) {
+        /* It had not passed the initiative, and nothing is lost: it begins anew. */
+        muster__proxy_end(proxy, MUSTER_GONE, NULL, MUSTER_EXISTS,
+                          "a newer connection of this participant has taken over");
+        muster__manager_withdraw(proxy);
+        return false;
+    }
+    muster__manager_list(proxy, connection->number, fresh);
+    muster__manager_event(proxy, PARTICIPANT_MANAGER_BACK, MUSTER_OK, "");
+    muster__uploads_serve(&proxy->manager->uploads);
+    return true;
+}
+
+void muster__proxy_discard(struct proxy *fresh)
+{
+    pthread_mutex_lock(&fresh->lock);
+    fresh->state = PROXY_CLOSED;
+    fresh->closed_status = MUSTER_CLOSED;
+    fresh->connection = NULL;
+    fresh->stream = NULL;
+    muster__proxy_stop_timer(fresh);
+    pthread_mutex_unlock(&fresh->lock);
+    muster__manager_withdraw(fresh);
+    proxy_release(fresh); /* the connection's, which has another proxy now, */
+    proxy_release(fresh); /* and the one until the end has been told: it has none */
+}
