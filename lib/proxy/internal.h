@@ -279,6 +279,9 @@ void muster__proxy_start_timer(struct proxy *proxy, int64_t limit_ms);
 void muster__proxy_stop_timer(struct proxy *proxy);
 void muster__proxy_arm_timer(struct proxy *proxy);
 
+/* What its clock shows, in milliseconds. Under any lock. */
+int64_t muster__proxy_now(const struct proxy *proxy);
+
 /* Begins a turn. On OK `turn` must stay until its end; otherwise it was not touched. *sent (may be NULL) is
    the number of bytes. */
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
@@ -295,12 +298,16 @@ void muster__proxy_sent(struct connection *connection);
    What has arrived of an answer is left with it. */
 struct turn *muster__proxy_take_turn(struct proxy *proxy);
 
+/* With the lock held: the same, and the participant is told, if the instruction has left, that its answer is
+   not wanted any more. */
+struct turn *muster__proxy_give_up(struct proxy *proxy);
+
 /* Ends a turn that was taken out. `answer` may be NULL. */
 void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_status status,
                             struct muster_message *answer, size_t answer_size);
 
-/* Gives up `turn` if it is the running one (any if NULL): it ends with `status` on this thread. */
-void muster__proxy_give_up(struct proxy *proxy, const struct turn *turn, enum muster_status status);
+/* Gives up `turn` if it is the running one (any if NULL): it ends with CANCELLED on this thread. */
+void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
 
 /* With the lock held: tells the participant that the latest turn was given up. Should this fail, it finds out
    when its answer is dropped. */

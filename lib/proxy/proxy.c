@@ -17,7 +17,7 @@ static struct muster_transport *transport_of(const struct proxy *proxy)
     return proxy->manager->transport;
 }
 
-static int64_t now_of(const struct proxy *proxy)
+int64_t muster__proxy_now(const struct proxy *proxy)
 {
     return transport_of(proxy)->ops->now(transport_of(proxy));
 }
@@ -130,8 +130,7 @@ void muster__proxy_send_cancel(struct proxy *proxy)
     proxy->stream->ops->send(proxy->stream, head, head_size, proxy->manager->cancel);
 }
 
-/* With the lock held; NULL when no turn is running. */
-static struct turn *give_up(struct proxy *proxy)
+struct turn *muster__proxy_give_up(struct proxy *proxy)
 {
     const struct buffer *instruction = proxy->instruction;
     struct turn *turn = muster__proxy_take_turn(proxy);
@@ -151,15 +150,15 @@ static struct turn *give_up(struct proxy *proxy)
     return turn;
 }
 
-void muster__proxy_give_up(struct proxy *proxy, const struct turn *turn, enum muster_status status)
+void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn)
 {
     struct turn *taken = NULL;
     pthread_mutex_lock(&proxy->lock);
     if (!turn || proxy->running == turn)
-        taken = give_up(proxy);
+        taken = muster__proxy_give_up(proxy);
     pthread_mutex_unlock(&proxy->lock);
     if (taken)
-        muster__proxy_end_turn(proxy, taken, status, NULL, 0);
+        muster__proxy_end_turn(proxy, taken, MUSTER_CANCELLED, NULL, 0);
 }
 
 void muster__proxy_retire(struct proxy *proxy, enum muster_status status, const char *text)
@@ -216,12 +215,12 @@ static void timer_expired(struct timer *timer)
     bool joins_late = false;
     pthread_mutex_lock(&proxy->lock);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
-    int64_t now = now_of(proxy);
+    int64_t now = muster__proxy_now(proxy);
     bool lost = proxy->away_until <= now;
     if (!lost && proxy->deadline <= now) {
         joins_late = proxy->state == PROXY_ARRIVED || proxy->state == PROXY_ADMITTED;
         if (proxy->state == PROXY_OPEN || proxy->state == PROXY_AWAY)
-            turn = give_up(proxy);
+            turn = muster__proxy_give_up(proxy);
         else if (proxy->state == PROXY_CLOSED && proxy->stream)
             proxy->stream->ops->cut(proxy->stream);
     }
@@ -321,7 +320,8 @@ static enum muster_status begin_upload(struct proxy *proxy, struct envelope *env
     if (promised) {
         if (!begin_payload(proxy))
             return MUSTER_OUT_OF_MEMORY;
-        muster__uploads_use(upload, uploads, upload->reserved, upload->incoming.size, now_of(proxy));
+        muster__uploads_use(upload, uploads, upload->reserved, upload->incoming.size,
+                            muster__proxy_now(proxy));
         return MUSTER_OK;
     }
     if (upload->state == UPLOAD_RESERVED)
@@ -345,11 +345,11 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
             uint8_t head[STREAM_HEAD_MAX];
             size_t head_size = muster__encode_turn(TO_PARTICIPANT, proxy->turn, head);
             upload->incoming.grant = ++upload->grants;
-            muster__uploads_use(upload, &proxy->manager->uploads, 0, 0, now_of(proxy));
+            muster__uploads_use(upload, &proxy->manager->uploads, 0, 0, muster__proxy_now(proxy));
             /* Should this fail, the stream has ended, and we are about to be told. */
             proxy->stream->ops->send(proxy->stream, head, head_size, body);
         } else {
-            turn = give_up(proxy);
+            turn = muster__proxy_give_up(proxy);
         }
         muster__buffer_release(body);
     }
@@ -400,7 +400,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     } else if (upload->state == UPLOAD_GRANTED && envelope->turn == incoming->turn &&
                envelope->grant == incoming->grant) {
         status = muster__incoming_add(incoming, envelope, &error);
-        muster__uploads_active(upload, &proxy->manager->uploads, now_of(proxy));
+        muster__uploads_active(upload, &proxy->manager->uploads, muster__proxy_now(proxy));
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
             muster__uploads_leave(upload, &proxy->manager->uploads);
@@ -434,7 +434,7 @@ void muster__proxy_answer(struct connection *connection, struct envelope *envelo
     } else if (reply == REPLY_ANSWERS && envelope->announced) {
         status = begin_upload(proxy, envelope, size);
         if (status != MUSTER_OK)
-            turn = give_up(proxy);
+            turn = muster__proxy_give_up(proxy);
     } else if (reply == REPLY_ANSWERS) {
         turn = muster__proxy_take_turn(proxy);
         proxy->stream->ops->hold(proxy->stream);
@@ -461,7 +461,7 @@ void muster__proxy_progress(struct connection *connection, const struct envelope
     bool current = proxy->connection == connection && proxy->running && envelope->turn == proxy->turn;
     if (current)
         proxy->progress = envelope->progress;
-    if (current && extends_ms && proxy->deadline - now_of(proxy) < extends_ms)
+    if (current && extends_ms && proxy->deadline - muster__proxy_now(proxy) < extends_ms)
         muster__proxy_start_timer(proxy, extends_ms);
     pthread_mutex_unlock(&proxy->lock);
     if (current)
@@ -678,7 +678,7 @@ enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_mess
 
 void proxy_cancel(struct proxy *proxy)
 {
-    muster__proxy_give_up(proxy, NULL, MUSTER_CANCELLED);
+    muster__proxy_cancel(proxy, NULL);
 }
 
 enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds)

@@ -150,7 +150,7 @@ static void begin_turns(struct round *round, struct instruction *instruction, in
 static void give_up_rest(struct round *round)
 {
     for (size_t i = 0; i < round->count; i++)
-        muster__proxy_give_up(round->proxies[i], &round->turns[i].turn, MUSTER_CANCELLED);
+        muster__proxy_cancel(round->proxies[i], &round->turns[i].turn);
 }
 
 /* Handles turns as they end, until the last has. */
