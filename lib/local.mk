@@ -60,6 +60,7 @@ libmuster_core_la_SOURCES = \
     lib/network/transport.c \
     lib/network/transport.h \
     lib/participant/participant.c \
+    lib/proxy/answer.c \
     lib/proxy/connection.c \
     lib/proxy/instruction.c \
     lib/proxy/internal.h \

@@ -313,6 +313,8 @@ void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
    when its answer is dropped. */
 void muster__proxy_send_cancel(struct proxy *proxy);
 
+/* ---- answer.c ---- */
+
 /* Messages of an open participant; nothing when a newer connection has taken this one's place. */
 void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size);
 void muster__proxy_chunk(struct connection *connection, struct envelope *envelope);
@@ -323,6 +325,10 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);
 
 /* Takes the room of an answer that stalls away; it waits anew. */
 void muster__proxy_pass_over(struct proxy *proxy);
+
+/* With the lock held: promises room to the answer to an instruction, which is expected to be as big as the
+   last one or as the instruction; in bytes, 0: none. */
+uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruction);
 
 /* With the lock held: ends what the turn holds of the upload budget. What has arrived is the caller's, to be
    cleared once the lock is not held. */

@@ -1,0 +1,245 @@
+/*
+ * What a participant sends about its turns: answers, whole or announced and then in chunks as the upload
+ * budget lets them, and progress. The states of an upload: docs/architecture.md, "Big arrays".
+ */
+#include <config.h>
+
+#include "proxy/internal.h"
+#include "status.h"
+
+/* ---- the room of a big answer: promised, waited for, granted, given back ---- */
+
+uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruction)
+{
+    struct upload *upload = &proxy->upload;
+    uint64_t size =
+        upload->last_size || !instruction->payload ? upload->last_size : instruction->payload->size;
+    upload->grants = 0;
+    upload->pregranted = size && muster__uploads_reserve(&proxy->manager->uploads, size);
+    if (!upload->pregranted)
+        return 0;
+    upload->state = UPLOAD_RESERVED;
+    upload->reserved = size;
+    return size;
+}
+
+/* Makes room for what was announced, with the budget's leave. With the lock held; false: out of memory. */
+static bool begin_payload(struct proxy *proxy)
+{
+    struct upload *upload = &proxy->upload;
+    struct uploads *uploads = &proxy->manager->uploads;
+    if (!muster__payload_begin(&upload->incoming.message, muster__uploads_returned, uploads))
+        return false;
+    upload->state = UPLOAD_GRANTED;
+    upload->incoming.received = 0;
+    return true;
+}
+
+/* A big answer is announced: it comes at once if room was promised, and otherwise waits. With the lock held;
+   not OK: the turn is to be given up. */
+static enum muster_status begin_upload(struct proxy *proxy, struct envelope *envelope, size_t size)
+{
+    struct upload *upload = &proxy->upload;
+    struct uploads *uploads = &proxy->manager->uploads;
+    if (envelope->announced > proxy->manager->options.max_payload_size)
+        return MUSTER_TOO_BIG;
+    bool promised = upload->state == UPLOAD_RESERVED && envelope->announced <= upload->reserved;
+    upload->last_size = envelope->announced;
+    muster__incoming_begin(&upload->incoming, envelope, size);
+    if (promised) {
+        if (!begin_payload(proxy))
+            return MUSTER_OUT_OF_MEMORY;
+        muster__uploads_use(upload, uploads, upload->reserved, upload->incoming.size,
+                            muster__proxy_now(proxy));
+        return MUSTER_OK;
+    }
+    if (upload->state == UPLOAD_RESERVED)
+        muster__uploads_unreserve(uploads, upload->reserved);
+    upload->pregranted = false;
+    upload->state = UPLOAD_WAITING;
+    upload->request = muster__uploads_wait(upload, uploads, upload->incoming.size);
+    return MUSTER_OK;
+}
+
+bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
+{
+    struct upload *upload = &proxy->upload;
+    struct turn *turn = NULL;
+    pthread_mutex_lock(&proxy->lock);
+    bool granted = upload->state == UPLOAD_WAITING && upload->request == ticket;
+    if (granted) {
+        struct buffer *body = muster__encode_grant(upload->grants + 1);
+        granted = body && begin_payload(proxy);
+        if (granted) {
+            uint8_t head[STREAM_HEAD_MAX];
+            size_t head_size = muster__encode_turn(TO_PARTICIPANT, proxy->turn, head);
+            upload->incoming.grant = ++upload->grants;
+            muster__uploads_use(upload, &proxy->manager->uploads, 0, 0, muster__proxy_now(proxy));
+            /* Should this fail, the stream has ended, and we are about to be told. */
+            proxy->stream->ops->send(proxy->stream, head, head_size, body);
+        } else {
+            turn = muster__proxy_give_up(proxy);
+        }
+        muster__buffer_release(body);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    if (turn)
+        muster__proxy_end_turn(proxy, turn, MUSTER_OUT_OF_MEMORY, NULL, 0);
+    return granted;
+}
+
+void muster__proxy_pass_over(struct proxy *proxy)
+{
+    struct upload *upload = &proxy->upload;
+    struct uploads *uploads = &proxy->manager->uploads;
+    pthread_mutex_lock(&proxy->lock);
+    if (upload->state == UPLOAD_GRANTED) {
+        muster__uploads_leave(upload, uploads);
+        muster__payload_drop(&upload->incoming.message);
+        upload->state = UPLOAD_WAITING;
+        upload->request = muster__uploads_wait(upload, uploads, upload->incoming.size);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+}
+
+struct muster_message muster__proxy_end_upload(struct proxy *proxy)
+{
+    struct upload *upload = &proxy->upload;
+    struct uploads *uploads = &proxy->manager->uploads;
+    if (upload->state == UPLOAD_RESERVED)
+        muster__uploads_unreserve(uploads, upload->reserved);
+    else if (upload->state != UPLOAD_NONE)
+        muster__uploads_leave(upload, uploads);
+    upload->state = UPLOAD_NONE;
+    return muster__incoming_take(&upload->incoming);
+}
+
+/* ---- messages: announced and whole answers ---- */
+
+static enum muster_status status_of_answer(enum muster_kind instruction, enum muster_kind answer)
+{
+    if (answer == MUSTER_FAILURE)
+        return MUSTER_REFUSED;
+    if (answer == MUSTER_UNKNOWN)
+        return MUSTER_UNKNOWN_INSTRUCTION;
+    return answer == instruction ? MUSTER_OK : MUSTER_PROTOCOL;
+}
+
+enum reply { REPLY_ANSWERS, REPLY_LATE, REPLY_UNASKED };
+
+/* What a message from an open participant is to the turns so far. With the lock held. */
+static enum reply classify(struct proxy *proxy, uint64_t turn)
+{
+    if (proxy->original) {
+        if (turn != 0)
+            return REPLY_UNASKED;
+        if (proxy->owed == 0)
+            return proxy->running ? REPLY_ANSWERS : REPLY_UNASKED;
+        proxy->owed--;
+        return REPLY_LATE;
+    }
+    if (turn == proxy->turn && proxy->running)
+        return REPLY_ANSWERS;
+    if (turn > 0 && (turn < proxy->turn || (turn == proxy->turn && proxy->given_up)))
+        return REPLY_LATE;
+    return REPLY_UNASKED;
+}
+
+void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size)
+{
+    struct proxy *proxy = connection->proxy;
+    struct turn *turn = NULL;
+    enum muster_status status = MUSTER_OK;
+    pthread_mutex_lock(&proxy->lock);
+    enum reply reply = proxy->connection == connection ? classify(proxy, envelope->turn) : REPLY_LATE;
+    if (reply == REPLY_ANSWERS && proxy->upload.incoming.size) {
+        reply = REPLY_UNASKED; /* the answer is arriving already */
+    } else if (reply == REPLY_ANSWERS && envelope->announced) {
+        status = begin_upload(proxy, envelope, size);
+        if (status != MUSTER_OK)
+            turn = muster__proxy_give_up(proxy);
+    } else if (reply == REPLY_ANSWERS) {
+        turn = muster__proxy_take_turn(proxy);
+        proxy->stream->ops->hold(proxy->stream);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    if (turn && status != MUSTER_OK) {
+        muster__proxy_end_turn(proxy, turn, status, NULL, 0);
+        return;
+    }
+    if (turn)
+        muster__proxy_end_turn(proxy, turn, status_of_answer(turn->kind, envelope->message.kind),
+                               &envelope->message, size);
+    else if (reply == REPLY_UNASKED)
+        muster__proxy_misbehaved(proxy, "an answer without an instruction");
+    else
+        muster__uploads_serve(&proxy->manager->uploads);
+}
+
+/* ---- chunks ---- */
+
+/* Whether a chunk was allowed once, though nobody waits for it any more. With the lock held. */
+static bool is_stale(const struct proxy *proxy, const struct envelope *envelope)
+{
+    const struct upload *upload = &proxy->upload;
+    if (envelope->turn < proxy->turn || (envelope->turn == proxy->turn && proxy->given_up))
+        return envelope->turn > 0;
+    return envelope->turn == proxy->turn && proxy->running && upload->state != UPLOAD_RESERVED &&
+           upload->incoming.size &&
+           (envelope->grant ? envelope->grant <= upload->grants : upload->pregranted);
+}
+
+void muster__proxy_chunk(struct connection *connection, struct envelope *envelope)
+{
+    struct proxy *proxy = connection->proxy;
+    struct upload *upload = &proxy->upload;
+    struct incoming *incoming = &upload->incoming;
+    struct muster_message answer = MUSTER_MESSAGE_INIT;
+    struct muster_error error = {MUSTER_OK, ""};
+    struct turn *turn = NULL;
+    size_t size = 0;
+    enum muster_status status = MUSTER_OK;
+    pthread_mutex_lock(&proxy->lock);
+    if (proxy->connection != connection) {
+        /* Of an older connection. */
+    } else if (upload->state == UPLOAD_GRANTED && envelope->turn == incoming->turn &&
+               envelope->grant == incoming->grant) {
+        status = muster__incoming_add(incoming, envelope, &error);
+        muster__uploads_active(upload, &proxy->manager->uploads, muster__proxy_now(proxy));
+        if (status == MUSTER_OK && incoming->received == incoming->size) {
+            size = incoming->wire_size + (size_t)incoming->size;
+            muster__uploads_leave(upload, &proxy->manager->uploads);
+            upload->state = UPLOAD_NONE;
+            answer = muster__incoming_take(incoming);
+            turn = muster__proxy_take_turn(proxy);
+            proxy->stream->ops->hold(proxy->stream);
+        }
+    } else if (!is_stale(proxy, envelope)) {
+        status = muster__error(&error, MUSTER_PROTOCOL, "a chunk that was not granted, or not announced");
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    if (turn)
+        muster__proxy_end_turn(proxy, turn, status_of_answer(turn->kind, answer.kind), &answer, size);
+    else
+        muster__uploads_serve(&proxy->manager->uploads);
+    muster_message_clear(&answer);
+    if (status != MUSTER_OK)
+        muster__proxy_misbehaved(proxy, error.text);
+}
+
+/* ---- progress ---- */
+
+void muster__proxy_progress(struct connection *connection, const struct envelope *envelope)
+{
+    struct proxy *proxy = connection->proxy;
+    int64_t extends_ms = proxy->manager->options.progress_extends_ms;
+    pthread_mutex_lock(&proxy->lock);
+    bool current = proxy->connection == connection && proxy->running && envelope->turn == proxy->turn;
+    if (current)
+        proxy->progress = envelope->progress;
+    if (current && extends_ms && proxy->deadline - muster__proxy_now(proxy) < extends_ms)
+        muster__proxy_start_timer(proxy, extends_ms);
+    pthread_mutex_unlock(&proxy->lock);
+    if (current)
+        muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");
+}
