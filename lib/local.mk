@@ -68,6 +68,7 @@ libmuster_core_la_SOURCES = \
     lib/proxy/proxy.c \
     lib/proxy/round.c \
     lib/proxy/session.c \
+    lib/proxy/turn.c \
     lib/proxy/upload.c \
     lib/status.c \
     lib/status.h \

@@ -282,17 +282,22 @@ void muster__proxy_arm_timer(struct proxy *proxy);
 /* What its clock shows, in milliseconds. Under any lock. */
 int64_t muster__proxy_now(const struct proxy *proxy);
 
+/* ---- turn.c ---- */
+
 /* Begins a turn. On OK `turn` must stay until its end; otherwise it was not touched. *sent (may be NULL) is
    the number of bytes. */
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
                                        struct instruction *instruction, int64_t timeout_ms, uint64_t *sent);
 
-/* With the lock held: sends the instruction of a turn, be it again. GONE: the connection has ended, and we
-   are about to be told. */
-enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct buffer *body, uint64_t turn);
+/* Gives up `turn` if it is the running one (any if NULL): it ends with CANCELLED on this thread. */
+void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
 
 /* A chunk of the instruction has left: the next one goes. */
 void muster__proxy_sent(struct connection *connection);
+
+/* With the lock held: sends the instruction of a turn, be it again. GONE: the connection has ended, and we
+   are about to be told. */
+enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct buffer *body, uint64_t turn);
 
 /* With the lock held: takes the running turn out, to be ended once the lock is not held; NULL: none runs.
    What has arrived of an answer is left with it. */
@@ -305,9 +310,6 @@ struct turn *muster__proxy_give_up(struct proxy *proxy);
 /* Ends a turn that was taken out. `answer` may be NULL. */
 void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_status status,
                             struct muster_message *answer, size_t answer_size);
-
-/* Gives up `turn` if it is the running one (any if NULL): it ends with CANCELLED on this thread. */
-void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
 
 /* With the lock held: tells the participant that the latest turn was given up. Should this fail, it finds out
    when its answer is dropped. */

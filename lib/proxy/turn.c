@@ -1,0 +1,247 @@
+/*
+ * Turns with one participant: how one begins and ends, and the functions that run one.
+ *
+ * A turn is in proxy->running from its beginning until somebody takes it out, under the lock: the answer, the
+ * time limit, a cancel, or the end of the stream. Whoever took it ends it; that is why it ends exactly once.
+ */
+#include <config.h>
+
+#include <semaphore.h>
+#include <stdlib.h>
+
+#include "proxy/internal.h"
+
+/* ---- the beginning ---- */
+
+enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct buffer *body, uint64_t turn)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = 0;
+    if (!proxy->original)
+        head_size = muster__encode_instruction_head(turn, muster__proxy_reserve(proxy, body), head);
+    enum muster_status status = proxy->stream->ops->send(proxy->stream, head, head_size, body);
+    if (status == MUSTER_OK) {
+        proxy->outgoing.max_message_size = proxy->max_message_size;
+        muster__outgoing_begin(&proxy->outgoing, body, turn);
+        muster__outgoing_start(&proxy->outgoing, 0);
+        muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
+    } else {
+        muster__proxy_end_upload(proxy);
+    }
+    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+}
+
+void muster__proxy_sent(struct connection *connection)
+{
+    struct proxy *proxy = connection->proxy;
+    pthread_mutex_lock(&proxy->lock);
+    if (proxy->connection == connection) {
+        proxy->outgoing.on_wire = false;
+        if (proxy->state == PROXY_OPEN)
+            muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+}
+
+/* Why a turn cannot begin now; OK if it can. With the lock held. */
+static enum muster_status may_begin(const struct proxy *proxy, const struct turn *turn,
+                                    const struct buffer *body)
+{
+    if (proxy->state == PROXY_CLOSED)
+        return proxy->closed_status;
+    if (proxy->state != PROXY_OPEN && proxy->state != PROXY_AWAY)
+        return MUSTER_INVALID; /* in admit() and factory(): the initiative is still the participant's */
+    if (proxy->running)
+        return MUSTER_BUSY;
+    if (proxy->original && turn->kind != MUSTER_TRAIN)
+        return MUSTER_UNKNOWN_INSTRUCTION;
+    if (body->size + STREAM_HEAD_MAX > proxy->max_message_size ||
+        (body->payload && body->payload->size > proxy->max_payload_size))
+        return MUSTER_TOO_BIG;
+    return MUSTER_OK;
+}
+
+enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
+                                       struct instruction *instruction, int64_t timeout_ms, uint64_t *sent)
+{
+    struct buffer *body;
+    enum muster_status status = muster__instruction_body(instruction, proxy->max_payload_size > 0, &body);
+    if (status != MUSTER_OK)
+        return status;
+    atomic_fetch_add(&proxy->manager->pending, 1);
+    pthread_mutex_lock(&proxy->lock);
+    status = may_begin(proxy, turn, body);
+    if (status == MUSTER_OK && proxy->stream) /* or else when it comes back */
+        status = muster__proxy_send_instruction(proxy, body, proxy->turn + 1);
+    if (status == MUSTER_GONE && muster__proxy_may_come_back(proxy, status))
+        status = MUSTER_OK; /* the connection broke, and we are about to be told */
+    if (status == MUSTER_OK) {
+        proxy->running = turn;
+        proxy->instruction = muster__buffer_retain(body);
+        proxy->turn++;
+        proxy->given_up = false;
+        proxy->progress = 0;
+        muster__proxy_start_timer(proxy, timeout_ms);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    if (status != MUSTER_OK)
+        muster__manager_done(proxy->manager);
+    else if (sent)
+        *sent = body->size + (body->payload ? body->payload->size : 0);
+    return status;
+}
+
+/* ---- the end ---- */
+
+struct turn *muster__proxy_take_turn(struct proxy *proxy)
+{
+    struct turn *turn = proxy->running;
+    proxy->running = NULL;
+    if (!turn)
+        return NULL;
+    muster__proxy_stop_timer(proxy);
+    turn->arrived = muster__proxy_end_upload(proxy);
+    muster__outgoing_begin(&proxy->outgoing, NULL, 0);
+    muster__buffer_release(proxy->instruction);
+    proxy->instruction = NULL;
+    return turn;
+}
+
+void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_status status,
+                            struct muster_message *answer, size_t answer_size)
+{
+    struct muster_message nothing = MUSTER_MESSAGE_INIT;
+    struct participant_manager *manager = proxy->manager;
+    muster_message_clear(&turn->arrived);
+    turn->ended(turn, proxy, status, answer ? answer : &nothing, answer_size);
+    muster__uploads_serve(&manager->uploads);
+    muster__manager_done(manager);
+}
+
+void muster__proxy_send_cancel(struct proxy *proxy)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_turn(TO_PARTICIPANT, proxy->turn, head);
+    proxy->stream->ops->send(proxy->stream, head, head_size, proxy->manager->cancel);
+}
+
+struct turn *muster__proxy_give_up(struct proxy *proxy)
+{
+    const struct buffer *instruction = proxy->instruction;
+    struct turn *turn = muster__proxy_take_turn(proxy);
+    if (!turn)
+        return NULL;
+    proxy->given_up = true;
+    if (!proxy->stream) {
+        /* It is away, and will be told when it comes back. */
+    } else if (proxy->stream->ops->revoke(proxy->stream, instruction)) {
+        /* It never left: who does not read costs the memory of one instruction, not of each. */
+    } else if (proxy->original) {
+        proxy->owed++; /* it cannot be told */
+    } else {
+        muster__proxy_send_cancel(proxy);
+    }
+    return turn;
+}
+
+void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn)
+{
+    struct turn *taken = NULL;
+    pthread_mutex_lock(&proxy->lock);
+    if (!turn || proxy->running == turn)
+        taken = muster__proxy_give_up(proxy);
+    pthread_mutex_unlock(&proxy->lock);
+    if (taken)
+        muster__proxy_end_turn(proxy, taken, MUSTER_CANCELLED, NULL, 0);
+}
+
+void proxy_cancel(struct proxy *proxy)
+{
+    muster__proxy_cancel(proxy, NULL);
+}
+
+/* ---- a turn that a thread waits for ---- */
+
+struct blocking_turn {
+    struct turn turn;
+    sem_t ended; /* posted when what follows is written, with no lock held that the woken thread would want */
+    enum muster_status status;
+    struct muster_message answer;
+};
+
+static void blocking_turn_ended(struct turn *turn, struct proxy *proxy, enum muster_status status,
+                                struct muster_message *answer, size_t answer_size)
+{
+    struct blocking_turn *blocking = (struct blocking_turn *)turn; /* its first member */
+    (void)proxy;
+    (void)answer_size;
+    blocking->status = status;
+    muster__payload_hand_over(answer);
+    blocking->answer = *answer;
+    *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
+    sem_post(&blocking->ended);
+}
+
+enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
+                             struct muster_message *answer)
+{
+    struct blocking_turn blocking = {.turn = {.kind = instruction->kind, .ended = blocking_turn_ended},
+                                     .answer = MUSTER_MESSAGE_INIT};
+    sem_t returned;
+    struct instruction sending = {.manager = proxy->manager, .message = instruction, .borrow = &returned};
+    sem_init(&blocking.ended, 0, 0);
+    sem_init(&returned, 0, 0);
+    atomic_fetch_add(&proxy->manager->pending, 1); /* a stop waits for the memory, too */
+    enum muster_status status =
+        muster__proxy_begin(proxy, &blocking.turn, &sending, proxy->manager->options.turn_timeout_ms, NULL);
+    if (status == MUSTER_OK) {
+        /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
+        while (sem_wait(&blocking.ended) != 0)
+            ;
+        status = blocking.status;
+    }
+    muster__instruction_return(&sending);
+    muster__manager_done(proxy->manager);
+    sem_destroy(&returned);
+    sem_destroy(&blocking.ended);
+    if (answer)
+        *answer = blocking.answer;
+    else
+        muster_message_clear(&blocking.answer);
+    return status;
+}
+
+/* ---- a turn that calls back at its end ---- */
+
+struct async_turn {
+    struct turn turn;
+    proxy_answered *answered;
+    void *context;
+};
+
+static void async_turn_ended(struct turn *turn, struct proxy *proxy, enum muster_status status,
+                             struct muster_message *answer, size_t answer_size)
+{
+    struct async_turn async = *(struct async_turn *)turn; /* its first member */
+    (void)answer_size;
+    muster__payload_hand_over(answer);
+    free(turn);
+    struct muster_message taken = *answer;
+    *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
+    async.answered(async.context, proxy, status, &taken);
+}
+
+enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_message *instruction,
+                                   int64_t timeout_ms, proxy_answered *answered, void *context)
+{
+    struct async_turn *async = malloc(sizeof(*async));
+    if (!async)
+        return MUSTER_OUT_OF_MEMORY;
+    *async = (struct async_turn){{.kind = instruction->kind, .ended = async_turn_ended}, answered, context};
+    struct instruction sending = {.manager = proxy->manager, .message = instruction};
+    enum muster_status status = muster__proxy_begin(proxy, &async->turn, &sending, timeout_ms, NULL);
+    muster__instruction_release(&sending);
+    if (status != MUSTER_OK)
+        free(async);
+    return status;
+}
