@@ -208,9 +208,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
         muster__uploads_active(upload, &proxy->manager->uploads, muster__proxy_now(proxy));
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
-            muster__uploads_leave(upload, &proxy->manager->uploads);
-            upload->state = UPLOAD_NONE;
-            answer = muster__incoming_take(incoming);
+            answer = muster__proxy_end_upload(proxy);
             turn = muster__proxy_take_turn(proxy);
             proxy->stream->ops->hold(proxy->stream);
         }
