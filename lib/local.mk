@@ -66,6 +66,7 @@ libmuster_core_la_SOURCES = \
     lib/proxy/internal.h \
     lib/proxy/participant_manager.c \
     lib/proxy/proxy.c \
+    lib/proxy/ring.h \
     lib/proxy/round.c \
     lib/proxy/session.c \
     lib/proxy/turn.c \
