@@ -7,6 +7,8 @@
 
 #include "proxy/internal.h"
 
+/* ---- the token, and Welcome, which tells it ---- */
+
 enum muster_status muster__proxy_welcome(struct proxy *proxy)
 {
     char chunks[] = FEATURE_CHUNKS;
@@ -30,8 +32,6 @@ enum muster_status muster__proxy_welcome(struct proxy *proxy)
     muster__buffer_release(body);
     return status;
 }
-
-/* ---- who it is ---- */
 
 /* In a time that does not tell how much of it is right. */
 static bool is_token(const ProtobufCBinaryData *token, const uint8_t *right, size_t size)
