@@ -59,7 +59,10 @@ libmuster_core_la_SOURCES = \
     lib/network/timer.h \
     lib/network/transport.c \
     lib/network/transport.h \
+    lib/participant/internal.h \
     lib/participant/participant.c \
+    lib/participant/session.c \
+    lib/participant/turn.c \
     lib/proxy/answer.c \
     lib/proxy/connection.c \
     lib/proxy/instruction.c \

@@ -1,0 +1,130 @@
+/*
+ * What the files of lib/participant share: the participant from inside. participant.c calls session.c, which
+ * calls turn.c.
+ *
+ * One lock, participant->lock, guards all that changes. Under it the transport's stream functions and the
+ * timers are called, which take their own locks and call nothing back. No user code runs under it.
+ */
+#ifndef MUSTER_PARTICIPANT_INTERNAL_H
+#define MUSTER_PARTICIPANT_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <muster/participant.h>
+
+#include "network/transport.h"
+#include "wire/codec.h"
+#include "wire/transfer.h"
+
+#define SESSION_SIZE_MAX 64
+
+enum participant_state {
+    CONNECTING, /* a stream is being opened; the server has not said anything yet */
+    OPEN,       /* admitted */
+    LEAVING,    /* the server asked to come back later; the stream's end is awaited */
+    AWAY,       /* no stream, the server asked for it or it broke; the timer runs until the next is opened */
+    ENDED,      /* for good; `status` and `reason` say why */
+};
+
+struct instruction {
+    struct muster_message message;
+    uint64_t turn;
+    uint64_t granted; /* bytes that its answer may send in chunks without being told to */
+};
+
+struct participant {
+    atomic_size_t references;           /* the user's, and one while the timer runs */
+    struct participant_options options; /* without its strings, which are in `hello` */
+    char *address;
+    struct buffer *hello; /* packed: name, labels, limits */
+    struct credentials *credentials;
+    struct connection_options connection;
+    struct muster_transport *transport;
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+
+    /* The stream: changed by session.c alone. */
+    enum participant_state state;
+    struct stream *stream; /* NULL in AWAY and ENDED */
+    struct timer timer;
+    int64_t deadline; /* of CONNECTING, LEAVING or AWAY; INT64_MAX: none */
+    int32_t reconnect_seconds;
+    bool original;             /* the server did not answer Hello: it is one of the original protocol */
+    size_t max_message_size;   /* that both sides accept */
+    uint64_t max_payload_size; /* that the server accepts; 0: it takes no chunks */
+    bool closed;               /* by the user */
+    bool closing;              /* the stream is to be closed when `outgoing` is sent */
+    bool settled;              /* in ENDED: no event will come any more */
+    enum muster_status fault;  /* why we cut the stream ourselves; OK: we did not */
+    enum muster_status status;
+    char reason[MUSTER_ERROR_TEXT_SIZE];
+
+    /* The session, which outlives the stream: changed by session.c alone. */
+    char *name; /* set once, before participant_connect() returns */
+    uint64_t rank;
+    uint8_t session[SESSION_SIZE_MAX]; /* the server's token */
+    size_t session_size;               /* 0: it ends with the stream */
+    bool lost;                         /* the stream broke: what for CONNECTING and AWAY are there */
+    int64_t lost_until;                /* when to give up */
+    int64_t reconnect_pause_ms;
+
+    /* Turns: changed by turn.c alone. */
+    bool initiative;   /* the first, empty message was dispatched */
+    bool came;         /* `next` holds an instruction that was not consumed yet */
+    bool unanswered;   /* `current` holds an instruction that was not answered yet */
+    bool cancelled;    /* nobody waits for the answer to `current` any more */
+    uint64_t consumed; /* instructions so far: turns begin anew with each session, this does not */
+    struct instruction current;
+    struct instruction next;
+    struct incoming arriving;  /* an instruction of which chunks are missing */
+    uint64_t arriving_granted; /* its `granted` */
+    uint64_t last_turn;        /* of the last instruction that was received whole */
+    bool holds_answer;         /* to the last instruction, until the next: it may have to be sent again */
+    struct buffer *held;       /* that answer */
+    uint64_t held_turn;
+    struct outgoing outgoing; /* the last answer, if it is a big one, until the next instruction */
+    int64_t progress_at;      /* before this time, no report is sent */
+};
+
+/* ---- participant.c ---- */
+
+/* Gives back a reference; the last one frees. Without the lock. */
+void muster__participant_release(struct participant *participant);
+
+/* ---- session.c; with the lock held ---- */
+
+/* Opens the first stream. What goes wrong is told by the state, now or later. */
+void muster__participant_open(struct participant *participant);
+
+/* The user leaves: ends the stream as participant_close() says. Idempotent. */
+void muster__participant_hang_up(struct participant *participant);
+
+/* ---- turn.c; with the lock held ---- */
+
+/*
+ * Takes what was received, if it is not for the session: an instruction, a chunk, a Cancel or a grant. *ready
+ * is set when there is something to consume. Not OK, with a text: the stream is to be cut.
+ */
+enum muster_status muster__participant_received(struct participant *participant, struct envelope *envelope,
+                                                size_t size, bool *ready, struct muster_error *error);
+
+/* A chunk of the answer has left: the next may go. */
+void muster__participant_sent(struct participant *participant);
+
+/* The stream has ended: what was on its way, in or out, is to come again as a whole. */
+void muster__participant_interrupt_turns(struct participant *participant);
+
+/* The session goes on with a new stream: the answer is sent again if the server has not got it. `last_turn`
+   is over for the server. */
+void muster__participant_resume_turns(struct participant *participant, uint64_t last_turn);
+
+/* The session is over: nobody waits for an answer, and turns begin anew. */
+void muster__participant_forget_turns(struct participant *participant);
+
+/* The end: nothing is to be consumed any more but a request to come back that the user wants to see. */
+void muster__participant_end_turns(struct participant *participant);
+
+#endif

@@ -1,0 +1,410 @@
+/*
+ * The session: the stream, and what outlives it. All that changes the participant's state is here: opening a
+ * stream and being welcome, breaking, coming back, leaving, the end, and the timer of all these.
+ */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "participant/internal.h"
+#include "status.h"
+
+static const struct stream_events stream_events;
+
+/* ---- changes of state; all with the lock held ---- */
+
+static int64_t now_of(const struct participant *participant)
+{
+    return participant->transport->ops->now(participant->transport);
+}
+
+static void stop_timer(struct participant *participant)
+{
+    participant->deadline = INT64_MAX;
+    if (muster__timer_stop(participant->transport, &participant->timer))
+        atomic_fetch_sub(&participant->references, 1); /* never the last: the user's is there */
+}
+
+static void timer_expired(struct timer *timer);
+
+static void start_timer(struct participant *participant, int64_t limit_ms)
+{
+    stop_timer(participant);
+    participant->deadline = muster__transport_after(participant->transport, limit_ms);
+    if (participant->deadline == INT64_MAX)
+        return;
+    atomic_fetch_add(&participant->references, 1);
+    muster__timer_start(participant->transport, &participant->timer, participant->deadline, timer_expired);
+}
+
+static void end(struct participant *participant, enum muster_status status, const char *reason)
+{
+    participant->state = ENDED;
+    muster__participant_end_turns(participant);
+    participant->status = participant->closed ? MUSTER_CLOSED : status;
+    snprintf(participant->reason, sizeof(participant->reason), "%s",
+             participant->closed ? "participant_close() was called" : reason);
+    pthread_cond_broadcast(&participant->changed);
+}
+
+/* Ends the stream for a reason of our own, which its end will report. */
+static void cut(struct participant *participant, enum muster_status fault, const char *reason)
+{
+    if (participant->fault == MUSTER_OK) {
+        participant->fault = fault;
+        snprintf(participant->reason, sizeof(participant->reason), "%s", reason);
+    }
+    participant->stream->ops->cut(participant->stream);
+}
+
+/* Ends the stream, once a big answer is sent. */
+static void close_stream(struct participant *participant)
+{
+    participant->closing = muster__outgoing_busy(&participant->outgoing);
+    if (!participant->closing)
+        participant->stream->ops->close(participant->stream, MUSTER_OK, "");
+}
+
+/* ---- opening a stream; with the lock held ---- */
+
+static struct buffer *make_hello(struct participant *participant)
+{
+    Muster__Hello more = MUSTER__HELLO__INIT;
+    if (participant->session_size) {
+        more.session = (ProtobufCBinaryData){participant->session_size, participant->session};
+        more.name = participant->name;
+        more.last_turn = participant->last_turn;
+        more.answer_held = participant->holds_answer;
+    }
+    if (participant->name)
+        more.former_rank = participant->rank + 1;
+    return muster__encode_hello_again(participant->hello, &more);
+}
+
+/* Opens a stream and says Hello, and passes the initiative if that was done before. Whatever goes wrong with
+   the stream after this is told by its end. */
+static enum muster_status open_stream(struct participant *participant, struct muster_error *error)
+{
+    participant->state = CONNECTING;
+    enum muster_status status = participant->transport->ops->connect(
+        participant->transport, participant->address, participant->options.max_message_size,
+        &participant->connection, &stream_events, participant, &participant->stream, error);
+    if (status != MUSTER_OK)
+        return status;
+    struct stream *stream = participant->stream;
+    int64_t left_ms = participant->lost_until - now_of(participant);
+    start_timer(participant, !participant->lost ? participant->options.connect_timeout_ms
+                             : left_ms > 0      ? left_ms
+                                                : 0);
+    struct buffer *hello = make_hello(participant);
+    status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
+    muster__buffer_release(hello);
+    if (status == MUSTER_OK && participant->initiative)
+        status = stream->ops->send(stream, NULL, 0, NULL);
+    if (status == MUSTER_OUT_OF_MEMORY)
+        cut(participant, status, "out of memory");
+    return MUSTER_OK;
+}
+
+void muster__participant_open(struct participant *participant)
+{
+    struct muster_error error = {MUSTER_OK, ""};
+    enum muster_status status = open_stream(participant, &error);
+    if (status != MUSTER_OK) {
+        end(participant, status, error.text);
+        participant->settled = true;
+    }
+}
+
+/* ---- coming back; with the lock held ---- */
+
+/* Whether the end of a stream is one to come back from. */
+static bool is_broken(const struct participant *participant, enum muster_status status)
+{
+    if (participant->closed || participant->fault != MUSTER_OK || !participant->session_size ||
+        participant->options.reconnect_timeout_ms == 0)
+        return false;
+    return (participant->state == OPEN || participant->state == CONNECTING) &&
+           (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT ||
+            (status == MUSTER_FULL && participant->lost));
+}
+
+/* From 1. */
+static int64_t random_up_to(int64_t most)
+{
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+        return most;
+    return (int64_t)(random % (uint64_t)most) + 1;
+}
+
+/* Waits for a while, longer each time, before the next attempt to come back. */
+static void come_back(struct participant *participant)
+{
+    const struct participant_options *options = &participant->options;
+    if (!participant->lost) {
+        participant->lost = true;
+        participant->lost_until =
+            muster__transport_after(participant->transport, options->reconnect_timeout_ms);
+        participant->reconnect_pause_ms = options->reconnect_first_ms;
+    }
+    participant->state = AWAY;
+    int64_t pause_ms = random_up_to(participant->reconnect_pause_ms);
+    int64_t left_ms = participant->lost_until - now_of(participant);
+    start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
+    participant->reconnect_pause_ms = participant->reconnect_pause_ms < options->reconnect_last_ms / 2
+                                          ? participant->reconnect_pause_ms * 2
+                                          : options->reconnect_last_ms;
+}
+
+static void no_answer(const struct participant *participant, char reason[MUSTER_ERROR_TEXT_SIZE])
+{
+    snprintf(reason, MUSTER_ERROR_TEXT_SIZE, "no server answered at %.128s within %lld ms",
+             participant->address,
+             (long long)(participant->lost ? participant->options.reconnect_timeout_ms
+                                           : participant->options.connect_timeout_ms));
+}
+
+/* The time away is over; false: for good, and so is all else. */
+static bool try_again(struct participant *participant)
+{
+    struct muster_error error = {MUSTER_OK, ""};
+    enum muster_status status = MUSTER_GONE;
+    if (participant->lost && participant->lost_until <= now_of(participant))
+        no_answer(participant, error.text);
+    else
+        status = open_stream(participant, &error);
+    if (status != MUSTER_OK)
+        end(participant, status, error.text);
+    return status == MUSTER_OK;
+}
+
+/* ---- what the server says; with the lock held ---- */
+
+static void end_session(struct participant *participant)
+{
+    participant->session_size = 0;
+    muster__participant_forget_turns(participant);
+}
+
+static bool is_session(const struct participant *participant, const ProtobufCBinaryData *token)
+{
+    return token->len > 0 && token->len == participant->session_size &&
+           memcmp(token->data, participant->session, token->len) == 0;
+}
+
+/* Whether the session that went on before goes on, or another begins. */
+static void enter_session(struct participant *participant, const Muster__Welcome *welcome_message)
+{
+    const ProtobufCBinaryData *token = &welcome_message->session;
+    participant->lost = false;
+    if (is_session(participant, token)) {
+        muster__participant_resume_turns(participant, welcome_message->last_turn);
+        return;
+    }
+    end_session(participant);
+    if (token->len <= SESSION_SIZE_MAX && token->len) {
+        memcpy(participant->session, token->data, token->len);
+        participant->session_size = token->len;
+    }
+}
+
+static enum muster_status welcome(struct participant *participant, const Muster__Welcome *welcome_message,
+                                  struct muster_error *error)
+{
+    if (participant->state != CONNECTING)
+        return MUSTER_OK;
+    participant->rank = welcome_message->rank;
+    if (!participant->name && !(participant->name = strdup(welcome_message->name)))
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    /* Anew with each server: the one before may have taken less. */
+    participant->max_message_size = participant->options.max_message_size;
+    if (welcome_message->max_message_size &&
+        welcome_message->max_message_size < participant->max_message_size)
+        participant->max_message_size = (size_t)welcome_message->max_message_size;
+    participant->max_payload_size = 0;
+    for (size_t i = 0; i < welcome_message->n_features; i++) {
+        if (strcmp(welcome_message->features[i], FEATURE_CHUNKS) == 0)
+            participant->max_payload_size =
+                welcome_message->max_payload_size ? welcome_message->max_payload_size : UINT64_MAX;
+    }
+    participant->state = OPEN;
+    stop_timer(participant);
+    enter_session(participant, welcome_message);
+    pthread_cond_broadcast(&participant->changed);
+    return MUSTER_OK;
+}
+
+static void leave_for(struct participant *participant, int32_t seconds)
+{
+    participant->state = LEAVING;
+    participant->reconnect_seconds = seconds > 0 ? seconds : 0;
+    end_session(participant);
+    participant->stream->ops->close(participant->stream, MUSTER_OK, "");
+    start_timer(participant, participant->options.close_timeout_ms);
+}
+
+/* Whether a message is an instruction for the user's code. A request to come back later is obeyed here,
+   unless the code wants to see it. */
+static bool is_for_code(struct participant *participant, const struct muster_message *message)
+{
+    if (message->kind == MUSTER_EMPTY || participant->state > OPEN || participant->closed)
+        return false;
+    if (message->kind == MUSTER_RECONNECT && !participant->options.deliver_reconnect) {
+        leave_for(participant, message->reconnect_seconds);
+        return false;
+    }
+    if (participant->state == CONNECTING) { /* no Welcome: a server of the original protocol */
+        participant->original = true;
+        participant->state = OPEN;
+        stop_timer(participant);
+    }
+    return true;
+}
+
+/* ---- events: the timer, and those of the stream ---- */
+
+static void tell_ready(struct participant *participant)
+{
+    if (participant->options.on_ready)
+        participant->options.on_ready(participant->options.context, participant);
+}
+
+/* The last thing that an event does after an end: participant_free() goes on from here. */
+static void settle(struct participant *participant)
+{
+    tell_ready(participant);
+    pthread_mutex_lock(&participant->lock);
+    participant->settled = true;
+    pthread_cond_broadcast(&participant->changed);
+    pthread_mutex_unlock(&participant->lock);
+}
+
+static void timer_expired(struct timer *timer)
+{
+    struct participant *participant = CONTAINER(timer, struct participant, timer);
+    bool ended = false;
+    pthread_mutex_lock(&participant->lock);
+    /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
+    if (participant->deadline != INT64_MAX && participant->deadline <= now_of(participant)) {
+        participant->deadline = INT64_MAX;
+        if (participant->state == AWAY) {
+            ended = !try_again(participant);
+        } else if (participant->state == CONNECTING) {
+            char reason[MUSTER_ERROR_TEXT_SIZE];
+            no_answer(participant, reason);
+            cut(participant, participant->lost ? MUSTER_GONE : MUSTER_UNAVAILABLE, reason);
+        } else if (participant->state == LEAVING) {
+            participant->stream->ops->cut(participant->stream);
+        }
+    }
+    pthread_mutex_unlock(&participant->lock);
+    if (ended)
+        settle(participant);
+    muster__participant_release(participant);
+}
+
+static void message_received(void *context, const struct piece *pieces, size_t count, size_t size)
+{
+    struct participant *participant = context;
+    struct envelope envelope;
+    struct muster_error error;
+    bool ready = false;
+    enum muster_status status = muster__decode(TO_PARTICIPANT, pieces, count, &envelope, &error);
+    pthread_mutex_lock(&participant->lock);
+    if (status == MUSTER_OK && envelope.content == CONTENT_WELCOME)
+        status = welcome(participant, envelope.welcome, &error);
+    else if (status == MUSTER_OK &&
+             (envelope.content != CONTENT_MESSAGE || is_for_code(participant, &envelope.message)))
+        status = muster__participant_received(participant, &envelope, size, &ready, &error);
+    if (status != MUSTER_OK)
+        cut(participant, status, error.text);
+    else if (participant->closing)
+        close_stream(participant); /* the answer that is to be sent first may just have been cancelled */
+    pthread_mutex_unlock(&participant->lock);
+    if (ready)
+        pthread_cond_broadcast(&participant->changed); /* not under the lock, which those who wake want */
+    muster__envelope_clear(&envelope);
+    if (ready)
+        tell_ready(participant);
+}
+
+static void part_sent(void *context)
+{
+    struct participant *participant = context;
+    pthread_mutex_lock(&participant->lock);
+    muster__participant_sent(participant);
+    if (participant->closing)
+        close_stream(participant);
+    pthread_mutex_unlock(&participant->lock);
+}
+
+/* What the end of a stream means to its participant. */
+static enum muster_status status_of_end(enum participant_state state, enum muster_status status)
+{
+    if (status == MUSTER_OK)
+        return MUSTER_STOPPED; /* the server said good-bye */
+    if (state == CONNECTING && status == MUSTER_TOO_BIG)
+        return MUSTER_FULL; /* Hello is not big: C-core has one code for both */
+    if (status == MUSTER_TIMEOUT)
+        status = MUSTER_UNAVAILABLE; /* TIMEOUT from participant_consume() is an invitation to call again */
+    if (state != CONNECTING && (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED))
+        return MUSTER_GONE;
+    return status;
+}
+
+static void stream_closed(void *context, enum muster_status status, const char *text)
+{
+    struct participant *participant = context;
+    pthread_mutex_lock(&participant->lock);
+    struct stream *stream = participant->stream;
+    participant->stream = NULL;
+    muster__participant_interrupt_turns(participant);
+    stop_timer(participant);
+    bool away = true;
+    if (participant->state == LEAVING && !participant->closed) {
+        participant->state = AWAY;
+        start_timer(participant, (int64_t)participant->reconnect_seconds * 1000);
+    } else if (is_broken(participant, status) &&
+               (!participant->lost || participant->lost_until > now_of(participant))) {
+        come_back(participant);
+    } else {
+        away = false;
+        char reason[MUSTER_ERROR_TEXT_SIZE];
+        bool fault = participant->fault != MUSTER_OK;
+        snprintf(reason, sizeof(reason), "%s", fault ? participant->reason : text);
+        end(participant, fault ? participant->fault : status_of_end(participant->state, status), reason);
+    }
+    pthread_mutex_unlock(&participant->lock);
+    stream->ops->release(stream);
+    if (!away)
+        settle(participant);
+}
+
+static const struct stream_events stream_events = {
+    .message = message_received,
+    .sent = part_sent,
+    .closed = stream_closed,
+};
+
+/* ---- what the user does; with the lock held ---- */
+
+void muster__participant_hang_up(struct participant *participant)
+{
+    if (participant->closed || participant->state == ENDED)
+        return;
+    participant->closed = true;
+    muster__participant_end_turns(participant);
+    if (participant->state == AWAY) {
+        stop_timer(participant);
+        end(participant, MUSTER_CLOSED, "");
+        participant->settled = true;
+    } else if (participant->state == CONNECTING) {
+        participant->stream->ops->cut(participant->stream);
+    } else {
+        close_stream(participant);
+    }
+    pthread_cond_broadcast(&participant->changed);
+}

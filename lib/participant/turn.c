@@ -1,0 +1,408 @@
+/* Turns: instructions that arrive and are consumed, answers that are dispatched and leave, and what is sent
+   again on the next stream. */
+#include <config.h>
+
+#include "participant/internal.h"
+#include "status.h"
+
+/* A training loop may report after every batch: the server gets so many milliseconds' worth at once. */
+#define PROGRESS_INTERVAL_MS 100
+
+/* How much of an answer is copied before more of it is sent. */
+#define FILL_SIZE ((size_t)256 << 10)
+
+/* ---- what is dropped, and sent; with the lock held ---- */
+
+static void drop_arriving(struct participant *participant)
+{
+    struct muster_message arriving = muster__incoming_take(&participant->arriving);
+    muster_message_clear(&arriving);
+}
+
+/* The server has the answer, or does not want it. */
+static void drop_answer(struct participant *participant)
+{
+    muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    muster__buffer_release(participant->held);
+    participant->held = NULL;
+    participant->holds_answer = false;
+}
+
+static void drop_next(struct participant *participant)
+{
+    drop_arriving(participant);
+    muster_message_clear(&participant->next.message);
+    participant->came = false;
+}
+
+/* Sends about a turn; GONE also when the stream is away: an answer is sent again when it is back. */
+static enum muster_status send_about(struct participant *participant, uint64_t turn, struct buffer *body)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_turn(TO_SERVER, turn, head);
+    if (participant->state != OPEN)
+        return MUSTER_GONE;
+    enum muster_status status = participant->stream->ops->send(participant->stream, head, head_size, body);
+    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+}
+
+/* Sends the answer that is held, whose arrays may have to wait. */
+static enum muster_status send_answer(struct participant *participant)
+{
+    struct outgoing *outgoing = &participant->outgoing;
+    struct buffer *body = participant->held;
+    enum muster_status status = send_about(participant, participant->held_turn, body);
+    if (status != MUSTER_OK || !body || !body->payload)
+        return status;
+    outgoing->max_message_size = participant->max_message_size;
+    muster__outgoing_begin(outgoing, body, participant->held_turn);
+    if (body->payload->size <= participant->current.granted)
+        muster__outgoing_start(outgoing, 0);
+    muster__outgoing_next(outgoing, TO_SERVER, participant->stream);
+    return MUSTER_OK;
+}
+
+/* Sends an answer to the current turn, and holds it until it is known to have arrived. */
+static enum muster_status hold_answer(struct participant *participant, struct buffer *body)
+{
+    drop_answer(participant);
+    participant->holds_answer = true;
+    participant->held = body ? muster__buffer_retain(body) : NULL;
+    participant->held_turn = participant->current.turn;
+    enum muster_status status = send_answer(participant);
+    if (status == MUSTER_GONE && participant->session_size && participant->options.reconnect_timeout_ms)
+        status = MUSTER_OK; /* it is sent when the stream is back */
+    if (status != MUSTER_OK)
+        drop_answer(participant);
+    return status;
+}
+
+/* ---- what the server says; with the lock held ---- */
+
+/* An instruction is whole: there is something to consume. */
+static void deliver(struct participant *participant, struct muster_message message, uint64_t turn,
+                    uint64_t granted)
+{
+    participant->next = (struct instruction){message, turn, granted};
+    participant->came = true;
+    participant->last_turn = turn;
+    participant->stream->ops->hold(participant->stream);
+}
+
+/* The beginning of an instruction whose arrays follow. */
+static enum muster_status announce(struct participant *participant, struct envelope *envelope, size_t size,
+                                   struct muster_error *error)
+{
+    if (envelope->announced > participant->options.max_payload_size)
+        return muster__error(error, MUSTER_TOO_BIG, "an instruction of more than max_payload_size");
+    if (!muster__payload_begin(&envelope->message, NULL, NULL))
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for an instruction of %llu bytes",
+                             (unsigned long long)envelope->announced);
+    participant->arriving_granted = envelope->grant;
+    muster__incoming_begin(&participant->arriving, envelope, size);
+    return MUSTER_OK;
+}
+
+/* *ready: there is something to consume. */
+static enum muster_status instruct(struct participant *participant, struct envelope *envelope, size_t size,
+                                   bool *ready, struct muster_error *error)
+{
+    /* Nobody waits for two answers at a time: a newer instruction means that the older was given up. */
+    drop_next(participant);
+    participant->cancelled = participant->cancelled || (participant->unanswered && !participant->original);
+    drop_answer(participant);
+    if (envelope->announced)
+        return announce(participant, envelope, size, error);
+    deliver(participant, envelope->message, envelope->turn, envelope->grant);
+    envelope->message = (struct muster_message)MUSTER_MESSAGE_INIT;
+    *ready = true;
+    return MUSTER_OK;
+}
+
+/* Chunks of an instruction that was given up meanwhile are of no interest. */
+static enum muster_status add_chunk(struct participant *participant, struct envelope *envelope, bool *ready,
+                                    struct muster_error *error)
+{
+    struct incoming *arriving = &participant->arriving;
+    if (arriving->size == 0 || envelope->turn != arriving->turn || participant->closed)
+        return MUSTER_OK;
+    enum muster_status status = muster__incoming_add(arriving, envelope, error);
+    if (status == MUSTER_OK && arriving->received == arriving->size) {
+        struct muster_message message = muster__incoming_take(arriving);
+        deliver(participant, message, envelope->turn, participant->arriving_granted);
+        *ready = true;
+    }
+    return status;
+}
+
+/* The answer's chunks may go, from the first one on. */
+static void grant(struct participant *participant, const struct envelope *envelope)
+{
+    struct outgoing *outgoing = &participant->outgoing;
+    if (!outgoing->body || outgoing->turn != envelope->turn)
+        return;
+    muster__outgoing_start(outgoing, envelope->grant);
+    muster__outgoing_next(outgoing, TO_SERVER, participant->stream);
+}
+
+static void cancel(struct participant *participant, uint64_t turn)
+{
+    if (participant->holds_answer && participant->held_turn == turn)
+        drop_answer(participant);
+    if ((participant->came && participant->next.turn == turn) ||
+        (participant->arriving.size && participant->arriving.turn == turn))
+        drop_next(participant);
+    else if (participant->unanswered && participant->current.turn == turn)
+        participant->cancelled = true;
+}
+
+enum muster_status muster__participant_received(struct participant *participant, struct envelope *envelope,
+                                                size_t size, bool *ready, struct muster_error *error)
+{
+    if (envelope->content == CONTENT_MESSAGE)
+        return instruct(participant, envelope, size, ready, error);
+    if (envelope->content == CONTENT_CHUNK)
+        return add_chunk(participant, envelope, ready, error);
+    if (envelope->content == CONTENT_CANCEL)
+        cancel(participant, envelope->turn);
+    else if (envelope->content == CONTENT_GRANT)
+        grant(participant, envelope);
+    return MUSTER_OK;
+}
+
+void muster__participant_sent(struct participant *participant)
+{
+    participant->outgoing.on_wire = false;
+    muster__outgoing_next(&participant->outgoing, TO_SERVER, participant->stream);
+}
+
+/* ---- what becomes of the stream and the session; with the lock held ---- */
+
+void muster__participant_interrupt_turns(struct participant *participant)
+{
+    participant->outgoing.on_wire = false;
+    muster__outgoing_begin(&participant->outgoing, NULL, 0);
+    drop_arriving(participant);
+}
+
+void muster__participant_resume_turns(struct participant *participant, uint64_t last_turn)
+{
+    if (participant->unanswered && participant->current.turn <= last_turn)
+        participant->cancelled = true;
+    if (participant->came && participant->next.turn <= last_turn)
+        drop_next(participant);
+    /* What was granted in advance was granted to the connection that broke. */
+    participant->current.granted = 0;
+    participant->next.granted = 0;
+    if (!participant->holds_answer)
+        return;
+    if (participant->held_turn <= last_turn) {
+        drop_answer(participant);
+    } else {
+        /* Should this fail, the stream ends, and another one is tried. */
+        send_answer(participant);
+    }
+}
+
+void muster__participant_forget_turns(struct participant *participant)
+{
+    participant->last_turn = 0;
+    participant->cancelled = true;
+    drop_answer(participant);
+    drop_next(participant);
+}
+
+void muster__participant_end_turns(struct participant *participant)
+{
+    participant->cancelled = true;
+    if (participant->came && participant->next.message.kind != MUSTER_RECONNECT)
+        drop_next(participant);
+}
+
+/* ---- what the user calls ---- */
+
+/* What functions answer once nothing more can be sent or will come; OK before that. With the lock held. */
+static enum muster_status final_status(const struct participant *participant)
+{
+    if (participant->closed)
+        return MUSTER_CLOSED;
+    return participant->state == ENDED ? participant->status : MUSTER_OK;
+}
+
+/* The status of answering the current instruction now. With the lock held. */
+static enum muster_status may_answer(struct participant *participant)
+{
+    enum muster_status status = final_status(participant);
+    if (status != MUSTER_OK)
+        return status;
+    if (!participant->unanswered)
+        return MUSTER_INVALID;
+    if (!participant->cancelled)
+        return MUSTER_OK;
+    participant->unanswered = false;
+    return MUSTER_CANCELLED;
+}
+
+/* Copies what travels in chunks, which go out meanwhile. */
+static void fill(struct participant *participant, struct buffer *body, const struct muster_message *message)
+{
+    struct payload *payload = body ? body->payload : NULL;
+    while (payload && payload->filled < payload->size) {
+        uint64_t end =
+            payload->size - payload->filled < FILL_SIZE ? payload->size : payload->filled + FILL_SIZE;
+        muster__payload_fill(body, message, end);
+        pthread_mutex_lock(&participant->lock);
+        payload->filled = end;
+        if (participant->outgoing.body == body)
+            muster__outgoing_next(&participant->outgoing, TO_SERVER, participant->stream);
+        pthread_mutex_unlock(&participant->lock);
+    }
+}
+
+static enum muster_status answer(struct participant *participant, const struct muster_message *message)
+{
+    pthread_mutex_lock(&participant->lock);
+    enum muster_status status = may_answer(participant);
+    uint64_t consumed = participant->consumed;
+    const struct encoding encoding = {.max_message_size = participant->max_message_size,
+                                      .max_payload_size = participant->max_payload_size,
+                                      .chunk_threshold = participant->options.chunk_threshold,
+                                      .fill_later = true};
+    pthread_mutex_unlock(&participant->lock);
+    if (status != MUSTER_OK)
+        return status;
+    /* Not under the lock: a big answer takes its time, and events must not wait for it. */
+    struct buffer *body;
+    status = muster__encode(TO_SERVER, message, &encoding, &body);
+    if (status != MUSTER_OK)
+        return status;
+    pthread_mutex_lock(&participant->lock);
+    if (participant->consumed != consumed)
+        status = MUSTER_CANCELLED; /* on_ready has consumed a newer instruction meanwhile */
+    else
+        status = may_answer(participant);
+    if (status == MUSTER_OK)
+        status = hold_answer(participant, body);
+    if (status == MUSTER_OK)
+        participant->unanswered = false;
+    pthread_mutex_unlock(&participant->lock);
+    if (status == MUSTER_OK)
+        fill(participant, body, message);
+    muster__buffer_release(body);
+    return status;
+}
+
+enum muster_status participant_dispatch(struct participant *participant, const struct muster_message *message)
+{
+    pthread_mutex_lock(&participant->lock);
+    bool first = !participant->initiative;
+    enum muster_status status = final_status(participant);
+    if (first && status == MUSTER_OK) {
+        if (message->kind != MUSTER_EMPTY)
+            status = MUSTER_INVALID;
+        else if (participant->state <= OPEN && !participant->original)
+            status = participant->stream->ops->send(participant->stream, NULL, 0, NULL);
+        /* The stream has ended, and we are about to be told: the next one begins with the initiative, too. */
+        if (status == MUSTER_CLOSED)
+            status = participant->session_size && participant->options.reconnect_timeout_ms ? MUSTER_OK
+                                                                                            : MUSTER_GONE;
+        participant->initiative = status == MUSTER_OK;
+    }
+    pthread_mutex_unlock(&participant->lock);
+    return first || status != MUSTER_OK ? status : answer(participant, message);
+}
+
+/* An instruction that the user passed over is answered: the server is not to wait for nothing. With the lock
+ * held. */
+static void answer_passed_over(struct participant *participant)
+{
+    const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
+    const struct encoding encoding = {.max_message_size = participant->max_message_size};
+    struct buffer *body;
+    if (may_answer(participant) == MUSTER_OK &&
+        muster__encode(TO_SERVER, &unknown, &encoding, &body) == MUSTER_OK) {
+        hold_answer(participant, body);
+        muster__buffer_release(body);
+    }
+    participant->unanswered = false;
+    participant->cancelled = false;
+    muster_message_clear(&participant->current.message);
+}
+
+enum muster_status participant_consume(struct participant *participant,
+                                       const struct muster_message **instruction)
+{
+    struct waiter waiter;
+    enum muster_status status = MUSTER_OK;
+    *instruction = NULL;
+    pthread_mutex_lock(&participant->lock);
+    answer_passed_over(participant);
+    if (!participant->initiative && participant->state != ENDED) {
+        pthread_mutex_unlock(&participant->lock);
+        return MUSTER_INVALID; /* the server waits for the initiative: this would never end */
+    }
+    muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
+                         participant->options.consume_timeout_ms);
+    while (!participant->came && final_status(participant) == MUSTER_OK && !waiter.expired)
+        muster__waiter_sleep(&waiter);
+    muster__waiter_end(&waiter);
+    if (participant->came && !participant->closed) {
+        participant->consumed++;
+        participant->current = participant->next;
+        participant->next.message = (struct muster_message)MUSTER_MESSAGE_INIT;
+        participant->came = false;
+        participant->unanswered = participant->current.message.kind != MUSTER_RECONNECT;
+        participant->progress_at = 0;
+        participant->cancelled = false; /* a reconnect_in meanwhile was about what came before */
+        *instruction = &participant->current.message;
+    } else {
+        status = final_status(participant);
+        status = status == MUSTER_OK ? MUSTER_TIMEOUT : status;
+    }
+    pthread_mutex_unlock(&participant->lock);
+    return status;
+}
+
+enum muster_status participant_report_progress(struct participant *participant, double fraction)
+{
+    if (!(fraction >= 0 && fraction <= 1))
+        return MUSTER_INVALID;
+    pthread_mutex_lock(&participant->lock);
+    enum muster_status status = final_status(participant);
+    int64_t now = status == MUSTER_OK ? participant->transport->ops->now(participant->transport) : 0;
+    if (status == MUSTER_OK && !participant->unanswered)
+        status = MUSTER_INVALID;
+    else if (status == MUSTER_OK && participant->cancelled)
+        status = MUSTER_CANCELLED;
+    if (status == MUSTER_OK && !participant->original && participant->state == OPEN &&
+        now >= participant->progress_at) {
+        struct buffer *body = muster__encode_progress(fraction);
+        status = body ? send_about(participant, participant->current.turn, body) : MUSTER_OUT_OF_MEMORY;
+        if (status == MUSTER_GONE && participant->session_size)
+            status = MUSTER_OK; /* it is not the last word */
+        participant->progress_at = now + PROGRESS_INTERVAL_MS;
+        muster__buffer_release(body);
+    }
+    pthread_mutex_unlock(&participant->lock);
+    return status;
+}
+
+bool participant_cancelled(struct participant *participant)
+{
+    pthread_mutex_lock(&participant->lock);
+    bool cancelled = participant->cancelled;
+    pthread_mutex_unlock(&participant->lock);
+    return cancelled;
+}
+
+struct muster_transfer participant_transfer(struct participant *participant)
+{
+    pthread_mutex_lock(&participant->lock);
+    const struct buffer *body = participant->outgoing.body;
+    struct muster_transfer transfer = {.sent = body ? participant->outgoing.offset : 0,
+                                       .to_send = body ? body->payload->size : 0,
+                                       .received = participant->arriving.received,
+                                       .to_receive = participant->arriving.size};
+    pthread_mutex_unlock(&participant->lock);
+    return transfer;
+}
