@@ -34,6 +34,14 @@ struct instruction {
     uint64_t granted; /* bytes that its answer may send in chunks without being told to */
 };
 
+/* What was dropped under the lock and is freed without it: it may be gigabytes, and events must not wait. */
+struct trash {
+    size_t message_count;
+    struct muster_message messages[3]; /* what `current`, `next` and `arriving` held */
+    size_t answer_count;
+    struct buffer *answers[2]; /* what `held` held, and then an answer that could not be sent */
+};
+
 struct participant {
     atomic_size_t references;           /* the user's, and one while the timer runs */
     struct participant_options options; /* without its strings, which are in `hello` */
@@ -43,7 +51,7 @@ struct participant {
     struct connection_options connection;
     struct muster_transport *transport;
 
-    pthread_mutex_t lock; /* guards all below */
+    pthread_mutex_t lock; /* guards all below; given back by muster__participant_unlock() */
     pthread_cond_t changed;
 
     /* The stream: changed by session.c alone. */
@@ -87,6 +95,7 @@ struct participant {
     uint64_t held_turn;
     struct outgoing outgoing; /* the last answer, if it is a big one, until the next instruction */
     int64_t progress_at;      /* before this time, no report is sent */
+    struct trash trash;       /* empty when nobody has the lock */
 };
 
 /* ---- participant.c ---- */
@@ -104,9 +113,13 @@ void muster__participant_hang_up(struct participant *participant);
 
 /* ---- turn.c; with the lock held ---- */
 
+/* Gives the lock back, and frees what was dropped under it. */
+void muster__participant_unlock(struct participant *participant);
+
 /*
  * Takes what was received, if it is not for the session: an instruction, a chunk, a Cancel or a grant. *ready
- * is set when there is something to consume. Not OK, with a text: the stream is to be cut.
+ * is set when there is something to consume. Not OK, with a text: the stream is to be cut. May give the lock
+ * back for a while.
  */
 enum muster_status muster__participant_received(struct participant *participant, struct envelope *envelope,
                                                 size_t size, bool *ready, struct muster_error *error);

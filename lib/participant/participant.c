@@ -157,7 +157,7 @@ enum muster_status participant_connect(const char *address, const struct partici
         status = muster__error(error, MUSTER_UNAVAILABLE, "%s %.128s within %lld ms",
                                participant->state == AWAY ? "asked to come back later by" : "not admitted by",
                                participant->address, (long long)options->connect_timeout_ms);
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     if (!admitted) {
         participant_free(participant);
         return status;
@@ -170,7 +170,7 @@ void participant_close(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
     muster__participant_hang_up(participant);
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
 }
 
 void participant_free(struct participant *participant)
@@ -189,7 +189,7 @@ void participant_free(struct participant *participant)
         participant->stream->ops->cut(participant->stream);
     while (!participant->settled) /* what was cut ends at once */
         pthread_cond_wait(&participant->changed, &participant->lock);
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     participant->transport->ops->release(participant->transport);
     muster__participant_release(participant);
     muster__block_participant(false);
@@ -202,7 +202,7 @@ const char *participant_reason(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
     const char *reason = participant->state == ENDED ? participant->reason : "";
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     return reason;
 }
 
@@ -215,6 +215,6 @@ uint64_t participant_rank(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
     uint64_t rank = participant->rank;
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     return rank;
 }

@@ -279,7 +279,7 @@ static void settle(struct participant *participant)
     pthread_mutex_lock(&participant->lock);
     participant->settled = true;
     pthread_cond_broadcast(&participant->changed);
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
 }
 
 static void timer_expired(struct timer *timer)
@@ -300,7 +300,7 @@ static void timer_expired(struct timer *timer)
             participant->stream->ops->cut(participant->stream);
         }
     }
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     if (ended)
         settle(participant);
     muster__participant_release(participant);
@@ -323,7 +323,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         cut(participant, status, error.text);
     else if (participant->closing)
         close_stream(participant); /* the answer that is to be sent first may just have been cancelled */
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     if (ready)
         pthread_cond_broadcast(&participant->changed); /* not under the lock, which those who wake want */
     muster__envelope_clear(&envelope);
@@ -338,7 +338,7 @@ static void part_sent(void *context)
     muster__participant_sent(participant);
     if (participant->closing)
         close_stream(participant);
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
 }
 
 /* What the end of a stream means to its participant. */
@@ -377,7 +377,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
         snprintf(reason, sizeof(reason), "%s", fault ? participant->reason : text);
         end(participant, fault ? participant->fault : status_of_end(participant->state, status), reason);
     }
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     stream->ops->release(stream);
     if (!away)
         settle(participant);

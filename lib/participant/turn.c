@@ -11,19 +11,41 @@
 /* How much of an answer is copied before more of it is sent. */
 #define FILL_SIZE ((size_t)256 << 10)
 
-/* ---- what is dropped, and sent; with the lock held ---- */
+/* ---- what is dropped, and what is sent; with the lock held ---- */
+
+void muster__participant_unlock(struct participant *participant)
+{
+    struct trash trash = participant->trash;
+    participant->trash.message_count = 0;
+    participant->trash.answer_count = 0;
+    pthread_mutex_unlock(&participant->lock);
+    for (size_t i = 0; i < trash.message_count; i++)
+        muster_message_clear(&trash.messages[i]);
+    for (size_t i = 0; i < trash.answer_count; i++)
+        muster__buffer_release(trash.answers[i]);
+}
+
+static void drop_message(struct participant *participant, struct muster_message *message)
+{
+    struct trash *trash = &participant->trash;
+    if (message->storage)
+        trash->messages[trash->message_count++] = *message;
+    *message = (struct muster_message)MUSTER_MESSAGE_INIT;
+}
 
 static void drop_arriving(struct participant *participant)
 {
     struct muster_message arriving = muster__incoming_take(&participant->arriving);
-    muster_message_clear(&arriving);
+    drop_message(participant, &arriving);
 }
 
 /* The server has the answer, or does not want it. */
 static void drop_answer(struct participant *participant)
 {
+    struct trash *trash = &participant->trash;
     muster__outgoing_begin(&participant->outgoing, NULL, 0);
-    muster__buffer_release(participant->held);
+    if (participant->held)
+        trash->answers[trash->answer_count++] = participant->held;
     participant->held = NULL;
     participant->holds_answer = false;
 }
@@ -31,7 +53,7 @@ static void drop_answer(struct participant *participant)
 static void drop_next(struct participant *participant)
 {
     drop_arriving(participant);
-    muster_message_clear(&participant->next.message);
+    drop_message(participant, &participant->next.message);
     participant->came = false;
 }
 
@@ -111,8 +133,12 @@ static enum muster_status instruct(struct participant *participant, struct envel
     drop_next(participant);
     participant->cancelled = participant->cancelled || (participant->unanswered && !participant->original);
     drop_answer(participant);
-    if (envelope->announced)
-        return announce(participant, envelope, size, error);
+    if (envelope->announced) {
+        /* What was dropped is freed first: what arrives may take its place. */
+        muster__participant_unlock(participant);
+        pthread_mutex_lock(&participant->lock);
+        return participant->closed ? MUSTER_OK : announce(participant, envelope, size, error);
+    }
     deliver(participant, envelope->message, envelope->turn, envelope->grant);
     envelope->message = (struct muster_message)MUSTER_MESSAGE_INIT;
     *ready = true;
@@ -255,7 +281,7 @@ static void fill(struct participant *participant, struct buffer *body, const str
         payload->filled = end;
         if (participant->outgoing.body == body)
             muster__outgoing_next(&participant->outgoing, TO_SERVER, participant->stream);
-        pthread_mutex_unlock(&participant->lock);
+        muster__participant_unlock(participant);
     }
 }
 
@@ -268,7 +294,7 @@ static enum muster_status answer(struct participant *participant, const struct m
                                       .max_payload_size = participant->max_payload_size,
                                       .chunk_threshold = participant->options.chunk_threshold,
                                       .fill_later = true};
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     if (status != MUSTER_OK)
         return status;
     /* Not under the lock: a big answer takes its time, and events must not wait for it. */
@@ -285,7 +311,7 @@ static enum muster_status answer(struct participant *participant, const struct m
         status = hold_answer(participant, body);
     if (status == MUSTER_OK)
         participant->unanswered = false;
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     if (status == MUSTER_OK)
         fill(participant, body, message);
     muster__buffer_release(body);
@@ -308,7 +334,7 @@ enum muster_status participant_dispatch(struct participant *participant, const s
                                                                                             : MUSTER_GONE;
         participant->initiative = status == MUSTER_OK;
     }
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     return first || status != MUSTER_OK ? status : answer(participant, message);
 }
 
@@ -326,7 +352,7 @@ static void answer_passed_over(struct participant *participant)
     }
     participant->unanswered = false;
     participant->cancelled = false;
-    muster_message_clear(&participant->current.message);
+    drop_message(participant, &participant->current.message);
 }
 
 enum muster_status participant_consume(struct participant *participant,
@@ -337,8 +363,10 @@ enum muster_status participant_consume(struct participant *participant,
     *instruction = NULL;
     pthread_mutex_lock(&participant->lock);
     answer_passed_over(participant);
+    muster__participant_unlock(participant); /* frees it now, not after the wait */
+    pthread_mutex_lock(&participant->lock);
     if (!participant->initiative && participant->state != ENDED) {
-        pthread_mutex_unlock(&participant->lock);
+        muster__participant_unlock(participant);
         return MUSTER_INVALID; /* the server waits for the initiative: this would never end */
     }
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
@@ -359,7 +387,7 @@ enum muster_status participant_consume(struct participant *participant,
         status = final_status(participant);
         status = status == MUSTER_OK ? MUSTER_TIMEOUT : status;
     }
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     return status;
 }
 
@@ -383,7 +411,7 @@ enum muster_status participant_report_progress(struct participant *participant, 
         participant->progress_at = now + PROGRESS_INTERVAL_MS;
         muster__buffer_release(body);
     }
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     return status;
 }
 
@@ -391,7 +419,7 @@ bool participant_cancelled(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
     bool cancelled = participant->cancelled;
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     return cancelled;
 }
 
@@ -403,6 +431,6 @@ struct muster_transfer participant_transfer(struct participant *participant)
                                        .to_send = body ? body->payload->size : 0,
                                        .received = participant->arriving.received,
                                        .to_receive = participant->arriving.size};
-    pthread_mutex_unlock(&participant->lock);
+    muster__participant_unlock(participant);
     return transfer;
 }
