@@ -23,7 +23,8 @@ static struct {
     size_t answered; /* answers that the library has taken */
 } participants = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-/* The array that lies ready: nothing is trained. */
+/* The array that came, as if it had been trained in place, or one that lies ready where another size is asked
+   for: nothing is trained. */
 static enum muster_status dispatch_array(struct participant *participant,
                                          const struct muster_message *instruction)
 {
@@ -36,6 +37,9 @@ static enum muster_status dispatch_array(struct participant *participant,
     }
     if (bytes != participants.options.instruction) {
         role_fail("an instruction of the wrong size");
+    }
+    if (participants.options.answer == participants.options.instruction) {
+        answer.arrays = instruction->arrays;
     }
     return participant_dispatch(participant, &answer);
 }

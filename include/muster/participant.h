@@ -103,6 +103,10 @@ MUSTER_API enum muster_status participant_connect(const char *address,
  * instruction. The message is read before the function returns and stays the caller's. Does not wait for
  * the server.
  *
+ * Arrays whose data lies where the instruction's does are not copied if they are big, but sent from there: a
+ * model that is trained in place (see participant_consume()) costs the memory of one. Such data must not be
+ * written to after this call.
+ *
  * CANCELLED: the server has given up this turn; the answer was dropped, go on with participant_consume().
  * INVALID: there is nothing to answer, or the first message is not empty, or the message makes no sense.
  * TOO_BIG, OUT_OF_MEMORY: nothing was sent; another answer may be. GONE, STOPPED, CLOSED and so on: as
@@ -113,8 +117,9 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
 
 /**
  * Blocks for the next instruction, at most consume_timeout_ms. On MUSTER_OK *instruction is the
- * participant's: valid until the next call of participant_consume() or participant_free(). An instruction
- * that was not answered is answered with UNKNOWN_INSTRUCTION by the next call, and one that the server
+ * participant's: valid until the next call of participant_consume() or participant_free(). Until it is
+ * answered, the data of its arrays may be written to: nobody else sees it. An instruction that was not
+ * answered is answered with UNKNOWN_INSTRUCTION by the next call, and one that the server
  * gave up before it was consumed is never seen. reconnect_in is obeyed here, unseen, unless
  * deliver_reconnect is set: the stream ends, the time passes, and a new one takes over.
  *

@@ -31,7 +31,9 @@ void muster__buffer_release(struct buffer *buffer)
     struct payload *payload = buffer->payload;
     sem_t *returned = payload ? payload->returned : NULL;
     if (payload && payload->copy)
-        payload->free_copy(payload->copy, (size_t)payload->size);
+        payload->free_copy(payload->copy, payload->copy_size);
+    if (payload && payload->kept)
+        payload->let_go(payload->kept);
     free(payload);
     free(buffer);
     if (returned)

@@ -18,8 +18,11 @@ struct payload {
     uint64_t size;   /* of all pieces */
     sem_t *returned; /* of borrowed memory: posted when nothing refers to it any more */
     uint64_t filled; /* bytes that are there so far: a copy may still be in the making */
-    void *copy;      /* memory of our own otherwise, to be freed with free_copy() */
+    void *copy;      /* memory of our own, to be freed with free_copy(); NULL: nothing was copied */
+    size_t copy_size;
     void (*free_copy)(void *copy, size_t size);
+    void *kept; /* what else the pieces lie in, to be let go of with let_go(); NULL: nothing */
+    void (*let_go)(void *kept);
     size_t count;
     struct piece pieces[];
 };

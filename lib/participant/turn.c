@@ -293,13 +293,14 @@ static enum muster_status answer(struct participant *participant, const struct m
     const struct encoding encoding = {.max_message_size = participant->max_message_size,
                                       .max_payload_size = participant->max_payload_size,
                                       .chunk_threshold = participant->options.chunk_threshold,
+                                      .keep = muster__storage_retain(participant->current.message.storage),
                                       .fill_later = true};
     muster__participant_unlock(participant);
-    if (status != MUSTER_OK)
-        return status;
     /* Not under the lock: a big answer takes its time, and events must not wait for it. */
-    struct buffer *body;
-    status = muster__encode(TO_SERVER, message, &encoding, &body);
+    struct buffer *body = NULL;
+    if (status == MUSTER_OK)
+        status = muster__encode(TO_SERVER, message, &encoding, &body);
+    muster__storage_release(encoding.keep);
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&participant->lock);

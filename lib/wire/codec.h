@@ -33,13 +33,14 @@ struct encoding {
     uint64_t max_payload_size; /* 0: the peer does not take chunks */
     size_t chunk_threshold;    /* a message beyond it sends its arrays in chunks */
     sem_t *borrow;             /* not NULL: refer to the caller's memory, post when that is over */
+    struct storage *keep;      /* not NULL: what lies in there is kept, and not copied */
     bool fill_later;           /* what is to follow in chunks is not copied yet: muster__payload_fill() */
 };
 
 /*
  * Serialises all but the head, which is each stream's own. On OK *body is the caller's (NULL for an empty
  * message). INVALID: a kind that does not go this way, or an array or string that makes no sense; TOO_BIG;
- * OUT_OF_MEMORY. Copies the data once, or not at all where it is borrowed. Any thread.
+ * OUT_OF_MEMORY. Copies the data once, or not at all where it is borrowed or kept. Any thread.
  */
 enum muster_status muster__encode(enum direction direction, const struct muster_message *message,
                                   const struct encoding *encoding, struct buffer **body);
@@ -104,6 +105,13 @@ enum muster_status muster__decode(enum direction direction, const struct piece *
                                   struct envelope *envelope, struct muster_error *error);
 
 void muster__envelope_clear(struct envelope *envelope);
+
+/* What a received message points into, its `storage`: it stays for as long as somebody holds it. NULL is
+   allowed in both. Any thread. */
+struct storage *muster__storage_retain(struct storage *storage);
+void muster__storage_release(void *storage);
+/* Whether these bytes are among what came in chunks. */
+bool muster__storage_has(const struct storage *storage, const void *data, size_t size);
 
 /*
  * Makes room for what follows a message in chunks; `returned` is called with `context` when the message is

@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,7 @@ struct part {
 
 /* The tables and small data are in the same block of memory, behind it. */
 struct storage {
+    atomic_uint references; /* the message's, and those of answers that are sent from here */
     struct muster_array *arrays;
     struct muster_scalar *scalars;
     struct part *parts;
@@ -89,7 +91,7 @@ static bool make_storage(struct muster_message *message, const struct counts *co
     struct storage *storage = malloc(head + (counts->data ? ALIGNMENT + counts->data : 0));
     if (!storage)
         return false;
-    *storage = (struct storage){.arrays = (struct muster_array *)(storage + 1)};
+    *storage = (struct storage){.references = 1, .arrays = (struct muster_array *)(storage + 1)};
     storage->scalars = (struct muster_scalar *)(storage->arrays + counts->arrays);
     storage->parts = (struct part *)(storage->scalars + counts->scalars);
     storage->text = (char *)(storage->parts + counts->parts);
@@ -129,11 +131,31 @@ static void drop_payload(struct storage *storage)
 
 void muster_message_clear(struct muster_message *message)
 {
-    struct storage *storage = message->storage;
-    if (storage)
-        drop_payload(storage);
-    free(storage);
+    muster__storage_release(message->storage);
     *message = (struct muster_message)MUSTER_MESSAGE_INIT;
+}
+
+struct storage *muster__storage_retain(struct storage *storage)
+{
+    if (storage)
+        atomic_fetch_add_explicit(&storage->references, 1, memory_order_relaxed);
+    return storage;
+}
+
+void muster__storage_release(void *released)
+{
+    struct storage *storage = released;
+    if (!storage || atomic_fetch_sub_explicit(&storage->references, 1, memory_order_acq_rel) != 1)
+        return;
+    drop_payload(storage);
+    free(storage);
+}
+
+bool muster__storage_has(const struct storage *storage, const void *data, size_t size)
+{
+    uintptr_t begin = (uintptr_t)storage->payload;
+    uintptr_t at = (uintptr_t)data;
+    return at >= begin && at - begin <= storage->payload_room && size <= storage->payload_room - (at - begin);
 }
 
 double muster_message_scalar(const struct muster_message *message, const char *name, double otherwise)

@@ -268,16 +268,40 @@ static void count_part(void *context, const void *data, size_t size)
     payload->size += size;
 }
 
-static void add_part(void *context, const void *data, size_t size)
+/* A payload in the making, and how. */
+struct making {
+    struct payload *payload;
+    const struct encoding *encoding;
+    uint8_t *copy; /* where the next part that is copied goes */
+};
+
+static bool is_copied(const struct encoding *encoding, const void *data, size_t size)
 {
-    struct payload *payload = context;
-    payload->pieces[payload->count++] = (struct piece){data, size};
+    return !encoding->borrow && !(encoding->keep && muster__storage_has(encoding->keep, data, size));
 }
 
-/* A place in the parts of a message, and what is to be copied of them. */
+static void count_copy(void *context, const void *data, size_t size)
+{
+    struct making *making = context;
+    if (is_copied(making->encoding, data, size))
+        making->payload->copy_size += size;
+}
+
+static void add_part(void *context, const void *data, size_t size)
+{
+    struct making *making = context;
+    struct piece *piece = &making->payload->pieces[making->payload->count++];
+    *piece = (struct piece){data, size};
+    if (!is_copied(making->encoding, data, size))
+        return;
+    piece->data = making->copy;
+    making->copy += size;
+}
+
+/* What is to be copied of the parts of a message. */
 struct filling {
-    uint8_t *copy;
-    uint64_t offset; /* of the part */
+    const struct piece *piece; /* the next part's */
+    uint64_t offset;           /* of the part */
     uint64_t begin;
     uint64_t end;
 };
@@ -285,45 +309,46 @@ struct filling {
 static void fill_part(void *context, const void *data, size_t size)
 {
     struct filling *filling = context;
+    uint8_t *copy = (uint8_t *)(uintptr_t)(filling->piece++)->data;
     uint64_t begin = filling->begin > filling->offset ? filling->begin - filling->offset : 0;
     uint64_t end = filling->end > filling->offset ? filling->end - filling->offset : 0;
     if (end > size)
         end = size;
-    if (begin < end)
-        muster__copy(filling->copy + filling->offset + begin, (const uint8_t *)data + begin,
-                     (size_t)(end - begin));
+    if (begin < end && copy != data)
+        muster__copy(copy + begin, (const uint8_t *)data + begin, (size_t)(end - begin));
     filling->offset += size;
 }
 
 void muster__payload_fill(const struct buffer *body, const struct muster_message *message, uint64_t end)
 {
     const struct payload *payload = body->payload;
-    struct filling filling = {.copy = payload->copy, .begin = payload->filled, .end = end};
+    struct filling filling = {.piece = payload->pieces, .begin = payload->filled, .end = end};
     each_part(message, fill_part, &filling);
 }
 
-/* What `counted` says, borrowed or with room for a copy; NULL when out of memory. */
-static struct payload *make_payload(const struct muster_message *message, const struct payload *counted,
-                                    sem_t *borrow)
+/* What `counted` says: borrowed, kept, or with room for a copy. NULL when out of memory. */
+static struct payload *make_payload(const struct muster_message *message, struct payload *counted,
+                                    const struct encoding *encoding)
 {
+    struct making making = {counted, encoding, NULL};
+    each_part(message, count_copy, &making);
     struct payload *payload = malloc(sizeof(*payload) + counted->count * sizeof(struct piece));
-    void *copy = borrow ? NULL : muster__block_new((size_t)counted->size);
-    if (!payload || (!borrow && !copy)) {
-        muster__block_free(copy, (size_t)counted->size);
+    void *copy = payload && counted->copy_size ? muster__block_new(counted->copy_size) : NULL;
+    if (!payload || (counted->copy_size && !copy)) {
         free(payload);
         return NULL;
     }
     *payload = (struct payload){.size = counted->size,
-                                .filled = borrow ? counted->size : 0,
-                                .returned = borrow,
+                                .filled = copy ? 0 : counted->size,
+                                .returned = encoding->borrow,
                                 .copy = copy,
-                                .free_copy = muster__block_free};
-    each_part(message, add_part, payload);
-    uint8_t *at = copy;
-    for (size_t i = 0; copy && i < payload->count; i++) {
-        payload->pieces[i].data = at;
-        at += payload->pieces[i].size;
-    }
+                                .copy_size = counted->copy_size,
+                                .free_copy = muster__block_free,
+                                .let_go = muster__storage_release};
+    if (encoding->keep && counted->copy_size < counted->size)
+        payload->kept = muster__storage_retain(encoding->keep);
+    making = (struct making){payload, encoding, copy};
+    each_part(message, add_part, &making);
     return payload;
 }
 
@@ -351,14 +376,14 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
         return MUSTER_OK;
     *body = muster__buffer_new(counter.size);
     if (*body && counted.count)
-        (*body)->payload = make_payload(message, &counted, encoding->borrow);
+        (*body)->payload = make_payload(message, &counted, encoding);
     if (!*body || (counted.count && !(*body)->payload)) {
         muster__buffer_release(*body);
         *body = NULL;
         return MUSTER_OUT_OF_MEMORY;
     }
     struct payload *payload = (*body)->payload;
-    if (payload && !encoding->borrow && !encoding->fill_later) {
+    if (payload && !encoding->fill_later) {
         muster__payload_fill(*body, message, payload->size);
         payload->filled = payload->size;
     }
