@@ -28,10 +28,13 @@ struct participant_options {
     const char *name;
     const struct participant_label *labels;
     size_t label_count;
-    /** How long to wait for the server to be up and to admit, at first and after each reconnect_in. */
+    /** How long participant_connect() waits for the server to be up and to admit, even if it is asked to come
+       back later meanwhile. */
     int64_t connect_timeout_ms;
-    /** How long to try to come back after the connection broke, or the server died. Until then, the
-       participant's code sees nothing of it. 0: not at all. MUSTER_NO_LIMIT: for ever. */
+    /** How long to try to come back after the connection broke, or the server died, or the time of a
+       reconnect_in is over: attempts that break, or find the server full, are repeated. Until then, the
+       participant's code sees nothing of it. 0: not at all, and after a reconnect_in once, for
+       connect_timeout_ms. MUSTER_NO_LIMIT: for ever. */
     int64_t reconnect_timeout_ms;
     /** Pauses between attempts: random up to the first, which doubles with each up to the last. From 1 ms. */
     int64_t reconnect_first_ms;
@@ -124,9 +127,9 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
  * deliver_reconnect is set: the stream ends, the time passes, and a new one takes over.
  *
  * Otherwise *instruction is NULL. TIMEOUT: no instruction yet; call again. STOPPED: the server said
- * good-bye. GONE: the connection broke, and no server answered within reconnect_timeout_ms. CLOSED:
- * participant_close() was called. Others as participant_connect(), after a reconnect_in. All but TIMEOUT are
- * final. Any thread, one at a time.
+ * good-bye. GONE: the connection broke, or the time of a reconnect_in was over, and no server answered within
+ * reconnect_timeout_ms. CLOSED: participant_close() was called. Others as participant_connect(), when it came
+ * back. All but TIMEOUT are final. Any thread, one at a time.
  */
 MUSTER_API enum muster_status participant_consume(struct participant *participant,
                                                   const struct muster_message **instruction);

@@ -73,10 +73,10 @@ struct participant {
     /* The session, which outlives the stream: changed by session.c alone. */
     char *name; /* set once, before participant_connect() returns */
     uint64_t rank;
-    uint8_t session[SESSION_SIZE_MAX]; /* the server's token */
+    uint8_t session[SESSION_SIZE_MAX]; /* the server's token, until another is given */
     size_t session_size;               /* 0: it ends with the stream */
-    bool lost;                         /* the stream broke: what for CONNECTING and AWAY are there */
-    int64_t lost_until;                /* when to give up */
+    bool returning;                    /* CONNECTING and AWAY are for attempts to come back, */
+    int64_t return_until;              /* and so long */
     int64_t reconnect_pause_ms;
 
     /* Turns: changed by turn.c alone. */
@@ -97,6 +97,19 @@ struct participant {
     int64_t progress_at;      /* before this time, no report is sent */
     struct trash trash;       /* empty when nobody has the lock */
 };
+
+/* Whether a server has ever let it in. With the lock held. */
+static inline bool is_admitted(const struct participant *participant)
+{
+    return participant->name || participant->original;
+}
+
+/* Whether it comes back when the stream breaks. With the lock held. */
+static inline bool comes_back(const struct participant *participant)
+{
+    return participant->options.reconnect_timeout_ms != 0 &&
+           (participant->session_size || participant->returning);
+}
 
 /* ---- participant.c ---- */
 

@@ -82,12 +82,6 @@ static struct participant *participant_new(const char *address, const struct par
     return NULL;
 }
 
-/* Whether the server has ever let it in. With the lock held. */
-static bool is_admitted(const struct participant *participant)
-{
-    return participant->name || participant->original;
-}
-
 static enum muster_status set_connection(struct participant *participant,
                                          const struct participant_options *options,
                                          struct muster_error *error)
@@ -155,7 +149,9 @@ enum muster_status participant_connect(const char *address, const struct partici
         status = muster__error(error, participant->status, "%s", participant->reason);
     else if (!admitted)
         status = muster__error(error, MUSTER_UNAVAILABLE, "%s %.128s within %lld ms",
-                               participant->state == AWAY ? "asked to come back later by" : "not admitted by",
+                               participant->state == AWAY && !participant->returning
+                                   ? "asked to come back later by"
+                                   : "not admitted by",
                                participant->address, (long long)options->connect_timeout_ms);
     muster__participant_unlock(participant);
     if (!admitted) {

@@ -94,10 +94,10 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = participant->stream;
-    int64_t left_ms = participant->lost_until - now_of(participant);
-    start_timer(participant, !participant->lost ? participant->options.connect_timeout_ms
-                             : left_ms > 0      ? left_ms
-                                                : 0);
+    int64_t left_ms = participant->return_until - now_of(participant);
+    start_timer(participant, !participant->returning ? participant->options.connect_timeout_ms
+                             : left_ms > 0           ? left_ms
+                                                     : 0);
     struct buffer *hello = make_hello(participant);
     status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
     muster__buffer_release(hello);
@@ -123,12 +123,11 @@ void muster__participant_open(struct participant *participant)
 /* Whether the end of a stream is one to come back from. */
 static bool is_broken(const struct participant *participant, enum muster_status status)
 {
-    if (participant->closed || participant->fault != MUSTER_OK || !participant->session_size ||
-        participant->options.reconnect_timeout_ms == 0)
+    if (participant->closed || participant->fault != MUSTER_OK || !comes_back(participant))
         return false;
     return (participant->state == OPEN || participant->state == CONNECTING) &&
            (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT ||
-            (status == MUSTER_FULL && participant->lost));
+            (status == MUSTER_FULL && participant->returning));
 }
 
 /* From 1. */
@@ -140,19 +139,27 @@ static int64_t random_up_to(int64_t most)
     return (int64_t)(random % (uint64_t)most) + 1;
 }
 
+/* From now on it tries to come back, for reconnect_timeout_ms. Before it was ever admitted,
+   participant_connect() has the limit. */
+static void begin_return(struct participant *participant)
+{
+    const struct participant_options *options = &participant->options;
+    if (participant->returning || options->reconnect_timeout_ms == 0)
+        return;
+    participant->returning = true;
+    participant->return_until = muster__transport_after(
+        participant->transport, is_admitted(participant) ? options->reconnect_timeout_ms : MUSTER_NO_LIMIT);
+    participant->reconnect_pause_ms = options->reconnect_first_ms;
+}
+
 /* Waits for a while, longer each time, before the next attempt to come back. */
 static void come_back(struct participant *participant)
 {
     const struct participant_options *options = &participant->options;
-    if (!participant->lost) {
-        participant->lost = true;
-        participant->lost_until =
-            muster__transport_after(participant->transport, options->reconnect_timeout_ms);
-        participant->reconnect_pause_ms = options->reconnect_first_ms;
-    }
+    begin_return(participant);
     participant->state = AWAY;
     int64_t pause_ms = random_up_to(participant->reconnect_pause_ms);
-    int64_t left_ms = participant->lost_until - now_of(participant);
+    int64_t left_ms = participant->return_until - now_of(participant);
     start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
     participant->reconnect_pause_ms = participant->reconnect_pause_ms < options->reconnect_last_ms / 2
                                           ? participant->reconnect_pause_ms * 2
@@ -163,16 +170,17 @@ static void no_answer(const struct participant *participant, char reason[MUSTER_
 {
     snprintf(reason, MUSTER_ERROR_TEXT_SIZE, "no server answered at %.128s within %lld ms",
              participant->address,
-             (long long)(participant->lost ? participant->options.reconnect_timeout_ms
-                                           : participant->options.connect_timeout_ms));
+             (long long)(participant->returning ? participant->options.reconnect_timeout_ms
+                                                : participant->options.connect_timeout_ms));
 }
 
-/* The time away is over; false: for good, and so is all else. */
+/* The time away is over, be it what the server asked for or a pause; false: for good, and so is all else. */
 static bool try_again(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
     enum muster_status status = MUSTER_GONE;
-    if (participant->lost && participant->lost_until <= now_of(participant))
+    begin_return(participant);
+    if (participant->returning && participant->return_until <= now_of(participant))
         no_answer(participant, error.text);
     else
         status = open_stream(participant, &error);
@@ -182,6 +190,13 @@ static bool try_again(struct participant *participant)
 }
 
 /* ---- what the server says; with the lock held ---- */
+
+static void let_in(struct participant *participant)
+{
+    participant->state = OPEN;
+    participant->returning = false;
+    stop_timer(participant);
+}
 
 static void end_session(struct participant *participant)
 {
@@ -199,7 +214,6 @@ static bool is_session(const struct participant *participant, const ProtobufCBin
 static void enter_session(struct participant *participant, const Muster__Welcome *welcome_message)
 {
     const ProtobufCBinaryData *token = &welcome_message->session;
-    participant->lost = false;
     if (is_session(participant, token)) {
         muster__participant_resume_turns(participant, welcome_message->last_turn);
         return;
@@ -230,18 +244,19 @@ static enum muster_status welcome(struct participant *participant, const Muster_
             participant->max_payload_size =
                 welcome_message->max_payload_size ? welcome_message->max_payload_size : UINT64_MAX;
     }
-    participant->state = OPEN;
-    stop_timer(participant);
+    let_in(participant);
     enter_session(participant, welcome_message);
     pthread_cond_broadcast(&participant->changed);
     return MUSTER_OK;
 }
 
+/* The token stays: should the next Welcome be lost, the server knows by it who comes once more. */
 static void leave_for(struct participant *participant, int32_t seconds)
 {
     participant->state = LEAVING;
+    participant->returning = false;
     participant->reconnect_seconds = seconds > 0 ? seconds : 0;
-    end_session(participant);
+    muster__participant_forget_turns(participant);
     participant->stream->ops->close(participant->stream, MUSTER_OK, "");
     start_timer(participant, participant->options.close_timeout_ms);
 }
@@ -258,8 +273,8 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
     }
     if (participant->state == CONNECTING) { /* no Welcome: a server of the original protocol */
         participant->original = true;
-        participant->state = OPEN;
-        stop_timer(participant);
+        let_in(participant);
+        end_session(participant); /* if there was one before, it was another server's */
     }
     return true;
 }
@@ -295,7 +310,7 @@ static void timer_expired(struct timer *timer)
         } else if (participant->state == CONNECTING) {
             char reason[MUSTER_ERROR_TEXT_SIZE];
             no_answer(participant, reason);
-            cut(participant, participant->lost ? MUSTER_GONE : MUSTER_UNAVAILABLE, reason);
+            cut(participant, participant->returning ? MUSTER_GONE : MUSTER_UNAVAILABLE, reason);
         } else if (participant->state == LEAVING) {
             participant->stream->ops->cut(participant->stream);
         }
@@ -368,7 +383,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
         participant->state = AWAY;
         start_timer(participant, (int64_t)participant->reconnect_seconds * 1000);
     } else if (is_broken(participant, status) &&
-               (!participant->lost || participant->lost_until > now_of(participant))) {
+               (!participant->returning || participant->return_until > now_of(participant))) {
         come_back(participant);
     } else {
         away = false;

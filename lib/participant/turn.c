@@ -92,7 +92,7 @@ static enum muster_status hold_answer(struct participant *participant, struct bu
     participant->held = body ? muster__buffer_retain(body) : NULL;
     participant->held_turn = participant->current.turn;
     enum muster_status status = send_answer(participant);
-    if (status == MUSTER_GONE && participant->session_size && participant->options.reconnect_timeout_ms)
+    if (status == MUSTER_GONE && comes_back(participant))
         status = MUSTER_OK; /* it is sent when the stream is back */
     if (status != MUSTER_OK)
         drop_answer(participant);
@@ -331,8 +331,7 @@ enum muster_status participant_dispatch(struct participant *participant, const s
             status = participant->stream->ops->send(participant->stream, NULL, 0, NULL);
         /* The stream has ended, and we are about to be told: the next one begins with the initiative, too. */
         if (status == MUSTER_CLOSED)
-            status = participant->session_size && participant->options.reconnect_timeout_ms ? MUSTER_OK
-                                                                                            : MUSTER_GONE;
+            status = comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
         participant->initiative = status == MUSTER_OK;
     }
     muster__participant_unlock(participant);

@@ -1094,20 +1094,130 @@ FAULT_TEST(participant, stream_that_does_not_end_after_asking_is_cut)
     duo_free(&duo);
 }
 
+static void does_not_reconnect(struct participant_options *options)
+{
+    options->reconnect_timeout_ms = 0;
+}
+
+static void tries_for_a_second(struct participant_options *options)
+{
+    options->reconnect_timeout_ms = 1000;
+    options->reconnect_last_ms = 100;
+}
+
 FAULT_TEST(participant, nobody_is_there_when_it_comes_back)
 {
+    static const struct {
+        void (*adjust)(struct participant_options *options);
+        int64_t limit_ms;
+        enum muster_status status;
+        const char *text;
+    } cases[] = {{NULL, 600000, MUSTER_GONE, "within 600000 ms"},
+                 {tries_for_a_second, 1000, MUSTER_GONE, "within 1000 ms"},
+                 {does_not_reconnect, 60000, MUSTER_UNAVAILABLE, "within 60000 ms"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct duo duo = duo_with(cases[i].adjust);
+        ask_to_come_back(&duo, 1);
+        duo.fixture->network->ops->close_listener(duo.fixture->listener);
+        fixture_settle(duo.fixture);
+        duo.fixture->network->ops->free_listener(duo.fixture->listener);
+        duo.fixture->listener = NULL;
+        fixture_advance(duo.fixture, 1000);
+        cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+        fixture_advance(duo.fixture, cases[i].limit_ms - 1);
+        cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+        fixture_advance(duo.fixture, 1);
+        expect_over(&duo, cases[i].status, cases[i].text);
+        duo_free(&duo);
+    }
+}
+
+/* Asks it to come back in a second, and then refuses it. */
+static void ask_and_refuse(struct duo *duo)
+{
+    muster__local_refuse(duo->fixture->network, true);
+    ask_to_come_back(duo, 1);
+    fixture_advance(duo->fixture, 1000);
+}
+
+FAULT_TEST(participant, comes_back_when_the_first_attempts_break)
+{
     struct duo duo = duo_new();
-    ask_to_come_back(&duo, 1);
-    duo.fixture->network->ops->close_listener(duo.fixture->listener);
-    fixture_settle(duo.fixture);
-    duo.fixture->network->ops->free_listener(duo.fixture->listener);
-    duo.fixture->listener = NULL;
-    fixture_advance(duo.fixture, 1000);
+    ask_and_refuse(&duo);
+    fixture_advance(duo.fixture, 599999);
     cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
-    fixture_advance(duo.fixture, 59999);
-    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_eq(duo.fixture->peer_count, 1);
+    muster__local_refuse(duo.fixture->network, false);
     fixture_advance(duo.fixture, 1);
-    expect_over(&duo, MUSTER_UNAVAILABLE, "within 60000 ms");
+    expect_over(&duo, MUSTER_GONE, "within 600000 ms");
+    duo_free(&duo);
+
+    duo = duo_new();
+    ask_and_refuse(&duo);
+    fixture_advance(duo.fixture, 590000);
+    muster__local_refuse(duo.fixture->network, false);
+    fixture_advance(duo.fixture, 9999);
+    expect_back(&duo, 2);
+    expect_turn(&duo, 2, 1);
+    /* There is no session: as before, a connection that breaks is the end. */
+    peer_cut(duo.peer);
+    expect_over(&duo, MUSTER_GONE, "");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, attempt_breaks_without_time_to_reconnect)
+{
+    struct duo duo = duo_with(does_not_reconnect);
+    ask_and_refuse(&duo);
+    expect_over(&duo, MUSTER_UNAVAILABLE, "refused");
+    duo_free(&duo);
+}
+
+static void asks_to_wait(struct peer *peer, const struct received *received)
+{
+    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 30};
+    if (received->content != CONTENT_HELLO)
+        return;
+    peer_send(peer, 0, &message); /* in place of Welcome */
+    peer_close(peer, MUSTER_OK, "come back later");
+}
+
+FAULT_TEST(participant, asked_again_while_it_comes_back)
+{
+    struct duo duo = duo_with(tries_for_a_second);
+    ask_and_refuse(&duo);
+    fixture_advance(duo.fixture, 500);
+    muster__local_refuse(duo.fixture->network, false);
+    duo.fixture->react = asks_to_wait;
+    fixture_advance(duo.fixture, 499);
+    cr_assert_eq(duo.fixture->peer_count, 2);
+    duo.fixture->react = welcomes;
+    fixture_advance(duo.fixture, 30000 - 500);
+    cr_assert_eq(duo.fixture->peer_count, 2);
+    muster__local_refuse(duo.fixture->network, true);
+    fixture_advance(duo.fixture, 500); /* its second begins anew */
+    muster__local_refuse(duo.fixture->network, false);
+    fixture_advance(duo.fixture, 999);
+    expect_back(&duo, 3);
+    expect_turn(&duo, 2, 1);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, initiative_finds_the_attempt_to_come_back_broken)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo_connect(&duo, &options);
+    ask_to_come_back(&duo, 1);
+    duo.fixture->react = NULL; /* no Welcome */
+    fixture_advance(duo.fixture, 1000);
+    cr_assert_eq(duo.fixture->peer_count, 2);
+    muster__local_fail_send(duo.fixture->network, 1);
+    duo.fixture->react = welcomes;
+    cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
+    fixture_advance(duo.fixture, 100);
+    expect_back(&duo, 3);
+    expect_turn(&duo, 2, 1);
     duo_free(&duo);
 }
 
@@ -1224,6 +1334,55 @@ FAULT_TEST(participant, told_to_come_back_in_place_of_a_welcome)
     duo_free(&duo);
 }
 
+/* The same, and then nobody takes it. */
+static void reconnects_and_refuses(struct peer *peer, const struct received *received)
+{
+    reconnects_at_once(peer, received);
+    if (peer->number == 0)
+        muster__local_refuse(peer->fixture->network, true);
+}
+
+/* It has been asked to come back before it was admitted, and its first attempt is over. */
+static void start_connecting(struct duo *duo, struct call *call)
+{
+    *duo = duo_empty();
+    struct participant_options options = options_for(duo->fixture);
+    tries_for_a_second(&options);
+    duo->fixture->react = reconnects_and_refuses;
+    fixture_pump(duo->fixture);
+    call_connect(call, duo->fixture, &options);
+    muster__local_wait_alarm(duo->fixture->network, options.reconnect_first_ms);
+}
+
+FAULT_TEST(participant, attempts_break_before_it_is_admitted)
+{
+    struct duo duo;
+    struct call call;
+    start_connecting(&duo, &call);
+    muster__local_refuse(duo.fixture->network, false);
+    muster__local_advance(duo.fixture->network, 100);
+    cr_assert_eq(call_join(&call), MUSTER_OK);
+    duo.participant = call.participant;
+    fixture_unpump(duo.fixture);
+    dispatch(&duo, MUSTER_EMPTY);
+    expect_back(&duo, 2);
+    expect_turn(&duo, 2, 1);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, attempts_before_it_is_admitted_end_with_the_time_to_connect)
+{
+    struct duo duo;
+    struct call call;
+    start_connecting(&duo, &call);
+    muster__local_advance(duo.fixture->network, 59999);
+    muster__local_advance(duo.fixture->network, 1);
+    cr_assert_eq(call_join(&call), MUSTER_UNAVAILABLE);
+    cr_assert(strstr(call.error.text, "not admitted by " ADDRESS " within 60000 ms") != NULL, "%s",
+              call.error.text);
+    fixture_free(duo.fixture);
+}
+
 /* ---- servers of the original protocol ---- */
 
 static void instructs_at_once(struct peer *peer, const struct received *received)
@@ -1249,6 +1408,64 @@ FAULT_TEST(participant, server_of_the_original_protocol)
     cr_assert_eq(dispatch(&duo, MUSTER_UNKNOWN), MUSTER_OK);
     expect_answer(&duo, 2, 0, MUSTER_UNKNOWN);
     duo_free(&duo);
+}
+
+FAULT_TEST(participant, comes_back_to_a_server_of_the_original_protocol)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo.fixture->react = instructs_at_once;
+    duo_connect(&duo, &options);
+    dispatch(&duo, MUSTER_EMPTY);
+    ask_and_refuse(&duo);
+    fixture_advance(duo.fixture, 5000);
+    muster__local_refuse(duo.fixture->network, false);
+    fixture_advance(duo.fixture, 10000);
+    expect_back(&duo, 2);
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    expect_answer(&duo, 2, 0, MUSTER_TRAIN);
+    peer_cut(duo.peer);
+    expect_over(&duo, MUSTER_GONE, "");
+    duo_free(&duo);
+}
+
+static void welcomes_with_session(struct peer *peer, const struct received *received)
+{
+    uint8_t token[16] = {1};
+    Muster__Welcome welcome = MUSTER__WELCOME__INIT;
+    welcome.name = "ada";
+    welcome.session = (ProtobufCBinaryData){sizeof(token), token};
+    if (received->content == CONTENT_HELLO)
+        peer_send_buffer(peer, 0, muster__encode_welcome(&welcome));
+}
+
+/* Another server at the same address, which knows nothing of sessions: with it, the old one is over. */
+FAULT_TEST(participant, server_of_the_original_protocol_takes_over)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct duo duo = duo_empty();
+        struct participant_options options = options_for(duo.fixture);
+        duo.fixture->react = welcomes_with_session;
+        duo_connect(&duo, &options);
+        dispatch(&duo, MUSTER_EMPTY);
+        instruct(&duo, 1);
+        duo.fixture->react = instructs_at_once;
+        if (i == 0)
+            ask_to_come_back(&duo, 1);
+        else
+            peer_cut(duo.peer);
+        fixture_settle(duo.fixture);
+        fixture_advance(duo.fixture, 1000);
+        expect_back(&duo, 2);
+        cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_CANCELLED);
+        cr_assert_eq(consume(&duo), MUSTER_OK);
+        cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+        expect_answer(&duo, 2, 0, MUSTER_TRAIN);
+        peer_cut(duo.peer);
+        expect_over(&duo, MUSTER_GONE, "");
+        duo_free(&duo);
+    }
 }
 
 /* ---- on_ready ---- */

@@ -731,6 +731,50 @@ FAULT_TEST(session, reconnect_in_while_away)
     company_free(&company);
 }
 
+/* Its Hello arrives, and then the connection breaks: the name is its own. */
+FAULT_TEST(session, welcome_after_a_reconnect_in_may_be_lost)
+{
+    struct company company;
+    struct outcome outcome = {0};
+    company_new(&company, "ada");
+    cr_assert_eq(proxy_reconnect_in(company.proxy, 1), MUSTER_OK);
+    fixture_settle(company.fixture);
+    muster__local_delay(company.fixture->network, 10);
+    fixture_advance(company.fixture, 1000);
+    fixture_advance(company.fixture, 10);
+    cr_assert(muster__local_drop(company.fixture->network, 1));
+    company.proxy = fixture_proxy(company.fixture, "ada");
+    cr_assert_not_null(company.proxy);
+    muster__local_delay(company.fixture->network, 0);
+    fixture_settle(company.fixture);
+    fixture_advance(company.fixture, 1000);
+    cr_assert_str_eq(participant_reason(company.participant), "");
+    cr_assert(proxy_is_open(company.proxy));
+    cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
+    fixture_settle(company.fixture);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN)), MUSTER_OK);
+    fixture_settle(company.fixture);
+    cr_assert(ended_with(&outcome, MUSTER_OK));
+    company_free(&company);
+}
+
+FAULT_TEST(session, server_restarts_while_those_it_asked_come_back)
+{
+    struct company company;
+    company_new(&company, "ada");
+    cr_assert_eq(proxy_reconnect_in(company.proxy, 1), MUSTER_OK);
+    fixture_settle(company.fixture);
+    muster__local_refuse(company.fixture->network, true);
+    fixture_advance(company.fixture, 20000);
+    cr_assert_str_eq(participant_reason(company.participant), "");
+    restart_server(&company);
+    fixture_advance(company.fixture, 10000);
+    company.proxy = fixture_proxy(company.fixture, "ada");
+    cr_assert_not_null(company.proxy);
+    cr_assert(proxy_is_open(company.proxy));
+    company_free(&company);
+}
+
 FAULT_TEST(session, manager_stops_while_somebody_is_away)
 {
     struct company company;
