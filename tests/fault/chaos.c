@@ -5,7 +5,8 @@
  * right, no process may have worked on an instruction twice, no participant that lived may have ended before
  * the server said good-bye, no process may be left, and the server's memory has to be what it was.
  *
- * What happens and to whom comes from the seed; when, from the seed and from the clock.
+ * What happens in a round, to whom, and how long after its beginning comes from the seed; how far everybody
+ * has got by then, from the machine.
  */
 #include <config.h>
 
@@ -43,6 +44,15 @@ enum fault { KILL, STOP, CUT, HALF_CLOSE, DELAY, STALL, DROP, KILL_SERVER, FAULT
 static const char *const fault_names[FAULTS] = {"killed",  "stopped", "cut",     "half-closed",
                                                 "delayed", "stalled", "dropped", "server killed"};
 
+/* A fault that is going to happen. */
+struct strike {
+    int64_t at;
+    enum fault fault;
+    size_t whom; /* a participant or a connection, of as many as there are then */
+    size_t how;
+    int64_t lasts_ms;
+};
+
 struct process {
     pid_t pid; /* 0: none */
     uint64_t life;
@@ -54,6 +64,7 @@ struct chaos {
     uint64_t rounds;
     size_t participants;
     uint64_t seed;
+    bool verbose;
     int64_t slowness;
 
     struct muster_random random;
@@ -71,7 +82,8 @@ struct chaos {
     struct chaos_report report;
     uint64_t shown;
     size_t happened[FAULTS];
-    int64_t next_fault;
+    int64_t round_began;
+    struct strike next;
     int64_t progress_at; /* when the last round was completed */
     bool finishing;      /* all rounds are done: no more faults */
     int failures;
@@ -87,7 +99,7 @@ static int64_t now_ms(void)
 
 static size_t draw(struct chaos *chaos, size_t below)
 {
-    return below ? (size_t)(muster_random_next(&chaos->random) % below) : 0;
+    return (size_t)(muster_random_next(&chaos->random) % below);
 }
 
 static void fail(struct chaos *chaos, const char *text)
@@ -221,10 +233,31 @@ static bool any_process(const struct chaos *chaos)
 
 /* ---- faults ---- */
 
-/* Mostly short, and now and then long enough for keepalive to notice. */
-static int64_t draw_time(struct chaos *chaos)
+/* Seven draws each, whatever comes of it: of a round, the seed alone decides what happens, to whom and when,
+   counted from its beginning. */
+static struct strike draw_strike(struct chaos *chaos, int64_t after)
 {
-    return (int64_t)draw(chaos, draw(chaos, 12) ? 300 : 3500);
+    static const enum fault menu[] = {KILL,       KILL,  STOP,  STOP,  CUT,   CUT,   CUT,   CUT,  HALF_CLOSE,
+                                      HALF_CLOSE, DELAY, DELAY, DELAY, STALL, STALL, STALL, DROP, DROP};
+    struct strike strike = {.at = after + (int64_t)draw(chaos, 2 * FAULT_EVERY_MS) * chaos->slowness};
+    bool server = draw(chaos, 25) == 0;
+    strike.fault = menu[draw(chaos, sizeof(menu) / sizeof(*menu))];
+    if (server)
+        strike.fault = KILL_SERVER;
+    strike.whom = draw(chaos, SIZE_MAX);
+    strike.how = draw(chaos, 3);
+    /* Mostly short, and now and then long enough for keepalive to notice. */
+    bool is_long = draw(chaos, 12) == 0;
+    strike.lasts_ms = (int64_t)draw(chaos, is_long ? 3500 : 300);
+    return strike;
+}
+
+/* A round begins: what happens in it does not depend on how long those before have taken. */
+static void plan_round(struct chaos *chaos, int64_t now)
+{
+    muster_random_seed(&chaos->random, chaos->seed * 1000003 + chaos->report.round);
+    chaos->round_began = now;
+    chaos->next = draw_strike(chaos, now);
 }
 
 static void continue_member(struct process *member)
@@ -234,40 +267,38 @@ static void continue_member(struct process *member)
     member->continue_at = 0;
 }
 
-static void strike_member(struct chaos *chaos, enum fault fault)
+static void strike_member(struct chaos *chaos, const struct strike *strike)
 {
-    struct process *member = &chaos->members[draw(chaos, chaos->participants)];
-    int64_t until = now_ms() + draw_time(chaos);
+    struct process *member = &chaos->members[strike->whom % chaos->participants];
     if (!member->pid || member->doomed)
         return;
-    chaos->happened[fault]++;
-    if (fault == KILL) {
+    chaos->happened[strike->fault]++;
+    if (strike->fault == KILL) {
         member->doomed = true;
         kill(member->pid, SIGKILL);
     } else if (!member->continue_at) {
-        member->continue_at = until;
+        member->continue_at = now_ms() + strike->lasts_ms;
         kill(member->pid, SIGSTOP);
     }
 }
 
-static void strike_connection(struct chaos *chaos, enum fault fault)
+static void strike_connection(struct chaos *chaos, const struct strike *strike)
 {
-    size_t n = draw(chaos, relay_connections(chaos->relay));
-    size_t how = draw(chaos, 3);
-    int64_t time_ms = draw_time(chaos);
+    int64_t until = now_ms() + strike->lasts_ms;
     if (relay_connections(chaos->relay) == 0)
         return;
-    chaos->happened[fault]++;
-    if (fault == CUT)
+    size_t n = strike->whom % relay_connections(chaos->relay);
+    chaos->happened[strike->fault]++;
+    if (strike->fault == CUT)
         relay_cut(chaos->relay, n);
-    else if (fault == HALF_CLOSE)
-        relay_half_close(chaos->relay, n, how == 0);
-    else if (fault == DELAY)
-        relay_delay(chaos->relay, n, time_ms / 10);
-    else if (fault == STALL)
-        relay_stall(chaos->relay, n, how != 0, how != 1, now_ms() + time_ms);
+    else if (strike->fault == HALF_CLOSE)
+        relay_half_close(chaos->relay, n, strike->how == 0);
+    else if (strike->fault == DELAY)
+        relay_delay(chaos->relay, n, strike->lasts_ms / 10);
+    else if (strike->fault == STALL)
+        relay_stall(chaos->relay, n, strike->how != 0, strike->how != 1, until);
     else
-        relay_drop(chaos->relay, n, now_ms() + time_ms);
+        relay_drop(chaos->relay, n, until);
 }
 
 /* Not in the last quarter: its memory is to be judged. */
@@ -281,17 +312,18 @@ static void strike_server(struct chaos *chaos)
     kill(chaos->server.pid, SIGKILL);
 }
 
-static void strike(struct chaos *chaos)
+static void strike(struct chaos *chaos, const struct strike *strike)
 {
-    static const enum fault menu[] = {KILL,       KILL,  STOP,  STOP,  CUT,   CUT,   CUT,   CUT,  HALF_CLOSE,
-                                      HALF_CLOSE, DELAY, DELAY, DELAY, STALL, STALL, STALL, DROP, DROP};
-    enum fault fault = draw(chaos, 25) ? menu[draw(chaos, sizeof(menu) / sizeof(*menu))] : KILL_SERVER;
-    if (fault == KILL || fault == STOP)
-        strike_member(chaos, fault);
-    else if (fault == KILL_SERVER)
+    if (chaos->verbose)
+        printf("round %" PRIu64 " %+" PRId64 " ms: %s %zu %zu %" PRId64 "\n", chaos->report.round + 1,
+               strike->at - chaos->round_began, fault_names[strike->fault],
+               strike->whom % chaos->participants, strike->how, strike->lasts_ms);
+    if (strike->fault == KILL || strike->fault == STOP)
+        strike_member(chaos, strike);
+    else if (strike->fault == KILL_SERVER)
         strike_server(chaos);
     else
-        strike_connection(chaos, fault);
+        strike_connection(chaos, strike);
 }
 
 /* What is due by now; *until: when the next is. */
@@ -306,12 +338,12 @@ static void let_things_happen(struct chaos *chaos, int64_t now, int64_t *until)
     }
     if (chaos->finishing)
         return;
-    if (chaos->next_fault <= now) {
-        strike(chaos);
-        chaos->next_fault = now + (int64_t)draw(chaos, 2 * FAULT_EVERY_MS) * chaos->slowness;
+    if (chaos->next.at <= now) {
+        strike(chaos, &chaos->next);
+        chaos->next = draw_strike(chaos, chaos->next.at);
     }
-    if (chaos->next_fault < *until)
-        *until = chaos->next_fault;
+    if (chaos->next.at < *until)
+        *until = chaos->next.at;
 }
 
 /* ---- the loop ---- */
@@ -335,9 +367,12 @@ static void read_report(struct chaos *chaos)
     }
     if (report.round < chaos->report.round)
         fail(chaos, "a completed round was lost");
-    if (report.round > chaos->report.round)
-        chaos->progress_at = now_ms();
+    bool begins = report.round > chaos->report.round;
     chaos->report = report;
+    if (begins) {
+        chaos->progress_at = now_ms();
+        plan_round(chaos, chaos->progress_at);
+    }
     if (report.round >= chaos->shown + 20 || (report.done && report.round > chaos->shown))
         show(chaos);
     if (report.done) {
@@ -528,12 +563,12 @@ static void set_up(struct chaos *chaos)
     if (chaos->signals < 0 || !mkdtemp(chaos->directory))
         die("setting up");
     snprintf(chaos->run, sizeof(chaos->run), "%s/run", chaos->directory);
-    muster_random_seed(&chaos->random, chaos->seed);
     chaos->server_port = reserve_port(&chaos->reserved);
     chaos->relay = relay_new(chaos->server_port, &chaos->relay_port);
     if (!chaos->relay)
         die("the relay");
     chaos->progress_at = now_ms();
+    plan_round(chaos, chaos->progress_at);
     start_server(chaos);
     for (size_t i = 0; i < chaos->participants; i++)
         start_member(chaos, i);
@@ -583,16 +618,19 @@ static int clean_up(struct chaos *chaos)
     return chaos->failures ? 1 : interrupted ? 128 + chaos->interrupted : 0;
 }
 
-static const char help[] = "usage: chaos [--seed=N] [--rounds=N] [--participants=N]\n"
+static const char help[] = "usage: chaos [--seed=N] [--rounds=N] [--participants=N] [--verbose]\n"
                            "\n"
                            "Rounds of known arithmetic while everything breaks; ends with \"ok\" if the sums "
                            "are right, nobody worked\n"
                            "on anything twice, and nothing is left behind.\n"
                            "\n"
                            "  --seed=N          where randomness comes from; that of a failed run makes the "
-                           "same faults again (random)\n"
+                           "same faults again, each as long\n"
+                           "                    after the beginning of its round as then (random)\n"
                            "  --rounds=N        how many rounds (20)\n"
                            "  --participants=N  how many participants, each a process, up to 64 (20)\n"
+                           "  --verbose         tell of every fault: the round, when in it, what, to whom, "
+                           "how, and for how long\n"
                            "  --help            this text\n";
 
 static uint64_t parse_number(const char *text, uint64_t least, uint64_t most)
@@ -612,6 +650,7 @@ static void parse(struct chaos *chaos, int count, char **arguments)
     static const struct option options[] = {{"seed", required_argument, NULL, 's'},
                                             {"rounds", required_argument, NULL, 'r'},
                                             {"participants", required_argument, NULL, 'p'},
+                                            {"verbose", no_argument, NULL, 'v'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     int option;
@@ -622,6 +661,8 @@ static void parse(struct chaos *chaos, int count, char **arguments)
             chaos->rounds = parse_number(optarg, 1, 1000000);
         } else if (option == 'p') {
             chaos->participants = parse_number(optarg, 1, PARTICIPANTS_MAX);
+        } else if (option == 'v') {
+            chaos->verbose = true;
         } else if (option == 'h') {
             fputs(help, stdout);
             exit(0);
