@@ -244,6 +244,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
             participant->max_payload_size =
                 welcome_message->max_payload_size ? welcome_message->max_payload_size : UINT64_MAX;
     }
+    participant->original = false;
     let_in(participant);
     enter_session(participant, welcome_message);
     pthread_cond_broadcast(&participant->changed);

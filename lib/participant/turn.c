@@ -406,7 +406,7 @@ enum muster_status participant_report_progress(struct participant *participant, 
         now >= participant->progress_at) {
         struct buffer *body = muster__encode_progress(fraction);
         status = body ? send_about(participant, participant->current.turn, body) : MUSTER_OUT_OF_MEMORY;
-        if (status == MUSTER_GONE && participant->session_size)
+        if (status == MUSTER_GONE && comes_back(participant))
             status = MUSTER_OK; /* it is not the last word */
         participant->progress_at = now + PROGRESS_INTERVAL_MS;
         muster__buffer_release(body);

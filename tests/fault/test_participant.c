@@ -1468,6 +1468,28 @@ FAULT_TEST(participant, server_of_the_original_protocol_takes_over)
     }
 }
 
+/* And the other way round: what only one of today's understands is said again. */
+FAULT_TEST(participant, server_of_the_original_protocol_gives_way)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo.fixture->react = instructs_at_once;
+    duo_connect(&duo, &options);
+    dispatch(&duo, MUSTER_EMPTY);
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    duo.fixture->react = welcomes_with_session;
+    ask_to_come_back(&duo, 1);
+    fixture_advance(duo.fixture, 1000);
+    expect_back(&duo, 2);
+    instruct(&duo, 1);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_OK);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->messages[2].content, CONTENT_PROGRESS);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    expect_answer(&duo, 3, 1, MUSTER_TRAIN);
+    duo_free(&duo);
+}
+
 /* ---- on_ready ---- */
 
 struct readiness {
