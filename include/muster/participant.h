@@ -106,9 +106,9 @@ MUSTER_API enum muster_status participant_connect(const char *address,
  * instruction. The message is read before the function returns and stays the caller's. Does not wait for
  * the server.
  *
- * Arrays whose data lies where the instruction's does are not copied if they are big, but sent from there: a
+ * Arrays whose data lies where that of the instruction came in chunks are not copied but sent from there: a
  * model that is trained in place (see participant_consume()) costs the memory of one. Such data must not be
- * written to after this call.
+ * written to after this call, nor the next instruction be consumed during it.
  *
  * CANCELLED: the server has given up this turn; the answer was dropped, go on with participant_consume().
  * INVALID: there is nothing to answer, or the first message is not empty, or the message makes no sense.

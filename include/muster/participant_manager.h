@@ -54,7 +54,7 @@ struct participant_manager_options {
      * of each until proxy_run() returns it, or proxy_on_answer. Others wait, at next to no cost; the first
      * that waits always gets room when nothing else has any. 0: what two answers of the running round need,
      * and at least 64 MiB, with at most two of more than 16 MiB at a time, the second when the first is there
-     * or a second has passed.
+     * or has taken a second; one that is expected from a participant which is still at work counts.
      */
     uint64_t upload_budget;
     /** A participant that has room and of which no chunk (1 MiB) comes for so long, while others wait, loses

@@ -1,6 +1,6 @@
 /*
- * What the files of lib/participant share: the participant from inside. participant.c calls session.c, which
- * calls turn.c.
+ * What the files of lib/participant share: the participant from inside. Calls go one way: from participant.c
+ * to session.c to turn.c.
  *
  * One lock, participant->lock, guards all that changes. Under it the transport's stream functions and the
  * timers are called, which take their own locks and call nothing back. No user code runs under it.

@@ -120,6 +120,20 @@ void muster__participant_open(struct participant *participant)
 
 /* ---- coming back; with the lock held ---- */
 
+/* What the end of a stream means to its participant. */
+static enum muster_status status_of_end(enum participant_state state, enum muster_status status)
+{
+    if (status == MUSTER_OK)
+        return MUSTER_STOPPED; /* the server said good-bye */
+    if (state == CONNECTING && status == MUSTER_TOO_BIG)
+        return MUSTER_FULL; /* Hello is not big: C-core has one code for both */
+    if (status == MUSTER_TIMEOUT)
+        status = MUSTER_UNAVAILABLE; /* TIMEOUT from participant_consume() is an invitation to call again */
+    if (state != CONNECTING && (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED))
+        return MUSTER_GONE;
+    return status;
+}
+
 /* Whether the end of a stream is one to come back from. */
 static bool is_broken(const struct participant *participant, enum muster_status status)
 {
@@ -127,7 +141,7 @@ static bool is_broken(const struct participant *participant, enum muster_status 
         return false;
     return (participant->state == OPEN || participant->state == CONNECTING) &&
            (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT ||
-            (status == MUSTER_FULL && participant->returning));
+            (participant->returning && status_of_end(participant->state, status) == MUSTER_FULL));
 }
 
 /* From 1. */
@@ -274,6 +288,8 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
     }
     if (participant->state == CONNECTING) { /* no Welcome: a server of the original protocol */
         participant->original = true;
+        participant->max_message_size = participant->options.max_message_size;
+        participant->max_payload_size = 0;
         let_in(participant);
         end_session(participant); /* if there was one before, it was another server's */
     }
@@ -357,18 +373,21 @@ static void part_sent(void *context)
     muster__participant_unlock(participant);
 }
 
-/* What the end of a stream means to its participant. */
-static enum muster_status status_of_end(enum participant_state state, enum muster_status status)
+/* The stream has ended, and there will be no other. With the lock held. */
+static void end_with_stream(struct participant *participant, enum muster_status status, const char *text)
 {
-    if (status == MUSTER_OK)
-        return MUSTER_STOPPED; /* the server said good-bye */
-    if (state == CONNECTING && status == MUSTER_TOO_BIG)
-        return MUSTER_FULL; /* Hello is not big: C-core has one code for both */
-    if (status == MUSTER_TIMEOUT)
-        status = MUSTER_UNAVAILABLE; /* TIMEOUT from participant_consume() is an invitation to call again */
-    if (state != CONNECTING && (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED))
-        return MUSTER_GONE;
-    return status;
+    char reason[MUSTER_ERROR_TEXT_SIZE];
+    if (participant->fault != MUSTER_OK) {
+        status = participant->fault;
+        snprintf(reason, sizeof(reason), "%s", participant->reason);
+    } else if (participant->returning && is_broken(participant, status)) { /* the last attempt in time */
+        status = MUSTER_GONE;
+        no_answer(participant, reason);
+    } else {
+        status = status_of_end(participant->state, status);
+        snprintf(reason, sizeof(reason), "%s", text);
+    }
+    end(participant, status, reason);
 }
 
 static void stream_closed(void *context, enum muster_status status, const char *text)
@@ -382,16 +401,14 @@ static void stream_closed(void *context, enum muster_status status, const char *
     bool away = true;
     if (participant->state == LEAVING && !participant->closed) {
         participant->state = AWAY;
+        participant->fault = MUSTER_OK; /* whatever it was, that stream is over */
         start_timer(participant, (int64_t)participant->reconnect_seconds * 1000);
     } else if (is_broken(participant, status) &&
                (!participant->returning || participant->return_until > now_of(participant))) {
         come_back(participant);
     } else {
         away = false;
-        char reason[MUSTER_ERROR_TEXT_SIZE];
-        bool fault = participant->fault != MUSTER_OK;
-        snprintf(reason, sizeof(reason), "%s", fault ? participant->reason : text);
-        end(participant, fault ? participant->fault : status_of_end(participant->state, status), reason);
+        end_with_stream(participant, status, text);
     }
     muster__participant_unlock(participant);
     stream->ops->release(stream);

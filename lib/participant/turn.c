@@ -300,9 +300,10 @@ static enum muster_status answer(struct participant *participant, const struct m
     struct buffer *body = NULL;
     if (status == MUSTER_OK)
         status = muster__encode(TO_SERVER, message, &encoding, &body);
-    muster__storage_release(encoding.keep);
-    if (status != MUSTER_OK)
+    if (status != MUSTER_OK) {
+        muster__storage_release(encoding.keep);
         return status;
+    }
     pthread_mutex_lock(&participant->lock);
     if (participant->consumed != consumed)
         status = MUSTER_CANCELLED; /* on_ready has consumed a newer instruction meanwhile */
@@ -316,6 +317,7 @@ static enum muster_status answer(struct participant *participant, const struct m
     if (status == MUSTER_OK)
         fill(participant, body, message);
     muster__buffer_release(body);
+    muster__storage_release(encoding.keep);
     return status;
 }
 

@@ -123,7 +123,7 @@ enum upload_state {
 
 /* A big answer, from its announcement until it is whole. */
 struct upload {
-    enum upload_state state; /* guarded by proxy->lock, as are the next five */
+    enum upload_state state; /* guarded by proxy->lock, as are the next six */
     uint64_t reserved;       /* bytes, in UPLOAD_RESERVED */
     uint64_t request;        /* the ticket, in UPLOAD_WAITING */
     uint64_t grants;         /* in this turn, the reservation not counted */

@@ -12,7 +12,7 @@
 
 #include "wire/block.h"
 
-#define PAGE      ((size_t)4096)
+#define PAGE      ((size_t)64 << 10) /* the biggest of any system's */
 #define HUGE_PAGE ((size_t)2 << 20)
 
 #ifdef __has_feature

@@ -15,7 +15,7 @@
 /* `size` bytes, more than 0, of any content; NULL when out of memory. */
 void *muster__block_new(size_t size);
 
-/* `size` as it was asked for. NULL is allowed. The system may take back what is kept whenever it wants. */
+/* `size` as it was asked for. NULL is allowed. The system may take back what is kept of 2 MiB and more. */
 void muster__block_free(void *block, size_t size);
 
 /* A participant, with its instruction and its answer, has use for two more blocks than a server. */

@@ -1383,6 +1383,41 @@ FAULT_TEST(participant, attempts_before_it_is_admitted_end_with_the_time_to_conn
     fixture_free(duo.fixture);
 }
 
+/* C-core has one code for a full server and for a message that is too big. */
+FAULT_TEST(participant, full_server_is_tried_again)
+{
+    static const enum muster_status statuses[] = {MUSTER_FULL, MUSTER_TOO_BIG};
+    for (size_t i = 0; i < 2; i++) {
+        struct duo duo = duo_new();
+        ask_and_refuse(&duo);
+        muster__local_refuse(duo.fixture->network, false);
+        duo.fixture->react = NULL;
+        fixture_advance(duo.fixture, 1000);
+        duo.peer = fixture_wait_peer(duo.fixture, 2);
+        duo.fixture->react = welcomes;
+        peer_close(duo.peer, statuses[i], "full");
+        fixture_advance(duo.fixture, 1000);
+        cr_assert_str_eq(participant_reason(duo.participant), "");
+        duo_free(&duo);
+    }
+}
+
+/* What was wrong with a stream that ends anyway is of no interest to the next one. */
+FAULT_TEST(participant, garbage_behind_a_request_to_come_back)
+{
+    const struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
+    struct duo duo = duo_new();
+    peer_send(duo.peer, 0, &message);
+    peer_send_bytes(duo.peer, garbage, sizeof(garbage));
+    fixture_settle(duo.fixture);
+    muster__local_refuse(duo.fixture->network, true);
+    fixture_advance(duo.fixture, 1000);
+    muster__local_refuse(duo.fixture->network, false);
+    fixture_advance(duo.fixture, 1000);
+    cr_assert_str_eq(participant_reason(duo.participant), "");
+    duo_free(&duo);
+}
+
 /* ---- servers of the original protocol ---- */
 
 static void instructs_at_once(struct peer *peer, const struct received *received)
@@ -1440,6 +1475,12 @@ static void welcomes_with_session(struct peer *peer, const struct received *rece
         peer_send_buffer(peer, 0, muster__encode_welcome(&welcome));
 }
 
+static void welcomes_with_chunks(struct peer *peer, const struct received *received)
+{
+    if (received->content == CONTENT_HELLO)
+        peer_send_welcome_chunks(peer, "ada", (uint64_t)64 << 30);
+}
+
 /* Another server at the same address, which knows nothing of sessions: with it, the old one is over. */
 FAULT_TEST(participant, server_of_the_original_protocol_takes_over)
 {
@@ -1466,6 +1507,28 @@ FAULT_TEST(participant, server_of_the_original_protocol_takes_over)
         expect_over(&duo, MUSTER_GONE, "");
         duo_free(&duo);
     }
+}
+
+/* It takes no chunks, however big what it is sent. */
+FAULT_TEST(participant, server_of_the_original_protocol_gets_big_answers_whole)
+{
+    static const float zeros[1 << 20];
+    const struct muster_array array = {MUSTER_FLOAT32, 1, {1 << 20}, zeros};
+    const struct muster_message answer = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo.fixture->react = welcomes_with_chunks;
+    duo_connect(&duo, &options);
+    dispatch(&duo, MUSTER_EMPTY);
+    duo.fixture->react = instructs_at_once;
+    ask_to_come_back(&duo, 1);
+    fixture_advance(duo.fixture, 1000);
+    expect_back(&duo, 2);
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, &answer), MUSTER_OK);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->messages[2].announced, 0);
+    duo_free(&duo);
 }
 
 /* And the other way round: what only one of today's understands is said again. */

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fault/fixture.h"
@@ -41,10 +42,9 @@ static struct participant_manager_options options_with(uint64_t budget)
     return options;
 }
 
-static struct crowd crowd_with(uint64_t budget)
+static struct crowd crowd_of(const struct participant_manager_options *options)
 {
-    struct participant_manager_options options = options_with(budget);
-    struct crowd crowd = {.fixture = fixture_new(&options)};
+    struct crowd crowd = {.fixture = fixture_new(options)};
     for (size_t i = 0; i < PEERS; i++) {
         char name[8];
         snprintf(name, sizeof(name), "p%zu", i);
@@ -57,6 +57,12 @@ static struct crowd crowd_with(uint64_t budget)
         crowd.seen[i] = crowd.peers[i]->count;
     }
     return crowd;
+}
+
+static struct crowd crowd_with(uint64_t budget)
+{
+    struct participant_manager_options options = options_with(budget);
+    return crowd_of(&options);
 }
 
 static struct crowd crowd_new(void)
@@ -123,6 +129,17 @@ static void announce_size(struct crowd *crowd, size_t i, size_t size)
     const struct muster_message answer = answer_of(size);
     peer_announce(crowd->peers[i], turn_of(crowd, i), &answer);
     fixture_settle(crowd->fixture);
+}
+
+/* The same of an array that is never there. */
+static void announce_zeros(struct crowd *crowd, size_t i, size_t size)
+{
+    void *data = calloc(1, size);
+    const struct muster_message answer = {
+        .kind = MUSTER_APPLICATION, .type = "big", .data = data, .size = size};
+    peer_announce(crowd->peers[i], turn_of(crowd, i), &answer);
+    fixture_settle(crowd->fixture);
+    free(data);
 }
 
 static void announce(struct crowd *crowd, size_t i)
@@ -519,6 +536,98 @@ FAULT_TEST(upload, cancel_while_it_waits)
     expect_grant(&crowd, 2, 1);
     send_all(&crowd, 2, 1);
     cr_assert(nothing_came(&crowd, 1));
+    crowd_free(&crowd);
+}
+
+/* ---- big answers, with an automatic budget ---- */
+
+#define HUGE_SIZE ((size_t)17 << 20)
+
+static struct crowd crowd_for_big_ones(void)
+{
+    struct participant_manager_options options = options_with(0);
+    options.max_payload_size = HUGE_SIZE;
+    options.upload_stall_ms = TURN_MS;
+    return crowd_of(&options);
+}
+
+/* Three announce, and the first is granted. */
+static void announce_big_ones(struct crowd *crowd)
+{
+    for (size_t i = 0; i < 3; i++) {
+        begin(crowd, i);
+        announce_zeros(crowd, i, HUGE_SIZE);
+    }
+    expect_grant(crowd, 0, 1);
+    cr_assert(nothing_came(crowd, 1));
+}
+
+static void send_huge(struct crowd *crowd, size_t i, uint64_t from)
+{
+    for (uint64_t offset = from; offset < HUGE_SIZE; offset += PAYLOAD_MAX)
+        send_part(crowd, i, 1, offset, offset + PAYLOAD_MAX < HUGE_SIZE ? offset + PAYLOAD_MAX : HUGE_SIZE);
+    cr_assert(crowd->outcomes[i].ended);
+    muster_message_clear(&crowd->outcomes[i].answer);
+}
+
+/* Each when the one before is whole, and no sooner. */
+FAULT_TEST(upload, big_ones_come_one_after_the_other)
+{
+    struct crowd crowd = crowd_for_big_ones();
+    announce_big_ones(&crowd);
+    for (size_t i = 0; i < 3; i++) {
+        send_part(&crowd, i, 1, 0, PAYLOAD_MAX);
+        for (size_t j = i + 1; j < 3; j++)
+            cr_assert(nothing_came(&crowd, j));
+        send_huge(&crowd, i, PAYLOAD_MAX);
+        if (i < 2)
+            expect_grant(&crowd, i + 1, 1);
+    }
+    crowd_free(&crowd);
+}
+
+/* Beside one that takes more than a second there is room for another, and not for a third. */
+FAULT_TEST(upload, second_big_one_beside_a_slow_one)
+{
+    struct crowd crowd = crowd_for_big_ones();
+    announce_big_ones(&crowd);
+    send_part(&crowd, 0, 1, 0, 1000);
+    fixture_advance(crowd.fixture, 999);
+    send_part(&crowd, 0, 1, 1000, 2000);
+    cr_assert(nothing_came(&crowd, 1));
+    fixture_advance(crowd.fixture, 1);
+    send_part(&crowd, 0, 1, 2000, 3000);
+    expect_grant(&crowd, 1, 1);
+    send_part(&crowd, 1, 1, 0, 1000);
+    fixture_advance(crowd.fixture, 1000);
+    send_part(&crowd, 1, 1, 1000, 2000);
+    send_part(&crowd, 0, 1, 3000, 4000);
+    cr_assert(nothing_came(&crowd, 2));
+    send_huge(&crowd, 1, 2000);
+    expect_grant(&crowd, 2, 1);
+    send_huge(&crowd, 0, 4000);
+    send_huge(&crowd, 2, 0);
+    crowd_free(&crowd);
+}
+
+/* What was there before, and has gone, leaves no room for a second. */
+FAULT_TEST(upload, big_ones_of_the_next_round)
+{
+    struct crowd crowd = crowd_for_big_ones();
+    announce_big_ones(&crowd);
+    for (size_t i = 0; i < 3; i++) {
+        if (i > 0)
+            expect_grant(&crowd, i, 1);
+        send_huge(&crowd, i, 0);
+    }
+    cr_assert_eq(begin(&crowd, 0), HUGE_SIZE, "promised");
+    cr_assert_eq(begin(&crowd, 1), 0);
+    cr_assert_eq(begin(&crowd, 2), 0);
+    for (size_t i = 0; i < 3; i++)
+        announce_zeros(&crowd, i, HUGE_SIZE);
+    cr_assert(nothing_came(&crowd, 1));
+    for (size_t i = 0; i < 3; i++)
+        proxy_cancel(crowd.proxies[i]);
     crowd_free(&crowd);
 }
 
