@@ -2,9 +2,11 @@
    the rules. The participants are played message by message. */
 #include <config.h>
 
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fault/fixture.h"
 #include "proxy/internal.h"
@@ -607,6 +609,58 @@ FAULT_TEST(upload, second_big_one_beside_a_slow_one)
     expect_grant(&crowd, 2, 1);
     send_huge(&crowd, 0, 4000);
     send_huge(&crowd, 2, 0);
+    crowd_free(&crowd);
+}
+
+static sem_t granted;
+
+static void answers_big(struct peer *peer, const struct received *received)
+{
+    static uint8_t data[HUGE_SIZE];
+    const struct muster_message answer = {
+        .kind = MUSTER_APPLICATION, .type = "big", .data = data, .size = HUGE_SIZE};
+    if (received->content == CONTENT_MESSAGE)
+        peer_announce(peer, received->turn, &answer);
+    if (received->content != CONTENT_GRANT)
+        return;
+    sem_post(&granted);
+    peer_send_chunk(peer, received->turn, received->grant, 0, data, HUGE_SIZE);
+}
+
+/* Before an answer is done with, the next is granted. */
+static enum muster_status wait_for_grant(void *context, size_t index, struct proxy *proxy,
+                                         const struct muster_message *answer)
+{
+    size_t *answers = context;
+    struct timespec limit;
+    (void)index;
+    (void)proxy;
+    (void)answer;
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += 20;
+    if (++*answers == 1)
+        sem_wait(&granted); /* its own */
+    return *answers == PEERS || sem_timedwait(&granted, &limit) == 0 ? MUSTER_OK : MUSTER_TIMEOUT;
+}
+
+/* While one is worked on, the next is on its way. */
+FAULT_TEST(upload, big_one_comes_while_another_is_worked_on)
+{
+    struct crowd crowd = crowd_for_big_ones();
+    const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
+    struct proxy_round_result result;
+    size_t answers = 0;
+    sem_init(&granted, 0, 0);
+    for (size_t i = 0; i < PEERS; i++)
+        crowd.peers[i]->react = answers_big;
+    fixture_pump(crowd.fixture);
+    cr_assert_eq(sem_trywait(&granted), -1);
+    cr_assert_eq(proxy_run_all(crowd.proxies, PEERS, &instruction, NULL, wait_for_grant, &answers, &result),
+                 MUSTER_OK);
+    fixture_unpump(crowd.fixture);
+    cr_assert_eq(result.answered, PEERS);
+    proxy_round_result_clear(&result);
+    sem_destroy(&granted);
     crowd_free(&crowd);
 }
 
