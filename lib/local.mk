@@ -79,6 +79,7 @@ libmuster_core_la_SOURCES = \
     lib/wire/block.c \
     lib/wire/block.h \
     lib/wire/codec.h \
+    lib/wire/copy.c \
     lib/wire/copy.h \
     lib/wire/decode.c \
     lib/wire/encode.c \

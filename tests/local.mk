@@ -19,6 +19,7 @@ tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
     tests/unit/test_block.c \
     tests/unit/test_codec.c \
+    tests/unit/test_copy.c \
     tests/unit/test_mean.c \
     tests/unit/test_npy.c \
     tests/unit/test_npz.c \

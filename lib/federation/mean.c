@@ -39,16 +39,16 @@ struct muster_mean {
 /*
  * How far from 0 any value is, at most; infinity or NaN when there is one among them. Numbers without their
  * sign are ordered as the integers that their bits make, infinity and NaN last. Maxima of integers are
- * vectorised without -ffast-math and lose no NaN. For float64 the upper half of the bits does: it stands for
- * the largest number that begins with it.
+ * vectorised without -ffast-math and lose no NaN. The upper half of the bits does: it stands for the largest
+ * number that begins with it, and of smaller integers more fit into a vector.
  */
-static inline int32_t largest_bits32(const float *values, size_t count, int32_t largest)
+static inline int16_t largest_bits32(const float *values, size_t count, int16_t largest)
 {
     for (size_t i = 0; i < count; i++) {
-        int32_t bits;
+        uint32_t bits;
         memcpy(&bits, &values[i], sizeof bits);
-        bits &= INT32_MAX;
-        largest = bits > largest ? bits : largest;
+        int16_t upper = (int16_t)(bits >> 16 & INT16_MAX);
+        largest = upper > largest ? upper : largest;
     }
     return largest;
 }
@@ -66,12 +66,13 @@ static inline int32_t largest_bits64(const double *values, size_t count, int32_t
 
 static double largest_float32(const float *values, size_t count)
 {
-    int32_t largest = 0;
+    int16_t largest = 0;
     for (; count >= BLOCK; count -= BLOCK, values += BLOCK)
         largest = largest_bits32(values, BLOCK, largest);
     largest = largest_bits32(values, count, largest);
+    uint32_t bits = (uint32_t)largest << 16 | UINT16_MAX;
     float magnitude;
-    memcpy(&magnitude, &largest, sizeof magnitude);
+    memcpy(&magnitude, &bits, sizeof magnitude);
     return (double)magnitude;
 }
 

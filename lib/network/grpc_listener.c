@@ -200,7 +200,7 @@ static grpc_server *server_new(size_t max_message_size, const struct connection_
         muster__grpc_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         muster__grpc_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, LOOKAHEAD),
         muster__grpc_integer(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_SIZE_MAX),
-        muster__grpc_integer(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, READ_SIZE_MAX),
+        muster__grpc_integer(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, SERVER_READ_SIZE_MAX),
         muster__grpc_integer(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, READ_SIZE_MIN),
         muster__grpc_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MIN_MS),
     };

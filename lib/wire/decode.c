@@ -226,6 +226,7 @@ void muster__payload_add(struct muster_message *message, struct reader *chunk)
         const struct part *part = &storage->parts[storage->part];
         size_t left = part->size - storage->part_offset;
         size_t size = chunk->left < left ? chunk->left : left;
+        chunk->big = part->size >= BIG_COPY_MIN;
         muster__read_bytes(chunk, storage->part_data + storage->part_offset, size);
         storage->part_offset += size;
         if (size == left) {

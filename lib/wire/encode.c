@@ -14,10 +14,6 @@
 #include "wire/copy.h"
 #include "wire/npy.h"
 
-#ifdef MUSTER_DEBUG
-atomic_uint_least64_t muster__copied;
-#endif
-
 /* A smaller array is not worth an announcement. */
 #define CHUNKED_MIN 4096
 
@@ -315,7 +311,8 @@ static void fill_part(void *context, const void *data, size_t size)
     if (end > size)
         end = size;
     if (begin < end && copy != data)
-        muster__copy(copy + begin, (const uint8_t *)data + begin, (size_t)(end - begin));
+        (size < BIG_COPY_MIN ? muster__copy : muster__copy_big)(copy + begin, (const uint8_t *)data + begin,
+                                                                (size_t)(end - begin));
     filling->offset += size;
 }
 

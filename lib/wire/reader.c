@@ -22,7 +22,7 @@ void muster__read_bytes(struct reader *reader, void *to, size_t size)
         size_t here = reader->piece->size - reader->offset;
         size_t part = size < here ? size : here;
         if (out && part) {
-            muster__copy(out, reader->piece->data + reader->offset, part);
+            (reader->big ? muster__copy_big : muster__copy)(out, reader->piece->data + reader->offset, part);
             out += part;
         }
         size -= part;

@@ -15,6 +15,7 @@ struct reader {
     const struct piece *piece;
     size_t offset; /* in that piece */
     size_t left;
+    bool big; /* what it reads is a piece of big data: see lib/wire/copy.h */
 };
 
 struct field {

@@ -1,0 +1,34 @@
+/* Copying the data of arrays, past the caches if it is big. */
+#include <config.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "wire/copy.h"
+
+#ifdef MUSTER_DEBUG
+atomic_uint_least64_t muster__copied;
+#endif
+
+void muster__copy_big(void *to, const void *from, size_t size)
+{
+#ifdef __SSE2__
+    enum { LINE = 64, VECTOR = sizeof(__m128i) };
+    uint8_t *out = to;
+    const uint8_t *in = from;
+    size_t head = (LINE - (uintptr_t)out % LINE) % LINE;
+    if (head > size)
+        head = size;
+    muster__copy(out, in, head);
+    size_t lines = (size - head) / LINE * LINE;
+    for (size_t i = head; i < head + lines; i += VECTOR)
+        _mm_stream_si128((__m128i *)(void *)(out + i),
+                         _mm_loadu_si128((const __m128i *)(const void *)(in + i)));
+    _mm_sfence(); /* before any store that tells others of it */
+    muster__count_copied(lines);
+    muster__copy(out + head + lines, in + head + lines, size - head - lines);
+#else
+    muster__copy(to, from, size);
+#endif
+}
