@@ -55,14 +55,50 @@ static struct role_options options_of(const struct contender *contender, const s
     return options;
 }
 
+void start_participants(struct contender *contender, const struct role_options *options)
+{
+    size_t left = options->participants;
+    size_t processes = contender->processes > 1 ? contender->processes : 1;
+    processes = processes < left ? processes : left;
+    contender->participating = allocate(processes, sizeof(struct process *));
+    contender->participating_count = processes;
+    for (size_t i = 0; i < processes; ++i) {
+        struct role_options share = *options;
+        share.participants = left / (processes - i);
+        left -= share.participants;
+        contender->participating[i] = process_start(contender->participants, &share);
+    }
+}
+
+uint64_t connect_participants(struct contender *contender)
+{
+    uint64_t first = UINT64_MAX;
+    for (size_t i = 0; i < contender->participating_count; ++i) {
+        process_tell(contender->participating[i], "connect");
+    }
+    for (size_t i = 0; i < contender->participating_count; ++i) {
+        uint64_t started = process_hear_one(contender->participating[i], "connected");
+        first = started < first ? started : first;
+    }
+    return first;
+}
+
+void end_participants(struct contender *contender)
+{
+    for (size_t i = 0; i < contender->participating_count; ++i) {
+        process_end(contender->participating[i]);
+    }
+    free(contender->participating);
+    contender->participating = NULL;
+}
+
 /* Lets all join, and reads how long that took and how much memory it takes. */
 static void join_all(struct contender *contender, size_t participants)
 {
     process_tell(contender->serving, "memory");
     uint64_t before = process_hear_one(contender->serving, "memory");
     process_tell(contender->serving, "join %zu", participants);
-    process_tell(contender->participating, "connect");
-    uint64_t started = process_hear_one(contender->participating, "connected");
+    uint64_t started = connect_participants(contender);
     uint64_t joined = process_hear_one(contender->serving, "joined");
     process_tell(contender->serving, "memory");
     uint64_t after = process_hear_one(contender->serving, "memory");
@@ -81,20 +117,19 @@ void open_contender(struct contender *contender, const struct role_options *load
         options.port = (uint16_t)process_hear_one(contender->relaying, "port");
     }
     options.threads = 1; /* as muster's participants have in one process, however many they are */
-    contender->participating = process_start(contender->participants, &options);
+    start_participants(contender, &options);
     join_all(contender, options.participants);
 }
 
 void close_contender(struct contender *contender)
 {
-    process_end(contender->participating);
+    end_participants(contender);
     if (contender->relaying != NULL) {
         process_end(contender->relaying);
     }
     process_end(contender->serving);
     contender->serving = NULL;
     contender->relaying = NULL;
-    contender->participating = NULL;
 }
 
 /* The median of one block, in microseconds. */
@@ -113,13 +148,16 @@ static double run_block(const struct contender *contender, const char *command, 
     return quantile(values, count, 0.5);
 }
 
-/* Processor time that both processes have used so far, in microseconds. */
+/* Processor time that all processes have used so far, in microseconds. */
 static double read_cpu(const struct contender *contender)
 {
     process_tell(contender->serving, "cpu");
-    process_tell(contender->participating, "cpu");
-    uint64_t serving = process_hear_one(contender->serving, "cpu");
-    return (double)(serving + process_hear_one(contender->participating, "cpu"));
+    uint64_t used = process_hear_one(contender->serving, "cpu");
+    for (size_t i = 0; i < contender->participating_count; ++i) {
+        process_tell(contender->participating[i], "cpu");
+        used += process_hear_one(contender->participating[i], "cpu");
+    }
+    return (double)used;
 }
 
 size_t in_turn(size_t pair, size_t i, size_t count)

@@ -21,12 +21,14 @@ struct contender {
     struct process *serving;
     uint16_t port;            /* the server's own */
     struct process *relaying; /* NULL: participants connect to the server itself */
-    struct process *participating;
+    size_t processes;         /* that the participants are in, at most; 0: one */
+    struct process **participating;
+    size_t participating_count;
     double joined_ms; /* from the start signal until all had joined */
     double memory;    /* bytes for each participant, with all joined */
     double *values;   /* one for each block */
     double first;     /* microseconds: the sessions' first blocks, which warm up, together */
-    double cpu;       /* microseconds of processor time, both processes, in all blocks */
+    double cpu;       /* microseconds of processor time, all processes, in all blocks */
 };
 
 extern const struct contender contender_muster, contender_core;
@@ -42,6 +44,14 @@ size_t pairs_of(const struct measure_plan *plan, const struct measurement *measu
 void open_contender(struct contender *contender, const struct role_options *load);
 
 void close_contender(struct contender *contender);
+
+/** Starts the participants' processes and divides `options->participants` among them. */
+void start_participants(struct contender *contender, const struct role_options *options);
+
+/** Lets them connect; returns when the first was told to, in nanoseconds, once all have been admitted. */
+uint64_t connect_participants(struct contender *contender);
+
+void end_participants(struct contender *contender);
 
 /** All blocks, in several sessions with processes of their own. Each value is the median of `rounds` times in
     microseconds. To be freed with free_values(). */

@@ -13,6 +13,7 @@
 
 #define PAYLOAD    100
 #define CONTENDERS 4
+#define PROCESSES  10   /* of many participants with big arrays */
 #define BOUND      1.15 /* of each ratio to bare C-core */
 
 /* One turn with one participant. Both sides have a thread that blocks beside those that do the I/O, as
@@ -204,7 +205,8 @@ const struct measurement measurements[] = {
      .rounds = 1,
      .pairs = 12,
      .instruction = 20 * MB,
-     .answer = PAYLOAD},
+     .answer = PAYLOAD,
+     .processes = PROCESSES},
     {.name = "fedavg_50x20mb",
      .figures = "fedavg_50x20mb_vs_core",
      .run = measure_bulk,
@@ -215,7 +217,20 @@ const struct measurement measurements[] = {
      .pairs = 15,
      .instruction = 20 * MB,
      .answer = 20 * MB,
-     .folds = true},
+     .folds = true,
+     .processes = PROCESSES},
+    {.name = "fedavg_one_process",
+     .figures = "fedavg_one_process_vs_core",
+     .run = measure_bulk,
+     .participants = 50,
+     .quick_participants = 5,
+     .sessions = 3,
+     .rounds = 1,
+     .pairs = 15,
+     .instruction = 20 * MB,
+     .answer = 20 * MB,
+     .folds = true,
+     .unbounded = true},
     {.name = "fedavg_peak",
      .figures = "fedavg_server_peak_models, fedavg_peak_200_vs_50",
      .run = measure_peak,
@@ -225,7 +240,8 @@ const struct measurement measurements[] = {
      .pairs = 2,
      .instruction = 20 * MB,
      .answer = 20 * MB,
-     .folds = true},
+     .folds = true,
+     .processes = PROCESSES},
     {.name = "fold", .figures = "fold_vs_memory", .run = measure_fold, .pairs = 20, .answer = 256 * MB},
     {0},
 };

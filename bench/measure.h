@@ -28,7 +28,9 @@ struct measurement {
     size_t answer;      /* bytes */
     unsigned delay_ms;  /* either way */
     bool folds;         /* muster's server takes the mean of each round */
+    size_t processes;   /* that the participants are in; 0: one */
     bool beside_tcp;
+    bool unbounded; /* for comparison: the ratio has no bound to meet */
 };
 
 /** Those of measure_bulk.c. */

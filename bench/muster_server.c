@@ -1,6 +1,7 @@
 /* The server on muster: the public interface, as a program would use it. */
 #include <config.h>
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,7 @@ static uint16_t start(const struct role_options *options)
 {
     struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
     struct muster_error error = {0};
+    mallopt(M_ARENA_MAX, 1); /* see upload_budget in participant_manager.h */
     server.options = *options;
     server.answer = role_allocate(1, options->instruction);
     make_instruction();

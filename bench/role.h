@@ -42,7 +42,7 @@ struct role_server {
     void (*gather)(size_t first, size_t count); /* waits for their answers */
 };
 
-/** The participants, all in one process. As for role_server. */
+/** The participants of one process. As for role_server. */
 struct role_participants {
     void (*connect)(
         const struct role_options *options); /* blocks until all are admitted; they answer from then on */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +197,7 @@ int main(int count, char **arguments)
     struct server_options options;
     struct dataset dataset;
     struct muster_error error;
+    mallopt(M_ARENA_MAX, 1); /* or each of gRPC's threads keeps memory of its own */
     server_options_parse(count, arguments, &options);
     signals_catch();
     signals_call(end_process, NULL, -1);
