@@ -11,7 +11,7 @@
 #include "figures.h"
 #include "process.h"
 
-#define CONNECTING        16   /* participants, at one time */
+#define CONNECTING        16   /* participants of one process, at one time */
 #define SAMPLES           1024 /* in one block */
 #define NANOSECONDS_IN_US 1e3
 #define QUICK_PAIRS       2
@@ -90,6 +90,7 @@ void end_participants(struct contender *contender)
     }
     free(contender->participating);
     contender->participating = NULL;
+    contender->participating_count = 0;
 }
 
 /* Lets all join, and reads how long that took and how much memory it takes. */

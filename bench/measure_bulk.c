@@ -55,8 +55,9 @@ static void print_times(const struct measurement *measurement, const struct cont
    only in one piece, or, where muster's server folds, it walks over it and throws it away. But for the limit
    of a message's size, C-core is there as it is by default.
 
-   Where there are many participants, they are in several processes, as they are machines of their own: in one
-   process they share a network thread, and a round is no faster than that.
+   Fifty participants are in several processes, as they are machines of their own: in one process they share a
+   network thread, and a round is no faster than that. A measurement beside has them in one. Muster's server
+   has one malloc arena, which saves memory; with one, too, the bare program can be quicker by a tenth.
 
    Over a long way the first turn of a connection is a figure of its own: afterwards the windows are open. */
 void measure_bulk(const struct measure_plan *plan, const struct measurement *measurement)
@@ -153,7 +154,7 @@ static double measure_stall(struct contender *contender, const struct role_optio
     uint64_t idle = settled_memory(contender->serving);
     process_tell(contender->serving, "begin 0 %zu", participants);
     (void)process_hear_one(contender->serving, "begun");
-    process_tell(contender->participating[0], "answered %zu", participants);
+    process_tell(contender->participating[0], "answered %zu", participants); /* it has all of them */
     (void)process_hear_one(contender->participating[0], "answered");
     uint64_t stalled = settled_memory(contender->serving);
     process_end(holder.relaying); /* breaks the connection, which frees the budget */

@@ -63,7 +63,9 @@ static uint16_t start(const struct role_options *options)
 {
     struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
     struct muster_error error = {0};
-    mallopt(M_ARENA_MAX, 1); /* see upload_budget in participant_manager.h */
+    if (options->arrays) {
+        mallopt(M_ARENA_MAX, 1); /* see upload_budget in participant_manager.h */
+    }
     server.options = *options;
     server.answer = role_allocate(1, options->instruction);
     make_instruction();

@@ -197,7 +197,10 @@ int main(int count, char **arguments)
     struct server_options options;
     struct dataset dataset;
     struct muster_error error;
-    mallopt(M_ARENA_MAX, 1); /* or each of gRPC's threads keeps memory of its own */
+#ifdef M_ARENA_MAX
+    if (getenv("MALLOC_ARENA_MAX") == NULL)
+        mallopt(M_ARENA_MAX, 1); /* or each of gRPC's threads keeps memory of its own */
+#endif
     server_options_parse(count, arguments, &options);
     signals_catch();
     signals_call(end_process, NULL, -1);

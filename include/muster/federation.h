@@ -140,8 +140,9 @@ MUSTER_API struct muster_mean *muster_mean_new(void);
  * Adds `count` arrays with a weight. The first ones decide dtypes and shapes. Sums are kept in double, so
  * that the order of adding does not matter beyond rounding. FORMAT: other dtypes or shapes than the first
  * (or an integer dtype, which has no mean); INVALID: no arrays, a weight that is not
- * positive and finite, NaN or infinity in the data, or sums that would overflow; OUT_OF_MEMORY. After an
- * error the mean is as it was before. Not thread-safe; does not block.
+ * positive and finite, NaN or infinity in the data, or sums that could overflow, judged by the largest of the
+ * values and up to 1 % too early; OUT_OF_MEMORY. After an error the mean is as it was before. Not
+ * thread-safe; does not block.
  */
 MUSTER_API enum muster_status muster_mean_add(struct muster_mean *mean, const struct muster_array *arrays,
                                               size_t count, double weight);

@@ -8,7 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* An array of this size is out of the caches before anybody reads it: its bytes had better not go there. */
+/* An array of this size, copied as a whole, is hardly in the caches any more when somebody reads it: its
+   bytes had better not go there. */
 #define BIG_COPY_MIN ((size_t)8 << 20)
 
 #ifdef MUSTER_DEBUG

@@ -310,9 +310,11 @@ static void fill_part(void *context, const void *data, size_t size)
     uint64_t end = filling->end > filling->offset ? filling->end - filling->offset : 0;
     if (end > size)
         end = size;
-    if (begin < end && copy != data)
-        (size < BIG_COPY_MIN ? muster__copy : muster__copy_big)(copy + begin, (const uint8_t *)data + begin,
-                                                                (size_t)(end - begin));
+    uint64_t copied = begin < end && copy != data ? end - begin : 0;
+    if (copied >= BIG_COPY_MIN)
+        muster__copy_big(copy + begin, (const uint8_t *)data + begin, (size_t)copied);
+    else if (copied) /* not big, or sent piece by piece as it is copied */
+        muster__copy(copy + begin, (const uint8_t *)data + begin, (size_t)copied);
     filling->offset += size;
 }
 

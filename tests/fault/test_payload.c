@@ -109,6 +109,28 @@ static struct muster_array vector(enum muster_dtype dtype, const void *data, uin
     return (struct muster_array){.dtype = dtype, .dimensions = 1, .shape = {count}, .data = data};
 }
 
+/* Big ones are copied in another way, and what lies between them is not. */
+FAULT_TEST(payload, big_arrays_and_small_ones)
+{
+    struct line line = line_new();
+    const size_t big = BIG_COPY_MIN;
+    uint8_t *bytes = noise(2 * big);
+    const struct muster_array arrays[] = {
+        vector(MUSTER_FLOAT32, bytes + 4, big / 4 + 1), vector(MUSTER_INT32, bytes + 12, 1),
+        vector(MUSTER_FLOAT32, bytes, 5001), vector(MUSTER_FLOAT64, bytes + 8, big / 8 + 3),
+        vector(MUSTER_FLOAT32, bytes + 20, big / 4 - 1)};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 5};
+    expect_echo(&line, &message);
+    struct outcome outcome;
+    fixture_unpump(line.fixture);
+    cr_assert_eq(start_message(line.proxy, &message, TURN_MS, &outcome), MUSTER_OK);
+    fixture_settle(line.fixture);
+    cr_assert(is_same(&outcome.answer, &message));
+    cr_assert(ended_with(&outcome, MUSTER_OK));
+    line_free(&line);
+    free(bytes);
+}
+
 FAULT_TEST(payload, arrays_of_every_shape)
 {
     struct line line = line_new();
