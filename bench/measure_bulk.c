@@ -50,10 +50,10 @@ static void print_times(const struct measurement *measurement, const struct cont
 
 /* Turns with one participant, whose thread blocks for instructions, or rounds with all, who answer from a
    callback. The answer is the array that came, or one that lies ready when it is of another size. The bare
-   side has arrays of the same bytes in memory of
-   its own and sends from there; what it receives it copies into memory that lies ready, as an array is of use
-   only in one piece, or, where muster's server folds, it walks over it and throws it away. But for the limit
-   of a message's size, C-core is there as it is by default.
+   side has arrays of the same bytes in memory of its own and sends from there; what it receives it copies
+   into memory that lies ready, as an array is of use only in one piece, or, where muster's server folds, it
+   walks over it and throws it away. But for the limit of a message's size, C-core is there as it is by
+   default.
 
    Fifty participants are in several processes, as they are machines of their own: in one process they share a
    network thread, and a round is no faster than that. A measurement beside has them in one. Muster's server

@@ -638,8 +638,8 @@ static enum muster_status wait_for_grant(void *context, size_t index, struct pro
     (void)answer;
     clock_gettime(CLOCK_REALTIME, &limit);
     limit.tv_sec += 20;
-    if (++*answers == 1)
-        sem_wait(&granted); /* its own */
+    if (++*answers == 1 && sem_trywait(&granted) != 0) /* its own */
+        return MUSTER_PROTOCOL;
     return *answers == PEERS || sem_timedwait(&granted, &limit) == 0 ? MUSTER_OK : MUSTER_TIMEOUT;
 }
 
