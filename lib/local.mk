@@ -74,6 +74,7 @@ libmuster_core_la_SOURCES = \
     lib/proxy/session.c \
     lib/proxy/turn.c \
     lib/proxy/upload.c \
+    lib/proxy/window.c \
     lib/status.c \
     lib/status.h \
     lib/wire/block.c \

@@ -28,7 +28,8 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_run.c \
     tests/unit/test_status.c \
     tests/unit/test_timer.c \
-    tests/unit/test_transfer.c
+    tests/unit/test_transfer.c \
+    tests/unit/test_window.c
 
 tests_fault_fault_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 # A test is told when the library encodes, and another when it unlists.

@@ -31,7 +31,8 @@ enum participant_state {
 struct instruction {
     struct muster_message message;
     uint64_t turn;
-    uint64_t granted; /* bytes that its answer may send in chunks without being told to */
+    uint64_t granted; /* an answer of up to so many bytes in chunks may send them without being told to, */
+    uint64_t limit;   /* so many of them; 0: all */
 };
 
 /* What was dropped under the lock and is freed without it: it may be gigabytes, and events must not wait. */
@@ -89,6 +90,7 @@ struct participant {
     struct instruction next;
     struct incoming arriving;  /* an instruction of which chunks are missing */
     uint64_t arriving_granted; /* its `granted` */
+    uint64_t arriving_limit;   /* and `limit` */
     uint64_t last_turn;        /* of the last instruction that was received whole */
     bool holds_answer;         /* to the last instruction, until the next: it may have to be sent again */
     struct buffer *held;       /* that answer */

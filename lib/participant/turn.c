@@ -79,7 +79,7 @@ static enum muster_status send_answer(struct participant *participant)
     outgoing->max_message_size = participant->max_message_size;
     muster__outgoing_begin(outgoing, body, participant->held_turn);
     if (body->payload->size <= participant->current.granted)
-        muster__outgoing_start(outgoing, 0);
+        muster__outgoing_start(outgoing, 0, participant->current.limit);
     muster__outgoing_next(outgoing, TO_SERVER, participant->stream);
     return MUSTER_OK;
 }
@@ -103,9 +103,9 @@ static enum muster_status hold_answer(struct participant *participant, struct bu
 
 /* An instruction is whole: there is something to consume. */
 static void deliver(struct participant *participant, struct muster_message message, uint64_t turn,
-                    uint64_t granted)
+                    uint64_t granted, uint64_t limit)
 {
-    participant->next = (struct instruction){message, turn, granted};
+    participant->next = (struct instruction){message, turn, granted, limit};
     participant->came = true;
     participant->last_turn = turn;
     participant->stream->ops->hold(participant->stream);
@@ -121,6 +121,7 @@ static enum muster_status announce(struct participant *participant, struct envel
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for an instruction of %llu bytes",
                              (unsigned long long)envelope->announced);
     participant->arriving_granted = envelope->grant;
+    participant->arriving_limit = envelope->limit;
     muster__incoming_begin(&participant->arriving, envelope, size);
     return MUSTER_OK;
 }
@@ -139,7 +140,7 @@ static enum muster_status instruct(struct participant *participant, struct envel
         pthread_mutex_lock(&participant->lock);
         return participant->closed ? MUSTER_OK : announce(participant, envelope, size, error);
     }
-    deliver(participant, envelope->message, envelope->turn, envelope->grant);
+    deliver(participant, envelope->message, envelope->turn, envelope->grant, envelope->limit);
     envelope->message = (struct muster_message)MUSTER_MESSAGE_INIT;
     *ready = true;
     return MUSTER_OK;
@@ -155,19 +156,20 @@ static enum muster_status add_chunk(struct participant *participant, struct enve
     enum muster_status status = muster__incoming_add(arriving, envelope, error);
     if (status == MUSTER_OK && arriving->received == arriving->size) {
         struct muster_message message = muster__incoming_take(arriving);
-        deliver(participant, message, envelope->turn, participant->arriving_granted);
+        deliver(participant, message, envelope->turn, participant->arriving_granted,
+                participant->arriving_limit);
         *ready = true;
     }
     return status;
 }
 
-/* The answer's chunks may go, from the first one on. */
+/* The answer's chunks may go. */
 static void grant(struct participant *participant, const struct envelope *envelope)
 {
     struct outgoing *outgoing = &participant->outgoing;
     if (!outgoing->body || outgoing->turn != envelope->turn)
         return;
-    muster__outgoing_start(outgoing, envelope->grant);
+    muster__outgoing_start(outgoing, envelope->grant, envelope->limit);
     muster__outgoing_next(outgoing, TO_SERVER, participant->stream);
 }
 

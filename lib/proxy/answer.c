@@ -61,6 +61,18 @@ static enum muster_status begin_upload(struct proxy *proxy, struct envelope *env
     return MUSTER_OK;
 }
 
+/* Tells the participant how much it may send. With the lock held. */
+static void send_grant(struct proxy *proxy)
+{
+    const struct upload *upload = &proxy->upload;
+    struct stream *stream = proxy->stream;
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_grant(proxy->turn, upload->incoming.grant, upload->window.limit, head);
+    /* Without this word both would wait for ever. */
+    if (stream->ops->send(stream, head, head_size, NULL) == MUSTER_OUT_OF_MEMORY)
+        stream->ops->cut(stream);
+}
+
 bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
 {
     struct upload *upload = &proxy->upload;
@@ -68,19 +80,15 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
     pthread_mutex_lock(&proxy->lock);
     bool granted = upload->state == UPLOAD_WAITING && upload->request == ticket;
     if (granted) {
-        struct buffer *body = muster__encode_grant(upload->grants + 1);
-        granted = body && begin_payload(proxy);
+        granted = begin_payload(proxy);
         if (granted) {
-            uint8_t head[STREAM_HEAD_MAX];
-            size_t head_size = muster__encode_turn(TO_PARTICIPANT, proxy->turn, head);
             upload->incoming.grant = ++upload->grants;
             muster__uploads_use(upload, &proxy->manager->uploads, 0, 0, muster__proxy_now(proxy));
-            /* Should this fail, the stream has ended, and we are about to be told. */
-            proxy->stream->ops->send(proxy->stream, head, head_size, body);
+            muster__window_open(&upload->window);
+            send_grant(proxy);
         } else {
             turn = muster__proxy_give_up(proxy);
         }
-        muster__buffer_release(body);
     }
     pthread_mutex_unlock(&proxy->lock);
     if (turn)
@@ -205,7 +213,12 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     } else if (upload->state == UPLOAD_GRANTED && envelope->turn == incoming->turn &&
                envelope->grant == incoming->grant) {
         status = muster__incoming_add(incoming, envelope, &error);
-        muster__uploads_active(upload, &proxy->manager->uploads, muster__proxy_now(proxy));
+        int64_t now = muster__proxy_now(proxy);
+        muster__uploads_active(upload, &proxy->manager->uploads, now);
+        size_t chunks = atomic_fetch_add(&proxy->manager->chunks, 1) + 1;
+        if (status == MUSTER_OK &&
+            muster__window_move(&upload->window, incoming->received, incoming->size, chunks, now))
+            send_grant(proxy);
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
             answer = muster__proxy_end_upload(proxy);

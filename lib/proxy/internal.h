@@ -54,6 +54,7 @@ struct participant_manager {
     struct connection_options connection;
     struct buffer *cancel; /* the one message that is the same for everybody */
     struct uploads uploads;
+    atomic_size_t chunks; /* that have come or gone, of all participants */
 
     /* Turns that have begun and whose end has not been told yet, timers that run or have just expired, and
        calls that use the transport. */
@@ -121,15 +122,27 @@ enum upload_state {
     UPLOAD_GRANTED,  /* its chunks are arriving */
 };
 
+/* How far ahead of what has arrived a participant may send: window.c. */
+struct window {
+    uint64_t limit; /* bytes of the answer that it has been told of */
+    uint64_t mark;  /* the limit before: what comes behind it follows our last word */
+    bool is_dry;    /* all that comes before the mark has come, at dry_at */
+    int64_t dry_at;
+    size_t chunks_then; /* the manager's, at dry_at */
+    bool is_near;       /* our word was there in time, once */
+    unsigned far_times; /* it was not, and there was nothing else to be done */
+};
+
 /* A big answer, from its announcement until it is whole. */
 struct upload {
-    enum upload_state state; /* guarded by proxy->lock, as are the next six */
+    enum upload_state state; /* guarded by proxy->lock, as are the next seven */
     uint64_t reserved;       /* bytes, in UPLOAD_RESERVED */
     uint64_t request;        /* the ticket, in UPLOAD_WAITING */
     uint64_t grants;         /* in this turn, the reservation not counted */
     bool pregranted;         /* in this turn */
     struct incoming incoming;
-    uint64_t last_size; /* of this participant's latest, 0: none yet */
+    struct window window; /* of this connection */
+    uint64_t last_size;   /* of this participant's latest, 0: none yet */
 
     struct link link; /* guarded by uploads->lock, as are all below */
     uint64_t ticket;  /* not 0: it is in `waiting` */
@@ -304,6 +317,15 @@ uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruc
 /* With the lock held: ends what the turn holds of the upload budget. What has arrived is the caller's, to be
    cleared once the lock is not held. */
 struct muster_message muster__proxy_end_upload(struct proxy *proxy);
+
+/* ---- window.c; with the lock of the proxy held ---- */
+
+/* For an answer from its first byte on; returns the limit to tell the participant. */
+uint64_t muster__window_open(struct window *window);
+
+/* So much of the answer has been received. True: the limit has moved, and the participant is to be told. */
+bool muster__window_move(struct window *window, uint64_t received, uint64_t total, size_t chunks,
+                         int64_t now);
 
 /* ---- session.c ---- */
 

@@ -17,13 +17,16 @@ enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct bu
 {
     uint8_t head[STREAM_HEAD_MAX];
     size_t head_size = 0;
-    if (!proxy->original)
-        head_size = muster__encode_instruction_head(turn, muster__proxy_reserve(proxy, body), head);
+    if (!proxy->original) {
+        uint64_t granted = muster__proxy_reserve(proxy, body);
+        uint64_t limit = granted ? muster__window_open(&proxy->upload.window) : 0;
+        head_size = muster__encode_instruction_head(turn, granted, limit, head);
+    }
     enum muster_status status = proxy->stream->ops->send(proxy->stream, head, head_size, body);
     if (status == MUSTER_OK) {
         proxy->outgoing.max_message_size = proxy->max_message_size;
         muster__outgoing_begin(&proxy->outgoing, body, turn);
-        muster__outgoing_start(&proxy->outgoing, 0);
+        muster__outgoing_start(&proxy->outgoing, 0, 0);
         muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
     } else {
         muster__proxy_end_upload(proxy);
@@ -34,6 +37,7 @@ enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct bu
 void muster__proxy_sent(struct connection *connection)
 {
     struct proxy *proxy = connection->proxy;
+    atomic_fetch_add(&proxy->manager->chunks, 1);
     pthread_mutex_lock(&proxy->lock);
     if (proxy->connection == connection) {
         proxy->outgoing.on_wire = false;

@@ -20,7 +20,7 @@ enum direction { TO_PARTICIPANT, TO_SERVER };
 #define WIRE_FIELDS_MAX 65536
 
 /* Fields of the messages themselves, which the generated code does not name. */
-enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 10 };
+enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 10, FIELD_LIMIT = 11 };
 
 /* What a peer that takes chunks says in Hello and Welcome. */
 #define FEATURE_CHUNKS "chunks"
@@ -52,8 +52,13 @@ void muster__payload_fill(const struct buffer *body, const struct muster_message
 /* The turn's field, to stand before or after a body; 0 bytes for turn 0. Returns the number of bytes. */
 size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head[STREAM_HEAD_MAX]);
 
-/* The same with the bytes that the answer may send in chunks without being told to. */
-size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint8_t head[STREAM_HEAD_MAX]);
+/* The same with the size up to which the answer may send its chunks without being told to, and how many bytes
+   of them; 0: all. */
+size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t limit,
+                                       uint8_t head[STREAM_HEAD_MAX]);
+
+/* The whole of a message, which has no body. */
+size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint8_t head[STREAM_HEAD_MAX]);
 
 /* All of a chunk but its `size` bytes of data, which follow. */
 size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t grant, uint64_t offset,
@@ -66,7 +71,6 @@ struct buffer *muster__pack_hello(const Muster__Hello *hello);
 struct buffer *muster__encode_hello_again(const struct buffer *packed, const Muster__Hello *more);
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome);
 struct buffer *muster__encode_cancel(void);
-struct buffer *muster__encode_grant(uint64_t number);
 struct buffer *muster__encode_progress(double fraction);
 
 /* ---- reading: decode.c ---- */
@@ -86,6 +90,7 @@ struct envelope {
     enum content content;
     uint64_t turn;
     uint64_t grant;                 /* the number of a grant or a chunk's; bytes, with an instruction */
+    uint64_t limit;                 /* with a grant or an instruction: bytes that may be sent; 0: all */
     struct muster_message message;  /* CONTENT_MESSAGE: whoever takes it empties it here */
     uint64_t announced;             /* CONTENT_MESSAGE: bytes that follow in chunks */
     const Muster__Hello *hello;     /* CONTENT_HELLO */

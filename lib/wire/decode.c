@@ -483,12 +483,13 @@ static enum muster_status read_progress(struct envelope *envelope, struct reader
 static enum muster_status read_grant(struct envelope *envelope, struct reader reader, size_t budget,
                                      struct muster_error *error)
 {
-    static const enum wire_type types[FIELDS_KEPT] = {WIRE_VARINT, WIRE_LENGTH, WIRE_LENGTH};
+    static const enum wire_type types[FIELDS_KEPT] = {WIRE_VARINT, WIRE_VARINT, WIRE_LENGTH};
     struct field fields[FIELDS_KEPT];
     if (!read_small(reader, &budget, types, fields))
         return malformed(error, budget);
     envelope->content = CONTENT_GRANT;
     envelope->grant = fields[0].value;
+    envelope->limit = fields[1].value;
     return MUSTER_OK;
 }
 
@@ -627,7 +628,7 @@ static enum muster_status read_to_participant(struct envelope *envelope, const s
     }
 }
 
-/* Takes a message's own fields: turn, grant, and the last of its contents. */
+/* Takes a message's own fields: turn, grant, limit, and the last of its contents. */
 static bool read_top(enum direction direction, struct reader reader, struct envelope *envelope,
                      struct field *content, size_t *budget)
 {
@@ -649,6 +650,8 @@ static bool read_top(enum direction direction, struct reader reader, struct enve
             *content = field;
         else if (direction == TO_PARTICIPANT && field.number == FIELD_GRANTED)
             envelope->grant = field.value;
+        else if (direction == TO_PARTICIPANT && field.number == FIELD_LIMIT)
+            envelope->limit = field.value;
         else
             envelope->turn = field.value;
     }

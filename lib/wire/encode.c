@@ -32,6 +32,7 @@ enum {
     FIELD_FAILURE_TEXT = 2,
     FIELD_PROGRESS_FRACTION = 1,
     FIELD_GRANT_NUMBER = 1,
+    FIELD_GRANT_LIMIT = 2,
     FIELD_CHUNK_OFFSET = 1,
     FIELD_CHUNK_DATA = 2,
     FIELD_CHUNK_GRANT = 3,
@@ -406,11 +407,34 @@ size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head
     return writer.size;
 }
 
-size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint8_t head[STREAM_HEAD_MAX])
+size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t limit,
+                                       uint8_t head[STREAM_HEAD_MAX])
 {
     struct writer writer = {.at = head};
     put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
     put_number(&writer, FIELD_GRANTED, granted);
+    put_number(&writer, FIELD_LIMIT, limit);
+    return writer.size;
+}
+
+struct grant {
+    uint64_t number;
+    uint64_t limit;
+};
+
+static void put_grant(struct writer *writer, const void *content)
+{
+    const struct grant *grant = content;
+    put_number(writer, FIELD_GRANT_NUMBER, grant->number);
+    put_number(writer, FIELD_GRANT_LIMIT, grant->limit);
+}
+
+size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint8_t head[STREAM_HEAD_MAX])
+{
+    const struct grant grant = {number, limit};
+    struct writer writer = {.at = head};
+    put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
+    put_nested(&writer, MUSTER__SERVER_MESSAGE__CONTENT_GRANT, put_grant, &grant);
     return writer.size;
 }
 
@@ -506,16 +530,6 @@ struct buffer *muster__encode_welcome(const Muster__Welcome *welcome)
 struct buffer *muster__encode_cancel(void)
 {
     return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_CANCEL, put_nothing, NULL);
-}
-
-static void put_grant(struct writer *writer, const void *content)
-{
-    put_number(writer, FIELD_GRANT_NUMBER, *(const uint64_t *)content);
-}
-
-struct buffer *muster__encode_grant(uint64_t number)
-{
-    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_GRANT, put_grant, &number);
 }
 
 struct buffer *muster__encode_progress(double fraction)

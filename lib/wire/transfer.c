@@ -14,8 +14,11 @@ void muster__outgoing_begin(struct outgoing *outgoing, struct buffer *body, uint
         outgoing->body = muster__buffer_retain(body);
 }
 
-void muster__outgoing_start(struct outgoing *outgoing, uint64_t grant)
+void muster__outgoing_start(struct outgoing *outgoing, uint64_t grant, uint64_t limit)
 {
+    outgoing->limit = limit ? limit : UINT64_MAX;
+    if (outgoing->goes && outgoing->grant == grant)
+        return;
     outgoing->grant = grant;
     outgoing->offset = 0;
     outgoing->part = 0;
@@ -23,11 +26,18 @@ void muster__outgoing_start(struct outgoing *outgoing, uint64_t grant)
     outgoing->goes = true;
 }
 
+/* How far the next chunk may reach. */
+static uint64_t end_of(const struct outgoing *outgoing)
+{
+    uint64_t filled = outgoing->body->payload->filled;
+    return filled < outgoing->limit ? filled : outgoing->limit;
+}
+
 /* Cuts the next chunk's pieces out of the payload; returns its size. */
 static size_t cut_chunk(struct outgoing *outgoing, struct piece pieces[STREAM_PIECES_MAX], size_t *count)
 {
     const struct payload *payload = outgoing->body->payload;
-    uint64_t there = payload->filled - outgoing->offset;
+    uint64_t there = end_of(outgoing) - outgoing->offset;
     size_t most = outgoing->max_message_size - STREAM_HEAD_MAX;
     size_t size = 0;
     if (most > CHUNK_SIZE)
@@ -53,7 +63,7 @@ static size_t cut_chunk(struct outgoing *outgoing, struct piece pieces[STREAM_PI
 void muster__outgoing_next(struct outgoing *outgoing, enum direction direction, struct stream *stream)
 {
     if (!stream || !outgoing->body || !outgoing->goes || outgoing->on_wire ||
-        outgoing->offset == outgoing->body->payload->filled)
+        outgoing->offset >= end_of(outgoing))
         return;
     struct piece pieces[STREAM_PIECES_MAX];
     size_t count;

@@ -18,6 +18,7 @@ struct outgoing {
     size_t max_message_size; /* that the peer takes; the owner sets it before `body` */
     uint64_t turn;
     uint64_t grant;
+    uint64_t limit;  /* bytes that may be sent */
     uint64_t offset; /* of the next chunk */
     size_t part;     /* that it begins in */
     size_t part_offset;
@@ -28,8 +29,9 @@ struct outgoing {
 /* Takes over from whatever was on its way. Takes a reference to `body`; NULL ends it. */
 void muster__outgoing_begin(struct outgoing *outgoing, struct buffer *body, uint64_t turn);
 
-/* Lets the chunks go, from the first one on. */
-void muster__outgoing_start(struct outgoing *outgoing, uint64_t grant);
+/* Lets the chunks go, up to so many bytes (0: all): from the first one on, or on from where they are when
+   they go under this grant already. */
+void muster__outgoing_start(struct outgoing *outgoing, uint64_t grant, uint64_t limit);
 
 /* Gives the transport the next chunk, unless it has one. What fails is told by the stream's end. */
 void muster__outgoing_next(struct outgoing *outgoing, enum direction direction, struct stream *stream);

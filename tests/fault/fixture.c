@@ -21,6 +21,7 @@ static void take_envelope(struct received *received, struct envelope *envelope)
     received->progress = envelope->progress;
     received->announced = envelope->announced;
     received->grant = envelope->grant;
+    received->limit = envelope->limit;
     received->offset = envelope->offset;
     received->chunk_size = envelope->chunk.left;
     received->message = envelope->message;
@@ -207,9 +208,11 @@ void peer_send_chunk(struct peer *peer, uint64_t turn, uint64_t grant, uint64_t 
     muster__buffer_release(body);
 }
 
-void peer_send_grant(struct peer *peer, uint64_t turn, uint64_t number)
+void peer_send_grant(struct peer *peer, uint64_t turn, uint64_t number, uint64_t limit)
 {
-    peer_send_buffer(peer, turn, muster__encode_grant(number));
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_grant(turn, number, limit, head);
+    peer->stream->ops->send(peer->stream, head, head_size, NULL);
 }
 
 void peer_send_empty(struct peer *peer)

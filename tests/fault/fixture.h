@@ -36,6 +36,7 @@ struct received {
     uint64_t max_message_size;
     uint64_t announced; /* bytes that follow in chunks */
     uint64_t grant;     /* of an instruction, a Grant or a chunk */
+    uint64_t limit;     /* of an instruction or a Grant */
     uint64_t offset;    /* of a chunk, like the next */
     size_t chunk_size;
 };
@@ -78,7 +79,7 @@ void peer_send_welcome_chunks(struct peer *peer, const char *name, uint64_t max_
 void peer_announce(struct peer *peer, uint64_t turn, const struct muster_message *message);
 void peer_send_chunk(struct peer *peer, uint64_t turn, uint64_t grant, uint64_t offset, const void *data,
                      size_t size);
-void peer_send_grant(struct peer *peer, uint64_t turn, uint64_t number);
+void peer_send_grant(struct peer *peer, uint64_t turn, uint64_t number, uint64_t limit);
 void peer_close(struct peer *peer, enum muster_status status, const char *text);
 void peer_cut(struct peer *peer);
 

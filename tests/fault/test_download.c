@@ -145,10 +145,15 @@ static void answer(struct duo *duo, uint64_t turn, size_t size)
     cr_assert_eq(received->announced, size);
 }
 
+static void grant_some(struct duo *duo, uint64_t turn, uint64_t number, uint64_t limit)
+{
+    peer_send_grant(duo->peer, turn, number, limit);
+    fixture_settle(duo->fixture);
+}
+
 static void grant(struct duo *duo, uint64_t turn, uint64_t number)
 {
-    peer_send_grant(duo->peer, turn, number);
-    fixture_settle(duo->fixture);
+    grant_some(duo, turn, number, 0);
 }
 
 /* The proof that the participant is usable: a whole turn, big both ways. */
@@ -351,25 +356,106 @@ FAULT_TEST(download, answer_waits_for_its_grant)
 
 FAULT_TEST(download, answer_goes_at_once_when_it_was_promised_room)
 {
-    static const uint64_t promises[] = {0, SIZE - 1, SIZE, SIZE + 1};
+    static const uint64_t promises[] = {0, SIZE - 1, SIZE, SIZE + 1, SIZE, SIZE};
+    static const uint64_t limits[] = {0, 0, 0, 0, SIZE, 1000};
     struct duo duo = duo_new();
-    for (uint64_t i = 0; i < 4; i++) {
+    for (uint64_t i = 0; i < 6; i++) {
         const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
         const struct muster_message message = big(SIZE);
         const struct encoding encoding = {.max_message_size = SIZE_MAX};
         struct buffer *body;
         uint8_t head[STREAM_HEAD_MAX];
         cr_assert_eq(muster__encode(TO_PARTICIPANT, &instruction, &encoding, &body), MUSTER_OK);
-        size_t head_size = muster__encode_instruction_head(i + 1, promises[i], head);
+        size_t head_size = muster__encode_instruction_head(i + 1, promises[i], limits[i], head);
         duo.peer->stream->ops->send(duo.peer->stream, head, head_size, body);
         muster__buffer_release(body);
         cr_assert_eq(consume(&duo), MUSTER_OK);
         cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_OK);
         cr_assert_eq(next_message(&duo)->announced, SIZE);
+        size_t size = limits[i] ? limits[i] : SIZE;
         if (promises[i] >= SIZE)
-            expect_chunk(&duo, i + 1, 0, 0, SIZE);
+            expect_chunk(&duo, i + 1, 0, 0, size);
         cr_assert(nothing_came(&duo));
+        if (size < SIZE) {
+            grant_some(&duo, i + 1, 0, SIZE);
+            expect_chunk(&duo, i + 1, 0, size, SIZE - size);
+        }
     }
+    duo_free(&duo);
+}
+
+FAULT_TEST(download, answer_goes_as_far_as_it_may)
+{
+    struct duo duo = duo_new();
+    answer(&duo, 1, SIZE);
+    grant_some(&duo, 1, 1, 1000);
+    expect_chunk(&duo, 1, 1, 0, 1000);
+    cr_assert(nothing_came(&duo));
+    cr_assert_eq(participant_transfer(duo.participant).sent, 1000);
+    grant_some(&duo, 1, 1, 3000);
+    expect_chunk(&duo, 1, 1, 1000, 2000);
+    grant_some(&duo, 1, 1, 3000);
+    grant_some(&duo, 1, 1, 500);
+    grant_some(&duo, 2, 1, 0);
+    cr_assert(nothing_came(&duo));
+    grant_some(&duo, 1, 1, 0);
+    expect_chunk(&duo, 1, 1, 3000, SIZE - 3000);
+    cr_assert(nothing_came(&duo));
+    expect_turn(&duo, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(download, answer_to_a_big_instruction_goes_as_far_as_it_may)
+{
+    struct duo duo = duo_new();
+    const struct muster_message message = big(SIZE);
+    const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX};
+    struct buffer *body;
+    uint8_t head[STREAM_HEAD_MAX];
+    cr_assert_eq(muster__encode(TO_PARTICIPANT, &message, &encoding, &body), MUSTER_OK);
+    size_t head_size = muster__encode_instruction_head(1, SIZE, 1000, head);
+    duo.peer->stream->ops->send(duo.peer->stream, head, head_size, body);
+    muster__buffer_release(body);
+    send_part(&duo, 1, 0, SIZE);
+    expect_instruction(&duo, SIZE);
+    cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_OK);
+    cr_assert_eq(next_message(&duo)->announced, SIZE);
+    expect_chunk(&duo, 1, 0, 0, 1000);
+    cr_assert(nothing_came(&duo));
+    grant_some(&duo, 1, 0, SIZE);
+    expect_chunk(&duo, 1, 0, 1000, SIZE - 1000);
+    duo_free(&duo);
+}
+
+/* The limit of the grant before has no meaning for the next. */
+FAULT_TEST(download, answer_begins_anew_with_its_limit)
+{
+    struct duo duo = duo_new();
+    answer(&duo, 1, SIZE);
+    grant_some(&duo, 1, 1, 2000);
+    expect_chunk(&duo, 1, 1, 0, 2000);
+    grant_some(&duo, 1, 2, 700);
+    expect_chunk(&duo, 1, 2, 0, 700);
+    cr_assert(nothing_came(&duo));
+    grant_some(&duo, 1, 2, UINT64_MAX);
+    expect_chunk(&duo, 1, 2, 700, SIZE - 700);
+    expect_turn(&duo, 2);
+    duo_free(&duo);
+}
+
+FAULT_TEST(download, close_waits_for_the_rest_of_a_grant)
+{
+    struct duo duo = duo_new();
+    answer(&duo, 1, SIZE);
+    grant_some(&duo, 1, 1, 1000);
+    expect_chunk(&duo, 1, 1, 0, 1000);
+    participant_close(duo.participant);
+    cr_assert(nothing_came(&duo));
+    cr_assert_not(duo.peer->closed);
+    grant_some(&duo, 1, 1, SIZE);
+    expect_chunk(&duo, 1, 1, 1000, SIZE - 1000);
+    fixture_settle(duo.fixture);
+    cr_assert(duo.peer->closed);
     duo_free(&duo);
 }
 
@@ -401,10 +487,10 @@ FAULT_TEST(download, answer_that_is_granted_again_in_the_middle)
     cr_assert_eq(consume(&duo), MUSTER_OK);
     cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_OK);
     cr_assert_eq(next_message(&duo)->announced, COUNT * each);
-    peer_send_grant(duo.peer, 1, 1);
+    peer_send_grant(duo.peer, 1, 1, 0);
     while (participant_transfer(duo.participant).sent < 2 * most)
         cr_assert(muster__local_step(duo.fixture->network));
-    peer_send_grant(duo.peer, 1, 2);
+    peer_send_grant(duo.peer, 1, 2, 0);
     fixture_settle(duo.fixture);
     const struct received *received;
     uint64_t offset = 0;

@@ -16,6 +16,7 @@
 #define BUDGET      (2 * ANSWER_SIZE + 100)
 #define STALL_MS    500
 #define PAYLOAD_MAX (5 * ANSWER_SIZE)
+#define AHEAD_MAX   ((uint64_t)4 << 20) /* bytes that a participant nearby may send before they are taken */
 
 enum { PEERS = 4 };
 
@@ -177,6 +178,41 @@ static void send_all(struct crowd *crowd, size_t i, uint64_t grant)
     cr_assert(answered(crowd, i, ANSWER_SIZE));
 }
 
+/* Sends the rest of an answer piece by piece, never more than the participant has been told that it may. What
+   it is told takes so long to arrive, and what it sends then. Returns its last limit. */
+static uint64_t send_as_told(struct crowd *crowd, size_t i, uint64_t grant, uint64_t from, uint64_t size,
+                             int64_t way_ms)
+{
+    const size_t piece = (size_t)300000;
+    uint8_t *data = calloc(1, piece);
+    uint64_t limit = AHEAD_MAX; /* that it knows of */
+    uint64_t latest = limit;
+    for (uint64_t sent = from; sent < size;) {
+        if (sent == limit) {
+            cr_assert_gt(latest, limit, "nothing more may be sent than %llu", (unsigned long long)sent);
+            fixture_advance(crowd->fixture, way_ms);
+            limit = latest;
+        }
+        uint64_t end = sent + piece < limit ? sent + piece : limit;
+        end = end < size ? end : size;
+        peer_send_chunk(crowd->peers[i], turn_of(crowd, i), grant, sent, data, (size_t)(end - sent));
+        sent = end;
+        if (nothing_came(crowd, i))
+            continue;
+        const struct received *word = next_message(crowd, i);
+        cr_assert_eq(word->content, CONTENT_GRANT);
+        cr_assert_eq(word->turn, turn_of(crowd, i));
+        cr_assert_eq(word->grant, grant);
+        cr_assert_gt(word->limit, latest);
+        cr_assert(word->limit == UINT64_MAX || word->limit - sent <= AHEAD_MAX);
+        latest = word->limit;
+    }
+    free(data);
+    cr_assert(ended_with(&crowd->outcomes[i], MUSTER_OK));
+    cr_assert(nothing_came(crowd, i));
+    return latest;
+}
+
 /* The proof that a participant is usable: a whole turn, for the first of which room is not promised. */
 static void expect_turn(struct crowd *crowd, size_t i)
 {
@@ -247,6 +283,67 @@ FAULT_TEST(upload, answer_to_a_big_instruction_is_granted_with_it)
     cr_assert_eq(chunk->chunk_size, ANSWER_SIZE);
     announce(&crowd, 0);
     send_all(&crowd, 0, 0);
+    crowd_free(&crowd);
+}
+
+static struct crowd crowd_with_sessions(size_t payload_size)
+{
+    struct participant_manager_options options = options_with(0);
+    options.max_payload_size = payload_size;
+    options.session_grace_ms = 10000;
+    return crowd_of(&options);
+}
+
+/* A turn of the first one with a big answer; the limits that it began and ended with. */
+static void send_far(struct crowd *crowd, size_t size, int64_t way_ms, uint64_t *first, uint64_t *last)
+{
+    uint64_t granted = begin(crowd, 0);
+    const struct received *word = &crowd->peers[0]->messages[crowd->seen[0] - 1];
+    announce_zeros(crowd, 0, size);
+    if (!granted)
+        word = next_message(crowd, 0);
+    *first = word->limit;
+    *last = send_as_told(crowd, 0, granted ? 0 : 1, 0, size, way_ms);
+}
+
+FAULT_TEST(upload, sender_is_told_of_more_as_it_gets_on)
+{
+    const size_t size = (size_t)5 * AHEAD_MAX;
+    struct crowd crowd = crowd_with_sessions(size);
+    uint64_t first, last;
+    for (size_t turn = 0; turn < 3; turn++) {
+        send_far(&crowd, size, 0, &first, &last);
+        cr_assert_eq(first, AHEAD_MAX);
+        cr_assert_geq(last, size);
+        cr_assert_leq(last, size + AHEAD_MAX);
+    }
+    crowd_free(&crowd);
+}
+
+/* Another connection may be another way. */
+FAULT_TEST(upload, sender_from_far_away_has_no_limit_until_it_comes_anew)
+{
+    const size_t size = (size_t)8 * AHEAD_MAX;
+    struct crowd crowd = crowd_with_sessions(size);
+    uint64_t first, last;
+    send_far(&crowd, size, 100, &first, &last);
+    cr_assert_eq(first, AHEAD_MAX);
+    cr_assert_eq(last, UINT64_MAX);
+    cr_assert_eq(begin(&crowd, 0), size);
+    cr_assert_eq(crowd.peers[0]->messages[crowd.seen[0] - 1].limit, UINT64_MAX);
+    peer_cut(crowd.peers[0]);
+    fixture_settle(crowd.fixture);
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    hello.name = (char *)"p0";
+    hello.session = (ProtobufCBinaryData){SESSION_SIZE, crowd.proxies[0]->session};
+    crowd.peers[0] = peer_connect(crowd.fixture);
+    crowd.seen[0] = 0;
+    peer_send_buffer(crowd.peers[0], 0, muster__encode_hello(&hello));
+    peer_send_empty(crowd.peers[0]);
+    cr_assert_eq(next_message(&crowd, 0)->content, CONTENT_WELCOME);
+    cr_assert_eq(next_message(&crowd, 0)->limit, AHEAD_MAX);
+    proxy_cancel(crowd.proxies[0]);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
     crowd_free(&crowd);
 }
 
@@ -566,10 +663,7 @@ static void announce_big_ones(struct crowd *crowd)
 
 static void send_huge(struct crowd *crowd, size_t i, uint64_t from)
 {
-    for (uint64_t offset = from; offset < HUGE_SIZE; offset += PAYLOAD_MAX)
-        send_part(crowd, i, 1, offset, offset + PAYLOAD_MAX < HUGE_SIZE ? offset + PAYLOAD_MAX : HUGE_SIZE);
-    cr_assert(crowd->outcomes[i].ended);
-    muster_message_clear(&crowd->outcomes[i].answer);
+    send_as_told(crowd, i, 1, from, HUGE_SIZE, 0);
 }
 
 /* Each when the one before is whole, and no sooner. */

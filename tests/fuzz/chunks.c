@@ -228,6 +228,13 @@ static void send_own(struct arrival *arrival, struct input *input)
     free(data);
 }
 
+/* Lets the sender go on up to somewhere, or to the end. */
+static void move_limit(struct sender *sender, uint64_t limit)
+{
+    if (sender->outgoing.body)
+        muster__outgoing_start(&sender->outgoing, sender->outgoing.grant, limit);
+}
+
 /* Room is taken away, and given again: the sender starts from the first byte. */
 static void pass_over(struct arrival *arrival, struct sender *sender)
 {
@@ -235,7 +242,7 @@ static void pass_over(struct arrival *arrival, struct sender *sender)
     CHECK(arrival->returned == arrival->begun);
     begin(arrival);
     if (sender->outgoing.body)
-        muster__outgoing_start(&sender->outgoing, 1);
+        muster__outgoing_start(&sender->outgoing, sender->outgoing.grant + 1, 0);
 }
 
 static void send_chunks(struct arrival *arrival, struct sender *sender, struct input *input)
@@ -243,7 +250,7 @@ static void send_chunks(struct arrival *arrival, struct sender *sender, struct i
     while (input->left) {
         struct input bytes;
         struct piece piece;
-        switch (take_byte(input) % 5) {
+        switch (take_byte(input) % 6) {
         case 0:
             send_next(arrival, sender);
             break;
@@ -262,6 +269,9 @@ static void send_chunks(struct arrival *arrival, struct sender *sender, struct i
         case 4:
             fill(sender, take_size(input) << 4);
             break;
+        case 5:
+            move_limit(sender, take_size(input) << 4);
+            break;
         }
     }
 }
@@ -271,7 +281,7 @@ static void transfer(struct arrival *arrival, struct sender *sender, struct inpu
 {
     muster__outgoing_begin(&sender->outgoing, sender->body, arrival->incoming.turn);
     if (sender->outgoing.body)
-        muster__outgoing_start(&sender->outgoing, 0);
+        muster__outgoing_start(&sender->outgoing, 0, 0);
     send_chunks(arrival, sender, input);
     check_arrived(arrival);
     struct muster_message message = muster__incoming_take(&arrival->incoming);

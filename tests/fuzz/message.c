@@ -136,6 +136,7 @@ static bool same_chunk(struct reader a, struct reader b)
 static bool same_envelope(const struct envelope *a, const struct envelope *b)
 {
     return a->content == b->content && a->turn == b->turn && a->grant == b->grant &&
+           (a->limit == b->limit || a->content == CONTENT_CHUNK) && /* it has none */
            a->announced == b->announced && a->offset == b->offset &&
            same_bytes(&a->progress, &b->progress, sizeof(a->progress)) &&
            same_message(&a->message, &b->message) && same_chunk(a->chunk, b->chunk) &&
@@ -157,7 +158,7 @@ static struct buffer *write_body(enum direction direction, const struct envelope
     case CONTENT_CANCEL:
         return muster__encode_cancel();
     case CONTENT_GRANT:
-        return muster__encode_grant(envelope->grant);
+        return muster__buffer_new(0); /* all of it is in the head */
     case CONTENT_PROGRESS:
         return muster__encode_progress(envelope->progress);
     default:
@@ -177,8 +178,10 @@ static size_t write_head(enum direction direction, const struct envelope *envelo
     if (envelope->content == CONTENT_CHUNK)
         return muster__encode_chunk(direction, envelope->turn, envelope->grant, envelope->offset,
                                     envelope->chunk.left, head);
-    if (direction == TO_PARTICIPANT && envelope->content != CONTENT_GRANT)
-        return muster__encode_instruction_head(envelope->turn, envelope->grant, head);
+    if (envelope->content == CONTENT_GRANT)
+        return muster__encode_grant(envelope->turn, envelope->grant, envelope->limit, head);
+    if (direction == TO_PARTICIPANT)
+        return muster__encode_instruction_head(envelope->turn, envelope->grant, envelope->limit, head);
     return muster__encode_turn(direction, envelope->turn, head);
 }
 
@@ -273,7 +276,8 @@ static void compare(const struct unpacked *theirs, const struct envelope *ours)
     uint64_t grant = theirs->chunk           ? theirs->chunk->grant
                      : theirs->grant_message ? theirs->grant_message->number
                                              : theirs->grant;
-    CHECK(theirs->turn == ours->turn && grant == ours->grant);
+    uint64_t limit = theirs->grant_message ? theirs->grant_message->limit : theirs->limit;
+    CHECK(theirs->turn == ours->turn && grant == ours->grant && limit == ours->limit);
     CHECK(theirs->content == ours->content && theirs->kind == ours->message.kind);
     if (theirs->arrays)
         compare_arrays(theirs->arrays, &ours->message);

@@ -9,6 +9,7 @@
 struct unpacked {
     uint64_t turn;
     uint64_t grant;
+    uint64_t limit;
     enum content content;
     enum muster_kind kind;
     const Muster__Arrays *arrays;

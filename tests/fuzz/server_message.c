@@ -8,6 +8,7 @@ static void look(const ProtobufCMessage *base, struct unpacked *unpacked)
     const Muster__ServerMessage *message = (const Muster__ServerMessage *)base;
     unpacked->turn = message->turn;
     unpacked->grant = message->granted;
+    unpacked->limit = message->limit;
     switch (message->content_case) {
     case MUSTER__SERVER_MESSAGE__CONTENT_RECONNECT_IN:
         unpacked->kind = MUSTER_RECONNECT;

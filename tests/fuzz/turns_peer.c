@@ -22,18 +22,27 @@ static void send_bytes(struct peer *peer, const uint8_t *head, size_t head_size,
     muster__buffer_release(body);
 }
 
+/* What an instruction promises to its answer. */
+struct room {
+    uint64_t granted;
+    uint64_t limit;
+};
+
+static const struct room no_room;
+
 /* Takes the reference. */
-static void send_body(struct peer *peer, uint64_t turn, uint64_t grant, struct buffer *body)
+static void send_body(struct peer *peer, uint64_t turn, struct room room, struct buffer *body)
 {
     uint8_t head[STREAM_HEAD_MAX];
-    size_t head_size = sends(peer) == TO_SERVER ? muster__encode_turn(TO_SERVER, turn, head)
-                                                : muster__encode_instruction_head(turn, grant, head);
+    size_t head_size = sends(peer) == TO_SERVER
+                           ? muster__encode_turn(TO_SERVER, turn, head)
+                           : muster__encode_instruction_head(turn, room.granted, room.limit, head);
     peer->stream->ops->send(peer->stream, head, head_size, body);
     muster__buffer_release(body);
 }
 
 /* Sends a message, whose chunks wait until they are let go. */
-static void send_message(struct peer *peer, uint64_t turn, uint64_t grant,
+static void send_message(struct peer *peer, uint64_t turn, struct room room,
                          const struct muster_message *message)
 {
     const struct encoding encoding = {
@@ -43,7 +52,7 @@ static void send_message(struct peer *peer, uint64_t turn, uint64_t grant,
         return; /* of a kind that does not go this way */
     peer->outgoing.max_message_size = 16384;
     muster__outgoing_begin(&peer->outgoing, body, turn);
-    send_body(peer, turn, grant, body);
+    send_body(peer, turn, room, body);
 }
 
 static void answer(struct peer *peer, uint64_t turn, enum muster_kind kind, unsigned size_class)
@@ -53,9 +62,9 @@ static void answer(struct peer *peer, uint64_t turn, enum muster_kind kind, unsi
         world.lied = world.lied || !peer->seen[0];
         peer->seen[0] = 0;
     }
-    send_message(peer, turn, 0, make_message(kind, id, next_serial(), size_class));
+    send_message(peer, turn, no_room, make_message(kind, id, next_serial(), size_class));
     if (peer->automatic && peer->grant) {
-        muster__outgoing_start(&peer->outgoing, 0);
+        muster__outgoing_start(&peer->outgoing, 0, 0);
         muster__outgoing_next(&peer->outgoing, sends(peer), peer->stream);
     }
 }
@@ -101,7 +110,7 @@ static void say_welcome(struct peer *peer, uint8_t how)
         welcome.n_features = 1;
     }
     welcome.last_turn = how >> 4;
-    send_body(peer, 0, 0, muster__encode_welcome(&welcome));
+    send_body(peer, 0, no_room, muster__encode_welcome(&welcome));
 }
 
 static void message_received(void *context, const struct piece *pieces, size_t count, size_t size)
@@ -120,7 +129,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     } else if (envelope.content == CONTENT_GRANT) {
         peer->grant = envelope.grant;
         if (peer->automatic) {
-            muster__outgoing_start(&peer->outgoing, envelope.grant);
+            muster__outgoing_start(&peer->outgoing, envelope.grant, envelope.limit);
             muster__outgoing_next(&peer->outgoing, sends(peer), peer->stream);
         }
     }
@@ -228,7 +237,7 @@ static void say_hello(struct peer *peer, uint8_t how, uint64_t last_turn)
     hello.max_message_size = how & 64 ? 2000 : 0;
     hello.last_turn = last_turn;
     hello.former_rank = how & 128 ? last_turn : 0;
-    send_body(peer, 0, 0, muster__encode_hello(&hello));
+    send_body(peer, 0, no_room, muster__encode_hello(&hello));
 }
 
 /* Whole messages of the input's own; what they answer may be another's. */
@@ -258,6 +267,14 @@ static void say_chunk(struct peer *peer, struct input *input)
     send_bytes(peer, head, head_size, data, size);
 }
 
+/* In a new grant or the same one, of all or of some. */
+static void say_grant(struct peer *peer, uint8_t how)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_grant(peer->last_turn, how & 15, 1000 * (uint64_t)(how >> 4), head);
+    peer->stream->ops->send(peer->stream, head, head_size, NULL);
+}
+
 /* As a server: an instruction. As a participant: an answer, of the right kind unless it is told another. */
 static void say_message(struct peer *peer, uint8_t how, uint8_t more)
 {
@@ -267,10 +284,10 @@ static void say_message(struct peer *peer, uint8_t how, uint8_t more)
     unsigned size_class = how & 3;
     if (sends(peer) == TO_PARTICIPANT) {
         peer->last_turn += (how >> 2 & 3) ? 1 : 0;
-        send_message(peer, peer->last_turn - (how >> 4 & 1), how & 32 ? 9000 : 0,
-                     make_message(kind, 0, 0, size_class));
+        const struct room room = {how & 32 ? 9000 : 0, how & 64 ? 5000 : 0};
+        send_message(peer, peer->last_turn - (how >> 4 & 1), room, make_message(kind, 0, 0, size_class));
         if (peer->automatic) {
-            muster__outgoing_start(&peer->outgoing, 0);
+            muster__outgoing_start(&peer->outgoing, 0, 0);
             muster__outgoing_next(&peer->outgoing, TO_PARTICIPANT, peer->stream);
         }
         return;
@@ -309,15 +326,15 @@ void peer_event(struct peer *peer, struct input *input)
         break;
     case 4:
         if (sends(peer) == TO_SERVER)
-            send_body(peer, peer->last_turn - (how & 1), 0, muster__encode_progress(how / 255.0));
+            send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_progress(how / 255.0));
         else
-            send_body(peer, peer->last_turn - (how & 1), 0, muster__encode_cancel());
+            send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_cancel());
         break;
     case 5:
         say_chunk(peer, input);
         break;
     case 6:
-        muster__outgoing_start(&peer->outgoing, how & 1 ? 0 : peer->grant);
+        muster__outgoing_start(&peer->outgoing, how & 1 ? 0 : peer->grant, 0);
         break;
     case 7:
         muster__outgoing_next(&peer->outgoing, sends(peer), stream);
@@ -330,7 +347,7 @@ void peer_event(struct peer *peer, struct input *input)
         break;
     case 10:
         if (sends(peer) == TO_PARTICIPANT)
-            send_body(peer, peer->last_turn, 0, muster__encode_grant(how));
+            say_grant(peer, how);
         break;
     case 11:
         peer->automatic = how & 1;

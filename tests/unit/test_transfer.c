@@ -230,7 +230,7 @@ static void expect_through(const struct muster_message *message, size_t max_mess
     muster__outgoing_begin(&outgoing, body, TURN);
     muster__outgoing_next(&outgoing, TO_SERVER, &keeper.base);
     cr_assert_eq(keeper.count, 0); /* it was not let go */
-    muster__outgoing_start(&outgoing, 1);
+    muster__outgoing_start(&outgoing, 1, 0);
     send_all(&outgoing, &keeper);
     for (size_t i = 0; i < keeper.count; i++)
         cr_assert_leq(keeper.whole_sizes[i], max_message_size);
@@ -283,7 +283,7 @@ static void sending_begin(struct sending *sending)
                                 .outgoing = {.max_message_size = 20000 + STREAM_HEAD_MAX},
                                 .body = encode(&message, NULL)};
     muster__outgoing_begin(&sending->outgoing, sending->body, TURN);
-    muster__outgoing_start(&sending->outgoing, 3);
+    muster__outgoing_start(&sending->outgoing, 3, 0);
     muster__outgoing_next(&sending->outgoing, TO_SERVER, &sending->keeper.base);
     cr_assert_eq(sending->keeper.count, 1);
 }
@@ -325,7 +325,7 @@ Test(transfer, start_is_starting_over)
 {
     struct sending sending;
     sending_begin(&sending);
-    muster__outgoing_start(&sending.outgoing, 4);
+    muster__outgoing_start(&sending.outgoing, 4, 0);
     muster__outgoing_next(&sending.outgoing, TO_SERVER, &sending.keeper.base);
     cr_assert_eq(sending.keeper.count, 1); /* one is on its way */
     send_all(&sending.outgoing, &sending.keeper);
@@ -344,7 +344,7 @@ Test(transfer, another_takes_over)
         .kind = MUSTER_APPLICATION, .type = "mine", .data = floats, .size = 6000};
     struct buffer *other = encode(&message, NULL);
     muster__outgoing_begin(&sending.outgoing, other, TURN + 1);
-    muster__outgoing_start(&sending.outgoing, 0);
+    muster__outgoing_start(&sending.outgoing, 0, 0);
     muster__outgoing_next(&sending.outgoing, TO_SERVER, &sending.keeper.base);
     cr_assert_eq(sending.keeper.count, 1);
     cr_assert(muster__outgoing_busy(&sending.outgoing));
@@ -375,7 +375,7 @@ Test(transfer, message_without_chunks)
     struct outgoing outgoing = {.max_message_size = SIZE_MAX};
     struct buffer *body = encode(&message, NULL);
     muster__outgoing_begin(&outgoing, body, TURN);
-    muster__outgoing_start(&outgoing, 0);
+    muster__outgoing_start(&outgoing, 0, 0);
     muster__outgoing_next(&outgoing, TO_SERVER, &keeper.base);
     cr_assert_not(muster__outgoing_busy(&outgoing));
     cr_assert_null(outgoing.body);
