@@ -68,7 +68,7 @@ static void send_grant(struct proxy *proxy)
     struct stream *stream = proxy->stream;
     uint8_t head[STREAM_HEAD_MAX];
     size_t head_size = muster__encode_grant(proxy->turn, upload->incoming.grant, upload->window.limit, head);
-    /* Without this word both would wait for ever. */
+    /* Without this word both would wait for nothing: it is to come anew. */
     if (stream->ops->send(stream, head, head_size, NULL) == MUSTER_OUT_OF_MEMORY)
         stream->ops->cut(stream);
 }
@@ -215,9 +215,8 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
         status = muster__incoming_add(incoming, envelope, &error);
         int64_t now = muster__proxy_now(proxy);
         muster__uploads_active(upload, &proxy->manager->uploads, now);
-        size_t chunks = atomic_fetch_add(&proxy->manager->chunks, 1) + 1;
         if (status == MUSTER_OK &&
-            muster__window_move(&upload->window, incoming->received, incoming->size, chunks, now))
+            muster__window_move(&upload->window, incoming->received, incoming->size, now))
             send_grant(proxy);
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;

@@ -54,7 +54,6 @@ struct participant_manager {
     struct connection_options connection;
     struct buffer *cancel; /* the one message that is the same for everybody */
     struct uploads uploads;
-    atomic_size_t chunks; /* that have come or gone, of all participants */
 
     /* Turns that have begun and whose end has not been told yet, timers that run or have just expired, and
        calls that use the transport. */
@@ -128,9 +127,7 @@ struct window {
     uint64_t mark;  /* the limit before: what comes behind it follows our last word */
     bool is_dry;    /* all that comes before the mark has come, at dry_at */
     int64_t dry_at;
-    size_t chunks_then; /* the manager's, at dry_at */
-    bool is_near;       /* our word was there in time, once */
-    unsigned far_times; /* it was not, and there was nothing else to be done */
+    unsigned late; /* times that our word was late, less those that it was not */
 };
 
 /* A big answer, from its announcement until it is whole. */
@@ -324,8 +321,7 @@ struct muster_message muster__proxy_end_upload(struct proxy *proxy);
 uint64_t muster__window_open(struct window *window);
 
 /* So much of the answer has been received. True: the limit has moved, and the participant is to be told. */
-bool muster__window_move(struct window *window, uint64_t received, uint64_t total, size_t chunks,
-                         int64_t now);
+bool muster__window_move(struct window *window, uint64_t received, uint64_t total, int64_t now);
 
 /* ---- session.c ---- */
 

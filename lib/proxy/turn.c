@@ -37,7 +37,6 @@ enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct bu
 void muster__proxy_sent(struct connection *connection)
 {
     struct proxy *proxy = connection->proxy;
-    atomic_fetch_add(&proxy->manager->chunks, 1);
     pthread_mutex_lock(&proxy->lock);
     if (proxy->connection == connection) {
         proxy->outgoing.on_wire = false;

@@ -178,14 +178,13 @@ static void send_all(struct crowd *crowd, size_t i, uint64_t grant)
     cr_assert(answered(crowd, i, ANSWER_SIZE));
 }
 
-/* Sends the rest of an answer piece by piece, never more than the participant has been told that it may. What
-   it is told takes so long to arrive, and what it sends then. Returns its last limit. */
-static uint64_t send_as_told(struct crowd *crowd, size_t i, uint64_t grant, uint64_t from, uint64_t size,
-                             int64_t way_ms)
+/* Sends the rest of an answer piece by piece, never beyond the limit that the participant has been told, nor
+   the later ones, which take so long to arrive. Returns the last one. */
+static uint64_t send_as_told(struct crowd *crowd, size_t i, uint64_t grant, uint64_t limit, uint64_t from,
+                             uint64_t size, int64_t way_ms)
 {
     const size_t piece = (size_t)300000;
     uint8_t *data = calloc(1, piece);
-    uint64_t limit = AHEAD_MAX; /* that it knows of */
     uint64_t latest = limit;
     for (uint64_t sent = from; sent < size;) {
         if (sent == limit) {
@@ -295,7 +294,7 @@ static struct crowd crowd_with_sessions(size_t payload_size)
 }
 
 /* A turn of the first one with a big answer; the limits that it began and ended with. */
-static void send_far(struct crowd *crowd, size_t size, int64_t way_ms, uint64_t *first, uint64_t *last)
+static void send_over(struct crowd *crowd, size_t size, int64_t way_ms, uint64_t *first, uint64_t *last)
 {
     uint64_t granted = begin(crowd, 0);
     const struct received *word = &crowd->peers[0]->messages[crowd->seen[0] - 1];
@@ -303,7 +302,7 @@ static void send_far(struct crowd *crowd, size_t size, int64_t way_ms, uint64_t 
     if (!granted)
         word = next_message(crowd, 0);
     *first = word->limit;
-    *last = send_as_told(crowd, 0, granted ? 0 : 1, 0, size, way_ms);
+    *last = send_as_told(crowd, 0, granted ? 0 : 1, *first, 0, size, way_ms);
 }
 
 FAULT_TEST(upload, sender_is_told_of_more_as_it_gets_on)
@@ -312,7 +311,7 @@ FAULT_TEST(upload, sender_is_told_of_more_as_it_gets_on)
     struct crowd crowd = crowd_with_sessions(size);
     uint64_t first, last;
     for (size_t turn = 0; turn < 3; turn++) {
-        send_far(&crowd, size, 0, &first, &last);
+        send_over(&crowd, size, 0, &first, &last);
         cr_assert_eq(first, AHEAD_MAX);
         cr_assert_geq(last, size);
         cr_assert_leq(last, size + AHEAD_MAX);
@@ -323,10 +322,13 @@ FAULT_TEST(upload, sender_is_told_of_more_as_it_gets_on)
 /* Another connection may be another way. */
 FAULT_TEST(upload, sender_from_far_away_has_no_limit_until_it_comes_anew)
 {
-    const size_t size = (size_t)8 * AHEAD_MAX;
+    const size_t size = (size_t)6 * AHEAD_MAX;
     struct crowd crowd = crowd_with_sessions(size);
     uint64_t first, last;
-    send_far(&crowd, size, 100, &first, &last);
+    send_over(&crowd, size, 100, &first, &last);
+    cr_assert_eq(first, AHEAD_MAX);
+    cr_assert_neq(last, UINT64_MAX);
+    send_over(&crowd, size, 100, &first, &last);
     cr_assert_eq(first, AHEAD_MAX);
     cr_assert_eq(last, UINT64_MAX);
     cr_assert_eq(begin(&crowd, 0), size);
@@ -344,6 +346,50 @@ FAULT_TEST(upload, sender_from_far_away_has_no_limit_until_it_comes_anew)
     cr_assert_eq(next_message(&crowd, 0)->limit, AHEAD_MAX);
     proxy_cancel(crowd.proxies[0]);
     cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
+    crowd_free(&crowd);
+}
+
+static enum muster_status send_nothing(struct stream *stream, const uint8_t *head, size_t head_size,
+                                       struct buffer *body)
+{
+    (void)stream;
+    (void)head;
+    (void)head_size;
+    (void)body;
+    return MUSTER_OUT_OF_MEMORY;
+}
+
+/* From now on, what the server says to a participant gets lost for want of memory. */
+static struct stream_ops make_mute(struct crowd *crowd, size_t i)
+{
+    struct stream_ops ops = *crowd->proxies[i]->stream->ops;
+    ops.send = send_nothing;
+    return ops;
+}
+
+/* Otherwise both would wait for each other. */
+FAULT_TEST(upload, grant_that_cannot_be_sent_ends_the_connection)
+{
+    const size_t size = (size_t)2 * AHEAD_MAX;
+    struct crowd crowd = crowd_with_sessions(size);
+    for (size_t i = 0; i < 2; i++) {
+        const struct stream_ops mute = make_mute(&crowd, i);
+        begin(&crowd, i);
+        if (i == 1) { /* the first Grant comes, the next does not */
+            announce_zeros(&crowd, i, size);
+            expect_grant(&crowd, i, 1);
+        }
+        crowd.proxies[i]->stream->ops = &mute;
+        if (i == 0)
+            announce_zeros(&crowd, i, size);
+        for (uint64_t at = 0; i == 1 && at < AHEAD_MAX / 2 && !crowd.peers[i]->closed; at += PAYLOAD_MAX)
+            send_part(&crowd, i, 1, at, at + PAYLOAD_MAX);
+        fixture_settle(crowd.fixture);
+        cr_assert(crowd.peers[i]->closed);
+        cr_assert_eq(crowd.outcomes[i].ended, 0); /* it may come back */
+        proxy_cancel(crowd.proxies[i]);
+        cr_assert(ended_with(&crowd.outcomes[i], MUSTER_CANCELLED));
+    }
     crowd_free(&crowd);
 }
 
@@ -663,7 +709,7 @@ static void announce_big_ones(struct crowd *crowd)
 
 static void send_huge(struct crowd *crowd, size_t i, uint64_t from)
 {
-    send_as_told(crowd, i, 1, from, HUGE_SIZE, 0);
+    send_as_told(crowd, i, 1, AHEAD_MAX, from, HUGE_SIZE, 0);
 }
 
 /* Each when the one before is whole, and no sooner. */
