@@ -38,6 +38,7 @@ static void admit_new(struct proxy *proxy)
         return;
     pthread_mutex_lock(&proxy->lock);
     enum muster_status status = muster__proxy_welcome(proxy);
+    muster__window_greet(&proxy->upload.window, muster__proxy_now(proxy));
     if (proxy->state == PROXY_ARRIVED)
         proxy->state = PROXY_ADMITTED;
     pthread_mutex_unlock(&proxy->lock);

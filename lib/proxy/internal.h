@@ -123,11 +123,12 @@ enum upload_state {
 
 /* How far ahead of what has arrived a participant may send: window.c. */
 struct window {
+    int64_t greeted_at;
     uint64_t limit; /* bytes of the answer that it has been told of */
     uint64_t mark;  /* the limit before: what comes behind it follows our last word */
     bool is_dry;    /* all that comes before the mark has come, at dry_at */
     int64_t dry_at;
-    unsigned late; /* times that our word was late, less those that it was not */
+    int64_t lost_ms; /* by late words, less what those in time have made up for */
 };
 
 /* A big answer, from its announcement until it is whole. */
@@ -138,8 +139,8 @@ struct upload {
     uint64_t grants;         /* in this turn, the reservation not counted */
     bool pregranted;         /* in this turn */
     struct incoming incoming;
-    struct window window; /* of this connection */
-    uint64_t last_size;   /* of this participant's latest, 0: none yet */
+    struct window window;
+    uint64_t last_size; /* of this participant's latest, 0: none yet */
 
     struct link link; /* guarded by uploads->lock, as are all below */
     uint64_t ticket;  /* not 0: it is in `waiting` */
@@ -316,6 +317,10 @@ uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruc
 struct muster_message muster__proxy_end_upload(struct proxy *proxy);
 
 /* ---- window.c; with the lock of the proxy held ---- */
+
+/* Welcome is sent, and the participant's next word has come. */
+void muster__window_greet(struct window *window, int64_t now);
+void muster__window_reply(struct window *window, int64_t now);
 
 /* For an answer from its first byte on; returns the limit to tell the participant. */
 uint64_t muster__window_open(struct window *window);

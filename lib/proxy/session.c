@@ -64,7 +64,6 @@ static struct muster_message forget_transfers(struct proxy *proxy)
     proxy->outgoing.on_wire = false;
     proxy->upload.grants = 0;
     proxy->upload.pregranted = false;
-    proxy->upload.window = (struct window){0};
     return muster__proxy_end_upload(proxy);
 }
 
