@@ -340,6 +340,7 @@ FAULT_TEST(upload, sender_from_far_away_has_no_limit)
 {
     static const int64_t ways_ms[] = {0, 49, 50, 1000};
     struct crowd crowd = crowd_with_sessions(ANSWER_SIZE);
+    fixture_advance(crowd.fixture, 1000);
     for (size_t i = 0; i < 4; i++) {
         struct peer *peer = peer_connect(crowd.fixture);
         char name[8];
