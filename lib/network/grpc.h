@@ -30,7 +30,7 @@ enum { LOOKAHEAD = 2 << 20, FRAME_SIZE_MAX = 1 << 20 };
 /* C-core keeps memory for the next read of each connection, as much as the last ones were: by default up to
    4 MiB. With its own least size, 256 bytes, it takes a sixth longer over a turn of a few bytes. A
    server has many connections; a participant has one, and is quicker with bigger reads. */
-enum { READ_SIZE_MIN = 8 << 10, SERVER_READ_SIZE_MAX = 32 << 10, CLIENT_READ_SIZE_MAX = 128 << 10 };
+enum { READ_SIZE_MIN = 8 << 10, SERVER_READ_SIZE_MAX = 24 << 10, CLIENT_READ_SIZE_MAX = 128 << 10 };
 
 #define CONNECT_METHOD "/ParticipantManager/Connect"
 

@@ -13,7 +13,7 @@
  * busy: then a word is late for once, but most are not.
  */
 #define WINDOW       ((uint64_t)4 << 20)
-#define FAR_MS       50
+#define FAR_MS       80
 #define LOST_MOST_MS 250
 #define ONCE_MOST_MS 50 /* that count, of what one late word costs */
 #define IN_TIME_MS   5  /* a word that is no later than that */
