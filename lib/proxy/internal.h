@@ -126,9 +126,10 @@ struct window {
     int64_t greeted_at;
     uint64_t limit; /* bytes of the answer that it has been told of */
     uint64_t mark;  /* the limit before: what comes behind it follows our last word */
-    bool is_dry;    /* all that comes before the mark has come, at dry_at */
-    int64_t dry_at;
-    int64_t lost_ms; /* by late words, less what those in time have made up for */
+    bool is_dry;    /* all that comes before the mark has come, the last chunk so long after the one before */
+    int64_t pace_ms;
+    int64_t heard_at; /* when the last chunk came */
+    int64_t lost_ms;  /* by late words, less what those in time have made up for */
 };
 
 /* A big answer, from its announcement until it is whole. */

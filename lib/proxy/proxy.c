@@ -150,7 +150,8 @@ void muster__proxy_open(struct proxy *proxy)
     if (opens) {
         proxy->state = PROXY_OPEN;
         muster__proxy_stop_timer(proxy);
-        muster__window_reply(&proxy->upload.window, muster__proxy_now(proxy));
+        if (!proxy->original)
+            muster__window_reply(&proxy->upload.window, muster__proxy_now(proxy));
     }
     pthread_mutex_unlock(&proxy->lock);
     if (!opens)

@@ -19,7 +19,7 @@
 #define IN_TIME_MS   5  /* a word that is no later than that */
 #define REGAINED_MS  25 /* by each of those */
 
-#define NOTHING UINT64_MAX
+#define NO_MARK UINT64_MAX
 
 void muster__window_greet(struct window *window, int64_t now)
 {
@@ -40,15 +40,15 @@ static uint64_t limit_after(const struct window *window, uint64_t received)
 uint64_t muster__window_open(struct window *window)
 {
     window->limit = limit_after(window, 0);
-    window->mark = NOTHING;
+    window->mark = NO_MARK;
     return window->limit;
 }
 
-/* Our word has been followed. */
+/* Our word has been followed: after how long, beyond the time from one chunk to the next? */
 static void note_gap(struct window *window, int64_t now)
 {
-    int64_t gap_ms = window->is_dry ? now - window->dry_at : 0;
-    window->mark = NOTHING;
+    int64_t gap_ms = window->is_dry ? now - window->heard_at - window->pace_ms : 0;
+    window->mark = NO_MARK;
     if (gap_ms > IN_TIME_MS)
         window->lost_ms += gap_ms < ONCE_MOST_MS ? gap_ms : ONCE_MOST_MS;
     else
@@ -60,13 +60,14 @@ bool muster__window_move(struct window *window, uint64_t received, uint64_t tota
     bool runs_dry = received == window->mark; /* then the rest of the window is to be on its way at once */
     if (runs_dry) {
         window->is_dry = true;
-        window->dry_at = now;
+        window->pace_ms = now - window->heard_at;
     } else if (received > window->mark) {
         note_gap(window, now);
     }
+    window->heard_at = now;
     if (window->limit >= total || (!runs_dry && received + WINDOW / 2 < window->limit))
         return false;
-    if (window->mark == NOTHING) {
+    if (window->mark == NO_MARK) {
         window->mark = window->limit;
         window->is_dry = false;
     }
