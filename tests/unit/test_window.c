@@ -98,7 +98,8 @@ Test(window, from_far_away_as_much_as_it_likes)
     for (size_t i = 0; i < 4; i++) {
         struct arrival arrival = {.way_ms = FAR_MS};
         arrive(&arrival, TOTAL, chunks[i]);
-        cr_assert_leq(arrival.waited_ms, TOTAL / first_limit() * FAR_MS); /* for each window once */
+        cr_assert_leq(arrival.waited_ms,
+                      (int64_t)(TOTAL / first_limit()) * FAR_MS); /* for each window once */
         for (size_t answer = 0; answer < 2; answer++)
             arrive(&arrival, TOTAL, chunks[i]);
         cr_assert_not(has_limit(&arrival));
