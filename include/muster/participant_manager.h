@@ -56,9 +56,9 @@ struct participant_manager_options {
      * and at least 64 MiB, with at most two of more than 16 MiB at a time, the second when the first is there
      * or has taken a second; one that is expected from a participant which is still at work counts.
      *
-     * What gRPC has read and not delivered comes on top, some MiB for each participant that is sending. With
-     * glibc each of its threads keeps such memory for itself: a server of big arrays had better call
-     * mallopt(M_ARENA_MAX, 1) before it starts.
+     * What gRPC has read and not delivered comes on top: up to 4 MiB for each participant that is sending
+     * from nearby, and more for one that is far away. With glibc each of its threads keeps such memory for
+     * itself: a server of big arrays had better call mallopt(M_ARENA_MAX, 1) before it starts.
      */
     uint64_t upload_budget;
     /** A participant that has room and of which no chunk (1 MiB) comes for so long, while others wait, loses

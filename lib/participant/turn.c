@@ -226,9 +226,8 @@ void muster__participant_resume_turns(struct participant *participant, uint64_t 
         return;
     if (participant->held_turn <= last_turn) {
         drop_answer(participant);
-    } else {
-        /* Should this fail, the stream ends, and another one is tried. */
-        send_answer(participant);
+    } else if (send_answer(participant) == MUSTER_OUT_OF_MEMORY) {
+        participant->stream->ops->cut(participant->stream); /* and another one is tried */
     }
 }
 

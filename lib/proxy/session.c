@@ -134,9 +134,11 @@ static void end_older_stream(struct proxy *proxy)
 /* Sends what the participant does not know of the latest turn. With the lock held. */
 static void catch_up(struct proxy *proxy, uint64_t last_turn)
 {
-    if (proxy->running && last_turn < proxy->turn)
-        muster__proxy_send_instruction(proxy, proxy->instruction, proxy->turn);
-    else if (!proxy->running && proxy->given_up && last_turn == proxy->turn)
+    if (proxy->running && last_turn < proxy->turn) {
+        /* Without it both would wait for nothing: it is to come anew. */
+        if (muster__proxy_send_instruction(proxy, proxy->instruction, proxy->turn) == MUSTER_OUT_OF_MEMORY)
+            proxy->stream->ops->cut(proxy->stream);
+    } else if (!proxy->running && proxy->given_up && last_turn == proxy->turn)
         muster__proxy_send_cancel(proxy);
 }
 

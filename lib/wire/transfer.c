@@ -72,8 +72,11 @@ void muster__outgoing_next(struct outgoing *outgoing, enum direction direction, 
     size_t size = cut_chunk(outgoing, pieces, &count);
     outgoing->offset += size;
     size_t head_size = muster__encode_chunk(direction, outgoing->turn, outgoing->grant, offset, size, head);
-    outgoing->on_wire =
-        stream->ops->send_part(stream, head, head_size, outgoing->body, pieces, count) == MUSTER_OK;
+    enum muster_status status =
+        stream->ops->send_part(stream, head, head_size, outgoing->body, pieces, count);
+    outgoing->on_wire = status == MUSTER_OK;
+    if (status == MUSTER_OUT_OF_MEMORY)
+        stream->ops->cut(stream); /* the peer would wait for it */
 }
 
 bool muster__outgoing_busy(const struct outgoing *outgoing)

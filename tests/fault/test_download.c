@@ -354,6 +354,19 @@ FAULT_TEST(download, answer_waits_for_its_grant)
     duo_free(&duo);
 }
 
+/* Gives an instruction, whose chunks are to follow if it has any, with room for its answer. */
+static void instruct(struct duo *duo, uint64_t turn, const struct muster_message *instruction,
+                     uint64_t granted, uint64_t limit)
+{
+    const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX};
+    struct buffer *body;
+    uint8_t head[STREAM_HEAD_MAX];
+    cr_assert_eq(muster__encode(TO_PARTICIPANT, instruction, &encoding, &body), MUSTER_OK);
+    size_t head_size = muster__encode_instruction_head(turn, granted, limit, head);
+    duo->peer->stream->ops->send(duo->peer->stream, head, head_size, body);
+    muster__buffer_release(body);
+}
+
 FAULT_TEST(download, answer_goes_at_once_when_it_was_promised_room)
 {
     static const uint64_t promises[] = {0, SIZE - 1, SIZE, SIZE + 1, SIZE, SIZE};
@@ -362,13 +375,7 @@ FAULT_TEST(download, answer_goes_at_once_when_it_was_promised_room)
     for (uint64_t i = 0; i < 6; i++) {
         const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
         const struct muster_message message = big(SIZE);
-        const struct encoding encoding = {.max_message_size = SIZE_MAX};
-        struct buffer *body;
-        uint8_t head[STREAM_HEAD_MAX];
-        cr_assert_eq(muster__encode(TO_PARTICIPANT, &instruction, &encoding, &body), MUSTER_OK);
-        size_t head_size = muster__encode_instruction_head(i + 1, promises[i], limits[i], head);
-        duo.peer->stream->ops->send(duo.peer->stream, head, head_size, body);
-        muster__buffer_release(body);
+        instruct(&duo, i + 1, &instruction, promises[i], limits[i]);
         cr_assert_eq(consume(&duo), MUSTER_OK);
         cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_OK);
         cr_assert_eq(next_message(&duo)->announced, SIZE);
@@ -409,13 +416,7 @@ FAULT_TEST(download, answer_to_a_big_instruction_goes_as_far_as_it_may)
 {
     struct duo duo = duo_new();
     const struct muster_message message = big(SIZE);
-    const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX};
-    struct buffer *body;
-    uint8_t head[STREAM_HEAD_MAX];
-    cr_assert_eq(muster__encode(TO_PARTICIPANT, &message, &encoding, &body), MUSTER_OK);
-    size_t head_size = muster__encode_instruction_head(1, SIZE, 1000, head);
-    duo.peer->stream->ops->send(duo.peer->stream, head, head_size, body);
-    muster__buffer_release(body);
+    instruct(&duo, 1, &message, SIZE, 1000);
     send_part(&duo, 1, 0, SIZE);
     expect_instruction(&duo, SIZE);
     cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_OK);

@@ -367,8 +367,8 @@ static enum muster_status send_nothing(struct stream *stream, const uint8_t *hea
     return MUSTER_OUT_OF_MEMORY;
 }
 
-/* From now on, what the server says to a participant gets lost for want of memory. */
-static struct stream_ops make_mute(struct crowd *crowd, size_t i)
+/* With these, what the server says to a participant gets lost for want of memory. */
+static struct stream_ops mute_ops_of(struct crowd *crowd, size_t i)
 {
     struct stream_ops ops = *crowd->proxies[i]->stream->ops;
     ops.send = send_nothing;
@@ -381,7 +381,7 @@ FAULT_TEST(upload, grant_that_cannot_be_sent_ends_the_connection)
     const size_t size = (size_t)2 * AHEAD_MAX;
     struct crowd crowd = crowd_with_sessions(size);
     for (size_t i = 0; i < 2; i++) {
-        const struct stream_ops mute = make_mute(&crowd, i);
+        const struct stream_ops mute = mute_ops_of(&crowd, i);
         begin(&crowd, i);
         if (i == 1) { /* the first Grant comes, the next does not */
             announce_zeros(&crowd, i, size);

@@ -154,7 +154,7 @@ Test(window, who_is_late_at_times_is_not_far_away)
 }
 
 /* Who sends more than it may is not stopped, and is told of more all the same. */
-Test(window, who_sends_more_gets_no_more)
+Test(window, who_sends_more_is_not_stopped)
 {
     struct window window = {0};
     muster__window_open(&window);
