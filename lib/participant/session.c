@@ -83,8 +83,7 @@ static struct buffer *make_hello(struct participant *participant)
     return muster__encode_hello_again(participant->hello, &more);
 }
 
-/* Opens a stream and says Hello, and passes the initiative if that was done before. Whatever goes wrong with
-   the stream after this is told by its end. */
+/* Opens a stream and says Hello. Whatever goes wrong with the stream after this is told by its end. */
 static enum muster_status open_stream(struct participant *participant, struct muster_error *error)
 {
     participant->state = CONNECTING;
@@ -101,8 +100,6 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     struct buffer *hello = make_hello(participant);
     status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
     muster__buffer_release(hello);
-    if (status == MUSTER_OK && participant->initiative)
-        status = stream->ops->send(stream, NULL, 0, NULL);
     if (status == MUSTER_OUT_OF_MEMORY)
         cut(participant, status, "out of memory");
     return MUSTER_OK;
@@ -260,6 +257,11 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     }
     participant->original = false;
     let_in(participant);
+    /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
+       another one would count as the first answer. */
+    if (participant->initiative &&
+        participant->stream->ops->send(participant->stream, NULL, 0, NULL) == MUSTER_OUT_OF_MEMORY)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enter_session(participant, welcome_message);
     pthread_cond_broadcast(&participant->changed);
     return MUSTER_OK;

@@ -330,9 +330,9 @@ enum muster_status participant_dispatch(struct participant *participant, const s
     if (first && status == MUSTER_OK) {
         if (message->kind != MUSTER_EMPTY)
             status = MUSTER_INVALID;
-        else if (participant->state <= OPEN && !participant->original)
+        else if (participant->state == OPEN && !participant->original)
             status = participant->stream->ops->send(participant->stream, NULL, 0, NULL);
-        /* The stream has ended, and we are about to be told: the next one begins with the initiative, too. */
+        /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
         if (status == MUSTER_CLOSED)
             status = comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
         participant->initiative = status == MUSTER_OK;

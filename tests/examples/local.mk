@@ -2,6 +2,7 @@
 example_tests = \
     tests/examples/answers.py \
     tests/examples/data.py \
+    tests/examples/original.py \
     tests/examples/restarting.py \
     tests/examples/training.py
 EXTRA_DIST += $(example_tests) tests/examples/support.py

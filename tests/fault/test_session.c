@@ -472,44 +472,30 @@ FAULT_TEST(session, answer_to_a_server_that_died_is_dropped)
     company_free(&company);
 }
 
-/* The new server has let it in and given it something to do, and none of that has arrived. */
+/* The new server has let it in, and it does not know. */
 FAULT_TEST(session, welcome_of_a_new_server_may_be_lost)
 {
-    for (size_t n = 0; n < 3; n++) {
-        struct company company;
-        struct outcome outcome = {0};
-        company_new(&company, "ada");
-        restart_server(&company);
-        muster__local_delay(company.fixture->network, 10);
-        fixture_advance(company.fixture, 100);                     /* it connects, */
-        fixture_advance(company.fixture, 10);                      /* Hello arrives, */
-        for (size_t connection = 0; connection < 10; connection++) /* and Welcome does not */
-            muster__local_drop(company.fixture->network, connection);
-        company.proxy = fixture_proxy(company.fixture, "ada");
-        cr_assert_not_null(company.proxy);
-        if (n > 0)
-            cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
-        if (n > 1)
-            proxy_cancel(company.proxy);
-        muster__local_delay(company.fixture->network, 0);
-        fixture_settle(company.fixture);
-        fixture_advance(company.fixture, 1000);
-        cr_assert_str_eq(participant_reason(company.participant), "");
-        cr_assert(proxy_is_open(company.proxy));
-        if (n == 1) {
-            cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN)),
-                         MUSTER_OK);
-            fixture_settle(company.fixture);
-            cr_assert(ended_with(&outcome, MUSTER_OK));
-        }
-        cr_assert_eq(start_turn(company.proxy, MUSTER_EVALUATE, TURN_MS, &outcome), MUSTER_OK);
-        fixture_settle(company.fixture);
-        cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_EVALUATE)),
-                     MUSTER_OK);
-        fixture_settle(company.fixture);
-        cr_assert(ended_with(&outcome, MUSTER_OK));
-        company_free(&company);
-    }
+    struct company company;
+    struct outcome outcome = {0};
+    company_new(&company, "ada");
+    restart_server(&company);
+    muster__local_delay(company.fixture->network, 10);
+    fixture_advance(company.fixture, 100);                     /* it connects, */
+    fixture_advance(company.fixture, 10);                      /* Hello arrives, */
+    for (size_t connection = 0; connection < 10; connection++) /* and Welcome does not */
+        muster__local_drop(company.fixture->network, connection);
+    muster__local_delay(company.fixture->network, 0);
+    fixture_settle(company.fixture);
+    fixture_advance(company.fixture, 1000);
+    cr_assert_str_eq(participant_reason(company.participant), "");
+    company.proxy = fixture_proxy(company.fixture, "ada");
+    cr_assert_not_null(company.proxy);
+    cr_assert_eq(start_turn(company.proxy, MUSTER_EVALUATE, TURN_MS, &outcome), MUSTER_OK);
+    fixture_settle(company.fixture);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_EVALUATE)), MUSTER_OK);
+    fixture_settle(company.fixture);
+    cr_assert(ended_with(&outcome, MUSTER_OK));
+    company_free(&company);
 }
 
 FAULT_TEST(session, rank_survives_being_turned_away)
@@ -743,13 +729,12 @@ FAULT_TEST(session, welcome_after_a_reconnect_in_may_be_lost)
     fixture_advance(company.fixture, 1000);
     fixture_advance(company.fixture, 10);
     cr_assert(muster__local_drop(company.fixture->network, 1));
-    company.proxy = fixture_proxy(company.fixture, "ada");
-    cr_assert_not_null(company.proxy);
     muster__local_delay(company.fixture->network, 0);
     fixture_settle(company.fixture);
     fixture_advance(company.fixture, 1000);
     cr_assert_str_eq(participant_reason(company.participant), "");
-    cr_assert(proxy_is_open(company.proxy));
+    company.proxy = fixture_proxy(company.fixture, "ada");
+    cr_assert_not_null(company.proxy);
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN)), MUSTER_OK);
