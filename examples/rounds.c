@@ -320,7 +320,7 @@ static enum muster_status train(struct round *round, struct muster_error *error)
         proxy_run_all(round->chosen, round->count, &instruction, &options, on_answer, round, &round->result);
     if (is_void(round))
         return MUSTER_STOPPED;
-    if (status == MUSTER_TIMEOUT || status == MUSTER_GONE)
+    if (status == MUSTER_TIMEOUT || status == MUSTER_TOO_FEW)
         status = MUSTER_OK;
     if (status == MUSTER_OK && round->result.answered > 0)
         status = move_model(federation);

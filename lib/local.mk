@@ -77,6 +77,8 @@ libmuster_core_la_SOURCES = \
     lib/proxy/window.c \
     lib/status.c \
     lib/status.h \
+    lib/text.c \
+    lib/text.h \
     lib/wire/block.c \
     lib/wire/block.h \
     lib/wire/codec.h \

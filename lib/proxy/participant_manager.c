@@ -352,7 +352,9 @@ void muster__manager_event(struct proxy *proxy, enum participant_manager_event_k
                            enum muster_status status, const char *text)
 {
     const struct participant_manager_options *options = &proxy->manager->options;
-    struct participant_manager_event event = {kind, proxy, status, text};
+    char shown[MUSTER_ERROR_TEXT_SIZE];
+    const struct participant_manager_event event = {kind, proxy, status,
+                                                    muster_text_harmless(text, shown, sizeof(shown))};
     if (options->on_event)
         options->on_event(options->context, &event);
 }

@@ -4,7 +4,6 @@
  */
 #include <config.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -109,7 +108,7 @@ static void settle(struct round *round, struct proxy_round_result *result, size_
     entry->status = status;
     entry->milliseconds = milliseconds;
     if (answer && answer->kind == MUSTER_FAILURE && answer->text)
-        snprintf(entry->text, sizeof(entry->text), "%s", answer->text);
+        muster_text_harmless(answer->text, entry->text, sizeof(entry->text));
     round->timed_out = round->timed_out || (status == MUSTER_TIMEOUT && !rejected);
     round->stopped = round->stopped || (status == MUSTER_STOPPED && !rejected);
     if (status == MUSTER_OK)
@@ -187,7 +186,7 @@ static enum muster_status verdict(const struct round *round, const struct proxy_
         return MUSTER_OK;
     if (round->stopped)
         return MUSTER_STOPPED;
-    return round->timed_out ? MUSTER_TIMEOUT : MUSTER_GONE;
+    return round->timed_out ? MUSTER_TIMEOUT : MUSTER_TOO_FEW;
 }
 
 enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,

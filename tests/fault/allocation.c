@@ -391,7 +391,7 @@ static void run_round(struct proxy **proxies, size_t count)
     struct proxy_round_result result;
     options.deadline_ms = 1000;
     if (PLAUSIBLE(proxy_run_all(proxies, count, &train, &options, NULL, NULL, &result), MUSTER_OUT_OF_MEMORY,
-                  MUSTER_GONE, MUSTER_TIMEOUT))
+                  MUSTER_TOO_FEW, MUSTER_TIMEOUT))
         EXPECT(result.answered == count);
     EXPECT(result.answered + result.late + result.failed == result.count);
     proxy_round_result_clear(&result);
@@ -525,7 +525,7 @@ static void run_big(struct proxy **proxies, size_t count)
     muster_message_clear(&answer);
     /* Two ask for more than the budget: one waits for its grant. */
     if (PLAUSIBLE(proxy_run_all(proxies, count, &big, &options, take_big, NULL, NULL), MUSTER_OUT_OF_MEMORY,
-                  MUSTER_GONE, MUSTER_TIMEOUT))
+                  MUSTER_TOO_FEW, MUSTER_TIMEOUT))
         EXPECT(big_answers == count);
     bool runs = PLAUSIBLE(proxy_run_async(proxies[0], &big, 1000, count_big, &ended), MUSTER_OUT_OF_MEMORY,
                           MUSTER_GONE, MUSTER_PROTOCOL);

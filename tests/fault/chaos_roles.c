@@ -163,7 +163,7 @@ static void ask(struct server *server)
         .kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1, .scalars = scalars, .scalar_count = 3};
     enum muster_status status =
         proxy_run_all(proxies, count, &instruction, &options, on_answer, server, NULL);
-    if (status != MUSTER_OK && status != MUSTER_GONE && status != MUSTER_TIMEOUT) {
+    if (status != MUSTER_OK && status != MUSTER_TOO_FEW && status != MUSTER_TIMEOUT) {
         fprintf(stderr, "server: a round ended with %s\n", muster_status_name(status));
         exit(CHAOS_FAILED);
     }

@@ -307,7 +307,7 @@ FAULT_TEST(corners, answer_that_is_not_accepted_has_failed_whatever_the_reason)
     for (size_t i = 0; i < 3; i++) {
         struct proxy_round_result result;
         cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, reject_with, &reasons[i], &result),
-                     MUSTER_GONE);
+                     MUSTER_TOO_FEW);
         cr_assert_eq(result.entries[0].status, reasons[i]);
         cr_assert_eq(result.answered, 0);
         cr_assert_eq(result.late, 0);

@@ -130,7 +130,8 @@ Test(processes, a_round_survives_the_death_of_one)
         proxies[i] = door_proxy(&door, names[i], 1);
     }
     struct murder murder = {&door, pids[2]};
-    cr_assert_eq(proxy_run_all(proxies, 3, &instruction, NULL, kill_victim, &murder, &result), MUSTER_GONE);
+    cr_assert_eq(proxy_run_all(proxies, 3, &instruction, NULL, kill_victim, &murder, &result),
+                 MUSTER_TOO_FEW);
     cr_assert_eq(result.entries[0].status, MUSTER_OK);
     cr_assert_eq(result.entries[1].status, MUSTER_OK);
     cr_assert_eq(result.entries[2].status, MUSTER_GONE);
