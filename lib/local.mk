@@ -86,6 +86,8 @@ libmuster_core_la_SOURCES = \
     lib/wire/copy.h \
     lib/wire/decode.c \
     lib/wire/encode.c \
+    lib/wire/names.c \
+    lib/wire/names.h \
     lib/wire/npy.c \
     lib/wire/npy.h \
     lib/wire/reader.c \
