@@ -78,8 +78,8 @@ struct proxy_round_entry {
     enum muster_status status;
     /** Milliseconds from the start of the round to the end of this turn. */
     double milliseconds;
-    /** The participant's reason when status is REFUSED; made harmless (see muster_text_harmless()), cut to
-     * fit. */
+    /** Why, in words, unless status is OK: what the participant said, or proxy_on_answer; made harmless (see
+     * muster_text_harmless()), cut to fit. */
     char text[MUSTER_ERROR_TEXT_SIZE];
 };
 
@@ -97,11 +97,12 @@ struct proxy_round_result {
 /**
  * Takes one answer of a round: the one of proxies[index]. The answer is valid during the call. Return
  * MUSTER_OK to accept it; any other status counts the participant as failed with that status, and its answer
- * does not count as one of `enough`. Called on the thread that called proxy_run_all(), one at a time, in
- * the order of arrival, without a lock held; may take its time.
+ * does not count as one of `enough`. What is written to reason->text then is the text of its entry. Called on
+ * the thread that called proxy_run_all(), one at a time, in the order of arrival, without a lock held; may
+ * take its time.
  */
 typedef enum muster_status proxy_on_answer(void *context, size_t index, struct proxy *proxy,
-                                           const struct muster_message *answer);
+                                           const struct muster_message *answer, struct muster_error *reason);
 
 /**
  * A round: gives `instruction`, serialised once, to all of `count` proxies and hands their answers to

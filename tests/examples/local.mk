@@ -3,6 +3,7 @@ example_tests = \
     tests/examples/answers.py \
     tests/examples/data.py \
     tests/examples/restarting.py \
+    tests/examples/strangers.py \
     tests/examples/training.py
 EXTRA_DIST += $(example_tests) tests/examples/support.py
 

@@ -120,8 +120,9 @@ static size_t choose(struct server *server, struct proxy **proxies)
 }
 
 static enum muster_status on_answer(void *context, size_t index, struct proxy *proxy,
-                                    const struct muster_message *answer)
+                                    const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct server *server = context;
     size_t number = number_of(server, proxy);
     int64_t value = chaos_value(server->round, (int64_t)number);

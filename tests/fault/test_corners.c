@@ -289,8 +289,9 @@ FAULT_TEST(corners, sizes_from_two_gigabytes_make_no_sense)
 /* ---- an answer that is not accepted, with a status that turns end with ---- */
 
 static enum muster_status reject_with(void *context, size_t index, struct proxy *proxy,
-                                      const struct muster_message *answer)
+                                      const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     (void)index;
     (void)proxy;
     (void)answer;

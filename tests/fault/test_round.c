@@ -56,8 +56,9 @@ static void company_free(struct company *company)
 }
 
 static enum muster_status on_answer(void *context, size_t index, struct proxy *proxy,
-                                    const struct muster_message *answer)
+                                    const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct company *company = context;
     company->on_callers_thread =
         company->on_callers_thread && pthread_equal(pthread_self(), company->caller) != 0;
@@ -303,6 +304,44 @@ FAULT_TEST(round, one_sends_garbage)
     company_free(company);
 }
 
+static enum muster_status gives_reasons(void *context, size_t index, struct proxy *proxy,
+                                        const struct muster_message *answer, struct muster_error *reason)
+{
+    (void)context;
+    (void)proxy;
+    (void)answer;
+    if (index == 0)
+        snprintf(reason->text, sizeof(reason->text), "array 0 is\nshort");
+    return index == 2 ? MUSTER_OK : MUSTER_FORMAT;
+}
+
+FAULT_TEST(round, every_refusal_has_its_reason)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    fixture_pump(company->fixture);
+    cr_assert_eq(
+        proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, gives_reasons, NULL, &company->result),
+        MUSTER_TOO_FEW);
+    cr_assert_str_eq(company->result.entries[0].text, "array 0 is?short");
+    cr_assert_str_eq(company->result.entries[1].text, muster_status_text(MUSTER_FORMAT));
+    cr_assert_str_eq(company->result.entries[2].text, "");
+    company_free(company);
+}
+
+static void answers_something_else(struct peer *peer, const struct received *received)
+{
+    peer_send(peer, received->turn, sample(MUSTER_EVALUATE));
+}
+
+FAULT_TEST(round, every_failure_has_its_reason)
+{
+    struct company *company = company_new(answers_something_else, leaves, peer_answers);
+    cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
+    cr_assert_str_eq(company->result.entries[0].text, "the answer is of another kind than the instruction");
+    cr_assert_str_eq(company->result.entries[1].text, muster_status_text(MUSTER_GONE));
+    company_free(company);
+}
+
 FAULT_TEST(round, one_is_refused_by_the_callback)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
@@ -396,11 +435,11 @@ static void answers_for_all(struct peer *peer, const struct received *received)
 }
 
 static enum muster_status waits_for_all(void *context, size_t index, struct proxy *proxy,
-                                        const struct muster_message *answer)
+                                        const struct muster_message *answer, struct muster_error *reason)
 {
     struct company *company = context;
     fixture_wait_events(company->fixture, PROXIES + 2);
-    return on_answer(context, index, proxy, answer);
+    return on_answer(context, index, proxy, answer, reason);
 }
 
 FAULT_TEST(round, more_answers_than_enough)
@@ -557,8 +596,9 @@ FAULT_TEST(round, stop_during_a_round)
 }
 
 static enum muster_status stops_it(void *context, size_t index, struct proxy *proxy,
-                                   const struct muster_message *answer)
+                                   const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct company *company = context;
     (void)index;
     (void)proxy;
@@ -604,8 +644,9 @@ FAULT_TEST(round, over_proxies_of_a_stopped_manager)
 }
 
 static enum muster_status closes_a_proxy(void *context, size_t index, struct proxy *proxy,
-                                         const struct muster_message *answer)
+                                         const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct company *company = context;
     (void)index;
     (void)proxy;

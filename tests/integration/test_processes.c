@@ -101,8 +101,9 @@ struct murder {
 
 /* With the first answer, and when the victim is at work. */
 static enum muster_status kill_victim(void *context, size_t index, struct proxy *proxy,
-                                      const struct muster_message *answer)
+                                      const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct murder *murder = context;
     (void)index;
     (void)proxy;
