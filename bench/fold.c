@@ -30,7 +30,7 @@ static uint64_t time_add(float *sums, const float *a, const float *b, size_t cou
 static uint64_t time_fold(struct muster_mean *mean, const struct muster_array *array)
 {
     uint64_t start = role_now();
-    enum muster_status status = muster_mean_add(mean, array, 1, 1);
+    enum muster_status status = muster_mean_add(mean, array, 1, 1, NULL);
     uint64_t time = role_now() - start;
     if (status != MUSTER_OK) {
         role_fail("muster_mean_add: %s", muster_status_text(status));

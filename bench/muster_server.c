@@ -117,13 +117,13 @@ static void turn(void)
 }
 
 static enum muster_status take_answer(void *context, size_t index, struct proxy *proxy,
-                                      const struct muster_message *answer)
+                                      const struct muster_message *answer, struct muster_error *reason)
 {
     size_t *answers = context;
     (void)index;
     (void)proxy;
     *answers += is_answer(answer);
-    return server.mean != NULL ? muster_mean_add(server.mean, answer->arrays, answer->array_count, 1)
+    return server.mean != NULL ? muster_mean_add(server.mean, answer->arrays, answer->array_count, 1, reason)
                                : MUSTER_OK;
 }
 

@@ -5,6 +5,8 @@
 #include "checkpoint.h"
 
 #include <jansson.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +39,7 @@ static json_t *configuration_of(const struct federation *federation, char **text
     put_real(configuration, "dirichlet", options->data.dirichlet);
     put_whole(configuration, "rounds", options->rounds);
     put_real(configuration, "fraction", options->fraction);
+    put_whole(configuration, "enough", options->enough);
     put_whole(configuration, "min_participants", options->min_participants);
     put_whole(configuration, "model_size", options->model_size);
     put_real(configuration, "deadline", (double)options->deadline_ms / 1000);
@@ -48,6 +51,7 @@ static json_t *configuration_of(const struct federation *federation, char **text
     put_real(configuration, "average", options->average);
     put_real(configuration, "stragglers", options->stragglers);
     put_real(configuration, "default_weight", options->default_weight);
+    put_real(configuration, "max_weight", options->max_weight);
     *text = named ? json_dumps(configuration, FORMAT) : NULL;
     json_decref(configuration);
     /* Read again, the numbers are as rounded as those that were written when the run was begun. */
@@ -86,9 +90,13 @@ static enum muster_status check_configuration(struct federation *federation, jso
     if (before == NULL)
         return explain(error, MUSTER_FORMAT, "%.100s: the configuration of the run is damaged: %.100s",
                        federation->options->run, wrong.text);
-    /* Runs that were begun before there was this option had no padding. */
+    /* Runs that were begun before there were these options had no padding, and so on. */
     if (json_object_get(before, "model_size") == NULL)
         put_whole(before, "model_size", 0);
+    if (json_object_get(before, "enough") == NULL)
+        put_whole(before, "enough", 0);
+    if (json_object_get(before, "max_weight") == NULL)
+        put_real(before, "max_weight", 0);
     enum muster_status status = compare(before, now, error);
     if (status == MUSTER_OK && !json_equal(before, now))
         status = muster_run_configure(federation->run, text, error);
@@ -115,21 +123,42 @@ enum muster_status checkpoint_commit(struct federation *federation, const char *
     return muster_run_commit(federation->run, federation->rounds_held, arrays, STATE_ARRAYS, metrics, error);
 }
 
+/** The first element that is NaN or infinite; the number of elements when there is none. */
+static size_t first_not_finite(const struct muster_array *array)
+{
+    size_t count = muster_array_count(array), i = 0;
+    if (array->dtype == MUSTER_FLOAT32)
+        while (i < count && isfinite(((const float *)array->data)[i]))
+            i++;
+    else if (array->dtype == MUSTER_FLOAT64)
+        while (i < count && isfinite(((const double *)array->data)[i]))
+            i++;
+    else
+        return count;
+    return i;
+}
+
 /** Copies what was saved to where it is kept. The destinations are our own, and only read where it is said
- * `const`. False when something is missing or of another shape. */
-static bool restore(const struct muster_named_array *saved, size_t saved_count,
-                    const struct muster_named_array *arrays, size_t count)
+ * `const`. FORMAT, with the array and the place, when something is missing, of another shape or no number. */
+static enum muster_status restore(const struct muster_named_array *saved, size_t saved_count,
+                                  const struct muster_named_array *arrays, size_t count, const char *path,
+                                  struct muster_error *error)
 {
     for (size_t i = 0; i < count; i++) {
         const struct muster_array *to = &arrays[i].array;
         const struct muster_array *from = muster_npz_find(saved, saved_count, arrays[i].name);
         if (from == NULL || from->dtype != to->dtype || from->dimensions != to->dimensions ||
             memcmp(from->shape, to->shape, to->dimensions * sizeof *to->shape) != 0)
-            return false;
+            return explain(error, MUSTER_FORMAT, "%.150s: %s is %s: the run does not go with the data", path,
+                           arrays[i].name, from == NULL ? "not there" : "of another shape or dtype");
+        size_t bad = first_not_finite(from);
+        if (bad < muster_array_count(from))
+            return explain(error, MUSTER_FORMAT, "%.150s: %s: element %zu is not a finite number", path,
+                           arrays[i].name, bad);
         size_t size = muster_array_count(to) * muster_dtype_size(to->dtype);
         memcpy((void *)(uintptr_t)to->data, from->data, size);
     }
-    return true;
+    return MUSTER_OK;
 }
 
 static enum muster_status take_over(struct federation *federation, struct muster_error *error)
@@ -141,9 +170,12 @@ static enum muster_status take_over(struct federation *federation, struct muster
         return MUSTER_OK;
     server_model_arrays(&federation->model, arrays);
     own_arrays(federation, arrays + SERVER_MODEL_ARRAYS);
-    if (!restore(saved, count, arrays, STATE_ARRAYS))
-        return explain(error, MUSTER_FORMAT, "%.100s: the state of the run does not go with the data",
-                       federation->options->run);
+    char path[2 * MUSTER_ERROR_TEXT_SIZE];
+    snprintf(path, sizeof path, "%.200s/round-%08llu.npz", federation->options->run,
+             (unsigned long long)muster_run_round(federation->run));
+    enum muster_status status = restore(saved, count, arrays, STATE_ARRAYS, path, error);
+    if (status != MUSTER_OK)
+        return status;
     federation->rounds_held = (size_t)muster_run_round(federation->run);
     federation->resumed = true;
     return MUSTER_OK;

@@ -186,7 +186,7 @@ static int run(const struct server_options *options, const struct dataset *datas
                       federation.run != NULL ? "; the same command goes on from there" : "");
     else if (status != MUSTER_OK)
         progress_note("fedavg_server: %s", error.text);
-    if (status != MUSTER_OK || !conclude(&federation))
+    if (status != MUSTER_OK || !federation_has_learned(&federation) || !conclude(&federation))
         result = signals_caught() != 0 ? 128 + signals_caught() : EXIT_FAILURE;
     federation_free(&federation);
     return result;

@@ -52,7 +52,7 @@ static void note(const struct options *options, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "%s: %s\n", options->name, line);
+    fprintf(stderr, "%s: %s\n", options->name, muster_text_harmless(line, line, sizeof line));
 }
 
 /** An answer that says why there is none; the text is not copied. */

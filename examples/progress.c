@@ -6,10 +6,15 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <muster/muster.h>
 
 /** Back to the start of the line, and clear it. */
 #define REDRAW "\r\033[K"
+
+enum { NOTE_SIZE = 1024 };
 
 static bool drawn; /* the cursor is at the end of a line that may be redrawn */
 
@@ -54,13 +59,19 @@ void progress_keep(void)
 
 void progress_note(const char *format, ...)
 {
+    char line[NOTE_SIZE], moment[32] = "";
     va_list arguments;
     va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
     if (drawn)
         fputs(REDRAW, stdout);
     fflush(stdout);
     drawn = false;
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
+    struct tm utc;
+    time_t now = time(NULL);
+    if (!isatty(STDERR_FILENO) && gmtime_r(&now, &utc) != NULL)
+        strftime(moment, sizeof moment, "%Y-%m-%dT%H:%M:%SZ ", &utc);
+    /* Names of participants are in these lines, and what they say. */
+    fprintf(stderr, "%s%s\n", moment, muster_text_harmless(line, line, sizeof line));
 }

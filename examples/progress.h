@@ -12,7 +12,8 @@ void progress_glimpse(const char *format, ...) __attribute__((format(printf, 1, 
 /** Ends the line that is being redrawn, so that it stays. */
 void progress_keep(void);
 
-/** Writes a line to standard error that stays. */
+/** Writes a line to standard error that stays, with the time (UTC) before it unless that is a terminal, and
+ * with nothing in it that would begin another line or command a terminal. */
 void progress_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

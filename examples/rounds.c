@@ -44,6 +44,19 @@ static double now_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/** How many answers complete a round. */
+static size_t enough_of(const struct round *round)
+{
+    size_t enough = round->federation->options->enough;
+    return enough > 0 && enough < round->count ? enough : round->count;
+}
+
+/** Whether a turn was given up since enough of the others had answered. */
+static bool was_not_waited_for(const struct proxy_round_entry *entry)
+{
+    return entry->status == MUSTER_CANCELLED;
+}
+
 /** Each round draws from a stream of its own. */
 static void seed_next_round(struct federation *federation)
 {
@@ -56,12 +69,14 @@ bool federation_init(struct federation *federation, const struct server_options 
 {
     *federation = (struct federation){.options = options, .dataset = dataset, .metrics = metrics};
     seed_next_round(federation);
-    federation->mean = muster_mean_new();
-    if (federation->mean != NULL &&
-        server_model_init(&federation->model, dataset->features, dataset->classes, options->server_rate,
-                          options->average, options->model_size))
+    if (!server_model_init(&federation->model, dataset->features, dataset->classes, options->server_rate,
+                           options->average, options->model_size))
+        return false;
+    struct muster_array arrays[PADDED_ARRAYS];
+    federation->mean = muster_mean_new_like(arrays, server_model_instruction(&federation->model, arrays));
+    if (federation->mean != NULL)
         return true;
-    muster_mean_free(federation->mean);
+    server_model_free(&federation->model);
     return false;
 }
 
@@ -199,18 +214,33 @@ static void round_clear(struct round *round)
     proxy_round_result_clear(&round->result);
 }
 
-/** Takes one answer into the mean. A model of the wrong shape must not get in even as the first. */
-static enum muster_status on_answer(void *context, size_t index, struct proxy *proxy,
-                                    const struct muster_message *answer)
+/** The most that an answer may weigh: nobody has more samples than the biggest user of the data, unless an
+ * option says so. */
+static double most_samples(const struct federation *federation)
 {
-    (void)proxy;
+    if (federation->options->max_weight > 0)
+        return federation->options->max_weight;
+    double most = federation->options->default_weight;
+    for (size_t k = 0; k < federation->dataset->user_count; k++)
+        most = fmax(most, (double)federation->dataset->users[k].train_count);
+    return most;
+}
+
+/** Takes one answer into the mean. */
+static enum muster_status on_answer(void *context, size_t index, struct proxy *proxy,
+                                    const struct muster_message *answer, struct muster_error *reason)
+{
     struct round *round = context;
     struct federation *federation = round->federation;
-    if (!server_model_fits(&federation->model, answer->arrays, answer->array_count))
-        return MUSTER_FORMAT;
     double weight = muster_message_scalar(answer, "num_samples", federation->options->default_weight);
+    double most = most_samples(federation);
+    if (isfinite(weight) && weight > most) {
+        progress_note("round %zu: %s says that it has %g samples: it counts as %g",
+                      federation->rounds_held + 1, proxy_name(proxy), weight, most);
+        weight = most;
+    }
     enum muster_status status =
-        muster_mean_add(federation->mean, answer->arrays, answer->array_count, weight);
+        muster_mean_add(federation->mean, answer->arrays, answer->array_count, weight, reason);
     if (status == MUSTER_OK)
         round->contributions[index] =
             (struct contribution){weight, muster_message_scalar(answer, "loss", (double)NAN)};
@@ -241,15 +271,41 @@ static double train_loss(const struct round *round)
     return weight > 0 ? sum / weight : (double)NAN;
 }
 
+/** Keeps in mind why an answer was not accepted. */
+static void keep_refusal(struct refusals *refusals, const struct proxy_round_entry *entry, const char *line)
+{
+    size_t status = (size_t)entry->status, kind = status < REFUSALS_MAX ? status : 0;
+    refusals->count[kind]++;
+    snprintf(refusals->example[kind], sizeof refusals->example[kind], "%s", line);
+}
+
 static void note_failures(const struct round *round)
 {
+    struct refusals *refusals = &round->federation->refusals;
+    if (round->result.answered > 0)
+        memset(refusals, 0, sizeof *refusals);
+    else
+        refusals->rounds++;
     for (size_t i = 0; i < round->result.count; i++) {
         const struct proxy_round_entry *entry = &round->result.entries[i];
-        if (entry->status != MUSTER_OK && entry->status != MUSTER_STOPPED)
-            progress_note("round %zu: %s: %s", round->federation->rounds_held + 1,
-                          proxy_name(round->chosen[i]),
-                          entry->status == MUSTER_REFUSED ? entry->text : muster_status_text(entry->status));
+        if (entry->status == MUSTER_OK || entry->status == MUSTER_STOPPED || was_not_waited_for(entry))
+            continue;
+        char line[2 * MUSTER_ERROR_TEXT_SIZE];
+        snprintf(line, sizeof line, "round %zu: %.200s: %s", round->federation->rounds_held + 1,
+                 proxy_name(round->chosen[i]), entry->text);
+        progress_note("%s", line);
+        if (round->result.answered == 0)
+            keep_refusal(refusals, entry, line);
     }
+}
+
+/** Who failed in a round or was late; those who were not waited for did neither. */
+static size_t failed_in(const struct proxy_round_result *result)
+{
+    size_t failed = 0;
+    for (size_t i = 0; i < result->count; i++)
+        failed += result->entries[i].status != MUSTER_OK && !was_not_waited_for(&result->entries[i]);
+    return failed;
 }
 
 /** Writes the round's line of metrics, and with a run directory completes the round. */
@@ -260,7 +316,7 @@ static enum muster_status save(const struct round *round, double loss, struct mu
     char *line;
     if (asprintf(&line, "%s%zu,%.6f,%zu,%zu,%llu,%llu,%.6f,%.6f\n",
                  federation->rounds_held == 1 ? METRICS_COLUMNS : "", federation->rounds_held,
-                 now_seconds() - round->started, result->answered, result->failed + result->late,
+                 now_seconds() - round->started, result->answered, failed_in(result),
                  (unsigned long long)result->bytes_sent, (unsigned long long)result->bytes_received, loss,
                  federation->accuracy) < 0)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory in round %zu", federation->rounds_held);
@@ -286,10 +342,14 @@ static enum muster_status complete(struct round *round, struct muster_error *err
     federation->rounds_held++;
     seed_next_round(federation);
     enum muster_status status = save(round, loss, error);
+    size_t failed = failed_in(result), left = result->count - result->answered - failed;
+    char left_text[64] = "";
+    if (left > 0)
+        snprintf(left_text, sizeof left_text, ", %zu not waited for", left);
     if (status == MUSTER_OK)
-        progress_show("round %zu/%zu: %zu answered, %zu failed, train loss %.4f, test accuracy %.4f",
-                      federation->rounds_held, federation->options->rounds, result->answered,
-                      result->failed + result->late, loss, federation->accuracy);
+        progress_show("round %zu/%zu: %zu answered, %zu failed%s, train loss %.4f, test accuracy %.4f",
+                      federation->rounds_held, federation->options->rounds, result->answered, failed,
+                      left_text, loss, federation->accuracy);
     return status;
 }
 
@@ -299,7 +359,7 @@ static bool is_void(const struct round *round)
 {
     struct stopping *stopping = round->federation->stopping;
     return stopping_gave_up(stopping) ||
-           (stopping_is_asked(stopping) && round->result.answered < round->count);
+           (stopping_is_asked(stopping) && round->result.answered < enough_of(round));
 }
 
 /** Has the chosen ones train. A round in which some or all fail is a round, too; the model may just stay. */
@@ -315,12 +375,13 @@ static enum muster_status train(struct round *round, struct muster_error *error)
     instruction.scalar_count = round->scalar_count;
     struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
     options.deadline_ms = federation->options->deadline_ms;
+    options.enough = enough_of(round);
     muster_mean_reset(federation->mean);
     enum muster_status status =
         proxy_run_all(round->chosen, round->count, &instruction, &options, on_answer, round, &round->result);
     if (is_void(round))
         return MUSTER_STOPPED;
-    if (status == MUSTER_TIMEOUT || status == MUSTER_GONE)
+    if (status == MUSTER_TIMEOUT || status == MUSTER_TOO_FEW)
         status = MUSTER_OK;
     if (status == MUSTER_OK && round->result.answered > 0)
         status = move_model(federation);
@@ -355,4 +416,24 @@ enum muster_status federation_run(struct federation *federation, struct muster_e
         status = hold_round(federation, error);
     progress_keep();
     return status;
+}
+
+bool federation_has_learned(const struct federation *federation)
+{
+    const struct refusals *refusals = &federation->refusals;
+    size_t most = 0, all = 0;
+    for (size_t i = 0; i < REFUSALS_MAX; i++) {
+        all += refusals->count[i];
+        most = refusals->count[i] > refusals->count[most] ? i : most;
+    }
+    if (federation->model.moves == 0)
+        progress_note("fedavg_server: nothing was learned: no answer was accepted in any of %zu rounds",
+                      federation->rounds_held);
+    else if (refusals->rounds > 0)
+        progress_note("fedavg_server: no answer was accepted in the last %zu of %zu rounds", refusals->rounds,
+                      federation->rounds_held);
+    if (refusals->count[most] > 0)
+        progress_note("fedavg_server: %zu of %zu failed like this: %s", refusals->count[most], all,
+                      refusals->example[most]);
+    return federation->model.moves > 0;
 }

@@ -11,6 +11,16 @@
 #include "server_options.h"
 #include "stopping.h"
 
+/** Statuses that there is room for. */
+enum { REFUSALS_MAX = 32 };
+
+/** What became of answers since the last that was accepted, by status: how many, and the last of them. */
+struct refusals {
+    size_t rounds;
+    size_t count[REFUSALS_MAX];
+    char example[REFUSALS_MAX][2 * MUSTER_ERROR_TEXT_SIZE];
+};
+
 /** A federation in training. */
 struct federation {
     const struct server_options *options;
@@ -26,6 +36,7 @@ struct federation {
     int64_t present; /* participants that were there at the last round */
     bool resumed;    /* that round was held by another process */
     double accuracy;
+    struct refusals refusals;
 };
 
 /** Makes a federation that trains a model from zero; false when out of memory. The manager and how it stops
@@ -37,5 +48,9 @@ void federation_free(struct federation *federation);
 /** Holds all rounds that are left. OK when they were held; STOPPED when the server was asked to stop;
  * otherwise *error says why. */
 enum muster_status federation_run(struct federation *federation, struct muster_error *error);
+
+/** Tells when nothing was accepted in the last rounds, and why; false when nothing ever was, so that there is
+ * no result. */
+bool federation_has_learned(const struct federation *federation);
 
 #endif

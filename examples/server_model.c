@@ -67,17 +67,6 @@ size_t server_model_instruction(const struct server_model *model, struct muster_
     return PADDED_ARRAYS;
 }
 
-bool server_model_fits(const struct server_model *model, const struct muster_array *arrays, size_t count)
-{
-    if (!logistic_fits(&model->current, arrays, count))
-        return false;
-    if (model->padding == NULL || count == LOGISTIC_ARRAYS)
-        return model->padding == NULL && count == LOGISTIC_ARRAYS;
-    const struct muster_array *padding = &arrays[LOGISTIC_ARRAYS];
-    return padding->dtype == MUSTER_FLOAT32 && padding->dimensions == 1 &&
-           padding->shape[0] == model->padding_count;
-}
-
 /** Yogi's step of one parameter, for the change that the mean asks for. */
 static double yogi_step(struct server_model *model, size_t i, double change)
 {

@@ -38,8 +38,6 @@ void server_model_free(struct server_model *model);
 
 /** What participants get: views of the current model and, if there is any, the padding. How many they are. */
 size_t server_model_instruction(const struct server_model *model, struct muster_array arrays[PADDED_ARRAYS]);
-/** Whether arrays are of the shapes that participants got. */
-bool server_model_fits(const struct server_model *model, const struct muster_array *arrays, size_t count);
 
 /** Moves the model by a round's mean, whose arrays must fit; that of the padding is of no interest. */
 void server_model_move(struct server_model *model, const struct muster_array *mean);

@@ -3,6 +3,8 @@
 
 #include "server_options.h"
 
+#include <math.h>
+
 #include "arguments.h"
 
 enum {
@@ -10,6 +12,7 @@ enum {
     KEY_PORT_FILE,
     KEY_ROUNDS,
     KEY_FRACTION,
+    KEY_ENOUGH,
     KEY_MIN_PARTICIPANTS,
     KEY_WAIT,
     KEY_DEADLINE,
@@ -25,6 +28,7 @@ enum {
     KEY_AVERAGE,
     KEY_STRAGGLERS,
     KEY_DEFAULT_WEIGHT,
+    KEY_MAX_WEIGHT,
     KEY_RUN,
     KEY_OVERWRITE,
     KEY_METRICS,
@@ -40,6 +44,13 @@ static const struct argp_option option_list[] = {
      "Where participants connect (default 127.0.0.1:8080); port 0: a free one", GROUP_ROUNDS},
     {"rounds", KEY_ROUNDS, "N", 0, "Number of rounds (default 100)", GROUP_ROUNDS},
     {"fraction", KEY_FRACTION, "F", 0, "Share of the participants that train in a round (default 1/3)",
+     GROUP_ROUNDS},
+    {"enough", KEY_ENOUGH, "K", 0,
+     "A round is complete with K accepted answers; whoever has not answered by then is not waited for, so "
+     "that one "
+     "that is frozen does not cost each round its deadline (default: all). Which K are the first is not "
+     "drawn from "
+     "the seed",
      GROUP_ROUNDS},
     {"min-participants", KEY_MIN_PARTICIPANTS, "N", 0,
      "Hold a round only while N participants are there (default: as many as the data has to start with, then "
@@ -86,6 +97,11 @@ static const struct argp_option option_list[] = {
      GROUP_TRAINING},
     {"default-weight", KEY_DEFAULT_WEIGHT, "W", 0,
      "Weight of a participant that does not say how many samples it has (default 100)", GROUP_TRAINING},
+    {"max-weight", KEY_MAX_WEIGHT, "W", 0,
+     "The most that an answer may weigh, however many samples its participant claims to have (default: what "
+     "the "
+     "biggest user of the data has, or --default-weight if that is more)",
+     GROUP_TRAINING},
     {0, 0, 0, 0, "Output:", GROUP_OUTPUT},
     {"run", KEY_RUN, "DIR", 0,
      "Keep the run in DIR, a new or an empty directory: the model after each round, metrics.csv, and all "
@@ -135,6 +151,9 @@ static error_t parse_rounds(int key, char *text, struct argp_state *state)
         if (options->fraction <= 0)
             argp_error(state, "--fraction %s: expected a number above 0, up to 1", text);
         return 0;
+    case KEY_ENOUGH:
+        options->enough = (size_t)argument_whole(state, "enough", text, 1, 1000000);
+        return 0;
     case KEY_MIN_PARTICIPANTS:
         options->min_participants = (size_t)argument_whole(state, "min-participants", text, 1, 1000000);
         return 0;
@@ -183,6 +202,9 @@ static error_t parse_training(int key, char *text, struct argp_state *state)
     case KEY_STRAGGLERS:
         options->stragglers = argument_number(state, "stragglers", text, 0, 100);
         return 0;
+    case KEY_MAX_WEIGHT:
+        options->max_weight = argument_number(state, "max-weight", text, 1e-6, 1e12);
+        return 0;
     case KEY_DEFAULT_WEIGHT:
         options->default_weight = argument_number(state, "default-weight", text, 1e-6, 1e12);
         return 0;
@@ -220,6 +242,11 @@ static void check(const struct server_options *options, const struct argp_state 
     if (options->learning_rate * options->mu >= 1)
         argp_error(state, "--learning-rate %g times --mu %g: expected less than 1, or training runs away",
                    options->learning_rate, options->mu);
+    double chosen = round((double)options->min_participants * options->fraction);
+    if (options->min_participants > 0 && (double)options->enough > fmax(chosen, 1))
+        argp_error(state,
+                   "--enough %zu: with --min-participants %zu and --fraction %g a round may have only %g",
+                   options->enough, options->min_participants, options->fraction, fmax(chosen, 1));
     if (options->run != NULL && options->metrics != NULL)
         argp_error(state, "--metrics %s: with --run the metrics are in %s/metrics.csv", options->metrics,
                    options->run);

@@ -22,6 +22,7 @@ struct server_options {
     size_t rounds;
     uint64_t model_size; /* bytes that the model is padded to; less than it has: no padding */
     double fraction;
+    size_t enough;           /* answers that complete a round; 0: all */
     size_t min_participants; /* 0: all users of the data to start with, then whoever is left */
     int64_t wait_ms;
     int64_t deadline_ms;
@@ -36,6 +37,7 @@ struct server_options {
     double average;     /* 0: none */
     double stragglers;  /* percent */
     double default_weight;
+    double max_weight; /* 0: as many samples as the biggest user of the data has */
     bool baselines;
     bool list_participant_options;
 };

@@ -77,6 +77,8 @@ libmuster_core_la_SOURCES = \
     lib/proxy/window.c \
     lib/status.c \
     lib/status.h \
+    lib/text.c \
+    lib/text.h \
     lib/wire/block.c \
     lib/wire/block.h \
     lib/wire/codec.h \
@@ -84,6 +86,8 @@ libmuster_core_la_SOURCES = \
     lib/wire/copy.h \
     lib/wire/decode.c \
     lib/wire/encode.c \
+    lib/wire/names.c \
+    lib/wire/names.h \
     lib/wire/npy.c \
     lib/wire/npy.h \
     lib/wire/reader.c \

@@ -45,5 +45,6 @@ enum muster_status muster__error(struct muster_error *error, enum muster_status 
     va_start(arguments, format);
     vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
+    muster_text_harmless(error->text, error->text, sizeof(error->text)); /* it may cite a stranger */
     return status;
 }

@@ -54,8 +54,10 @@ enum muster_kind {
 
 /**
  * An instruction or an answer. Fill in what the kind uses and leave the rest zero, as MUSTER_MESSAGE_INIT
- * does. Sending reads it and keeps nothing of the caller's. A message that was received points into memory
- * that it owns through `storage`; who clears it stands at the function that gave it.
+ * does. Strings are UTF-8: a message with another is refused with INVALID, before it is sent and by who
+ * receives it, and so is one with two scalars of a name. Sending reads it and keeps nothing of the caller's.
+ * A message that was received points into memory that it owns through `storage`; who clears it stands at the
+ * function that gave it.
  */
 struct muster_message {
     enum muster_kind kind;

@@ -24,7 +24,8 @@ struct participant_label {
 
 /** Options are copied on use, their strings too. Start from PARTICIPANT_OPTIONS_INIT. */
 struct participant_options {
-    /** A name that is the participant's own among all of the server's; NULL: the server gives one. */
+    /** A name that is the participant's own among all of the server's, in UTF-8, as labels are; NULL: the
+       server gives one. */
     const char *name;
     const struct participant_label *labels;
     size_t label_count;

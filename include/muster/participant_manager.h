@@ -25,7 +25,8 @@ enum participant_manager_event_kind {
     PARTICIPANT_MANAGER_BACK,     /* it is there again, the same proxy */
 };
 
-/** One event. The pointers are valid during the callback; retain the proxy to keep it. */
+/** One event. The text is harmless (see muster_text_harmless()). The pointers are valid during the callback;
+ * retain the proxy to keep it. */
 struct participant_manager_event {
     enum participant_manager_event_kind kind;
     struct proxy *proxy;

@@ -78,7 +78,8 @@ struct proxy_round_entry {
     enum muster_status status;
     /** Milliseconds from the start of the round to the end of this turn. */
     double milliseconds;
-    /** The participant's reason when status is REFUSED; cut to fit. */
+    /** Why, in words, unless status is OK: what the participant said, or proxy_on_answer; made harmless (see
+     * muster_text_harmless()), cut to fit. */
     char text[MUSTER_ERROR_TEXT_SIZE];
 };
 
@@ -96,11 +97,12 @@ struct proxy_round_result {
 /**
  * Takes one answer of a round: the one of proxies[index]. The answer is valid during the call. Return
  * MUSTER_OK to accept it; any other status counts the participant as failed with that status, and its answer
- * does not count as one of `enough`. Called on the thread that called proxy_run_all(), one at a time, in
- * the order of arrival, without a lock held; may take its time.
+ * does not count as one of `enough`. What is written to reason->text then is the text of its entry. Called on
+ * the thread that called proxy_run_all(), one at a time, in the order of arrival, without a lock held; may
+ * take its time.
  */
 typedef enum muster_status proxy_on_answer(void *context, size_t index, struct proxy *proxy,
-                                           const struct muster_message *answer);
+                                           const struct muster_message *answer, struct muster_error *reason);
 
 /**
  * A round: gives `instruction`, serialised once, to all of `count` proxies and hands their answers to
@@ -108,12 +110,11 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  * given up because `enough` answers were accepted. `options` NULL means the defaults, `on_answer` NULL
  * accepts every answer, `result` NULL is allowed.
  *
- * Returns OK when `enough` answers were accepted; TIMEOUT when the deadline left too few; GONE when all
- * turns ended and too few were accepted; STOPPED when the manager stopped; TOO_BIG, INVALID and OUT_OF_MEMORY
- * when nothing was sent. *result is the caller's to clear; its
- * count is 0 when nothing was sent. A proxy that is
- * there twice is BUSY the second time. In rounds of 64 and more, answers may gather for a millisecond before
- * they are handed on.
+ * Returns OK when `enough` answers were accepted; TIMEOUT when the deadline left too few; TOO_FEW when
+ * all turns ended and too few were accepted; STOPPED when the manager stopped; TOO_BIG, INVALID and
+ * OUT_OF_MEMORY when nothing was sent. *result is the caller's to clear; its count is 0 when nothing was
+ * sent. A proxy that is there twice is BUSY the second time. In rounds of 64 and more, answers may gather for
+ * a millisecond before they are handed on.
  *
  * Any thread but a network thread; rounds over different proxies at the same time.
  */

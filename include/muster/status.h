@@ -2,6 +2,7 @@
 #ifndef MUSTER_STATUS_H
 #define MUSTER_STATUS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <muster/export.h>
@@ -31,7 +32,8 @@ MUSTER_BEGIN_DECLS
     X(IO, 16, "reading or writing a file failed")                                       \
     X(FORMAT, 17, "a file or array is malformed or of an unsupported type")             \
     X(UNSUPPORTED, 18, "the peer does not offer this")                                  \
-    X(FULL, 19, "the server takes no more participants now")
+    X(FULL, 19, "the server takes no more participants now")                            \
+    X(TOO_FEW, 20, "too few answers were accepted")
 
 /** Every function that can fail returns one of these; MUSTER_OK is 0. */
 enum muster_status {
@@ -57,6 +59,18 @@ MUSTER_API const char *muster_status_name(enum muster_status status);
 
 /** One English phrase for the status; never NULL. Static; any thread. */
 MUSTER_API const char *muster_status_text(enum muster_status status);
+
+/**
+ * Copies a text that somebody else wrote to `out`, of `size` bytes, such that it can be shown on a terminal
+ * and be a part of a line of a log: each byte that is not UTF-8, each control character (line ends and
+ * escapes too), U+2028, U+2029 and each mark that turns the direction of writing becomes a '?'. It is cut to
+ * fit between two characters. `out` may be `text`; `text` NULL is an empty one. Returns `out`, or "" when
+ * `size` is 0. Any thread.
+ *
+ * The library's own texts (reasons, errors, events, entries of a round) are like this already; names, labels
+ * and what is in messages are as they came, though always UTF-8.
+ */
+MUSTER_API const char *muster_text_harmless(const char *text, char *out, size_t size);
 
 /** The library's version, such as "0.1.0". Static; any thread. */
 MUSTER_API const char *muster_version(void);

@@ -8,9 +8,11 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "status.h"
 #include "wire/block.h"
 #include "wire/npy.h"
 
@@ -24,16 +26,17 @@ enum { BLOCK = 256 };
 enum { INFINITY_UPPER = 0x7f80 };
 
 struct muster_mean {
-    /* What all members share: `count` dtypes and shapes, 0 as long as nothing was added. Their data is the
+    /* What all members share: `count` dtypes and shapes, 0 as long as nothing decides them. Their data is the
      * results'. */
     struct muster_array *members;
     size_t count;
+    bool fixed; /* they stay for good */
     size_t members_capacity;
     double *sums; /* of all arrays, one after the other */
     size_t sums_capacity;
     size_t results_size;
     void *results; /* NULL until they are asked for, and again when they are out of date */
-    double weight; /* of all members together */
+    double weight; /* of all members together; 0: there are none */
     double bound;  /* no sum is further from 0 than this */
 };
 
@@ -140,24 +143,77 @@ static bool same_kind(const struct muster_array *a, const struct muster_array *b
            memcmp(a->shape, b->shape, a->dimensions * sizeof a->shape[0]) == 0;
 }
 
+/* ---- what is not accepted, and why ---- */
+
+/* Room for any dtype and shape in words. */
+enum { KIND_SIZE = 16 + 22 * MUSTER_DIMENSIONS_MAX };
+
+static const char *dtype_name(enum muster_dtype dtype)
+{
+    switch (dtype) {
+    case MUSTER_FLOAT32:
+        return "float32";
+    case MUSTER_FLOAT64:
+        return "float64";
+    case MUSTER_INT32:
+        return "int32";
+    case MUSTER_INT64:
+        return "int64";
+    }
+    return "of no dtype";
+}
+
+/* Such as "float32 (60, 10)". */
+static const char *describe(const struct muster_array *array, char text[KIND_SIZE])
+{
+    int used = snprintf(text, KIND_SIZE, "%s (", dtype_name(array->dtype));
+    for (uint32_t i = 0; i < array->dimensions; i++)
+        used += snprintf(text + used, KIND_SIZE - (size_t)used, i ? ", %llu" : "%llu",
+                         (unsigned long long)array->shape[i]);
+    snprintf(text + used, KIND_SIZE - (size_t)used, ")");
+    return text;
+}
+
 /* Checks dtypes and shapes, against those of the members if there are any. */
 static enum muster_status check_kind(const struct muster_mean *mean, const struct muster_array *arrays,
-                                     size_t count)
+                                     size_t count, struct muster_error *error)
 {
+    char is[KIND_SIZE], expected[KIND_SIZE];
     if (count == 0)
-        return MUSTER_INVALID;
+        return muster__error(error, MUSTER_INVALID, "there are no arrays");
     if (mean->count != 0 && count != mean->count)
-        return MUSTER_FORMAT;
+        return muster__error(error, MUSTER_FORMAT, "%zu arrays instead of %zu", count, mean->count);
     for (size_t i = 0; i < count; i++) {
         size_t size;
         if (muster__npy_size(&arrays[i], &size) != MUSTER_OK)
-            return MUSTER_INVALID;
-        if (arrays[i].dtype != MUSTER_FLOAT32 && arrays[i].dtype != MUSTER_FLOAT64)
-            return MUSTER_FORMAT;
+            return muster__error(error, MUSTER_INVALID, "array %zu makes no sense", i);
+        describe(&arrays[i], is);
         if (mean->count != 0 && !same_kind(&arrays[i], &mean->members[i]))
-            return MUSTER_FORMAT;
+            return muster__error(error, MUSTER_FORMAT, "array %zu is %.100s, expected %.100s", i, is,
+                                 describe(&mean->members[i], expected));
+        if (arrays[i].dtype != MUSTER_FLOAT32 && arrays[i].dtype != MUSTER_FLOAT64)
+            return muster__error(error, MUSTER_FORMAT, "array %zu is %.100s, expected float32 or float64", i,
+                                 is);
     }
     return MUSTER_OK;
+}
+
+/* Tells the first value that is NaN or infinite, of which there is one. */
+static enum muster_status not_finite(size_t number, const struct muster_array *array,
+                                     struct muster_error *error)
+{
+    char kind[KIND_SIZE];
+    size_t count = muster_array_count(array);
+    double value = 0;
+    size_t i;
+    for (i = 0; i < count; i++) {
+        value = array->dtype == MUSTER_FLOAT32 ? (double)((const float *)array->data)[i]
+                                               : ((const double *)array->data)[i];
+        if (!isfinite(value))
+            break;
+    }
+    return muster__error(error, MUSTER_INVALID, "array %zu, %.100s: element %zu is %s", number,
+                         describe(array, kind), i, isnan(value) ? "NaN" : "infinite");
 }
 
 /*
@@ -166,19 +222,25 @@ static enum muster_status check_kind(const struct muster_mean *mean, const struc
  * spoil the mean for all.
  */
 static enum muster_status check_values(const struct muster_mean *mean, const struct muster_array *arrays,
-                                       size_t count, double weight, double *bound)
+                                       size_t count, double weight, double *bound, struct muster_error *error)
 {
-    if (!(weight > 0) || !isfinite(mean->weight + weight))
-        return MUSTER_INVALID;
+    if (!(weight > 0) || !isfinite(weight))
+        return muster__error(error, MUSTER_INVALID, "the weight %g is not a number above 0", weight);
+    if (!isfinite(mean->weight + weight))
+        return muster__error(error, MUSTER_INVALID, "the weight %g is too much", weight);
     double largest = 0;
     for (size_t i = 0; i < count; i++) {
         double magnitude = largest_magnitude(&arrays[i]);
         if (!isfinite(magnitude))
-            return MUSTER_INVALID;
+            return not_finite(i, &arrays[i], error);
         largest = fmax(largest, magnitude);
     }
     *bound = mean->bound + weight * largest;
-    return isfinite(*bound) ? MUSTER_OK : MUSTER_INVALID;
+    if (!isfinite(*bound))
+        return muster__error(error, MUSTER_INVALID,
+                             "with a weight of %g and values up to %g the sum could overflow", weight,
+                             largest);
+    return MUSTER_OK;
 }
 
 /* Makes room for `count` items of `size` bytes at *room, whose content is of no use any more. */
@@ -195,7 +257,7 @@ static enum muster_status make_room(void **room, size_t *capacity, size_t count,
     return MUSTER_OK;
 }
 
-/* Takes dtypes and shapes from the first member, and sets all sums to 0. */
+/* Takes dtypes and shapes from these arrays, and sets all sums to 0. */
 static enum muster_status begin(struct muster_mean *mean, const struct muster_array *arrays, size_t count)
 {
     size_t elements = 0;
@@ -239,15 +301,32 @@ struct muster_mean *muster_mean_new(void)
     return mean;
 }
 
-enum muster_status muster_mean_add(struct muster_mean *mean, const struct muster_array *arrays, size_t count,
-                                   double weight)
+struct muster_mean *muster_mean_new_like(const struct muster_array *arrays, size_t count)
 {
-    double bound;
-    enum muster_status status = check_kind(mean, arrays, count);
+    bool good = count > 0;
+    for (size_t i = 0; i < count; i++)
+        good = good && (arrays[i].dtype == MUSTER_FLOAT32 || arrays[i].dtype == MUSTER_FLOAT64) &&
+               muster_array_count(&arrays[i]) != SIZE_MAX;
+    struct muster_mean *mean = good ? muster_mean_new() : NULL;
+    if (mean != NULL && begin(mean, arrays, count) == MUSTER_OK) {
+        mean->fixed = true;
+        return mean;
+    }
+    muster_mean_free(mean);
+    return NULL;
+}
+
+enum muster_status muster_mean_add(struct muster_mean *mean, const struct muster_array *arrays, size_t count,
+                                   double weight, struct muster_error *error)
+{
+    double bound = 0;
+    enum muster_status status = check_kind(mean, arrays, count, error);
     if (status == MUSTER_OK)
-        status = check_values(mean, arrays, count, weight, &bound);
-    if (status == MUSTER_OK && mean->count == 0)
+        status = check_values(mean, arrays, count, weight, &bound, error);
+    if (status == MUSTER_OK && mean->weight == 0)
         status = begin(mean, arrays, count);
+    if (status == MUSTER_OUT_OF_MEMORY)
+        muster__error(error, status, "out of memory for a mean of %zu arrays", count);
     if (status != MUSTER_OK)
         return status;
     double *sums = mean->sums;
@@ -323,7 +402,7 @@ static enum muster_status compute_results(struct muster_mean *mean)
 enum muster_status muster_mean_result(struct muster_mean *mean, const struct muster_array **arrays,
                                       size_t *count)
 {
-    if (mean->count == 0)
+    if (mean->weight == 0)
         return MUSTER_INVALID;
     enum muster_status status = mean->results == NULL ? compute_results(mean) : MUSTER_OK;
     if (status != MUSTER_OK)
@@ -336,7 +415,8 @@ enum muster_status muster_mean_result(struct muster_mean *mean, const struct mus
 void muster_mean_reset(struct muster_mean *mean)
 {
     drop_results(mean);
-    mean->count = 0;
+    if (!mean->fixed)
+        mean->count = 0;
     mean->weight = 0;
     mean->bound = 0;
 }

@@ -8,6 +8,7 @@
 #include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
+#include "text.h"
 #include "wire/block.h"
 
 /* Twice what servers take for the least. */
@@ -29,6 +30,23 @@ void muster__participant_release(struct participant *participant)
     free(participant->name);
     free(participant->address);
     free(participant);
+}
+
+/* The server would turn it away. */
+static enum muster_status check_texts(const struct participant_options *options, struct muster_error *error)
+{
+    const char *name = options->name ? options->name : "";
+    if (!muster__text_is_good(name, strlen(name)))
+        return muster__error(error, MUSTER_INVALID, "the name '%.64s' is not UTF-8", name);
+    for (size_t i = 0; i < options->label_count; i++) {
+        const struct participant_label *label = &options->labels[i];
+        const char *texts[] = {label->name ? label->name : "", label->value ? label->value : ""};
+        if (!muster__text_is_good(texts[0], strlen(texts[0])) ||
+            !muster__text_is_good(texts[1], strlen(texts[1])))
+            return muster__error(error, MUSTER_INVALID, "the label '%.64s' or its value is not UTF-8",
+                                 texts[0]);
+    }
+    return MUSTER_OK;
 }
 
 static struct buffer *pack_hello(const struct participant_options *options)
@@ -119,10 +137,13 @@ enum muster_status participant_connect(const char *address, const struct partici
         options->reconnect_last_ms < options->reconnect_first_ms)
         return muster__error(error, MUSTER_INVALID,
                              "an address such as host:8080 is missing, or an option makes no sense");
+    enum muster_status status = check_texts(options, error);
+    if (status != MUSTER_OK)
+        return status;
     struct participant *participant = participant_new(address, options);
     if (!participant)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    enum muster_status status = set_connection(participant, options, error);
+    status = set_connection(participant, options, error);
     if (status != MUSTER_OK) {
         muster__participant_release(participant);
         return status;

@@ -44,8 +44,9 @@ static void end(struct participant *participant, enum muster_status status, cons
     participant->state = ENDED;
     muster__participant_end_turns(participant);
     participant->status = participant->closed ? MUSTER_CLOSED : status;
-    snprintf(participant->reason, sizeof(participant->reason), "%s",
-             participant->closed ? "participant_close() was called" : reason);
+    /* A server, or who poses as one, may have written it. */
+    muster_text_harmless(participant->closed ? "participant_close() was called" : reason, participant->reason,
+                         sizeof(participant->reason));
     pthread_cond_broadcast(&participant->changed);
 }
 

@@ -11,6 +11,7 @@
 #include "network/credentials.h"
 #include "proxy/internal.h"
 #include "status.h"
+#include "text.h"
 
 /* Names that the manager gives begin like this, and those that participants bring do not. */
 #define GIVEN_NAME "anonymous-"
@@ -151,7 +152,8 @@ static void return_rank(struct participant_manager *manager, uint64_t rank)
 /* Names end up in logs and file names: no control characters. */
 static bool is_good_name(const char *name, size_t most)
 {
-    if (strlen(name) > most || is_given(name))
+    /* One of a certificate has not been looked at before. */
+    if (strlen(name) > most || is_given(name) || !muster__text_is_good(name, strlen(name)))
         return false;
     for (const char *at = name; *at; at++) {
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
@@ -352,7 +354,9 @@ void muster__manager_event(struct proxy *proxy, enum participant_manager_event_k
                            enum muster_status status, const char *text)
 {
     const struct participant_manager_options *options = &proxy->manager->options;
-    struct participant_manager_event event = {kind, proxy, status, text};
+    char shown[MUSTER_ERROR_TEXT_SIZE];
+    const struct participant_manager_event event = {kind, proxy, status,
+                                                    muster_text_harmless(text, shown, sizeof(shown))};
     if (options->on_event)
         options->on_event(options->context, &event);
 }

@@ -4,7 +4,6 @@
  */
 #include <config.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -100,16 +99,16 @@ static struct round_turn *wait_for_ended(struct round *round)
     return ended;
 }
 
-/* Writes down how a turn ended, or that its answer was not accepted, with the user's status. */
+/* Writes down how a turn ended, or that its answer was not accepted, with the user's status and `reason`. */
 static void settle(struct round *round, struct proxy_round_result *result, size_t index,
-                   enum muster_status status, double milliseconds, const struct muster_message *answer,
-                   bool rejected)
+                   enum muster_status status, double milliseconds, const char *reason, bool rejected)
 {
     struct proxy_round_entry *entry = &result->entries[index];
     entry->status = status;
     entry->milliseconds = milliseconds;
-    if (answer && answer->kind == MUSTER_FAILURE && answer->text)
-        snprintf(entry->text, sizeof(entry->text), "%s", answer->text);
+    if (status != MUSTER_OK)
+        muster_text_harmless(reason && *reason ? reason : muster_status_text(status), entry->text,
+                             sizeof(entry->text));
     round->timed_out = round->timed_out || (status == MUSTER_TIMEOUT && !rejected);
     round->stopped = round->stopped || (status == MUSTER_STOPPED && !rejected);
     if (status == MUSTER_OK)
@@ -147,6 +146,16 @@ static void begin_turns(struct round *round, struct instruction *instruction, in
     }
 }
 
+/* Why a turn gave no answer that the user's code could judge; NULL: its status says it. */
+static const char *reason_of(const struct round_turn *turn)
+{
+    if (turn->answer.kind == MUSTER_FAILURE)
+        return turn->answer.text;
+    return turn->status == MUSTER_PROTOCOL && turn->answer.kind != MUSTER_EMPTY
+               ? "the answer is of another kind than the instruction"
+               : NULL;
+}
+
 static void give_up_rest(struct round *round)
 {
     for (size_t i = 0; i < round->count; i++)
@@ -166,11 +175,13 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             if (turn->status == MUSTER_OK && result->answered >= enough)
                 turn->status = MUSTER_CANCELLED; /* it came while the others were being given up */
             bool answered = turn->status == MUSTER_OK;
+            struct muster_error reason = {MUSTER_OK, ""};
             if (answered && on_answer)
-                turn->status = on_answer(context, turn->index, round->proxies[turn->index], &turn->answer);
+                turn->status =
+                    on_answer(context, turn->index, round->proxies[turn->index], &turn->answer, &reason);
             bool accepted = turn->status == MUSTER_OK;
-            settle(round, result, turn->index, turn->status, turn->milliseconds, &turn->answer,
-                   answered && !accepted);
+            settle(round, result, turn->index, turn->status, turn->milliseconds,
+                   answered ? reason.text : reason_of(turn), answered && !accepted);
             muster_message_clear(&turn->answer);
             muster__uploads_serve(&round->proxies[turn->index]->manager->uploads);
             if (accepted && result->answered == enough && round->running > 0)
@@ -187,7 +198,7 @@ static enum muster_status verdict(const struct round *round, const struct proxy_
         return MUSTER_OK;
     if (round->stopped)
         return MUSTER_STOPPED;
-    return round->timed_out ? MUSTER_TIMEOUT : MUSTER_GONE;
+    return round->timed_out ? MUSTER_TIMEOUT : MUSTER_TOO_FEW;
 }
 
 enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,

@@ -39,8 +39,9 @@ struct encoding {
 
 /*
  * Serialises all but the head, which is each stream's own. On OK *body is the caller's (NULL for an empty
- * message). INVALID: a kind that does not go this way, or an array or string that makes no sense; TOO_BIG;
- * OUT_OF_MEMORY. Copies the data once, or not at all where it is borrowed or kept. Any thread.
+ * message). INVALID: a kind that does not go this way, an array that makes no sense, a string that is not
+ * UTF-8 or a scalar that is there twice; TOO_BIG; OUT_OF_MEMORY. Copies the data once, or not at all where it
+ * is borrowed or kept. Any thread.
  */
 enum muster_status muster__encode(enum direction direction, const struct muster_message *message,
                                   const struct encoding *encoding, struct buffer **body);
@@ -102,9 +103,10 @@ struct envelope {
 };
 
 /*
- * Parses one message. PROTOCOL with a text for the sender when it is malformed; OUT_OF_MEMORY. On OK the
- * envelope is to be cleared with muster__envelope_clear(); otherwise it holds nothing. Copies the data of
- * arrays once, into memory of the message's own. Any thread.
+ * Parses one message. PROTOCOL with a text for the sender when it is malformed, INVALID where a string is not
+ * UTF-8 or two scalars have the same name; OUT_OF_MEMORY. On OK the envelope is to be cleared with
+ * muster__envelope_clear(); otherwise it holds nothing. Copies the data of arrays once, into memory of the
+ * message's own. Any thread.
  */
 enum muster_status muster__decode(enum direction direction, const struct piece *pieces, size_t count,
                                   struct envelope *envelope, struct muster_error *error);

@@ -10,9 +10,11 @@
 #include <string.h>
 
 #include "status.h"
+#include "text.h"
 #include "wire/block.h"
 #include "wire/codec.h"
 #include "wire/copy.h"
+#include "wire/names.h"
 #include "wire/npy.h"
 
 #define ALIGNMENT BLOCK_ALIGNMENT
@@ -101,6 +103,7 @@ static bool make_storage(struct muster_message *message, const struct counts *co
     return true;
 }
 
+/* NULL when it is not UTF-8. */
 static const char *store_text(struct storage *storage, struct reader contents)
 {
     char *text = storage->text;
@@ -108,7 +111,13 @@ static const char *store_text(struct storage *storage, struct reader contents)
     muster__read_bytes(&contents, text, size);
     text[size] = '\0';
     storage->text += size + 1;
-    return text;
+    return muster__text_is_good(text, size) ? text : NULL;
+}
+
+/* Peers in other languages refuse a string like this, and what is shown or sent on is not to be one. */
+static enum muster_status bad_text(const char *what, struct muster_error *error)
+{
+    return muster__error(error, MUSTER_INVALID, "%s is not UTF-8, or has a NUL in it", what);
 }
 
 static uint8_t *store_data(struct storage *storage, struct reader contents)
@@ -335,18 +344,23 @@ static enum muster_status read_array(struct storage *storage, size_t index, stru
     return muster__npy_parse(store_data(storage, found.contents), size, array, error);
 }
 
-static void read_scalar(struct storage *storage, struct muster_scalar *scalar, struct reader reader)
+static enum muster_status read_scalar(struct storage *storage, struct muster_scalar *scalar,
+                                      struct reader reader, struct muster_error *error)
 {
     struct field field;
     *scalar = (struct muster_scalar){NULL, 0};
     while (reader.left && muster__read_field(&reader, &field)) {
-        if (field.number == 1)
-            scalar->name = store_text(storage, field.contents);
-        else if (field.number == 2)
+        if (field.number == 2)
             memcpy(&scalar->value, &field.value, sizeof(scalar->value));
+        if (field.number != 1)
+            continue;
+        scalar->name = store_text(storage, field.contents);
+        if (!scalar->name)
+            return bad_text("a scalar's name", error);
     }
     if (!scalar->name)
         scalar->name = store_text(storage, (struct reader){0});
+    return MUSTER_OK;
 }
 
 static enum muster_status malformed(struct muster_error *error, size_t budget)
@@ -382,13 +396,14 @@ static enum muster_status read_arrays(struct envelope *envelope, enum muster_kin
         return MUSTER_OUT_OF_MEMORY;
     struct storage *storage = message->storage;
     struct field field;
-    while (reader.left && muster__read_field(&reader, &field)) {
+    enum muster_status status = MUSTER_OK;
+    while (status == MUSTER_OK && reader.left && muster__read_field(&reader, &field)) {
         if (field.number == 2)
-            read_scalar(storage, &storage->scalars[message->scalar_count++], field.contents);
+            status = read_scalar(storage, &storage->scalars[message->scalar_count++], field.contents, error);
         if (field.number != 1)
             continue;
         struct muster_error why = {MUSTER_OK, ""};
-        enum muster_status status = read_array(storage, message->array_count, field.contents, &why);
+        status = read_array(storage, message->array_count, field.contents, &why);
         if (status == MUSTER_OUT_OF_MEMORY)
             return status;
         if (status != MUSTER_OK)
@@ -397,7 +412,9 @@ static enum muster_status read_arrays(struct envelope *envelope, enum muster_kin
     }
     message->arrays = storage->arrays;
     message->scalars = storage->scalars;
-    return add_announced(envelope, error);
+    if (status == MUSTER_OK)
+        status = muster__names_check(message->scalars, message->scalar_count, error);
+    return status == MUSTER_OK ? add_announced(envelope, error) : status;
 }
 
 /* ---- the other messages ---- */
@@ -441,6 +458,8 @@ static enum muster_status read_payload(struct envelope *envelope, struct reader 
     struct storage *storage = message->storage;
     message->kind = MUSTER_APPLICATION;
     message->type = store_text(storage, fields[0].contents);
+    if (!message->type)
+        return bad_text("a payload's type", error);
     message->size = announced ? (size_t)announced : size;
     if (size)
         message->data = store_data(storage, fields[1].contents);
@@ -463,7 +482,7 @@ static enum muster_status read_failure(struct envelope *envelope, struct reader 
     message->kind = MUSTER_FAILURE;
     message->code = (int32_t)fields[0].value;
     message->text = store_text(message->storage, fields[1].contents);
-    return MUSTER_OK;
+    return message->text ? MUSTER_OK : bad_text("a failure's text", error);
 }
 
 static enum muster_status read_progress(struct envelope *envelope, struct reader reader, size_t budget,
@@ -508,67 +527,69 @@ static enum muster_status read_chunk(struct envelope *envelope, struct reader re
 }
 
 /*
- * Whether the bytes are well-formed and hold at most *budget fields. Unpacking costs tens of bytes for each
- * field, be it two bytes long: this is what keeps a message from costing many times its size. Its depth is
- * the schema's.
+ * Whether the bytes, which are in one piece, are well-formed, hold at most *budget fields, and strings are
+ * UTF-8, which protobuf-c does not look at. Unpacking costs tens of bytes for each field, be it two bytes
+ * long: this is what keeps a message from costing many times its size. Its depth is the schema's.
  */
-static bool check_fields(const ProtobufCMessageDescriptor *descriptor, struct reader reader, size_t *budget)
+static enum muster_status check_fields(const ProtobufCMessageDescriptor *descriptor, struct reader reader,
+                                       size_t *budget, struct muster_error *error)
 {
+    enum muster_status status = MUSTER_OK;
     struct field field;
-    while (reader.left) {
+    while (status == MUSTER_OK && reader.left) {
         if (!next_field(&reader, &field, budget))
-            return false;
+            return *budget ? muster__error(error, MUSTER_PROTOCOL, "the bytes are no message")
+                           : muster__error(error, MUSTER_PROTOCOL, "Hello or Welcome has more than %d fields",
+                                           HELLO_FIELDS_MAX);
         const ProtobufCFieldDescriptor *known =
             protobuf_c_message_descriptor_get_field(descriptor, field.number);
-        if (known && known->type == PROTOBUF_C_TYPE_MESSAGE && field.type == WIRE_LENGTH &&
-            !check_fields(known->descriptor, field.contents, budget))
-            return false;
+        if (!known || field.type != WIRE_LENGTH)
+            continue;
+        const char *text = (const char *)field.contents.piece->data + field.contents.offset;
+        if (known->type == PROTOBUF_C_TYPE_MESSAGE)
+            status = check_fields(known->descriptor, field.contents, budget, error);
+        else if (known->type == PROTOBUF_C_TYPE_STRING && !muster__text_is_good(text, field.contents.left))
+            status = bad_text("a name, a label or a feature", error);
     }
-    return true;
+    return status;
 }
 
-/* Hello and Welcome: NULL with *error when they are malformed, too big, or too much for memory. */
-static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *descriptor, struct reader reader,
-                                struct muster_error *error)
+/* Hello and Welcome. */
+static enum muster_status unpack(const ProtobufCMessageDescriptor *descriptor, struct reader reader,
+                                 ProtobufCMessage **unpacked, struct muster_error *error)
 {
     uint8_t bytes[HELLO_SIZE_MAX];
-    size_t size = reader.left;
+    const struct piece piece = {bytes, reader.left};
     size_t budget = HELLO_FIELDS_MAX;
-    if (size > sizeof(bytes)) {
-        muster__error(error, MUSTER_PROTOCOL, "Hello or Welcome is bigger than 16 KiB");
-        return NULL;
-    }
-    if (!check_fields(descriptor, reader, &budget)) {
-        if (budget)
-            muster__error(error, MUSTER_PROTOCOL, "the bytes are no message");
-        else
-            muster__error(error, MUSTER_PROTOCOL, "Hello or Welcome has more than %d fields",
-                          HELLO_FIELDS_MAX);
-        return NULL;
-    }
-    muster__read_bytes(&reader, bytes, size);
-    ProtobufCMessage *unpacked = protobuf_c_message_unpack(descriptor, &allocator, size, bytes);
-    if (!unpacked)
-        muster__error(error, MUSTER_PROTOCOL, "the bytes are no Hello or Welcome, or too much for memory");
-    return unpacked;
+    if (piece.size > sizeof(bytes))
+        return muster__error(error, MUSTER_PROTOCOL, "Hello or Welcome is bigger than 16 KiB");
+    muster__read_bytes(&reader, bytes, piece.size);
+    enum muster_status status = check_fields(descriptor, muster__reader(&piece, 1), &budget, error);
+    if (status != MUSTER_OK)
+        return status;
+    *unpacked = protobuf_c_message_unpack(descriptor, &allocator, piece.size, bytes);
+    if (!*unpacked)
+        return muster__error(error, MUSTER_PROTOCOL,
+                             "the bytes are no Hello or Welcome, or too much for memory");
+    return MUSTER_OK;
 }
 
 static enum muster_status read_hello(struct envelope *envelope, struct reader reader,
                                      struct muster_error *error)
 {
     envelope->content = CONTENT_HELLO;
-    envelope->unpacked = unpack(&muster__hello__descriptor, reader, error);
+    enum muster_status status = unpack(&muster__hello__descriptor, reader, &envelope->unpacked, error);
     envelope->hello = (const Muster__Hello *)envelope->unpacked;
-    return envelope->unpacked ? MUSTER_OK : MUSTER_PROTOCOL;
+    return status;
 }
 
 static enum muster_status read_welcome(struct envelope *envelope, struct reader reader,
                                        struct muster_error *error)
 {
     envelope->content = CONTENT_WELCOME;
-    envelope->unpacked = unpack(&muster__welcome__descriptor, reader, error);
+    enum muster_status status = unpack(&muster__welcome__descriptor, reader, &envelope->unpacked, error);
     envelope->welcome = (const Muster__Welcome *)envelope->unpacked;
-    return envelope->unpacked ? MUSTER_OK : MUSTER_PROTOCOL;
+    return status;
 }
 
 /* ---- whole messages ---- */

@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "status.h"
+#include "text.h"
 #include "wire/block.h"
 #include "wire/codec.h"
 #include "wire/copy.h"
+#include "wire/names.h"
 #include "wire/npy.h"
 
 /* A smaller array is not worth an announcement. */
@@ -221,28 +223,34 @@ static bool put_message(struct writer *writer, enum direction direction, const s
     return false;
 }
 
-static bool check_message(const struct muster_message *message)
+/* As the other side would refuse it. */
+static bool is_good(const char *text)
+{
+    return !text || muster__text_is_good(text, strlen(text));
+}
+
+static enum muster_status check_message(const struct muster_message *message)
 {
     /* What the other side would refuse: content and turn are two fields, an array two more, a scalar three.
      */
     if (message->array_count > WIRE_FIELDS_MAX || message->scalar_count > WIRE_FIELDS_MAX ||
         2 + 2 * message->array_count + 3 * message->scalar_count > WIRE_FIELDS_MAX)
-        return false;
+        return MUSTER_INVALID;
     if ((message->array_count && !message->arrays) || (message->scalar_count && !message->scalars) ||
-        (message->size && !message->data))
-        return false;
+        (message->size && !message->data) || !is_good(message->type) || !is_good(message->text))
+        return MUSTER_INVALID;
     size_t total = message->size;
     for (size_t i = 0; i < message->array_count; i++) {
         size_t size;
         if (muster__npy_size(&message->arrays[i], &size) != MUSTER_OK || size > SIZE_MAX / 2 - total)
-            return false;
+            return MUSTER_INVALID;
         total += size;
     }
     for (size_t i = 0; i < message->scalar_count; i++) {
-        if (!message->scalars[i].name)
-            return false;
+        if (!message->scalars[i].name || !is_good(message->scalars[i].name))
+            return MUSTER_INVALID;
     }
-    return true;
+    return muster__names_check(message->scalars, message->scalar_count, NULL);
 }
 
 /* Calls `use` for each part of a message that is sent in chunks, in their order. */
@@ -356,8 +364,9 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
                                   const struct encoding *encoding, struct buffer **body)
 {
     *body = NULL;
-    if (!check_message(message))
-        return MUSTER_INVALID;
+    enum muster_status status = check_message(message);
+    if (status != MUSTER_OK)
+        return status;
     struct writer counter = {0};
     struct payload counted = {0};
     if (!put_message(&counter, direction, message))

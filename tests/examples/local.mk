@@ -4,6 +4,7 @@ example_tests = \
     tests/examples/data.py \
     tests/examples/original.py \
     tests/examples/restarting.py \
+    tests/examples/strangers.py \
     tests/examples/training.py
 EXTRA_DIST += $(example_tests) tests/examples/support.py
 

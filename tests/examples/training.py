@@ -280,7 +280,7 @@ class Ending(Training):
         options = ["--listen=127.0.0.1:0", f"--port-file={file}", "--participants=1", "--rounds=1", "--no-baselines"]
         server = self.start(SERVER, *options, stderr=subprocess.PIPE)
         for line in server.stderr:
-            if line.startswith("waiting"):  # the file is there before that
+            if "waiting" in line:  # the file is there before that
                 break
         self.start_participant(int(file.read_text()), 0, "--participants=1")
         self.assertIn("final accuracy", server.stdout.read())

@@ -391,7 +391,7 @@ static void run_round(struct proxy **proxies, size_t count)
     struct proxy_round_result result;
     options.deadline_ms = 1000;
     if (PLAUSIBLE(proxy_run_all(proxies, count, &train, &options, NULL, NULL, &result), MUSTER_OUT_OF_MEMORY,
-                  MUSTER_GONE, MUSTER_TIMEOUT))
+                  MUSTER_TOO_FEW, MUSTER_TIMEOUT))
         EXPECT(result.answered == count);
     EXPECT(result.answered + result.late + result.failed == result.count);
     proxy_round_result_clear(&result);
@@ -476,8 +476,9 @@ static bool is_big(const struct muster_message *message)
 }
 
 static enum muster_status take_big(void *context, size_t index, struct proxy *proxy,
-                                   const struct muster_message *answer)
+                                   const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     (void)context;
     (void)index;
     (void)proxy;
@@ -525,7 +526,7 @@ static void run_big(struct proxy **proxies, size_t count)
     muster_message_clear(&answer);
     /* Two ask for more than the budget: one waits for its grant. */
     if (PLAUSIBLE(proxy_run_all(proxies, count, &big, &options, take_big, NULL, NULL), MUSTER_OUT_OF_MEMORY,
-                  MUSTER_GONE, MUSTER_TIMEOUT))
+                  MUSTER_TOO_FEW, MUSTER_TIMEOUT))
         EXPECT(big_answers == count);
     bool runs = PLAUSIBLE(proxy_run_async(proxies[0], &big, 1000, count_big, &ended), MUSTER_OUT_OF_MEMORY,
                           MUSTER_GONE, MUSTER_PROTOCOL);
@@ -845,8 +846,8 @@ static void federation(void)
     if (written && PLAUSIBLE(muster_npy_read(path, &read, &storage, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_IO)) {
         const struct muster_array *result = NULL;
         size_t count = 0;
-        bool added = PLAUSIBLE(muster_mean_add(mean, &read, 1, 1), MUSTER_OUT_OF_MEMORY) &&
-                     PLAUSIBLE(muster_mean_add(mean, &read, 1, 3), MUSTER_OUT_OF_MEMORY);
+        bool added = PLAUSIBLE(muster_mean_add(mean, &read, 1, 1, NULL), MUSTER_OUT_OF_MEMORY) &&
+                     PLAUSIBLE(muster_mean_add(mean, &read, 1, 3, NULL), MUSTER_OUT_OF_MEMORY);
         if (added && PLAUSIBLE(muster_mean_result(mean, &result, &count), MUSTER_OUT_OF_MEMORY)) {
             EXPECT(count == 1);
             EXPECT(memcmp(result[0].data, values, sizeof(values)) == 0);

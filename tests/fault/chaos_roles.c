@@ -120,8 +120,9 @@ static size_t choose(struct server *server, struct proxy **proxies)
 }
 
 static enum muster_status on_answer(void *context, size_t index, struct proxy *proxy,
-                                    const struct muster_message *answer)
+                                    const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct server *server = context;
     size_t number = number_of(server, proxy);
     int64_t value = chaos_value(server->round, (int64_t)number);
@@ -163,7 +164,7 @@ static void ask(struct server *server)
         .kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1, .scalars = scalars, .scalar_count = 3};
     enum muster_status status =
         proxy_run_all(proxies, count, &instruction, &options, on_answer, server, NULL);
-    if (status != MUSTER_OK && status != MUSTER_GONE && status != MUSTER_TIMEOUT) {
+    if (status != MUSTER_OK && status != MUSTER_TOO_FEW && status != MUSTER_TIMEOUT) {
         fprintf(stderr, "server: a round ended with %s\n", muster_status_name(status));
         exit(CHAOS_FAILED);
     }

@@ -289,8 +289,9 @@ FAULT_TEST(corners, sizes_from_two_gigabytes_make_no_sense)
 /* ---- an answer that is not accepted, with a status that turns end with ---- */
 
 static enum muster_status reject_with(void *context, size_t index, struct proxy *proxy,
-                                      const struct muster_message *answer)
+                                      const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     (void)index;
     (void)proxy;
     (void)answer;
@@ -307,7 +308,7 @@ FAULT_TEST(corners, answer_that_is_not_accepted_has_failed_whatever_the_reason)
     for (size_t i = 0; i < 3; i++) {
         struct proxy_round_result result;
         cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, reject_with, &reasons[i], &result),
-                     MUSTER_GONE);
+                     MUSTER_TOO_FEW);
         cr_assert_eq(result.entries[0].status, reasons[i]);
         cr_assert_eq(result.answered, 0);
         cr_assert_eq(result.late, 0);

@@ -142,3 +142,81 @@ FAULT_TEST(doors, certificate_with_a_name_that_makes_no_sense)
     cr_assert_eq(peer->status, MUSTER_INVALID, "%s", peer->text);
     fixture_free(fixture);
 }
+
+/* ---- strings ---- */
+
+FAULT_TEST(doors, name_that_is_not_utf8)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    struct peer *peer = peer_connect(fixture);
+    peer_send_hello(peer, "caf\xe9");
+    fixture_settle(fixture);
+    cr_assert(peer->closed);
+    cr_assert_eq(peer->status, MUSTER_INVALID);
+    cr_assert(strstr(peer->text, "is not UTF-8") != NULL, "%s", peer->text);
+    fixture_free(fixture);
+}
+
+FAULT_TEST(doors, certificate_whose_name_is_not_utf8)
+{
+    static const char *const strange[] = {"caf\xe9", NULL};
+    struct fixture *fixture = fixture_new(NULL);
+    muster__local_show(fixture->network, strange, NULL);
+    struct peer *peer = peer_connect(fixture);
+    peer_send_hello(peer, "");
+    fixture_settle(fixture);
+    cr_assert(peer->closed);
+    cr_assert_eq(peer->status, MUSTER_INVALID, "%s", peer->text);
+    fixture_free(fixture);
+}
+
+FAULT_TEST(doors, answer_that_is_not_utf8)
+{
+    static const char failure[] = "\x10\x01\x32\x03\x12\x01\xe9"; /* turn 1, Failure { text } */
+    struct fixture *fixture = fixture_new(NULL);
+    struct peer *peer = peer_join(fixture, "ada");
+    struct outcome outcome = {0};
+    start_turn(fixture_proxy(fixture, "ada"), MUSTER_TRAIN, MUSTER_NO_LIMIT, &outcome);
+    fixture_settle(fixture);
+    peer_send_bytes(peer, failure, sizeof(failure) - 1);
+    fixture_settle(fixture);
+    cr_assert(peer->closed);
+    cr_assert_eq(peer->status, MUSTER_INVALID);
+    cr_assert(strstr(peer->text, "a failure's text is not UTF-8") != NULL, "%s", peer->text);
+    cr_assert(ended_with(&outcome, MUSTER_INVALID));
+    fixture_free(fixture);
+}
+
+FAULT_TEST(doors, own_strings_that_are_not_utf8)
+{
+    static const char bad[] = "caf\xe9";
+    const struct participant_label labels[] = {{bad, "x"}, {"x", bad}};
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant *participant;
+    struct muster_error error;
+    options.name = bad;
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    cr_assert_str_eq(error.text, "the name 'caf?' is not UTF-8");
+    options.name = NULL;
+    options.label_count = 1;
+    for (size_t i = 0; i < 2; i++) {
+        options.labels = &labels[i];
+        cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+        cr_assert(strstr(error.text, "is not UTF-8") != NULL, "%s", error.text);
+    }
+}
+
+FAULT_TEST(doors, instruction_with_a_string_that_is_not_utf8)
+{
+    const struct muster_scalar scalar = {"caf\xe9", 1};
+    const struct muster_message instruction = {.kind = MUSTER_TRAIN, .scalars = &scalar, .scalar_count = 1};
+    struct fixture *fixture = fixture_new(NULL);
+    struct peer *peer = peer_join(fixture, "ada");
+    struct outcome outcome = {0};
+    cr_assert_eq(start_message(fixture_proxy(fixture, "ada"), &instruction, MUSTER_NO_LIMIT, &outcome),
+                 MUSTER_INVALID);
+    fixture_settle(fixture);
+    cr_assert_not(peer->closed);
+    cr_assert_eq(outcome.ended, 0);
+    fixture_free(fixture);
+}

@@ -677,6 +677,14 @@ FAULT_TEST(participant, server_ends_it_with_a_reason)
     }
 }
 
+FAULT_TEST(participant, reason_is_harmless)
+{
+    struct duo duo = duo_new();
+    peer_close(duo.peer, MUSTER_REFUSED, "no\nwell\x1b[31m");
+    expect_over(&duo, MUSTER_REFUSED, "no?well?[31m");
+    duo_free(&duo);
+}
+
 /* TIMEOUT from consume means "call again": it cannot be what a stream ended with. */
 FAULT_TEST(participant, initiative_that_came_too_late)
 {

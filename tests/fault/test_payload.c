@@ -272,8 +272,9 @@ struct tally {
 };
 
 static enum muster_status count_equal(void *context, size_t index, struct proxy *proxy,
-                                      const struct muster_message *answer)
+                                      const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct tally *tally = context;
     (void)index;
     (void)proxy;

@@ -56,8 +56,9 @@ static void company_free(struct company *company)
 }
 
 static enum muster_status on_answer(void *context, size_t index, struct proxy *proxy,
-                                    const struct muster_message *answer)
+                                    const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct company *company = context;
     company->on_callers_thread =
         company->on_callers_thread && pthread_equal(pthread_self(), company->caller) != 0;
@@ -200,7 +201,7 @@ FAULT_TEST(round, without_options_callback_and_result)
     struct proxy *good[] = {company->proxies[0], company->proxies[2]};
     cr_assert_eq(proxy_run_all(good, 2, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL), MUSTER_OK);
     cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL),
-                 MUSTER_GONE);
+                 MUSTER_TOO_FEW);
     company_free(company);
 }
 
@@ -220,7 +221,7 @@ FAULT_TEST(round, nobody)
 FAULT_TEST(round, one_fails)
 {
     struct company *company = company_new(peer_answers, fails, peer_answers);
-    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
     expect_counts(company, 2, 0, 1);
     cr_assert_eq(status_of(company, 1), MUSTER_REFUSED);
     cr_assert_str_eq(company->result.entries[1].text, "the disk is full");
@@ -244,10 +245,25 @@ FAULT_TEST(round, long_reason_is_cut)
     company_free(company);
 }
 
+static void fails_with_a_forged_line(struct peer *peer, const struct received *received)
+{
+    const struct muster_message message = {.kind = MUSTER_FAILURE,
+                                           .text = "no\nround 1/1: all is well\x1b[31m\xe2\x80\xae."};
+    peer_send(peer, received->turn, &message);
+}
+
+FAULT_TEST(round, reason_is_harmless)
+{
+    struct company *company = company_new(fails_with_a_forged_line, peer_answers, peer_answers);
+    run_round(company, 1);
+    cr_assert_str_eq(company->result.entries[0].text, "no?round 1/1: all is well?[31m?.");
+    company_free(company);
+}
+
 FAULT_TEST(round, one_leaves)
 {
     struct company *company = company_new(peer_answers, leaves, peer_answers);
-    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
     expect_counts(company, 2, 0, 1);
     cr_assert_eq(status_of(company, 1), MUSTER_GONE);
     cr_assert(proxy_is_open(company->proxies[0]));
@@ -260,7 +276,7 @@ FAULT_TEST(round, one_had_left_before)
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     peer_cut(company->peers[0]);
     fixture_settle(company->fixture);
-    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
     expect_counts(company, 2, 0, 1);
     cr_assert_eq(status_of(company, 0), MUSTER_GONE);
     cr_assert_eq(company->result.bytes_sent, 2 * encoded_size(TO_PARTICIPANT, MUSTER_TRAIN));
@@ -273,7 +289,7 @@ FAULT_TEST(round, all_had_left_before)
     for (size_t i = 0; i < PROXIES; i++)
         peer_cut(company->peers[i]);
     fixture_settle(company->fixture);
-    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
     expect_counts(company, 0, 0, 3);
     cr_assert_eq(company->result.bytes_sent, 0);
     company_free(company);
@@ -282,9 +298,47 @@ FAULT_TEST(round, all_had_left_before)
 FAULT_TEST(round, one_sends_garbage)
 {
     struct company *company = company_new(peer_answers, sends_garbage, peer_answers);
-    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
     expect_counts(company, 2, 0, 1);
     cr_assert_eq(status_of(company, 1), MUSTER_PROTOCOL);
+    company_free(company);
+}
+
+static enum muster_status gives_reasons(void *context, size_t index, struct proxy *proxy,
+                                        const struct muster_message *answer, struct muster_error *reason)
+{
+    (void)context;
+    (void)proxy;
+    (void)answer;
+    if (index == 0)
+        snprintf(reason->text, sizeof(reason->text), "array 0 is\nshort");
+    return index == 2 ? MUSTER_OK : MUSTER_FORMAT;
+}
+
+FAULT_TEST(round, every_refusal_has_its_reason)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    fixture_pump(company->fixture);
+    cr_assert_eq(
+        proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, gives_reasons, NULL, &company->result),
+        MUSTER_TOO_FEW);
+    cr_assert_str_eq(company->result.entries[0].text, "array 0 is?short");
+    cr_assert_str_eq(company->result.entries[1].text, muster_status_text(MUSTER_FORMAT));
+    cr_assert_str_eq(company->result.entries[2].text, "");
+    company_free(company);
+}
+
+static void answers_something_else(struct peer *peer, const struct received *received)
+{
+    peer_send(peer, received->turn, sample(MUSTER_EVALUATE));
+}
+
+FAULT_TEST(round, every_failure_has_its_reason)
+{
+    struct company *company = company_new(answers_something_else, leaves, peer_answers);
+    cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
+    cr_assert_str_eq(company->result.entries[0].text, "the answer is of another kind than the instruction");
+    cr_assert_str_eq(company->result.entries[1].text, muster_status_text(MUSTER_GONE));
     company_free(company);
 }
 
@@ -292,7 +346,7 @@ FAULT_TEST(round, one_is_refused_by_the_callback)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     company->verdicts[1] = MUSTER_FORMAT;
-    cr_assert_eq(run_round(company, 3), MUSTER_GONE);
+    cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
     expect_counts(company, 2, 0, 1);
     cr_assert_eq(company->called, 3);
     cr_assert_eq(status_of(company, 1), MUSTER_FORMAT);
@@ -319,7 +373,7 @@ FAULT_TEST(round, original_in_a_round_of_another_kind)
     struct proxy *proxies[] = {company->proxies[0], fixture_proxy(company->fixture, "anonymous-3")};
     fixture_pump(company->fixture);
     cr_assert_eq(proxy_run_all(proxies, 2, sample(MUSTER_EVALUATE), NULL, NULL, NULL, &company->result),
-                 MUSTER_GONE);
+                 MUSTER_TOO_FEW);
     expect_counts(company, 1, 0, 1);
     cr_assert_eq(status_of(company, 1), MUSTER_UNKNOWN_INSTRUCTION);
     cr_assert_eq(original->count, 0);
@@ -381,11 +435,11 @@ static void answers_for_all(struct peer *peer, const struct received *received)
 }
 
 static enum muster_status waits_for_all(void *context, size_t index, struct proxy *proxy,
-                                        const struct muster_message *answer)
+                                        const struct muster_message *answer, struct muster_error *reason)
 {
     struct company *company = context;
     fixture_wait_events(company->fixture, PROXIES + 2);
-    return on_answer(context, index, proxy, answer);
+    return on_answer(context, index, proxy, answer, reason);
 }
 
 FAULT_TEST(round, more_answers_than_enough)
@@ -542,8 +596,9 @@ FAULT_TEST(round, stop_during_a_round)
 }
 
 static enum muster_status stops_it(void *context, size_t index, struct proxy *proxy,
-                                   const struct muster_message *answer)
+                                   const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct company *company = context;
     (void)index;
     (void)proxy;
@@ -589,8 +644,9 @@ FAULT_TEST(round, over_proxies_of_a_stopped_manager)
 }
 
 static enum muster_status closes_a_proxy(void *context, size_t index, struct proxy *proxy,
-                                         const struct muster_message *answer)
+                                         const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct company *company = context;
     (void)index;
     (void)proxy;
@@ -606,7 +662,7 @@ FAULT_TEST(round, proxy_that_is_closed_meanwhile)
     fixture_pump(company->fixture);
     cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, closes_a_proxy, company,
                                &company->result),
-                 MUSTER_GONE);
+                 MUSTER_TOO_FEW);
     expect_counts(company, 2, 0, 1);
     cr_assert_eq(status_of(company, 0), MUSTER_CLOSED);
     company_free(company);

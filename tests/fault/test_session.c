@@ -938,8 +938,9 @@ static void echo(void *context, struct participant *participant)
 
 /* With the first answer, time passes, and who is away comes back. */
 static enum muster_status let_time_pass(void *context, size_t index, struct proxy *proxy,
-                                        const struct muster_message *answer)
+                                        const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct fixture *fixture = context;
     (void)index;
     (void)proxy;

@@ -572,8 +572,9 @@ FAULT_TEST(upload, budget_of_its_own)
 /* An answer of a proxy_run() that returned is its caller's; one of a round counts until on_answer has had it.
  */
 static enum muster_status look_at_uploads(void *context, size_t index, struct proxy *proxy,
-                                          const struct muster_message *answer)
+                                          const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct crowd *crowd = context;
     struct uploads *uploads = &crowd->fixture->manager->uploads;
     (void)index;
@@ -777,8 +778,9 @@ static void answers_big(struct peer *peer, const struct received *received)
 
 /* Before an answer is done with, the next is granted. */
 static enum muster_status wait_for_grant(void *context, size_t index, struct proxy *proxy,
-                                         const struct muster_message *answer)
+                                         const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     size_t *answers = context;
     struct timespec limit;
     (void)index;

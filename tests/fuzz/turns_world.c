@@ -230,8 +230,9 @@ struct round_view {
 };
 
 static enum muster_status round_answer(void *context, size_t index, struct proxy *proxy,
-                                       const struct muster_message *answer)
+                                       const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct round_view *view = context;
     (void)proxy;
     CHECK(!view->asked->ended);

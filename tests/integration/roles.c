@@ -225,8 +225,9 @@ static long used_memory(void)
 }
 
 static enum muster_status accept_answer(void *context, size_t index, struct proxy *proxy,
-                                        const struct muster_message *answer)
+                                        const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     const struct muster_array *sent = context;
     (void)index;
     (void)proxy;

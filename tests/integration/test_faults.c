@@ -676,8 +676,9 @@ static bool same_arrays(const struct muster_message *a, const struct muster_mess
 }
 
 static enum muster_status compare(void *context, size_t index, struct proxy *proxy,
-                                  const struct muster_message *answer)
+                                  const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct comparison *comparison = context;
     (void)index;
     (void)proxy;

@@ -109,8 +109,9 @@ struct half_frozen {
 };
 
 static enum muster_status act(void *context, size_t index, struct proxy *proxy,
-                              const struct muster_message *answer)
+                              const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct half_frozen *half = context;
     (void)index;
     (void)proxy;

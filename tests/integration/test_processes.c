@@ -101,8 +101,9 @@ struct murder {
 
 /* With the first answer, and when the victim is at work. */
 static enum muster_status kill_victim(void *context, size_t index, struct proxy *proxy,
-                                      const struct muster_message *answer)
+                                      const struct muster_message *answer, struct muster_error *reason)
 {
+    (void)reason;
     struct murder *murder = context;
     (void)index;
     (void)proxy;
@@ -130,7 +131,8 @@ Test(processes, a_round_survives_the_death_of_one)
         proxies[i] = door_proxy(&door, names[i], 1);
     }
     struct murder murder = {&door, pids[2]};
-    cr_assert_eq(proxy_run_all(proxies, 3, &instruction, NULL, kill_victim, &murder, &result), MUSTER_GONE);
+    cr_assert_eq(proxy_run_all(proxies, 3, &instruction, NULL, kill_victim, &murder, &result),
+                 MUSTER_TOO_FEW);
     cr_assert_eq(result.entries[0].status, MUSTER_OK);
     cr_assert_eq(result.entries[1].status, MUSTER_OK);
     cr_assert_eq(result.entries[2].status, MUSTER_GONE);

@@ -9,6 +9,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,16 +72,22 @@ static struct envelope through(enum direction direction, const struct muster_mes
     return envelope;
 }
 
-static void expect_refused(enum direction direction, const void *bytes, size_t size, const char *text)
+static void expect_status(enum direction direction, const void *bytes, size_t size, enum muster_status status,
+                          const char *text)
 {
     struct envelope envelope;
     struct muster_error error = {MUSTER_OK, ""};
-    cr_assert_eq(decode(direction, bytes, size, &envelope, &error), MUSTER_PROTOCOL);
-    cr_assert_eq(error.status, MUSTER_PROTOCOL);
+    cr_assert_eq(decode(direction, bytes, size, &envelope, &error), status);
+    cr_assert_eq(error.status, status);
     cr_assert(strstr(error.text, text) != NULL, "expected '%s', got '%s'", text, error.text);
     cr_assert_null(envelope.message.storage);
     cr_assert_null(envelope.unpacked);
-    cr_assert_eq(decode(direction, bytes, size, &envelope, NULL), MUSTER_PROTOCOL);
+    cr_assert_eq(decode(direction, bytes, size, &envelope, NULL), status);
+}
+
+static void expect_refused(enum direction direction, const void *bytes, size_t size, const char *text)
+{
+    expect_status(direction, bytes, size, MUSTER_PROTOCOL, text);
 }
 
 static void expect_bad(const char *bytes, size_t size)
@@ -518,6 +525,14 @@ Test(codec, limit_counts_the_turn)
                  MUSTER_TOO_BIG);
 }
 
+static char *made_name(size_t i)
+{
+    char *name = malloc(24);
+    cr_assert_not_null(name);
+    snprintf(name, 24, "%zu", i);
+    return name;
+}
+
 /* What may be written may be read, and nothing more may be written. */
 static void expect_most(size_t array_count, size_t scalar_count, bool fits)
 {
@@ -526,7 +541,7 @@ static void expect_most(size_t array_count, size_t scalar_count, bool fits)
     for (size_t i = 0; i < array_count; i++)
         many_arrays[i] = (struct muster_array){.dtype = MUSTER_INT32, .dimensions = 1};
     for (size_t i = 0; i < scalar_count; i++)
-        many_scalars[i] = (struct muster_scalar){"s", (double)i};
+        many_scalars[i] = (struct muster_scalar){made_name(i), (double)i};
     const struct muster_message message = {.kind = MUSTER_TRAIN,
                                            .arrays = many_arrays,
                                            .array_count = array_count,
@@ -546,6 +561,8 @@ static void expect_most(size_t array_count, size_t scalar_count, bool fits)
     } else {
         expect_unwritable(TO_SERVER, &message);
     }
+    for (size_t i = 0; i < scalar_count; i++)
+        free((char *)(uintptr_t)many_scalars[i].name);
     free(many_arrays);
     free(many_scalars);
 }
@@ -663,13 +680,79 @@ Test(codec, nested_fields_count)
 {
     size_t size;
     uint8_t *bytes = many_nested(WIRE_FIELDS_MAX - 1, &size);
-    struct envelope envelope = decoded(TO_SERVER, bytes, size);
-    cr_assert_eq(envelope.message.scalar_count, WIRE_FIELDS_MAX - 1);
-    muster__envelope_clear(&envelope);
+    expect_status(TO_SERVER, bytes, size, MUSTER_INVALID, "there twice"); /* not too many: all have no name */
     free(bytes);
     bytes = many_nested(WIRE_FIELDS_MAX, &size);
     expect_refused(TO_SERVER, bytes, size, "more than 65536 fields");
     free(bytes);
+}
+
+/* ---- strings ---- */
+
+Test(codec, strings_that_are_not_utf8_are_not_written)
+{
+    static const char bad[] = "caf\xe9";
+    const struct muster_scalar scalar = {bad, 1};
+    expect_unwritable(TO_SERVER,
+                      &(struct muster_message){.kind = MUSTER_TRAIN, .scalars = &scalar, .scalar_count = 1});
+    expect_unwritable(TO_PARTICIPANT, &(struct muster_message){.kind = MUSTER_APPLICATION, .type = bad});
+    expect_unwritable(TO_SERVER, &(struct muster_message){.kind = MUSTER_FAILURE, .text = bad});
+}
+
+#define EXPECT_BAD_STRING(direction, bytes, what) \
+    expect_status(direction, bytes, sizeof(bytes) - 1, MUSTER_INVALID, what " is not UTF-8")
+
+Test(codec, strings_that_are_not_utf8_are_not_read)
+{
+    /* Arrays { Scalar { name } }, of each of the messages that have them. */
+    EXPECT_BAD_STRING(TO_SERVER, "\x0a\x05\x12\x03\x0a\x01\xe9", "a scalar's name");
+    EXPECT_BAD_STRING(TO_SERVER, "\x22\x05\x12\x03\x0a\x01\x00", "a scalar's name");
+    EXPECT_BAD_STRING(TO_PARTICIPANT, "\x12\x05\x12\x03\x0a\x01\xe9", "a scalar's name");
+    EXPECT_BAD_STRING(TO_PARTICIPANT, "\x2a\x05\x12\x03\x0a\x01\xe9", "a scalar's name");
+    /* Of two names of one scalar, too. */
+    EXPECT_BAD_STRING(TO_SERVER, "\x0a\x08\x12\x06\x0a\x01\xe9\x0a\x01x", "a scalar's name");
+    EXPECT_BAD_STRING(TO_SERVER, "\x2a\x03\x0a\x01\xe9", "a payload's type");
+    EXPECT_BAD_STRING(TO_PARTICIPANT, "\x32\x03\x0a\x01\xe9", "a payload's type");
+    EXPECT_BAD_STRING(TO_SERVER, "\x32\x04\x12\x02\xed\xa0", "a failure's text");
+    EXPECT_BAD_STRING(TO_SERVER, "\x32\x05\x12\x03\x61\x00\x62", "a failure's text");
+    /* Hello: the name, a feature, a label's name and value; Welcome: the name, a feature. */
+    EXPECT_BAD_STRING(TO_SERVER, "\x1a\x03\x0a\x01\xe9", "a name, a label or a feature");
+    EXPECT_BAD_STRING(TO_SERVER, "\x1a\x05\x0a\x03\x61\x00\x62", "a name, a label or a feature");
+    EXPECT_BAD_STRING(TO_SERVER, "\x1a\x03\x2a\x01\xe9", "a name, a label or a feature");
+    EXPECT_BAD_STRING(TO_SERVER, "\x1a\x05\x32\x03\x0a\x01\xe9", "a name, a label or a feature");
+    EXPECT_BAD_STRING(TO_SERVER, "\x1a\x05\x32\x03\x12\x01\xe9", "a name, a label or a feature");
+    EXPECT_BAD_STRING(TO_PARTICIPANT, "\x22\x03\x1a\x01\xe9", "a name, a label or a feature");
+    EXPECT_BAD_STRING(TO_PARTICIPANT, "\x22\x03\x2a\x01\xe9", "a name, a label or a feature");
+    /* Tokens are bytes. */
+    struct envelope envelope = decoded(TO_SERVER, "\x1a\x03\x12\x01\xe9", 5);
+    cr_assert_eq(envelope.hello->session.len, 1);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, a_scalar_that_is_there_twice)
+{
+    const struct muster_scalar twice[] = {{"a", 1}, {"b", 2}, {"a", 3}};
+    expect_unwritable(TO_SERVER,
+                      &(struct muster_message){.kind = MUSTER_TRAIN, .scalars = twice, .scalar_count = 3});
+    static const char bytes[] = "\x0a\x0f\x12\x03\x0a\x01\x61\x12\x03\x0a\x01\x62\x12\x03\x0a\x01\x61";
+    expect_status(TO_SERVER, bytes, sizeof(bytes) - 1, MUSTER_INVALID, "the scalar 'a' is there twice");
+}
+
+Test(codec, a_scalar_that_is_there_twice_among_many)
+{
+    enum { MANY = 20000 };
+    struct muster_scalar *many = calloc(MANY, sizeof(*many));
+    for (size_t i = 0; i < MANY; i++)
+        many[i] = (struct muster_scalar){made_name(i), 0};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .scalars = many, .scalar_count = MANY};
+    muster__buffer_release(encoded(TO_SERVER, &message));
+    const char *name = many[MANY - 1].name;
+    many[MANY - 1].name = many[7].name;
+    expect_unwritable(TO_SERVER, &message);
+    many[MANY - 1].name = name;
+    for (size_t i = 0; i < MANY; i++)
+        free((char *)(uintptr_t)many[i].name);
+    free(many);
 }
 
 /* ---- anything ---- */
@@ -680,7 +763,7 @@ static void read_anything(const uint8_t *bytes, size_t size)
         struct envelope envelope;
         struct muster_error error;
         enum muster_status status = decode(direction, bytes, size, &envelope, &error);
-        cr_assert(status == MUSTER_OK || status == MUSTER_PROTOCOL);
+        cr_assert(status == MUSTER_OK || status == MUSTER_PROTOCOL || status == MUSTER_INVALID);
         if (status == MUSTER_OK)
             muster__envelope_clear(&envelope);
     }

@@ -61,7 +61,7 @@ static struct muster_mean *new_mean(void)
 
 static void add(struct muster_mean *mean, const struct member *member)
 {
-    cr_assert_eq(muster_mean_add(mean, member->arrays, 3, member->weight), MUSTER_OK);
+    cr_assert_eq(muster_mean_add(mean, member->arrays, 3, member->weight, NULL), MUSTER_OK);
 }
 
 static const struct muster_array *result(struct muster_mean *mean, size_t expected_count)
@@ -140,8 +140,8 @@ Test(mean, every_length_around_a_block)
         const struct muster_array arrays[2] = {{MUSTER_FLOAT32, 1, {length}, length > 0 ? singles : NULL},
                                                {MUSTER_FLOAT64, 1, {length}, length > 0 ? doubles : NULL}};
         muster_mean_reset(mean);
-        cr_assert_eq(muster_mean_add(mean, arrays, 2, 1), MUSTER_OK);
-        cr_assert_eq(muster_mean_add(mean, arrays, 2, 7), MUSTER_OK);
+        cr_assert_eq(muster_mean_add(mean, arrays, 2, 1, NULL), MUSTER_OK);
+        cr_assert_eq(muster_mean_add(mean, arrays, 2, 7, NULL), MUSTER_OK);
         const struct muster_array *means = result(mean, 2);
         cr_assert_eq(muster_array_count(&means[0]), length);
         if (length > 0) {
@@ -179,10 +179,10 @@ Test(mean, sums_are_double)
     const float one = 1;
     struct muster_mean *mean = new_mean();
     struct muster_array array = {MUSTER_FLOAT32, 1, {1}, &big};
-    cr_assert_eq(muster_mean_add(mean, &array, 1, 1), MUSTER_OK);
+    cr_assert_eq(muster_mean_add(mean, &array, 1, 1, NULL), MUSTER_OK);
     array.data = &one;
     for (unsigned i = 0; i < 100; i++)
-        cr_assert_eq(muster_mean_add(mean, &array, 1, 1), MUSTER_OK);
+        cr_assert_eq(muster_mean_add(mean, &array, 1, 1, NULL), MUSTER_OK);
     const double expected = (16777216.0 + 100) / 101;
     cr_assert_eq(*(const float *)result(mean, 1)[0].data, (float)expected);
     muster_mean_free(mean);
@@ -199,7 +199,7 @@ static void expect_no_trace(struct muster_mean *mean, const struct muster_array 
     memcpy(vector, before[1].data, sizeof vector);
     float number = *(const float *)before[2].data;
 
-    cr_assert_eq(muster_mean_add(mean, arrays, count, weight), expected);
+    cr_assert_eq(muster_mean_add(mean, arrays, count, weight, NULL), expected);
 
     const struct muster_array *after = result(mean, 3);
     cr_assert_eq(memcmp(matrix, after[0].data, sizeof matrix), 0);
@@ -304,12 +304,12 @@ Test(mean, any_nan_is_found)
     memcpy(&value, &bits, sizeof value);
     struct muster_array array = {MUSTER_FLOAT64, 1, {1}, &value};
     struct muster_mean *mean = new_mean();
-    cr_assert_eq(muster_mean_add(mean, &array, 1, 1), MUSTER_INVALID);
+    cr_assert_eq(muster_mean_add(mean, &array, 1, 1, NULL), MUSTER_INVALID);
     uint32_t single_bits = UINT32_C(0xff800001);
     float single;
     memcpy(&single, &single_bits, sizeof single);
     array = (struct muster_array){MUSTER_FLOAT32, 1, {1}, &single};
-    cr_assert_eq(muster_mean_add(mean, &array, 1, 1), MUSTER_INVALID);
+    cr_assert_eq(muster_mean_add(mean, &array, 1, 1, NULL), MUSTER_INVALID);
     muster_mean_free(mean);
 }
 
@@ -320,8 +320,8 @@ Test(mean, the_largest_finite_values_are_fine)
     const struct muster_array arrays[2] = {{MUSTER_FLOAT32, 1, {2}, singles},
                                            {MUSTER_FLOAT64, 1, {2}, doubles}};
     struct muster_mean *mean = new_mean();
-    cr_assert_eq(muster_mean_add(mean, arrays, 2, 1), MUSTER_OK);
-    cr_assert_eq(muster_mean_add(mean, arrays, 2, 1), MUSTER_OK);
+    cr_assert_eq(muster_mean_add(mean, arrays, 2, 1, NULL), MUSTER_OK);
+    cr_assert_eq(muster_mean_add(mean, arrays, 2, 1, NULL), MUSTER_OK);
     const struct muster_array *means = result(mean, 2);
     cr_assert_eq(memcmp(means[0].data, singles, sizeof singles), 0);
     cr_assert_eq(memcmp(means[1].data, doubles, sizeof doubles), 0);
@@ -336,8 +336,8 @@ Test(mean, no_weight_makes_the_sums_overflow)
     expect_no_trace(mean, members[1].arrays, 3, DBL_MAX, MUSTER_INVALID);
     members[1].vector[LONG / 2] = -DBL_MAX / 4 * 3;
     expect_no_trace(mean, members[1].arrays, 3, 3, MUSTER_INVALID);
-    cr_assert_eq(muster_mean_add(mean, members[1].arrays, 3, 1), MUSTER_OK);
-    cr_assert_eq(muster_mean_add(mean, members[1].arrays, 3, 1), MUSTER_INVALID);
+    cr_assert_eq(muster_mean_add(mean, members[1].arrays, 3, 1, NULL), MUSTER_OK);
+    cr_assert_eq(muster_mean_add(mean, members[1].arrays, 3, 1, NULL), MUSTER_INVALID);
     cr_assert(isfinite(element(&result(mean, 3)[1], LONG / 2)));
 
     /* By the last bit: the next number after DBL_MAX would be infinity. */
@@ -345,17 +345,17 @@ Test(mean, no_weight_makes_the_sums_overflow)
     const double last_bit = 0x1p971;
     struct muster_array number = {MUSTER_FLOAT64, 0, {0}, &largest};
     muster_mean_reset(mean);
-    cr_assert_eq(muster_mean_add(mean, &number, 1, 1), MUSTER_OK);
+    cr_assert_eq(muster_mean_add(mean, &number, 1, 1, NULL), MUSTER_OK);
     number.data = &last_bit;
-    cr_assert_eq(muster_mean_add(mean, &number, 1, 1), MUSTER_INVALID);
+    cr_assert_eq(muster_mean_add(mean, &number, 1, 1, NULL), MUSTER_INVALID);
     cr_assert_eq(element(result(mean, 1), 0), DBL_MAX);
 
     /* The weights themselves: zeros have no sum that could overflow. */
     const double zero = 0;
     const struct muster_array array = {MUSTER_FLOAT64, 0, {0}, &zero};
     muster_mean_reset(mean);
-    cr_assert_eq(muster_mean_add(mean, &array, 1, DBL_MAX), MUSTER_OK);
-    cr_assert_eq(muster_mean_add(mean, &array, 1, DBL_MAX), MUSTER_INVALID);
+    cr_assert_eq(muster_mean_add(mean, &array, 1, DBL_MAX, NULL), MUSTER_OK);
+    cr_assert_eq(muster_mean_add(mean, &array, 1, DBL_MAX, NULL), MUSTER_INVALID);
     muster_mean_free(mean);
     free(members);
 }
@@ -366,10 +366,10 @@ Test(mean, first_member_that_is_bad_decides_nothing)
     struct muster_mean *mean = new_mean();
     static const int32_t integer = 1;
     const struct muster_array integers = {MUSTER_INT32, 0, {0}, &integer};
-    cr_assert_eq(muster_mean_add(mean, &integers, 1, 1), MUSTER_FORMAT);
+    cr_assert_eq(muster_mean_add(mean, &integers, 1, 1, NULL), MUSTER_FORMAT);
     const float nan_value = NAN;
     const struct muster_array nans = {MUSTER_FLOAT32, 0, {0}, &nan_value};
-    cr_assert_eq(muster_mean_add(mean, &nans, 1, 1), MUSTER_INVALID);
+    cr_assert_eq(muster_mean_add(mean, &nans, 1, 1, NULL), MUSTER_INVALID);
     const struct muster_array *arrays;
     size_t count;
     cr_assert_eq(muster_mean_result(mean, &arrays, &count), MUSTER_INVALID);
@@ -393,7 +393,7 @@ Test(mean, reset_forgets_members_and_shapes)
         expect_mean(mean, members + 1, 2);
         muster_mean_reset(mean);
         cr_assert_eq(muster_mean_result(mean, &arrays, &count), MUSTER_INVALID);
-        cr_assert_eq(muster_mean_add(mean, &array, 1, 5), MUSTER_OK);
+        cr_assert_eq(muster_mean_add(mean, &array, 1, 5, NULL), MUSTER_OK);
         cr_assert_eq(element(&result(mean, 1)[0], 2 * LONG - 1), 0);
         muster_mean_reset(mean);
     }
@@ -406,7 +406,7 @@ Test(mean, can_be_added_to_itself)
     struct member *members = new_members(10);
     struct muster_mean *mean = new_mean();
     add(mean, &members[0]);
-    cr_assert_eq(muster_mean_add(mean, result(mean, 3), 3, members[0].weight), MUSTER_OK);
+    cr_assert_eq(muster_mean_add(mean, result(mean, 3), 3, members[0].weight, NULL), MUSTER_OK);
     expect_mean(mean, members, 1);
     muster_mean_free(mean);
     free(members);
@@ -416,4 +416,103 @@ Test(mean, free_allows_null)
 {
     muster_mean_free(NULL);
     muster_mean_free(new_mean());
+}
+
+/* ---- reasons ---- */
+
+static void expect_reason(struct muster_mean *mean, const struct muster_array *arrays, size_t count,
+                          double weight, enum muster_status status, const char *text)
+{
+    struct muster_error error = {MUSTER_OK, ""};
+    cr_assert_eq(muster_mean_add(mean, arrays, count, weight, &error), status);
+    cr_assert_eq(error.status, status);
+    cr_assert_str_eq(error.text, text);
+}
+
+Test(mean, reasons_say_which_array_and_what_is_expected)
+{
+    static const float zeros[6];
+    static const double doubles[6];
+    static const int32_t whole[6];
+    const struct muster_array model[] = {{MUSTER_FLOAT32, 2, {2, 3}, zeros}, {MUSTER_FLOAT32, 1, {3}, zeros}};
+    struct muster_array got[] = {model[0], model[1]};
+    struct muster_mean *mean = muster_mean_new_like(model, 2);
+    cr_assert_not_null(mean);
+    expect_reason(mean, NULL, 0, 1, MUSTER_INVALID, "there are no arrays");
+    expect_reason(mean, model, 1, 1, MUSTER_FORMAT, "1 arrays instead of 2");
+    got[1] = (struct muster_array){MUSTER_FLOAT64, 1, {3}, doubles};
+    expect_reason(mean, got, 2, 1, MUSTER_FORMAT, "array 1 is float64 (3), expected float32 (3)");
+    got[1] = model[1];
+    got[0].shape[1] = 2;
+    expect_reason(mean, got, 2, 1, MUSTER_FORMAT, "array 0 is float32 (2, 2), expected float32 (2, 3)");
+    got[0] = (struct muster_array){MUSTER_FLOAT32, 0, {0}, zeros};
+    expect_reason(mean, got, 2, 1, MUSTER_FORMAT, "array 0 is float32 (), expected float32 (2, 3)");
+    muster_mean_free(mean);
+    mean = new_mean();
+    got[0] = (struct muster_array){MUSTER_INT32, 1, {6}, whole};
+    expect_reason(mean, got, 1, 1, MUSTER_FORMAT, "array 0 is int32 (6), expected float32 or float64");
+    got[0].data = NULL;
+    expect_reason(mean, got, 1, 1, MUSTER_INVALID, "array 0 makes no sense");
+    muster_mean_free(mean);
+}
+
+Test(mean, reasons_say_where_and_which_weight)
+{
+    float values[600] = {0};
+    struct muster_array array = {MUSTER_FLOAT32, 2, {2, 300}, values};
+    struct muster_mean *mean = new_mean();
+    expect_reason(mean, &array, 1, -1, MUSTER_INVALID, "the weight -1 is not a number above 0");
+    expect_reason(mean, &array, 1, 0, MUSTER_INVALID, "the weight 0 is not a number above 0");
+    expect_reason(mean, &array, 1, (double)INFINITY, MUSTER_INVALID,
+                  "the weight inf is not a number above 0");
+    cr_assert_eq(muster_mean_add(mean, &array, 1, DBL_MAX, NULL), MUSTER_OK);
+    expect_reason(mean, &array, 1, DBL_MAX, MUSTER_INVALID, "the weight 1.79769e+308 is too much");
+    values[417] = (float)NAN;
+    expect_reason(mean, &array, 1, 1, MUSTER_INVALID, "array 0, float32 (2, 300): element 417 is NaN");
+    values[16] = (float)-INFINITY;
+    expect_reason(mean, &array, 1, 1, MUSTER_INVALID, "array 0, float32 (2, 300): element 16 is infinite");
+    values[417] = values[16] = 0;
+    muster_mean_reset(mean);
+    values[3] = 1e30F;
+    expect_reason(mean, &array, 1, 1e300, MUSTER_INVALID,
+                  "with a weight of 1e+300 and values up to 1.00026e+30 the sum could overflow");
+    muster_mean_free(mean);
+}
+
+/* ---- a mean for a model ---- */
+
+Test(mean, the_first_answer_does_not_decide_what_is_right)
+{
+    struct member *members = new_members(9);
+    struct muster_array model[3];
+    memcpy(model, members[0].arrays, sizeof model);
+    for (size_t i = 0; i < 3; i++)
+        model[i].data = NULL;
+    struct muster_mean *mean = muster_mean_new_like(model, 3);
+    cr_assert_not_null(mean);
+    const struct muster_array *arrays;
+    size_t count;
+    cr_assert_eq(muster_mean_result(mean, &arrays, &count), MUSTER_INVALID);
+    for (unsigned round = 0; round < 3; round++) {
+        cr_assert_eq(muster_mean_add(mean, members[0].arrays, 2, 1, NULL), MUSTER_FORMAT); /* the first */
+        for (size_t i = 0; i < MEMBERS; i++)
+            add(mean, &members[i]);
+        expect_mean(mean, members, MEMBERS);
+        muster_mean_reset(mean);
+        cr_assert_eq(muster_mean_result(mean, &arrays, &count), MUSTER_INVALID);
+    }
+    muster_mean_free(mean);
+    free(members);
+}
+
+Test(mean, like_what_has_no_mean)
+{
+    const struct muster_array bad[] = {
+        {MUSTER_INT64, 1, {3}, NULL},
+        {MUSTER_FLOAT32, MUSTER_DIMENSIONS_MAX + 1, {1}, NULL},
+        {(enum muster_dtype)99, 1, {3}, NULL},
+    };
+    cr_assert_null(muster_mean_new_like(NULL, 0));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_null(muster_mean_new_like(&bad[i], 1));
 }

@@ -40,6 +40,7 @@ Test(status, values_are_stable)
     for (size_t i = 0; i < STATUSES; i++)
         cr_assert_eq((size_t)statuses[i], i);
     cr_assert_eq(MUSTER_UNSUPPORTED, 18);
+    cr_assert_eq(MUSTER_TOO_FEW, 20);
 }
 
 Test(status, no_two_are_alike)

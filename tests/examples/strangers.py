@@ -1,0 +1,207 @@
+#!/usr/bin/python3 -B
+"""What the server of the FedAvg pair makes of participants that are strange: texts that would forge its log, answers
+that cannot be used, weights out of all proportion, one that never answers. They are written in Python against
+stream.proto."""
+
+import importlib
+import io
+import queue
+import subprocess
+import sys
+import threading
+
+import grpc
+import numpy
+
+import support
+from support import SOURCE
+
+FEATURES, CLASSES = 60, 10
+GOOD = (numpy.zeros((FEATURES, CLASSES), numpy.float32), numpy.zeros(CLASSES, numpy.float32))
+
+
+def to_bytes(array):
+    with io.BytesIO() as file:
+        numpy.save(file, array)
+        return file.getvalue()
+
+
+class Strangers(support.Case):
+    def setUp(self):
+        super().setUp()
+        subprocess.run(
+            ["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={self.scratch}", "stream.proto"], check=True
+        )
+        if "stream_pb2" not in sys.modules:
+            sys.path.insert(0, str(self.scratch))
+            self.addCleanup(sys.path.remove, str(self.scratch))
+        self.protocol = importlib.import_module("stream_pb2")
+
+    def join(self, server, name, answer):
+        """A participant on a thread of its own; `answer` fills in its answer to an instruction, or returns False."""
+        messages = queue.SimpleQueue()
+        hello = self.protocol.ParticipantMessage()
+        hello.hello.name = name
+        messages.put(hello)
+        messages.put(self.protocol.ParticipantMessage())
+        channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
+        self.addCleanup(channel.close)
+        received = channel.stream_stream(
+            "/ParticipantManager/Connect",
+            request_serializer=self.protocol.ParticipantMessage.SerializeToString,
+            response_deserializer=self.protocol.ServerMessage.FromString,
+        )(iter(messages.get, None))
+        ended = queue.SimpleQueue()
+
+        def take_part():
+            try:
+                for message in received:
+                    reply = self.protocol.ParticipantMessage(turn=message.turn)
+                    if message.WhichOneof("content") == "train_config" and answer(reply) is not False:
+                        messages.put(reply)
+            except grpc.RpcError as error:
+                ended.put(error)
+            messages.put(None)
+
+        threading.Thread(target=take_part, daemon=True).start()
+        return ended
+
+    def start_rounds(self, count, *options):
+        return self.start_server(
+            f"--participants={count}", "--rounds=2", "--fraction=1", "--no-baselines", "--average=0",
+            "--server-rate=0", f"--wait={30 * support.SLOWNESS}", *options,
+        )  # fmt: skip
+
+    def end_of(self, server):
+        output = server.stdout.read()
+        return server.wait(), output, self.errors_of(server)
+
+    @staticmethod
+    def gives(*arrays, **scalars):
+        def answer(reply):
+            for array in arrays:
+                reply.result.theta.add(ndarray=to_bytes(array))
+            for name, value in scalars.items():
+                reply.result.scalars.add(name=name, value=value)
+
+        return answer
+
+    def test_a_failure_does_not_forge_the_log(self):
+        server = self.start_rounds(1)
+
+        def answer(reply):
+            reply.failure.text = "no\nround 1/2: all is well\x1b[31m"
+
+        self.join(server, "node", answer)
+        _, _, errors = self.end_of(server)
+        self.assertRegex(errors, r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ round 1: node: no\?round 1/2: all is well\?\[31m$")
+        self.assertNotIn("\x1b", errors)
+
+    def test_a_name_that_is_not_utf8_is_refused_and_the_others_go_on(self):
+        server = self.start_rounds(1)
+        messages = queue.SimpleQueue()
+        messages.put(b"\x1a\x06\x0a\x04caf\xe9")
+        channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
+        self.addCleanup(channel.close)
+        call = channel.stream_stream("/ParticipantManager/Connect", None, None)(iter(messages.get, None))
+        with self.assertRaises(grpc.RpcError) as raised:
+            next(call)
+        messages.put(None)
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+        self.assertIn("is not UTF-8", raised.exception.details())
+        self.join(server, "node", self.gives(*GOOD))
+        self.assertEqual(self.end_of(server)[0], 0)
+
+    def test_every_refusal_says_why(self):
+        wrong = numpy.zeros((FEATURES, CLASSES), numpy.float32)
+        wrong[2, 5] = numpy.nan
+        cases = {
+            "shape": (self.gives(GOOD[0][1:], GOOD[1]), r"array 0 is float32 \(59, 10\), expected float32 \(60, 10\)"),
+            "dtype": (self.gives(GOOD[0], GOOD[1].astype(float)), r"array 1 is float64 \(10\), expected float32 \(10\)"),
+            "count": (self.gives(GOOD[0]), "1 arrays instead of 2"),
+            "nan": (self.gives(wrong, GOOD[1]), r"array 0, float32 \(60, 10\): element 25 is NaN"),
+            "weight": (self.gives(*GOOD, num_samples=-3), "the weight -3 is not a number above 0"),
+            "endless": (self.gives(*GOOD, num_samples=numpy.inf), "the weight inf is not a number above 0"),
+        }
+        server = self.start_rounds(len(cases) + 1)
+        for name, (answer, _) in cases.items():
+            self.join(server, name, answer)
+        self.join(server, "good", self.gives(*GOOD))
+        status, output, errors = self.end_of(server)
+        self.assertEqual(status, 0, errors)
+        self.assertIn("round 2/2: 1 answered, 6 failed", output)
+        for name, (_, reason) in cases.items():
+            self.assertRegex(errors, f"(?m)round 2: {name}: {reason}$")
+
+    def test_nothing_learned(self):
+        server = self.start_rounds(2)
+        for name in ("a", "b"):
+            self.join(server, name, self.gives(GOOD[0], GOOD[1] * numpy.nan))
+        status, output, errors = self.end_of(server)
+        self.assertEqual(status, 1)
+        self.assertNotIn("final accuracy", output)
+        self.assertIn("nothing was learned: no answer was accepted in any of 2 rounds", errors)
+        self.assertRegex(errors, r"4 of 4 failed like this: round 2: [ab]: array 1, float32 \(10\): element 0 is NaN")
+
+    def test_nothing_learned_in_the_end(self):
+        server = self.start_rounds(1, "--rounds=5")
+        rounds = iter(range(5))
+
+        def answer(reply):
+            self.gives(*GOOD)(reply) if next(rounds) < 2 else setattr(reply.failure, "text", "the disk is full")
+
+        self.join(server, "node", answer)
+        status, output, errors = self.end_of(server)
+        self.assertEqual(status, 0)
+        self.assertIn("final accuracy", output)
+        self.assertIn("no answer was accepted in the last 3 of 5 rounds", errors)
+        self.assertIn("3 of 3 failed like this: round 5: node: the disk is full", errors)
+
+    def weight_of_the_greedy(self, *options):
+        """The share of the model that one with a weight of 1e300 has."""
+        server = self.start_rounds(2, f"--run={self.scratch}/run", *options)
+        self.join(server, "fair", self.gives(*GOOD, num_samples=50))
+        self.join(server, "greedy", self.gives(GOOD[0], GOOD[1] + 1, num_samples=1e300))
+        status, _, errors = self.end_of(server)
+        self.assertEqual(status, 0, errors)
+        self.assertIn("round 2: greedy says that it has 1e+300 samples: it counts as", errors)
+        return numpy.load(self.scratch / "run" / "round-00000002.npz")["bias"][0]
+
+    def test_a_weight_out_of_all_proportion(self):
+        self.assertAlmostEqual(self.weight_of_the_greedy("--max-weight=100"), 100 / 150, places=5)
+
+    def test_nobody_has_more_samples_than_there_are(self):
+        self.assertLess(self.weight_of_the_greedy(), 0.999)
+
+    def test_a_run_whose_model_is_no_number(self):
+        server = self.start_rounds(1, f"--run={self.scratch}/run")
+        self.join(server, "node", self.gives(*GOOD))
+        self.assertEqual(self.end_of(server)[0], 0)
+        path = self.scratch / "run" / "round-00000002.npz"
+        arrays = dict(numpy.load(path))
+        arrays["current_weights"][1, 3] = numpy.nan
+        numpy.savez(path, **arrays)
+        status, _, errors = self.end_of(self.start(support.SERVER, "--participants=1", "--rounds=3", "--fraction=1",
+            "--no-baselines", "--average=0", "--server-rate=0", f"--run={self.scratch}/run"))  # fmt: skip
+        self.assertEqual(status, 1)
+        self.assertIn(f"{path}: current_weights: element 13 is not a finite number", errors)
+
+    def test_enough(self):
+        server = self.start_rounds(3, "--enough=2", "--deadline=1000")
+        self.join(server, "frozen", lambda reply: False)
+        for name in ("a", "b"):
+            self.join(server, name, self.gives(*GOOD))
+        status, output, errors = self.end_of(server)  # long before the deadline, or the test takes too long
+        self.assertEqual(status, 0, errors)
+        self.assertIn("round 2/2: 2 answered, 0 failed, 1 not waited for", output)
+
+    def test_enough_that_cannot_be(self):
+        status, _, errors = self.run_program(
+            support.SERVER, "--enough=4", "--min-participants=6", "--fraction=0.5", "--rounds=1"
+        )
+        self.assertEqual(status, 2)
+        self.assertIn("a round may have only 3", errors)
+
+
+if __name__ == "__main__":
+    support.main()
