@@ -72,8 +72,7 @@ static void timer_expired(struct timer *timer)
     if (turn)
         muster__proxy_end_turn(proxy, turn, MUSTER_TIMEOUT, NULL, 0);
     if (lost)
-        muster__proxy_end(proxy, MUSTER_GONE, NULL, MUSTER_GONE,
-                          "the connection broke, and the participant has not come back");
+        muster__proxy_end_away(proxy, "the connection broke, and the participant has not come back");
     if (joins_late)
         muster__proxy_end(
             proxy, MUSTER_TIMEOUT, NULL, MUSTER_TIMEOUT,
@@ -133,6 +132,8 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     /* In no ring yet: the end may begin, by the timer, before the manager has put it into one. */
     ring_init(&proxy->in_streams);
     ring_init(&proxy->in_open);
+    ring_init(&proxy->in_away);
+    ring_init(&proxy->in_address);
     ring_init(&proxy->upload.link);
     proxy->max_message_size = manager->options.max_message_size;
     proxy->away_until = INT64_MAX;
@@ -170,13 +171,14 @@ void muster__proxy_retire(struct proxy *proxy, enum muster_status status, const 
     proxy_release(proxy);
 }
 
-void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
-                       enum muster_status status, const char *text)
+/* As muster__proxy_end(), or only if it is away; whether the end has begun here. */
+static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status closed_status,
+                      struct buffer *last, enum muster_status status, const char *text)
 {
     struct participant_manager *manager = proxy->manager;
     struct turn *turn = NULL;
     pthread_mutex_lock(&proxy->lock);
-    bool begins = proxy->state != PROXY_CLOSED;
+    bool begins = only_away ? proxy->state == PROXY_AWAY : proxy->state != PROXY_CLOSED;
     bool connected = proxy->stream;
     if (begins) {
         proxy->state = PROXY_CLOSED;
@@ -198,15 +200,27 @@ void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, st
     }
     pthread_mutex_unlock(&proxy->lock);
     if (!begins)
-        return;
+        return false;
     muster__manager_withdraw(proxy);
     if (turn)
         muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
     if (connected)
-        return;
+        return true;
     muster__proxy_retire(proxy, closed_status, text);
     muster__manager_done(manager);
     muster__manager_release(manager);
+    return true;
+}
+
+void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
+                       enum muster_status status, const char *text)
+{
+    begin_end(proxy, false, closed_status, last, status, text);
+}
+
+bool muster__proxy_end_away(struct proxy *proxy, const char *text)
+{
+    return begin_end(proxy, true, MUSTER_GONE, NULL, MUSTER_GONE, text);
 }
 
 void muster__proxy_misbehaved(struct proxy *proxy, const char *text)
