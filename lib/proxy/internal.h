@@ -153,6 +153,14 @@ struct upload {
     unsigned patience; /* times stall_ms that it may be silent; 0: once */
 };
 
+/* What of a Hello is needed for as long as the proxy: 16 KiB of it can be half a megabyte once they are read.
+ */
+struct introduction {
+    size_t token_size; /* that it came with, of a server before this one */
+    size_t label_count;
+    char bytes[]; /* the token, and each label's name and value with their NULs */
+};
+
 struct proxy {
     /* Users', each connection's, one while the timer runs, and one until the end has been told. */
     atomic_size_t references;
@@ -163,7 +171,8 @@ struct proxy {
     uint64_t rank;
     char *name;
     char *peer;
-    struct envelope hello; /* holds the labels */
+    struct envelope hello;             /* until the participant is admitted */
+    struct introduction *introduction; /* NULL: it said no Hello */
     size_t max_message_size;
     uint64_t max_payload_size; /* 0: it does not take chunks */
     void *user;
@@ -251,6 +260,9 @@ struct connection *muster__connection_new(struct participant_manager *manager, s
 /* A proxy in PROXY_ARRIVED, with one reference for the caller's connection; NULL when out of memory. */
 struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream,
                                 struct connection *connection);
+
+/* Keeps what is needed of Hello; false: out of memory. */
+bool muster__proxy_introduce(struct proxy *proxy);
 
 /* The participant passes the initiative. */
 void muster__proxy_open(struct proxy *proxy);

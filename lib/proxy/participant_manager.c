@@ -381,6 +381,8 @@ static enum muster_status give_name(struct proxy *proxy, const char *name, struc
     status = check_name(manager, name, error);
     if (status != MUSTER_OK)
         return status;
+    if (!muster__proxy_introduce(proxy))
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
     pthread_mutex_lock(&manager->lock);
     proxy->rank = take_rank(manager, hello ? hello->former_rank : 0);
     char given[sizeof(GIVEN_NAME) + 20];

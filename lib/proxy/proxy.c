@@ -25,6 +25,7 @@ void proxy_release(struct proxy *proxy)
     if (proxy->has_user && manager->options.destroy)
         manager->options.destroy(manager->options.context, proxy->user);
     muster__envelope_clear(&proxy->hello);
+    free(proxy->introduction);
     free(proxy->name);
     free(proxy->peer);
     pthread_mutex_destroy(&proxy->lock);
@@ -142,6 +143,35 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     muster__proxy_start_timer(proxy, manager->options.join_timeout_ms);
     pthread_mutex_unlock(&proxy->lock);
     return proxy;
+}
+
+static char *add_text(char *at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    memcpy(at, text, size);
+    return at + size;
+}
+
+bool muster__proxy_introduce(struct proxy *proxy)
+{
+    const Muster__Hello *hello = proxy->hello.hello;
+    if (!hello)
+        return true;
+    size_t size = hello->session.len;
+    for (size_t i = 0; i < hello->n_labels; i++)
+        size += strlen(hello->labels[i]->name) + strlen(hello->labels[i]->value) + 2;
+    struct introduction *introduction = malloc(sizeof(*introduction) + size);
+    if (!introduction)
+        return false;
+    introduction->token_size = hello->session.len;
+    introduction->label_count = hello->n_labels;
+    if (hello->session.len)
+        memcpy(introduction->bytes, hello->session.data, hello->session.len);
+    char *at = introduction->bytes + hello->session.len;
+    for (size_t i = 0; i < hello->n_labels; i++)
+        at = add_text(add_text(at, hello->labels[i]->name), hello->labels[i]->value);
+    proxy->introduction = introduction;
+    return true;
 }
 
 void muster__proxy_open(struct proxy *proxy)
@@ -271,10 +301,15 @@ const char *proxy_peer(const struct proxy *proxy)
 
 const char *proxy_label(const struct proxy *proxy, const char *name)
 {
-    const Muster__Hello *hello = proxy->hello.hello;
-    for (size_t i = 0; hello && i < hello->n_labels; i++) {
-        if (strcmp(hello->labels[i]->name, name) == 0)
-            return hello->labels[i]->value;
+    const struct introduction *introduction = proxy->introduction;
+    if (!introduction)
+        return NULL;
+    const char *at = introduction->bytes + introduction->token_size;
+    for (size_t i = 0; i < introduction->label_count; i++) {
+        const char *value = at + strlen(at) + 1;
+        if (strcmp(at, name) == 0)
+            return value;
+        at = value + strlen(value) + 1;
     }
     return NULL;
 }
