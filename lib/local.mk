@@ -67,6 +67,7 @@ libmuster_core_la_SOURCES = \
     lib/proxy/connection.c \
     lib/proxy/instruction.c \
     lib/proxy/internal.h \
+    lib/proxy/name.c \
     lib/proxy/participant_manager.c \
     lib/proxy/proxy.c \
     lib/proxy/ring.h \

@@ -1,16 +1,15 @@
 /* Text that comes from elsewhere: whether it is UTF-8, and what of it can be shown. */
 #include <config.h>
 
-#include <stdint.h>
 #include <string.h>
 
 #include <muster/status.h>
 
 #include "text.h"
 
-/* The bytes of the character at `text`, of which `size` are there, from 1 to 4; 0 when it is none. */
-static size_t read_character(const unsigned char *text, size_t size, uint32_t *character)
+size_t muster__text_read(const char *bytes, size_t size, uint32_t *character)
 {
+    const unsigned char *text = (const unsigned char *)bytes;
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* a smaller one has a shorter form */
     size_t length = text[0] < 0x80             ? 1
                     : (text[0] & 0xe0) == 0xc0 ? 2
@@ -33,36 +32,47 @@ static size_t read_character(const unsigned char *text, size_t size, uint32_t *c
 
 bool muster__text_is_good(const char *text, size_t size)
 {
-    const unsigned char *bytes = (const unsigned char *)text;
     uint32_t character;
     for (size_t at = 0, length; at < size; at += length) {
-        length = read_character(bytes + at, size - at, &character);
+        length = muster__text_read(text + at, size - at, &character);
         if (length == 0 || character == 0)
             return false;
     }
     return true;
 }
 
-/* Whether a character moves the cursor, ends a line, commands a terminal or turns the direction of writing.
- */
-static bool is_harmful(uint32_t character)
+bool muster__text_is_in(const struct text_range *ranges, size_t count, uint32_t character)
 {
-    return character < 0x20 || (character >= 0x7f && character <= 0x9f) || character == 0x61c ||
-           character == 0x200e || character == 0x200f || (character >= 0x2028 && character <= 0x202e) ||
-           (character >= 0x2066 && character <= 0x2069);
+    for (size_t i = 0; i < count; i++) {
+        if (character >= ranges[i].first && character <= ranges[i].last)
+            return true;
+    }
+    return false;
+}
+
+bool muster__text_is_harmful(uint32_t character)
+{
+    /* Control, direction, line separators, invisible ones, tags. The joiners U+200C and U+200D are a matter
+       of spelling. */
+    static const struct text_range harmful[] = {
+        {0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},       {0x61c, 0x61c},   {0x180e, 0x180e},
+        {0x200b, 0x200b}, {0x200e, 0x200f}, {0x2028, 0x202e},   {0x2060, 0x206f}, {0xfeff, 0xfeff},
+        {0xfff9, 0xfffb}, {0xfffe, 0xffff}, {0xe0000, 0xe007f},
+    };
+    return muster__text_is_in(harmful, sizeof(harmful) / sizeof(*harmful), character);
 }
 
 const char *muster_text_harmless(const char *text, char *out, size_t size)
 {
-    const unsigned char *bytes = (const unsigned char *)(text ? text : "");
-    size_t left = strlen((const char *)bytes);
+    const char *bytes = text ? text : "";
+    size_t left = strlen(bytes);
     size_t used = 0;
     uint32_t character;
     if (size == 0)
         return "";
     while (left) {
-        size_t length = read_character(bytes, left, &character);
-        bool shown = length && !is_harmful(character);
+        size_t length = muster__text_read(bytes, left, &character);
+        bool shown = length && !muster__text_is_harmful(character);
         size_t written = shown ? length : 1;
         if (written >= size - used)
             break;

@@ -40,6 +40,7 @@ tests_fault_fault_SOURCES = \
     tests/fault/fixture.c \
     tests/fault/fixture.h \
     tests/fault/test_admission.c \
+    tests/fault/test_away.c \
     tests/fault/test_blocking.c \
     tests/fault/test_corners.c \
     tests/fault/test_doors.c \

@@ -25,7 +25,9 @@ struct participant_label {
 /** Options are copied on use, their strings too. Start from PARTICIPANT_OPTIONS_INIT. */
 struct participant_options {
     /** A name that is the participant's own among all of the server's, in UTF-8, as labels are; NULL: the
-       server gives one. */
+       server gives one. With the same name a participant that was restarted takes the place of its old self,
+       unless the server's options say otherwise. What a name may not hold stands beside the server's
+       max_name_size. */
     const char *name;
     const struct participant_label *labels;
     size_t label_count;

@@ -2,6 +2,7 @@
 #ifndef MUSTER_PARTICIPANT_MANAGER_H
 #define MUSTER_PARTICIPANT_MANAGER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,8 +39,9 @@ struct participant_manager_event {
 struct participant_manager_options {
     /** Address to listen on, "host:port" or "[v6]:port"; port 0 takes a free one. */
     const char *listen;
-    /** Participants at one time; one more is turned away with FULL. 0: as many as the process has file
-     * descriptors for. */
+    /** Participants at one time, those that are away included; one more takes the place of the one that has
+        been away longest, of its own address before others, or is turned away with FULL. 0: as many as the
+        process has file descriptors for, and max_away. */
     size_t max_participants;
     /** Biggest message that a participant may send, and that may be sent to one, in bytes; at most
         2147483647. What travels in chunks does not count. */
@@ -109,13 +111,19 @@ struct participant_manager_options {
      * not one of its certificate's. Calls of the health service need not show anything.
      */
     struct muster_credentials credentials;
-    /** Participants at one time from one IP address, those that are about to join included; one more is
-       turned away with FULL. 0: no limit. */
+    /** Participants at one time from one IP address, those that are about to join and those that are away
+       included; one more takes the place of the one that has been away longest, or is turned away with FULL.
+       0: no limit. */
     size_t max_participants_per_address;
     /** Participants per second that may come, again or for the first time, after a burst of one second's
        worth (and at least one); those beyond it are turned away with UNAVAILABLE. 0: no limit. */
     double join_rate;
-    /** Biggest Hello, name, and label (its name and value together), in bytes. */
+    /**
+     * Biggest Hello, name, and label (its name and value together), in bytes. Whatever their size, names and
+     * labels with control characters, direction marks and invisible characters, and what is not UTF-8, are
+     * refused with INVALID; so are names with a slash or a backslash, with a blank at either end, and "." and
+     * "..".
+     */
     size_t max_hello_size;
     size_t max_name_size;
     size_t max_label_size;
@@ -130,18 +138,31 @@ struct participant_manager_options {
        that others can reach. NULL: nobody is told. */
     void (*on_warning)(void *context, const char *text);
 
+    /** Participants that are away at one time, at least 1; one more takes the place of the one that has been
+       away longest, of its own address before others. That one's turn ends with GONE, and when it comes back
+       it is a new participant. One that is away costs about 1.5 KiB, its labels and what the factory made. */
+    size_t max_away;
+    /**
+     * Whether a participant that was restarted takes the name, the rank and the place of its old self while
+     * that is away: its old proxy and turn end with GONE, and it is let in at once. Without it the name is
+     * refused with EXISTS for session_grace_ms. One that is there is never displaced. Where participants show
+     * no certificates, whoever is let in can do so with a name that it knows: false prevents that.
+     */
+    bool name_takeover;
+
     /** The library's own: NULL for gRPC. */
     struct muster_transport *transport;
 };
 
 /** Defaults: loopback port 8080, messages to 128 MiB, 64 GiB in chunks beyond 512 KiB, 10 s of silence, 10 s
    to join, 60 s to come back, 1 h a turn, 5 s to stop; no credentials, no limits per address or second, Hello
-   to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s, warnings to standard error. */
+   to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s, warnings to standard error; 16384
+   away at a time, and names are taken over from those. */
 #define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                    \
     {                                                                                                       \
         "127.0.0.1:8080", 0, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)512 << 10, 0, 10000, 10000,     \
             60000, 3600000, 0, 5000, 0, NULL, NULL, NULL, NULL, NULL, MUSTER_CREDENTIALS_INIT, 0, 0, 16384, \
-            128, 16384, 30000, 20000, muster_warn, NULL                                                     \
+            128, 16384, 30000, 20000, muster_warn, 16384, true, NULL                                        \
     }
 
 /**

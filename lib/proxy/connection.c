@@ -34,7 +34,9 @@ static void admit_new(struct proxy *proxy)
         proxy->max_message_size = (size_t)hello->max_message_size;
     if (takes_chunks(hello))
         proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
-    if (!admit(proxy, hello->name))
+    bool admitted = admit(proxy, hello->name);
+    muster__envelope_clear(&proxy->hello);
+    if (!admitted)
         return;
     pthread_mutex_lock(&proxy->lock);
     enum muster_status status = muster__proxy_welcome(proxy);

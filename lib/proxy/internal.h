@@ -65,12 +65,14 @@ struct participant_manager {
     struct link streams;  /* every proxy with a stream, until its end begins */
     struct link open;     /* those that can be given instructions, in the order of joining */
     size_t open_count;
+    struct link away; /* those that are waited for, the longest first */
+    size_t away_count;
     size_t admitted_count;
     uint64_t next_rank;
     uint8_t *ranks; /* those that were given: a bit for each of the lower ones */
     void *names;    /* of the admitted: a tree of proxies, tsearch(3) */
     struct link waiters;
-    void *addresses;           /* that participants come from, if they are counted: a tree */
+    void *addresses;           /* that participants come from: a tree */
     double join_allowance;     /* how many may come now, */
     int64_t join_allowance_at; /* as of then */
 };
@@ -151,6 +153,14 @@ struct upload {
     unsigned patience; /* times stall_ms that it may be silent; 0: once */
 };
 
+/* What of a Hello is needed for as long as the proxy: 16 KiB of it can be half a megabyte once they are read.
+ */
+struct introduction {
+    size_t token_size; /* that it came with, of a server before this one */
+    size_t label_count;
+    char bytes[]; /* the token, and each label's name and value with their NULs */
+};
+
 struct proxy {
     /* Users', each connection's, one while the timer runs, and one until the end has been told. */
     atomic_size_t references;
@@ -161,7 +171,8 @@ struct proxy {
     uint64_t rank;
     char *name;
     char *peer;
-    struct envelope hello; /* holds the labels */
+    struct envelope hello;             /* until the participant is admitted */
+    struct introduction *introduction; /* NULL: it said no Hello */
     size_t max_message_size;
     uint64_t max_payload_size; /* 0: it does not take chunks */
     void *user;
@@ -172,7 +183,10 @@ struct proxy {
     /* Guarded by manager->lock. */
     struct link in_streams;
     struct link in_open;
-    struct address *address; /* NULL: it is not counted */
+    struct link in_away;
+    struct link in_address;  /* those of its address that are away */
+    struct address *address; /* where it counts; NULL: it does not */
+    bool away;               /* it counts as one that is away, and not as one that is there */
     bool admitted;           /* it counts, and its name is taken */
     bool listed;
     uint64_t listed_number; /* of the connection that it was listed or unlisted for last */
@@ -200,7 +214,7 @@ struct proxy {
 /* ---- participant_manager.c ---- */
 
 /* Counts the participant and takes its name, or says why not, in which case the stream is to be ended with
-   that. On a network thread. */
+   that. Those that are away may have to make room for it. On a network thread. */
 enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, struct muster_error *error);
 
 /* The participant whose session a Hello wants to resume, a reference; NULL: there is none. Not OK: the stream
@@ -212,7 +226,8 @@ enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **foun
    than the one of this number has decided about it. It is where `fresh` (may be NULL) comes from. */
 void muster__manager_list(struct proxy *proxy, uint64_t number, struct proxy *fresh);
 
-/* Takes it from there again, and no longer counts it at its address; false: a newer connection is there. */
+/* Takes it from there again: it counts as one that is away, for which another may have to make room. False:
+   a newer connection is there, or its end has begun. */
 bool muster__manager_unlist(struct proxy *proxy, uint64_t number);
 
 /* Undoes all of it. Idempotent. */
@@ -224,6 +239,13 @@ void muster__manager_event(struct proxy *proxy, enum participant_manager_event_k
 bool muster__manager_enter(struct participant_manager *manager);
 void muster__manager_done(struct participant_manager *manager);
 void muster__manager_release(struct participant_manager *manager);
+
+/* ---- name.c ---- */
+
+/* What is wrong with a text of a participant, as in "a label ... is not taken", or with its name; NULL:
+   nothing. */
+const char *muster__text_fault(const char *text);
+const char *muster__name_fault(const char *name);
 
 /* ---- connection.c ---- */
 
@@ -239,6 +261,9 @@ struct connection *muster__connection_new(struct participant_manager *manager, s
 struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream,
                                 struct connection *connection);
 
+/* Keeps what is needed of Hello; false: out of memory. */
+bool muster__proxy_introduce(struct proxy *proxy);
+
 /* The participant passes the initiative. */
 void muster__proxy_open(struct proxy *proxy);
 
@@ -248,6 +273,9 @@ void muster__proxy_open(struct proxy *proxy);
  */
 void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
                        enum muster_status status, const char *text);
+
+/* Ends it with MUSTER_GONE, unless it is not away, or not any more: false. */
+bool muster__proxy_end_away(struct proxy *proxy, const char *text);
 
 /* Ends it with MUSTER_PROTOCOL. */
 void muster__proxy_misbehaved(struct proxy *proxy, const char *text);

@@ -30,7 +30,9 @@ struct arrival_waiter {
 
 /* Where participants come from. */
 struct address {
-    size_t count;
+    size_t count;      /* that are there, or about to join */
+    size_t away_count; /* that are waited for */
+    struct link away;  /* those, the longest first */
     char text[];
 };
 
@@ -39,18 +41,20 @@ static int compare_addresses(const void *a, const void *b)
     return strcmp(((const struct address *)a)->text, ((const struct address *)b)->text);
 }
 
-/* Counts a participant at its address. With the lock held. */
+/* Counts a participant at its address. Those that are away are not in its way: any of them may be this one,
+   and otherwise they make room when it is admitted. With the lock held. */
 static enum muster_status count_address(struct participant_manager *manager, struct proxy *proxy,
                                         struct muster_error *error)
 {
     size_t most = manager->options.max_participants_per_address;
     const char *colon = strrchr(proxy->peer, ':'); /* before the port */
     size_t length = colon ? (size_t)(colon - proxy->peer) : strlen(proxy->peer);
-    if (!most || proxy->withdrawn)
+    if (proxy->withdrawn)
         return MUSTER_OK;
     struct address *address = calloc(1, sizeof(*address) + length + 1);
     if (!address)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
+    ring_init(&address->away);
     memcpy(address->text, proxy->peer, length);
     struct address **entry = tsearch(address, &manager->addresses, compare_addresses);
     struct address *found = entry ? *entry : NULL;
@@ -58,7 +62,7 @@ static enum muster_status count_address(struct participant_manager *manager, str
         free(address);
     if (!found)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
-    if (found->count >= most)
+    if (most && found->count >= most)
         return muster__error(
             error, MUSTER_FULL,
             "the server takes %zu participants from one address: try again when one has left", most);
@@ -72,10 +76,43 @@ static void uncount_address(struct participant_manager *manager, struct proxy *p
 {
     struct address *address = proxy->address;
     proxy->address = NULL;
-    if (!address || --address->count > 0)
+    if (!address)
+        return;
+    if (proxy->away) {
+        ring_remove(&proxy->in_away);
+        ring_remove(&proxy->in_address);
+        manager->away_count--;
+        address->away_count--;
+        proxy->away = false;
+    } else {
+        address->count--;
+    }
+    if (address->count + address->away_count > 0)
         return;
     tdelete(address, &manager->addresses, compare_addresses);
     free(address);
+}
+
+/* With the lock held. */
+static void count_as_away(struct participant_manager *manager, struct proxy *proxy)
+{
+    struct address *address = proxy->address;
+    if (!address || proxy->away)
+        return;
+    proxy->away = true;
+    ring_append(&manager->away, &proxy->in_away);
+    ring_append(&address->away, &proxy->in_address);
+    manager->away_count++;
+    address->away_count++;
+    address->count--;
+}
+
+/* Who has been away longest, of this address before all others: NULL: nobody is away. With the lock held. */
+static struct proxy *longest_away(struct participant_manager *manager, const struct address *address)
+{
+    if (address && address->away_count)
+        return CONTAINER(address->away.next, struct proxy, in_address);
+    return manager->away_count ? CONTAINER(manager->away.next, struct proxy, in_away) : NULL;
 }
 
 /* A bucket that holds a second's worth, and at least one. With the lock held. */
@@ -142,44 +179,119 @@ static uint64_t take_rank(struct participant_manager *manager, uint64_t former)
     return rank;
 }
 
-/* Nobody was known by it: who is turned away may come again and ask for the same. With the lock held. */
+/* Nobody was known by it: who is turned away uses up none, and may come again and ask for the same. With the
+   lock held. */
 static void return_rank(struct participant_manager *manager, uint64_t rank)
 {
-    if (rank < RANKS_KEPT)
+    if (rank < RANKS_KEPT) {
         manager->ranks[rank / 8] = (uint8_t)(manager->ranks[rank / 8] & ~(1 << rank % 8));
-}
-
-/* Names end up in logs and file names: no control characters. */
-static bool is_good_name(const char *name, size_t most)
-{
-    /* One of a certificate has not been looked at before. */
-    if (strlen(name) > most || is_given(name) || !muster__text_is_good(name, strlen(name)))
-        return false;
-    for (const char *at = name; *at; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            return false;
+        manager->next_rank = rank < manager->next_rank ? rank : manager->next_rank;
+    } else if (rank + 1 == manager->next_rank) {
+        manager->next_rank--;
     }
-    return true;
 }
 
-/* Counts it in and takes its name. With the lock held. */
+/* Who has to leave before the participant can be counted in; NULL: nobody, or nobody can. With the lock held.
+ */
+static struct proxy *find_in_the_way(struct participant_manager *manager, const struct proxy *proxy)
+{
+    const struct participant_manager_options *options = &manager->options;
+    const struct address *address = proxy->address;
+    struct proxy **namesake = tfind(proxy, &manager->names, compare_names);
+    if (namesake)
+        return *namesake;
+    if (options->max_participants && manager->admitted_count >= options->max_participants)
+        return longest_away(manager, address);
+    if (options->max_participants_per_address && address && address->away_count &&
+        address->count + address->away_count > options->max_participants_per_address)
+        return longest_away(manager, address);
+    return NULL;
+}
+
+/* Counts it in and takes its name, unless somebody is in the way: *other, a reference. With the lock held. */
 static enum muster_status enter(struct participant_manager *manager, struct proxy *proxy,
-                                struct muster_error *error)
+                                struct proxy **other, struct muster_error *error)
 {
     size_t most = manager->options.max_participants;
+    *other = NULL;
     if (manager->closing || proxy->withdrawn)
         return muster__error(error, MUSTER_STOPPED, "the server is stopping");
+    struct proxy *in_the_way = find_in_the_way(manager, proxy);
+    if (in_the_way) {
+        *other = proxy_retain(in_the_way);
+        return MUSTER_OK;
+    }
     if (most && manager->admitted_count >= most)
         return muster__error(error, MUSTER_FULL,
                              "the server is full: it takes %zu participants; try again later", most);
-    struct proxy **entry = tsearch(proxy, &manager->names, compare_names);
-    if (!entry)
+    if (!tsearch(proxy, &manager->names, compare_names))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
-    if (*entry != proxy)
-        return muster__error(error, MUSTER_EXISTS, "the name '%s' is in use: choose another", proxy->name);
     proxy->admitted = true;
     manager->admitted_count++;
     return MUSTER_OK;
+}
+
+/* Whether the other will make room: only who is away does. */
+static enum muster_status check_other(const struct proxy *proxy, struct proxy *other,
+                                      struct muster_error *error)
+{
+    bool is_namesake = strcmp(proxy->name, other->name) == 0;
+    pthread_mutex_lock(&other->lock);
+    enum proxy_state state = other->state;
+    int64_t left_ms = other->away_until - muster__proxy_now(other);
+    pthread_mutex_unlock(&other->lock);
+    if (!is_namesake || state == PROXY_CLOSED ||
+        (state == PROXY_AWAY && other->manager->options.name_takeover))
+        return MUSTER_OK;
+    if (state == PROXY_AWAY)
+        return muster__error(error, MUSTER_EXISTS, "the name '%s' is away, kept for %lld s more", proxy->name,
+                             (long long)(left_ms > 0 ? (left_ms + 999) / 1000 : 0));
+    return muster__error(error, MUSTER_EXISTS, "the name '%s' is in use: choose another", proxy->name);
+}
+
+/* Makes the other leave, if it is away or about to end. Who bears its name gets its rank, too. */
+static enum muster_status displace(struct proxy *proxy, struct proxy *other, struct muster_error *error)
+{
+    struct participant_manager *manager = proxy->manager;
+    bool is_namesake = strcmp(proxy->name, other->name) == 0;
+    enum muster_status status = check_other(proxy, other, error);
+    if (status != MUSTER_OK)
+        return status;
+    bool ended = muster__proxy_end_away(
+        other, is_namesake ? "the connection broke, and a newer participant has taken its name"
+                           : "the connection broke, and its place was given to another participant");
+    pthread_mutex_lock(&manager->lock);
+    if (ended && is_namesake) {
+        return_rank(manager, proxy->rank);
+        proxy->rank = other->rank;
+    } else if (!ended && other->away) {
+        uncount_address(manager, other); /* it is back, and about to be counted where it came from */
+    }
+    pthread_mutex_unlock(&manager->lock);
+    pthread_mutex_lock(&other->lock);
+    bool is_closed = other->state == PROXY_CLOSED;
+    pthread_mutex_unlock(&other->lock);
+    if (is_closed)
+        muster__manager_withdraw(other); /* by whomever it was ended, this may be still to come */
+    return MUSTER_OK;
+}
+
+/* Counts it in, whoever of those that are away has to make room. */
+static enum muster_status enter_at_last(struct proxy *proxy, struct muster_error *error)
+{
+    struct participant_manager *manager = proxy->manager;
+    for (;;) {
+        struct proxy *other;
+        pthread_mutex_lock(&manager->lock);
+        enum muster_status status = enter(manager, proxy, &other, error);
+        pthread_mutex_unlock(&manager->lock);
+        if (status != MUSTER_OK || !other)
+            return status;
+        status = displace(proxy, other, error);
+        proxy_release(other);
+        if (status != MUSTER_OK)
+            return status;
+    }
 }
 
 /* A participant that has shown a certificate bears one of its names: it cannot pose as another. */
@@ -195,8 +307,10 @@ static enum muster_status bind_name(struct proxy *proxy, const char **name, stru
         if (strcmp(names[i], *name) == 0)
             return MUSTER_OK;
     }
+    /* Nobody has looked at what it calls itself yet, and this text is shown. */
     return muster__error(error, MUSTER_REFUSED, "the certificate is not for '%.64s': its name is '%.64s'",
-                         *name, names[0]);
+                         muster__name_fault(*name) ? "?" : *name,
+                         muster__name_fault(names[0]) ? "?" : names[0]);
 }
 
 enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **found, struct muster_error *error)
@@ -221,63 +335,121 @@ enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **foun
     return MUSTER_OK;
 }
 
+static enum muster_status check_name(const struct participant_manager *manager, const char *name,
+                                     struct muster_error *error)
+{
+    const char *fault = muster__name_fault(name);
+    if (strlen(name) > manager->options.max_name_size)
+        return muster__error(error, MUSTER_INVALID, "a name has at most %zu bytes",
+                             manager->options.max_name_size);
+    if (is_given(name))
+        return muster__error(error, MUSTER_INVALID,
+                             "a name that begins with " GIVEN_NAME " is the server's to give");
+    if (fault)
+        return muster__error(error, MUSTER_INVALID, "a name %s is not taken", fault);
+    return MUSTER_OK;
+}
+
 static enum muster_status check_labels(const struct proxy *proxy, struct muster_error *error)
 {
     const Muster__Hello *hello = proxy->hello.hello;
     size_t most = proxy->manager->options.max_label_size;
     for (size_t i = 0; hello && i < hello->n_labels; i++) {
-        if (strlen(hello->labels[i]->name) + strlen(hello->labels[i]->value) > most)
+        const char *name = hello->labels[i]->name, *value = hello->labels[i]->value;
+        const char *fault = muster__text_fault(name);
+        if (strlen(name) + strlen(value) > most)
             return muster__error(error, MUSTER_INVALID,
                                  "a label has at most %zu bytes, name and value together", most);
+        if (fault || (fault = muster__text_fault(value)))
+            return muster__error(error, MUSTER_INVALID, "a label %s is not taken: it is number %zu", fault,
+                                 i + 1);
     }
     return MUSTER_OK;
+}
+
+/* Gives it a rank, and the name that it asks for, or else one with the rank. */
+static enum muster_status give_name(struct proxy *proxy, const char *name, struct muster_error *error)
+{
+    struct participant_manager *manager = proxy->manager;
+    const Muster__Hello *hello = proxy->hello.hello;
+    enum muster_status status = bind_name(proxy, &name, error);
+    if (status == MUSTER_OK)
+        status = check_labels(proxy, error);
+    if (status != MUSTER_OK)
+        return status;
+    if (hello && hello->session.len && is_given(name))
+        name = ""; /* given by a server before this one, perhaps: it gets the like again */
+    status = check_name(manager, name, error);
+    if (status != MUSTER_OK)
+        return status;
+    if (!muster__proxy_introduce(proxy))
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
+    pthread_mutex_lock(&manager->lock);
+    proxy->rank = take_rank(manager, hello ? hello->former_rank : 0);
+    char given[sizeof(GIVEN_NAME) + 20];
+    snprintf(given, sizeof(given), GIVEN_NAME "%llu", (unsigned long long)proxy->rank);
+    proxy->name = strdup(*name ? name : given);
+    if (!proxy->name)
+        return_rank(manager, proxy->rank);
+    pthread_mutex_unlock(&manager->lock);
+    return proxy->name ? MUSTER_OK
+                       : muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
+}
+
+/* The user's word. */
+static enum muster_status ask_user(struct proxy *proxy, struct muster_error *error)
+{
+    const struct participant_manager_options *options = &proxy->manager->options;
+    char reason[MUSTER_ERROR_TEXT_SIZE] = "";
+    if (!options->admit)
+        return MUSTER_OK;
+    enum muster_status status = options->admit(options->context, proxy, reason, sizeof(reason));
+    if (status == MUSTER_OK)
+        return MUSTER_OK;
+    return muster__error(error, status, "%s", reason[0] ? reason : muster_status_text(status));
+}
+
+/* With the lock held. */
+static void leave(struct participant_manager *manager, struct proxy *proxy)
+{
+    if (!proxy->admitted)
+        return;
+    proxy->admitted = false;
+    tdelete(proxy, &manager->names, compare_names);
+    manager->admitted_count--;
 }
 
 enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, struct muster_error *error)
 {
     struct participant_manager *manager = proxy->manager;
     const struct participant_manager_options *options = &manager->options;
-    enum muster_status status = bind_name(proxy, &name, error);
-    if (status == MUSTER_OK)
-        status = check_labels(proxy, error);
-    if (status != MUSTER_OK)
-        return status;
-    if (proxy->hello.hello && proxy->hello.hello->session.len && is_given(name))
-        name = ""; /* given by a server before this one, perhaps: it gets the like again */
-    if (!is_good_name(name, options->max_name_size))
-        return muster__error(
-            error, MUSTER_INVALID,
-            "a name has at most %zu bytes, no control characters, and does not begin with " GIVEN_NAME,
-            options->max_name_size);
+    struct proxy *other;
     if (getrandom(proxy->session, sizeof(proxy->session), 0) != sizeof(proxy->session))
         return muster__error(error, MUSTER_UNAVAILABLE, "the server has no random numbers");
-    pthread_mutex_lock(&manager->lock);
-    proxy->rank = take_rank(manager, proxy->hello.hello ? proxy->hello.hello->former_rank : 0);
-    pthread_mutex_unlock(&manager->lock);
-    char given[sizeof(GIVEN_NAME) + 20];
-    snprintf(given, sizeof(given), GIVEN_NAME "%llu", (unsigned long long)proxy->rank);
-    proxy->name = strdup(*name ? name : given);
-    if (!proxy->name)
-        return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
-
-    pthread_mutex_lock(&manager->lock);
-    status = enter(manager, proxy, error);
-    if (status != MUSTER_OK)
-        return_rank(manager, proxy->rank);
-    pthread_mutex_unlock(&manager->lock);
+    enum muster_status status = give_name(proxy, name, error);
     if (status != MUSTER_OK)
         return status;
-
-    char reason[MUSTER_ERROR_TEXT_SIZE] = "";
-    if (options->admit)
-        status = options->admit(options->context, proxy, reason, sizeof(reason));
-    if (status != MUSTER_OK)
-        return muster__error(error, status, "%s", reason[0] ? reason : muster_status_text(status));
-    if (options->factory) {
+    pthread_mutex_lock(&manager->lock);
+    status = enter(manager, proxy, &other, error);
+    pthread_mutex_unlock(&manager->lock);
+    /* Nobody has to make room for one whom the user does not want. */
+    if (other)
+        status = check_other(proxy, other, error);
+    if (status == MUSTER_OK)
+        status = ask_user(proxy, error);
+    if (status == MUSTER_OK && other)
+        status = enter_at_last(proxy, error);
+    proxy_release(other);
+    if (status != MUSTER_OK) {
+        pthread_mutex_lock(&manager->lock);
+        leave(manager, proxy);
+        return_rank(manager, proxy->rank);
+        pthread_mutex_unlock(&manager->lock);
+    } else if (options->factory) {
         proxy->user = options->factory(options->context, proxy);
         proxy->has_user = true;
     }
-    return MUSTER_OK;
+    return status;
 }
 
 /* With the lock held. */
@@ -320,17 +492,31 @@ static void unlist(struct participant_manager *manager, struct proxy *proxy)
     manager->open_count--;
 }
 
+/* Who has to go because too many are away, a reference; NULL: nobody. With the lock held. */
+static struct proxy *find_superfluous(struct participant_manager *manager, const struct proxy *latest)
+{
+    if (manager->away_count <= manager->options.max_away)
+        return NULL;
+    struct proxy *longest = longest_away(manager, latest->address);
+    return proxy_retain(longest == latest ? longest_away(manager, NULL) : longest);
+}
+
 bool muster__manager_unlist(struct proxy *proxy, uint64_t number)
 {
     struct participant_manager *manager = proxy->manager;
+    struct proxy *superfluous = NULL;
     pthread_mutex_lock(&manager->lock);
-    bool newest = number >= proxy->listed_number;
+    bool newest = !proxy->withdrawn && number >= proxy->listed_number;
     if (newest) {
         proxy->listed_number = number;
         unlist(manager, proxy);
-        uncount_address(manager, proxy); /* it is to have room there when it comes back */
+        count_as_away(manager, proxy); /* it is to have room there when it comes back */
+        superfluous = find_superfluous(manager, proxy);
     }
     pthread_mutex_unlock(&manager->lock);
+    if (superfluous)
+        muster__proxy_end_away(superfluous, "the connection broke, and too many others are away as well");
+    proxy_release(superfluous);
     return newest;
 }
 
@@ -341,11 +527,7 @@ void muster__manager_withdraw(struct proxy *proxy)
     proxy->withdrawn = true;
     ring_remove(&proxy->in_streams);
     unlist(manager, proxy);
-    if (proxy->admitted) {
-        proxy->admitted = false;
-        tdelete(proxy, &manager->names, compare_names);
-        manager->admitted_count--;
-    }
+    leave(manager, proxy);
     uncount_address(manager, proxy);
     pthread_mutex_unlock(&manager->lock);
 }
@@ -432,6 +614,9 @@ static enum muster_status check_options(const struct participant_manager_options
     if (options->session_grace_ms < 0 || options->progress_extends_ms < 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.session_grace_ms or options.progress_extends_ms is negative");
+    if (options->max_away == 0)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.max_away is 0: for nobody to be waited for, session_grace_ms is 0");
     if (options->join_timeout_ms == 0 || options->stop_timeout_ms < 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.join_timeout_ms is 0 or options.stop_timeout_ms negative");
@@ -492,6 +677,7 @@ enum muster_status participant_manager_start(const struct participant_manager_op
     muster__uploads_init(&manager->uploads, options->upload_budget, options->upload_stall_ms);
     ring_init(&manager->streams);
     ring_init(&manager->open);
+    ring_init(&manager->away);
     ring_init(&manager->waiters);
     manager->options = *options;
     manager->address = strdup(options->listen);

@@ -25,6 +25,7 @@ void proxy_release(struct proxy *proxy)
     if (proxy->has_user && manager->options.destroy)
         manager->options.destroy(manager->options.context, proxy->user);
     muster__envelope_clear(&proxy->hello);
+    free(proxy->introduction);
     free(proxy->name);
     free(proxy->peer);
     pthread_mutex_destroy(&proxy->lock);
@@ -72,8 +73,7 @@ static void timer_expired(struct timer *timer)
     if (turn)
         muster__proxy_end_turn(proxy, turn, MUSTER_TIMEOUT, NULL, 0);
     if (lost)
-        muster__proxy_end(proxy, MUSTER_GONE, NULL, MUSTER_GONE,
-                          "the connection broke, and the participant has not come back");
+        muster__proxy_end_away(proxy, "the connection broke, and the participant has not come back");
     if (joins_late)
         muster__proxy_end(
             proxy, MUSTER_TIMEOUT, NULL, MUSTER_TIMEOUT,
@@ -133,6 +133,8 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     /* In no ring yet: the end may begin, by the timer, before the manager has put it into one. */
     ring_init(&proxy->in_streams);
     ring_init(&proxy->in_open);
+    ring_init(&proxy->in_away);
+    ring_init(&proxy->in_address);
     ring_init(&proxy->upload.link);
     proxy->max_message_size = manager->options.max_message_size;
     proxy->away_until = INT64_MAX;
@@ -141,6 +143,35 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     muster__proxy_start_timer(proxy, manager->options.join_timeout_ms);
     pthread_mutex_unlock(&proxy->lock);
     return proxy;
+}
+
+static char *add_text(char *at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    memcpy(at, text, size);
+    return at + size;
+}
+
+bool muster__proxy_introduce(struct proxy *proxy)
+{
+    const Muster__Hello *hello = proxy->hello.hello;
+    if (!hello)
+        return true;
+    size_t size = hello->session.len;
+    for (size_t i = 0; i < hello->n_labels; i++)
+        size += strlen(hello->labels[i]->name) + strlen(hello->labels[i]->value) + 2;
+    struct introduction *introduction = malloc(sizeof(*introduction) + size);
+    if (!introduction)
+        return false;
+    introduction->token_size = hello->session.len;
+    introduction->label_count = hello->n_labels;
+    if (hello->session.len)
+        memcpy(introduction->bytes, hello->session.data, hello->session.len);
+    char *at = introduction->bytes + hello->session.len;
+    for (size_t i = 0; i < hello->n_labels; i++)
+        at = add_text(add_text(at, hello->labels[i]->name), hello->labels[i]->value);
+    proxy->introduction = introduction;
+    return true;
 }
 
 void muster__proxy_open(struct proxy *proxy)
@@ -170,13 +201,14 @@ void muster__proxy_retire(struct proxy *proxy, enum muster_status status, const 
     proxy_release(proxy);
 }
 
-void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
-                       enum muster_status status, const char *text)
+/* As muster__proxy_end(), or only if it is away; whether the end has begun here. */
+static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status closed_status,
+                      struct buffer *last, enum muster_status status, const char *text)
 {
     struct participant_manager *manager = proxy->manager;
     struct turn *turn = NULL;
     pthread_mutex_lock(&proxy->lock);
-    bool begins = proxy->state != PROXY_CLOSED;
+    bool begins = only_away ? proxy->state == PROXY_AWAY : proxy->state != PROXY_CLOSED;
     bool connected = proxy->stream;
     if (begins) {
         proxy->state = PROXY_CLOSED;
@@ -198,15 +230,27 @@ void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, st
     }
     pthread_mutex_unlock(&proxy->lock);
     if (!begins)
-        return;
+        return false;
     muster__manager_withdraw(proxy);
     if (turn)
         muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
     if (connected)
-        return;
+        return true;
     muster__proxy_retire(proxy, closed_status, text);
     muster__manager_done(manager);
     muster__manager_release(manager);
+    return true;
+}
+
+void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
+                       enum muster_status status, const char *text)
+{
+    begin_end(proxy, false, closed_status, last, status, text);
+}
+
+bool muster__proxy_end_away(struct proxy *proxy, const char *text)
+{
+    return begin_end(proxy, true, MUSTER_GONE, NULL, MUSTER_GONE, text);
 }
 
 void muster__proxy_misbehaved(struct proxy *proxy, const char *text)
@@ -257,10 +301,15 @@ const char *proxy_peer(const struct proxy *proxy)
 
 const char *proxy_label(const struct proxy *proxy, const char *name)
 {
-    const Muster__Hello *hello = proxy->hello.hello;
-    for (size_t i = 0; hello && i < hello->n_labels; i++) {
-        if (strcmp(hello->labels[i]->name, name) == 0)
-            return hello->labels[i]->value;
+    const struct introduction *introduction = proxy->introduction;
+    if (!introduction)
+        return NULL;
+    const char *at = introduction->bytes + introduction->token_size;
+    for (size_t i = 0; i < introduction->label_count; i++) {
+        const char *value = at + strlen(at) + 1;
+        if (strcmp(at, name) == 0)
+            return value;
+        at = value + strlen(value) + 1;
     }
     return NULL;
 }

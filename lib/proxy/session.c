@@ -34,11 +34,12 @@ enum muster_status muster__proxy_welcome(struct proxy *proxy)
 }
 
 /* In a time that does not tell how much of it is right. */
-static bool is_token(const ProtobufCBinaryData *token, const uint8_t *right, size_t size)
+static bool is_token(const ProtobufCBinaryData *token, const void *right, size_t size)
 {
+    const uint8_t *bytes = right;
     unsigned different = token->len != size;
     for (size_t i = 0; i < size && i < token->len; i++)
-        different |= right[i] ^ token->data[i];
+        different |= bytes[i] ^ token->data[i];
     return !different;
 }
 
@@ -49,9 +50,9 @@ bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryD
 
 bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token)
 {
-    const Muster__Hello *hello = proxy->hello.hello;
-    return hello && hello->session.len >= SESSION_SIZE &&
-           is_token(token, hello->session.data, hello->session.len);
+    const struct introduction *introduction = proxy->introduction;
+    return introduction && introduction->token_size >= SESSION_SIZE &&
+           is_token(token, introduction->bytes, introduction->token_size);
 }
 
 /* ---- a connection breaks ---- */

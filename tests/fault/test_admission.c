@@ -428,38 +428,117 @@ FAULT_TEST(admission, name_is_free_once_the_proxy_is_closed)
     fixture_free(fixture);
 }
 
-static void expect_bad_name(const char *name)
+static void expect_bad_name(const char *name, const char *text)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
     peer_send_hello(peer, name);
-    expect_refused(fixture, peer, MUSTER_INVALID, "a name has");
+    expect_refused(fixture, peer, MUSTER_INVALID, text);
+    cr_assert(strlen(name) < 4 || !strstr(peer->text, name), "it is not repeated");
     fixture_free(fixture);
 }
 
 FAULT_TEST(admission, names_that_are_not_allowed)
 {
+    static const char *const unseen[] = {
+        "a\nb",
+        "\x1b[31m",
+        "a\x7f",
+        "a\xc2\x80",
+        "a\xc2\x9b"
+        "31m",
+        "\xe2\x80\xae"
+        "ada",            /* U+202E */
+        "a\xe2\x80\xaa",  /* U+202A */
+        "a\xe2\x81\xa6z", /* U+2066 */
+        "a\xe2\x81\xa9",  /* U+2069 */
+        "a\xe2\x80\x8e",  /* U+200E */
+        "a\xe2\x80\x8f",  /* U+200F */
+        "a\xd8\x9c",      /* U+061C */
+        "a\xe2\x80\xa8",  /* U+2028 */
+        "a\xe2\x80\x8b",  /* U+200B */
+        "\xef\xbb\xbf"
+        "a",                 /* U+FEFF */
+        "a\xf3\xa0\x81\x81", /* U+E0041 */
+    };
+    static const char *const not_utf8[] = {
+        "\xff",
+        "a\x80",
+        "a\xc3",
+        "\xc0\xaf",
+        "\xe0\x80\xaf",
+        "\xed\xa0\x80",
+        "\xf4\x90\x80\x80",
+        "\xf0\x80\x80\xaf",
+        "\xf8\x88\x80\x80\x80",
+    };
+    static const char *const blank[] = {" a", "a ", " ",
+                                        "\xc2\xa0"
+                                        "a",
+                                        "a\xe3\x80\x80"};
     char too_long[130] = "";
     memset(too_long, 'n', 129);
-    expect_bad_name("anonymous-7");
-    expect_bad_name("anonymous-");
-    expect_bad_name("a\nb");
-    expect_bad_name("\x1b[31m");
-    expect_bad_name("a\x7f");
-    expect_bad_name(too_long);
+    expect_bad_name("anonymous-7", "the server's to give");
+    expect_bad_name(too_long, "at most 128 bytes");
+    expect_bad_name("../../x", "slash");
+    expect_bad_name("a/b", "slash");
+    expect_bad_name("a\\b", "slash");
+    expect_bad_name("..", "folder");
+    for (size_t i = 0; i < sizeof(unseen) / sizeof(*unseen); i++)
+        expect_bad_name(unseen[i], "control characters, direction marks");
+    for (size_t i = 0; i < sizeof(not_utf8) / sizeof(*not_utf8); i++)
+        expect_bad_name(not_utf8[i], "not UTF-8");
+    for (size_t i = 0; i < sizeof(blank) / sizeof(*blank); i++)
+        expect_bad_name(blank[i], "begins or ends with a blank");
 }
 
 FAULT_TEST(admission, names_that_are_allowed)
 {
+    static const char *const good[] = {
+        "Klinik S\xc3\xbc"
+        "d, Station 3",
+        "anonymous",
+        "...",
+        ".a",
+        "host:8080",
+        "a\xe2\x80\x8d"
+        "b",
+        "\xf0\x9f\x92\xa1",
+        "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d",
+    };
     char longest[129] = "";
     memset(longest, 'n', 128);
     struct fixture *fixture = fixture_new(NULL);
     peer_join(fixture, longest);
-    peer_join(fixture, "Klinik S\xc3\xbc"
-                       "d, Station 3");
-    peer_join(fixture, "anonymous");
-    cr_assert_eq(fixture_open_count(fixture), 3);
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+        peer_join(fixture, good[i]);
+    cr_assert_eq(fixture_open_count(fixture), 1 + sizeof(good) / sizeof(*good));
     fixture_free(fixture);
+}
+
+static void expect_bad_label(const char *name, const char *value, const char *text)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    struct peer *peer = peer_connect(fixture);
+    Muster__Label label = MUSTER__LABEL__INIT;
+    Muster__Label *labels[] = {&label};
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    label.name = (char *)name;
+    label.value = (char *)value;
+    hello.name = (char *)"ada";
+    hello.labels = labels;
+    hello.n_labels = 1;
+    peer_send_buffer(peer, 0, muster__encode_hello(&hello));
+    expect_refused(fixture, peer, MUSTER_INVALID, text);
+    fixture_free(fixture);
+}
+
+FAULT_TEST(admission, labels_that_are_not_allowed)
+{
+    expect_bad_label("site", "Graz\nround 7: 10 answered", "control characters");
+    expect_bad_label("si\x1bte", "Graz", "control characters");
+    expect_bad_label("site", "\xe2\x80\xaezarG", "direction marks");
+    expect_bad_label("site", "\xff", "not UTF-8");
 }
 
 /* ---- how many ---- */

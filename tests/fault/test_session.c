@@ -204,22 +204,6 @@ FAULT_TEST(session, who_stays_away_is_gone_after_the_grace_period)
     company_free(&company);
 }
 
-FAULT_TEST(session, name_in_use_is_refused_to_others_even_while_away)
-{
-    struct company company;
-    company_new(&company, "ada");
-    cr_assert(muster__local_drop(company.fixture->network, 0));
-    fixture_settle(company.fixture);
-    struct peer *peer = peer_connect(company.fixture);
-    peer_send_hello(peer, "ada");
-    fixture_settle(company.fixture);
-    cr_assert(peer->closed);
-    cr_assert_eq(peer->status, MUSTER_EXISTS);
-    fixture_advance(company.fixture, 100);
-    cr_assert(proxy_is_open(company.proxy));
-    company_free(&company);
-}
-
 /* ---- other connections with the same token, or a wrong one ---- */
 
 static struct peer *peer_with_token(struct company *company, const char *name, const void *token, size_t size,
@@ -237,14 +221,20 @@ static struct peer *peer_with_token(struct company *company, const char *name, c
 }
 
 /* A manager with sessions, and a raw peer that has joined as "ada". */
-static struct peer *raw_company_new(struct company *company)
+static struct peer *raw_company_new_with(struct company *company,
+                                         const struct participant_manager_options *options)
 {
-    struct participant_manager_options options = session_options();
-    company->fixture = fixture_new(&options);
+    company->fixture = fixture_new(options);
     struct peer *peer = peer_join(company->fixture, "ada");
     company->proxy = fixture_proxy(company->fixture, "ada");
     cr_assert_not_null(company->proxy);
     return peer;
+}
+
+static struct peer *raw_company_new(struct company *company)
+{
+    struct participant_manager_options options = session_options();
+    return raw_company_new_with(company, &options);
 }
 
 FAULT_TEST(session, newer_connection_replaces_the_older)
@@ -299,7 +289,9 @@ FAULT_TEST(session, late_messages_of_the_older_connection_are_ignored)
 FAULT_TEST(session, wrong_tokens_with_a_name_in_use_are_refused)
 {
     struct company company;
-    raw_company_new(&company);
+    struct participant_manager_options options = session_options();
+    options.name_takeover = false;
+    raw_company_new_with(&company, &options);
     for (int away = 0; away < 2; away++) {
         for (size_t i = 0; i < 5; i++) {
             static const size_t sizes[] = {SESSION_SIZE, SESSION_SIZE, SESSION_SIZE - 1, SESSION_SIZE + 1, 1};
