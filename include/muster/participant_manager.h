@@ -47,7 +47,7 @@ struct participant_manager_options {
         2147483647. What travels in chunks does not count. */
     size_t max_message_size;
     /** The most that a participant may send in the chunks of one answer, in bytes. An answer that announces
-       more ends its turn with TOO_BIG before any of it is read. */
+       more, or more than max_answer_size, ends its turn with TOO_BIG before any of it is read. */
     uint64_t max_payload_size;
     /** Arrays of a message that is bigger than this, in bytes, travel in chunks behind it. Participants that
        do not know chunks get every message whole. */
@@ -56,16 +56,22 @@ struct participant_manager_options {
      * How much of the answers that travel in chunks may be in memory at a time, in bytes: from the first byte
      * of each until proxy_run() returns it, or proxy_on_answer. Others wait, at next to no cost; the first
      * that waits always gets room when nothing else has any. 0: what two answers of the running round need,
-     * and at least 64 MiB, with at most two of more than 16 MiB at a time, the second when the first is there
-     * or has taken a second; one that is expected from a participant which is still at work counts.
+     * and at least 64 MiB, with at most two of more than 16 MiB at a time, the second when the first is
+     * there; one that is expected from a participant which is still at work counts.
+     *
+     * While others wait, an answer has twice the time that answers took lately, and at least 100 ms. Who
+     * needs longer comes after all others from then on, until an answer of its has come. One such answer, the
+     * one that is likely to be there first, comes beside the budget meanwhile; of each other one what has
+     * come is freed, and it starts again.
      *
      * What gRPC has read and not delivered comes on top: up to 4 MiB for each participant that is sending
      * from nearby, and more for one that is far away. With glibc each of its threads keeps such memory for
      * itself: a server of big arrays had better call mallopt(M_ARENA_MAX, 1) before it starts.
      */
     uint64_t upload_budget;
-    /** A participant that has room and of which no chunk (1 MiB) comes for so long, while others wait, loses
-        it to them; it starts again when it is its turn, and then has twice the time, up to 16 times. */
+    /** An answer of which less than 16 kB per second come for so long makes way for those that were too slow
+       and wait, too. Among these, each has twice the time when it starts again; an answer that comes takes
+       one doubling back. */
     int64_t upload_stall_ms;
     /** A stream whose participant has not passed the initiative by then is ended with TIMEOUT. */
     int64_t join_timeout_ms;
@@ -149,6 +155,9 @@ struct participant_manager_options {
      * no certificates, whoever is let in can do so with a name that it knows: false prevents that.
      */
     bool name_takeover;
+    /** The most that the chunks of one answer may hold, in bytes, within max_payload_size. 0: eight times
+       what the instruction has, and at least 64 MiB. Set it where small instructions ask for big answers. */
+    uint64_t max_answer_size;
 
     /** The library's own: NULL for gRPC. */
     struct muster_transport *transport;
@@ -162,7 +171,7 @@ struct participant_manager_options {
     {                                                                                                       \
         "127.0.0.1:8080", 0, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)512 << 10, 0, 10000, 10000,     \
             60000, 3600000, 0, 5000, 0, NULL, NULL, NULL, NULL, NULL, MUSTER_CREDENTIALS_INIT, 0, 0, 16384, \
-            128, 16384, 30000, 20000, muster_warn, 16384, true, NULL                                        \
+            128, 16384, 30000, 20000, muster_warn, 16384, true, 0, NULL                                     \
     }
 
 /**

@@ -15,7 +15,7 @@ uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruc
     uint64_t size =
         upload->last_size || !instruction->payload ? upload->last_size : instruction->payload->size;
     upload->grants = 0;
-    upload->pregranted = size && muster__uploads_reserve(&proxy->manager->uploads, size);
+    upload->pregranted = size && muster__uploads_reserve(upload, &proxy->manager->uploads, size);
     if (!upload->pregranted)
         return 0;
     upload->state = UPLOAD_RESERVED;
@@ -35,13 +35,30 @@ static bool begin_payload(struct proxy *proxy)
     return true;
 }
 
+#define ANSWER_FACTOR 8
+#define ANSWER_LEAST  ((uint64_t)64 << 20)
+
+/* The most that the answer to the running instruction may announce: what was asked for bounds it. */
+static uint64_t answer_most(const struct proxy *proxy)
+{
+    const struct participant_manager_options *options = &proxy->manager->options;
+    const struct buffer *instruction = proxy->instruction;
+    uint64_t most = options->max_answer_size;
+    if (!most) {
+        uint64_t asked = instruction->size + (instruction->payload ? instruction->payload->size : 0);
+        most = asked < UINT64_MAX / ANSWER_FACTOR ? ANSWER_FACTOR * asked : UINT64_MAX;
+        most = most > ANSWER_LEAST ? most : ANSWER_LEAST;
+    }
+    return most < options->max_payload_size ? most : options->max_payload_size;
+}
+
 /* A big answer is announced: it comes at once if room was promised, and otherwise waits. With the lock held;
    not OK: the turn is to be given up. */
 static enum muster_status begin_upload(struct proxy *proxy, struct envelope *envelope, size_t size)
 {
     struct upload *upload = &proxy->upload;
     struct uploads *uploads = &proxy->manager->uploads;
-    if (envelope->announced > proxy->manager->options.max_payload_size)
+    if (envelope->announced > answer_most(proxy))
         return MUSTER_TOO_BIG;
     bool promised = upload->state == UPLOAD_RESERVED && envelope->announced <= upload->reserved;
     upload->last_size = envelope->announced;
@@ -83,7 +100,7 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
         granted = begin_payload(proxy);
         if (granted) {
             upload->incoming.grant = ++upload->grants;
-            muster__uploads_use(upload, &proxy->manager->uploads, 0, 0, muster__proxy_now(proxy));
+            muster__uploads_granted(upload, &proxy->manager->uploads, muster__proxy_now(proxy));
             muster__window_open(&upload->window);
             send_grant(proxy);
         } else {
@@ -214,12 +231,13 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
                envelope->grant == incoming->grant) {
         status = muster__incoming_add(incoming, envelope, &error);
         int64_t now = muster__proxy_now(proxy);
-        muster__uploads_active(upload, &proxy->manager->uploads, now);
+        muster__uploads_active(upload, &proxy->manager->uploads, incoming->received, now);
         if (status == MUSTER_OK &&
             muster__window_move(&upload->window, incoming->received, incoming->size, now))
             send_grant(proxy);
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
+            muster__uploads_whole(upload, &proxy->manager->uploads, now);
             answer = muster__proxy_end_upload(proxy);
             turn = muster__proxy_take_turn(proxy);
             proxy->stream->ops->hold(proxy->stream);

@@ -34,12 +34,17 @@ struct uploads {
     uint64_t held;        /* granted, or whole and not handed to the user yet */
     size_t holders;       /* of either */
     uint64_t largest;     /* of the answers since nobody held or waited */
-    bool room_for_second; /* beside one big answer: it has come, or comes slowly */
+    bool room_for_second; /* beside one big answer: it has come */
     uint64_t tickets;
-    size_t waiting_count;
-    struct link waiting; /* uploads that are announced, in that order */
-    struct link granted; /* those that are being received */
+    size_t waiting_count; /* in the next two */
+    struct link waiting;  /* uploads that are announced, in that order */
+    struct link late;     /* those of participants that were too slow: after all others */
+    struct link granted;  /* those that are being received */
+    struct upload *aside; /* the one of them that does not count, as it was too slow; NULL: none */
+    int64_t usual_ms;     /* that an answer takes from its grant until it is whole: a running median */
+    int64_t displaced_at; /* when the last had to make way in its usual time */
     bool timed;
+    int64_t rings_at;
     struct timer timer;
 };
 
@@ -147,10 +152,15 @@ struct upload {
 
     struct link link; /* guarded by uploads->lock, as are all below */
     uint64_t ticket;  /* not 0: it is in `waiting` */
-    uint64_t size;    /* that it waits for */
+    uint64_t size;    /* announced */
+    uint64_t received;
+    uint64_t noted; /* of that, at active_at */
     int64_t granted_at;
-    int64_t active_at;
-    unsigned patience; /* times stall_ms that it may be silent; 0: once */
+    int64_t timed_from; /* that its time counts from: it was granted, or put aside */
+    int64_t active_at;  /* when as much as counts as progress had come since the time before */
+    bool late;          /* the participant was too slow, and has delivered no answer since */
+    double late_ms;     /* how long it seemed to need: its place among those */
+    unsigned patience;  /* times the usual time that it has beside others of those; 0: once */
 };
 
 /* What of a Hello is needed for as long as the proxy: 16 KiB of it can be half a megabyte once they are read.
@@ -334,7 +344,7 @@ void muster__proxy_progress(struct connection *connection, const struct envelope
 /* Lets the announced answer with this ticket come, if it is still wanted. */
 bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);
 
-/* Takes the room of an answer that stalls away; it waits anew. */
+/* Takes the room of an answer that is too slow away; it waits anew. */
 void muster__proxy_pass_over(struct proxy *proxy);
 
 /* With the lock held: promises room to the answer to an instruction, which is expected to be as big as the
@@ -407,14 +417,19 @@ void muster__instruction_return(struct instruction *instruction);
 void muster__uploads_init(struct uploads *uploads, uint64_t budget, int64_t stall_ms);
 void muster__uploads_destroy(struct uploads *uploads);
 
-/* Promises room to an answer of `size` bytes, if there is. */
-bool muster__uploads_reserve(struct uploads *uploads, uint64_t size);
+/* Promises room to an answer of `size` bytes, if there is, and if the participant keeps its promises. */
+bool muster__uploads_reserve(struct upload *upload, struct uploads *uploads, uint64_t size);
 void muster__uploads_unreserve(struct uploads *uploads, uint64_t size);
 
-/* An answer begins to arrive: from now on it is watched. `size` bytes take the place of `reserved`. */
+/* An answer begins to arrive: as it was promised room, and `size` bytes take the place of `reserved`; or as
+   it was granted after a wait. */
 void muster__uploads_use(struct upload *upload, struct uploads *uploads, uint64_t reserved, uint64_t size,
                          int64_t now);
-void muster__uploads_active(struct upload *upload, struct uploads *uploads, int64_t now);
+void muster__uploads_granted(struct upload *upload, struct uploads *uploads, int64_t now);
+
+/* So much of it has come; it is whole. */
+void muster__uploads_active(struct upload *upload, struct uploads *uploads, uint64_t received, int64_t now);
+void muster__uploads_whole(struct upload *upload, struct uploads *uploads, int64_t now);
 
 /* It waits for room; the ticket. */
 uint64_t muster__uploads_wait(struct upload *upload, struct uploads *uploads, uint64_t size);
@@ -423,7 +438,8 @@ uint64_t muster__uploads_wait(struct upload *upload, struct uploads *uploads, ui
 void muster__uploads_leave(struct upload *upload, struct uploads *uploads);
 void muster__uploads_returned(void *uploads, uint64_t size);
 
-/* Grants what there is room for. To be called, without a lock held, after room may have become free. */
+/* Grants what there is room for, and lets those who are too slow make way. To be called, without a lock held,
+   after room may have become free, and when somebody waits. */
 void muster__uploads_serve(struct uploads *uploads);
 
 #endif

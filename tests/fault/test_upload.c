@@ -15,6 +15,7 @@
 #define ANSWER_SIZE ((size_t)10000)
 #define BUDGET      (2 * ANSWER_SIZE + 100)
 #define STALL_MS    500
+#define TIME_MS     100 /* that an answer has at least while others wait */
 #define PAYLOAD_MAX (5 * ANSWER_SIZE)
 #define AHEAD_MAX   ((uint64_t)4 << 20) /* bytes that a participant nearby may send before they are taken */
 
@@ -737,22 +738,20 @@ FAULT_TEST(upload, big_ones_come_one_after_the_other)
     crowd_free(&crowd);
 }
 
-/* Beside one that takes more than a second there is room for another, and not for a third. */
+/* One that takes its time is put aside and goes on, so that there is room for another, and not for a third.
+ */
 FAULT_TEST(upload, second_big_one_beside_a_slow_one)
 {
     struct crowd crowd = crowd_for_big_ones();
     announce_big_ones(&crowd);
     send_part(&crowd, 0, 1, 0, 1000);
-    fixture_advance(crowd.fixture, 999);
+    fixture_advance(crowd.fixture, TIME_MS - 1);
     send_part(&crowd, 0, 1, 1000, 2000);
     cr_assert(nothing_came(&crowd, 1));
     fixture_advance(crowd.fixture, 1);
-    send_part(&crowd, 0, 1, 2000, 3000);
     expect_grant(&crowd, 1, 1);
-    send_part(&crowd, 1, 1, 0, 1000);
-    fixture_advance(crowd.fixture, 1000);
-    send_part(&crowd, 1, 1, 1000, 2000);
-    send_part(&crowd, 0, 1, 3000, 4000);
+    send_part(&crowd, 0, 1, 2000, 4000);
+    send_part(&crowd, 1, 1, 0, 2000);
     cr_assert(nothing_came(&crowd, 2));
     send_huge(&crowd, 1, 2000);
     expect_grant(&crowd, 2, 1);
@@ -835,35 +834,69 @@ FAULT_TEST(upload, big_ones_of_the_next_round)
     crowd_free(&crowd);
 }
 
-/* ---- senders that stall ---- */
+/* ---- those who are slow, or stall ---- */
 
-static void stall(struct crowd *crowd)
+static void pass_time(struct crowd *crowd)
 {
-    fixture_advance(crowd->fixture, STALL_MS);
+    fixture_advance(crowd->fixture, TIME_MS);
 }
 
-FAULT_TEST(upload, one_that_stalls_makes_way)
+/* All of them announce, and there is room for one. */
+static void announce_all(struct crowd *crowd)
+{
+    for (size_t i = 0; i < PEERS; i++) {
+        begin(crowd, i);
+        announce(crowd, i);
+    }
+    expect_grant(crowd, 0, 1);
+}
+
+FAULT_TEST(upload, one_that_is_slow_goes_on_beside_the_others)
 {
     struct crowd crowd = crowd_with(1);
-    begin(&crowd, 0);
-    begin(&crowd, 1);
-    announce(&crowd, 0);
-    announce(&crowd, 1);
-    expect_grant(&crowd, 0, 1);
-    send_part(&crowd, 0, 1, 0, 4000);
-    stall(&crowd);
-    expect_grant(&crowd, 1, 1);
-    cr_assert_eq(crowd.outcomes[0].ended, 0);
-    send_part(&crowd, 0, 1, 4000, 8000); /* it wakes up, and was not told yet */
-    send_all(&crowd, 1, 1);
-    expect_grant(&crowd, 0, 2);
-    send_part(&crowd, 0, 1, 8000, ANSWER_SIZE);
-    send_all(&crowd, 0, 2);
+    announce_all(&crowd);
+    send_part(&crowd, 0, 1, 0, 1000);
+    pass_time(&crowd);
+    for (size_t i = 1; i < PEERS; i++) {
+        expect_grant(&crowd, i, 1);
+        send_part(&crowd, 0, 1, 1000 * i, 1000 * (i + 1));
+        send_all(&crowd, i, 1);
+    }
+    send_part(&crowd, 0, 1, 4000, ANSWER_SIZE);
+    cr_assert(answered(&crowd, 0, ANSWER_SIZE));
+    cr_assert(nothing_came(&crowd, 0));
     crowd_free(&crowd);
 }
 
+/* The second that is slow makes way: of the two, the one that would take longer. */
+FAULT_TEST(upload, slower_of_two_makes_way)
+{
+    for (size_t slower = 0; slower < 2; slower++) {
+        struct crowd crowd = crowd_with(1);
+        announce_all(&crowd);
+        size_t faster = 1 - slower;
+        send_part(&crowd, 0, 1, 0, slower == 0 ? 1 : 4000);
+        pass_time(&crowd);
+        expect_grant(&crowd, 1, 1);
+        send_part(&crowd, 1, 1, 0, slower == 1 ? 1 : 4000);
+        cr_assert(nothing_came(&crowd, 2));
+        pass_time(&crowd);
+        expect_grant(&crowd, 2, 1);
+        send_part(&crowd, slower, 1, 1, 4000); /* it was not told */
+        send_all(&crowd, 2, 1);
+        expect_grant(&crowd, 3, 1);
+        cr_assert(nothing_came(&crowd, slower), "it comes last");
+        send_all(&crowd, 3, 1);
+        expect_grant(&crowd, slower, 2);
+        send_all(&crowd, slower, 2);
+        send_part(&crowd, faster, 1, 4000, ANSWER_SIZE);
+        cr_assert(answered(&crowd, faster, ANSWER_SIZE));
+        crowd_free(&crowd);
+    }
+}
+
 /* The same for one that was granted with its instruction. */
-FAULT_TEST(upload, one_with_a_promise_that_stalls_makes_way)
+FAULT_TEST(upload, one_with_a_promise_that_is_slow)
 {
     struct crowd crowd = crowd_with(ANSWER_SIZE);
     expect_turn(&crowd, 0);
@@ -873,37 +906,105 @@ FAULT_TEST(upload, one_with_a_promise_that_stalls_makes_way)
     send_part(&crowd, 0, 0, 0, 4000);
     announce(&crowd, 1);
     cr_assert(nothing_came(&crowd, 1));
-    stall(&crowd);
+    pass_time(&crowd);
     expect_grant(&crowd, 1, 1);
-    send_part(&crowd, 0, 0, 4000, 8000);
     send_all(&crowd, 1, 1);
-    expect_grant(&crowd, 0, 1);
-    send_all(&crowd, 0, 1);
+    send_part(&crowd, 0, 0, 4000, ANSWER_SIZE);
+    cr_assert(answered(&crowd, 0, ANSWER_SIZE));
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, one_that_goes_on_slowly_keeps_its_place)
+/* Two that announce, and send nothing or a byte now and then, cost the others time once, whatever the budget
+   and however often. */
+static void expect_no_delay(uint64_t budget, size_t size)
+{
+    struct participant_manager_options options = options_with(budget);
+    options.max_payload_size = size;
+    struct crowd crowd = crowd_of(&options);
+    for (size_t turn = 1; turn <= 8; turn++) {
+        for (size_t i = 0; i < PEERS; i++) {
+            begin(&crowd, i);
+            if (i < 2)
+                announce_zeros(&crowd, i, size);
+        }
+        for (size_t i = 2; i < PEERS; i++)
+            announce(&crowd, i);
+        for (size_t i = 0; i < 2 && turn == 1; i++)
+            pass_time(&crowd);
+        for (size_t i = 2; i < PEERS; i++) {
+            fixture_settle(crowd.fixture);
+            bool promised = crowd.proxies[i]->upload.pregranted;
+            if (!promised)
+                expect_grant(&crowd, i, 1);
+            send_all(&crowd, i, promised ? 0 : 1);
+        }
+        for (size_t i = 0; i < 2; i++) {
+            cr_assert_eq(crowd.outcomes[i].ended, 0);
+            proxy_cancel(crowd.proxies[i]);
+            cr_assert(ended_with(&crowd.outcomes[i], MUSTER_CANCELLED));
+            fixture_settle(crowd.fixture);
+            crowd.seen[i] = crowd.peers[i]->count;
+        }
+    }
+    crowd_free(&crowd);
+}
+
+FAULT_TEST(upload, those_who_only_announce_cost_time_once)
+{
+    expect_no_delay(1, ANSWER_SIZE);
+    expect_no_delay(BUDGET, ANSWER_SIZE);
+    expect_no_delay(0, ANSWER_SIZE);
+    expect_no_delay(0, HUGE_SIZE);
+}
+
+/* One that is always slower than the others comes through beside them, and is their equal again. */
+FAULT_TEST(upload, slow_one_among_others_that_never_end)
 {
     struct crowd crowd = crowd_with(1);
-    begin(&crowd, 0);
-    begin(&crowd, 1);
-    announce(&crowd, 0);
-    announce(&crowd, 1);
-    expect_grant(&crowd, 0, 1);
-    for (uint64_t offset = 0; offset < 9000; offset += 1000) {
-        fixture_advance(crowd.fixture, STALL_MS - 1);
-        send_part(&crowd, 0, 1, offset, offset + 1000);
-        cr_assert(nothing_came(&crowd, 1));
+    announce_all(&crowd);
+    uint64_t sent = 0;
+    bool promised[PEERS] = {false};
+    pass_time(&crowd);
+    for (size_t i = 1; sent < ANSWER_SIZE; i = i % (PEERS - 1) + 1) {
+        if (!promised[i])
+            expect_grant(&crowd, i, 1);
+        send_all(&crowd, i, promised[i] ? 0 : 1);
+        promised[i] = begin(&crowd, i);
+        announce(&crowd, i);
+        fixture_advance(crowd.fixture, TIME_MS - 1);
+        send_part(&crowd, 0, 1, sent, sent + 500);
+        sent += 500;
     }
-    send_part(&crowd, 0, 1, 9000, ANSWER_SIZE);
     cr_assert(answered(&crowd, 0, ANSWER_SIZE));
-    expect_grant(&crowd, 1, 1);
-    send_all(&crowd, 1, 1);
+    cr_assert_not(crowd.proxies[0]->upload.late);
+    for (size_t i = 1; i < PEERS; i++)
+        proxy_cancel(crowd.proxies[i]);
     crowd_free(&crowd);
 }
 
-/* Two of which each chunk takes longer than was thought: neither would ever be whole if the other always took
-   its place. */
+/* Where answers take their time, nobody is hurried; a few do not change what is usual. */
+FAULT_TEST(upload, time_that_is_usual)
+{
+    struct uploads uploads = {0};
+    struct upload upload = {0};
+    muster__uploads_init(&uploads, 0, STALL_MS);
+    for (size_t i = 0; i < 10; i++)
+        muster__uploads_whole(&upload, &uploads, 20000);
+    cr_assert_eq(uploads.usual_ms, 20000);
+    for (size_t i = 0; i < 100; i++) {
+        muster__uploads_whole(&upload, &uploads, 20000);
+        muster__uploads_whole(&upload, &uploads, 19000);
+        muster__uploads_whole(&upload, &uploads, i % 2 ? 1000000 : 0);
+        cr_assert_geq(uploads.usual_ms, 9500);
+        cr_assert_leq(uploads.usual_ms, 40000);
+    }
+    for (size_t i = 0; i < 20; i++)
+        muster__uploads_whole(&upload, &uploads, 0);
+    cr_assert_eq(uploads.usual_ms, TIME_MS / 2);
+    muster__uploads_destroy(&uploads);
+}
+
+/* Two that are both slow, with others: neither would ever be whole if the other always took its place. */
 FAULT_TEST(upload, two_slow_ones_come_through)
 {
     enum { SLOW = 2, STEPS = 3 }; /* half STALL_MS each, from a grant to a chunk and from one to the next */
@@ -945,7 +1046,7 @@ FAULT_TEST(upload, one_that_stalls_alone_has_all_the_time_of_its_turn)
     expect_grant(&crowd, 0, 1);
     send_part(&crowd, 0, 1, 0, 4000);
     for (int64_t passed = 0; passed < TURN_MS; passed += STALL_MS)
-        stall(&crowd);
+        fixture_advance(crowd.fixture, STALL_MS);
     cr_assert_eq(crowd.outcomes[0].ended, 1);
     cr_assert(ended_with(&crowd.outcomes[0], MUSTER_TIMEOUT));
     expect_idle(&crowd);
@@ -961,7 +1062,7 @@ FAULT_TEST(upload, one_that_stalls_and_is_whole_after_all)
     announce(&crowd, 0);
     expect_grant(&crowd, 0, 1);
     send_part(&crowd, 0, 1, 0, 4000);
-    stall(&crowd);
+    fixture_advance(crowd.fixture, STALL_MS);
     send_part(&crowd, 0, 1, 4000, ANSWER_SIZE);
     cr_assert(answered(&crowd, 0, ANSWER_SIZE));
     crowd_free(&crowd);
@@ -976,7 +1077,7 @@ FAULT_TEST(upload, full_budget_with_every_sender_stalled)
         announce(&crowd, i);
     }
     for (int64_t passed = 0; passed < TURN_MS; passed += STALL_MS) {
-        cr_assert_leq(uploads_of(&crowd)->held, BUDGET);
+        cr_assert_leq(uploads_of(&crowd)->held, BUDGET + ANSWER_SIZE);
         cr_assert_eq(crowd.outcomes[0].ended, 0);
         fixture_advance(crowd.fixture, STALL_MS);
     }
@@ -1269,6 +1370,38 @@ FAULT_TEST(upload, announced_size_beyond_the_limit)
     send_part(&crowd, 0, 1, 0, PAYLOAD_MAX);
     cr_assert(answered(&crowd, 0, PAYLOAD_MAX));
     crowd_free(&crowd);
+}
+
+/* What was asked for bounds it, unless an option does. */
+FAULT_TEST(upload, announced_size_beyond_what_was_asked_for)
+{
+    static const struct {
+        uint64_t option, most;
+        size_t asked;
+    } cases[] = {{0, 64 << 20, 0},
+                 {0, 72 << 20, 9 << 20},
+                 {PAYLOAD_MAX, PAYLOAD_MAX, 9 << 20},
+                 {UINT64_MAX, 100 << 20, 0}};
+    for (size_t i = 0; i < 4; i++) {
+        struct participant_manager_options options = options_with(0);
+        options.max_payload_size = 100 << 20;
+        options.max_answer_size = cases[i].option;
+        struct crowd crowd = crowd_of(&options);
+        void *data = calloc(1, cases[i].asked + 1);
+        const struct muster_message big = {
+            .kind = MUSTER_APPLICATION, .type = "go", .data = data, .size = cases[i].asked};
+        for (size_t more = 0; more < 2; more++) {
+            cr_assert_eq(start_message(crowd.proxies[0], &big, TURN_MS, &crowd.outcomes[0]), MUSTER_OK);
+            fixture_settle(crowd.fixture);
+            announce_zeros(&crowd, 0, (size_t)cases[i].most + (more ? 4096 : 0));
+            cr_assert_eq(crowd.outcomes[0].ended, more);
+            proxy_cancel(crowd.proxies[0]);
+            cr_assert(ended_with(&crowd.outcomes[0], more ? MUSTER_TOO_BIG : MUSTER_CANCELLED));
+            fixture_settle(crowd.fixture);
+        }
+        free(data);
+        crowd_free(&crowd);
+    }
 }
 
 /* In kind it is no answer to its instruction; it is handed over all the same, once it is whole. */
