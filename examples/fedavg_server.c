@@ -108,6 +108,16 @@ static enum muster_status hold_rounds(struct federation *federation, struct must
     return status;
 }
 
+/** At SIGHUP: files are also read again when they have changed and somebody connects. */
+static void reload_credentials(void *context)
+{
+    struct muster_error error;
+    if (participant_manager_reload_credentials(context, &error) != MUSTER_OK)
+        progress_note("SIGHUP: certificates and token stay as they were: %s", error.text);
+    else
+        progress_note("SIGHUP: certificates and token were read again");
+}
+
 /** Lets participants in, holds the rounds, and says good-bye. */
 static enum muster_status serve(struct federation *federation, struct muster_error *error)
 {
@@ -118,7 +128,13 @@ static enum muster_status serve(struct federation *federation, struct muster_err
     enum muster_status status = participant_manager_start(&manager_options, &federation->manager, error);
     if (status != MUSTER_OK)
         return status;
+    bool credentials =
+        manager_options.credentials.certificate != NULL || manager_options.credentials.token_file != NULL;
+    if (credentials)
+        signals_call_hangup(reload_credentials, federation->manager);
     status = hold_rounds(federation, error);
+    if (credentials)
+        signals_call_hangup(NULL, NULL);
     participant_manager_free(federation->manager);
     return status;
 }

@@ -293,6 +293,7 @@ static const char documentation[] =
     "bytes_received, train_loss (of the model that the round began with, on the training samples of those "
     "who "
     "answered), test_accuracy (of what would be the result after this round).\n\n"
+    "At SIGHUP the files of --tls-cert, --tls-key, --tls-ca and --token-file are read again.\n\n"
     "At the first SIGINT or SIGTERM no other round is begun, and the one that runs is finished; the exit "
     "status is "
     "128 plus the signal's number. With --run nothing is lost then, nor when the server is killed: the same "

@@ -22,6 +22,23 @@ static signals_stop *stop_function;
 static void *stop_context;
 static int stop_limit_ms = -1;
 static enum { NOTHING, STOP, STOP_AT_ONCE } told; /* what the thread has seen */
+static signals_hangup *hangup_function;
+static void *hangup_context;
+
+static void write_byte(char byte)
+{
+    ssize_t written = write(pipe_ends[1], &byte, 1);
+    (void)written;
+}
+
+/** After a signal to stop, nothing is to begin any more. */
+static void handle_hangup(int number)
+{
+    int error = errno;
+    if (came == 0)
+        write_byte((char)number);
+    errno = error;
+}
 
 static void handle(int number)
 {
@@ -30,8 +47,15 @@ static void handle(int number)
         _exit(128 + number);
     if (caught == 0)
         caught = number;
-    ssize_t written = write(pipe_ends[1], "", 1);
-    (void)written;
+    write_byte(0);
+}
+
+static void tell_hangup(void)
+{
+    pthread_mutex_lock(&lock);
+    if (hangup_function != NULL)
+        hangup_function(hangup_context);
+    pthread_mutex_unlock(&lock);
 }
 
 /** Waits for a signal; false when none came within the limit. */
@@ -42,7 +66,11 @@ static bool await(int limit_ms)
     int ready;
     while ((ready = poll(&end, 1, limit_ms)) < 0 && errno == EINTR)
         ;
-    return ready != 0 && read(pipe_ends[0], &byte, 1) == 1;
+    if (ready == 0 || read(pipe_ends[0], &byte, 1) != 1)
+        return false;
+    if (byte == SIGHUP)
+        tell_hangup();
+    return byte != SIGHUP;
 }
 
 /** Returns the limit until the next call is due. */
@@ -101,6 +129,18 @@ void signals_call(signals_stop *stop, void *context, int limit_ms)
     if (told != NOTHING && stop != NULL)
         stop(context, told == STOP_AT_ONCE);
     pthread_mutex_unlock(&lock);
+}
+
+void signals_call_hangup(signals_hangup *function, void *context)
+{
+    struct sigaction before, action = {.sa_handler = handle_hangup, .sa_flags = SA_RESTART};
+    pthread_mutex_lock(&lock);
+    hangup_function = function;
+    hangup_context = context;
+    pthread_mutex_unlock(&lock);
+    sigaction(SIGHUP, NULL, &before);
+    if (function != NULL && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
 }
 
 int signals_caught(void)

@@ -1,5 +1,6 @@
 /* SIGINT and SIGTERM for a program that ends cleanly: the first one, and then the second, call a function, on
- * a thread where it may take locks; the third ends the process at once. */
+ * a thread where it may take locks; the third ends the process at once. And SIGHUP,
+ * for programs that read something again at it. */
 #ifndef SIGNALS_H
 #define SIGNALS_H
 
@@ -18,6 +19,13 @@ typedef void signals_stop(void *context, bool at_once);
  * Signals that came before are told at once. When this returns, the function set before is not running and
  * will not be called. */
 void signals_call(signals_stop *stop, void *context, int limit_ms);
+
+typedef void signals_hangup(void *context);
+
+/** What SIGHUP calls from now on, on the same thread; it is caught from the first call on, unless it is
+ * ignored already. NULL: nothing. When this returns, the function set before is not running and will not be
+ * called. */
+void signals_call_hangup(signals_hangup *function, void *context);
 
 /** The signal that was caught first, or 0. */
 int signals_caught(void);

@@ -55,6 +55,7 @@ libmuster_core_la_SOURCES = \
     lib/network/credentials.h \
     lib/network/local.c \
     lib/network/local.h \
+    lib/network/renewal.c \
     lib/network/timer.c \
     lib/network/timer.h \
     lib/network/transport.c \

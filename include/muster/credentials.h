@@ -9,10 +9,11 @@
 MUSTER_BEGIN_DECLS
 
 /**
- * Paths of files, which are read once, by participant_manager_start() or participant_connect(): IO when one
- * cannot be read, FORMAT when it does not hold what it should, INVALID when they do not go together; the text
- * names the file. Certificates and keys are PEM; keys are not encrypted. All NULL and false: no TLS, no
- * token.
+ * Paths of files, which are read by participant_manager_start() or participant_connect(): IO when one cannot
+ * be read, FORMAT when it does not hold what it should, INVALID when they do not go together; the text names
+ * the file. They are read again when they have changed, by a server when somebody connects and by a
+ * participant before it tries to come back; what is then not in order is warned of, and what was read before
+ * stays in use. Certificates and keys are PEM; keys are not encrypted. All NULL and false: no TLS, no token.
  */
 struct muster_credentials {
     /** A participant's TLS without files of its own; the files below imply it. A server's comes with
@@ -33,9 +34,9 @@ struct muster_credentials {
     const char *ca;
     /**
      * A secret that all participants share with the server: printable ASCII without spaces, at most 4096
-     * characters, a line end behind it being no part of it. The participant sends it as `authorization:
-     * Bearer ...` in the call's metadata, without TLS too, when anybody on the way can read it: see
-     * on_warning.
+     * characters, and random: fewer than 16, or than 6 different ones, are warned of; a line end behind it is
+     * no part of it. The participant sends it as `authorization: Bearer ...` in the call's metadata, without
+     * TLS too, when anybody on the way can read it: see on_warning.
      */
     const char *token_file;
 };

@@ -60,7 +60,8 @@ struct participant_options {
     void (*on_ready)(void *context, struct participant *participant);
     void *context;
 
-    /** TLS and a token, in files that are read once, by participant_connect(). */
+    /** TLS and a token, in files that are read by participant_connect(), and again, if they have changed,
+       before an attempt to come back. */
     struct muster_credentials credentials;
     /**
      * A server that is silent for keepalive_time_ms is pinged, which also keeps alive what NATs know of the
@@ -70,8 +71,10 @@ struct participant_options {
      */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
-    /** Told once, by participant_connect() and with `context`, of what is likely to be a mistake: no TLS to
-       another machine. NULL: nobody is told. */
+    /** Told with `context` of what needs somebody's hand: by participant_connect() of no TLS to another
+       machine, and of a token that is easy to guess; by it, and once a day by participant_consume(), of a
+       certificate that runs out within two weeks; and by participant_consume() of new files of the
+       credentials that are not in order. NULL: nobody is told. */
     void (*on_warning)(void *context, const char *text);
 
     /** The library's own: NULL for gRPC. */

@@ -104,7 +104,8 @@ struct participant_manager_options {
     void *context;
 
     /**
-     * TLS and a token, in files that are read once. What they ask for is checked before anything of a stream
+     * TLS and a token, in files that are read again when they change: see
+     * participant_manager_reload_credentials(). What they ask for is checked before anything of a stream
      * is read; who does not show it is turned away with UNAUTHENTICATED, and with REFUSED when its name is
      * not one of its certificate's. Calls of the health service need not show anything.
      */
@@ -126,8 +127,11 @@ struct participant_manager_options {
      */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
-    /** Told once, by participant_manager_start(), of what is likely to be a mistake: no TLS on an address
-       that others can reach. NULL: nobody is told. */
+    /** Told of what needs somebody's hand, in plain text: by participant_manager_start() of no TLS on an
+       address that others can reach, and of a token that is easy to guess; then and each day of a certificate
+       that runs out within two weeks; of new files of the credentials that are not in order; and of TLS
+       handshakes that fail, at most once in ten seconds. Any thread, without a lock held; must not block.
+       NULL: nobody is told. */
     void (*on_warning)(void *context, const char *text);
 
     /** The library's own: NULL for gRPC. */
@@ -157,6 +161,16 @@ MUSTER_API enum muster_status participant_manager_start(const struct participant
 
 /** The port that is listened on. Any thread. */
 MUSTER_API uint16_t participant_manager_port(const struct participant_manager *manager);
+
+/**
+ * Reads the files of the credentials again, as the manager does by itself within a second when it sees, as
+ * somebody connects, that one has changed. Who connects from then on is judged by them, and is shown the new
+ * certificate; connections that are there go on. IO, FORMAT and INVALID as participant_manager_start(), and
+ * OUT_OF_MEMORY, with *error (which may be NULL): what was read before stays in use. OK without credentials.
+ * Any thread; blocks for the files. Not after participant_manager_free().
+ */
+MUSTER_API enum muster_status participant_manager_reload_credentials(struct participant_manager *manager,
+                                                                     struct muster_error *error);
 
 /**
  * Blocks until `min` participants are open (0: no wait), then gives all open ones in the order in which

@@ -1,6 +1,6 @@
 /*
- * Credentials: the files, read once and checked for what they should hold, so that a mistake is told at the
- * start and by the file's name; and the checks of certificates and tokens that peers show.
+ * Credentials: the files, read and checked for what they should hold, so that a mistake is told at the start
+ * and by the file's name; and the checks of certificates and tokens that peers show.
  */
 #include <config.h>
 
@@ -124,42 +124,58 @@ static enum muster_status load_key(const struct muster_credentials *files, X509 
     return status;
 }
 
-static enum muster_status load_own(const struct muster_credentials *files, struct credentials *credentials,
+/* When the first of them, or the last, runs out. */
+static time_t end_of(const STACK_OF(X509) * certificates, bool last)
+{
+    time_t end = 0;
+    for (int i = 0; i < sk_X509_num(certificates); i++) {
+        struct tm parts;
+        if (ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(certificates, i)), &parts) != 1)
+            continue;
+        time_t until = timegm(&parts);
+        if (end == 0 || (last ? until > end : until < end))
+            end = until;
+    }
+    return end;
+}
+
+static enum muster_status load_own(const struct muster_credentials *files, struct keys *keys,
                                    struct muster_error *error)
 {
     STACK_OF(X509) *certificates = NULL;
-    enum muster_status status = load_certificates("certificate file", files->certificate,
-                                                  &credentials->certificate, &certificates, error);
+    enum muster_status status =
+        load_certificates("certificate file", files->certificate, &keys->certificate, &certificates, error);
     if (status == MUSTER_OK)
-        status = load_key(files, sk_X509_value(certificates, 0), &credentials->key, error);
+        keys->certificate_until = end_of(certificates, false);
+    if (status == MUSTER_OK)
+        status = load_key(files, sk_X509_value(certificates, 0), &keys->key, error);
     sk_X509_pop_free(certificates, X509_free);
     return status;
 }
 
-static enum muster_status load_authorities(const char *path, struct credentials *credentials,
-                                           struct muster_error *error)
+static enum muster_status load_authorities(const char *path, struct keys *keys, struct muster_error *error)
 {
     STACK_OF(X509) *certificates = NULL;
-    enum muster_status status = load_certificates("CA file", path, &credentials->ca, &certificates, error);
+    enum muster_status status = load_certificates("CA file", path, &keys->ca, &certificates, error);
     if (status != MUSTER_OK)
         return status;
-    credentials->authorities = X509_STORE_new();
-    bool stored = credentials->authorities != NULL;
+    keys->authorities = X509_STORE_new();
+    bool stored = keys->authorities != NULL;
     for (int i = 0; stored && i < sk_X509_num(certificates); i++)
-        stored = X509_STORE_add_cert(credentials->authorities, sk_X509_value(certificates, i)) == 1;
+        stored = X509_STORE_add_cert(keys->authorities, sk_X509_value(certificates, i)) == 1;
+    keys->ca_until = end_of(certificates, true);
     sk_X509_pop_free(certificates, X509_free);
     ERR_clear_error();
     return stored ? MUSTER_OK : muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
 }
 
-static enum muster_status load_token(const char *path, struct credentials *credentials,
-                                     struct muster_error *error)
+static enum muster_status load_token(const char *path, struct keys *keys, struct muster_error *error)
 {
     size_t size;
-    enum muster_status status = read_file("token file", path, &credentials->token, &size, error);
+    enum muster_status status = read_file("token file", path, &keys->token, &size, error);
     if (status != MUSTER_OK)
         return status;
-    char *token = credentials->token;
+    char *token = keys->token;
     while (size > 0 && (token[size - 1] == '\n' || token[size - 1] == '\r'))
         token[--size] = '\0';
     bool good = size > 0 && size <= TOKEN_SIZE_MAX;
@@ -171,12 +187,18 @@ static enum muster_status load_token(const char *path, struct credentials *crede
             "the token file '%s' is not one line of 1 to %d printable ASCII characters without "
             "spaces",
             path, TOKEN_SIZE_MAX);
-    SHA256((const unsigned char *)token, size, credentials->token_digest);
+    bool seen[128] = {false};
+    for (size_t i = 0; i < size; i++) {
+        keys->token_variety += !seen[(unsigned char)token[i]];
+        seen[(unsigned char)token[i]] = true;
+    }
+    keys->token_size = size;
+    SHA256((const unsigned char *)token, size, keys->token_digest);
     return MUSTER_OK;
 }
 
-static enum muster_status check_files(const struct muster_credentials *files, enum credentials_side side,
-                                      struct muster_error *error)
+enum muster_status muster__credentials_check(const struct muster_credentials *files,
+                                             enum credentials_side side, struct muster_error *error)
 {
     if (!files->certificate != !files->key)
         return muster__error(error, MUSTER_INVALID, "%s '%s' is there without its %s",
@@ -190,28 +212,26 @@ static enum muster_status check_files(const struct muster_credentials *files, en
     return MUSTER_OK;
 }
 
-enum muster_status muster__credentials_load(const struct muster_credentials *files,
-                                            enum credentials_side side, struct credentials **loaded,
-                                            struct muster_error *error)
+/* With a reference of the caller's; NULL otherwise. */
+enum muster_status muster__keys_load(const struct muster_credentials *files, struct keys **loaded,
+                                     struct muster_error *error)
 {
+    enum muster_status status = MUSTER_OK;
+    struct keys *keys = calloc(1, sizeof(*keys));
     *loaded = NULL;
-    enum muster_status status = check_files(files, side, error);
-    if (status != MUSTER_OK || !(files->tls || files->certificate || files->ca || files->token_file))
-        return status;
-    struct credentials *credentials = calloc(1, sizeof(*credentials));
-    if (!credentials)
+    if (!keys)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    credentials->tls = files->tls || files->certificate || files->ca;
+    atomic_init(&keys->references, 1);
     if (files->certificate)
-        status = load_own(files, credentials, error);
+        status = load_own(files, keys, error);
     if (status == MUSTER_OK && files->ca)
-        status = load_authorities(files->ca, credentials, error);
+        status = load_authorities(files->ca, keys, error);
     if (status == MUSTER_OK && files->token_file)
-        status = load_token(files->token_file, credentials, error);
+        status = load_token(files->token_file, keys, error);
     if (status == MUSTER_OK)
-        *loaded = credentials;
+        *loaded = keys;
     else
-        muster__credentials_free(credentials);
+        muster__keys_release(keys);
     return status;
 }
 
@@ -221,16 +241,16 @@ static void free_secret(char *text)
         OPENSSL_clear_free(text, strlen(text));
 }
 
-void muster__credentials_free(struct credentials *credentials)
+void muster__keys_release(struct keys *keys)
 {
-    if (!credentials)
+    if (!keys || atomic_fetch_sub_explicit(&keys->references, 1, memory_order_acq_rel) != 1)
         return;
-    OPENSSL_free(credentials->certificate);
-    OPENSSL_free(credentials->ca);
-    free_secret(credentials->key);
-    free_secret(credentials->token);
-    X509_STORE_free(credentials->authorities);
-    free(credentials);
+    OPENSSL_free(keys->certificate);
+    OPENSSL_free(keys->ca);
+    free_secret(keys->key);
+    free_secret(keys->token);
+    X509_STORE_free(keys->authorities);
+    free(keys);
 }
 
 /* ---- what peers show ---- */
@@ -253,16 +273,15 @@ static int verify(X509_STORE *authorities, X509 *certificate, STACK_OF(X509) * c
     return result;
 }
 
-enum muster_status muster__credentials_check_certificate(const struct credentials *credentials,
-                                                         const char *leaf, size_t leaf_size,
-                                                         const char *chain, size_t chain_size,
-                                                         struct muster_error *error)
+enum muster_status muster__keys_check_certificate(const struct keys *keys, const char *leaf, size_t leaf_size,
+                                                  const char *chain, size_t chain_size,
+                                                  struct muster_error *error)
 {
     STACK_OF(X509) *own = parse_certificates(leaf, leaf_size);
     STACK_OF(X509) *others = chain_size ? parse_certificates(chain, chain_size) : NULL;
     int result = X509_V_ERR_UNSPECIFIED;
     if (own)
-        result = verify(credentials->authorities, sk_X509_value(own, 0), others);
+        result = verify(keys->authorities, sk_X509_value(own, 0), others);
     sk_X509_pop_free(own, X509_free);
     sk_X509_pop_free(others, X509_free);
     ERR_clear_error();
@@ -275,12 +294,11 @@ enum muster_status muster__credentials_check_certificate(const struct credential
         X509_verify_cert_error_string(result));
 }
 
-bool muster__credentials_check_token(const struct credentials *credentials, const void *presented,
-                                     size_t size)
+bool muster__keys_check_token(const struct keys *keys, const void *presented, size_t size)
 {
-    uint8_t digest[sizeof(credentials->token_digest)];
+    uint8_t digest[sizeof(keys->token_digest)];
     SHA256(presented, size, digest);
-    return CRYPTO_memcmp(digest, credentials->token_digest, sizeof(digest)) == 0;
+    return CRYPTO_memcmp(digest, keys->token_digest, sizeof(digest)) == 0;
 }
 
 /* ---- warnings ---- */
@@ -312,7 +330,7 @@ static bool is_loopback(const char *address)
 const char *muster__credentials_warning(const struct credentials *credentials, enum credentials_side side,
                                         const char *address)
 {
-    bool token = credentials && credentials->token;
+    bool token = credentials && credentials->files.token_file;
     if ((credentials && credentials->tls) || is_loopback(address))
         return NULL;
     if (side == OF_SERVER)

@@ -1,46 +1,116 @@
-/* Credentials as they are used: files that were read and found in order, and the checks of what a peer shows.
- */
+/* Credentials as they are used: files that were read and found in order, and are read again when they change;
+   and the checks of what a peer shows. */
 #ifndef MUSTER_NETWORK_CREDENTIALS_H
 #define MUSTER_NETWORK_CREDENTIALS_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <muster/credentials.h>
 #include <muster/status.h>
 
 struct x509_store_st;
 
-/* Constant once loaded: any thread may read it. */
-struct credentials {
-    bool tls;
+enum credentials_side { OF_SERVER, OF_PARTICIPANT };
+
+/* What the files hold. Constant once loaded: any thread that has a reference may read it. */
+struct keys {
+    atomic_uint references;
+    unsigned version;  /* from 1, one more each time that files were read */
     char *certificate; /* PEM, as are the next two; NULL: none */
     char *key;
     char *ca;
     struct x509_store_st *authorities; /* on a server with `ca` */
+    time_t certificate_until;          /* the first of its chain runs out; 0: there is none */
+    time_t ca_until;                   /* the last of the authorities does */
     char *token;                       /* NULL: none */
+    size_t token_size;
+    size_t token_variety; /* how many different characters it has */
     uint8_t token_digest[32];
 };
 
-enum credentials_side { OF_SERVER, OF_PARTICIPANT };
+enum { CREDENTIAL_FILES = 4, CREDENTIAL_WARNINGS = 4 };
 
-/* Reads the files. *loaded is the caller's; NULL when nothing was asked for. Blocks for the files. */
+/* By which a file that was replaced or written to is known. */
+struct file_state {
+    int64_t device, inode, size, modified_s, modified_ns, changed_s, changed_ns;
+};
+
+/* The files' names, what was read from them, and what is to be told of them. */
+struct credentials {
+    bool tls;
+    bool asks;                       /* on a server: participants have to show something */
+    struct muster_credentials files; /* its strings are ours */
+    void (*on_warning)(void *context, const char *text);
+    void *context;
+    pthread_mutex_t reading; /* held while files are read; network threads only try it; taken before `lock` */
+    struct file_state states[CREDENTIAL_FILES]; /* guarded by `reading` */
+    pthread_mutex_t lock; /* guards all below; nothing is taken under it, and nothing waited for */
+    struct keys *keys;
+    int64_t looked_at;   /* on CLOCK_MONOTONIC, in milliseconds */
+    int64_t reminded_at; /* on the clock of muster__credentials_remind(); 0: never */
+    char warnings[CREDENTIAL_WARNINGS][MUSTER_ERROR_TEXT_SIZE];
+    size_t warning_count;
+};
+
+/* ---- renewal.c ---- */
+
+/*
+ * Reads the files. *loaded is the caller's; NULL when nothing was asked for. Blocks for the files. What is to
+ * be warned of waits for muster__credentials_tell(), here and in all that follows.
+ */
 enum muster_status muster__credentials_load(const struct muster_credentials *files,
-                                            enum credentials_side side, struct credentials **loaded,
+                                            enum credentials_side side,
+                                            void (*on_warning)(void *context, const char *text),
+                                            void *context, struct credentials **loaded,
                                             struct muster_error *error);
 void muster__credentials_free(struct credentials *credentials);
 
+/* What was read last; a reference. Any thread. */
+struct keys *muster__credentials_keys(struct credentials *credentials);
+
+/*
+ * Looks at the files, at most once a second, and reads them again if one has changed. What is read from
+ * files that are not in order is not used: the old goes on, and a warning waits. Any thread, under others'
+ * locks too; blocks for a stat of each file, and for those that changed.
+ */
+void muster__credentials_look(struct credentials *credentials);
+
+/* Reads them now. Otherwise *error, and the old goes on. */
+enum muster_status muster__credentials_reload(struct credentials *credentials, struct muster_error *error);
+
+/* Once a day, by a clock in milliseconds, warns of what runs out soon, and tells. */
+void muster__credentials_remind(struct credentials *credentials, int64_t now);
+
+/* Tells the user what is to be warned of. Without a lock held. */
+void muster__credentials_tell(struct credentials *credentials);
+
+/* Has it warned of, by the next muster__credentials_tell(). Under any lock. */
+void muster__credentials_warn(struct credentials *credentials, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- credentials.c ---- */
+
+/* Whether the files go together; and reads them: *loaded is a reference of the caller's. */
+enum muster_status muster__credentials_check(const struct muster_credentials *files,
+                                             enum credentials_side side, struct muster_error *error);
+enum muster_status muster__keys_load(const struct muster_credentials *files, struct keys **loaded,
+                                     struct muster_error *error);
+
+void muster__keys_release(struct keys *keys);
+
 /* Whether a participant's certificate, with the chain that it came with (PEM; may be empty), is signed by our
    authorities, for a TLS client, and valid now. */
-enum muster_status muster__credentials_check_certificate(const struct credentials *credentials,
-                                                         const char *leaf, size_t leaf_size,
-                                                         const char *chain, size_t chain_size,
-                                                         struct muster_error *error);
+enum muster_status muster__keys_check_certificate(const struct keys *keys, const char *leaf, size_t leaf_size,
+                                                  const char *chain, size_t chain_size,
+                                                  struct muster_error *error);
 
 /* Compares a token in a time that does not depend on ours. */
-bool muster__credentials_check_token(const struct credentials *credentials, const void *presented,
-                                     size_t size);
+bool muster__keys_check_token(const struct keys *keys, const void *presented, size_t size);
 
 /* What to warn of about listening on or connecting to `address`; NULL: nothing. */
 const char *muster__credentials_warning(const struct credentials *credentials, enum credentials_side side,

@@ -55,6 +55,7 @@ struct tag {
 #endif
 
 struct grpc_listener;
+struct keys;
 
 struct grpc_transport {
     struct muster_transport base;
@@ -146,16 +147,23 @@ int muster__grpc_limit(size_t size);
 
 /* ---- grpc_credentials.c ---- */
 
-/* For C-core; `credentials` NULL or without TLS: insecure ones. */
-grpc_channel_credentials *muster__grpc_channel_credentials(const struct credentials *credentials);
-grpc_server_credentials *muster__grpc_server_credentials(const struct credentials *credentials);
+/* Where a server's certificate comes from, handshake by handshake. */
+struct certificate_source {
+    struct credentials *credentials;
+    unsigned given; /* the version that C-core has; under a lock of C-core's */
+};
+
+/* For C-core; `keys` NULL or without TLS: insecure ones. `source` stays in place until the server is gone. */
+grpc_channel_credentials *muster__grpc_channel_credentials(const struct credentials *credentials,
+                                                           const struct keys *keys);
+grpc_server_credentials *muster__grpc_server_credentials(struct certificate_source *source);
 
 /* Metadata with the token for a call, for muster__grpc_drop_authorization(). */
-grpc_metadata muster__grpc_authorization(const struct credentials *credentials);
+grpc_metadata muster__grpc_authorization(const struct keys *keys);
 void muster__grpc_drop_authorization(grpc_metadata *authorization);
 
 /* Judges a call that has arrived, by its connection and its metadata. NULL: out of memory. */
-struct peer_identity *muster__grpc_identify(const struct credentials *credentials, grpc_call *call,
+struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *call,
                                             const grpc_metadata_array *metadata);
 void muster__grpc_identity_free(struct peer_identity *identity);
 

@@ -16,7 +16,7 @@ enum {
 };
 
 static grpc_channel *channel_new(const char *address, size_t max_message_size,
-                                 const struct connection_options *options)
+                                 const struct connection_options *options, const struct keys *keys)
 {
     grpc_arg arguments[] = {
         muster__grpc_uncompressed(),
@@ -37,7 +37,7 @@ static grpc_channel *channel_new(const char *address, size_t max_message_size,
     };
     grpc_channel_args channel = {.num_args = sizeof(arguments) / sizeof(*arguments), .args = arguments};
     grpc_channel_credentials *credentials =
-        muster__grpc_channel_credentials(options ? options->credentials : NULL);
+        muster__grpc_channel_credentials(options ? options->credentials : NULL, keys);
     grpc_channel *created = grpc_channel_create(address, credentials, &channel);
     grpc_channel_credentials_release(credentials);
     return created;
@@ -54,8 +54,11 @@ static struct grpc_stream *client_stream_new(struct grpc_transport *transport, c
         return NULL;
     }
     stream->client = client;
-    client->channel = channel_new(address, max_message_size, options);
-    client->authorization = muster__grpc_authorization(options ? options->credentials : NULL);
+    struct keys *keys =
+        options && options->credentials ? muster__credentials_keys(options->credentials) : NULL;
+    client->channel = channel_new(address, max_message_size, options, keys);
+    client->authorization = muster__grpc_authorization(keys);
+    muster__keys_release(keys);
     client->details = grpc_empty_slice();
     grpc_metadata_array_init(&client->initial);
     grpc_metadata_array_init(&client->trailing);
@@ -85,7 +88,7 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
     grpc_op ops[3] = {{0}};
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops[0].flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY;
-    if (options && options->credentials && options->credentials->token) {
+    if (options && options->credentials && options->credentials->files.token_file) {
         ops[0].data.send_initial_metadata.count = 1;
         ops[0].data.send_initial_metadata.metadata = &stream->client->authorization;
     }

@@ -15,42 +15,60 @@
 
 #define SCHEME "Bearer "
 
-grpc_channel_credentials *muster__grpc_channel_credentials(const struct credentials *credentials)
+grpc_channel_credentials *muster__grpc_channel_credentials(const struct credentials *credentials,
+                                                           const struct keys *keys)
 {
     if (!credentials || !credentials->tls)
         return grpc_insecure_credentials_create();
-    grpc_ssl_pem_key_cert_pair own = {credentials->key, credentials->certificate};
-    return grpc_ssl_credentials_create_ex(credentials->ca, credentials->key ? &own : NULL, NULL, NULL);
+    grpc_ssl_pem_key_cert_pair own = {keys->key, keys->certificate};
+    return grpc_ssl_credentials_create_ex(keys->ca, keys->key ? &own : NULL, NULL, NULL);
+}
+
+/* C-core asks at the start and before each handshake, under a lock of its own: nothing is told here. */
+static grpc_ssl_certificate_config_reload_status fetch_certificate(
+    void *context, grpc_ssl_server_certificate_config **config)
+{
+    struct certificate_source *source = context;
+    muster__credentials_look(source->credentials);
+    struct keys *keys = muster__credentials_keys(source->credentials);
+    bool fresh = keys->version != source->given;
+    if (fresh) {
+        grpc_ssl_pem_key_cert_pair own = {keys->key, keys->certificate};
+        /* C-core 1.51 wants authorities where it is to ask for new ones, even if no certificate of a client
+           is ever asked for: then any will do. */
+        *config = grpc_ssl_server_certificate_config_create(keys->ca ? keys->ca : keys->certificate, &own, 1);
+        source->given = keys->version;
+    }
+    muster__keys_release(keys);
+    return fresh ? GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW : GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
 }
 
 /*
  * Certificates of clients are asked for here and judged by muster__grpc_identify(). If the handshake judged
  * them, the participant would see its connection closed, and nobody would know why.
  */
-grpc_server_credentials *muster__grpc_server_credentials(const struct credentials *credentials)
+grpc_server_credentials *muster__grpc_server_credentials(struct certificate_source *source)
 {
+    const struct credentials *credentials = source->credentials;
     if (!credentials || !credentials->tls)
         return grpc_insecure_server_credentials_create();
-    grpc_ssl_pem_key_cert_pair own = {credentials->key, credentials->certificate};
-    grpc_ssl_server_certificate_config *config =
-        grpc_ssl_server_certificate_config_create(credentials->ca, &own, 1);
     return grpc_ssl_server_credentials_create_with_options(
-        grpc_ssl_server_credentials_create_options_using_config(
-            credentials->ca ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY
-                            : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
-            config));
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(
+            credentials->files.ca ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY
+                                  : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
+            fetch_certificate, source));
 }
 
-grpc_metadata muster__grpc_authorization(const struct credentials *credentials)
+grpc_metadata muster__grpc_authorization(const struct keys *keys)
 {
     grpc_metadata authorization = {.key = grpc_slice_from_static_string("authorization"),
                                    .value = grpc_empty_slice()};
-    if (!credentials || !credentials->token)
+    if (!keys || !keys->token)
         return authorization;
-    size_t size = strlen(credentials->token);
+    size_t size = keys->token_size;
     authorization.value = grpc_slice_malloc(strlen(SCHEME) + size);
     memcpy(GRPC_SLICE_START_PTR(authorization.value), SCHEME, strlen(SCHEME));
-    memcpy(GRPC_SLICE_START_PTR(authorization.value) + strlen(SCHEME), credentials->token, size);
+    memcpy(GRPC_SLICE_START_PTR(authorization.value) + strlen(SCHEME), keys->token, size);
     return authorization;
 }
 
@@ -61,7 +79,7 @@ void muster__grpc_drop_authorization(grpc_metadata *authorization)
 
 /* ---- judging a call ---- */
 
-static void check_token(const struct credentials *credentials, const grpc_metadata_array *metadata,
+static void check_token(const struct keys *keys, const grpc_metadata_array *metadata,
                         struct muster_error *refusal)
 {
     for (size_t i = 0; i < metadata->count; i++) {
@@ -71,7 +89,7 @@ static void check_token(const struct credentials *credentials, const grpc_metada
         if (grpc_slice_str_cmp(metadata->metadata[i].key, "authorization") != 0)
             continue;
         if (size > strlen(SCHEME) && strncasecmp(text, SCHEME, strlen(SCHEME)) == 0 &&
-            muster__credentials_check_token(credentials, text + strlen(SCHEME), size - strlen(SCHEME)))
+            muster__keys_check_token(keys, text + strlen(SCHEME), size - strlen(SCHEME)))
             return;
         muster__error(refusal, MUSTER_UNAUTHENTICATED, "the token is not the server's: get the right one");
         return;
@@ -86,7 +104,7 @@ static const grpc_auth_property *first_property(const grpc_auth_context *context
     return grpc_auth_property_iterator_next(&iterator);
 }
 
-static void check_certificate(const struct credentials *credentials, const grpc_auth_context *context,
+static void check_certificate(const struct keys *keys, const grpc_auth_context *context,
                               struct muster_error *refusal)
 {
     const grpc_auth_property *leaf = first_property(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
@@ -96,9 +114,8 @@ static void check_certificate(const struct credentials *credentials, const grpc_
             refusal, MUSTER_UNAUTHENTICATED,
             "the server asks for a certificate: set one that an authority of the server's has signed");
     else
-        muster__credentials_check_certificate(credentials, leaf->value, leaf->value_length,
-                                              chain ? chain->value : "", chain ? chain->value_length : 0,
-                                              refusal);
+        muster__keys_check_certificate(keys, leaf->value, leaf->value_length, chain ? chain->value : "",
+                                       chain ? chain->value_length : 0, refusal);
 }
 
 /* Adds the properties that are names to `names`, or counts them when that is NULL. */
@@ -133,22 +150,22 @@ static bool take_names(struct peer_identity *identity, const grpc_auth_context *
     return count == most;
 }
 
-struct peer_identity *muster__grpc_identify(const struct credentials *credentials, grpc_call *call,
+struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *call,
                                             const grpc_metadata_array *metadata)
 {
     struct peer_identity *identity = calloc(1, sizeof(*identity));
     bool named = true;
     if (!identity)
         return NULL;
-    if (credentials->authorities) {
+    if (keys->authorities) {
         grpc_auth_context *context = grpc_call_auth_context(call);
-        check_certificate(credentials, context, &identity->refusal);
+        check_certificate(keys, context, &identity->refusal);
         if (identity->refusal.status == MUSTER_OK)
             named = take_names(identity, context);
         grpc_auth_context_release(context);
     }
-    if (credentials->token && identity->refusal.status == MUSTER_OK)
-        check_token(credentials, metadata, &identity->refusal);
+    if (keys->token && identity->refusal.status == MUSTER_OK)
+        check_token(keys, metadata, &identity->refusal);
     if (named)
         return identity;
     muster__grpc_identity_free(identity);

@@ -30,7 +30,7 @@ struct grpc_listener {
     grpc_server *server;
     const struct listener_events *events;
     void *context;
-    const struct credentials *credentials; /* NULL: calls are not asked for any */
+    struct certificate_source source; /* its credentials: NULL when there are none */
     struct health health;
     struct tag shut_down;
     struct acceptor acceptors[ACCEPTORS];
@@ -120,12 +120,23 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, bool know
     muster__grpc_leave(stream);
 }
 
+/* A new token or authority counts from the next call on. */
+static struct peer_identity *identify(struct credentials *credentials, grpc_call *call,
+                                      const grpc_metadata_array *metadata)
+{
+    muster__credentials_look(credentials);
+    struct keys *keys = muster__credentials_keys(credentials);
+    struct peer_identity *identity = muster__grpc_identify(keys, call, metadata);
+    muster__keys_release(keys);
+    return identity;
+}
+
 static void route(struct grpc_listener *listener, grpc_call *call, grpc_slice method,
                   const grpc_metadata_array *metadata)
 {
-    bool asks = listener->credentials != NULL;
-    struct peer_identity *identity =
-        asks ? muster__grpc_identify(listener->credentials, call, metadata) : NULL;
+    struct credentials *credentials = listener->source.credentials;
+    bool asks = credentials && credentials->asks;
+    struct peer_identity *identity = asks ? identify(credentials, call, metadata) : NULL;
     bool stranger = asks && (!identity || identity->refusal.status != MUSTER_OK);
     bool check = grpc_slice_str_cmp(method, HEALTH_CHECK_METHOD) == 0;
     bool watch = grpc_slice_str_cmp(method, HEALTH_WATCH_METHOD) == 0;
@@ -150,6 +161,7 @@ static void accepted_complete(struct tag *tag, bool ok)
         return;
     }
     grpc_call *call = acceptor->call;
+    muster__credentials_tell(listener->source.credentials); /* what the handshake may have found, too */
     route(listener, call, acceptor->details.method, &acceptor->metadata);
     grpc_call_details_destroy(&acceptor->details);
     grpc_metadata_array_destroy(&acceptor->metadata);
@@ -228,9 +240,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     listener->transport = transport;
     listener->events = events;
     listener->context = context;
-    const struct credentials *credentials = options ? options->credentials : NULL;
-    listener->credentials =
-        credentials && (credentials->authorities || credentials->token) ? credentials : NULL;
+    listener->source.credentials = options ? options->credentials : NULL;
     listener->shut_down.complete = shut_down_complete;
     listener->alive = ACCEPTORS + 1;
     sigset_t saved;
@@ -238,7 +248,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     listener->server = server_new(max_message_size, options);
     grpc_server_register_completion_queue(listener->server, listener->transport->queue, NULL);
 
-    grpc_server_credentials *security = muster__grpc_server_credentials(credentials);
+    grpc_server_credentials *security = muster__grpc_server_credentials(&listener->source);
     int bound = grpc_server_add_http2_port(listener->server, address, security);
     grpc_server_credentials_release(security);
     if (bound == 0) {

@@ -26,7 +26,7 @@ struct listener;
 /* How to listen and to connect. What it points to stays until the listener is freed or the stream has ended.
  */
 struct connection_options {
-    const struct credentials *credentials; /* NULL: none */
+    struct credentials *credentials; /* NULL: none */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
 };

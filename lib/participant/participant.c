@@ -107,8 +107,8 @@ static enum muster_status set_connection(struct participant *participant,
     enum muster_status status = muster__check_keepalive(
         options->keepalive_time_ms, options->keepalive_timeout_ms, KEEPALIVE_TIME_LEAST, error);
     if (status == MUSTER_OK)
-        status =
-            muster__credentials_load(&options->credentials, OF_PARTICIPANT, &participant->credentials, error);
+        status = muster__credentials_load(&options->credentials, OF_PARTICIPANT, options->on_warning,
+                                          options->context, &participant->credentials, error);
     if (status != MUSTER_OK)
         return status;
     participant->options.credentials = (struct muster_credentials)MUSTER_CREDENTIALS_INIT;
@@ -117,6 +117,7 @@ static enum muster_status set_connection(struct participant *participant,
     const char *text =
         muster__credentials_warning(participant->credentials, OF_PARTICIPANT, participant->address);
     char line[MUSTER_ERROR_TEXT_SIZE];
+    muster__credentials_tell(participant->credentials);
     if (text && options->on_warning && !options->transport) {
         snprintf(line, sizeof(line), "connecting to %.64s without TLS: %s", participant->address, text);
         options->on_warning(options->context, line);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
 
@@ -321,6 +322,7 @@ static void timer_expired(struct timer *timer)
 {
     struct participant *participant = CONTAINER(timer, struct participant, timer);
     bool ended = false;
+    muster__credentials_look(participant->credentials); /* for the next attempt, and not under the lock */
     pthread_mutex_lock(&participant->lock);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
     if (participant->deadline != INT64_MAX && participant->deadline <= now_of(participant)) {

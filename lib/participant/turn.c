@@ -2,6 +2,7 @@
    again on the next stream. */
 #include <config.h>
 
+#include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
 
@@ -391,6 +392,8 @@ enum muster_status participant_consume(struct participant *participant,
         status = status == MUSTER_OK ? MUSTER_TIMEOUT : status;
     }
     muster__participant_unlock(participant);
+    muster__credentials_remind(participant->credentials,
+                               participant->transport->ops->now(participant->transport));
     return status;
 }
 

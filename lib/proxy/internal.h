@@ -51,6 +51,7 @@ struct participant_manager {
     struct listener *listener;
     uint16_t port;
     struct credentials *credentials;
+    struct timer reminder; /* once a day, while there are credentials; one of `pending` */
     struct connection_options connection;
     struct buffer *cancel; /* the one message that is the same for everybody */
     struct uploads uploads;

@@ -415,6 +415,55 @@ void muster__manager_done(struct participant_manager *manager)
     pthread_mutex_unlock(&manager->lock);
 }
 
+/* ---- credentials over time ---- */
+
+#define REMINDER_INTERVAL_MS 86400000
+
+static void reminder_expired(struct timer *timer);
+
+/* With the lock held, in `pending`; false: no more. */
+static bool set_reminder(struct participant_manager *manager)
+{
+    if (manager->closing)
+        return false;
+    muster__timer_start(manager->transport, &manager->reminder,
+                        muster__transport_after(manager->transport, REMINDER_INTERVAL_MS), reminder_expired);
+    return true;
+}
+
+/* Nobody may have called for days, and still something may run out. */
+static void reminder_expired(struct timer *timer)
+{
+    struct participant_manager *manager = CONTAINER(timer, struct participant_manager, reminder);
+    muster__credentials_look(manager->credentials);
+    muster__credentials_remind(manager->credentials, manager->transport->ops->now(manager->transport));
+    pthread_mutex_lock(&manager->lock);
+    bool more = set_reminder(manager);
+    pthread_mutex_unlock(&manager->lock);
+    if (!more)
+        muster__manager_done(manager);
+}
+
+static void begin_reminders(struct participant_manager *manager)
+{
+    if (!manager->credentials || !muster__manager_enter(manager))
+        return;
+    muster__credentials_remind(manager->credentials, manager->transport->ops->now(manager->transport));
+    pthread_mutex_lock(&manager->lock);
+    bool begun = set_reminder(manager);
+    pthread_mutex_unlock(&manager->lock);
+    if (!begun)
+        muster__manager_done(manager);
+}
+
+enum muster_status participant_manager_reload_credentials(struct participant_manager *manager,
+                                                          struct muster_error *error)
+{
+    enum muster_status status = muster__credentials_reload(manager->credentials, error);
+    muster__credentials_tell(manager->credentials);
+    return status;
+}
+
 /* ---- starting and stopping ---- */
 
 static enum muster_status check_options(const struct participant_manager_options *options,
@@ -448,6 +497,7 @@ static void warn(const struct participant_manager *manager)
     const struct participant_manager_options *options = &manager->options;
     const char *text = muster__credentials_warning(manager->credentials, OF_SERVER, manager->address);
     char line[MUSTER_ERROR_TEXT_SIZE];
+    muster__credentials_tell(manager->credentials);
     if (!text || !options->on_warning || options->transport)
         return;
     snprintf(line, sizeof(line), "listening on %.64s without TLS: %s", manager->address, text);
@@ -502,7 +552,8 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         muster__manager_release(manager);
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     }
-    status = muster__credentials_load(&options->credentials, OF_SERVER, &manager->credentials, error);
+    status = muster__credentials_load(&options->credentials, OF_SERVER, options->on_warning, options->context,
+                                      &manager->credentials, error);
     if (status != MUSTER_OK) {
         muster__manager_release(manager);
         return status;
@@ -530,6 +581,7 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         return status;
     }
     warn(manager);
+    begin_reminders(manager);
     *result = manager;
     return MUSTER_OK;
 }
@@ -550,6 +602,8 @@ void participant_manager_close(struct participant_manager *manager)
     if (!first)
         return;
     manager->transport->ops->close_listener(manager->listener);
+    if (muster__timer_stop(manager->transport, &manager->reminder))
+        muster__manager_done(manager);
 
     /* The end takes each stream out of the ring, so that its first one is always one that was not told. */
     pthread_mutex_lock(&manager->lock);

@@ -249,6 +249,34 @@ class Ending(Training):
         self.assertEqual(demo.wait(), 128 + signal.SIGKILL)
         self.assert_nothing_left(demo)
 
+    def test_a_server_reads_its_token_again_at_a_hangup(self):
+        token, theirs = self.scratch / "token", self.scratch / "theirs"
+        token.write_text("0123456789abcdef-old\n")
+        theirs.write_text("0123456789abcdef-new\n")
+        server = self.start_server(
+            f"--token-file={token}",
+            "--rounds=1",
+            "--participants=1",
+            "--no-baselines",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+
+        def hang_up():
+            server.send_signal(signal.SIGHUP)
+            while "SIGHUP" not in (line := server.stderr.readline()):
+                self.assertTrue(line, "the server has ended")
+            return line
+
+        token.write_text("0123456789abcdef-new\n")
+        self.assertIn("were read again", hang_up())
+        token.write_text("\n")
+        self.assertIn(f"stay as they were: the token file '{token}'", hang_up())
+        participant = self.start_participant(server.port, 0, f"--token-file={theirs}")
+        self.assertEqual(participant.wait(), 0, self.errors_of(participant))
+        server.stderr.read()
+        self.assertEqual(server.wait(), 0)
+
     def test_demo_with_a_token(self):
         token = self.scratch / "token"
         token.write_text("a-secret\n")

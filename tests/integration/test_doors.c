@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "integration/fixture.h"
+#include "network/credentials.h"
 
 #define TEXT_SIZE    300
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -534,6 +535,198 @@ FILES_TEST(doors, a_token_that_others_can_read_is_warned_of)
     cr_assert_not_null(strstr(warnings.text, "the token goes through the network"), "%s", warnings.text);
     participant_free(participant);
     participant_manager_free(manager);
+}
+
+FILES_TEST(doors, a_token_that_is_easy_to_guess_is_warned_of)
+{
+    const char *const weak[] = {"token-short", "token-dull"};
+    begin();
+    for (size_t i = 0; i < COUNT(weak); i++) {
+        cr_assert_eq(count_warnings("127.0.0.1:0", credentials(NULL, NULL, weak[i]), "easy to guess"), 1);
+        struct door door;
+        struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+        struct participant *participant;
+        struct warnings warnings = {0};
+        door_open_with(&door, credentials(NULL, NULL, weak[i]));
+        options.credentials = credentials(NULL, NULL, weak[i]);
+        options.on_warning = note_warning;
+        options.context = &warnings;
+        cr_assert_eq(participant_connect(door.address, &options, &participant, NULL), MUSTER_OK);
+        cr_assert_eq(warnings.count, 1);
+        cr_assert_not_null(strstr(warnings.text, weak[i]), "%s", warnings.text);
+        participant_free(participant);
+        door_close(&door);
+    }
+    cr_assert_eq(count_warnings("127.0.0.1:0", credentials(NULL, NULL, "token"), ""), 0);
+}
+
+/* ---- files that change ---- */
+
+FILES_TEST(doors, what_runs_out_is_warned_of)
+{
+    begin();
+    cr_assert_eq(count_warnings("127.0.0.1:0", credentials("server-soon", NULL, NULL),
+                                "server-soon.pem' runs out on 20"),
+                 1);
+    cr_assert_eq(
+        count_warnings("127.0.0.1:0", credentials("server-expired", NULL, NULL), "has run out on 20"), 1);
+    cr_assert_eq(count_warnings("127.0.0.1:0", credentials("server", "ca.pem", NULL), ""), 0);
+}
+
+/* As those do who renew certificates: beside it, and then in its place. */
+static void replace(const char *name, const char *with)
+{
+    char command[4 * sizeof(directory) + 256];
+    snprintf(command, sizeof(command), "cp %s/%s %s/new && mv %s/new %s/%s", directory, with, directory,
+             directory, directory, name);
+    cr_assert_eq(system(command), 0);
+}
+
+FILES_TEST(doors, a_new_certificate_is_used_without_a_new_start)
+{
+    struct door door;
+    struct muster_error error;
+    begin();
+    replace("own.pem", "server-expired.pem");
+    replace("own.key", "server-expired.key");
+    door_open_with(&door, credentials("own", "ca.pem", NULL));
+    expect_refusal(&door, credentials("ada", "ca.pem", NULL), "ada", MUSTER_UNAUTHENTICATED,
+                   "certificate verify failed");
+    replace("own.key", "server.key");
+    replace("own.pem", "server.pem");
+    /* The files are looked at once a second at most. */
+    while (visit(&door, credentials("ada", "ca.pem", NULL), "ada", &error) != MUSTER_OK)
+        cr_assert_eq(error.status, MUSTER_UNAUTHENTICATED, "%s", error.text);
+    door_close(&door);
+}
+
+FILES_TEST(doors, new_files_are_read_when_asked_to)
+{
+    struct door door;
+    struct muster_error error;
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    begin();
+    replace("own", "token");
+    replace("authority.pem", "ca.pem");
+    options.credentials = credentials("server", "authority.pem", "own");
+    door_open(&door, &options);
+    expect_turn(&door, credentials("ada", "ca.pem", "token"), "ada", "ada", 1);
+    replace("own", "token-wrong");
+    replace("authority.pem", "other.pem");
+    cr_assert_eq(participant_manager_reload_credentials(door.manager, &error), MUSTER_OK);
+    expect_refusal(&door, credentials("ada", "ca.pem", "token-wrong"), "ada", MUSTER_UNAUTHENTICATED,
+                   "certificate");
+    expect_refusal(&door, credentials("stranger", "ca.pem", "token"), "ada", MUSTER_UNAUTHENTICATED, "token");
+    expect_turn(&door, credentials("stranger", "ca.pem", "token-wrong"), "ada", "ada", 2);
+
+    replace("authority.pem", "garbage");
+    cr_assert_eq(participant_manager_reload_credentials(door.manager, &error), MUSTER_FORMAT);
+    cr_assert_not_null(strstr(error.text, "authority.pem"), "%s", error.text);
+    expect_turn(&door, credentials("stranger", "ca.pem", "token-wrong"), "ada", "ada", 3);
+    door_close(&door);
+}
+
+/* A server's warnings, which come on network threads. */
+struct told {
+    pthread_mutex_t lock;
+    size_t count; /* of those about what is looked for */
+    const char *about;
+    char text[TEXT_SIZE];
+};
+
+static void note_told(void *context, const char *text)
+{
+    struct told *told = context;
+    pthread_mutex_lock(&told->lock);
+    if (strstr(text, told->about)) {
+        told->count++;
+        snprintf(told->text, sizeof(told->text), "%s", text);
+    }
+    pthread_mutex_unlock(&told->lock);
+}
+
+static size_t times_told(struct told *told)
+{
+    pthread_mutex_lock(&told->lock);
+    size_t count = told->count;
+    pthread_mutex_unlock(&told->lock);
+    return count;
+}
+
+FILES_TEST(doors, a_bad_new_file_is_told_of_once_and_not_used)
+{
+    struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER, .about = "stays in use"};
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager *manager;
+    struct muster_error error;
+    struct door door; /* only its address is used */
+    begin();
+    replace("own", "token");
+    options.listen = "127.0.0.1:0";
+    options.credentials = credentials(NULL, NULL, "own");
+    options.on_warning = note_told;
+    options.context = &told;
+    cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_OK, "%s", error.text);
+    snprintf(door.address, sizeof(door.address), "127.0.0.1:%u", participant_manager_port(manager));
+    replace("own", "empty");
+    while (times_told(&told) == 0)
+        cr_assert_eq(visit(&door, credentials(NULL, NULL, "token"), NULL, &error), MUSTER_OK, "%s",
+                     error.text);
+    cr_assert_not_null(strstr(told.text, "own' is not one line"), "%s", told.text);
+    replace("own", "token-wrong");
+    while (visit(&door, credentials(NULL, NULL, "token"), NULL, &error) == MUSTER_OK)
+        ; /* until the next look */
+    cr_assert_eq(error.status, MUSTER_UNAUTHENTICATED);
+    cr_assert_eq(times_told(&told), 1);
+    participant_manager_free(manager);
+}
+
+/* Without a stop: the file has changed when it comes back. */
+FILES_TEST(doors, a_participant_reads_its_files_again_before_it_comes_back)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct muster_error error;
+    struct member member;
+    struct door door;
+    begin();
+    replace("own", "token");
+    replace("theirs", "token");
+    door_open_with(&door, credentials(NULL, NULL, "own"));
+    options.name = "ada";
+    options.credentials = credentials(NULL, NULL, "theirs");
+    cr_assert_eq(participant_connect(door.address, &options, &member.participant, &error), MUSTER_OK, "%s",
+                 error.text);
+    member_run(&member);
+    struct proxy *proxy = door_proxy(&door, "ada", 1);
+    replace("own", "token-wrong");
+    replace("theirs", "token-wrong");
+    cr_assert_eq(participant_manager_reload_credentials(door.manager, &error), MUSTER_OK);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK); /* who is here stays */
+    cr_assert_eq(proxy_reconnect_in(proxy, 0), MUSTER_OK);
+    proxy_release(proxy);
+    proxy = door_proxy(&door, "ada", 2);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK);
+    proxy_release(proxy);
+    member_stop(&member);
+    door_close(&door);
+}
+
+FILES_TEST(doors, what_runs_out_is_warned_of_again_each_day)
+{
+    enum { DAY = 86400000 };
+    struct muster_credentials files = credentials("server-soon", NULL, NULL);
+    struct warnings warnings = {0};
+    struct credentials *loaded;
+    cr_assert_eq(muster__credentials_load(&files, OF_SERVER, note_warning, &warnings, &loaded, NULL),
+                 MUSTER_OK);
+    cr_assert_eq(warnings.count, 0); /* until somebody tells */
+    muster__credentials_remind(loaded, 1);
+    cr_assert_eq(warnings.count, 1);
+    muster__credentials_remind(loaded, DAY);
+    cr_assert_eq(warnings.count, 1);
+    muster__credentials_remind(loaded, DAY + 1);
+    cr_assert_eq(warnings.count, 2);
+    muster__credentials_free(loaded);
 }
 
 /* ---- health ---- */
