@@ -53,6 +53,8 @@ libmuster_core_la_SOURCES = \
     lib/network/buffer.h \
     lib/network/credentials.c \
     lib/network/credentials.h \
+    lib/network/guesses.c \
+    lib/network/guesses.h \
     lib/network/local.c \
     lib/network/local.h \
     lib/network/renewal.c \
@@ -109,7 +111,9 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_loan.c \
     lib/network/grpc_probe.c \
     lib/network/grpc_stream.c \
-    lib/network/grpc_transport.c
+    lib/network/grpc_transport.c \
+    lib/network/grpc_waiting.c \
+    lib/network/grpc_waiting.h
 
 lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined

@@ -84,7 +84,8 @@ struct client_side {
 /* Whether a client has shown what a server's credentials ask for, and the names in its certificate. */
 struct peer_identity {
     struct muster_error refusal; /* its status MUSTER_OK: none */
-    const char **names;          /* with NULL behind the last; NULL: no certificate was asked for */
+    bool wrong_token;
+    const char **names; /* with NULL behind the last; NULL: no certificate was asked for */
 };
 
 struct grpc_stream {
@@ -165,6 +166,8 @@ void muster__grpc_drop_authorization(grpc_metadata *authorization);
 /* Judges a call that has arrived, by its connection and its metadata. NULL: out of memory. */
 struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *call,
                                             const grpc_metadata_array *metadata);
+/* Whether a call brings a token, right or wrong. */
+bool muster__grpc_shows_token(const grpc_metadata_array *metadata);
 void muster__grpc_identity_free(struct peer_identity *identity);
 
 /* ---- grpc_probe.c: with the stream's lock held ---- */
@@ -202,6 +205,10 @@ enum muster_status muster__grpc_listen(struct muster_transport *transport, const
 void muster__grpc_close_listener(struct listener *listener);
 void muster__grpc_cut_listener(struct listener *listener);
 void muster__grpc_free_listener(struct listener *listener);
+
+/* Judges a call that has arrived, and hands it to the listener's owner; `known`: its method is ours. */
+void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, bool known,
+                        const grpc_metadata_array *metadata);
 
 /* One more, and one less, of what keeps the listener from having stopped; the first only while there is
  * another. */

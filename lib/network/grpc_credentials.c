@@ -79,23 +79,38 @@ void muster__grpc_drop_authorization(grpc_metadata *authorization)
 
 /* ---- judging a call ---- */
 
-static void check_token(const struct keys *keys, const grpc_metadata_array *metadata,
-                        struct muster_error *refusal)
+/* The first; NULL: none. */
+static const grpc_metadata *find_authorization(const grpc_metadata_array *metadata)
 {
     for (size_t i = 0; i < metadata->count; i++) {
-        const grpc_slice value = metadata->metadata[i].value;
-        const char *text = (const char *)GRPC_SLICE_START_PTR(value);
-        size_t size = GRPC_SLICE_LENGTH(value);
-        if (grpc_slice_str_cmp(metadata->metadata[i].key, "authorization") != 0)
-            continue;
-        if (size > strlen(SCHEME) && strncasecmp(text, SCHEME, strlen(SCHEME)) == 0 &&
-            muster__keys_check_token(keys, text + strlen(SCHEME), size - strlen(SCHEME)))
-            return;
-        muster__error(refusal, MUSTER_UNAUTHENTICATED, "the token is not the server's: get the right one");
+        if (grpc_slice_str_cmp(metadata->metadata[i].key, "authorization") == 0)
+            return &metadata->metadata[i];
+    }
+    return NULL;
+}
+
+bool muster__grpc_shows_token(const grpc_metadata_array *metadata)
+{
+    return find_authorization(metadata) != NULL;
+}
+
+static void check_token(const struct keys *keys, const grpc_metadata_array *metadata,
+                        struct peer_identity *identity)
+{
+    const grpc_metadata *authorization = find_authorization(metadata);
+    if (!authorization) {
+        muster__error(&identity->refusal, MUSTER_UNAUTHENTICATED,
+                      "the server asks for a token: send it as metadata 'authorization: Bearer TOKEN'");
         return;
     }
-    muster__error(refusal, MUSTER_UNAUTHENTICATED,
-                  "the server asks for a token: send it as metadata 'authorization: Bearer TOKEN'");
+    const char *text = (const char *)GRPC_SLICE_START_PTR(authorization->value);
+    size_t size = GRPC_SLICE_LENGTH(authorization->value);
+    if (size > strlen(SCHEME) && strncasecmp(text, SCHEME, strlen(SCHEME)) == 0 &&
+        muster__keys_check_token(keys, text + strlen(SCHEME), size - strlen(SCHEME)))
+        return;
+    identity->wrong_token = true;
+    muster__error(&identity->refusal, MUSTER_UNAUTHENTICATED,
+                  "the token is not the server's: get the right one");
 }
 
 static const grpc_auth_property *first_property(const grpc_auth_context *context, const char *name)
@@ -165,7 +180,7 @@ struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *
         grpc_auth_context_release(context);
     }
     if (keys->token && identity->refusal.status == MUSTER_OK)
-        check_token(keys, metadata, &identity->refusal);
+        check_token(keys, metadata, identity);
     if (named)
         return identity;
     muster__grpc_identity_free(identity);

@@ -9,6 +9,7 @@
 #include "network/credentials.h"
 #include "network/grpc.h"
 #include "network/grpc_health.h"
+#include "network/grpc_waiting.h"
 #include "status.h"
 
 /* Calls that may arrive at once before one has to wait for another's acceptance. */
@@ -32,14 +33,15 @@ struct grpc_listener {
     void *context;
     struct certificate_source source; /* its credentials: NULL when there are none */
     struct health health;
+    struct waiting_room waiting;
     struct tag shut_down;
     struct acceptor acceptors[ACCEPTORS];
     atomic_bool cut;
     char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
     uint16_t port;
     pthread_mutex_t lock;
-    size_t
-        alive; /* streams, calls for health, acceptors that wait, and the shutdown to come; guarded by lock */
+    size_t alive; /* streams, calls for health and those that wait, acceptors that wait, and the shutdown to
+                     come; guarded by lock */
 };
 
 void muster__grpc_hold_on(struct grpc_listener *listener)
@@ -120,34 +122,56 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, bool know
     muster__grpc_leave(stream);
 }
 
-/* A new token or authority counts from the next call on. */
-static struct peer_identity *identify(struct credentials *credentials, grpc_call *call,
+/* NULL: nothing is asked for, or out of memory. A new token or authority counts from the next call on. */
+static struct peer_identity *identify(struct grpc_listener *listener, grpc_call *call,
                                       const grpc_metadata_array *metadata)
 {
+    struct credentials *credentials = listener->source.credentials;
+    if (!credentials || !credentials->asks)
+        return NULL;
     muster__credentials_look(credentials);
     struct keys *keys = muster__credentials_keys(credentials);
     struct peer_identity *identity = muster__grpc_identify(keys, call, metadata);
     muster__keys_release(keys);
+    if (identity && identity->wrong_token)
+        muster__grpc_waiting_wrong(&listener->waiting, call);
     return identity;
 }
 
-static void route(struct grpc_listener *listener, grpc_call *call, grpc_slice method,
-                  const grpc_metadata_array *metadata)
+void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, bool known,
+                        const grpc_metadata_array *metadata)
 {
     struct credentials *credentials = listener->source.credentials;
-    bool asks = credentials && credentials->asks;
-    struct peer_identity *identity = asks ? identify(credentials, call, metadata) : NULL;
-    bool stranger = asks && (!identity || identity->refusal.status != MUSTER_OK);
-    bool check = grpc_slice_str_cmp(method, HEALTH_CHECK_METHOD) == 0;
-    bool watch = grpc_slice_str_cmp(method, HEALTH_WATCH_METHOD) == 0;
-    if (check || watch) {
-        muster__grpc_identity_free(identity);
-        muster__grpc_health_accept(&listener->health, call, watch, stranger);
-    } else if (asks && !identity) {
+    struct peer_identity *identity = identify(listener, call, metadata);
+    if (!identity && credentials && credentials->asks)
         drop_call(call);
-    } else {
-        open_call(listener, call, grpc_slice_str_cmp(method, CONNECT_METHOD) == 0, identity);
-    }
+    else
+        open_call(listener, call, known, identity);
+}
+
+/* A call for health. Where tokens are not looked at now, it is a stranger's, who is answered all the same. */
+static void tell_health(struct grpc_listener *listener, grpc_call *call, bool watch, bool passes,
+                        const grpc_metadata_array *metadata)
+{
+    struct credentials *credentials = listener->source.credentials;
+    struct peer_identity *identity = passes ? identify(listener, call, metadata) : NULL;
+    bool stranger = credentials && credentials->asks && (!identity || identity->refusal.status != MUSTER_OK);
+    muster__grpc_identity_free(identity);
+    muster__grpc_health_accept(&listener->health, call, watch, stranger);
+}
+
+static void route(struct grpc_listener *listener, grpc_call *call, grpc_slice method,
+                  grpc_metadata_array *metadata)
+{
+    bool passes = muster__grpc_waiting_passes(&listener->waiting, call, metadata);
+    bool known = grpc_slice_str_cmp(method, CONNECT_METHOD) == 0;
+    bool watch = grpc_slice_str_cmp(method, HEALTH_WATCH_METHOD) == 0;
+    if (watch || grpc_slice_str_cmp(method, HEALTH_CHECK_METHOD) == 0)
+        tell_health(listener, call, watch, passes, metadata);
+    else if (passes)
+        muster__grpc_admit(listener, call, known, metadata);
+    else
+        muster__grpc_waiting_add(&listener->waiting, call, known, metadata);
 }
 
 static void accepted_complete(struct tag *tag, bool ok)
@@ -178,6 +202,7 @@ void muster__grpc_close_listener(struct listener *base)
 {
     struct grpc_listener *listener = (struct grpc_listener *)base;
     muster__grpc_health_close(&listener->health);
+    muster__grpc_waiting_close(&listener->waiting);
     HANDED_OVER(&listener->shut_down);
     grpc_server_shutdown_and_notify(listener->server, listener->transport->queue, &listener->shut_down);
 }
@@ -195,6 +220,7 @@ void muster__grpc_free_listener(struct listener *base)
     struct grpc_listener *listener = (struct grpc_listener *)base;
     grpc_server_destroy(listener->server);
     muster__grpc_health_destroy(&listener->health);
+    muster__grpc_waiting_destroy(&listener->waiting);
     pthread_mutex_destroy(&listener->lock);
     free(listener);
 }
@@ -259,6 +285,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     }
     pthread_mutex_init(&listener->lock, NULL);
     muster__grpc_health_init(&listener->health, listener, transport);
+    muster__grpc_waiting_init(&listener->waiting, listener, transport, listener->source.credentials);
     *port = listener->port = (uint16_t)bound;
     *result = (struct listener *)listener;
     grpc_server_start(listener->server);

@@ -29,6 +29,9 @@ struct raw_peer {
     int descriptor; /* another one of the connection that C-core has */
     grpc_completion_queue *queue;
     grpc_channel *channel;
+    bool guest; /* the connection is another's */
+    grpc_metadata authorization;
+    bool authorized;
     grpc_call *call;
     bool done[BATCHES];
     bool ok[BATCHES];
@@ -72,6 +75,8 @@ static void begin_call(struct raw_peer *peer)
 {
     grpc_op first[2] = {{0}};
     first[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    first[0].data.send_initial_metadata.count = peer->authorized;
+    first[0].data.send_initial_metadata.metadata = &peer->authorization;
     first[1].op = GRPC_OP_RECV_INITIAL_METADATA;
     first[1].data.recv_initial_metadata.recv_initial_metadata = &peer->initial;
     start(peer, first, 2, BEGINNING);
@@ -97,15 +102,10 @@ static grpc_channel *channel_new(int descriptor, bool compress)
     return channel;
 }
 
-struct raw_peer *raw_peer_open(uint16_t port, const char *method, bool compress)
+/* Begins its call, on the connection that it has. */
+static void open_call(struct raw_peer *peer, const char *method)
 {
-    struct raw_peer *peer = calloc(1, sizeof(*peer));
-    int descriptor = connect_socket(port);
-    peer->descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-    fcntl(descriptor, F_SETFL, O_NONBLOCK);
-    grpc_init();
     peer->queue = grpc_completion_queue_create_for_next(NULL);
-    peer->channel = channel_new(descriptor, compress);
     grpc_slice name = grpc_slice_from_copied_string(method);
     peer->call = grpc_channel_create_call(peer->channel, NULL, GRPC_PROPAGATE_DEFAULTS, peer->queue, name,
                                           NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
@@ -115,6 +115,45 @@ struct raw_peer *raw_peer_open(uint16_t port, const char *method, bool compress)
     grpc_metadata_array_init(&peer->trailing);
     peer->done[SENDING] = peer->done[RECEIVING] = peer->done[CLOSING] = true;
     begin_call(peer);
+}
+
+static struct raw_peer *peer_new(uint16_t port, bool compress)
+{
+    struct raw_peer *peer = calloc(1, sizeof(*peer));
+    int descriptor = connect_socket(port);
+    peer->descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    fcntl(descriptor, F_SETFL, O_NONBLOCK);
+    grpc_init();
+    peer->channel = channel_new(descriptor, compress);
+    return peer;
+}
+
+static struct raw_peer *guest_new(struct raw_peer *host)
+{
+    struct raw_peer *peer = calloc(1, sizeof(*peer));
+    grpc_init();
+    peer->guest = true;
+    peer->descriptor = -1;
+    peer->channel = host->channel;
+    return peer;
+}
+
+struct raw_peer *raw_peer_open(uint16_t port, const char *method, bool compress)
+{
+    struct raw_peer *peer = peer_new(port, compress);
+    open_call(peer, method);
+    return peer;
+}
+
+struct raw_peer *raw_peer_open_showing(uint16_t port, const char *method, const char *authorization,
+                                       struct raw_peer *host)
+{
+    struct raw_peer *peer = host ? guest_new(host) : peer_new(port, false);
+    peer->authorized = authorization != NULL;
+    if (authorization)
+        peer->authorization = (grpc_metadata){.key = grpc_slice_from_static_string("authorization"),
+                                              .value = grpc_slice_from_copied_string(authorization)};
+    open_call(peer, method);
     return peer;
 }
 
@@ -196,7 +235,10 @@ void raw_peer_free(struct raw_peer *peer)
     for (enum batch batch = BEGINNING; batch < BATCHES; batch++)
         wait_for(peer, batch);
     grpc_call_unref(peer->call);
-    grpc_channel_destroy(peer->channel);
+    if (!peer->guest)
+        grpc_channel_destroy(peer->channel);
+    if (peer->authorized)
+        grpc_slice_unref(peer->authorization.value);
     grpc_completion_queue_shutdown(peer->queue);
     while (grpc_completion_queue_next(peer->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type !=
            GRPC_QUEUE_SHUTDOWN)
@@ -206,6 +248,7 @@ void raw_peer_free(struct raw_peer *peer)
     grpc_metadata_array_destroy(&peer->trailing);
     grpc_slice_unref(peer->details);
     grpc_shutdown();
-    close(peer->descriptor);
+    if (!peer->guest)
+        close(peer->descriptor);
     free(peer);
 }

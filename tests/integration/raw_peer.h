@@ -22,6 +22,11 @@ struct raw_message {
 /* Connects to a port of this machine and calls `method`. `compress`: offers its messages gzipped. */
 struct raw_peer *raw_peer_open(uint16_t port, const char *method, bool compress);
 
+/* Shows `authorization` (NULL: none), on a connection of its own or on that of `host` (may be NULL), which is
+   freed after it. */
+struct raw_peer *raw_peer_open_showing(uint16_t port, const char *method, const char *authorization,
+                                       struct raw_peer *host);
+
 /* False: the call has ended. */
 bool raw_peer_send(struct raw_peer *peer, const void *data, size_t size);
 

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "integration/fixture.h"
 #include "network/credentials.h"
+#include "network/guesses.h"
 
 #define TEXT_SIZE    300
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -270,6 +272,83 @@ FILES_TEST(doors, tokens)
     cr_assert_eq(raw_peer_finish(peer, text, sizeof(text)), GRPC_STATUS_UNAUTHENTICATED, "%s", text);
     raw_peer_free(peer);
     door_close(&door);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+#define GUESS "Bearer open-barley-k3H9xQ"
+
+/* Ends a guess: whether its token was looked at. */
+static bool was_judged(struct raw_peer *peer)
+{
+    char text[TEXT_SIZE];
+    raw_peer_finish(peer, text, sizeof(text));
+    raw_peer_free(peer);
+    return strstr(text, "the token is not the server's") != NULL;
+}
+
+/* Each on a connection of its own, and somebody with the right token after them, from the same address. */
+FILES_TEST(doors, guesses_are_slow_and_those_with_a_token_get_in)
+{
+    enum { GUESSES = GUESSES_AT_ONCE + 4 };
+    struct raw_peer *peers[GUESSES];
+    struct muster_error error;
+    struct door door;
+    size_t judged = 0;
+    begin();
+    door_open_with(&door, credentials(NULL, NULL, "token"));
+    int64_t begun = now_ms();
+    for (size_t i = 0; i < GUESSES; i++)
+        peers[i] = raw_peer_open_showing(door.port, CONNECT_METHOD, GUESS, NULL);
+    door_wait(&door, PARTICIPANT_MANAGER_REFUSED, NULL, GUESSES_AT_ONCE);
+    cr_assert_eq(visit(&door, credentials(NULL, NULL, "token"), "ada", &error), MUSTER_OK, "%s", error.text);
+    for (size_t i = 0; i < GUESSES; i++)
+        judged += was_judged(peers[i]);
+    size_t most = GUESSES_AT_ONCE + (size_t)((now_ms() - begun) / GUESS_INTERVAL_MS) + 1;
+    cr_assert_leq(judged, most, "%zu were looked at, and not %zu", judged, most);
+    door_close(&door);
+}
+
+/* One call of a connection waits; the others are not looked at. Checks of health tell nobody either. */
+FILES_TEST(doors, many_guesses_on_one_connection_are_not_looked_at)
+{
+    enum { GUESSES = 200 };
+    struct raw_peer *peers[GUESSES];
+    struct door door;
+    size_t judged = 0;
+    begin();
+    door_open_with(&door, credentials(NULL, NULL, "token"));
+    int64_t begun = now_ms();
+    struct raw_peer *host = raw_peer_open_showing(door.port, CONNECT_METHOD, GUESS, NULL);
+    for (size_t i = 0; i < GUESSES; i++)
+        peers[i] = raw_peer_open_showing(door.port, CONNECT_METHOD, GUESS, host);
+    for (size_t i = 0; i < GUESSES; i++)
+        judged += was_judged(peers[i]);
+    size_t most = GUESSES_AT_ONCE + (size_t)((now_ms() - begun) / GUESS_INTERVAL_MS) + 1;
+    cr_assert_leq(judged, most, "%zu were looked at, and not %zu", judged, most);
+    raw_peer_free(host);
+    door_close(&door);
+}
+
+/* Those that wait are told, and what waits is freed. */
+FILES_TEST(doors, a_stop_ends_the_wait_of_guesses)
+{
+    enum { GUESSES = GUESSES_AT_ONCE + 20 };
+    struct raw_peer *peers[GUESSES];
+    struct door door;
+    begin();
+    door_open_with(&door, credentials(NULL, NULL, "token"));
+    for (size_t i = 0; i < GUESSES; i++)
+        peers[i] = raw_peer_open_showing(door.port, CONNECT_METHOD, GUESS, NULL);
+    door_wait(&door, PARTICIPANT_MANAGER_REFUSED, NULL, GUESSES_AT_ONCE);
+    door_close(&door);
+    for (size_t i = 0; i < GUESSES; i++)
+        raw_peer_free(peers[i]);
 }
 
 FILES_TEST(doors, certificate_and_token_are_both_wanted)

@@ -1,0 +1,270 @@
+/*
+ * The waiting room. A wrong token costs who shows it nothing, so guesses are made slow: after a few wrong
+ * ones, the calls of their source wait in a queue, and go on to be judged at the pace at which it may guess.
+ * Right tokens cost nothing, so that those who have one and share the address are delayed and no more; as one
+ * call of each connection waits, a stranger with many calls is before nobody.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+
+#include "network/credentials.h"
+#include "network/grpc_waiting.h"
+
+enum {
+    WAITING_MAX = 256,
+    WAITING_OF_SOURCE_MAX = 32,
+    WARNING_INTERVAL_MS = 60000,
+};
+
+struct waiting_call {
+    grpc_call *call;
+    bool known; /* its method */
+    grpc_metadata_array metadata;
+    struct source source;
+    char *peer;
+    struct waiting_call *next;
+};
+
+void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *listener,
+                               struct grpc_transport *transport, struct credentials *credentials)
+{
+    room->listener = listener;
+    room->transport = transport;
+    room->credentials = credentials;
+    room->end = &room->first;
+    pthread_mutex_init(&room->lock, NULL);
+}
+
+void muster__grpc_waiting_destroy(struct waiting_room *room)
+{
+    pthread_mutex_destroy(&room->lock);
+}
+
+static int64_t now_of(const struct waiting_room *room)
+{
+    return room->transport->base.ops->now(&room->transport->base);
+}
+
+static bool is_same(const struct source *a, const struct source *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static struct source source_of(grpc_call *call)
+{
+    char *peer = grpc_call_get_peer(call);
+    struct source source = muster__source(peer);
+    gpr_free(peer);
+    return source;
+}
+
+/* ---- passing ---- */
+
+/* With the lock held. Behind those that wait: or whoever calls most often would get each guess. */
+static bool may_pass(struct waiting_room *room, const struct source *source)
+{
+    bool waits = room->sweeping;
+    for (const struct waiting_call *waiting = room->first; waiting && !waits; waiting = waiting->next)
+        waits = is_same(&waiting->source, source);
+    return !waits && muster__guesses_allow(&room->guesses, source, now_of(room));
+}
+
+bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
+                                 const grpc_metadata_array *metadata)
+{
+    if (!room->credentials || !room->credentials->files.token_file || !muster__grpc_shows_token(metadata))
+        return true;
+    struct source source = source_of(call);
+    pthread_mutex_lock(&room->lock);
+    bool passes = may_pass(room, &source);
+    pthread_mutex_unlock(&room->lock);
+    return passes;
+}
+
+void muster__grpc_waiting_wrong(struct waiting_room *room, grpc_call *call)
+{
+    struct source source = source_of(call);
+    pthread_mutex_lock(&room->lock);
+    muster__guesses_wrong(&room->guesses, &source, now_of(room));
+    pthread_mutex_unlock(&room->lock);
+}
+
+/* ---- waiting ---- */
+
+static void drop(struct waiting_call *waiting)
+{
+    grpc_metadata_array_destroy(&waiting->metadata);
+    gpr_free(waiting->peer);
+    free(waiting);
+}
+
+static void refuse(grpc_call *call, const char *text)
+{
+    grpc_call_cancel_with_status(call, GRPC_STATUS_UNAVAILABLE, text, NULL);
+    grpc_call_unref(call);
+}
+
+static void timer_expired(struct timer *timer);
+
+/* With the lock held. */
+static void start_timer(struct waiting_room *room)
+{
+    if (room->timed || room->closed || !room->first)
+        return;
+    room->timed = true;
+    muster__grpc_hold_on(room->listener);
+    muster__timer_start(&room->transport->base, &room->timer, now_of(room) + GUESS_INTERVAL_MS,
+                        timer_expired);
+}
+
+/* With the lock held. */
+static bool has_room(const struct waiting_room *room, const struct waiting_call *fresh)
+{
+    size_t of_source = 0;
+    if (room->closed || room->count >= WAITING_MAX)
+        return false;
+    for (const struct waiting_call *waiting = room->first; waiting; waiting = waiting->next) {
+        if (!is_same(&waiting->source, &fresh->source))
+            continue;
+        if (++of_source >= WAITING_OF_SOURCE_MAX || strcmp(waiting->peer, fresh->peer) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* With the lock held. */
+static void append(struct waiting_room *room, struct waiting_call *waiting)
+{
+    waiting->next = NULL;
+    *room->end = waiting;
+    room->end = &waiting->next;
+}
+
+/* Now and then. With the lock held. */
+static void warn(struct waiting_room *room, const char *peer)
+{
+    int64_t now = now_of(room);
+    if (room->warned_at != 0 && now - room->warned_at < WARNING_INTERVAL_MS)
+        return;
+    room->warned_at = now;
+    muster__credentials_warn(room->credentials,
+                             "wrong tokens come from %.100s: they are looked at slowly from now on", peer);
+}
+
+void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, bool known,
+                              grpc_metadata_array *metadata)
+{
+    struct waiting_call *waiting = calloc(1, sizeof(*waiting));
+    if (!waiting) {
+        refuse(call, "the server is out of memory");
+        return;
+    }
+    waiting->call = call;
+    waiting->known = known;
+    waiting->peer = grpc_call_get_peer(call);
+    waiting->source = muster__source(waiting->peer);
+    pthread_mutex_lock(&room->lock);
+    warn(room, waiting->peer);
+    bool waits = has_room(room, waiting);
+    if (waits) {
+        waiting->metadata = *metadata;
+        grpc_metadata_array_init(metadata);
+        append(room, waiting);
+        room->count++;
+        muster__grpc_hold_on(room->listener);
+        start_timer(room);
+    }
+    pthread_mutex_unlock(&room->lock);
+    if (waits)
+        return;
+    drop(waiting);
+    refuse(call, "too many wrong tokens come from your address: try again later");
+}
+
+/* ---- going on ---- */
+
+/* Takes all out. With the lock held. */
+static struct waiting_call *take_all(struct waiting_room *room)
+{
+    struct waiting_call *all = room->first;
+    room->first = NULL;
+    room->end = &room->first;
+    return all;
+}
+
+static void refuse_all(struct waiting_room *room, struct waiting_call *all)
+{
+    while (all) {
+        struct waiting_call *waiting = all;
+        all = waiting->next;
+        refuse(waiting->call, "the server is stopping");
+        drop(waiting);
+        muster__grpc_let_go(room->listener);
+    }
+}
+
+/* Judges those that may be, in the order in which they came; false: it is not this one's turn. */
+static bool go_on(struct waiting_room *room, struct waiting_call *waiting)
+{
+    pthread_mutex_lock(&room->lock);
+    bool allowed = !room->closed && muster__guesses_allow(&room->guesses, &waiting->source, now_of(room));
+    if (allowed)
+        room->count--;
+    pthread_mutex_unlock(&room->lock);
+    if (!allowed)
+        return false;
+    muster__grpc_admit(room->listener, waiting->call, waiting->known, &waiting->metadata);
+    drop(waiting);
+    muster__grpc_let_go(room->listener);
+    return true;
+}
+
+static void timer_expired(struct timer *timer)
+{
+    struct waiting_room *room = CONTAINER(timer, struct waiting_room, timer);
+    pthread_mutex_lock(&room->lock);
+    struct waiting_call *all = take_all(room), *left = NULL, **end = &left;
+    room->sweeping = true;
+    pthread_mutex_unlock(&room->lock);
+    while (all) {
+        struct waiting_call *waiting = all;
+        all = waiting->next;
+        waiting->next = NULL;
+        if (go_on(room, waiting))
+            continue;
+        *end = waiting;
+        end = &waiting->next;
+    }
+    pthread_mutex_lock(&room->lock);
+    room->sweeping = false;
+    room->timed = false;
+    bool closed = room->closed;
+    if (!closed && left) { /* before those that came meanwhile */
+        *end = room->first;
+        if (!room->first)
+            room->end = end;
+        room->first = left;
+    }
+    start_timer(room);
+    pthread_mutex_unlock(&room->lock);
+    if (closed)
+        refuse_all(room, left);
+    muster__grpc_let_go(room->listener);
+}
+
+void muster__grpc_waiting_close(struct waiting_room *room)
+{
+    pthread_mutex_lock(&room->lock);
+    room->closed = true;
+    struct waiting_call *all = take_all(room);
+    bool stopped = room->timed && muster__timer_stop(&room->transport->base, &room->timer);
+    pthread_mutex_unlock(&room->lock);
+    refuse_all(room, all);
+    if (stopped)
+        muster__grpc_let_go(room->listener);
+}
