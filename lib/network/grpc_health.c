@@ -11,14 +11,20 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/slice.h>
+#include <grpc/support/alloc.h>
 
 #include "health.pb-c.h"
 #include "network/grpc_health.h"
 
 enum {
-    CALLS_MAX = 64, /* of a listener, at one time */
+    /* At one time; a watch lasts, a Check is over at once unless its client keeps it. */
+    WATCHES_MAX = 64,
+    WATCHES_OF_CONNECTION_MAX = 8,
+    CHECKS_MAX = 64,
+    CHECKS_OF_CONNECTION_MAX = 8,
+    CALLS_MAX = 1024, /* those that are making room included */
     REQUEST_SIZE_MAX = 1024,
-    REQUEST_LIMIT_MS = 10000,
+    TIME_LIMIT_MS = 10000, /* of a Check, and for the request of a Watch */
 };
 
 struct health_call {
@@ -28,11 +34,12 @@ struct health_call {
     struct tag received;
     struct tag sent;
     struct tag ended;
-    struct timer timer; /* until the request has come */
+    struct timer timer; /* until a Check is over, or the request of a Watch has come */
+    char *peer;
     struct health_call *next;
     struct health_call **place; /* where this one is pointed at */
     unsigned pending;
-    bool over;     /* the call has ended */
+    bool over;     /* the call has ended, or is to: nothing more is sent */
     bool asked;    /* the request has come */
     bool known;    /* ... for a service that is here */
     bool begun;    /* something was sent */
@@ -121,6 +128,13 @@ static void fail(struct health_call *call, grpc_status_code code, const char *te
     send(call, STATUS(UNKNOWN), true, code, text);
 }
 
+/* Ends a call that takes too long, or is in the way. */
+static void end(struct health_call *call)
+{
+    call->over = true;
+    grpc_call_cancel(call->call, NULL);
+}
+
 /* Says what there is to say, when nothing is being said. */
 static void go_on(struct health_call *call)
 {
@@ -157,12 +171,12 @@ static void leave(struct health_call *call)
         *call->place = call->next;
         if (call->next)
             call->next->place = call->place;
-        health->count--;
     }
     pthread_mutex_unlock(&health->lock);
     if (!last)
         return;
     grpc_call_unref(call->call);
+    gpr_free(call->peer);
     free(call);
     muster__grpc_let_go(health->listener);
 }
@@ -199,7 +213,8 @@ static void received_complete(struct tag *tag, bool ok)
     struct health_call *call = CONTAINER(tag, struct health_call, received);
     (void)ok;
     pthread_mutex_lock(&call->health->lock);
-    stop_timer(call);
+    if (call->watch)
+        stop_timer(call);
     call->asked = read_request(call, call->incoming);
     if (call->incoming)
         grpc_byte_buffer_destroy(call->incoming);
@@ -237,8 +252,11 @@ static void timer_expired(struct timer *timer)
 {
     struct health_call *call = CONTAINER(timer, struct health_call, timer);
     pthread_mutex_lock(&call->health->lock);
-    if (!call->asked && !call->over && !call->finished)
+    if (!call->asked && !call->over && !call->finished) {
         fail(call, GRPC_STATUS_DEADLINE_EXCEEDED, "no HealthCheckRequest came");
+    } else if (!call->watch && !call->over) { /* the client does not take the answer */
+        end(call);
+    }
     leave(call);
 }
 
@@ -253,20 +271,50 @@ static void start(struct health_call *call, bool stranger)
     call->pending = 1; /* the caller's, who leaves */
     start_batch(call, &close, 1, &call->ended);
     call->asked = call->known = stranger;
-    if (stranger)
+    if (!stranger)
+        start_batch(call, &receive, 1, &call->received);
+    if (stranger && call->watch)
         return;
-    start_batch(call, &receive, 1, &call->received);
     call->pending++;
-    muster__timer_start(transport, &call->timer, muster__transport_after(transport, REQUEST_LIMIT_MS),
+    muster__timer_start(transport, &call->timer, muster__transport_after(transport, TIME_LIMIT_MS),
                         timer_expired);
+}
+
+/* Whether there is room for one more, which may be made by ending another. With the lock held. */
+static bool make_room(struct health *health, bool watch, const char *peer)
+{
+    struct health_call *oldest = NULL, *oldest_of_connection = NULL;
+    size_t all = 0, alike = 0, of_connection = 0;
+    for (struct health_call *call = health->calls; call; call = call->next) {
+        all++;
+        if (call->over || call->watch != watch)
+            continue;
+        alike++;
+        oldest = call;
+        if (strcmp(call->peer, peer) != 0)
+            continue;
+        of_connection++;
+        oldest_of_connection = call;
+    }
+    if (all >= CALLS_MAX)
+        return false;
+    if (watch)
+        return alike < WATCHES_MAX && of_connection < WATCHES_OF_CONNECTION_MAX;
+    if (of_connection >= CHECKS_OF_CONNECTION_MAX)
+        end(oldest_of_connection);
+    else if (alike >= CHECKS_MAX)
+        end(oldest);
+    return true;
 }
 
 void muster__grpc_health_accept(struct health *health, grpc_call *arrived, bool watch, bool stranger)
 {
     struct health_call *call = calloc(1, sizeof(*call));
+    char *peer = grpc_call_get_peer(arrived);
     pthread_mutex_lock(&health->lock);
-    if (!call || health->count >= CALLS_MAX) {
+    if (!call || !make_room(health, watch, peer)) {
         pthread_mutex_unlock(&health->lock);
+        gpr_free(peer);
         free(call);
         grpc_call_cancel_with_status(arrived, GRPC_STATUS_RESOURCE_EXHAUSTED,
                                      "too many ask for the server's health at once: try again later", NULL);
@@ -276,6 +324,7 @@ void muster__grpc_health_accept(struct health *health, grpc_call *arrived, bool 
     call->health = health;
     call->call = arrived;
     call->watch = watch;
+    call->peer = peer;
     call->received.complete = received_complete;
     call->sent.complete = sent_complete;
     call->ended.complete = ended_complete;
@@ -284,7 +333,6 @@ void muster__grpc_health_accept(struct health *health, grpc_call *arrived, bool 
     if (call->next)
         call->next->place = &call->next;
     health->calls = call;
-    health->count++;
     muster__grpc_hold_on(health->listener);
     start(call, stranger);
     go_on(call);

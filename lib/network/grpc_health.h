@@ -12,8 +12,7 @@ struct health {
     struct grpc_transport *transport;
     pthread_mutex_t lock; /* guards all below, and all calls; timers.lock is taken under it */
     bool closing;
-    size_t count;
-    struct health_call *calls;
+    struct health_call *calls; /* the latest first */
 };
 
 void muster__grpc_health_init(struct health *health, struct grpc_listener *listener,
@@ -24,7 +23,8 @@ void muster__grpc_health_destroy(struct health *health);
 /*
  * Takes over a call of Check or Watch. The listener is held until its end. A stranger is answered too, as few
  * probes can show credentials, but nothing of it is read, as that may be as big as any message: it is told of
- * the server as a whole, whatever it asks for.
+ * the server as a whole, whatever it asks for. A Check is always taken: where there are too many, the oldest
+ * of the same connection, or of all, makes room. Watches beyond their limits are refused.
  */
 void muster__grpc_health_accept(struct health *health, grpc_call *call, bool watch, bool stranger);
 

@@ -894,6 +894,57 @@ Test(health, watch_sees_the_server_close)
     door_close(&door);
 }
 
+/* A probe must not find a healthy server ill because somebody watches it. */
+Test(health, a_check_is_answered_beside_any_number_of_watches_and_checks)
+{
+    enum { STRANGERS = 200 };
+    struct door door;
+    struct raw_peer *strangers[2 * STRANGERS];
+    begin();
+    door_open(&door, NULL);
+    for (size_t i = 0; i < STRANGERS; i++) {
+        strangers[2 * i] = raw_peer_open(door.port, WATCH, false);
+        strangers[2 * i + 1] = raw_peer_open(door.port, CHECK, false); /* it never asks */
+    }
+    expect_health(&door, "", SERVING);
+    for (size_t i = 0; i < 2 * STRANGERS; i++)
+        raw_peer_free(strangers[i]);
+    expect_health(&door, "ParticipantManager", SERVING);
+    door_close(&door);
+}
+
+Test(health, watches_of_one_connection_leave_room_for_others)
+{
+    enum { MOST = 8 };
+    struct door door;
+    struct raw_peer *watches[MOST], *checks[MOST];
+    begin();
+    door_open(&door, NULL);
+    watches[0] = ask(&door, WATCH, "");
+    cr_assert_eq(receive_health(watches[0]), SERVING);
+    for (size_t i = 1; i < MOST; i++)
+        watches[i] = raw_peer_open_showing(door.port, WATCH, NULL, watches[0]);
+    struct raw_peer *one_more = raw_peer_open_showing(door.port, WATCH, NULL, watches[0]);
+    expect_end(one_more, GRPC_STATUS_RESOURCE_EXHAUSTED, "try again later");
+    /* Checks that wait for nothing make room for those that ask. */
+    for (size_t i = 0; i < MOST; i++)
+        checks[i] = raw_peer_open_showing(door.port, CHECK, NULL, watches[0]);
+    struct raw_peer *check = raw_peer_open_showing(door.port, CHECK, NULL, watches[0]);
+    raw_peer_send(check, "", 0);
+    raw_peer_half_close(check);
+    cr_assert_eq(receive_health(check), SERVING);
+    expect_end(check, GRPC_STATUS_OK, "");
+    expect_end(checks[0], GRPC_STATUS_CANCELLED, "");
+    for (size_t i = 1; i < MOST; i++)
+        raw_peer_free(checks[i]);
+    struct raw_peer *other = ask(&door, WATCH, "");
+    cr_assert_eq(receive_health(other), SERVING);
+    raw_peer_free(other);
+    for (size_t i = MOST; i-- > 0;)
+        raw_peer_free(watches[i]);
+    door_close(&door);
+}
+
 Test(health, watches_are_bounded_and_end_with_their_clients)
 {
     enum { MOST = 64 };
