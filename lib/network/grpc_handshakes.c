@@ -23,7 +23,7 @@ static pthread_mutex_t watched_lock =
 static struct handshakes *all_watched; /* guarded by watched_lock */
 
 /* What went wrong, out of C-core's "UNKNOWN:Ssl handshake failed: SSL_ERROR_SSL: error:0A000418:SSL
-   routines::tlsv1 alert unknown ca {...}", and harmless in a log. */
+   routines::tlsv1 alert unknown ca {...}". */
 static void copy_reason(const char *message, char reason[MUSTER_ERROR_TEXT_SIZE])
 {
     size_t length = strcspn(message, "{");
@@ -38,8 +38,7 @@ static void copy_reason(const char *message, char reason[MUSTER_ERROR_TEXT_SIZE]
         length--;
     if (length >= MUSTER_ERROR_TEXT_SIZE / 2)
         length = MUSTER_ERROR_TEXT_SIZE / 2 - 1;
-    for (size_t i = 0; i < length; i++)
-        reason[i] = message[i] >= 0x20 && message[i] < 0x7f ? message[i] : '?';
+    memcpy(reason, message, length);
     reason[length] = '\0';
 }
 
