@@ -106,6 +106,8 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_address.c \
     lib/network/grpc_client.c \
     lib/network/grpc_credentials.c \
+    lib/network/grpc_handshakes.c \
+    lib/network/grpc_handshakes.h \
     lib/network/grpc_health.c \
     lib/network/grpc_health.h \
     lib/network/grpc_listener.c \

@@ -8,6 +8,7 @@
 
 #include "network/credentials.h"
 #include "network/grpc.h"
+#include "network/grpc_handshakes.h"
 #include "network/grpc_health.h"
 #include "network/grpc_waiting.h"
 #include "status.h"
@@ -34,6 +35,7 @@ struct grpc_listener {
     struct certificate_source source; /* its credentials: NULL when there are none */
     struct health health;
     struct waiting_room waiting;
+    struct handshakes handshakes;
     struct tag shut_down;
     struct acceptor acceptors[ACCEPTORS];
     atomic_bool cut;
@@ -203,6 +205,7 @@ void muster__grpc_close_listener(struct listener *base)
     struct grpc_listener *listener = (struct grpc_listener *)base;
     muster__grpc_health_close(&listener->health);
     muster__grpc_waiting_close(&listener->waiting);
+    muster__grpc_handshakes_close(&listener->handshakes);
     HANDED_OVER(&listener->shut_down);
     grpc_server_shutdown_and_notify(listener->server, listener->transport->queue, &listener->shut_down);
 }
@@ -288,6 +291,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     muster__grpc_waiting_init(&listener->waiting, listener, transport, listener->source.credentials);
     *port = listener->port = (uint16_t)bound;
     *result = (struct listener *)listener;
+    muster__grpc_handshakes_watch(&listener->handshakes, listener, transport, listener->source.credentials);
     grpc_server_start(listener->server);
     for (size_t i = 0; i < ACCEPTORS; i++) {
         listener->acceptors[i].tag.complete = accepted_complete;

@@ -9,6 +9,7 @@
 #include <grpc/support/time.h>
 
 #include "network/grpc.h"
+#include "network/grpc_handshakes.h"
 #include "status.h"
 
 struct network_thread {
@@ -33,11 +34,6 @@ static void *serve_queue(void *argument)
         TAKEN_OVER(tag);
         tag->complete(tag, event.success != 0);
     }
-}
-
-static void drop_log(gpr_log_func_args *arguments)
-{
-    (void)arguments;
 }
 
 static bool add_thread(struct grpc_transport *transport)
@@ -193,7 +189,7 @@ static struct grpc_transport *transport_new(void)
     /* C-core reports on standard error what we report as a status; who wants to see it sets gRPC's own
      * variable. */
     if (!getenv("GRPC_VERBOSITY"))
-        gpr_set_log_function(drop_log);
+        gpr_set_log_function(muster__grpc_read_log);
     /* In a debug build such as Debian's, C-core tries out another way to read, which keeps several megabytes
        for each connection that has ever sent so much. It reads this when it begins. */
     setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 0);

@@ -28,14 +28,15 @@
 
 void muster__credentials_warn(struct credentials *credentials, const char *format, ...)
 {
+    char text[MUSTER_ERROR_TEXT_SIZE];
     va_list values;
     va_start(values, format);
+    vsnprintf(text, sizeof(text), format, values);
+    va_end(values);
     pthread_mutex_lock(&credentials->lock);
     if (credentials->warning_count < CREDENTIAL_WARNINGS)
-        vsnprintf(credentials->warnings[credentials->warning_count++], MUSTER_ERROR_TEXT_SIZE, format,
-                  values);
+        muster_text_harmless(text, credentials->warnings[credentials->warning_count++], sizeof(text));
     pthread_mutex_unlock(&credentials->lock);
-    va_end(values);
 }
 
 void muster__credentials_tell(struct credentials *credentials)

@@ -110,6 +110,52 @@ static void expect_refusal(struct door *door, struct muster_credentials shown, c
     cr_assert_not_null(strstr(error.text, text), "%s", error.text);
 }
 
+/* ---- what is told, and when ---- */
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A server's warnings, which come on network threads. */
+struct told {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t count; /* of those about what is looked for */
+    const char *about;
+    char text[TEXT_SIZE];
+};
+
+static void note_told(void *context, const char *text)
+{
+    struct told *told = context;
+    pthread_mutex_lock(&told->lock);
+    if (strstr(text, told->about)) {
+        told->count++;
+        snprintf(told->text, sizeof(told->text), "%s", text);
+        pthread_cond_broadcast(&told->changed);
+    }
+    pthread_mutex_unlock(&told->lock);
+}
+
+static void await_told(struct told *told, size_t n)
+{
+    pthread_mutex_lock(&told->lock);
+    while (told->count < n)
+        pthread_cond_wait(&told->changed, &told->lock);
+    pthread_mutex_unlock(&told->lock);
+}
+
+static size_t times_told(struct told *told)
+{
+    pthread_mutex_lock(&told->lock);
+    size_t count = told->count;
+    pthread_mutex_unlock(&told->lock);
+    return count;
+}
+
 /* ---- certificates of participants ---- */
 
 static void expect_turn(struct door *door, struct muster_credentials shown, const char *name,
@@ -252,6 +298,39 @@ FILES_TEST(doors, a_participant_without_tls_is_not_let_in)
     door_close(&door);
 }
 
+/* A participant of ours closes the connection; what speaks no TLS at all makes the server do so. */
+FILES_TEST(doors, failed_handshakes_are_told_of_now_and_then)
+{
+    enum { FAILURES = 12 };
+    struct told told = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, .about = "TLS handshake"};
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager *manager;
+    struct muster_error error;
+    struct door door; /* only its address is used */
+    begin();
+    options.listen = "127.0.0.1:0";
+    options.credentials = credentials("server", NULL, NULL);
+    options.on_warning = note_told;
+    options.context = &told;
+    int64_t begun = now_ms();
+    cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_OK, "%s", error.text);
+    door.port = participant_manager_port(manager);
+    snprintf(door.address, sizeof(door.address), "127.0.0.1:%u", door.port);
+    cr_assert_eq(visit(&door, credentials(NULL, "other.pem", NULL), "ada", &error), MUSTER_UNAUTHENTICATED);
+    await_told(&told, 1);
+    cr_assert_not_null(strstr(told.text, "does not trust the certificate"), "%s", told.text);
+    for (size_t i = 0; i < FAILURES; i++) {
+        struct raw_peer *peer = raw_peer_open(door.port, CONNECT_METHOD, false);
+        cr_assert_neq(raw_peer_finish(peer, NULL, 0), GRPC_STATUS_OK);
+        raw_peer_free(peer);
+    }
+    await_told(&told, 2);
+    cr_assert_leq(times_told(&told), 2 + (size_t)((now_ms() - begun) / 10000));
+    cr_assert_not_null(strstr(told.text, "failed, the last because of: wrong version number"), "%s",
+                       told.text);
+    participant_manager_free(manager);
+}
+
 /* ---- tokens ---- */
 
 FILES_TEST(doors, tokens)
@@ -272,13 +351,6 @@ FILES_TEST(doors, tokens)
     cr_assert_eq(raw_peer_finish(peer, text, sizeof(text)), GRPC_STATUS_UNAUTHENTICATED, "%s", text);
     raw_peer_free(peer);
     door_close(&door);
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 #define GUESS "Bearer open-barley-k3H9xQ"
@@ -705,36 +777,9 @@ FILES_TEST(doors, new_files_are_read_when_asked_to)
     door_close(&door);
 }
 
-/* A server's warnings, which come on network threads. */
-struct told {
-    pthread_mutex_t lock;
-    size_t count; /* of those about what is looked for */
-    const char *about;
-    char text[TEXT_SIZE];
-};
-
-static void note_told(void *context, const char *text)
-{
-    struct told *told = context;
-    pthread_mutex_lock(&told->lock);
-    if (strstr(text, told->about)) {
-        told->count++;
-        snprintf(told->text, sizeof(told->text), "%s", text);
-    }
-    pthread_mutex_unlock(&told->lock);
-}
-
-static size_t times_told(struct told *told)
-{
-    pthread_mutex_lock(&told->lock);
-    size_t count = told->count;
-    pthread_mutex_unlock(&told->lock);
-    return count;
-}
-
 FILES_TEST(doors, a_bad_new_file_is_told_of_once_and_not_used)
 {
-    struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER, .about = "stays in use"};
+    struct told told = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, .about = "stays in use"};
     struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
     struct participant_manager *manager;
     struct muster_error error;

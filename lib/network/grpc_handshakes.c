@@ -1,0 +1,140 @@
+/*
+ * TLS handshakes that fail. C-core 1.51 ends them by itself and tells its log alone, so that is read. What it
+ * says does not name the server: every listener with TLS of this process is told. A client on C-core that
+ * does not trust the server's certificate closes its connection without a word, as do those who only look
+ * whether somebody listens, some of them every second: these are told of once an hour.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "network/credentials.h"
+#include "network/grpc_handshakes.h"
+
+/* As chttp2_server.cc words it; it has the last word on a handshake. */
+#define FAILURE "Handshaking failed: "
+
+#define INTERVAL_MS            10000
+#define BROKEN_OFF_INTERVAL_MS 3600000
+
+static pthread_mutex_t watched_lock =
+    PTHREAD_MUTEX_INITIALIZER;         /* a listener's lock and timers.lock are taken under it */
+static struct handshakes *all_watched; /* guarded by watched_lock */
+
+/* What went wrong, out of C-core's "UNKNOWN:Ssl handshake failed: SSL_ERROR_SSL: error:0A000418:SSL
+   routines::tlsv1 alert unknown ca {...}". */
+static void copy_reason(const char *message, char reason[MUSTER_ERROR_TEXT_SIZE])
+{
+    size_t length = strcspn(message, "{");
+    for (size_t i = 0; i + 1 < length; i++) {
+        if (strncmp(message + i, "::", 2) != 0)
+            continue;
+        message += i + 2;
+        length -= i + 2;
+        i = 0;
+    }
+    while (length > 0 && message[length - 1] == ' ')
+        length--;
+    if (length >= MUSTER_ERROR_TEXT_SIZE / 2)
+        length = MUSTER_ERROR_TEXT_SIZE / 2 - 1;
+    memcpy(reason, message, length);
+    reason[length] = '\0';
+}
+
+static void tell(struct handshakes *handshakes, bool broken_off, size_t count, const char *reason)
+{
+    const char *plural = count == 1 ? "" : "s";
+    if (broken_off)
+        muster__credentials_warn(handshakes->credentials,
+                                 "%zu TLS handshake%s broken off by the other side: it does not trust the "
+                                 "certificate, or only looked whether somebody listens",
+                                 count, count == 1 ? " was" : "s were");
+    else
+        muster__credentials_warn(handshakes->credentials,
+                                 "%zu TLS handshake%s failed, the last because of: %s", count, plural,
+                                 reason);
+    muster__credentials_tell(handshakes->credentials);
+}
+
+static void timer_expired(struct timer *timer)
+{
+    struct handshake_failures *failures = CONTAINER(timer, struct handshake_failures, timer);
+    struct handshakes *handshakes = failures->handshakes;
+    char reason[MUSTER_ERROR_TEXT_SIZE];
+    pthread_mutex_lock(&watched_lock);
+    size_t count = failures->count;
+    memcpy(reason, failures->reason, sizeof(reason));
+    failures->count = 0;
+    failures->told_at = handshakes->transport->base.ops->now(&handshakes->transport->base);
+    failures->timed = false;
+    pthread_mutex_unlock(&watched_lock);
+    tell(handshakes, failures == &handshakes->broken_off, count, reason);
+    muster__grpc_let_go(handshakes->listener);
+}
+
+/* With watched_lock held. */
+static void add(struct handshake_failures *failures, int64_t interval_ms, const char *message)
+{
+    struct handshakes *handshakes = failures->handshakes;
+    struct muster_transport *transport = &handshakes->transport->base;
+    failures->count++;
+    copy_reason(message, failures->reason);
+    if (failures->timed)
+        return;
+    int64_t now = transport->ops->now(transport);
+    int64_t at = failures->told_at ? failures->told_at + interval_ms : now;
+    failures->timed = true;
+    muster__grpc_hold_on(handshakes->listener);
+    muster__timer_start(transport, &failures->timer, at > now ? at : now, timer_expired);
+}
+
+void muster__grpc_read_log(gpr_log_func_args *entry)
+{
+    if (strncmp(entry->message, FAILURE, strlen(FAILURE)) != 0)
+        return;
+    bool broken_off = strstr(entry->message, "Socket closed");
+    pthread_mutex_lock(&watched_lock);
+    for (struct handshakes *handshakes = all_watched; handshakes; handshakes = handshakes->next)
+        add(broken_off ? &handshakes->broken_off : &handshakes->failed,
+            broken_off ? BROKEN_OFF_INTERVAL_MS : INTERVAL_MS, entry->message + strlen(FAILURE));
+    pthread_mutex_unlock(&watched_lock);
+}
+
+void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_listener *listener,
+                                   struct grpc_transport *transport, struct credentials *credentials)
+{
+    if (!credentials || !credentials->tls)
+        return;
+    handshakes->listener = listener;
+    handshakes->transport = transport;
+    handshakes->credentials = credentials;
+    handshakes->failed.handshakes = handshakes->broken_off.handshakes = handshakes;
+    if (!getenv("GRPC_VERBOSITY"))
+        gpr_set_log_verbosity(GPR_LOG_SEVERITY_DEBUG); /* where C-core says it; nothing is printed */
+    pthread_mutex_lock(&watched_lock);
+    handshakes->next = all_watched;
+    all_watched = handshakes;
+    pthread_mutex_unlock(&watched_lock);
+}
+
+/* With watched_lock held: true when the listener is to be let go. */
+static bool stop(struct handshake_failures *failures)
+{
+    return failures->timed && muster__timer_stop(&failures->handshakes->transport->base, &failures->timer);
+}
+
+void muster__grpc_handshakes_close(struct handshakes *handshakes)
+{
+    if (!handshakes->listener)
+        return;
+    pthread_mutex_lock(&watched_lock);
+    struct handshakes **place = &all_watched;
+    while (*place != handshakes)
+        place = &(*place)->next;
+    *place = handshakes->next;
+    int held = stop(&handshakes->failed) + stop(&handshakes->broken_off);
+    pthread_mutex_unlock(&watched_lock);
+    while (held-- > 0)
+        muster__grpc_let_go(handshakes->listener);
+}
