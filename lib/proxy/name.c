@@ -67,7 +67,7 @@ const char *muster__text_fault(const char *text)
         size = read_character(text, &character);
         if (!size)
             return "that is not UTF-8";
-        if (IS_IN(harmful, character))
+        if ((character < 0x20 || character >= 0x7f) && IS_IN(harmful, character))
             return "with control characters, direction marks or invisible ones";
     }
     return NULL;
