@@ -79,6 +79,8 @@ libmuster_core_la_SOURCES = \
     lib/proxy/turn.c \
     lib/proxy/upload.c \
     lib/proxy/window.c \
+    lib/callback.c \
+    lib/callback.h \
     lib/status.c \
     lib/status.h \
     lib/text.c \

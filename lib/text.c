@@ -52,6 +52,8 @@ bool muster__text_is_in(const struct text_range *ranges, size_t count, uint32_t 
 
 bool muster__text_is_harmful(uint32_t character)
 {
+    if (character >= 0x20 && character < 0x7f)
+        return false; /* most are */
     /* Control, direction, line separators, invisible ones, tags. The joiners U+200C and U+200D are a matter
        of spelling. */
     static const struct text_range harmful[] = {

@@ -43,6 +43,7 @@ tests_fault_fault_SOURCES = \
     tests/fault/test_admission.c \
     tests/fault/test_away.c \
     tests/fault/test_blocking.c \
+    tests/fault/test_callback.c \
     tests/fault/test_corners.c \
     tests/fault/test_doors.c \
     tests/fault/test_download.c \

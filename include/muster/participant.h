@@ -57,7 +57,8 @@ struct participant_options {
     /**
      * Tells an event loop that participant_consume() would not block: an instruction is there, or the
      * stream ended. Called on a network thread without a lock held; must not block; may consume and
-     * dispatch. It may be called when there is nothing new. NULL: nobody is told.
+     * dispatch: with nothing there, participant_consume() returns TIMEOUT at once. It may be called when
+     * there is nothing new. NULL: nobody is told.
      */
     void (*on_ready)(void *context, struct participant *participant);
     void *context;
@@ -76,7 +77,8 @@ struct participant_options {
     /** Told with `context` of what needs somebody's hand: by participant_connect() of no TLS to another
        machine, and of a token that is easy to guess; by it, and once a day by participant_consume(), of a
        certificate that runs out within two weeks; and by participant_consume() of new files of the
-       credentials that are not in order. NULL: nobody is told. */
+       credentials that are not in order; and of participant_free() in a callback. NULL: nobody
+       is told. */
     void (*on_warning)(void *context, const char *text);
 
     /** The library's own: NULL for gRPC. */
@@ -99,8 +101,8 @@ struct participant_options {
  * participant_free(); otherwise it is NULL and *error (which may be NULL) says why: UNAVAILABLE when no
  * server answered within connect_timeout_ms, or takes too many at once, FULL, REFUSED, EXISTS (the name is in
  * use), UNAUTHENTICATED (one of the two did not accept the other's certificate or token), IO and FORMAT
- * (files of the credentials), PROTOCOL, INVALID, OUT_OF_MEMORY. `options` NULL means the defaults. Any
- * thread.
+ * (files of the credentials), PROTOCOL, INVALID (also: in a callback), OUT_OF_MEMORY. `options` NULL means
+ * the defaults. Any thread.
  */
 MUSTER_API enum muster_status participant_connect(const char *address,
                                                   const struct participant_options *options,
@@ -171,7 +173,8 @@ MUSTER_API void participant_close(struct participant *participant);
 /**
  * Closes, waits for the stream's end (at most close_timeout_ms, then it is cut) and frees. With a server that
  * is frozen while it is being sent more than the sockets hold, a cut takes until TCP gives up, 20 s. No other
- * function may be running on the participant. NULL is allowed. Not from a callback.
+ * function may be running on the participant. NULL is allowed. In a callback, of whatever object, it would
+ * wait for itself: there it closes, says so by on_warning, and frees nothing; call it again elsewhere.
  */
 MUSTER_API void participant_free(struct participant *participant);
 

@@ -144,8 +144,8 @@ struct participant_manager_options {
     /** Told of what needs somebody's hand, in plain text: by participant_manager_start() of no TLS on an
        address that others can reach, and of a token that is easy to guess; then and each day of a certificate
        that runs out within two weeks; of new files of the credentials that are not in order; and of TLS
-       handshakes that fail, at most once in ten seconds. Any thread, without a lock held; must not block.
-       NULL: nobody is told. */
+       handshakes that fail, at most once in ten seconds; and of stop and free in a callback. Any thread,
+       without a lock held; must not block. NULL: nobody is told. */
     void (*on_warning)(void *context, const char *text);
 
     /** Participants that are away at one time, at least 1; one more takes the place of the one that has been
@@ -205,8 +205,9 @@ MUSTER_API enum muster_status participant_manager_reload_credentials(struct part
 /**
  * Blocks until `min` participants are open (0: no wait), then gives all open ones in the order in which
  * they joined: an array of *count references that the caller returns with proxy_release_all(). On
- * TIMEOUT (after `timeout_ms`; 0 does not wait, MUSTER_NO_LIMIT waits on) and STOPPED *proxies is NULL and
- * *count is the number that are open. Any thread, several at once.
+ * TIMEOUT (after `timeout_ms`; 0 does not wait, MUSTER_NO_LIMIT waits on), STOPPED, and INVALID (it would
+ * have to wait in a callback) *proxies is NULL and *count is the number that are open. Any thread, several at
+ * once.
  */
 MUSTER_API enum muster_status participant_manager_get_participants(struct participant_manager *manager,
                                                                    size_t min, int64_t timeout_ms,
@@ -222,13 +223,15 @@ MUSTER_API void participant_manager_close(struct participant_manager *manager);
  * Closes and waits until every stream has ended and no callback of this manager will run again but
  * `destroy`, for proxies that the user still holds, and until proxy_run() and proxy_run_all() are done with
  * the memory that they send from; streams that have not ended after stop_timeout_ms are cut. Idempotent.
- * Not from a callback, on_answer included.
+ * In a callback, on_answer included, it would wait for itself: there it does what
+ * participant_manager_close() does, says so by on_warning, and returns.
  */
 MUSTER_API void participant_manager_stop(struct participant_manager *manager);
 
 /**
  * Stops and frees. No other function may be running on the manager; proxies that are still referenced
- * stay valid, closed, until released. NULL is allowed. Not from a callback. A participant that froze
+ * stay valid, closed, until released. NULL is allowed. In a callback it frees nothing, as
+ * participant_manager_stop() does not wait there: call it again elsewhere. A participant that froze
  * in the middle of a big instruction may make the last of a process's managers take 10 s more, as C-core
  * does.
  */

@@ -29,10 +29,10 @@ struct proxy;
  * session_grace_ms; until then the turn runs on. CLOSED: this proxy was closed
  * before. STOPPED: the manager is stopping. BUSY: another turn of this proxy is running. TOO_BIG: the
  * instruction is too big, and nothing was sent, or the answer, and it was given up.
- * INVALID (also: the participant has not joined yet, as in `admit` and `factory`), OUT_OF_MEMORY: nothing was
- * sent.
+ * INVALID (also: the participant has not joined yet, as in `admit` and `factory`, or this is a callback),
+ * OUT_OF_MEMORY: nothing was sent.
  *
- * Any thread but a network thread (that is: not from a callback); different proxies at the same time.
+ * Any thread, but not in a callback, which must not wait; different proxies at the same time.
  */
 MUSTER_API enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
                                         struct muster_message *answer);
@@ -116,7 +116,7 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  * sent. A proxy that is there twice is BUSY the second time. In rounds of 64 and more, answers may gather for
  * a millisecond before they are handed on.
  *
- * Any thread but a network thread; rounds over different proxies at the same time.
+ * Any thread, but not in a callback: INVALID; rounds over different proxies at the same time.
  */
 MUSTER_API enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
                                             const struct muster_message *instruction,

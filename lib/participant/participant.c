@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "callback.h"
 #include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
@@ -132,6 +133,9 @@ enum muster_status participant_connect(const char *address, const struct partici
     *result = NULL;
     if (!options)
         options = &defaults;
+    if (muster__in_callback())
+        return muster__error(error, MUSTER_INVALID,
+                             "participant_connect() waits, and is not to be called in a callback");
     if (!address || !*address || options->max_payload_size == 0 || options->max_message_size < 1024 ||
         options->max_message_size > INT32_MAX || (options->label_count && !options->labels) ||
         options->reconnect_timeout_ms < MUSTER_NO_LIMIT || options->reconnect_first_ms < 1 ||
@@ -196,6 +200,12 @@ void participant_free(struct participant *participant)
     if (!participant)
         return;
     participant_close(participant);
+    if (muster__in_callback()) {
+        if (participant->options.on_warning)
+            participant->options.on_warning(participant->options.context,
+                                            "participant_free() in a callback closes, and frees nothing");
+        return;
+    }
     struct waiter waiter;
     pthread_mutex_lock(&participant->lock);
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,

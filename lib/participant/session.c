@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "callback.h"
 #include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
@@ -304,8 +305,11 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
 
 static void tell_ready(struct participant *participant)
 {
-    if (participant->options.on_ready)
-        participant->options.on_ready(participant->options.context, participant);
+    if (!participant->options.on_ready)
+        return;
+    bool outer = muster__callback_begin();
+    participant->options.on_ready(participant->options.context, participant);
+    muster__callback_end(outer);
 }
 
 /* The last thing that an event does after an end: participant_free() goes on from here. */

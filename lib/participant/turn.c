@@ -2,6 +2,7 @@
    again on the next stream. */
 #include <config.h>
 
+#include "callback.h"
 #include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
@@ -374,7 +375,7 @@ enum muster_status participant_consume(struct participant *participant,
         return MUSTER_INVALID; /* the server waits for the initiative: this would never end */
     }
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
-                         participant->options.consume_timeout_ms);
+                         muster__in_callback() ? 0 : participant->options.consume_timeout_ms);
     while (!participant->came && final_status(participant) == MUSTER_OK && !waiter.expired)
         muster__waiter_sleep(&waiter);
     muster__waiter_end(&waiter);

@@ -392,6 +392,11 @@ bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, st
 /* A proxy that is not needed, as its connection is another's. */
 void muster__proxy_discard(struct proxy *fresh);
 
+/* ---- round.c ---- */
+
+/* Whether this thread is in on_answer of a round that the manager's stop would wait for. */
+bool muster__round_holds(const struct participant_manager *manager);
+
 /* ---- instruction.c: by the one thread that sends the instruction ---- */
 
 /* The form for those who take chunks or for those who do not, serialised when it is first asked for; the

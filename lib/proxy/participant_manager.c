@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "callback.h"
 #include "network/credentials.h"
 #include "proxy/internal.h"
 #include "status.h"
@@ -403,7 +404,9 @@ static enum muster_status ask_user(struct proxy *proxy, struct muster_error *err
     char reason[MUSTER_ERROR_TEXT_SIZE] = "";
     if (!options->admit)
         return MUSTER_OK;
+    bool outer = muster__callback_begin();
     enum muster_status status = options->admit(options->context, proxy, reason, sizeof(reason));
+    muster__callback_end(outer);
     if (status == MUSTER_OK)
         return MUSTER_OK;
     return muster__error(error, status, "%s", reason[0] ? reason : muster_status_text(status));
@@ -446,7 +449,9 @@ enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, 
         return_rank(manager, proxy->rank);
         pthread_mutex_unlock(&manager->lock);
     } else if (options->factory) {
+        bool outer = muster__callback_begin();
         proxy->user = options->factory(options->context, proxy);
+        muster__callback_end(outer);
         proxy->has_user = true;
     }
     return status;
@@ -536,11 +541,14 @@ void muster__manager_event(struct proxy *proxy, enum participant_manager_event_k
                            enum muster_status status, const char *text)
 {
     const struct participant_manager_options *options = &proxy->manager->options;
+    if (!options->on_event)
+        return;
     char shown[MUSTER_ERROR_TEXT_SIZE];
     const struct participant_manager_event event = {kind, proxy, status,
                                                     muster_text_harmless(text, shown, sizeof(shown))};
-    if (options->on_event)
-        options->on_event(options->context, &event);
+    bool outer = muster__callback_begin();
+    options->on_event(options->context, &event);
+    muster__callback_end(outer);
 }
 
 /* ---- what the listener tells ---- */
@@ -804,9 +812,16 @@ void participant_manager_close(struct participant_manager *manager)
     pthread_mutex_unlock(&manager->lock);
 }
 
-void participant_manager_stop(struct participant_manager *manager)
+/* Waits for the end of what the close began; false: it would never come, as this thread is part of it. */
+static bool wait_for_end(struct participant_manager *manager, const char *caller)
 {
-    participant_manager_close(manager);
+    char line[MUSTER_ERROR_TEXT_SIZE];
+    if (muster__in_callback() || muster__round_holds(manager)) {
+        snprintf(line, sizeof(line), "%s() in a callback closes, and neither waits nor frees", caller);
+        if (manager->options.on_warning)
+            manager->options.on_warning(manager->options.context, line);
+        return false;
+    }
     pthread_mutex_lock(&manager->lock);
     if (!manager->stopped) {
         struct waiter waiter;
@@ -825,13 +840,22 @@ void participant_manager_stop(struct participant_manager *manager)
     while (!manager->stopped || manager->pending > 0)
         pthread_cond_wait(&manager->idle, &manager->lock);
     pthread_mutex_unlock(&manager->lock);
+    return true;
+}
+
+void participant_manager_stop(struct participant_manager *manager)
+{
+    participant_manager_close(manager);
+    wait_for_end(manager, "participant_manager_stop");
 }
 
 void participant_manager_free(struct participant_manager *manager)
 {
     if (!manager)
         return;
-    participant_manager_stop(manager);
+    participant_manager_close(manager);
+    if (!wait_for_end(manager, "participant_manager_free"))
+        return;
     manager->transport->ops->free_listener(manager->listener);
     manager->transport->ops->release(manager->transport);
     muster__manager_release(manager);
@@ -860,7 +884,10 @@ enum muster_status participant_manager_get_participants(struct participant_manag
     enum muster_status status = MUSTER_OK;
     *proxies = NULL;
     pthread_mutex_lock(&manager->lock);
-    if (manager->open_count < min && !manager->closing) {
+    bool waits = manager->open_count < min && !manager->closing;
+    if (waits && timeout_ms != 0 && muster__in_callback()) {
+        status = MUSTER_INVALID;
+    } else if (waits) {
         ring_append(&manager->waiters, &waiting.link);
         muster__waiter_begin(&waiter, manager->transport, &manager->lock, &waiting.arrived, timeout_ms);
         while (manager->open_count < min && !manager->closing && !waiter.expired)
@@ -868,7 +895,9 @@ enum muster_status participant_manager_get_participants(struct participant_manag
         muster__waiter_end(&waiter);
         ring_remove(&waiting.link);
     }
-    if (manager->closing)
+    if (status != MUSTER_OK)
+        ; /* nobody waited */
+    else if (manager->closing)
         status = MUSTER_STOPPED;
     else if (manager->open_count < min)
         status = MUSTER_TIMEOUT;

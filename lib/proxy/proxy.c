@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "callback.h"
 #include "proxy/internal.h"
 
 /* ---- references ---- */
@@ -22,8 +23,11 @@ void proxy_release(struct proxy *proxy)
     if (!proxy || atomic_fetch_sub_explicit(&proxy->references, 1, memory_order_acq_rel) != 1)
         return;
     struct participant_manager *manager = proxy->manager;
-    if (proxy->has_user && manager->options.destroy)
+    if (proxy->has_user && manager->options.destroy) {
+        bool outer = muster__callback_begin();
         manager->options.destroy(manager->options.context, proxy->user);
+        muster__callback_end(outer);
+    }
     muster__envelope_clear(&proxy->hello);
     free(proxy->introduction);
     free(proxy->name);

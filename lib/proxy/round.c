@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "callback.h"
 #include "proxy/internal.h"
 
 /* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
@@ -34,6 +35,8 @@ struct round {
     int64_t began;
     size_t running;          /* begun and not handled yet; this and below: of the calling thread only */
     bool timed_out, stopped; /* turns ended like this */
+    const struct participant_manager *manager; /* that waits for the round's end */
+    const struct round *outer;                 /* of whose on_answer this one is part */
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
@@ -42,6 +45,28 @@ struct round {
     size_t queued;  /* in `ended` */
     size_t wake_at; /* the calling thread is woken when so many are queued */
 };
+
+/* The innermost round of which the thread is in on_answer. */
+static _Thread_local const struct round *answering;
+
+bool muster__round_holds(const struct participant_manager *manager)
+{
+    const struct round *round = answering;
+    while (round && round->manager != manager)
+        round = round->outer;
+    return round;
+}
+
+static enum muster_status take_answer(struct round *round, struct round_turn *turn,
+                                      proxy_on_answer *on_answer, void *context, struct muster_error *reason)
+{
+    round->outer = answering;
+    answering = round;
+    enum muster_status status =
+        on_answer(context, turn->index, round->proxies[turn->index], &turn->answer, reason);
+    answering = round->outer;
+    return status;
+}
 
 static int64_t round_milliseconds(const struct round *round)
 {
@@ -177,8 +202,7 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             bool answered = turn->status == MUSTER_OK;
             struct muster_error reason = {MUSTER_OK, ""};
             if (answered && on_answer)
-                turn->status =
-                    on_answer(context, turn->index, round->proxies[turn->index], &turn->answer, &reason);
+                turn->status = take_answer(round, turn, on_answer, context, &reason);
             bool accepted = turn->status == MUSTER_OK;
             settle(round, result, turn->index, turn->status, turn->milliseconds,
                    answered ? reason.text : reason_of(turn), answered && !accepted);
@@ -222,7 +246,7 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
     if (!options)
         options = &defaults;
     size_t enough = options->enough ? options->enough : count;
-    if (enough > count)
+    if (enough > count || muster__in_callback())
         status = MUSTER_INVALID;
     if (status != MUSTER_OK || count == 0)
         goto cleanup;
@@ -242,6 +266,7 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
         goto cleanup;
     }
     entered = sending.manager; /* until the end: what was lent has to be given back */
+    round.manager = entered;
     result.count = count;
     round.transport = entered->transport;
     round.began = round.transport->ops->now(round.transport);

@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <stdlib.h>
 
+#include "callback.h"
 #include "proxy/internal.h"
 
 /* ---- the beginning ---- */
@@ -192,6 +193,10 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
                                      .answer = MUSTER_MESSAGE_INIT};
     sem_t returned;
     struct instruction sending = {.manager = proxy->manager, .message = instruction, .borrow = &returned};
+    if (answer)
+        *answer = blocking.answer;
+    if (muster__in_callback())
+        return MUSTER_INVALID;
     sem_init(&blocking.ended, 0, 0);
     sem_init(&returned, 0, 0);
     atomic_fetch_add(&proxy->manager->pending, 1); /* a stop waits for the memory, too */
@@ -231,7 +236,9 @@ static void async_turn_ended(struct turn *turn, struct proxy *proxy, enum muster
     free(turn);
     struct muster_message taken = *answer;
     *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
+    bool outer = muster__callback_begin();
     async.answered(async.context, proxy, status, &taken);
+    muster__callback_end(outer);
 }
 
 enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_message *instruction,

@@ -430,13 +430,21 @@ void fixture_advance(struct fixture *fixture, int64_t milliseconds)
     fixture_settle(fixture);
 }
 
-void fixture_be_busy(void)
+static void *be_busy(void *nothing)
 {
     for (size_t i = 0; i < 50; i++) {
         struct fixture *fixture = fixture_new(NULL);
         peer_join(fixture, "ada");
         fixture_free(fixture);
     }
+    return nothing;
+}
+
+void fixture_be_busy(void)
+{
+    pthread_t thread; /* for callbacks, too, in which nothing may be freed */
+    cr_assert_eq(pthread_create(&thread, NULL, be_busy, NULL), 0);
+    pthread_join(thread, NULL);
 }
 
 size_t fixture_open_count(struct fixture *fixture)
