@@ -17,6 +17,7 @@ enum {
     PARTICIPANTS = 10,
     TRIES = 1000,
     LEAST = 10,
+    IMAGE_MAX = 4096,     /* rows and columns */
     INFLATION_MAX = 1032, /* what deflate makes at most of a byte */
 };
 
@@ -27,65 +28,131 @@ struct part {
     size_t count;
 };
 
+/** A file that is being read. */
+struct idx {
+    gzFile file;
+    char *path;
+    uint64_t size; /* that its header says, the header included */
+};
+
+static void close_idx(struct idx *idx)
+{
+    if (idx->file != NULL)
+        gzclose(idx->file);
+    free(idx->path);
+    *idx = (struct idx){NULL};
+}
+
+/** Says why less was read than there is to be. */
+static enum muster_status broken(const struct idx *idx, struct muster_error *error)
+{
+    int code;
+    const char *text = gzerror(idx->file, &code);
+    long long at = (long long)gztell(idx->file);
+    size_t path = strlen(idx->path);
+    if (strncmp(text, idx->path, path) == 0 && strncmp(text + path, ": ", 2) == 0)
+        text += path + 2;
+    if (code == Z_OK || code == Z_STREAM_END)
+        return explain(error, MUSTER_FORMAT, "%.180s: shorter than its header says: it ends at byte %lld",
+                       idx->path, at);
+    return explain(error, MUSTER_FORMAT, "%.150s: damaged at byte %lld of what it holds: %.60s", idx->path,
+                   at, text);
+}
+
+/** Whether the size at the end of a gzipped file is what came out of it: zlib passes over what comes behind.
+ */
+static bool ends_well(const struct idx *idx)
+{
+    unsigned char end[4] = {0};
+    FILE *file = fopen(idx->path, "rbe");
+    bool whole = file != NULL && fseek(file, -(long)sizeof end, SEEK_END) == 0 &&
+                 fread(end, 1, sizeof end, file) == sizeof end;
+    if (file != NULL)
+        fclose(file);
+    uint32_t size = (uint32_t)end[3] << 24 | (uint32_t)end[2] << 16 | (uint32_t)end[1] << 8 | end[0];
+    return whole && size == (uint32_t)idx->size;
+}
+
+/** Reads to the end, where the checksum is, and sees that nothing is behind it. */
+static enum muster_status check_end(const struct idx *idx, struct muster_error *error)
+{
+    unsigned char more;
+    int code, read = gzread(idx->file, &more, 1);
+    gzerror(idx->file, &code);
+    if (read < 0 || (code != Z_OK && code != Z_STREAM_END))
+        return broken(idx, error);
+    if (read > 0 || (!gzdirect(idx->file) && !ends_well(idx)))
+        return explain(error, MUSTER_FORMAT, "%.180s: there is more behind its end at byte %llu", idx->path,
+                       (unsigned long long)idx->size);
+    return MUSTER_OK;
+}
+
 /** Opens DIRECTORY/NAME or the same with .gz and reads its header; the sizes of its dimensions go to `sizes`.
  */
 static enum muster_status open_idx(const char *directory, const char *name, size_t dimensions, size_t *sizes,
-                                   gzFile *file, struct muster_error *error)
+                                   struct idx *idx, struct muster_error *error)
 {
-    char *path = NULL;
     struct stat about = {0};
-    *file = NULL;
-    for (int zipped = 0; zipped < 2 && *file == NULL; zipped++) {
-        free(path);
-        if (asprintf(&path, "%s/%s%s", directory, name, zipped ? ".gz" : "") < 0)
+    *idx = (struct idx){NULL};
+    for (int zipped = 0; zipped < 2 && idx->file == NULL; zipped++) {
+        free(idx->path);
+        if (asprintf(&idx->path, "%s/%s%s", directory, name, zipped ? ".gz" : "") < 0) {
+            idx->path = NULL;
             return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
-        *file = gzopen(path, "rb");
-        if (*file != NULL && stat(path, &about) != 0)
+        }
+        idx->file = gzopen(idx->path, "rb");
+        if (idx->file != NULL && stat(idx->path, &about) != 0)
             about.st_size = 0;
     }
-    free(path);
-    if (*file == NULL)
-        return explain(error, MUSTER_IO, "%s/%s and %s.gz: %s", directory, name, name, strerror(errno));
+    if (idx->file == NULL)
+        return explain(error, MUSTER_IO, "%.100s/%s and %s.gz: %s", directory, name, name, strerror(errno));
     unsigned char header[16];
     unsigned length = (unsigned)(4 + 4 * dimensions);
     /* Two zeros, 8 for unsigned bytes, the number of dimensions. */
-    if (gzread(*file, header, length) != (int)length || header[0] != 0 || header[1] != 0 || header[2] != 8 ||
-        header[3] != dimensions)
-        return explain(error, MUSTER_FORMAT, "%s/%s: not an IDX file of bytes in %zu dimensions", directory,
-                       name, dimensions);
+    int code, read = gzread(idx->file, header, length);
+    gzerror(idx->file, &code);
+    if (read != (int)length && code != Z_OK && code != Z_STREAM_END)
+        return broken(idx, error);
+    if (read != (int)length || header[0] != 0 || header[1] != 0 || header[2] != 8 || header[3] != dimensions)
+        return explain(error, MUSTER_FORMAT, "%.180s: not an IDX file of bytes in %zu dimensions", idx->path,
+                       dimensions);
     /* No memory is taken for what the file cannot hold. */
     size_t room = (size_t)about.st_size * INFLATION_MAX;
+    idx->size = 1;
     for (size_t d = 0; d < dimensions; d++) {
         const unsigned char *size = header + 4 + 4 * d;
         sizes[d] = (size_t)size[0] << 24 | (size_t)size[1] << 16 | (size_t)size[2] << 8 | size[3];
         if (sizes[d] == 0 || sizes[d] > 100000000)
-            return explain(error, MUSTER_FORMAT, "%s/%s: a dimension of %zu", directory, name, sizes[d]);
+            return explain(error, MUSTER_FORMAT, "%.180s: a dimension of %zu", idx->path, sizes[d]);
         if (sizes[d] > room)
-            return explain(error, MUSTER_FORMAT, "%s/%s: shorter than its header says", directory, name);
+            return explain(error, MUSTER_FORMAT, "%.180s: shorter than its header says", idx->path);
         room /= sizes[d];
+        idx->size *= sizes[d];
     }
+    idx->size += length;
     return MUSTER_OK;
 }
 
 static enum muster_status read_labels(const char *directory, const char *name, struct part *part,
                                       struct dataset *dataset, struct muster_error *error)
 {
-    gzFile file;
-    enum muster_status status = open_idx(directory, name, 1, &part->count, &file, error);
+    struct idx idx;
+    enum muster_status status = open_idx(directory, name, 1, &part->count, &idx, error);
     if (status != MUSTER_OK)
         goto cleanup;
     part->labels = malloc(part->count);
     part->owner = calloc(part->count, sizeof *part->owner);
     if (part->labels == NULL || part->owner == NULL)
         status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
-    else if (gzread(file, part->labels, (unsigned)part->count) != (int)part->count)
-        status = explain(error, MUSTER_FORMAT, "%s/%s: shorter than its header says", directory, name);
+    else if (gzread(idx.file, part->labels, (unsigned)part->count) != (int)part->count)
+        status = broken(&idx, error);
+    else
+        status = check_end(&idx, error);
     for (size_t i = 0; status == MUSTER_OK && i < part->count; i++)
         if (part->labels[i] >= dataset->classes)
             dataset->classes = (size_t)part->labels[i] + 1;
 cleanup:
-    if (file != NULL)
-        gzclose(file);
+    close_idx(&idx);
     return status;
 }
 
@@ -198,7 +265,7 @@ static void place(const struct dataset_options *options, struct dataset *dataset
 }
 
 /** Reads the pixels of a part, and keeps those of the users whose share is wanted. */
-static enum muster_status read_pixels(gzFile file, const struct dataset_options *options,
+static enum muster_status read_pixels(const struct idx *idx, const struct dataset_options *options,
                                       struct dataset *dataset, const struct part *part, bool train,
                                       struct muster_error *error)
 {
@@ -210,9 +277,8 @@ static enum muster_status read_pixels(gzFile file, const struct dataset_options 
         status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     for (size_t i = 0; status == MUSTER_OK && i < part->count; i++) {
         size_t owner = part->owner[i];
-        if (gzread(file, pixels, (unsigned)dataset->features) != (int)dataset->features)
-            status = explain(error, MUSTER_FORMAT, "%s images: shorter than their header says",
-                             train ? "train" : "t10k");
+        if (gzread(idx->file, pixels, (unsigned)dataset->features) != (int)dataset->features)
+            status = broken(idx, error);
         if (status != MUSTER_OK || (options->only != DATASET_EVERYONE && options->only != owner))
             continue;
         const struct dataset_user *user = &dataset->users[owner];
@@ -223,33 +289,46 @@ static enum muster_status read_pixels(gzFile file, const struct dataset_options 
     }
     free(filled);
     free(pixels);
-    return status;
+    return status == MUSTER_OK ? check_end(idx, error) : status;
 }
+
+/** Rows and columns of the images: what those of the first file have is taken, and expected of the second. */
+struct shape {
+    size_t rows, columns;
+};
 
 static enum muster_status read_images(const char *directory, const char *name,
                                       const struct dataset_options *options, struct dataset *dataset,
-                                      const struct part *part, bool train, struct muster_error *error)
+                                      const struct part *part, struct shape *shape, bool train,
+                                      struct muster_error *error)
 {
-    gzFile file;
+    struct idx idx;
     size_t sizes[3], total;
-    enum muster_status status = open_idx(directory, name, 3, sizes, &file, error);
+    enum muster_status status = open_idx(directory, name, 3, sizes, &idx, error);
     if (status != MUSTER_OK)
         goto cleanup;
-    if (dataset->features == 0 && sizes[1] <= 4096 && sizes[2] <= 4096)
+    if (dataset->features == 0 && sizes[1] <= IMAGE_MAX && sizes[2] <= IMAGE_MAX) {
+        *shape = (struct shape){sizes[1], sizes[2]};
         dataset->features = sizes[1] * sizes[2];
-    if (sizes[0] != part->count || sizes[1] * sizes[2] != dataset->features) {
-        status =
-            explain(error, MUSTER_FORMAT, "%s/%s: %zu images of %zu x %zu do not go with the other files",
-                    directory, name, sizes[0], sizes[1], sizes[2]);
-        goto cleanup;
     }
+    if (sizes[0] != part->count)
+        status = explain(error, MUSTER_FORMAT, "%.150s: %zu images do not go with %zu labels", idx.path,
+                         sizes[0], part->count);
+    else if (dataset->features == 0)
+        status = explain(error, MUSTER_FORMAT, "%.150s: images of %zu x %zu are too big", idx.path, sizes[1],
+                         sizes[2]);
+    else if (sizes[1] != shape->rows || sizes[2] != shape->columns)
+        status = explain(error, MUSTER_FORMAT,
+                         "%.120s: images of %zu x %zu do not go with those to train with, of %zu x %zu",
+                         idx.path, sizes[1], sizes[2], shape->rows, shape->columns);
+    if (status != MUSTER_OK)
+        goto cleanup;
     place(options, dataset, part, train, &total);
     status = train ? dataset_extend_train(dataset, total, error) : dataset_extend_test(dataset, total, error);
     if (status == MUSTER_OK)
-        status = read_pixels(file, options, dataset, part, train, error);
+        status = read_pixels(&idx, options, dataset, part, train, error);
 cleanup:
-    if (file != NULL)
-        gzclose(file);
+    close_idx(&idx);
     return status;
 }
 
@@ -257,6 +336,7 @@ enum muster_status dataset_load_idx(const struct dataset_options *options, const
                                     struct dataset *dataset, struct muster_error *error)
 {
     struct part train = {0}, test = {0};
+    struct shape shape = {0};
     enum muster_status status =
         dataset_make_users(dataset, options->participants > 0 ? options->participants : PARTICIPANTS, error);
     if (status == MUSTER_OK)
@@ -266,9 +346,11 @@ enum muster_status dataset_load_idx(const struct dataset_options *options, const
     if (status == MUSTER_OK)
         status = deal(options, dataset, &train, &test, error);
     if (status == MUSTER_OK)
-        status = read_images(directory, "train-images-idx3-ubyte", options, dataset, &train, true, error);
+        status =
+            read_images(directory, "train-images-idx3-ubyte", options, dataset, &train, &shape, true, error);
     if (status == MUSTER_OK)
-        status = read_images(directory, "t10k-images-idx3-ubyte", options, dataset, &test, false, error);
+        status =
+            read_images(directory, "t10k-images-idx3-ubyte", options, dataset, &test, &shape, false, error);
     free(train.labels);
     free(train.owner);
     free(test.labels);

@@ -46,8 +46,9 @@ static enum muster_status read_row(struct reader *reader, const char *user, size
     for (size_t j = 0; j < reader->dataset->features; j++) {
         json_t *number = json_array_get(row, j);
         if (!json_is_number(number) || !isfinite(x[j] = (float)json_number_value(number)))
-            return explain(reader->error, MUSTER_FORMAT, "%s: user %s: x[%zu][%zu] is not a finite number",
-                           reader->path, user, sample, j);
+            return explain(reader->error, MUSTER_FORMAT,
+                           "%s: user %s: x[%zu][%zu] is not a finite number of float32", reader->path, user,
+                           sample, j);
     }
     return MUSTER_OK;
 }
@@ -147,7 +148,7 @@ static enum muster_status read_user(struct reader *reader, const char *name, con
 static enum muster_status read_file(struct reader *reader)
 {
     json_error_t problem;
-    json_t *file = json_load_file(reader->path, 0, &problem);
+    json_t *file = json_load_file(reader->path, JSON_REJECT_DUPLICATES, &problem);
     if (file == NULL)
         return explain(reader->error, MUSTER_FORMAT, "%s, line %d: %s", reader->path, problem.line,
                        problem.text);

@@ -144,15 +144,19 @@ class Leaf(Data):
         self.assertIn("test/*.json", self.refused(self.spec))
         self.assertIn("/nowhere/train/*.json", self.refused("--data=leaf:/nowhere"))
 
+    def test_a_user_that_is_there_twice_in_a_file(self):
+        (self.scratch / "leaf/test/all.json").write_text('{"users": [],\n"num_samples": [], "user_data": {"a": 1, "a": 2}}')
+        self.assertRegex(self.refused(self.spec), "test/all.json, line 2: duplicate")
+
     def test_the_data_says_who_takes_part(self):
         self.assertIn("not an option", self.refused(self.spec, "--participants=2"))
 
 
 class Idx(Data):
-    def write(self, name, array, opener=open):
+    def write(self, name, array, opener=open, more=b""):
         header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
         with opener(self.scratch / (name + (".gz" if opener is gzip.open else "")), "wb") as file:
-            file.write(header + array.astype(numpy.uint8).tobytes())
+            file.write(header + array.astype(numpy.uint8).tobytes() + more)
 
     def setUp(self):
         super().setUp()
@@ -216,6 +220,36 @@ class Idx(Data):
         self.assertIn("shorter", self.refused(self.spec, "--participants=1"))
         file.write_bytes(b"\0\0")
         self.assertIn("not an IDX file", self.refused(self.spec))
+
+    def test_damaged_archives(self):
+        for name in ("train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
+            file = self.scratch / name
+            whole = file.read_bytes()
+            for at in (-8, -1, len(whole) // 2):  # the checksum, the size, the middle
+                damaged = bytearray(whole)
+                damaged[at] ^= 0x55
+                file.write_bytes(damaged)
+                self.assertRegex(self.refused(self.spec), f"{file}: (damaged at byte|shorter|not an IDX|there is more)")
+            file.write_bytes(whole[:-4])
+            self.assertRegex(self.refused(self.spec), f"{file}: damaged at byte \\d+ of what it holds")
+            file.write_bytes(whole[: len(whole) // 2])
+            self.assertRegex(self.refused(self.spec), f"{file}: damaged at byte \\d+ of what it holds")
+            file.write_bytes(whole)
+
+    def test_data_behind_the_end(self):
+        for name in ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+            file = self.scratch / name
+            whole = file.read_bytes()
+            file.write_bytes(whole + b"more")
+            self.assertRegex(self.refused(self.spec), f"{file}: there is more behind its end at byte")
+            file.write_bytes(whole)
+        self.write("t10k-labels-idx1-ubyte", self.labels[:50], gzip.open, b"more")
+        self.assertIn("t10k-labels-idx1-ubyte.gz: there is more behind its end at byte 58", self.refused(self.spec))
+
+    def test_images_of_another_shape(self):
+        self.write("t10k-images-idx3-ubyte", self.images[:50].reshape(50, 2, 3))
+        expected = "t10k-images-idx3-ubyte: images of 2 x 3 do not go with those to train with, of 3 x 2"
+        self.assertIn(expected, self.refused(self.spec))
 
 
 if __name__ == "__main__":
