@@ -81,7 +81,7 @@ struct participant_manager_options {
     /** Limit of one proxy_run(). */
     int64_t turn_timeout_ms;
     /** A progress report moves the limit of its turn, or of its round for this participant, to at least so
-       far from now. 0: it does not. */
+       far from now, and at most to progress_extends_most_ms from its beginning. 0: it does not. */
     int64_t progress_extends_ms;
     /** How long participant_manager_stop() lets streams end by themselves before it cuts them. */
     int64_t stop_timeout_ms;
@@ -162,20 +162,23 @@ struct participant_manager_options {
     /** The most that the chunks of one answer may hold, in bytes, within max_payload_size. 0: eight times
        what the instruction has, and at least 64 MiB. Set it where small instructions ask for big answers. */
     uint64_t max_answer_size;
+    /** How long a turn that progress reports extend may last in all; one that has a later limit from the
+       start keeps it. 0: no most. */
+    int64_t progress_extends_most_ms;
 
     /** The library's own: NULL for gRPC. */
     struct muster_transport *transport;
 };
 
 /** Defaults: loopback port 8080, messages to 128 MiB, 64 GiB in chunks beyond 512 KiB, 10 s of silence, 10 s
-   to join, 60 s to come back, 1 h a turn, 5 s to stop; no credentials, no limits per address or second, Hello
-   to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s, warnings to standard error; 16384
-   away at a time, and names are taken over from those. */
+   to join, 60 s to come back, 1 h a turn, 24 h with progress, 5 s to stop; no credentials, no limits per
+   address or second, Hello to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s, warnings
+   to standard error; 16384 away at a time, and names are taken over from those. */
 #define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                    \
     {                                                                                                       \
         "127.0.0.1:8080", 0, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)512 << 10, 0, 10000, 10000,     \
             60000, 3600000, 0, 5000, 0, NULL, NULL, NULL, NULL, NULL, MUSTER_CREDENTIALS_INIT, 0, 0, 16384, \
-            128, 16384, 30000, 20000, muster_warn, 16384, true, 0, NULL                                     \
+            128, 16384, 30000, 20000, muster_warn, 16384, true, 0, 86400000, NULL                           \
     }
 
 /**

@@ -122,7 +122,8 @@ struct grpc_stream {
     bool has_arrived;
     bool arrived_ok;
     bool delivering;
-    bool held;          /* hold() was called during the delivery; of the delivering thread alone */
+    int64_t held_ms;    /* by hold() or pause(), during the delivery; of the delivering thread alone, */
+    bool paused;        /* and so is this until the delivery is over: the next send will not do it */
     bool unread;        /* no receive is posted: the next send will do that, or the timer */
     int64_t held_until; /* when the timer is to do that */
     bool lingers;       /* the peer has half-closed and does not read what is being sent */

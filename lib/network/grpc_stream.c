@@ -157,6 +157,7 @@ static void read_on(struct grpc_stream *stream)
     if (!stream->unread || stream->pending == 0)
         return;
     stream->unread = false;
+    stream->paused = false;
     muster__grpc_start_receive(stream);
 }
 
@@ -202,14 +203,26 @@ static void timer_expired(struct timer *timer)
 
 static void hold(struct grpc_stream *stream)
 {
-    int64_t limit = stream->listener ? SERVER_HOLD_MS : CLIENT_HOLD_MS;
-    stream->held_until = now_of(stream) + limit;
-    start_timer(stream, limit);
+    /* A pause is over in time, even where the timer runs for a message before this one. */
+    if (stream->paused && stream->timed && muster__timer_stop(&stream->transport->base, &stream->timer)) {
+        stream->timed = false;
+        atomic_fetch_sub(&stream->references, 1); /* never the last: an operation is in flight */
+    }
+    stream->held_until = now_of(stream) + stream->held_ms;
+    start_timer(stream, stream->held_ms);
+}
+
+static void stream_pause(struct stream *base, int64_t milliseconds)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    stream->held_ms = milliseconds;
+    stream->paused = true;
 }
 
 static void stream_hold(struct stream *base)
 {
-    ((struct grpc_stream *)base)->held = true;
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    stream->held_ms = stream->listener ? SERVER_HOLD_MS : CLIENT_HOLD_MS;
 }
 
 /* A server's first batch that sends takes the initial metadata with it. */
@@ -255,7 +268,8 @@ static void start_send(struct grpc_stream *stream, grpc_byte_buffer *bytes)
         grpc_byte_buffer_destroy(bytes);
         stream->sending = NULL;
     }
-    read_on(stream);
+    if (!stream->paused)
+        read_on(stream);
 }
 
 /* The last batch: a client's half-close, a server's status. */
@@ -379,7 +393,7 @@ static void deliver_arrived(struct grpc_stream *stream)
     }
     stream->delivering = true;
     stream->unread = true;
-    stream->held = false;
+    stream->held_ms = 0;
     pthread_mutex_unlock(&stream->lock);
     bool delivered = !stream->events || deliver(stream, bytes);
     grpc_byte_buffer_destroy(bytes);
@@ -389,7 +403,7 @@ static void deliver_arrived(struct grpc_stream *stream)
         grpc_call_cancel(stream->call, NULL);
     }
     stream->delivering = false;
-    if (stream->held && stream->unread && !stream->closing)
+    if (stream->held_ms && stream->unread && !stream->closing)
         hold(stream);
     else
         read_on(stream); /* even if sending has failed: the call has not ended before all is read */
@@ -631,6 +645,7 @@ static const struct stream_ops stream_ops = {
     .cut = stream_cut,
     .revoke = stream_revoke,
     .hold = stream_hold,
+    .pause = stream_pause,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
     .release = stream_release,

@@ -34,6 +34,7 @@ struct end {
     struct event closed;
     struct event sent;
     int64_t last_due; /* of the messages on their way to this end: the next may not overtake them */
+    int64_t reads_at; /* it is not told of messages before */
     bool closing;     /* no more sends */
     bool over;        /* it is being told of its end: no more messages */
     enum muster_status status;
@@ -119,13 +120,8 @@ static void connection_unreference(struct connection *connection)
     connection_free(connection);
 }
 
-static void enqueue(struct network *network, struct event *event, int64_t due)
+static void insert(struct network *network, struct event *event, int64_t due)
 {
-    if (event->queued)
-        return;
-    event->queued = true;
-    if (event->end)
-        event->end->connection->references++;
     event->due = due;
     struct event **place = &network->events;
     while (*place && (*place)->due <= due)
@@ -133,6 +129,22 @@ static void enqueue(struct network *network, struct event *event, int64_t due)
     event->next = *place;
     *place = event;
     pthread_cond_broadcast(&network->changed);
+}
+
+static void enqueue(struct network *network, struct event *event, int64_t due)
+{
+    if (event->queued)
+        return;
+    event->queued = true;
+    if (event->end)
+        event->end->connection->references++;
+    insert(network, event, due);
+}
+
+/* What is told in order waits while its end pauses. */
+static bool must_wait(const struct network *network, const struct event *event)
+{
+    return (event->kind == EVENT_MESSAGE || event->kind == EVENT_LEFT) && event->end->reads_at > network->now;
 }
 
 /* A message to an end, or that its peer left: after all that is on its way there. */
@@ -278,6 +290,15 @@ static void stream_hold(struct stream *base)
     (void)base; /* nothing to gain */
 }
 
+static void stream_pause(struct stream *base, int64_t milliseconds)
+{
+    struct end *end = (struct end *)base;
+    struct network *network = end->connection->network;
+    pthread_mutex_lock(&network->lock);
+    end->reads_at = network->now + milliseconds;
+    pthread_mutex_unlock(&network->lock);
+}
+
 static void stream_peer(struct stream *base, char *text, size_t size)
 {
     snprintf(text, size, "local:%zu", ((struct end *)base)->connection->number);
@@ -310,6 +331,7 @@ static const struct stream_ops stream_ops = {
     .cut = stream_cut,
     .revoke = stream_revoke,
     .hold = stream_hold,
+    .pause = stream_pause,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
     .release = stream_release,
@@ -604,6 +626,11 @@ bool muster__local_step(struct muster_transport *transport)
     struct network *network = (struct network *)transport;
     pthread_mutex_lock(&network->lock);
     struct event *event = network->events;
+    while (event && event->due <= network->now && must_wait(network, event)) {
+        network->events = event->next;
+        insert(network, event, event->end->reads_at);
+        event = network->events;
+    }
     int64_t due = event ? event->due : INT64_MAX;
     bool ring = network->alarm_at <= network->now && network->alarm_at < due;
     if (ring) {

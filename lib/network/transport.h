@@ -140,6 +140,9 @@ struct stream_ops {
      * same.
      */
     void (*hold)(struct stream *stream);
+    /* Only in a `message` event: the peer says more than is worth its while. The transport puts off reading
+       for so long, whatever we send, and its flow control stops the peer. Its end is told all the same. */
+    void (*pause)(struct stream *stream, int64_t milliseconds);
     /* Writes the peer's address. Before `closed`. */
     void (*peer)(struct stream *stream, char *text, size_t size);
     /*

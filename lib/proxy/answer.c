@@ -187,6 +187,8 @@ void muster__proxy_answer(struct connection *connection, struct envelope *envelo
         turn = muster__proxy_take_turn(proxy);
         proxy->stream->ops->hold(proxy->stream);
     }
+    if (reply == REPLY_LATE)
+        muster__connection_idled(connection);
     pthread_mutex_unlock(&proxy->lock);
     if (turn && status != MUSTER_OK) {
         muster__proxy_end_turn(proxy, turn, status, NULL, 0);
@@ -214,6 +216,9 @@ static bool is_stale(const struct proxy *proxy, const struct envelope *envelope)
            (envelope->grant ? envelope->grant <= upload->grants : upload->pregranted);
 }
 
+/* A smaller chunk is hardly worth reading; those in the smallest messages that we take are bigger. */
+#define CHUNK_LEAST 512
+
 void muster__proxy_chunk(struct connection *connection, struct envelope *envelope)
 {
     struct proxy *proxy = connection->proxy;
@@ -222,7 +227,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     struct muster_message answer = MUSTER_MESSAGE_INIT;
     struct muster_error error = {MUSTER_OK, ""};
     struct turn *turn = NULL;
-    size_t size = 0;
+    size_t size = 0, chunk_size = envelope->chunk.left;
     enum muster_status status = MUSTER_OK;
     pthread_mutex_lock(&proxy->lock);
     if (proxy->connection != connection) {
@@ -235,6 +240,8 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
         if (status == MUSTER_OK &&
             muster__window_move(&upload->window, incoming->received, incoming->size, now))
             send_grant(proxy);
+        if (chunk_size < CHUNK_LEAST)
+            muster__connection_idled(connection);
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
             muster__uploads_whole(upload, &proxy->manager->uploads, now);
@@ -244,6 +251,8 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
         }
     } else if (!is_stale(proxy, envelope)) {
         status = muster__error(&error, MUSTER_PROTOCOL, "a chunk that was not granted, or not announced");
+    } else {
+        muster__connection_idled(connection);
     }
     pthread_mutex_unlock(&proxy->lock);
     if (turn)
@@ -257,16 +266,30 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
 
 /* ---- progress ---- */
 
+/* Moves the limit of the running turn, never back, and no further than a turn may last. With the lock held.
+ */
+static void extend(struct proxy *proxy)
+{
+    const struct participant_manager_options *options = &proxy->manager->options;
+    int64_t limit_ms = options->progress_extends_ms;
+    int64_t now = muster__proxy_now(proxy);
+    int64_t left_ms = options->progress_extends_most_ms - (now - proxy->began_at);
+    if (options->progress_extends_most_ms && left_ms < limit_ms)
+        limit_ms = left_ms;
+    if (limit_ms > 0 && proxy->deadline - now < limit_ms)
+        muster__proxy_start_timer(proxy, limit_ms);
+}
+
 void muster__proxy_progress(struct connection *connection, const struct envelope *envelope)
 {
     struct proxy *proxy = connection->proxy;
-    int64_t extends_ms = proxy->manager->options.progress_extends_ms;
     pthread_mutex_lock(&proxy->lock);
     bool current = proxy->connection == connection && proxy->running && envelope->turn == proxy->turn;
     if (current)
         proxy->progress = envelope->progress;
-    if (current && extends_ms && proxy->deadline - muster__proxy_now(proxy) < extends_ms)
-        muster__proxy_start_timer(proxy, extends_ms);
+    if (current)
+        extend(proxy);
+    muster__connection_idled(connection);
     pthread_mutex_unlock(&proxy->lock);
     if (current)
         muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");

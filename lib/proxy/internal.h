@@ -100,6 +100,8 @@ struct connection {
     struct proxy *proxy; /* a reference */
     bool resumed;        /* the initiative may be passed once more */
     uint64_t number;     /* of those of the proxy, from 0 */
+    int64_t idle_since;  /* messages of no use that have come, */
+    unsigned idled;      /* and how many */
 };
 
 /* An instruction, serialised at most once for those who take chunks and once for those who do not. */
@@ -217,6 +219,7 @@ struct proxy {
     bool given_up;      /* that turn was given up */
     size_t owed;        /* answers to given-up turns that an original participant will still send */
     double progress;    /* of the running turn */
+    int64_t began_at;   /* that turn */
     int64_t deadline;   /* of the turn, or of whatever the state waits for; INT64_MAX: nothing */
     int64_t away_until; /* in PROXY_AWAY; INT64_MAX otherwise */
     struct timer timer; /* for the earlier of the two */
@@ -265,6 +268,10 @@ extern const struct stream_events muster__connection_events;
 /* The connection of a stream that has arrived, with a proxy in PROXY_ARRIVED whose timer runs; NULL when out
    of memory. */
 struct connection *muster__connection_new(struct participant_manager *manager, struct stream *stream);
+
+/* A message was of no use, or of little: not too many of them are read at a time. In a `message` event; a
+   proxy's lock may be held. */
+void muster__connection_idled(struct connection *connection);
 
 /* ---- proxy.c ---- */
 

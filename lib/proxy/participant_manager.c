@@ -668,9 +668,10 @@ static enum muster_status check_options(const struct participant_manager_options
     if (options->max_payload_size == 0 || options->upload_stall_ms <= 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.max_payload_size is 0 or options.upload_stall_ms not positive");
-    if (options->session_grace_ms < 0 || options->progress_extends_ms < 0)
+    if (options->session_grace_ms < 0 || options->progress_extends_ms < 0 ||
+        options->progress_extends_most_ms < 0)
         return muster__error(error, MUSTER_INVALID,
-                             "options.session_grace_ms or options.progress_extends_ms is negative");
+                             "options.session_grace_ms or one of options.progress_extends is negative");
     if (options->max_away == 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.max_away is 0: for nobody to be waited for, session_grace_ms is 0");

@@ -85,6 +85,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         proxy->turn++;
         proxy->given_up = false;
         proxy->progress = 0;
+        proxy->began_at = muster__proxy_now(proxy);
         muster__proxy_start_timer(proxy, timeout_ms);
     }
     pthread_mutex_unlock(&proxy->lock);

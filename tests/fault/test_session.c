@@ -993,6 +993,33 @@ FAULT_TEST(session, progress_extends_the_limit_of_a_turn)
     }
 }
 
+/* However often it reports, a turn ends some day; one that was given more time from the start has that. */
+FAULT_TEST(session, progress_extends_no_further_than_the_most)
+{
+    for (size_t longer = 0; longer < 2; longer++) {
+        struct company company;
+        struct participant_manager_options options = session_options();
+        struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+        struct outcome outcome;
+        client.name = "ada";
+        options.progress_extends_ms = 3000;
+        options.progress_extends_most_ms = 5000;
+        company_new_with(&company, &options, &client);
+        cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, longer ? 6000 : 1000, &outcome), MUSTER_OK);
+        fixture_settle(company.fixture);
+        consume(&company, MUSTER_TRAIN);
+        for (size_t passed = 500; passed < (longer ? 6000 : 5000); passed += 500) {
+            fixture_advance(company.fixture, 500);
+            cr_assert_eq(participant_report_progress(company.participant, 0.1), MUSTER_OK);
+            fixture_settle(company.fixture);
+            cr_assert_eq(outcome.ended, 0);
+        }
+        fixture_advance(company.fixture, 500);
+        cr_assert(ended_with(&outcome, MUSTER_TIMEOUT));
+        company_free(&company);
+    }
+}
+
 FAULT_TEST(session, progress_does_not_shorten_the_limit)
 {
     struct company company;

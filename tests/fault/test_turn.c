@@ -786,6 +786,35 @@ FAULT_TEST(turn, progress_is_told)
     pair_free(&pair);
 }
 
+/* Of a thousand reports, as many are read at once as are worth it. A Cancel gets through meanwhile, and the
+   answer behind them comes. */
+FAULT_TEST(turn, reports_without_end_are_read_now_and_then)
+{
+    for (size_t given_up = 0; given_up < 2; given_up++) {
+        struct pair pair = pair_new();
+        struct outcome outcome;
+        cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
+        for (size_t i = 1; i <= 1000; i++)
+            peer_send_buffer(pair.peer, 1, muster__encode_progress((double)i / 1000));
+        peer_send(pair.peer, 1, &(const struct muster_message){.kind = MUSTER_TRAIN});
+        fixture_settle(pair.fixture);
+        cr_assert_eq(proxy_progress(pair.proxy), 0.064);
+        fixture_advance(pair.fixture, 49);
+        cr_assert_eq(proxy_progress(pair.proxy), 0.064);
+        fixture_advance(pair.fixture, 1);
+        cr_assert_eq(proxy_progress(pair.proxy), 0.128);
+        if (given_up) {
+            proxy_cancel(pair.proxy);
+            fixture_settle(pair.fixture);
+            cr_assert_eq(pair.peer->messages[pair.peer->count - 1].content, CONTENT_CANCEL);
+        }
+        for (size_t i = 0; i < 1000 / 64; i++)
+            fixture_advance(pair.fixture, 50);
+        cr_assert(ended_with(&outcome, given_up ? MUSTER_CANCELLED : MUSTER_OK));
+        pair_free(&pair);
+    }
+}
+
 FAULT_TEST(turn, progress_of_other_turns_is_ignored)
 {
     struct pair pair = pair_new();
