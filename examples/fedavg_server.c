@@ -13,6 +13,7 @@
 
 #include <muster/muster.h>
 
+#include "attendance.h"
 #include "baselines.h"
 #include "checkpoint.h"
 #include "dataset.h"
@@ -125,9 +126,11 @@ static enum muster_status serve(struct federation *federation, struct muster_err
     manager_options.listen = federation->options->listen;
     manager_options.credentials = federation->options->credentials;
     manager_options.session_grace_ms = federation->options->grace_ms;
+    manager_options.on_event = attendance_tell;
     enum muster_status status = participant_manager_start(&manager_options, &federation->manager, error);
     if (status != MUSTER_OK)
         return status;
+    attendance_begin();
     bool credentials =
         manager_options.credentials.certificate != NULL || manager_options.credentials.token_file != NULL;
     if (credentials)
@@ -136,6 +139,7 @@ static enum muster_status serve(struct federation *federation, struct muster_err
     if (credentials)
         signals_call_hangup(NULL, NULL);
     participant_manager_free(federation->manager);
+    attendance_end();
     return status;
 }
 

@@ -26,6 +26,8 @@ examples_fedavg_server_LDFLAGS = $(example_ldflags)
 examples_fedavg_server_LDADD = $(example_libs)
 examples_fedavg_server_SOURCES = \
     $(example_sources) \
+    examples/attendance.c \
+    examples/attendance.h \
     examples/baselines.c \
     examples/baselines.h \
     examples/checkpoint.c \

@@ -1,8 +1,9 @@
-/* Progress for a person. One thread. */
+/* Progress for a person. */
 #include <config.h>
 
 #include "progress.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@
 
 enum { NOTE_SIZE = 1024 };
 
-static bool drawn; /* the cursor is at the end of a line that may be redrawn */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a line is written at a time */
+static bool drawn; /* the cursor is at the end of a line that may be redrawn; guarded by the lock */
 
 static void draw(const char *format, va_list arguments)
 {
@@ -30,6 +32,7 @@ void progress_show(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
+    pthread_mutex_lock(&lock);
     if (isatty(STDOUT_FILENO)) {
         draw(format, arguments);
     } else {
@@ -37,6 +40,7 @@ void progress_show(const char *format, ...)
         putchar('\n');
         fflush(stdout);
     }
+    pthread_mutex_unlock(&lock);
     va_end(arguments);
 }
 
@@ -44,17 +48,21 @@ void progress_glimpse(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
+    pthread_mutex_lock(&lock);
     if (isatty(STDOUT_FILENO))
         draw(format, arguments);
+    pthread_mutex_unlock(&lock);
     va_end(arguments);
 }
 
 void progress_keep(void)
 {
+    pthread_mutex_lock(&lock);
     if (drawn)
         putchar('\n');
     fflush(stdout);
     drawn = false;
+    pthread_mutex_unlock(&lock);
 }
 
 void progress_note(const char *format, ...)
@@ -64,6 +72,7 @@ void progress_note(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    pthread_mutex_lock(&lock);
     if (drawn)
         fputs(REDRAW, stdout);
     fflush(stdout);
@@ -74,4 +83,5 @@ void progress_note(const char *format, ...)
         strftime(moment, sizeof moment, "%Y-%m-%dT%H:%M:%SZ ", &utc);
     /* Names of participants are in these lines, and what they say. */
     fprintf(stderr, "%s%s\n", moment, muster_text_harmless(line, line, sizeof line));
+    pthread_mutex_unlock(&lock);
 }

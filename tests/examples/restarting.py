@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import socket
+import subprocess
 import threading
 
 import numpy
@@ -347,6 +348,23 @@ class Stopping(Running):
         self.stop(server, signal.SIGTERM)
         for participant in participants:
             self.assertEqual(participant.wait(), 0, self.errors_of(participant))
+
+
+class KilledParticipant(Running):
+    def test_is_in_the_next_round_under_its_name(self):
+        """It is frozen first, so that a round waits for it when it is killed."""
+        server = self.start_server("--rounds=1000000", "--fraction=1", "--no-baselines", *DATA, stderr=subprocess.PIPE)
+        participants = self.bring(server.port)
+        self.read_until(server, f" {USERS} answered, 0 failed")
+        os.kill(participants[1].pid, signal.SIGSTOP)
+        participants[1].kill()
+        participants[1].wait()
+        again = self.start_participant(server.port, 1, *DATA)
+        told = (line for line in server.stderr if re.search(r"is away|has left", line))
+        self.assertRegex(next(told), r"participant-01 \(.*\) is away: ")
+        self.assertRegex(next(told), r"participant-01 \(.*\) has left: .*a newer participant has taken its name")
+        self.read_until(server, f" {USERS} answered, 0 failed")
+        self.assertIsNone(again.poll())
 
 
 if __name__ == "__main__":
