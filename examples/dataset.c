@@ -4,6 +4,7 @@
 
 #include "dataset.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,6 +109,14 @@ enum muster_status dataset_extend_train(struct dataset *dataset, size_t count, s
 enum muster_status dataset_extend_test(struct dataset *dataset, size_t count, struct muster_error *error)
 {
     return extend(&dataset->test, &dataset->test_capacity, dataset->features, count, error);
+}
+
+float dataset_largest_feature(const struct dataset *dataset)
+{
+    float largest = 0;
+    for (size_t i = 0; i < dataset->train.count * dataset->features; i++)
+        largest = fmaxf(largest, fabsf(dataset->train.x[i]));
+    return largest;
 }
 
 static struct samples view(const struct samples *pool, size_t features, size_t first, size_t count)

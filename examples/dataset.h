@@ -54,6 +54,9 @@ enum muster_status dataset_load(const struct dataset_options *options, struct da
                                 struct muster_error *error);
 void dataset_free(struct dataset *dataset);
 
+/** The feature furthest from 0, of all samples to train on. */
+float dataset_largest_feature(const struct dataset *dataset);
+
 /** Views of one user's share. */
 struct samples dataset_user_train(const struct dataset *dataset, size_t user);
 struct samples dataset_user_test(const struct dataset *dataset, size_t user);

@@ -189,11 +189,20 @@ static bool conclude(const struct federation *federation)
     return fflush(stdout) == 0 && compared;
 }
 
+/** Steps of training are as big as the features: with bigger ones than this they overflow soon. */
+#define FEATURE_MAX 1e6
+
 /** From loaded data to the result; the exit status. */
 static int run(const struct server_options *options, const struct dataset *dataset, FILE *metrics)
 {
     struct federation federation;
     struct muster_error error;
+    double largest = (double)dataset_largest_feature(dataset);
+    if (largest > FEATURE_MAX)
+        progress_note(
+            "fedavg_server: %s: features go up to %g, and training is likely to overflow: scale them to "
+            "about 1",
+            options->data.spec, largest);
     if (!federation_init(&federation, options, dataset, metrics)) {
         progress_note("fedavg_server: out of memory");
         return EXIT_FAILURE;

@@ -82,6 +82,7 @@ static double hyperparameter(struct worker *worker, const struct muster_message 
         return value;
     snprintf(worker->text, sizeof worker->text, "%.100s is %g: expected a number from %g to %g", name, value,
              low, high);
+    muster_text_harmless(worker->text, worker->text, sizeof worker->text); /* a name may have been cut */
     return -1;
 }
 

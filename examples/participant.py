@@ -125,7 +125,9 @@ def main():
             with grpc.insecure_channel(options.connect, unlimited) as channel:
                 pause = take_part(channel, protocol, answer_to)
     except grpc.RpcError as error:
-        print(f"participant.py: ended after {rounds} rounds: {error.code().name}: {error.details()}", file=sys.stderr)
+        # Whoever wrote it is not to command the terminal, or forge a line of a log.
+        details = "".join(letter if letter.isprintable() else "?" for letter in error.details())
+        print(f"participant.py: ended after {rounds} rounds: {error.code().name}: {details}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

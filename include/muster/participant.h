@@ -110,9 +110,9 @@ MUSTER_API enum muster_status participant_connect(const char *address,
                                                   struct muster_error *error);
 
 /**
- * Sends a message: first an empty one, which passes the initiative to the server, then one answer to each
- * instruction. The message is read before the function returns and stays the caller's. Does not wait for
- * the server.
+ * Sends a message: first an empty one, which passes the initiative to the server (participant_consume() does
+ * it where it was not done), then one answer to each instruction. The message is read before the function
+ * returns and stays the caller's. Does not wait for the server.
  *
  * Arrays whose data lies where that of the instruction came in chunks are not copied but sent from there: a
  * model that is trained in place (see participant_consume()) costs the memory of one. Such data must not be
@@ -127,12 +127,12 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
                                                    const struct muster_message *message);
 
 /**
- * Blocks for the next instruction, at most consume_timeout_ms. On MUSTER_OK *instruction is the
- * participant's: valid until the next call of participant_consume() or participant_free(). Until it is
- * answered, the data of its arrays may be written to: nobody else sees it. An instruction that was not
- * answered is answered with UNKNOWN_INSTRUCTION by the next call, and one that the server
- * gave up before it was consumed is never seen. reconnect_in is obeyed here, unseen, unless
- * deliver_reconnect is set: the stream ends, the time passes, and a new one takes over.
+ * Blocks for the next instruction, at most consume_timeout_ms; the first call passes the initiative if
+ * nothing was dispatched yet. On MUSTER_OK *instruction is the participant's: valid until the next call of
+ * participant_consume() or participant_free(). Until it is answered, the data of its arrays may be written
+ * to: nobody else sees it. An instruction that was not answered is answered with UNKNOWN_INSTRUCTION by the
+ * next call, and one that the server gave up before it was consumed is never seen. reconnect_in is obeyed
+ * here, unseen, unless deliver_reconnect is set: the stream ends, the time passes, and a new one takes over.
  *
  * Otherwise *instruction is NULL. TIMEOUT: no instruction yet; call again. STOPPED: the server said
  * good-bye. GONE: the connection broke, or the time of a reconnect_in was over, and no server answered within

@@ -324,21 +324,26 @@ static enum muster_status answer(struct participant *participant, const struct m
     return status;
 }
 
+/* The first, empty message: from now on the server speaks first. With the lock held, before the end. */
+static enum muster_status pass_initiative(struct participant *participant)
+{
+    enum muster_status status = MUSTER_OK;
+    if (participant->state == OPEN && !participant->original)
+        status = participant->stream->ops->send(participant->stream, NULL, 0, NULL);
+    /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
+    if (status == MUSTER_CLOSED)
+        status = comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
+    participant->initiative = status == MUSTER_OK;
+    return status;
+}
+
 enum muster_status participant_dispatch(struct participant *participant, const struct muster_message *message)
 {
     pthread_mutex_lock(&participant->lock);
     bool first = !participant->initiative;
     enum muster_status status = final_status(participant);
-    if (first && status == MUSTER_OK) {
-        if (message->kind != MUSTER_EMPTY)
-            status = MUSTER_INVALID;
-        else if (participant->state == OPEN && !participant->original)
-            status = participant->stream->ops->send(participant->stream, NULL, 0, NULL);
-        /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
-        if (status == MUSTER_CLOSED)
-            status = comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
-        participant->initiative = status == MUSTER_OK;
-    }
+    if (first && status == MUSTER_OK)
+        status = message->kind == MUSTER_EMPTY ? pass_initiative(participant) : MUSTER_INVALID;
     muster__participant_unlock(participant);
     return first || status != MUSTER_OK ? status : answer(participant, message);
 }
@@ -370,9 +375,12 @@ enum muster_status participant_consume(struct participant *participant,
     answer_passed_over(participant);
     muster__participant_unlock(participant); /* frees it now, not after the wait */
     pthread_mutex_lock(&participant->lock);
-    if (!participant->initiative && participant->state != ENDED) {
+    /* Without it the server would wait for us, and we for it. */
+    if (!participant->initiative && final_status(participant) == MUSTER_OK)
+        status = pass_initiative(participant);
+    if (status != MUSTER_OK) {
         muster__participant_unlock(participant);
-        return MUSTER_INVALID; /* the server waits for the initiative: this would never end */
+        return status;
     }
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          muster__in_callback() ? 0 : participant->options.consume_timeout_ms);

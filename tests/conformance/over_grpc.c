@@ -69,6 +69,7 @@ enum muster_status network_peer_status(enum muster_status status)
     case MUSTER_OUT_OF_MEMORY:
     case MUSTER_BUSY:
     case MUSTER_IO:
+    case MUSTER_TOO_FEW:
         return MUSTER_UNAVAILABLE;
     case MUSTER_FULL:
         return MUSTER_TOO_BIG;

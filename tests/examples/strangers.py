@@ -173,6 +173,18 @@ class Strangers(support.Case):
     def test_nobody_has_more_samples_than_there_are(self):
         self.assertLess(self.weight_of_the_greedy(), 0.999)
 
+    def test_features_that_are_not_scaled(self):
+        for part in ("train", "test"):
+            (self.scratch / part).mkdir()
+            (self.scratch / part / "a.json").write_text(
+                '{"users": ["a"], "num_samples": [2], "user_data": {"a": {"x": [[1e30], [-2e30]], "y": [1, 0]}}}'
+            )
+        demo = self.start(support.DEMO, support.BUILD, f"--data=leaf:{self.scratch}", "--rounds=2", "--no-baselines")
+        status, _, errors = self.end_of(demo)
+        self.assertEqual(status, 1)
+        self.assertIn("features go up to 2e+30", errors)
+        self.assertIn("nothing was learned", errors)
+
     def test_a_run_whose_model_is_no_number(self):
         server = self.start_rounds(1, f"--run={self.scratch}/run")
         self.join(server, "node", self.gives(*GOOD))

@@ -366,13 +366,39 @@ FAULT_TEST(participant, first_message_is_to_be_empty)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, initiative_comes_before_consume)
+FAULT_TEST(participant, consume_passes_an_initiative_that_was_forgotten)
 {
     struct duo duo = duo_empty();
     struct participant_options options = options_for(duo.fixture);
-    options.consume_timeout_ms = MUSTER_NO_LIMIT;
     duo_connect(&duo, &options);
-    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_INVALID);
+    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_TIMEOUT);
+    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 2, "Hello, and the initiative once");
+    expect_answer(&duo, 1, 0, MUSTER_EMPTY);
+    cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_INVALID, "there is nothing to answer");
+    instruct(&duo, 1);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, consume_passes_no_initiative_once_it_is_closed)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo_connect(&duo, &options);
+    participant_close(duo.participant);
+    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_CLOSED);
+    cr_assert_eq(duo.peer->count, 1, "Hello");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, consume_passes_no_initiative_where_the_connection_broke)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = options_for(duo.fixture);
+    duo_connect(&duo, &options);
+    muster__local_fail_send(duo.fixture->network, 1);
+    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_GONE);
     cr_assert_null(duo.instruction);
     duo_free(&duo);
 }

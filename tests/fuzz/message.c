@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fuzz/message.h"
+#include "text.h"
 #include "wire/npy.h"
 
 /* ---- memory: what the library takes for one message ---- */
@@ -248,6 +249,17 @@ static void compare_arrays(const Muster__Arrays *theirs, const struct muster_mes
     }
 }
 
+/* What is shown of a text is text, has nothing that commands a terminal, and is shown as it is. */
+static void check_harmless(const char *text)
+{
+    char shown[16], again[16];
+    muster_text_harmless(text, shown, sizeof(shown));
+    CHECK(muster__text_is_good(shown, strlen(shown)) && strlen(shown) <= strlen(text));
+    CHECK(strcmp(muster_text_harmless(shown, again, sizeof(again)), shown) == 0);
+    for (const char *at = shown; *at; at++)
+        CHECK((unsigned char)*at >= 0x20 && *at != 0x7f);
+}
+
 static void compare_rest(const struct unpacked *theirs, const struct envelope *ours)
 {
     const struct muster_message *message = &ours->message;
@@ -257,8 +269,10 @@ static void compare_rest(const struct unpacked *theirs, const struct envelope *o
         CHECK((ours->announced ? ours->announced : theirs->payload->data.len) == message->size);
         CHECK(!message->data || same_bytes(theirs->payload->data.data, message->data, message->size));
     }
-    if (theirs->failure)
+    if (theirs->failure) {
         CHECK(theirs->failure->code == message->code && same_text(theirs->failure->text, message->text));
+        check_harmless(message->text);
+    }
     if (theirs->progress)
         CHECK(same_bytes(&theirs->progress->fraction, &ours->progress, sizeof(double)));
     if (theirs->chunk) {
