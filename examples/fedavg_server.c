@@ -125,6 +125,7 @@ static enum muster_status serve(struct federation *federation, struct muster_err
     struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
     manager_options.listen = federation->options->listen;
     manager_options.credentials = federation->options->credentials;
+    manager_options.max_message_size = (size_t)federation->options->max_message_size;
     manager_options.session_grace_ms = federation->options->grace_ms;
     manager_options.on_event = attendance_tell;
     enum muster_status status = participant_manager_start(&manager_options, &federation->manager, error);

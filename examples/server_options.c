@@ -34,6 +34,7 @@ enum {
     KEY_METRICS,
     KEY_NO_BASELINES,
     KEY_PARTICIPANT_OPTIONS,
+    KEY_MAX_MESSAGE_SIZE,
 };
 
 enum { GROUP_ROUNDS = 1, GROUP_TRAINING, GROUP_OUTPUT, GROUP_DATA, GROUP_SECURITY };
@@ -66,7 +67,11 @@ static const struct argp_option option_list[] = {
     {"model-size", KEY_MODEL_SIZE, "BYTES", 0,
      "Pad the model with an array that has no part in training, so that instructions and answers have about "
      "so many bytes; K, M and G at the end are KiB, MiB and GiB (default 0, no padding; at most 64G, or "
-     "128 MiB in all with participants of the original protocol)",
+     "--max-message-size in all with participants of the original protocol)",
+     GROUP_ROUNDS},
+    {"max-message-size", KEY_MAX_MESSAGE_SIZE, "BYTES", 0,
+     "Biggest message in one piece (default 4M). Participants of the original protocol, such as "
+     "participant.py, send the whole model in one: give them room",
      GROUP_ROUNDS},
     {"stop-within", KEY_STOP_WITHIN, "SECONDS", 0,
      "After SIGINT or SIGTERM the round that runs may take so long to finish (default 10); then, or at a "
@@ -165,6 +170,11 @@ static error_t parse_rounds(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_MODEL_SIZE:
         options->model_size = argument_size(state, "model-size", text, MODEL_SIZE_MAX);
+        return 0;
+    case KEY_MAX_MESSAGE_SIZE:
+        options->max_message_size = argument_size(state, "max-message-size", text, INT32_MAX);
+        if (options->max_message_size < 1024)
+            argp_error(state, "--max-message-size %s: expected at least 1024 bytes", text);
         return 0;
     case KEY_GRACE:
         options->grace_ms = (int64_t)(1000 * argument_number(state, "grace", text, 0, 1e6));
@@ -323,6 +333,7 @@ void server_options_parse(int count, char **arguments, struct server_options *op
         .deadline_ms = 60000,
         .stop_within_ms = 10000,
         .grace_ms = 60000,
+        .max_message_size = (uint64_t)4 << 20,
         .come_back_seconds = 10,
         .epochs = 20,
         .batch_size = 10,

@@ -21,6 +21,7 @@ struct server_options {
     bool overwrite;
     size_t rounds;
     uint64_t model_size; /* bytes that the model is padded to; less than it has: no padding */
+    uint64_t max_message_size;
     double fraction;
     size_t enough;           /* answers that complete a round; 0: all */
     size_t min_participants; /* 0: all users of the data to start with, then whoever is left */

@@ -108,6 +108,10 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_address.c \
     lib/network/grpc_client.c \
     lib/network/grpc_credentials.c \
+    lib/network/grpc_descriptors.c \
+    lib/network/grpc_descriptors.h \
+    lib/network/grpc_flood.c \
+    lib/network/grpc_flood.h \
     lib/network/grpc_handshakes.c \
     lib/network/grpc_handshakes.h \
     lib/network/grpc_health.c \

@@ -125,5 +125,6 @@ tests_integration_network_SOURCES = \
     tests/integration/test_listeners.c \
     tests/integration/test_payload.c \
     tests/integration/test_processes.c \
-    tests/integration/test_sessions.c
+    tests/integration/test_sessions.c \
+    tests/integration/test_strangers.c
 endif

@@ -44,7 +44,8 @@ struct participant_manager_options {
         process has file descriptors for, and max_away. */
     size_t max_participants;
     /** Biggest message that a participant may send, and that may be sent to one, in bytes; at most
-        2147483647. What travels in chunks does not count. */
+        2147483647. What travels in chunks does not count. Participants of the original protocol send whole
+        models in one message: a server for them sets it to what those need. */
     size_t max_message_size;
     /** The most that a participant may send in the chunks of one answer, in bytes. An answer that announces
        more, or more than max_answer_size, ends its turn with TOO_BIG before any of it is read. */
@@ -144,9 +145,28 @@ struct participant_manager_options {
     /** Told of what needs somebody's hand, in plain text: by participant_manager_start() of no TLS on an
        address that others can reach, and of a token that is easy to guess; then and each day of a certificate
        that runs out within two weeks; of new files of the credentials that are not in order; and of TLS
-       handshakes that fail, at most once in ten seconds; and of stop and free in a callback. Any thread,
+       handshakes that fail, at most once in ten seconds; that nobody can connect as the
+       process has no descriptors left, and that it has again; and of stop and free in a callback. Any thread,
        without a lock held; must not block. NULL: nobody is told. */
     void (*on_warning)(void *context, const char *text);
+    /**
+     * Streams that one connection may have open at a time. A participant has one, and a process with several
+     * may share a connection among them; a proxy that puts the streams of many on few connections needs more.
+     * A connection that begins more than 16 times as many at once, or goes on to begin as many per second, is
+     * closed: what it costs to begin a stream and to reset it is bounded by that. From 1 to 65536.
+     */
+    size_t max_streams_per_connection;
+    /** A connection without a stream for so long is closed; one with an open stream is not idle. It is closed
+        within twice the time. At least 1000 ms. TLS and HTTP/2 have to be agreed on within 20 s. */
+    int64_t connection_idle_ms;
+    /**
+     * How much gRPC may hold for all connections together, in bytes: what it has read of messages that are
+     * not whole yet, and what it keeps for each connection. gRPC 1.51 looks at a message's size when all of
+     * it is there, so that this, and not max_message_size, bounds what strangers can make the server hold.
+     * Beyond it connections are refused and streams are ended, and participants of this library come back by
+     * themselves. At least 16 MiB. 0: 192 MiB, and 64 KiB for each participant.
+     */
+    size_t max_network_memory;
 
     /** Participants that are away at one time, at least 1; one more takes the place of the one that has been
        away longest, of its own address before others. That one's turn ends with GONE, and when it comes back
@@ -170,15 +190,16 @@ struct participant_manager_options {
     struct muster_transport *transport;
 };
 
-/** Defaults: loopback port 8080, messages to 128 MiB, 64 GiB in chunks beyond 512 KiB, 10 s of silence, 10 s
+/** Defaults: loopback port 8080, messages to 4 MiB, 64 GiB in chunks beyond 512 KiB, 10 s of silence, 10 s
    to join, 60 s to come back, 1 h a turn, 24 h with progress, 5 s to stop; no credentials, no limits per
    address or second, Hello to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s, warnings
-   to standard error; 16384 away at a time, and names are taken over from those. */
-#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                    \
-    {                                                                                                       \
-        "127.0.0.1:8080", 0, (size_t)128 << 20, (uint64_t)64 << 30, (size_t)512 << 10, 0, 10000, 10000,     \
-            60000, 3600000, 0, 5000, 0, NULL, NULL, NULL, NULL, NULL, MUSTER_CREDENTIALS_INIT, 0, 0, 16384, \
-            128, 16384, 30000, 20000, muster_warn, 16384, true, 0, 86400000, NULL                           \
+   to standard error; 16 streams on a connection, 30 s for one without; 16384 away at a time, and names are
+   taken over from those. */
+#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                     \
+    {                                                                                                        \
+        "127.0.0.1:8080", 0, (size_t)4 << 20, (uint64_t)64 << 30, (size_t)512 << 10, 0, 10000, 10000, 60000, \
+            3600000, 0, 5000, 0, NULL, NULL, NULL, NULL, NULL, MUSTER_CREDENTIALS_INIT, 0, 0, 16384, 128,    \
+            16384, 30000, 20000, muster_warn, 16, 30000, 0, 16384, true, 0, 86400000, NULL                   \
     }
 
 /**
@@ -187,6 +208,10 @@ struct participant_manager_options {
  * address in use, INVALID for options that make no sense, IO and FORMAT for files of the credentials,
  * UNAVAILABLE, OUT_OF_MEMORY. Any thread; does not
  * wait for participants. In a program that forks, start after the fork.
+ *
+ * Raises the process's soft limit of descriptors (RLIMIT_NOFILE) to the hard one, and keeps 16 descriptors
+ * for the program's own files: when there are none left for another connection, those are given back,
+ * connections without a stream are closed, and once a second it is tried to listen again.
  */
 MUSTER_API enum muster_status participant_manager_start(const struct participant_manager_options *options,
                                                         struct participant_manager **manager,

@@ -3,8 +3,10 @@
  * threads that run the completions; each completion is a tag inside the object that it is about.
  *
  * Locks: a stream's lock guards its fields and is held while batches are started on its call, never while
- * waiting or during an event; a listener's lock guards its count; alarm_lock the alarm. A stream's lock is
- * taken before timers.lock, and that before alarm_lock; no two others are held together.
+ * waiting or during an event; a listener's lock guards its count, its doors_lock the servers of which it is
+ * made; alarm_lock the alarm. A stream's lock is taken before timers.lock, and that before alarm_lock;
+ * listeners_lock before a doors_lock, and that before a listener's lock and timers.lock. No two others are
+ * held together.
  *
  * A stream's life: its operations in flight are counted in `pending`, RECV_CLOSE_ON_SERVER or
  * RECV_STATUS_ON_CLIENT among them, which C-core completes when the call has ended. Whoever takes the count
@@ -68,6 +70,12 @@ struct grpc_transport {
     int64_t alarm_at;   /* guarded by alarm_lock; INT64_MAX: none */
     struct tag *strays; /* completions that were found where they cannot be run; guarded by alarm_lock */
     bool alarm_stopped; /* guarded by alarm_lock */
+    struct timer trim;
+    atomic_bool trimming; /* trim runs */
+    struct tag accept_failed;
+    atomic_bool accept_failing; /* accept_failed is on its way */
+    pthread_mutex_t listeners_lock;
+    struct grpc_listener *listeners; /* those that are not closed; guarded by listeners_lock */
 };
 
 /* What only a client's stream needs. */
@@ -124,6 +132,7 @@ struct grpc_stream {
     bool delivering;
     int64_t held_ms;    /* by hold() or pause(), during the delivery; of the delivering thread alone, */
     bool paused;        /* and so is this until the delivery is over: the next send will not do it */
+    bool heard;         /* a message has come */
     bool unread;        /* no receive is posted: the next send will do that, or the timer */
     int64_t held_until; /* when the timer is to do that */
     bool lingers;       /* the peer has half-closed and does not read what is being sent */
@@ -185,6 +194,10 @@ void muster__grpc_free_probe(struct probe *probe);
 
 /* ---- grpc_stream.c: all but the first with the stream's lock held ---- */
 
+/* Gives back what was freed, before long: what many strangers have made glibc take stays with it otherwise.
+ */
+void muster__grpc_trim_later(struct grpc_transport *transport);
+
 /* A stream for a call; NULL when out of memory. */
 struct grpc_stream *muster__grpc_stream_new(struct grpc_transport *transport, grpc_call *call);
 
@@ -206,6 +219,8 @@ enum muster_status muster__grpc_listen(struct muster_transport *transport, const
 void muster__grpc_close_listener(struct listener *listener);
 void muster__grpc_cut_listener(struct listener *listener);
 void muster__grpc_free_listener(struct listener *listener);
+/* A stray of the transport: C-core could not accept a connection. */
+void muster__grpc_accept_failed(struct tag *tag, bool ok);
 
 /* Judges a call that has arrived, and hands it to the listener's owner; `known`: its method is ours. */
 void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, bool known,
@@ -215,6 +230,8 @@ void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, bool kn
  * another. */
 void muster__grpc_hold_on(struct grpc_listener *listener);
 void muster__grpc_let_go(struct grpc_listener *listener);
+/* A stream of which a message came, and its end. */
+void muster__grpc_count_peer(struct grpc_listener *listener, bool more);
 bool muster__grpc_was_cut(const struct grpc_listener *listener);
 
 /* ---- grpc_client.c ---- */
@@ -251,7 +268,8 @@ enum muster_status muster__explain_bind(const char *address, const char *host, c
 /* Shuts the process's connections whose own end is `port` at `host` (NULL: any). */
 void muster__shut_connections(const char *host, uint16_t port);
 
-/* Shuts the connection whose other end is `peer`, as C-core writes it ("ipv4:1.2.3.4:567"). */
-void muster__shut_peer(const char *peer);
+/* Shuts the connection whose other end is `peer`, as C-core writes it ("ipv4:1.2.3.4:567"); if `unread`,
+   nothing that it has sent is read any more. */
+void muster__shut_peer(const char *peer, bool unread);
 
 #endif

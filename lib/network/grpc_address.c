@@ -13,6 +13,9 @@
 #include "network/grpc.h"
 #include "status.h"
 
+/* Reads of 64 KiB: more than any socket's buffer has. */
+#define DISCARDS_MAX 1024
+
 /* Takes "host:port" or "[v6]:port" apart; false when it is neither. */
 bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port)
 {
@@ -84,12 +87,20 @@ static bool end_of(int descriptor, bool own, char host[HOST_SIZE], uint16_t *por
     return true;
 }
 
+/* What has been received already is still read after a shutdown(): megabytes of it. */
+static void discard(int descriptor)
+{
+    char buffer[1 << 16];
+    for (int i = 0; i < DISCARDS_MAX && recv(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT) > 0; i++)
+        ;
+}
+
 /*
  * C-core closes a connection only after the write that is under way, and to a peer that is frozen and has its
  * buffers full that takes until TCP gives up, half a minute. It does not show its sockets, but the process
  * does.
  */
-static void shut(bool own, const char *host, uint16_t port)
+static void shut(bool own, const char *host, uint16_t port, bool unread)
 {
     DIR *directory = opendir("/proc/self/fd");
     struct dirent *entry;
@@ -98,8 +109,11 @@ static void shut(bool own, const char *host, uint16_t port)
         char found[HOST_SIZE];
         uint16_t found_port;
         if (descriptor > 0 && end_of(descriptor, own, found, &found_port) && found_port == port &&
-            (!host || strcmp(found, host) == 0))
+            (!host || strcmp(found, host) == 0)) {
             shutdown(descriptor, SHUT_RDWR);
+            if (unread)
+                discard(descriptor);
+        }
     }
     if (directory)
         closedir(directory);
@@ -107,10 +121,10 @@ static void shut(bool own, const char *host, uint16_t port)
 
 void muster__shut_connections(const char *host, uint16_t port)
 {
-    shut(true, host, port);
+    shut(true, host, port, false);
 }
 
-void muster__shut_peer(const char *peer)
+void muster__shut_peer(const char *peer, bool unread)
 {
     char host[HOST_SIZE];
     const char *start = strchr(peer, ':');
@@ -124,5 +138,5 @@ void muster__shut_peer(const char *peer)
     const char *mapped = "::ffff:";
     if (strncmp(address, mapped, strlen(mapped)) == 0)
         address += strlen(mapped);
-    shut(false, address, (uint16_t)atoi(colon + 1));
+    shut(false, address, (uint16_t)atoi(colon + 1), unread);
 }

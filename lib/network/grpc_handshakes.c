@@ -89,7 +89,7 @@ static void add(struct handshake_failures *failures, int64_t interval_ms, const 
     muster__timer_start(transport, &failures->timer, at > now ? at : now, timer_expired);
 }
 
-void muster__grpc_read_log(gpr_log_func_args *entry)
+void muster__grpc_read_handshakes(gpr_log_func_args *entry)
 {
     if (strncmp(entry->message, FAILURE, strlen(FAILURE)) != 0)
         return;

@@ -32,6 +32,6 @@ void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_li
 void muster__grpc_handshakes_close(struct handshakes *handshakes);
 
 /* C-core's log, of which nothing is printed. Under any lock of C-core's. */
-void muster__grpc_read_log(gpr_log_func_args *entry);
+void muster__grpc_read_handshakes(gpr_log_func_args *entry);
 
 #endif

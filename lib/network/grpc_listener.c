@@ -1,17 +1,24 @@
 /* The server's side: listeners, and the calls that arrive at them. */
 #include <config.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <grpc/slice.h>
+#include <grpc/support/alloc.h>
 
 #include "network/credentials.h"
 #include "network/grpc.h"
+#include "network/grpc_descriptors.h"
+#include "network/grpc_flood.h"
 #include "network/grpc_handshakes.h"
 #include "network/grpc_health.h"
 #include "network/grpc_waiting.h"
 #include "status.h"
+
+/* How long nobody can connect before it is tried again. */
+#define REOPEN_MS 1000
 
 /* Calls that may arrive at once before one has to wait for another's acceptance. */
 #define ACCEPTORS 16
@@ -21,29 +28,50 @@
 
 struct acceptor {
     struct tag tag;
-    struct grpc_listener *listener;
+    struct door *door;
     grpc_call *call;
     grpc_call_details details;
     grpc_metadata_array metadata;
 };
 
+/* A server of C-core's. One that cannot accept connections any more is closed: its streams go on until they
+   end, and another is opened in its place. */
+struct door {
+    struct grpc_listener *listener;
+    grpc_server *server;
+    struct tag shut_down;
+    struct acceptor acceptors[ACCEPTORS];
+    struct door *next;   /* guarded by doors_lock */
+    atomic_uint pending; /* acceptors that wait, and the shutdown to come */
+};
+
 struct grpc_listener {
     struct grpc_transport *transport;
-    grpc_server *server;
     const struct listener_events *events;
     void *context;
+    struct connection_options options;
     struct certificate_source source; /* its credentials: NULL when there are none */
+    size_t max_message_size;
     struct health health;
     struct waiting_room waiting;
     struct handshakes handshakes;
-    struct tag shut_down;
-    struct acceptor acceptors[ACCEPTORS];
+    grpc_resource_quota *quota;
+    struct flood *flood; /* NULL: no limit */
     atomic_bool cut;
     char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
+    char *address;        /* with the port that was bound */
     uint16_t port;
+    struct grpc_listener *next; /* guarded by the transport's listeners_lock */
+    pthread_mutex_t doors_lock; /* taken before all others but listeners_lock; guards what follows */
+    struct door *doors;         /* the newest first */
+    bool open;                  /* the newest is */
+    bool closing;               /* by the owner */
+    struct timer reopening;     /* runs while it is neither open nor closing */
+    struct reserve reserve;
+    bool told; /* that it is not open; of the timer alone */
     pthread_mutex_t lock;
-    size_t alive; /* streams, calls for health and those that wait, acceptors that wait, and the shutdown to
-                     come; guarded by lock */
+    size_t alive; /* streams, calls for health and those that wait, doors, and timers; guarded by lock */
+    size_t peers; /* streams of which a message came; guarded by lock */
 };
 
 void muster__grpc_hold_on(struct grpc_listener *listener)
@@ -67,15 +95,57 @@ bool muster__grpc_was_cut(const struct grpc_listener *listener)
     return listener->cut;
 }
 
+void muster__grpc_count_peer(struct grpc_listener *listener, bool more)
+{
+    pthread_mutex_lock(&listener->lock);
+    listener->peers = more ? listener->peers + 1 : listener->peers - 1;
+    if (listener->quota && listener->options.memory_per_peer)
+        grpc_resource_quota_resize(listener->quota, listener->options.memory +
+                                                        listener->peers * listener->options.memory_per_peer);
+    pthread_mutex_unlock(&listener->lock);
+}
+
+/* Drops a call of a connection that begins too many, and shuts it; false: it does not. */
+static bool drop_flood(struct grpc_listener *listener, grpc_call *call)
+{
+    if (!listener->flood || !muster__grpc_is_flood(listener->flood, call))
+        return false;
+    char *peer = grpc_call_get_peer(call);
+    muster__shut_peer(peer, true);
+    gpr_free(peer);
+    grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the connection begins too many calls",
+                                 NULL);
+    grpc_call_unref(call);
+    return true;
+}
+
+/* One operation of the door less; after the last, nothing of its server is left. */
+static void leave_door(struct door *door)
+{
+    struct grpc_listener *listener = door->listener;
+    if (atomic_fetch_sub(&door->pending, 1) != 1)
+        return;
+    pthread_mutex_lock(&listener->doors_lock);
+    struct door **place = &listener->doors;
+    while (*place != door)
+        place = &(*place)->next;
+    *place = door->next;
+    pthread_mutex_unlock(&listener->doors_lock);
+    grpc_server_destroy(door->server);
+    free(door);
+    muster__grpc_let_go(listener);
+}
+
 static void accept_next(struct acceptor *acceptor)
 {
+    struct grpc_transport *transport = acceptor->door->listener->transport;
     grpc_call_details_init(&acceptor->details);
     grpc_metadata_array_init(&acceptor->metadata);
     HANDED_OVER(&acceptor->tag);
-    if (grpc_server_request_call(acceptor->listener->server, &acceptor->call, &acceptor->details,
-                                 &acceptor->metadata, acceptor->listener->transport->queue,
-                                 acceptor->listener->transport->queue, &acceptor->tag) != GRPC_CALL_OK)
-        muster__grpc_let_go(acceptor->listener);
+    if (grpc_server_request_call(acceptor->door->server, &acceptor->call, &acceptor->details,
+                                 &acceptor->metadata, transport->queue, transport->queue,
+                                 &acceptor->tag) != GRPC_CALL_OK)
+        leave_door(acceptor->door);
 }
 
 static void drop_call(grpc_call *call)
@@ -179,16 +249,17 @@ static void route(struct grpc_listener *listener, grpc_call *call, grpc_slice me
 static void accepted_complete(struct tag *tag, bool ok)
 {
     struct acceptor *acceptor = CONTAINER(tag, struct acceptor, tag);
-    struct grpc_listener *listener = acceptor->listener;
+    struct grpc_listener *listener = acceptor->door->listener;
     if (!ok) { /* the server shuts down */
         grpc_call_details_destroy(&acceptor->details);
         grpc_metadata_array_destroy(&acceptor->metadata);
-        muster__grpc_let_go(listener);
+        leave_door(acceptor->door);
         return;
     }
     grpc_call *call = acceptor->call;
     muster__credentials_tell(listener->source.credentials); /* what the handshake may have found, too */
-    route(listener, call, acceptor->details.method, &acceptor->metadata);
+    if (!drop_flood(listener, call))
+        route(listener, call, acceptor->details.method, &acceptor->metadata);
     grpc_call_details_destroy(&acceptor->details);
     grpc_metadata_array_destroy(&acceptor->metadata);
     accept_next(acceptor);
@@ -197,43 +268,28 @@ static void accepted_complete(struct tag *tag, bool ok)
 static void shut_down_complete(struct tag *tag, bool ok)
 {
     (void)ok;
-    muster__grpc_let_go(CONTAINER(tag, struct grpc_listener, shut_down));
+    leave_door(CONTAINER(tag, struct door, shut_down));
 }
 
-void muster__grpc_close_listener(struct listener *base)
+/* A limit of C-core's, for which 0 is none here and the greatest number there. */
+static grpc_arg limit_of(const char *key, uint64_t value)
 {
-    struct grpc_listener *listener = (struct grpc_listener *)base;
-    muster__grpc_health_close(&listener->health);
-    muster__grpc_waiting_close(&listener->waiting);
-    muster__grpc_handshakes_close(&listener->handshakes);
-    HANDED_OVER(&listener->shut_down);
-    grpc_server_shutdown_and_notify(listener->server, listener->transport->queue, &listener->shut_down);
+    return muster__grpc_integer(key, value == 0 || value > INT32_MAX ? INT32_MAX : (int)value);
 }
 
-void muster__grpc_cut_listener(struct listener *base)
+static grpc_server *server_new(const struct grpc_listener *listener)
 {
-    struct grpc_listener *listener = (struct grpc_listener *)base;
-    listener->cut = true;
-    muster__shut_connections(listener->host[0] ? listener->host : NULL, listener->port);
-    grpc_server_cancel_all_calls(listener->server);
-}
-
-void muster__grpc_free_listener(struct listener *base)
-{
-    struct grpc_listener *listener = (struct grpc_listener *)base;
-    grpc_server_destroy(listener->server);
-    muster__grpc_health_destroy(&listener->health);
-    muster__grpc_waiting_destroy(&listener->waiting);
-    pthread_mutex_destroy(&listener->lock);
-    free(listener);
-}
-
-static grpc_server *server_new(size_t max_message_size, const struct connection_options *options)
-{
+    const struct connection_options *options = &listener->options;
     grpc_arg arguments[] = {
+        {.type = GRPC_ARG_POINTER,
+         .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
+         .value.pointer = {.p = listener->quota, .vtable = grpc_resource_quota_arg_vtable()}},
+        limit_of(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_streams),
+        limit_of(GRPC_ARG_MAX_CONNECTION_IDLE_MS, (uint64_t)options->idle_timeout_ms),
         muster__grpc_uncompressed(),
         muster__grpc_integer(GRPC_ARG_ALLOW_REUSEPORT, 0),
-        muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, muster__grpc_limit(max_message_size)),
+        muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+                             muster__grpc_limit(listener->max_message_size)),
         muster__grpc_integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
         muster__grpc_integer(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS),
         muster__grpc_keepalive_time(options),
@@ -249,6 +305,193 @@ static grpc_server *server_new(size_t max_message_size, const struct connection_
     return grpc_server_create(&channel, NULL);
 }
 
+/* Opens a door at `address`; the port that was bound, or 0. With doors_lock held, or before anyone else knows
+   the listener. */
+static uint16_t open_door(struct grpc_listener *listener, const char *address)
+{
+    struct door *door = calloc(1, sizeof(*door));
+    if (!door)
+        return 0;
+    door->listener = listener;
+    door->shut_down.complete = shut_down_complete;
+    atomic_init(&door->pending, ACCEPTORS + 1);
+    door->server = server_new(listener);
+    grpc_server_register_completion_queue(door->server, listener->transport->queue, NULL);
+    grpc_server_credentials *security = muster__grpc_server_credentials(&listener->source);
+    if (listener->flood)
+        muster__grpc_flood_watch(listener->flood, security);
+    int bound = grpc_server_add_http2_port(door->server, address, security);
+    grpc_server_credentials_release(security);
+    if (bound == 0) {
+        grpc_server_destroy(door->server);
+        free(door);
+        return 0;
+    }
+    door->next = listener->doors;
+    listener->doors = door;
+    listener->open = true;
+    muster__grpc_hold_on(listener);
+    grpc_server_start(door->server);
+    for (size_t i = 0; i < ACCEPTORS; i++) {
+        door->acceptors[i].tag.complete = accepted_complete;
+        door->acceptors[i].door = door;
+        accept_next(&door->acceptors[i]);
+    }
+    return (uint16_t)bound;
+}
+
+/* With doors_lock held. */
+static void close_door(struct grpc_listener *listener)
+{
+    if (!listener->open)
+        return;
+    listener->open = false;
+    HANDED_OVER(&listener->doors->shut_down);
+    grpc_server_shutdown_and_notify(listener->doors->server, listener->transport->queue,
+                                    &listener->doors->shut_down);
+}
+
+/* ---- when there are no descriptors left ---- */
+
+static void tell(const struct grpc_listener *listener, const char *text)
+{
+    char line[MUSTER_ERROR_TEXT_SIZE];
+    if (!listener->events->warned)
+        return;
+    snprintf(line, sizeof(line), "listening on %.64s: %s", listener->address, text);
+    listener->events->warned(listener->context, line);
+}
+
+static void reopen(struct timer *timer)
+{
+    struct grpc_listener *listener = CONTAINER(timer, struct grpc_listener, reopening);
+    struct muster_transport *transport = &listener->transport->base;
+    sigset_t saved;
+    if (!listener->told)
+        tell(listener, "the process has no descriptors left: nobody can connect until some are closed");
+    listener->told = true;
+    muster__grpc_block_signals(&saved);
+    pthread_mutex_lock(&listener->doors_lock);
+    bool closing = listener->closing;
+    bool opened =
+        !closing && muster__reserve_take(&listener->reserve) && open_door(listener, listener->address) != 0;
+    if (opened)
+        listener->told = false;
+    else if (!closing)
+        muster__timer_start(transport, &listener->reopening, muster__transport_after(transport, REOPEN_MS),
+                            reopen);
+    pthread_mutex_unlock(&listener->doors_lock);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    if (opened)
+        tell(listener, "there are descriptors again, and participants can connect");
+    if (opened || closing)
+        muster__grpc_let_go(listener);
+}
+
+/* C-core's listener is dead for good after a failed accept(). Its connections without a stream end with the
+   door, which gives descriptors back. With listeners_lock held. */
+static void accept_failed(struct grpc_listener *listener)
+{
+    struct muster_transport *transport = &listener->transport->base;
+    pthread_mutex_lock(&listener->doors_lock);
+    if (listener->open && !listener->closing) {
+        close_door(listener);
+        muster__reserve_give(&listener->reserve);
+        muster__grpc_hold_on(listener);
+        muster__timer_start(transport, &listener->reopening, muster__transport_after(transport, REOPEN_MS),
+                            reopen);
+    }
+    pthread_mutex_unlock(&listener->doors_lock);
+}
+
+/* C-core does not say whose it was: all are closed and opened again. */
+void muster__grpc_accept_failed(struct tag *tag, bool ok)
+{
+    (void)ok;
+    struct grpc_transport *transport = CONTAINER(tag, struct grpc_transport, accept_failed);
+    transport->accept_failing = false;
+    pthread_mutex_lock(&transport->listeners_lock);
+    for (struct grpc_listener *listener = transport->listeners; listener; listener = listener->next)
+        accept_failed(listener);
+    pthread_mutex_unlock(&transport->listeners_lock);
+}
+
+static void enlist(struct grpc_listener *listener)
+{
+    pthread_mutex_lock(&listener->transport->listeners_lock);
+    listener->next = listener->transport->listeners;
+    listener->transport->listeners = listener;
+    pthread_mutex_unlock(&listener->transport->listeners_lock);
+}
+
+static void unlist(struct grpc_listener *listener)
+{
+    pthread_mutex_lock(&listener->transport->listeners_lock);
+    struct grpc_listener **place = &listener->transport->listeners;
+    while (*place != listener)
+        place = &(*place)->next;
+    *place = listener->next;
+    pthread_mutex_unlock(&listener->transport->listeners_lock);
+}
+
+/* ---- what its owner calls ---- */
+
+void muster__grpc_close_listener(struct listener *base)
+{
+    struct grpc_listener *listener = (struct grpc_listener *)base;
+    unlist(listener);
+    muster__grpc_health_close(&listener->health);
+    muster__grpc_waiting_close(&listener->waiting);
+    muster__grpc_handshakes_close(&listener->handshakes);
+    muster__grpc_hold_on(listener);
+    pthread_mutex_lock(&listener->doors_lock);
+    listener->closing = true;
+    close_door(listener);
+    pthread_mutex_unlock(&listener->doors_lock);
+    if (muster__timer_stop(&listener->transport->base, &listener->reopening))
+        muster__grpc_let_go(listener);
+    muster__grpc_let_go(listener);
+}
+
+void muster__grpc_cut_listener(struct listener *base)
+{
+    struct grpc_listener *listener = (struct grpc_listener *)base;
+    listener->cut = true;
+    muster__shut_connections(listener->host[0] ? listener->host : NULL, listener->port);
+    pthread_mutex_lock(&listener->doors_lock);
+    for (struct door *door = listener->doors; door; door = door->next)
+        grpc_server_cancel_all_calls(door->server);
+    pthread_mutex_unlock(&listener->doors_lock);
+}
+
+void muster__grpc_free_listener(struct listener *base)
+{
+    struct grpc_listener *listener = (struct grpc_listener *)base;
+    muster__reserve_give(&listener->reserve);
+    grpc_resource_quota_unref(listener->quota);
+    muster__grpc_flood_release(listener->flood);
+    muster__grpc_health_destroy(&listener->health);
+    muster__grpc_waiting_destroy(&listener->waiting);
+    pthread_mutex_destroy(&listener->doors_lock);
+    pthread_mutex_destroy(&listener->lock);
+    free(listener->address);
+    free(listener);
+}
+
+/* The quota is there without a limit too: the process's own would be shared with all else. */
+static void set_limits(struct grpc_listener *listener, const struct connection_options *options)
+{
+    const struct connection_options none = {.keepalive_time_ms = KEEPALIVE_TIME_MS,
+                                            .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS};
+    listener->options = options ? *options : none;
+    listener->source.credentials = listener->options.credentials;
+    listener->quota = grpc_resource_quota_create("listener");
+    if (listener->options.memory)
+        grpc_resource_quota_resize(listener->quota, listener->options.memory);
+    if (listener->options.max_streams)
+        listener->flood = muster__grpc_flood_new(listener->options.max_streams);
+}
+
 enum muster_status muster__grpc_listen(struct muster_transport *base, const char *address,
                                        size_t max_message_size, const struct connection_options *options,
                                        const struct listener_events *events, void *context,
@@ -262,42 +505,40 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
             error, MUSTER_INVALID,
             "cannot listen on '%s': write it as host:port or [v6]:port, the port up to 65535", address);
     struct grpc_listener *listener = calloc(1, sizeof(*listener));
-    if (!listener)
+    char *bound_address = malloc(strlen(address) + sizeof("65535"));
+    if (!listener || !bound_address) {
+        free(listener);
+        free(bound_address);
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    }
     if (muster__is_one_address(host))
         memcpy(listener->host, host, sizeof(host));
+    listener->address = bound_address;
     listener->transport = transport;
     listener->events = events;
     listener->context = context;
-    listener->source.credentials = options ? options->credentials : NULL;
-    listener->shut_down.complete = shut_down_complete;
-    listener->alive = ACCEPTORS + 1;
-    sigset_t saved;
-    muster__grpc_block_signals(&saved);
-    listener->server = server_new(max_message_size, options);
-    grpc_server_register_completion_queue(listener->server, listener->transport->queue, NULL);
-
-    grpc_server_credentials *security = muster__grpc_server_credentials(&listener->source);
-    int bound = grpc_server_add_http2_port(listener->server, address, security);
-    grpc_server_credentials_release(security);
-    if (bound == 0) {
-        grpc_server_destroy(listener->server);
-        pthread_sigmask(SIG_SETMASK, &saved, NULL);
-        free(listener);
-        return muster__explain_bind(address, host, wanted_port, error);
-    }
+    listener->max_message_size = max_message_size;
     pthread_mutex_init(&listener->lock, NULL);
+    pthread_mutex_init(&listener->doors_lock, NULL);
+    set_limits(listener, options);
     muster__grpc_health_init(&listener->health, listener, transport);
     muster__grpc_waiting_init(&listener->waiting, listener, transport, listener->source.credentials);
-    *port = listener->port = (uint16_t)bound;
-    *result = (struct listener *)listener;
-    muster__grpc_handshakes_watch(&listener->handshakes, listener, transport, listener->source.credentials);
-    grpc_server_start(listener->server);
-    for (size_t i = 0; i < ACCEPTORS; i++) {
-        listener->acceptors[i].tag.complete = accepted_complete;
-        listener->acceptors[i].listener = listener;
-        accept_next(&listener->acceptors[i]);
-    }
+    muster__raise_descriptor_limit();
+    muster__reserve_take(&listener->reserve); /* or the next time */
+    sigset_t saved;
+    muster__grpc_block_signals(&saved);
+    pthread_mutex_lock(&listener->doors_lock);
+    *port = listener->port = open_door(listener, address);
+    pthread_mutex_unlock(&listener->doors_lock);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    if (!listener->port) {
+        muster__grpc_free_listener((struct listener *)listener);
+        return muster__explain_bind(address, host, wanted_port, error);
+    }
+    snprintf(bound_address, strlen(address) + sizeof("65535"), "%.*s%u", (int)(wanted_port - address),
+             address, (unsigned)listener->port);
+    enlist(listener);
+    muster__grpc_handshakes_watch(&listener->handshakes, listener, transport, listener->source.credentials);
+    *result = (struct listener *)listener;
     return MUSTER_OK;
 }

@@ -66,7 +66,7 @@ void muster__grpc_shut_borrowers(struct muster_transport *transport, const struc
     pthread_mutex_lock(&loans_lock);
     for (const struct loan *loan = loans; loan; loan = loan->next) {
         if (loan->body == body)
-            muster__shut_peer(loan->peer);
+            muster__shut_peer(loan->peer, false);
     }
     pthread_mutex_unlock(&loans_lock);
 }

@@ -314,6 +314,10 @@ static void report_closed(struct grpc_stream *stream)
     if (muster__timer_stop(&stream->transport->base, &stream->timer))
         stream_release(&stream->base);
     struct grpc_listener *listener = stream->listener;
+    if (listener)
+        muster__grpc_trim_later(stream->transport);
+    if (listener && stream->heard)
+        muster__grpc_count_peer(listener, false);
     stream_release(&stream->base);
     if (listener)
         muster__grpc_let_go(listener);
@@ -394,7 +398,11 @@ static void deliver_arrived(struct grpc_stream *stream)
     stream->delivering = true;
     stream->unread = true;
     stream->held_ms = 0;
+    bool first = stream->listener && !stream->heard;
+    stream->heard = true;
     pthread_mutex_unlock(&stream->lock);
+    if (first)
+        muster__grpc_count_peer(stream->listener, true);
     bool delivered = !stream->events || deliver(stream, bytes);
     grpc_byte_buffer_destroy(bytes);
     pthread_mutex_lock(&stream->lock);

@@ -1,7 +1,12 @@
 /* The gRPC transport itself: its queue and threads, its clock and alarm. There is one in a process. */
 #include <config.h>
 
+#include <stdio.h> /* defines __GLIBC__, too */
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <grpc/compression.h>
@@ -12,13 +17,17 @@
 #include "network/grpc_handshakes.h"
 #include "status.h"
 
+/* After a stream of a server has ended; once for all that end meanwhile. */
+#define TRIM_AFTER_MS 2000
+
 struct network_thread {
     pthread_t thread;
     struct network_thread *next;
 };
 
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct grpc_transport *process_transport; /* guarded by process_lock */
+static struct grpc_transport *process_transport;     /* guarded by process_lock */
+static struct grpc_transport *_Atomic log_transport; /* the same, while there can be listeners */
 
 static const struct transport_ops transport_ops;
 
@@ -34,6 +43,22 @@ static void *serve_queue(void *argument)
         TAKEN_OVER(tag);
         tag->complete(tag, event.success != 0);
     }
+}
+
+/*
+ * C-core reports on standard error what we report as a status; who wants to see it sets gRPC's own variable.
+ * But that a listener has died is reported nowhere else. C-core holds locks here: the alarm's thread does
+ * what is to be done.
+ */
+static void read_log(gpr_log_func_args *arguments)
+{
+    struct grpc_transport *transport = log_transport;
+    if (getenv("GRPC_VERBOSITY"))
+        fprintf(stderr, "%s:%d: %s\n", arguments->file, arguments->line, arguments->message);
+    if (transport && strncmp(arguments->message, "Failed accept4", strlen("Failed accept4")) == 0 &&
+        !atomic_exchange(&transport->accept_failing, true))
+        muster__grpc_add_stray(transport, &transport->accept_failed, true);
+    muster__grpc_read_handshakes(arguments);
 }
 
 static bool add_thread(struct grpc_transport *transport)
@@ -73,6 +98,21 @@ static void transport_set_alarm(struct muster_transport *base, int64_t at)
     transport->alarm_at = at;
     pthread_cond_signal(&transport->alarm_moved);
     pthread_mutex_unlock(&transport->alarm_lock);
+}
+
+static void trim_expired(struct timer *timer)
+{
+    CONTAINER(timer, struct grpc_transport, trim)->trimming = false;
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
+void muster__grpc_trim_later(struct grpc_transport *transport)
+{
+    if (!atomic_exchange(&transport->trimming, true))
+        muster__timer_start(&transport->base, &transport->trim,
+                            muster__transport_after(&transport->base, TRIM_AFTER_MS), trim_expired);
 }
 
 void muster__grpc_add_stray(struct grpc_transport *transport, struct tag *tag, bool ok)
@@ -138,6 +178,7 @@ static void stop_alarm(struct grpc_transport *transport)
 /* Every listener and stream of it is gone by now: the queue is empty. */
 static void transport_destroy(struct grpc_transport *transport)
 {
+    log_transport = NULL;
     stop_alarm(transport);
     grpc_completion_queue_shutdown(transport->queue);
     if (!transport->threads)
@@ -152,6 +193,7 @@ static void transport_destroy(struct grpc_transport *transport)
     grpc_shutdown();
     pthread_cond_destroy(&transport->alarm_moved);
     pthread_mutex_destroy(&transport->alarm_lock);
+    pthread_mutex_destroy(&transport->listeners_lock);
     muster__timers_destroy(&transport->base.timers);
     free(transport);
 }
@@ -177,6 +219,8 @@ static struct grpc_transport *transport_new(void)
     muster__timers_init(&transport->base.timers);
     transport->alarm_at = INT64_MAX;
     pthread_mutex_init(&transport->alarm_lock, NULL);
+    pthread_mutex_init(&transport->listeners_lock, NULL);
+    transport->accept_failed.complete = muster__grpc_accept_failed;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -186,15 +230,13 @@ static struct grpc_transport *transport_new(void)
         free(transport);
         return NULL;
     }
-    /* C-core reports on standard error what we report as a status; who wants to see it sets gRPC's own
-     * variable. */
-    if (!getenv("GRPC_VERBOSITY"))
-        gpr_set_log_function(muster__grpc_read_log);
+    gpr_set_log_function(read_log);
     /* In a debug build such as Debian's, C-core tries out another way to read, which keeps several megabytes
        for each connection that has ever sent so much. It reads this when it begins. */
     setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 0);
     grpc_init();
     transport->queue = grpc_completion_queue_create_for_next(NULL);
+    log_transport = transport;
     return transport;
 }
 

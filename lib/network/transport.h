@@ -29,6 +29,11 @@ struct connection_options {
     struct credentials *credentials; /* NULL: none */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
+    /* For listeners; 0: no limit. */
+    size_t max_streams;      /* of one connection */
+    int64_t idle_timeout_ms; /* of a connection without a stream */
+    size_t memory;           /* that the transport may hold for all connections, */
+    size_t memory_per_peer;  /* and so much more for each stream of which a message came */
 };
 
 /* Bytes that can be put before a message's body for one stream alone: room for all of a chunk but its data.
@@ -62,6 +67,9 @@ struct listener_events {
     void *(*accepted)(void *context, struct stream *stream, const struct stream_events **events);
     /* After close_listener(): every stream has ended and no event will follow. Once. */
     void (*stopped)(void *context);
+    /* A sentence for the server's owner: nobody can connect for now, or again. Not after `stopped`. May be
+       NULL. */
+    void (*warned)(void *context, const char *text);
 };
 
 struct transport_ops {

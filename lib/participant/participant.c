@@ -114,7 +114,10 @@ static enum muster_status set_connection(struct participant *participant,
         return status;
     participant->options.credentials = (struct muster_credentials)MUSTER_CREDENTIALS_INIT;
     participant->connection = (struct connection_options){
-        participant->credentials, options->keepalive_time_ms, options->keepalive_timeout_ms};
+        .credentials = participant->credentials,
+        .keepalive_time_ms = options->keepalive_time_ms,
+        .keepalive_timeout_ms = options->keepalive_timeout_ms,
+    };
     const char *text =
         muster__credentials_warning(participant->credentials, OF_PARTICIPANT, participant->address);
     char line[MUSTER_ERROR_TEXT_SIZE];

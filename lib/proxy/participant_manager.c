@@ -20,6 +20,12 @@
 /* Pings that come faster than a participant should read them serve nobody. */
 #define KEEPALIVE_TIME_LEAST 1000
 
+/* What the transport may hold, unless the options say it: enough for the windows of forty who send at a time,
+   and for the calls of all. */
+#define NETWORK_MEMORY                 ((size_t)192 << 20)
+#define NETWORK_MEMORY_PER_PARTICIPANT ((size_t)64 << 10)
+#define NETWORK_MEMORY_LEAST           ((size_t)16 << 20)
+
 /* A thread in get_participants(). On its stack. */
 struct arrival_waiter {
     struct link link;
@@ -582,9 +588,17 @@ static void listener_stopped(void *context)
     pthread_mutex_unlock(&manager->lock);
 }
 
+static void listener_warned(void *context, const char *text)
+{
+    const struct participant_manager_options *options = &((struct participant_manager *)context)->options;
+    if (options->on_warning)
+        options->on_warning(options->context, text);
+}
+
 static const struct listener_events listener_events = {
     .accepted = stream_accepted,
     .stopped = listener_stopped,
+    .warned = listener_warned,
 };
 
 bool muster__manager_enter(struct participant_manager *manager)
@@ -681,6 +695,14 @@ static enum muster_status check_options(const struct participant_manager_options
     if (!(options->join_rate >= 0 && options->join_rate < 1e9))
         return muster__error(error, MUSTER_INVALID,
                              "options.join_rate is not from 0 to 1e9 participants a second");
+    if (options->max_streams_per_connection < 1 || options->max_streams_per_connection > 65536)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.max_streams_per_connection is not from 1 to 65536");
+    if (options->connection_idle_ms < 1000 ||
+        (options->max_network_memory && options->max_network_memory < NETWORK_MEMORY_LEAST))
+        return muster__error(
+            error, MUSTER_INVALID,
+            "options.connection_idle_ms is below 1000 or options.max_network_memory below 16 MiB");
     return muster__check_keepalive(options->keepalive_time_ms, options->keepalive_timeout_ms,
                                    KEEPALIVE_TIME_LEAST, error);
 }
@@ -755,8 +777,15 @@ enum muster_status participant_manager_start(const struct participant_manager_op
     }
     manager->options.credentials =
         (struct muster_credentials)MUSTER_CREDENTIALS_INIT; /* its strings are not ours */
-    manager->connection = (struct connection_options){manager->credentials, options->keepalive_time_ms,
-                                                      options->keepalive_timeout_ms};
+    manager->connection = (struct connection_options){
+        .credentials = manager->credentials,
+        .keepalive_time_ms = options->keepalive_time_ms,
+        .keepalive_timeout_ms = options->keepalive_timeout_ms,
+        .max_streams = options->max_streams_per_connection,
+        .idle_timeout_ms = options->connection_idle_ms,
+        .memory = options->max_network_memory ? options->max_network_memory : NETWORK_MEMORY,
+        .memory_per_peer = options->max_network_memory ? 0 : NETWORK_MEMORY_PER_PARTICIPANT,
+    };
 
     unsigned threads = options->network_threads ? options->network_threads : default_threads();
     manager->transport =

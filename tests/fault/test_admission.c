@@ -22,7 +22,7 @@ FAULT_TEST(admission, hello_is_answered_with_welcome)
     cr_assert_eq(peer->messages[0].content, CONTENT_WELCOME);
     cr_assert_str_eq(peer->messages[0].name, "ada");
     cr_assert_eq(peer->messages[0].rank, 0);
-    cr_assert_eq(peer->messages[0].max_message_size, (size_t)128 << 20);
+    cr_assert_eq(peer->messages[0].max_message_size, (size_t)4 << 20);
     cr_assert_eq(fixture_open_count(fixture), 0, "it has not passed the initiative yet");
     cr_assert_eq(fixture->event_count, 0);
     fixture_free(fixture);

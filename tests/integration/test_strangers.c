@@ -1,0 +1,225 @@
+/* What strangers can do over real sockets, and what they cannot: floods of streams, messages without an end,
+ * connections without a stream, and more of them than there are descriptors. */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "integration/fixture.h"
+
+/* A connection to the server, or -1 with errno. */
+static int connect_to(const struct door *door)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(door->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (stranger >= 0 && connect(stranger, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        close(stranger);
+        return -1;
+    }
+    return stranger;
+}
+
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
+
+static int connect_with_preface(const struct door *door)
+{
+    int stranger = connect_to(door);
+    cr_assert_geq(stranger, 0);
+    cr_assert_eq(send(stranger, preface, sizeof(preface), MSG_NOSIGNAL), (ssize_t)sizeof(preface));
+    return stranger;
+}
+
+static size_t put_frame(uint8_t *at, uint8_t kind, uint8_t flags, uint32_t stream, const void *body,
+                        size_t size)
+{
+    const uint8_t head[9] = {0,
+                             (uint8_t)(size >> 8),
+                             (uint8_t)size,
+                             kind,
+                             flags,
+                             (uint8_t)(stream >> 24),
+                             (uint8_t)(stream >> 16),
+                             (uint8_t)(stream >> 8),
+                             (uint8_t)stream};
+    memcpy(at, head, sizeof(head));
+    memcpy(at + sizeof(head), body, size);
+    return sizeof(head) + size;
+}
+
+static size_t put_text(uint8_t *at, const char *text)
+{
+    size_t size = strlen(text);
+    at[0] = (uint8_t)size;
+    memcpy(at + 1, text, size);
+    return 1 + size;
+}
+
+static size_t put_headers(uint8_t *at)
+{
+    static const char *const headers[][2] = {
+        {":method", "POST"},
+        {":scheme", "http"},
+        {":path", CONNECT_METHOD},
+        {":authority", "x"},
+        {"content-type", "application/grpc"},
+        {"te", "trailers"},
+    };
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof(headers) / sizeof(*headers); i++) {
+        at[size++] = 0;
+        size += put_text(at + size, headers[i][0]);
+        size += put_text(at + size, headers[i][1]);
+    }
+    return size;
+}
+
+static long resident_kib(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    cr_assert_not_null(file);
+    cr_assert_eq(fscanf(file, "%*s %ld", &pages), 1);
+    fclose(file);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+Test(strangers, a_connection_that_resets_what_it_begins_is_ended)
+{
+    enum { STREAMS = 100000, GROWTH_MAX_KIB = 100 << 10 };
+    static const uint8_t cancel[4] = {0, 0, 0, 8};
+    struct door door;
+    uint8_t headers[256], out[600];
+    begin();
+    door_open(&door, NULL);
+    size_t headers_size = put_headers(headers);
+    long before = resident_kib();
+    int stranger = connect_with_preface(&door);
+    uint32_t begun = 0;
+    for (bool sent = true; sent && begun < STREAMS; begun++) {
+        size_t size = put_frame(out, 1, 4, 2 * begun + 1, headers, headers_size);
+        size += put_frame(out + size, 3, 0, 2 * begun + 1, cancel, sizeof(cancel));
+        sent = send(stranger, out, size, MSG_NOSIGNAL) == (ssize_t)size;
+    }
+    cr_expect_lt(begun, (uint32_t)STREAMS);
+    close(stranger);
+    struct member member;
+    member_start(&member, door.address, "ada"); /* what was sent is done with */
+    struct proxy *proxy = door_proxy(&door, "ada", 1);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK);
+    cr_expect_lt(resident_kib() - before, (long)GROWTH_MAX_KIB);
+    proxy_release(proxy);
+    member_stop(&member);
+    door_close(&door);
+}
+
+Test(strangers, a_big_message_does_not_take_more_than_the_network_may_hold)
+{
+    enum { SIZE = 64 << 20 };
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.max_message_size = 2 * SIZE;
+    options.max_network_memory = 16 << 20;
+    struct door door;
+    begin();
+    door_open(&door, &options);
+    struct raw_peer *peer = raw_peer_open(door.port, CONNECT_METHOD, false);
+    uint8_t *big = calloc(1, SIZE);
+    raw_peer_send(peer, big, SIZE);
+    free(big);
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    cr_assert_eq(raw_peer_finish(peer, text, sizeof(text)), GRPC_STATUS_RESOURCE_EXHAUSTED, "%s", text);
+    raw_peer_free(peer);
+    door_close(&door);
+}
+
+Test(strangers, a_connection_without_a_stream_is_closed)
+{
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.connection_idle_ms = 1000;
+    struct door door;
+    struct member member;
+    uint8_t buffer[4096];
+    begin();
+    door_open(&door, &options);
+    member_start(&member, door.address, "ada");
+    struct proxy *proxy = door_proxy(&door, "ada", 1);
+    int stranger = connect_with_preface(&door);
+    while (recv(stranger, buffer, sizeof(buffer), 0) > 0)
+        ;
+    close(stranger);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK); /* who has a stream is not idle */
+    proxy_release(proxy);
+    member_stop(&member);
+    door_close(&door);
+}
+
+struct warnings {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool full; /* guarded by lock */
+    bool again;
+};
+
+static struct warnings warnings = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void note_warning(void *context, const char *text)
+{
+    (void)context;
+    pthread_mutex_lock(&warnings.lock);
+    warnings.full = warnings.full || strstr(text, "no descriptors left");
+    warnings.again = warnings.again || strstr(text, "descriptors again");
+    pthread_cond_broadcast(&warnings.changed);
+    pthread_mutex_unlock(&warnings.lock);
+}
+
+static void wait_for(const bool *warned)
+{
+    pthread_mutex_lock(&warnings.lock);
+    while (!*warned)
+        pthread_cond_wait(&warnings.changed, &warnings.lock);
+    pthread_mutex_unlock(&warnings.lock);
+}
+
+Test(strangers, who_comes_after_the_descriptors_ran_out_gets_in)
+{
+    enum { LIMIT = 200 };
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.on_warning = note_warning;
+    struct door door;
+    struct rlimit before, few;
+    int strangers[LIMIT];
+    size_t count = 0;
+    begin();
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = LIMIT;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    door_open(&door, &options);
+    struct rlimit raised;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &raised), 0);
+    cr_assert_eq(raised.rlim_cur, before.rlim_max);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    while (count < LIMIT && (strangers[count] = connect_to(&door)) >= 0)
+        count++;
+    wait_for(&warnings.full);
+    while (count > 0)
+        close(strangers[--count]);
+    wait_for(&warnings.again);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    struct member member;
+    member_start(&member, door.address, "ada");
+    struct proxy *proxy = door_proxy(&door, "ada", 1);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK);
+    proxy_release(proxy);
+    member_stop(&member);
+    door_close(&door);
+}
