@@ -702,6 +702,7 @@ static struct crowd crowd_for_big_ones(void)
 {
     struct participant_manager_options options = options_with(0);
     options.max_payload_size = HUGE_SIZE;
+    options.max_message_size = 2 * HUGE_SIZE; /* a peer's chunk may have all of it */
     options.upload_stall_ms = TURN_MS;
     return crowd_of(&options);
 }
