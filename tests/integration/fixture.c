@@ -66,9 +66,12 @@ void door_open(struct door *door, const struct participant_manager_options *opti
 
 void door_open_with_sessions(struct door *door, const struct participant_manager_options *options)
 {
+    const struct participant_manager_options defaults = PARTICIPANT_MANAGER_OPTIONS_INIT;
     struct participant_manager_options used = *options;
     struct muster_error error = {MUSTER_OK, ""};
     *door = (struct door){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    if (used.max_message_size == defaults.max_message_size)
+        used.max_message_size = (size_t)128 << 20; /* many fill a connection with one message */
     used.listen = "127.0.0.1:0";
     used.on_event = note;
     used.context = door;

@@ -42,7 +42,8 @@ struct door {
     size_t count;
 };
 
-/* Listens on a free port; `options` NULL: the defaults. What they say of listening and events is replaced. */
+/* Listens on a free port; `options` NULL: the defaults. What they say of listening and events is replaced,
+   and messages may have 128 MiB where they say nothing else. */
 void door_open(struct door *door, const struct participant_manager_options *options); /* without sessions */
 void door_open_with_sessions(struct door *door, const struct participant_manager_options *options);
 void door_close(struct door *door);
