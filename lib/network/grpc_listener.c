@@ -231,6 +231,7 @@ void muster__grpc_free_listener(struct listener *base)
 static grpc_server *server_new(size_t max_message_size, const struct connection_options *options)
 {
     grpc_arg arguments[] = {
+        muster__grpc_life(),
         muster__grpc_uncompressed(),
         muster__grpc_integer(GRPC_ARG_ALLOW_REUSEPORT, 0),
         muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, muster__grpc_limit(max_message_size)),
@@ -260,7 +261,9 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     if (!muster__split_address(address, host, &wanted_port))
         return muster__error(
             error, MUSTER_INVALID,
-            "cannot listen on '%s': write it as host:port or [v6]:port, the port up to 65535", address);
+            "cannot listen on '%.128s': write it as host:port or [v6]:port, the port up to 65535; all of the "
+            "machine's addresses are 0.0.0.0 and [::]",
+            address);
     struct grpc_listener *listener = calloc(1, sizeof(*listener));
     if (!listener)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
@@ -278,7 +281,9 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     grpc_server_register_completion_queue(listener->server, listener->transport->queue, NULL);
 
     grpc_server_credentials *security = muster__grpc_server_credentials(&listener->source);
-    int bound = grpc_server_add_http2_port(listener->server, address, security);
+    char target[TARGET_SIZE];
+    muster__write_target("", address, target);
+    int bound = grpc_server_add_http2_port(listener->server, target, security);
     grpc_server_credentials_release(security);
     if (bound == 0) {
         grpc_server_destroy(listener->server);
