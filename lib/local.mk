@@ -118,7 +118,7 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_health.h \
     lib/network/grpc_listener.c \
     lib/network/grpc_loan.c \
-    lib/network/grpc_probe.c \
+    lib/network/grpc_cause.c \
     lib/network/grpc_stream.c \
     lib/network/grpc_transport.c \
     lib/network/grpc_waiting.c \

@@ -32,12 +32,13 @@ struct participant_options {
     const struct participant_label *labels;
     size_t label_count;
     /** How long participant_connect() waits for the server to be up and to admit, even if it is asked to come
-       back later meanwhile. */
+       back later meanwhile. Attempts that find no server, or break before it has admitted the participant,
+       are repeated. */
     int64_t connect_timeout_ms;
     /** How long to try to come back after the connection broke, or the server died, or the time of a
-       reconnect_in is over: attempts that break, or find the server full, are repeated. Until then, the
-       participant's code sees nothing of it. 0: not at all, and after a reconnect_in once, for
-       connect_timeout_ms. MUSTER_NO_LIMIT: for ever. */
+       reconnect_in is over: attempts that break, or find the server full, or a certificate or token refused
+       at either end (it may be replaced), are repeated. Until then, the participant's code sees nothing of
+       it. 0: not at all, and after a reconnect_in for connect_timeout_ms. MUSTER_NO_LIMIT: for ever. */
     int64_t reconnect_timeout_ms;
     /** Pauses between attempts: random up to the first, which doubles with each up to the last. From 1 ms. */
     int64_t reconnect_first_ms;
@@ -77,8 +78,10 @@ struct participant_options {
     /** Told with `context` of what needs somebody's hand: by participant_connect() of no TLS to another
        machine, and of a token that is easy to guess; by it, and once a day by participant_consume(), of a
        certificate that runs out within two weeks; and by participant_consume() of new files of the
-       credentials that are not in order; and of participant_free() in a callback. NULL: nobody
-       is told. */
+       credentials that are not in order; and of participant_free() in a callback. Also of why it still waits
+       for the server, at first or coming back: after 2 s, then at intervals that double up to 10 min, earlier
+       when the cause is another. Those words come on a network thread, without a lock held, one at a time: it
+       must not block. NULL: nobody is told. */
     void (*on_warning)(void *context, const char *text);
 
     /** The library's own: NULL for gRPC. */
@@ -98,11 +101,18 @@ struct participant_options {
 /**
  * Connects to the server at `address` ("host:port") and blocks until it has admitted the participant;
  * a server that is not up yet is waited for. On MUSTER_OK *participant is the caller's, to be freed with
- * participant_free(); otherwise it is NULL and *error (which may be NULL) says why: UNAVAILABLE when no
- * server answered within connect_timeout_ms, or takes too many at once, FULL, REFUSED, EXISTS (the name is in
- * use), UNAUTHENTICATED (one of the two did not accept the other's certificate or token), IO and FORMAT
- * (files of the credentials), PROTOCOL, INVALID (also: in a callback), OUT_OF_MEMORY. `options` NULL means
- * the defaults. Any thread.
+ * participant_free(); otherwise it is NULL and *error (which may be NULL) says why:
+ * - at once: INVALID (the address is not host:port or [v6]:port, which is taken literally, or an option makes
+ *   no sense, or this is a callback), IO and FORMAT (files of the credentials), OUT_OF_MEMORY;
+ * - as soon as the server, or its TLS, says so: FULL, REFUSED, EXISTS (the name is in use), UNAUTHENTICATED
+ * (one of the two did not accept the other's certificate or token), PROTOCOL, UNSUPPORTED;
+ * - after connect_timeout_ms: UNAVAILABLE, or EXISTS where the session of that name was away all the time,
+ * and is kept for a while. The text has the last cause: connection refused, unknown host, not an HTTP/2
+ * server and so on.
+ *
+ * A proxy that grpc_proxy, https_proxy or http_proxy names in the environment is used, unless no_grpc_proxy
+ * or no_proxy has an end of the host's name, and never for loopback addresses; texts name it. `options` NULL
+ * means the defaults. Any thread.
  */
 MUSTER_API enum muster_status participant_connect(const char *address,
                                                   const struct participant_options *options,
@@ -137,7 +147,7 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
  * Otherwise *instruction is NULL. TIMEOUT: no instruction yet; call again. STOPPED: the server said
  * good-bye. GONE: the connection broke, or the time of a reconnect_in was over, and no server answered within
  * reconnect_timeout_ms. CLOSED: participant_close() was called. Others as participant_connect(), when it came
- * back. All but TIMEOUT are final. Any thread, one at a time.
+ * back; the reason has the last cause. All but TIMEOUT are final. Any thread, one at a time.
  */
 MUSTER_API enum muster_status participant_consume(struct participant *participant,
                                                   const struct muster_message **instruction);

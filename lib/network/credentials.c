@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -303,16 +304,23 @@ bool muster__keys_check_token(const struct keys *keys, const void *presented, si
 
 /* ---- warnings ---- */
 
-/* Whether what is sent to `address` stays on this machine, as far as its text tells. */
-static bool is_loopback(const char *address)
+static bool is_local_name(const char *host)
 {
-    char host[INET6_ADDRSTRLEN + 2];
+    const char *name = "localhost";
+    size_t size = strlen(host), name_size = strlen(name);
+    if (size && host[size - 1] == '.')
+        size--;
+    return size >= name_size && strncasecmp(host + size - name_size, name, name_size) == 0 &&
+           (size == name_size || host[size - name_size - 1] == '.');
+}
+
+bool muster__is_loopback(const char *address)
+{
+    char host[256];
     struct in_addr v4;
     struct in6_addr v6;
     const char *colon = strrchr(address, ':');
     size_t length = colon ? (size_t)(colon - address) : strlen(address);
-    if (strncmp(address, "unix:", 5) == 0)
-        return true;
     if (length >= 2 && address[0] == '[' && address[length - 1] == ']') {
         address++;
         length -= 2;
@@ -320,18 +328,18 @@ static bool is_loopback(const char *address)
     if (length >= sizeof(host))
         return false;
     snprintf(host, sizeof(host), "%.*s", (int)length, address);
-    if (inet_pton(AF_INET, host, &v4) == 1)
+    if (inet_aton(host, &v4)) /* 127.1 too */
         return ntohl(v4.s_addr) >> 24 == 127;
     if (inet_pton(AF_INET6, host, &v6) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&v6);
-    return strcmp(host, "localhost") == 0;
+        return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+    return is_local_name(host);
 }
 
 const char *muster__credentials_warning(const struct credentials *credentials, enum credentials_side side,
                                         const char *address)
 {
     bool token = credentials && credentials->files.token_file;
-    if ((credentials && credentials->tls) || is_loopback(address))
+    if ((credentials && credentials->tls) || muster__is_loopback(address))
         return NULL;
     if (side == OF_SERVER)
         return token ? "the network can read and alter all that is sent, the token too: set a certificate "

@@ -113,6 +113,9 @@ enum muster_status muster__keys_check_certificate(const struct keys *keys, const
 /* Compares a token in a time that does not depend on ours. */
 bool muster__keys_check_token(const struct keys *keys, const void *presented, size_t size);
 
+/* Whether what is sent to `address` stays on this machine, as far as its text tells. */
+bool muster__is_loopback(const char *address);
+
 /* What to warn of about listening on or connecting to `address`; NULL: nothing. */
 const char *muster__credentials_warning(const struct credentials *credentials, enum credentials_side side,
                                         const char *address);

@@ -4,9 +4,9 @@
  *
  * Locks: a stream's lock guards its fields and is held while batches are started on its call, never while
  * waiting or during an event; a listener's lock guards its count, its doors_lock the servers of which it is
- * made; alarm_lock the alarm. A stream's lock is taken before timers.lock, and that before alarm_lock;
- * listeners_lock before a doors_lock, and that before a listener's lock and timers.lock. No two others are
- * held together.
+ * made; alarm_lock the alarm; lives_lock the lives. A stream's lock is taken before timers.lock, and that
+ * before alarm_lock; listeners_lock before a doors_lock, and that before a listener's lock and timers.lock.
+ * No two others are held together.
  *
  * A stream's life: its operations in flight are counted in `pending`, RECV_CLOSE_ON_SERVER or
  * RECV_STATUS_ON_CLIENT among them, which C-core completes when the call has ended. Whoever takes the count
@@ -76,13 +76,15 @@ struct grpc_transport {
     atomic_bool accept_failing; /* accept_failed is on its way */
     pthread_mutex_t listeners_lock;
     struct grpc_listener *listeners; /* those that are not closed; guarded by listeners_lock */
+    bool shares_core;                /* the program uses gRPC itself */
 };
 
 /* What only a client's stream needs. */
 struct client_side {
     grpc_channel *channel;
     grpc_metadata authorization; /* the token's; empty slices: none */
-    struct probe *probe;         /* NULL: none */
+    bool tls;
+    char *proxy; /* that C-core goes by, as it is named to users; NULL: none */
     grpc_metadata_array initial;
     grpc_metadata_array trailing;
     grpc_status_code code;
@@ -155,6 +157,8 @@ grpc_arg muster__grpc_uncompressed(void);
 grpc_arg muster__grpc_keepalive_time(const struct connection_options *options);
 grpc_arg muster__grpc_keepalive_timeout(const struct connection_options *options);
 int muster__grpc_limit(size_t size);
+/* Counts the channels and servers that C-core still has: all get it. */
+grpc_arg muster__grpc_life(void);
 
 /* ---- grpc_credentials.c ---- */
 
@@ -180,17 +184,19 @@ struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *
 bool muster__grpc_shows_token(const grpc_metadata_array *metadata);
 void muster__grpc_identity_free(struct peer_identity *identity);
 
-/* ---- grpc_probe.c: with the stream's lock held ---- */
+/* ---- grpc_cause.c ---- */
 
-/*
- * A stream's call waits until the server is there, and C-core tries again whatever the obstacle. Where that
- * is that one of the two does not accept the other's TLS, the probe finds out and ends the stream with
- * UNAUTHENTICATED.
- */
-void muster__grpc_start_probe(struct grpc_stream *stream);
-/* At the stream's end. */
-void muster__grpc_end_probe(struct grpc_stream *stream);
-void muster__grpc_free_probe(struct probe *probe);
+/* The proxy by which C-core would connect to `address`, of which `host` is the host, as the environment has
+   it: its host and port, and what may follow. NULL: none, as for loopback addresses. */
+const char *muster__grpc_proxy(const char *address, const char *host);
+
+/* Whether C-core says with this text that there was no connection. */
+bool muster__grpc_never_came_up(const char *text);
+
+/* Puts that text into words for the user. UNAUTHENTICATED: one of the two does not accept the other's TLS;
+   otherwise UNAVAILABLE. */
+enum muster_status muster__grpc_explain(const struct client_side *client, const char *text,
+                                        char cause[MUSTER_ERROR_TEXT_SIZE]);
 
 /* ---- grpc_stream.c: all but the first with the stream's lock held ---- */
 
@@ -255,8 +261,14 @@ void muster__grpc_shut_borrowers(struct muster_transport *transport, const struc
 
 #define HOST_SIZE 256
 
-/* Takes "host:port" or "[v6]:port" apart; false when it is neither. */
+/* Of an address for C-core. */
+#define TARGET_SIZE (3 * (HOST_SIZE + 16))
+
+/* Takes "host:port" or "[v6]:port" apart; false when it is neither, or anything else is in it. */
 bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port);
+
+/* Puts an address that has been taken apart behind `prefix` in such a way that C-core takes it literally. */
+void muster__write_target(const char *prefix, const char *address, char target[TARGET_SIZE]);
 
 /* Whether `host` stands for one address, in the form in which getnameinfo() writes it. */
 bool muster__is_one_address(const char *host);

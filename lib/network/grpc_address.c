@@ -1,6 +1,8 @@
 /* Addresses and the sockets behind them: what C-core keeps to itself. */
 #include <config.h>
 
+#include <arpa/inet.h>
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <netdb.h>
@@ -16,19 +18,52 @@
 /* Reads of 64 KiB: more than any socket's buffer has. */
 #define DISCARDS_MAX 1024
 
-/* Takes "host:port" or "[v6]:port" apart; false when it is neither. */
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS  "0123456789"
+
+/* The characters of names, of IPv4's addresses, and of zones such as eth0: nothing that C-core, a resolver or
+   a terminal would read as anything else. */
+static bool is_name(const char *text, size_t size)
+{
+    return size > 0 && strspn(text, LETTERS DIGITS "-._") >= size;
+}
+
+/* An address of IPv6, with a zone perhaps. */
+static bool is_v6(const char *text)
+{
+    struct in6_addr parsed;
+    char plain[HOST_SIZE];
+    const char *zone = strchr(text, '%');
+    snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(text, "%"), text);
+    return inet_pton(AF_INET6, plain, &parsed) == 1 && (!zone || is_name(zone + 1, strlen(zone + 1)));
+}
+
 bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port)
 {
     const char *colon = strrchr(address, ':');
-    if (!colon || colon - address >= HOST_SIZE)
+    if (!colon || colon == address || colon - address >= HOST_SIZE)
         return false;
     size_t length = (size_t)(colon - address);
     bool bracketed = length >= 2 && address[0] == '[' && colon[-1] == ']';
     snprintf(host, HOST_SIZE, "%.*s", (int)(bracketed ? length - 2 : length), address + (bracketed ? 1 : 0));
     *port = colon + 1;
-    size_t digits = strspn(*port, "0123456789");
-    return (bracketed || !strchr(host, ':')) && digits > 0 && digits <= 5 && !(*port)[digits] &&
-           atoi(*port) <= UINT16_MAX;
+    size_t digits = strspn(*port, DIGITS);
+    return (bracketed ? is_v6(host) : is_name(host, strlen(host))) && digits > 0 && digits <= 5 &&
+           !(*port)[digits] && atoi(*port) <= UINT16_MAX;
+}
+
+/* C-core reads an address as a URI: %41 is "A", and a host called "unix" or "dns" is a scheme, in lower case
+   only. Names mean the same in upper case. */
+void muster__write_target(const char *prefix, const char *address, char target[TARGET_SIZE])
+{
+    size_t size = (size_t)snprintf(target, TARGET_SIZE, "%s", prefix);
+    for (const char *at = address; *at && size + 4 < TARGET_SIZE; at++) {
+        if (*at == '[' || *at == ']' || *at == '%')
+            size += (size_t)snprintf(target + size, TARGET_SIZE - size, "%%%02X", (unsigned char)*at);
+        else
+            target[size++] = at == address && !*prefix ? (char)toupper((unsigned char)*at) : *at;
+    }
+    target[size] = '\0';
 }
 
 /* Whether `host` stands for one address in the form in which getnameinfo() writes it. */

@@ -1,7 +1,8 @@
-/* The client's side: a channel for each stream, which waits for its server. */
+/* The client's side: a channel for each stream, which ends with the cause when it does not come up. */
 #include <config.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <grpc/slice.h>
 #include <grpc/support/time.h>
@@ -10,15 +11,11 @@
 #include "network/grpc.h"
 #include "status.h"
 
-enum {
-    BACKOFF_FIRST_MS = 200,
-    BACKOFF_MAX_MS = 10000,
-};
-
-static grpc_channel *channel_new(const char *address, size_t max_message_size,
+static grpc_channel *channel_new(const char *address, size_t max_message_size, bool by_proxy,
                                  const struct connection_options *options, const struct keys *keys)
 {
     grpc_arg arguments[] = {
+        muster__grpc_life(),
         muster__grpc_uncompressed(),
         muster__grpc_integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
         muster__grpc_integer(GRPC_ARG_ENABLE_RETRIES, 0),
@@ -32,31 +29,35 @@ static grpc_channel *channel_new(const char *address, size_t max_message_size,
         muster__grpc_integer(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_SIZE_MAX),
         muster__grpc_integer(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, CLIENT_READ_SIZE_MAX),
         muster__grpc_integer(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, READ_SIZE_MIN),
-        muster__grpc_integer(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, BACKOFF_FIRST_MS),
-        muster__grpc_integer(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, BACKOFF_MAX_MS),
+        muster__grpc_integer(GRPC_ARG_ENABLE_HTTP_PROXY, by_proxy),
     };
     grpc_channel_args channel = {.num_args = sizeof(arguments) / sizeof(*arguments), .args = arguments};
     grpc_channel_credentials *credentials =
         muster__grpc_channel_credentials(options ? options->credentials : NULL, keys);
-    grpc_channel *created = grpc_channel_create(address, credentials, &channel);
+    char target[TARGET_SIZE];
+    muster__write_target("dns:///", address, target);
+    grpc_channel *created = grpc_channel_create(target, credentials, &channel);
     grpc_channel_credentials_release(credentials);
     return created;
 }
 
 static struct grpc_stream *client_stream_new(struct grpc_transport *transport, const char *address,
-                                             size_t max_message_size,
+                                             const char *host, size_t max_message_size,
                                              const struct connection_options *options)
 {
     struct client_side *client = calloc(1, sizeof(*client));
     struct grpc_stream *stream = client ? muster__grpc_stream_new(transport, NULL) : NULL;
+    const char *proxy = muster__grpc_proxy(address, host);
     if (!stream) {
         free(client);
         return NULL;
     }
     stream->client = client;
+    client->tls = options && options->credentials && options->credentials->tls;
+    client->proxy = proxy ? strndup(proxy, strcspn(proxy, "/?#")) : NULL; /* without memory it is not named */
     struct keys *keys =
         options && options->credentials ? muster__credentials_keys(options->credentials) : NULL;
-    client->channel = channel_new(address, max_message_size, options, keys);
+    client->channel = channel_new(address, max_message_size, proxy != NULL, options, keys);
     client->authorization = muster__grpc_authorization(keys);
     muster__keys_release(keys);
     client->details = grpc_empty_slice();
@@ -73,10 +74,18 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
                                         const struct stream_events *events, void *context,
                                         struct stream **result, struct muster_error *error)
 {
+    char host[HOST_SIZE];
+    const char *port;
+    if (!muster__split_address(address, host, &port) || atoi(port) == 0)
+        return muster__error(
+            error, MUSTER_INVALID,
+            "cannot connect to '%.128s': write it as host:port or [v6]:port, the port from 1 to "
+            "65535, with nothing before or behind it",
+            address);
     sigset_t saved;
     muster__grpc_block_signals(&saved);
     struct grpc_stream *stream =
-        client_stream_new((struct grpc_transport *)base, address, max_message_size, options);
+        client_stream_new((struct grpc_transport *)base, address, host, max_message_size, options);
     if (!stream) {
         pthread_sigmask(SIG_SETMASK, &saved, NULL);
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
@@ -87,7 +96,6 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
     /* One batch for the whole life of the call: it completes with the status. */
     grpc_op ops[3] = {{0}};
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-    ops[0].flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY;
     if (options && options->credentials && options->credentials->files.token_file) {
         ops[0].data.send_initial_metadata.count = 1;
         ops[0].data.send_initial_metadata.metadata = &stream->client->authorization;
@@ -101,8 +109,6 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
     pthread_mutex_lock(&stream->lock);
     muster__grpc_start_batch(stream, ops, 3, &stream->ended);
     muster__grpc_start_receive(stream);
-    if (options && options->credentials && options->credentials->tls)
-        muster__grpc_start_probe(stream);
     pthread_mutex_unlock(&stream->lock);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return MUSTER_OK;

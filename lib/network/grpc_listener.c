@@ -286,6 +286,7 @@ static grpc_server *server_new(const struct grpc_listener *listener)
          .value.pointer = {.p = listener->quota, .vtable = grpc_resource_quota_arg_vtable()}},
         limit_of(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_streams),
         limit_of(GRPC_ARG_MAX_CONNECTION_IDLE_MS, (uint64_t)options->idle_timeout_ms),
+        muster__grpc_life(),
         muster__grpc_uncompressed(),
         muster__grpc_integer(GRPC_ARG_ALLOW_REUSEPORT, 0),
         muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
@@ -320,7 +321,9 @@ static uint16_t open_door(struct grpc_listener *listener, const char *address)
     grpc_server_credentials *security = muster__grpc_server_credentials(&listener->source);
     if (listener->flood)
         muster__grpc_flood_watch(listener->flood, security);
-    int bound = grpc_server_add_http2_port(door->server, address, security);
+    char target[TARGET_SIZE];
+    muster__write_target("", address, target);
+    int bound = grpc_server_add_http2_port(door->server, target, security);
     grpc_server_credentials_release(security);
     if (bound == 0) {
         grpc_server_destroy(door->server);
@@ -503,7 +506,9 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     if (!muster__split_address(address, host, &wanted_port))
         return muster__error(
             error, MUSTER_INVALID,
-            "cannot listen on '%s': write it as host:port or [v6]:port, the port up to 65535", address);
+            "cannot listen on '%.128s': write it as host:port or [v6]:port, the port up to 65535; all of the "
+            "machine's addresses are 0.0.0.0 and [::]",
+            address);
     struct grpc_listener *listener = calloc(1, sizeof(*listener));
     char *bound_address = malloc(strlen(address) + sizeof("65535"));
     if (!listener || !bound_address) {

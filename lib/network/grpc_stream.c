@@ -101,7 +101,7 @@ static void stream_release(struct stream *base)
         grpc_metadata_array_destroy(&stream->client->trailing);
         grpc_slice_unref(stream->client->details);
         muster__grpc_drop_authorization(&stream->client->authorization);
-        muster__grpc_free_probe(stream->client->probe);
+        free(stream->client->proxy);
         free(stream->client);
     }
     muster__grpc_identity_free(stream->identity);
@@ -295,9 +295,14 @@ static void report_closed(struct grpc_stream *stream)
     enum muster_status status = MUSTER_GONE;
     const char *text = "the connection ended";
     char *details = NULL;
+    char cause[MUSTER_ERROR_TEXT_SIZE];
     if (stream->client) {
         status = status_of(stream->client->code);
         text = details = grpc_slice_to_c_string(stream->client->details);
+        if (status == MUSTER_UNAVAILABLE && muster__grpc_never_came_up(details)) {
+            status = muster__grpc_explain(stream->client, details, cause);
+            text = cause;
+        }
     } else if (stream->closing && !stream->left) {
         status = stream->closing_status;
         text = stream->closing_text ? stream->closing_text : "";
@@ -484,7 +489,6 @@ static void ended_complete(struct tag *tag, bool ok)
     (void)ok;
     pthread_mutex_lock(&stream->lock);
     stream->over = true;
-    muster__grpc_end_probe(stream);
     muster__grpc_leave(stream);
 }
 

@@ -175,10 +175,92 @@ static void stop_alarm(struct grpc_transport *transport)
     pthread_join(transport->alarm_thread, NULL);
 }
 
+/* ---- what C-core still has ---- */
+
+/* That C-core may take to give up its last channel: it has no more to do for it than to run a few functions.
+ */
+#define LIVES_TIMEOUT_S 5
+
+static pthread_mutex_t lives_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t lives_gone = PTHREAD_COND_INITIALIZER;
+static size_t lives; /* guarded by lives_lock */
+
+static void *begin_life(void *life)
+{
+    pthread_mutex_lock(&lives_lock);
+    lives++;
+    pthread_mutex_unlock(&lives_lock);
+    return life;
+}
+
+static void end_life(void *life)
+{
+    (void)life;
+    pthread_mutex_lock(&lives_lock);
+    if (--lives == 0)
+        pthread_cond_signal(&lives_gone);
+    pthread_mutex_unlock(&lives_lock);
+}
+
+static int compare_lives(void *life, void *other)
+{
+    (void)life;
+    (void)other;
+    return 0;
+}
+
+/* C-core copies the arguments of a channel for each part of it that wants to know them, and destroys them
+   with it: it does not tell the end of a channel in any other way. */
+grpc_arg muster__grpc_life(void)
+{
+    static const grpc_arg_pointer_vtable functions = {begin_life, end_life, compare_lives};
+    return (grpc_arg){.type = GRPC_ARG_POINTER,
+                      .key = (char *)"muster.life",
+                      .value.pointer = {.p = &lives, .vtable = &functions}};
+}
+
+/* A channel that is left when C-core is shut down keeps it going: its threads would outlive us. */
+static void wait_for_lives(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LIVES_TIMEOUT_S;
+    pthread_mutex_lock(&lives_lock);
+    while (lives > 0 && pthread_cond_timedwait(&lives_gone, &lives_lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&lives_lock);
+}
+
+static bool is_in_use(void)
+{
+    pthread_mutex_lock(&process_lock);
+    bool in_use = process_transport != NULL;
+    pthread_mutex_unlock(&process_lock);
+    return in_use;
+}
+
+/* The thread of C-core's that gives up the last channel shuts C-core down a few instructions later, and
+   nothing tells when. In two of a thousand cases we get here before that. */
+static void wait_for_shutdown(const struct grpc_transport *transport)
+{
+    enum { MOST = 50, PAUSE_NS = 1000000 };
+    pthread_mutex_lock(&lives_lock);
+    for (int i = 0; i < MOST && !transport->shares_core && grpc_is_initialized() && !is_in_use(); i++) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += PAUSE_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&lives_gone, &lives_lock, &until);
+    }
+    pthread_mutex_unlock(&lives_lock);
+}
+
 /* Every listener and stream of it is gone by now: the queue is empty. */
 static void transport_destroy(struct grpc_transport *transport)
 {
     log_transport = NULL;
+    wait_for_lives(); /* some end on our threads */
     stop_alarm(transport);
     grpc_completion_queue_shutdown(transport->queue);
     if (!transport->threads)
@@ -190,7 +272,8 @@ static void transport_destroy(struct grpc_transport *transport)
         free(thread);
     }
     grpc_completion_queue_destroy(transport->queue);
-    grpc_shutdown();
+    grpc_shutdown_blocking();
+    wait_for_shutdown(transport);
     pthread_cond_destroy(&transport->alarm_moved);
     pthread_mutex_destroy(&transport->alarm_lock);
     pthread_mutex_destroy(&transport->listeners_lock);
@@ -234,6 +317,7 @@ static struct grpc_transport *transport_new(void)
     /* In a debug build such as Debian's, C-core tries out another way to read, which keeps several megabytes
        for each connection that has ever sent so much. It reads this when it begins. */
     setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 0);
+    transport->shares_core = grpc_is_initialized() != 0;
     grpc_init();
     transport->queue = grpc_completion_queue_create_for_next(NULL);
     log_transport = transport;

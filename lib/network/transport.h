@@ -88,8 +88,9 @@ struct transport_ops {
     void (*free_listener)(struct listener *listener);
 
     /*
-     * Opens a stream to `address` and waits in the background for a server to be there. *stream is the
-     * caller's to release after `closed`, which may come before this returns. `options` as in listen().
+     * Opens a stream to `address`; INVALID when that is none. Where there is no connection, the stream ends
+     * with the cause: UNAVAILABLE, or UNAUTHENTICATED. *stream is the caller's to release after `closed`,
+     * which may come before this returns. `options` as in listen().
      */
     enum muster_status (*connect)(struct muster_transport *transport, const char *address,
                                   size_t max_message_size, const struct connection_options *options,

@@ -76,9 +76,18 @@ struct participant {
     uint64_t rank;
     uint8_t session[SESSION_SIZE_MAX]; /* the server's token, until another is given */
     size_t session_size;               /* 0: it ends with the stream */
-    bool returning;                    /* CONNECTING and AWAY are for attempts to come back, */
-    int64_t return_until;              /* and so long */
+    bool returning;                    /* CONNECTING and AWAY are for attempts to come back */
+    int64_t try_until;                 /* so long are attempts repeated, the first ones too */
     int64_t reconnect_pause_ms;
+
+    /* The wait for the server, while it has not let the participant in: changed by session.c alone. */
+    bool waiting;
+    bool telling; /* on_warning is being called: one at a time, and participant_free() waits for it */
+    enum muster_status cause_status; /* of the last attempt that failed; OK: none yet */
+    char cause[MUSTER_ERROR_TEXT_SIZE];
+    int64_t told_at; /* when the user heard of it last, or when it began, */
+    int64_t told_interval_ms;
+    char told[MUSTER_ERROR_TEXT_SIZE]; /* and which cause */
 
     /* Turns: changed by turn.c alone. */
     bool initiative;   /* the first, empty message was dispatched */
@@ -109,8 +118,8 @@ static inline bool is_admitted(const struct participant *participant)
 /* Whether it comes back when the stream breaks. With the lock held. */
 static inline bool comes_back(const struct participant *participant)
 {
-    return participant->options.reconnect_timeout_ms != 0 &&
-           (participant->session_size || participant->returning);
+    return participant->returning ||
+           (participant->options.reconnect_timeout_ms != 0 && participant->session_size);
 }
 
 /* ---- participant.c ---- */
@@ -122,6 +131,10 @@ void muster__participant_release(struct participant *participant);
 
 /* Opens the first stream. What goes wrong is told by the state, now or later. */
 void muster__participant_open(struct participant *participant);
+
+/* The time to connect is over: why nobody has admitted it. */
+enum muster_status muster__participant_no_answer(const struct participant *participant,
+                                                 struct muster_error *error);
 
 /* The user leaves: ends the stream as participant_close() says. Idempotent. */
 void muster__participant_hang_up(struct participant *participant);

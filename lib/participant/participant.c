@@ -118,15 +118,20 @@ static enum muster_status set_connection(struct participant *participant,
         .keepalive_time_ms = options->keepalive_time_ms,
         .keepalive_timeout_ms = options->keepalive_timeout_ms,
     };
+    return MUSTER_OK;
+}
+
+static void warn_of_connection(const struct participant *participant)
+{
+    const struct participant_options *options = &participant->options;
     const char *text =
         muster__credentials_warning(participant->credentials, OF_PARTICIPANT, participant->address);
     char line[MUSTER_ERROR_TEXT_SIZE];
     muster__credentials_tell(participant->credentials);
-    if (text && options->on_warning && !options->transport) {
-        snprintf(line, sizeof(line), "connecting to %.64s without TLS: %s", participant->address, text);
-        options->on_warning(options->context, line);
-    }
-    return MUSTER_OK;
+    if (!text || !options->on_warning || options->transport)
+        return;
+    snprintf(line, sizeof(line), "connecting to %.64s without TLS: %s", participant->address, text);
+    options->on_warning(options->context, line);
 }
 
 enum muster_status participant_connect(const char *address, const struct participant_options *options,
@@ -166,6 +171,11 @@ enum muster_status participant_connect(const char *address, const struct partici
 
     pthread_mutex_lock(&participant->lock);
     muster__participant_open(participant);
+    bool begun = participant->state != ENDED;
+    muster__participant_unlock(participant);
+    if (begun) /* an address that makes no sense needs no other word */
+        warn_of_connection(participant);
+    pthread_mutex_lock(&participant->lock);
     struct waiter waiter;
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          options->connect_timeout_ms);
@@ -177,11 +187,7 @@ enum muster_status participant_connect(const char *address, const struct partici
     if (!admitted && participant->state == ENDED)
         status = muster__error(error, participant->status, "%s", participant->reason);
     else if (!admitted)
-        status = muster__error(error, MUSTER_UNAVAILABLE, "%s %.128s within %lld ms",
-                               participant->state == AWAY && !participant->returning
-                                   ? "asked to come back later by"
-                                   : "not admitted by",
-                               participant->address, (long long)options->connect_timeout_ms);
+        status = muster__participant_no_answer(participant, error);
     muster__participant_unlock(participant);
     if (!admitted) {
         participant_free(participant);
@@ -218,7 +224,7 @@ void participant_free(struct participant *participant)
     muster__waiter_end(&waiter);
     if (participant->stream)
         participant->stream->ops->cut(participant->stream);
-    while (!participant->settled) /* what was cut ends at once */
+    while (!participant->settled || participant->telling) /* what was cut ends at once */
         pthread_cond_wait(&participant->changed, &participant->lock);
     muster__participant_unlock(participant);
     participant->transport->ops->release(participant->transport);

@@ -13,6 +13,12 @@
 #include "participant/internal.h"
 #include "status.h"
 
+/* When a user who waits is told why: first after so long, and then after twice as long each time. */
+enum { TELL_FIRST_MS = 2000, TELL_LAST_MS = 600000 };
+
+/* In the words of a server that refuses a name of which the session may soon be over. */
+#define NAME_IS_AWAY "is away, kept for"
+
 static const struct stream_events stream_events;
 
 /* ---- changes of state; all with the lock held ---- */
@@ -31,19 +37,29 @@ static void stop_timer(struct participant *participant)
 
 static void timer_expired(struct timer *timer);
 
-static void start_timer(struct participant *participant, int64_t limit_ms)
+/* The timer rings at the deadline, and before that when the user is to be told of the wait. */
+static void start_timer_at(struct participant *participant, int64_t deadline)
 {
     stop_timer(participant);
-    participant->deadline = muster__transport_after(participant->transport, limit_ms);
-    if (participant->deadline == INT64_MAX)
+    participant->deadline = deadline;
+    int64_t tell_at = participant->told_at + participant->told_interval_ms;
+    int64_t at =
+        participant->waiting && participant->options.on_warning && tell_at < deadline ? tell_at : deadline;
+    if (at == INT64_MAX)
         return;
     atomic_fetch_add(&participant->references, 1);
-    muster__timer_start(participant->transport, &participant->timer, participant->deadline, timer_expired);
+    muster__timer_start(participant->transport, &participant->timer, at, timer_expired);
+}
+
+static void start_timer(struct participant *participant, int64_t limit_ms)
+{
+    start_timer_at(participant, muster__transport_after(participant->transport, limit_ms));
 }
 
 static void end(struct participant *participant, enum muster_status status, const char *reason)
 {
     participant->state = ENDED;
+    participant->waiting = false;
     muster__participant_end_turns(participant);
     participant->status = participant->closed ? MUSTER_CLOSED : status;
     /* A server, or who poses as one, may have written it. */
@@ -68,6 +84,78 @@ static void close_stream(struct participant *participant)
     participant->closing = muster__outgoing_busy(&participant->outgoing);
     if (!participant->closing)
         participant->stream->ops->close(participant->stream, MUSTER_OK, "");
+}
+
+/* ---- waiting for the server; with the lock held but for tell() ---- */
+
+/* From now on attempts are made, for so long, to get in. */
+static void begin_waiting(struct participant *participant, int64_t limit_ms)
+{
+    participant->try_until = muster__transport_after(participant->transport, limit_ms);
+    participant->reconnect_pause_ms = participant->options.reconnect_first_ms;
+    participant->waiting = true;
+    participant->cause_status = MUSTER_OK;
+    participant->cause[0] = participant->told[0] = '\0';
+    participant->told_at = now_of(participant);
+    participant->told_interval_ms = TELL_FIRST_MS;
+}
+
+static void note_cause(struct participant *participant, enum muster_status status, const char *text)
+{
+    participant->cause_status = status;
+    muster_text_harmless(*text ? text : muster_status_text(status), participant->cause,
+                         sizeof(participant->cause));
+}
+
+static const char *cause_of(const struct participant *participant)
+{
+    return participant->cause_status != MUSTER_OK
+               ? participant->cause
+               : "no answer (is the address right, and no firewall in the way?)";
+}
+
+/* Whether two causes differ in more than numbers, such as seconds that are left. */
+static bool is_other(const char *cause, const char *other)
+{
+    const char *digits = "0123456789";
+    while (*cause && *cause == *other) {
+        cause++;
+        other++;
+        cause += strspn(cause, digits);
+        other += strspn(other, digits);
+    }
+    return *cause || *other;
+}
+
+/* Whether it is time to tell the user of the wait: then tell() is to follow, without the lock. Another cause
+   than that which was told is told earlier, but causes that take turns do not make it talk without end. */
+static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ERROR_TEXT_SIZE])
+{
+    if (!participant->waiting || participant->closed || participant->telling ||
+        !participant->options.on_warning)
+        return false;
+    const char *cause = cause_of(participant);
+    bool news = participant->told[0] && is_other(participant->told, cause);
+    int64_t interval_ms = news ? participant->told_interval_ms / 4 : participant->told_interval_ms;
+    int64_t now = now_of(participant);
+    if (now - participant->told_at < interval_ms)
+        return false;
+    participant->told_at = now;
+    participant->told_interval_ms =
+        participant->told_interval_ms < TELL_LAST_MS / 2 ? participant->told_interval_ms * 2 : TELL_LAST_MS;
+    memcpy(participant->told, cause, strlen(cause) + 1);
+    participant->telling = true;
+    snprintf(line, MUSTER_ERROR_TEXT_SIZE, "still waiting for %.64s: %.160s", participant->address, cause);
+    return true;
+}
+
+static void tell(struct participant *participant, const char *line)
+{
+    participant->options.on_warning(participant->options.context, line);
+    pthread_mutex_lock(&participant->lock);
+    participant->telling = false;
+    pthread_cond_broadcast(&participant->changed);
+    muster__participant_unlock(participant);
 }
 
 /* ---- opening a stream; with the lock held ---- */
@@ -96,10 +184,7 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = participant->stream;
-    int64_t left_ms = participant->return_until - now_of(participant);
-    start_timer(participant, !participant->returning ? participant->options.connect_timeout_ms
-                             : left_ms > 0           ? left_ms
-                                                     : 0);
+    start_timer_at(participant, participant->try_until);
     struct buffer *hello = make_hello(participant);
     status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
     muster__buffer_release(hello);
@@ -111,6 +196,7 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 void muster__participant_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
+    begin_waiting(participant, participant->options.connect_timeout_ms);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
         end(participant, status, error.text);
@@ -134,14 +220,23 @@ static enum muster_status status_of_end(enum participant_state state, enum muste
     return status;
 }
 
-/* Whether the end of a stream is one to come back from. */
-static bool is_broken(const struct participant *participant, enum muster_status status)
+/* Whether the end of a stream is one after which to try again. */
+static bool is_broken(const struct participant *participant, enum muster_status status, const char *text)
 {
-    if (participant->closed || participant->fault != MUSTER_OK || !comes_back(participant))
+    bool admitted = is_admitted(participant);
+    if (participant->closed || participant->fault != MUSTER_OK || (admitted && !comes_back(participant)))
         return false;
-    return (participant->state == OPEN || participant->state == CONNECTING) &&
-           (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT ||
-            (participant->returning && status_of_end(participant->state, status) == MUSTER_FULL));
+    if (participant->state != OPEN && participant->state != CONNECTING)
+        return false;
+    if (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT)
+        return true;
+    if (participant->state != CONNECTING)
+        return false;
+    if (status == MUSTER_EXISTS)
+        return strstr(text, NAME_IS_AWAY) != NULL;
+    if (status == MUSTER_UNAUTHENTICATED)
+        return admitted; /* a certificate has run out, at either end: it may be replaced */
+    return participant->returning && status_of_end(CONNECTING, status) == MUSTER_FULL;
 }
 
 /* From 1. */
@@ -153,49 +248,64 @@ static int64_t random_up_to(int64_t most)
     return (int64_t)(random % (uint64_t)most) + 1;
 }
 
-/* From now on it tries to come back, for reconnect_timeout_ms. Before it was ever admitted,
-   participant_connect() has the limit. */
-static void begin_return(struct participant *participant)
+static int64_t limit_of(const struct participant *participant)
 {
     const struct participant_options *options = &participant->options;
-    if (participant->returning || options->reconnect_timeout_ms == 0)
-        return;
-    participant->returning = true;
-    participant->return_until = muster__transport_after(
-        participant->transport, is_admitted(participant) ? options->reconnect_timeout_ms : MUSTER_NO_LIMIT);
-    participant->reconnect_pause_ms = options->reconnect_first_ms;
+    return is_admitted(participant) && options->reconnect_timeout_ms ? options->reconnect_timeout_ms
+                                                                     : options->connect_timeout_ms;
 }
 
-/* Waits for a while, longer each time, before the next attempt to come back. */
-static void come_back(struct participant *participant)
+/* From now on it tries to come back. Before it was ever admitted, it goes on trying as before. */
+static void begin_return(struct participant *participant)
+{
+    if (participant->returning)
+        return;
+    participant->returning = true;
+    if (is_admitted(participant))
+        begin_waiting(participant, limit_of(participant));
+    participant->waiting = true;
+}
+
+/* Waits for a while, longer each time, before the next attempt. */
+static void come_back(struct participant *participant, enum muster_status status, const char *text)
 {
     const struct participant_options *options = &participant->options;
-    begin_return(participant);
+    if (is_admitted(participant))
+        begin_return(participant);
+    note_cause(participant, status, text);
     participant->state = AWAY;
     int64_t pause_ms = random_up_to(participant->reconnect_pause_ms);
-    int64_t left_ms = participant->return_until - now_of(participant);
+    int64_t left_ms = participant->try_until - now_of(participant);
     start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
     participant->reconnect_pause_ms = participant->reconnect_pause_ms < options->reconnect_last_ms / 2
                                           ? participant->reconnect_pause_ms * 2
                                           : options->reconnect_last_ms;
 }
 
-static void no_answer(const struct participant *participant, char reason[MUSTER_ERROR_TEXT_SIZE])
+enum muster_status muster__participant_no_answer(const struct participant *participant,
+                                                 struct muster_error *error)
 {
-    snprintf(reason, MUSTER_ERROR_TEXT_SIZE, "no server answered at %.128s within %lld ms",
-             participant->address,
-             (long long)(participant->returning ? participant->options.reconnect_timeout_ms
-                                                : participant->options.connect_timeout_ms));
+    enum muster_status status = participant->cause_status;
+    long long limit_ms = (long long)limit_of(participant);
+    if (status != MUSTER_EXISTS && status != MUSTER_UNAUTHENTICATED)
+        status = is_admitted(participant) && participant->options.reconnect_timeout_ms ? MUSTER_GONE
+                                                                                       : MUSTER_UNAVAILABLE;
+    if (!participant->waiting)
+        return muster__error(error, status, "asked to come back later by %.128s within %lld ms",
+                             participant->address, limit_ms);
+    return muster__error(error, status, "not admitted by %.64s within %lld ms: %.140s", participant->address,
+                         limit_ms, cause_of(participant));
 }
 
 /* The time away is over, be it what the server asked for or a pause; false: for good, and so is all else. */
 static bool try_again(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
-    enum muster_status status = MUSTER_GONE;
-    begin_return(participant);
-    if (participant->returning && participant->return_until <= now_of(participant))
-        no_answer(participant, error.text);
+    enum muster_status status;
+    if (!participant->waiting)
+        begin_return(participant);
+    if (participant->try_until <= now_of(participant))
+        status = muster__participant_no_answer(participant, &error);
     else
         status = open_stream(participant, &error);
     if (status != MUSTER_OK)
@@ -208,7 +318,7 @@ static bool try_again(struct participant *participant)
 static void let_in(struct participant *participant)
 {
     participant->state = OPEN;
-    participant->returning = false;
+    participant->returning = participant->waiting = false;
     stop_timer(participant);
 }
 
@@ -274,7 +384,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
 static void leave_for(struct participant *participant, int32_t seconds)
 {
     participant->state = LEAVING;
-    participant->returning = false;
+    participant->returning = participant->waiting = false;
     participant->reconnect_seconds = seconds > 0 ? seconds : 0;
     muster__participant_forget_turns(participant);
     participant->stream->ops->close(participant->stream, MUSTER_OK, "");
@@ -325,8 +435,9 @@ static void settle(struct participant *participant)
 static void timer_expired(struct timer *timer)
 {
     struct participant *participant = CONTAINER(timer, struct participant, timer);
-    bool ended = false;
     muster__credentials_look(participant->credentials); /* for the next attempt, and not under the lock */
+    bool ended = false, tells = false;
+    char line[MUSTER_ERROR_TEXT_SIZE];
     pthread_mutex_lock(&participant->lock);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
     if (participant->deadline != INT64_MAX && participant->deadline <= now_of(participant)) {
@@ -334,16 +445,21 @@ static void timer_expired(struct timer *timer)
         if (participant->state == AWAY) {
             ended = !try_again(participant);
         } else if (participant->state == CONNECTING) {
-            char reason[MUSTER_ERROR_TEXT_SIZE];
-            no_answer(participant, reason);
-            cut(participant, participant->returning ? MUSTER_GONE : MUSTER_UNAVAILABLE, reason);
+            struct muster_error error;
+            enum muster_status status = muster__participant_no_answer(participant, &error);
+            cut(participant, status, error.text);
         } else if (participant->state == LEAVING) {
             participant->stream->ops->cut(participant->stream);
         }
+    } else if (participant->waiting) {
+        tells = is_time_to_tell(participant, line);
+        start_timer_at(participant, participant->deadline);
     }
     muster__participant_unlock(participant);
     if (ended)
         settle(participant);
+    if (tells)
+        tell(participant, line);
     muster__participant_release(participant);
 }
 
@@ -389,9 +505,11 @@ static void end_with_stream(struct participant *participant, enum muster_status 
     if (participant->fault != MUSTER_OK) {
         status = participant->fault;
         snprintf(reason, sizeof(reason), "%s", participant->reason);
-    } else if (participant->returning && is_broken(participant, status)) { /* the last attempt in time */
-        status = MUSTER_GONE;
-        no_answer(participant, reason);
+    } else if (is_broken(participant, status, text)) { /* the last attempt in time */
+        struct muster_error error;
+        note_cause(participant, status, text);
+        status = muster__participant_no_answer(participant, &error);
+        snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
         status = status_of_end(participant->state, status);
         snprintf(reason, sizeof(reason), "%s", text);
@@ -407,14 +525,16 @@ static void stream_closed(void *context, enum muster_status status, const char *
     participant->stream = NULL;
     muster__participant_interrupt_turns(participant);
     stop_timer(participant);
-    bool away = true;
+    bool away = true, tells = false;
+    char line[MUSTER_ERROR_TEXT_SIZE];
     if (participant->state == LEAVING && !participant->closed) {
         participant->state = AWAY;
         participant->fault = MUSTER_OK; /* whatever it was, that stream is over */
         start_timer(participant, (int64_t)participant->reconnect_seconds * 1000);
-    } else if (is_broken(participant, status) &&
-               (!participant->returning || participant->return_until > now_of(participant))) {
-        come_back(participant);
+    } else if (is_broken(participant, status, text) &&
+               (!participant->waiting || participant->try_until > now_of(participant))) {
+        come_back(participant, status, text);
+        tells = is_time_to_tell(participant, line);
     } else {
         away = false;
         end_with_stream(participant, status, text);
@@ -423,6 +543,8 @@ static void stream_closed(void *context, enum muster_status status, const char *
     stream->ops->release(stream);
     if (!away)
         settle(participant);
+    else if (tells)
+        tell(participant, line);
 }
 
 static const struct stream_events stream_events = {

@@ -63,21 +63,6 @@ Test(transport, an_address_is_free_again_when_its_listener_has_stopped)
     conclude();
 }
 
-Test(transport, a_client_waits_for_a_server_to_be_there)
-{
-    begin();
-    char address[ADDRESS_SIZE];
-    network_reserve(address);
-    struct end *client = client_connect(address, LIMIT);
-    send_number(client, 1);
-    struct server *server = server_start(address, LIMIT);
-    struct end *accepted = server_end(server, 0);
-    send_number(accepted, 2);
-    wait_messages(accepted, 1);
-    wait_messages(client, 1);
-    conclude();
-}
-
 Test(transport, many_streams_open_at_once)
 {
     begin();
@@ -283,7 +268,7 @@ Test(transport, bodies_that_were_never_sent_are_given_back)
 {
     begin();
     char address[ADDRESS_SIZE];
-    network_reserve(address);
+    network_silent(address);
     struct buffer *body = make_body(100000, 1);
     struct server *server = server_start(NULL, LIMIT);
     struct end *waiting = client_connect(address, LIMIT); /* for ever */
@@ -372,11 +357,10 @@ Test(transport, an_echo_from_within_the_event_comes_back)
 Test(transport, a_message_that_waits_is_taken_back)
 {
     begin();
-    char address[ADDRESS_SIZE];
     size_t expected[4], count = 0;
     struct buffer *bodies[4];
-    network_reserve(address);
-    struct end *client = client_connect(address, LIMIT);
+    struct server *server = server_start(NULL, LIMIT);
+    struct end *client = client_connect(server->address, LIMIT);
     for (unsigned i = 0; i < 4; i++)
         bodies[i] = make_body(100 + i, i);
     for (size_t i = 0; i < 3; i++)
@@ -385,7 +369,6 @@ Test(transport, a_message_that_waits_is_taken_back)
     bool revoked[4] = {false};
     revoked[1] = client->stream->ops->revoke(client->stream, bodies[1]);
     revoked[2] = client->stream->ops->revoke(client->stream, bodies[2]); /* the last */
-    cr_assert_eq(revoked[1], revoked[2]);
     if (revoked[1])
         cr_assert_not(client->stream->ops->revoke(client->stream, bodies[1]));
     client->stream->ops->send(client->stream, NULL, 0, bodies[3]);
@@ -393,7 +376,7 @@ Test(transport, a_message_that_waits_is_taken_back)
         if (!revoked[i])
             expected[count++] = i;
     }
-    struct end *accepted = server_end(server_start(address, LIMIT), 0);
+    struct end *accepted = server_end(server, 0);
     wait_messages(accepted, count);
     for (size_t i = 0; i < count; i++)
         cr_assert_eq(accepted->messages[i].size, bodies[expected[i]]->size);
@@ -547,12 +530,10 @@ Test(transport, a_client_that_closes_is_gone_and_still_gets_what_was_queued)
 Test(transport, a_client_closes_before_it_is_connected)
 {
     begin();
-    char address[ADDRESS_SIZE];
-    network_reserve(address);
-    struct end *client = client_connect(address, LIMIT);
+    struct server *server = server_start(NULL, LIMIT);
+    struct end *client = client_connect(server->address, LIMIT);
     send_number(client, 9);
     client->stream->ops->close(client->stream, MUSTER_OK, "");
-    struct server *server = server_start(address, LIMIT);
     struct end *accepted = server_end(server, 0);
     expect_closed(accepted, MUSTER_CLOSED, NULL);
     expect_closed(client, MUSTER_OK, NULL);
@@ -612,7 +593,7 @@ Test(transport, a_cut_ends_what_a_close_waits_for)
     wait_closed(client);
 
     char address[ADDRESS_SIZE];
-    network_reserve(address);
+    network_silent(address);
     struct end *alone = client_connect(address, LIMIT);
     alone->stream->ops->close(alone->stream, MUSTER_OK, "");
     alone->stream->ops->cut(alone->stream);
@@ -913,7 +894,7 @@ Test(transport, a_closed_listener_lets_its_streams_go_on)
     server_wait_stopped(server);
     cr_assert_eq(server->count, 1);
     late->stream->ops->cut(late->stream);
-    expect_closed(late, MUSTER_CANCELLED, NULL);
+    wait_closed(late); /* it may have been told that nobody is there */
     conclude();
 }
 

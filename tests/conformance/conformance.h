@@ -23,6 +23,8 @@ void network_address(const char *listened, uint16_t port, char address[ADDRESS_S
 
 /* An address that can be listened on but that nobody listens on, and that stays so until the test does. */
 void network_reserve(char address[ADDRESS_SIZE]);
+/* One where whoever connects waits without end. */
+void network_silent(char address[ADDRESS_SIZE]);
 
 /* What the peer of a stream that was closed with `status` is told. */
 enum muster_status network_peer_status(enum muster_status status);

@@ -40,9 +40,7 @@ void network_address(const char *listened, uint16_t port, char address[ADDRESS_S
     snprintf(address, ADDRESS_SIZE, "127.0.0.1:%u", port);
 }
 
-/* A socket that is bound but does not listen keeps the port from everybody who does not ask for it by number.
-   It stays open until the process ends. */
-void network_reserve(char address[ADDRESS_SIZE])
+static int reserve(char address[ADDRESS_SIZE])
 {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(name);
@@ -53,6 +51,20 @@ void network_reserve(char address[ADDRESS_SIZE])
         getsockname(descriptor, (struct sockaddr *)&name, &size) != 0)
         abort();
     snprintf(address, ADDRESS_SIZE, "127.0.0.1:%u", ntohs(name.sin_port));
+    return descriptor;
+}
+
+/* A socket that is bound but does not listen keeps the port from everybody who does not ask for it by number.
+   It stays open until the process ends. */
+void network_reserve(char address[ADDRESS_SIZE])
+{
+    reserve(address);
+}
+
+void network_silent(char address[ADDRESS_SIZE])
+{
+    if (listen(reserve(address), 5) != 0)
+        abort();
 }
 
 /* gRPC has fewer codes than we have statuses. */
@@ -144,7 +156,7 @@ Test(grpc, what_waits_for_a_server_can_be_taken_back)
 {
     begin();
     char address[ADDRESS_SIZE];
-    network_reserve(address);
+    network_silent(address);
     struct buffer *body = make_body(1000, 1);
     struct end *client = client_connect(address, LIMIT);
     send_number(client, 1);
@@ -152,5 +164,15 @@ Test(grpc, what_waits_for_a_server_can_be_taken_back)
     cr_assert(client->stream->ops->revoke(client->stream, body));
     cr_assert_eq(atomic_load(&body->references), 1);
     muster__buffer_release(body);
+    conclude();
+}
+
+Test(transport, a_client_is_told_that_nobody_is_there)
+{
+    begin();
+    char address[ADDRESS_SIZE];
+    network_reserve(address);
+    struct end *client = client_connect(address, LIMIT);
+    expect_closed(client, MUSTER_UNAVAILABLE, "connection refused (is the server up?)");
     conclude();
 }

@@ -223,6 +223,7 @@ FAULT_TEST(corners, put_off_for_ever_is_unavailable_in_the_end)
     struct participant_options options = PARTICIPANT_OPTIONS_INIT;
     struct call call;
     options.name = "ada";
+    options.on_warning = NULL; /* its timers are not awaited here */
     options.connect_timeout_ms = 5000;
     call_connect(&call, fixture, &options);
     come_back(fixture, 1);
@@ -245,6 +246,7 @@ FAULT_TEST(corners, put_off_once_and_then_admitted)
     struct participant_options options = PARTICIPANT_OPTIONS_INIT;
     struct call call;
     options.name = "ada";
+    options.on_warning = NULL; /* its timers are not awaited here */
     options.connect_timeout_ms = 5000;
     call_connect(&call, fixture, &options);
     come_back(fixture, 1);
@@ -350,6 +352,7 @@ static void duo_begin(struct duo *duo)
     fixture_listen(duo->fixture);
     options.transport = duo->fixture->network;
     options.name = "ada";
+    options.on_warning = NULL; /* its timers are not awaited here */
     options.consume_timeout_ms = 0;
     options.on_ready = is_ready;
     options.context = duo;

@@ -31,6 +31,7 @@ static struct duo duo_with(uint64_t server_max_payload_size)
 {
     struct duo duo = {.fixture = fixture_new_empty()};
     struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    options.on_warning = NULL;
     struct muster_error error = {.text = ""};
     options.transport = duo.fixture->network;
     options.name = "ada";

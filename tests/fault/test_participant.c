@@ -3,6 +3,8 @@
 #include <config.h>
 
 #include <math.h>
+#include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +32,7 @@ static struct participant_options options_for(struct fixture *fixture)
     options.transport = fixture->network;
     options.name = "ada";
     options.consume_timeout_ms = 0;
+    options.on_warning = NULL; /* whose timers are not awaited here */
     return options;
 }
 
@@ -231,16 +234,8 @@ FAULT_TEST(participant, server_does_not_welcome_it)
 FAULT_TEST(participant, connection_is_refused)
 {
     struct fixture *fixture = fixture_new_empty();
-    struct participant_options options = options_for(fixture);
-    struct participant *participant;
-    struct muster_error error;
     muster__local_refuse(fixture->network, true);
-    fixture_pump(fixture);
-    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_UNAVAILABLE);
-    cr_assert_null(participant);
-    cr_assert_str_eq(error.text, "refused");
-    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, NULL), MUSTER_UNAVAILABLE);
-    fixture_free(fixture);
+    expect_unavailable(fixture, "within 60000 ms: refused");
 }
 
 static void welcomes_and_stops(struct peer *peer, const struct received *received)
@@ -300,11 +295,17 @@ FAULT_TEST(participant, hello_finds_the_connection_broken)
 {
     struct duo duo = duo_empty();
     struct participant_options options = options_for(duo.fixture);
-    struct muster_error error;
+    struct call call;
+    options.reconnect_timeout_ms = 0; /* has no part in this */
     muster__local_fail_send(duo.fixture->network, 1);
     fixture_pump(duo.fixture);
-    cr_assert_eq(participant_connect(ADDRESS, &options, &duo.participant, &error), MUSTER_UNAVAILABLE);
-    fixture_free(duo.fixture);
+    call_connect(&call, duo.fixture, &options);
+    muster__local_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
+    muster__local_advance(duo.fixture->network, options.reconnect_first_ms);
+    cr_assert_eq(call_join(&call), MUSTER_OK);
+    fixture_unpump(duo.fixture);
+    duo.participant = call.participant;
+    duo_free(&duo);
 }
 
 FAULT_TEST(participant, arguments_that_make_no_sense)
@@ -1212,7 +1213,10 @@ FAULT_TEST(participant, attempt_breaks_without_time_to_reconnect)
 {
     struct duo duo = duo_with(does_not_reconnect);
     ask_and_refuse(&duo);
-    expect_over(&duo, MUSTER_UNAVAILABLE, "refused");
+    fixture_advance(duo.fixture, 59999);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_advance(duo.fixture, 1);
+    expect_over(&duo, MUSTER_UNAVAILABLE, "within 60000 ms: refused");
     duo_free(&duo);
 }
 
@@ -1272,6 +1276,205 @@ FAULT_TEST(participant, refused_when_it_comes_back)
     fixture_advance(duo.fixture, 1000);
     expect_over(&duo, MUSTER_REFUSED, "not on Sundays");
     duo_free(&duo);
+}
+
+/* ---- what is tried again, and what is told meanwhile ---- */
+
+struct ending {
+    enum muster_status status;
+    const char *text;
+};
+
+/* The first stream ends so; those after it are welcome. */
+static void ends_first(struct peer *peer, const struct received *received)
+{
+    const struct ending *ending = peer->fixture->data;
+    if (received->content == CONTENT_HELLO && peer->number == 0)
+        peer_close(peer, ending->status, ending->text);
+    else
+        welcomes(peer, received);
+}
+
+static void always_ends(struct peer *peer, const struct received *received)
+{
+    const struct ending *ending = peer->fixture->data;
+    if (received->content == CONTENT_HELLO)
+        peer_close(peer, ending->status, ending->text);
+}
+
+/* A proxy, a load balancer or the server itself may be starting, and a name may soon be free. */
+FAULT_TEST(participant, ends_that_pass_are_tried_again_before_the_first_welcome)
+{
+    static const struct ending endings[] = {
+        {MUSTER_UNAVAILABLE, "upstream connect error"},
+        {MUSTER_CANCELLED, "RST_STREAM"},
+        {MUSTER_TIMEOUT, "gateway timeout"},
+        {MUSTER_EXISTS, "the name 'ada' is away, kept for 43 s more"},
+    };
+    for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+        struct duo duo = duo_empty();
+        struct participant_options options = options_for(duo.fixture);
+        struct call call;
+        options.reconnect_timeout_ms = 0; /* has no part in this */
+        duo.fixture->react = ends_first;
+        duo.fixture->data = (void *)(uintptr_t)&endings[i];
+        fixture_pump(duo.fixture);
+        call_connect(&call, duo.fixture, &options);
+        muster__local_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
+        muster__local_advance(duo.fixture->network, options.reconnect_first_ms);
+        cr_assert_eq(call_join(&call), MUSTER_OK, "%s", call.error.text);
+        fixture_unpump(duo.fixture);
+        duo.participant = call.participant;
+        duo_free(&duo);
+    }
+}
+
+FAULT_TEST(participant, ends_that_do_not_pass_have_their_last_cause_in_the_text)
+{
+    static const struct ending endings[] = {
+        {MUSTER_UNAVAILABLE, "upstream connect error"},
+        {MUSTER_EXISTS, "the name 'ada' is away, kept for 43 s more"},
+    };
+    for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+        struct duo duo = duo_empty();
+        struct participant_options options = options_for(duo.fixture);
+        struct call call;
+        duo.fixture->react = always_ends;
+        duo.fixture->data = (void *)(uintptr_t)&endings[i];
+        fixture_pump(duo.fixture);
+        call_connect(&call, duo.fixture, &options);
+        muster__local_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
+        muster__local_advance(duo.fixture->network, 60000);
+        cr_assert_eq(call_join(&call), endings[i].status);
+        cr_assert_not_null(strstr(call.error.text, "within 60000 ms: "), "%s", call.error.text);
+        cr_assert_not_null(strstr(call.error.text, endings[i].text), "%s", call.error.text);
+        fixture_free(duo.fixture);
+    }
+}
+
+FAULT_TEST(participant, words_of_the_server_are_final_at_first)
+{
+    static const struct ending endings[] = {
+        {MUSTER_UNAUTHENTICATED, "the token is not the server's"},
+        {MUSTER_EXISTS, "the name 'ada' is in use: choose another"},
+        {MUSTER_FULL, "the server is full"},
+        {MUSTER_UNSUPPORTED, "no such method"},
+    };
+    for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+        struct duo duo = duo_empty();
+        struct participant_options options = options_for(duo.fixture);
+        struct muster_error error;
+        duo.fixture->react = always_ends;
+        duo.fixture->data = (void *)(uintptr_t)&endings[i];
+        fixture_pump(duo.fixture);
+        cr_assert_eq(participant_connect(ADDRESS, &options, &duo.participant, &error), endings[i].status);
+        cr_assert_str_eq(error.text, endings[i].text);
+        fixture_free(duo.fixture);
+    }
+}
+
+/* A certificate runs out, and is replaced. */
+FAULT_TEST(participant, unauthenticated_is_tried_again_by_one_that_comes_back)
+{
+    static const struct ending ending = {MUSTER_UNAUTHENTICATED, "the certificate has expired"};
+    struct duo duo = duo_new();
+    ask_to_come_back(&duo, 1);
+    duo.fixture->react = always_ends;
+    duo.fixture->data = (void *)(uintptr_t)&ending;
+    fixture_advance(duo.fixture, 1000);
+    fixture_advance(duo.fixture, 300000);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    duo.fixture->react = welcomes;
+    size_t attempts = duo.fixture->peer_count;
+    fixture_advance(duo.fixture, 10000);
+    expect_back(&duo, attempts + 1);
+    expect_turn(&duo, 2, 1);
+
+    ask_to_come_back(&duo, 1);
+    duo.fixture->react = always_ends;
+    fixture_advance(duo.fixture, 1000);
+    fixture_advance(duo.fixture, 600000);
+    expect_over(&duo, MUSTER_UNAUTHENTICATED, "within 600000 ms: the certificate has expired");
+    duo_free(&duo);
+}
+
+struct words {
+    sem_t said;
+    size_t count;
+    char last[MUSTER_ERROR_TEXT_SIZE];
+};
+
+static void take_word(void *context, const char *text)
+{
+    struct words *words = context;
+    words->count++;
+    snprintf(words->last, sizeof(words->last), "%s", text);
+    sem_post(&words->said);
+}
+
+FAULT_TEST(participant, a_word_now_and_then_while_it_waits)
+{
+    struct words words = {.count = 0};
+    struct duo duo = duo_empty();
+    sem_init(&words.said, 0, 0);
+    struct participant_options options = options_for(duo.fixture);
+    options.on_warning = take_word;
+    options.context = &words;
+    options.reconnect_timeout_ms = MUSTER_NO_LIMIT;
+    duo_connect(&duo, &options);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY)), MUSTER_OK);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(words.count, 0);
+
+    ask_and_refuse(&duo);
+    for (size_t i = 0; i < 19; i++)
+        fixture_advance(duo.fixture, 100);
+    cr_assert_eq(words.count, 0, "%s", words.last);
+    for (size_t i = 0; i < 11; i++)
+        fixture_advance(duo.fixture, 100);
+    cr_assert_eq(words.count, 1);
+    cr_assert_not_null(strstr(words.last, ADDRESS), "%s", words.last);
+    cr_assert_not_null(strstr(words.last, "refused"), "%s", words.last);
+    for (size_t i = 0; i < 600; i++)
+        fixture_advance(duo.fixture, 1000); /* ten minutes, some hundred attempts */
+    cr_assert_leq(words.count, 10);
+    cr_assert_geq(words.count, 4);
+
+    /* Another cause is told early, though not at once. */
+    static const struct ending ending = {MUSTER_FULL, "there are enough"};
+    size_t before = words.count;
+    duo.fixture->react = always_ends;
+    duo.fixture->data = (void *)(uintptr_t)&ending;
+    muster__local_refuse(duo.fixture->network, false);
+    for (size_t i = 0; i < 300; i++)
+        fixture_advance(duo.fixture, 1000);
+    cr_assert_geq(words.count, before + 1);
+    cr_assert_not_null(strstr(words.last, "there are enough"), "%s", words.last);
+    duo_free(&duo);
+    sem_destroy(&words.said);
+}
+
+/* A server that takes the connection and says nothing, or a network that loses everything. */
+FAULT_TEST(participant, a_word_while_nothing_happens)
+{
+    struct words words = {.count = 0};
+    struct fixture *fixture = fixture_new_empty();
+    sem_init(&words.said, 0, 0);
+    struct participant_options options = options_for(fixture);
+    struct call call;
+    options.on_warning = take_word;
+    options.context = &words;
+    fixture_pump(fixture);
+    call_connect(&call, fixture, &options);
+    muster__local_wait_alarm(fixture->network, 2000);
+    muster__local_advance(fixture->network, 2000);
+    sem_wait(&words.said);
+    muster__local_advance(fixture->network, 58000);
+    cr_assert_eq(call_join(&call), MUSTER_UNAVAILABLE);
+    cr_assert_not_null(strstr(call.error.text, "no answer"), "%s", call.error.text);
+    cr_assert_not_null(strstr(words.last, "no answer"), "%s", words.last);
+    fixture_free(fixture);
+    sem_destroy(&words.said);
 }
 
 FAULT_TEST(participant, close_while_it_is_away)

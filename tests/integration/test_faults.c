@@ -528,6 +528,62 @@ Test(faults, a_server_that_comes_up_later_is_found)
     cr_assert_eq(early.status, MUSTER_STOPPED);
 }
 
+/* Refused or unknown: the cause is told in words. */
+Test(faults, the_cause_is_in_the_text)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant *participant;
+    struct muster_error error = {MUSTER_OK, ""};
+    char address[ADDRESS_SIZE];
+    int descriptor;
+    begin();
+    reserve_port(address, &descriptor);
+    options.connect_timeout_ms = 300;
+    options.on_warning = NULL;
+    cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
+    cr_assert_not_null(strstr(error.text, "connection refused"), "%s", error.text);
+    close(descriptor);
+
+    struct door door;
+    struct participant_manager_options plain = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    door_open(&door, &plain);
+    options.credentials.tls = true;
+    cr_assert_eq(participant_connect(door.address, &options, &participant, &error), MUSTER_UNAUTHENTICATED);
+    cr_assert_not_null(strstr(error.text, "does not use TLS"), "%s", error.text);
+    door_close(&door);
+}
+
+Test(faults, loopback_addresses_never_go_by_a_proxy)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant *participant;
+    struct muster_error error = {MUSTER_OK, ""};
+    char proxy[ADDRESS_SIZE + 32], address[ADDRESS_SIZE], reserved[ADDRESS_SIZE];
+    int descriptor;
+    struct house house;
+    begin();
+    reserve_port(reserved, &descriptor);
+    snprintf(proxy, sizeof(proxy), "http://user:secret@%s", reserved);
+    setenv("http_proxy", proxy, 1);
+    house_open(&house, NULL);
+    cr_assert_eq(participant_connect(house.door.address, &options, &participant, &error), MUSTER_OK, "%s",
+                 error.text);
+    participant_free(participant);
+    snprintf(address, sizeof(address), "localhost:%u", house.door.port);
+    cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_OK, "%s", error.text);
+    participant_free(participant);
+    house_close(&house);
+
+    /* Another address does, and the text names the proxy, without its password. */
+    options.connect_timeout_ms = 300;
+    options.on_warning = NULL;
+    cr_assert_eq(participant_connect("192.0.2.1:9", &options, &participant, &error), MUSTER_UNAVAILABLE);
+    cr_assert_not_null(strstr(error.text, "by way of the proxy 127.0.0.1:"), "%s", error.text);
+    cr_assert_null(strstr(error.text, "secret"), "%s", error.text);
+    unsetenv("http_proxy");
+    close(descriptor);
+}
+
 /* ---- the original protocol ---- */
 
 static struct raw_message *original_receive(struct raw_peer *peer, Muster__ServerMessage **message)
@@ -743,19 +799,20 @@ static void live(bool server_first)
     proxy_release_all(proxies, open);
 }
 
-/* Some threads and descriptors of C-core's go a little after everything is over: one for each life would be a
-   leak. */
+/* The kernel may still count a thread that has been joined, now and then; C-core's are gone. */
 Test(faults, nothing_is_left_behind_by_servers_and_participants)
 {
     begin();
+    size_t threads = count_threads(), left = 0;
     live(true);
-    cr_assert_not(grpc_is_initialized());
-    size_t threads = count_threads(), descriptors = count_descriptors(), lives = scaled(30, 10);
-    for (size_t i = 0; i < lives; i++)
+    size_t descriptors = count_descriptors(), lives = scaled(30, 10);
+    for (size_t i = 0; i < lives; i++) {
         live(i % 2);
-    cr_assert_lt(count_threads(), threads + lives);
+        cr_assert_not(grpc_is_initialized());
+        left += count_threads() > threads;
+    }
+    cr_assert_leq(left, lives / 3);
     cr_assert_lt(count_descriptors(), descriptors + lives);
-    cr_assert_not(grpc_is_initialized());
 }
 
 Test(faults, several_servers_share_a_process)

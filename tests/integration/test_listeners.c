@@ -6,16 +6,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "integration/fixture.h"
 
 Test(listeners, addresses_that_make_no_sense)
 {
     static const char *const addresses[] = {
-        "127.0.0.1:99999", "127.0.0.1:65536", "127.0.0.1:-1",
-        "127.0.0.1:http ", "127.0.0.1:8080x", "127.0.0.1:",
-        "127.0.0.1",       "::1:80",          ":::",
+        "127.0.0.1:99999",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:http ",
+        "127.0.0.1:8080x",
+        "127.0.0.1:",
+        "127.0.0.1",
+        "::1:80",
+        ":::",
         "[::1]",
+        ":18123",
+        ":0",
+        "http://127.0.0.1:80",
+        "127.0.0.1:80/x",
+        "dns:127.0.0.1:80",
+        "unix:/tmp/muster",
+        "127%2E0.0.1:80",
+        "127.0.0.1,127.0.0.2:80",
+        "[localhost]:80",
+        "[fe80::1%]:80",
+        "[::1%25lo/]:80",
+        " 127.0.0.1:80",
+        "local\thost:80",
+        "local\nhost:80",
     };
     begin();
     for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
@@ -28,7 +49,29 @@ Test(listeners, addresses_that_make_no_sense)
         cr_assert_null(manager);
         cr_assert_eq(error.status, MUSTER_INVALID);
         cr_assert_not_null(strstr(error.text, addresses[i]), "%s", error.text);
+        struct participant *participant;
+        cr_assert_eq(participant_connect(addresses[i], NULL, &participant, &error), MUSTER_INVALID, "%s: %s",
+                     addresses[i], error.text);
+        cr_assert_null(participant);
         cr_assert_not_null(strstr(error.text, "host:port"), "%s", error.text);
+        cr_assert_not_null(strstr(error.text, "host:port"), "%s", error.text);
+    }
+}
+
+/* A host that C-core would take for a scheme is a host. */
+Test(listeners, a_host_named_as_a_scheme)
+{
+    static const char *const addresses[] = {"unix:0", "dns:0", "ipv4:0", "vsock:0"};
+    begin();
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
+        struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+        struct participant_manager *manager;
+        struct muster_error error = {MUSTER_OK, ""};
+        options.listen = addresses[i];
+        options.on_warning = NULL;
+        cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_INVALID, "%s: %s",
+                     addresses[i], error.text);
+        cr_assert_neq(access("0", F_OK), 0, "it made a socket of that name");
     }
 }
 

@@ -1,0 +1,107 @@
+/*
+ * Why a client's channel does not come up, in words for its user. C-core tells that to a call that does not
+ * wait for the server, as the end of a long text. Its words are those of 1.51; what is not recognised is
+ * shown as it is.
+ */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "network/credentials.h"
+#include "network/grpc.h"
+#include "status.h"
+
+/* ---- the proxy that C-core would go by ---- */
+
+static bool ends_with(const char *text, size_t size, const char *end, size_t end_size)
+{
+    return end_size > 0 && end_size <= size && strncasecmp(text + size - end_size, end, end_size) == 0;
+}
+
+/* Whether a list such as "localhost, .example.org" has an end of `host`. */
+static bool is_listed(const char *list, const char *host)
+{
+    for (const char *at = list; *at; at += strcspn(at, ",")) {
+        at += strspn(at, ", \t");
+        size_t size = strcspn(at, ", \t");
+        if (ends_with(host, strlen(host), at, size))
+            return true;
+    }
+    return false;
+}
+
+const char *muster__grpc_proxy(const char *address, const char *host)
+{
+    static const char *const names[] = {"grpc_proxy", "https_proxy", "http_proxy"};
+    const char *proxy = NULL;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !proxy; i++)
+        proxy = getenv(names[i]);
+    const char *exceptions = getenv("no_grpc_proxy");
+    if (!exceptions)
+        exceptions = getenv("no_proxy");
+    if (!proxy || !*proxy || muster__is_loopback(address) || (exceptions && is_listed(exceptions, host)))
+        return NULL;
+    /* Not its scheme, and never the password that may stand before its host. */
+    const char *start = strstr(proxy, "://");
+    start = start ? start + strlen("://") : proxy;
+    const char *at = strrchr(start, '@');
+    return at ? at + 1 : start;
+}
+
+/* ---- causes ---- */
+
+static const struct {
+    const char *words; /* C-core's */
+    const char *cause;
+} causes[] = {
+    {"Connection refused", "connection refused (is the server up?)"},
+    {"Failed parsing HTTP/2", "what answers there is not an HTTP/2 server (is it the right port?)"},
+    {"wrong version number", "TLS handshake failed: what answers there does not use TLS"},
+    {"receiving SETTINGS frame",
+     "timed out: the connection was taken, and then nothing came (is it frozen?)"},
+    {"Timeout occurred", "timed out (is the address right, and no firewall in the way?)"},
+    {"FD Shutdown", "timed out (is the address right, and no firewall in the way?)"},
+};
+
+/* What is left of C-core's text without what it puts before it. */
+static const char *last_error(const char *text)
+{
+    const char *peer = strstr(text, "last error: ");
+    const char *host = peer ? strstr(peer, ": ipv") : NULL;
+    const char *port = host ? strchr(host + strlen(": ipv4:"), ' ') : NULL;
+    return port ? port + 1 : peer ? peer + strlen("last error: ") : text;
+}
+
+enum muster_status muster__grpc_explain(const struct client_side *client, const char *text,
+                                        char cause[MUSTER_ERROR_TEXT_SIZE])
+{
+    const char *proxy = client->proxy;
+    const char *words = last_error(text);
+    bool refused = strcasestr(text, "handshake failed") || strstr(text, "is not in peer certificate");
+    char unknown[MUSTER_ERROR_TEXT_SIZE];
+    if (strncmp(text, "DNS resolution failed", strlen("DNS resolution failed")) == 0) {
+        const char *why = strrchr(text, ':');
+        snprintf(unknown, sizeof(unknown), "unknown host:%.100s (is the name right?)", why ? why + 1 : "");
+        words = unknown;
+    } else if (strstr(words, "Socket closed")) {
+        words = client->tls ? "the connection was closed before HTTP/2 began (is it the right port?)"
+                            : "the connection was closed before HTTP/2 began (does the server expect TLS?)";
+    }
+    for (size_t i = 0; i < sizeof(causes) / sizeof(*causes); i++) {
+        if (strstr(words, causes[i].words))
+            words = causes[i].cause;
+    }
+    snprintf(cause, MUSTER_ERROR_TEXT_SIZE, "%.180s%s%.50s", words, proxy ? ", by way of the proxy " : "",
+             proxy ? proxy : "");
+    return refused ? MUSTER_UNAUTHENTICATED : MUSTER_UNAVAILABLE;
+}
+
+bool muster__grpc_never_came_up(const char *text)
+{
+    return strncmp(text, "failed to connect to all addresses",
+                   strlen("failed to connect to all addresses")) == 0 ||
+           strncmp(text, "DNS resolution failed", strlen("DNS resolution failed")) == 0;
+}
