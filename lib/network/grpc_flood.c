@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -30,7 +31,8 @@ struct flood {
     atomic_uint references; /* the listener's, and one of the credentials */
     double max_streams;
     pthread_mutex_t lock;
-    struct bucket buckets[BUCKETS]; /* guarded by lock */
+    unsigned connections; /* guarded by lock, as is the next: so many have come, by the circle of buckets */
+    struct bucket buckets[BUCKETS];
 };
 
 struct flood *muster__grpc_flood_new(size_t max_streams)
@@ -52,13 +54,31 @@ void muster__grpc_flood_release(struct flood *flood)
     free(flood);
 }
 
-/* Each connection has a context of its own. */
-static struct bucket *bucket_of(struct flood *flood, const grpc_auth_context *connection)
+#define NUMBER "muster_connection"
+
+/* The bucket's number is written into the context, which is each connection's own, when its first call comes.
+   A context's address would not do: the next connection's is often the same. With the lock held; NULL: no
+   call has come. */
+static struct bucket *find_bucket(struct flood *flood, const grpc_auth_context *connection)
 {
-    return &flood->buckets[((uint64_t)(uintptr_t)connection * 0x9e3779b97f4a7c15) >> 54];
+    grpc_auth_property_iterator iterator = grpc_auth_context_find_properties_by_name(connection, NUMBER);
+    const grpc_auth_property *number = grpc_auth_property_iterator_next(&iterator);
+    return number ? &flood->buckets[atoi(number->value)] : NULL;
 }
 
-static bool refuses(struct flood *flood, const grpc_auth_context *connection)
+static struct bucket *bucket_of(struct flood *flood, grpc_auth_context *connection)
+{
+    char number[16];
+    struct bucket *bucket = find_bucket(flood, connection);
+    if (bucket)
+        return bucket;
+    flood->connections = (flood->connections + 1) % BUCKETS;
+    snprintf(number, sizeof(number), "%u", flood->connections);
+    grpc_auth_context_add_cstring_property(connection, NUMBER, number);
+    return &flood->buckets[flood->connections];
+}
+
+static bool refuses(struct flood *flood, grpc_auth_context *connection)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -103,9 +123,10 @@ bool muster__grpc_is_flood(struct flood *flood, grpc_call *call)
 {
     grpc_auth_context *connection = grpc_call_auth_context(call);
     pthread_mutex_lock(&flood->lock);
-    struct bucket *bucket = bucket_of(flood, connection);
-    bool refused = bucket->refused;
-    bucket->refused = false;
+    struct bucket *bucket = find_bucket(flood, connection);
+    bool refused = bucket && bucket->refused;
+    if (refused)
+        bucket->refused = false;
     pthread_mutex_unlock(&flood->lock);
     grpc_auth_context_release(connection);
     return refused;

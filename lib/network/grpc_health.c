@@ -21,7 +21,7 @@ enum {
     WATCHES_MAX = 64,
     WATCHES_OF_CONNECTION_MAX = 8,
     CHECKS_MAX = 64,
-    CHECKS_OF_CONNECTION_MAX = 8,
+    CHECKS_OF_CONNECTION_MAX = 4,
     CALLS_MAX = 1024, /* those that are making room included */
     REQUEST_SIZE_MAX = 1024,
     TIME_LIMIT_MS = 10000, /* of a Check, and for the request of a Watch */

@@ -48,12 +48,13 @@ Test(listeners, addresses_that_make_no_sense)
                      addresses[i], error.text);
         cr_assert_null(manager);
         cr_assert_eq(error.status, MUSTER_INVALID);
-        cr_assert_not_null(strstr(error.text, addresses[i]), "%s", error.text);
+        char shown[MUSTER_ERROR_TEXT_SIZE];
+        cr_assert_not_null(strstr(error.text, muster_text_harmless(addresses[i], shown, sizeof(shown))), "%s",
+                           error.text);
         struct participant *participant;
         cr_assert_eq(participant_connect(addresses[i], NULL, &participant, &error), MUSTER_INVALID, "%s: %s",
                      addresses[i], error.text);
         cr_assert_null(participant);
-        cr_assert_not_null(strstr(error.text, "host:port"), "%s", error.text);
         cr_assert_not_null(strstr(error.text, "host:port"), "%s", error.text);
     }
 }
