@@ -82,6 +82,7 @@ FAULT_TEST(callback, what_waits_in_an_event)
     fixture->on_event = try_in_event;
     struct peer *peer = peer_join(fixture, "ada");
     expect_refused_at_once();
+    fixture->on_event = NULL;
     peer->react = peer_answers;
     fixture_pump(fixture);
     cr_assert_eq(proxy_run(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), NULL), MUSTER_OK,
