@@ -126,8 +126,8 @@ static bool end_of(int descriptor, bool own, char host[HOST_SIZE], uint16_t *por
 static void discard(int descriptor)
 {
     char buffer[1 << 16];
-    /* Its close() is to reset the connection: the kernel would go on to tell the peer that its window is shut,
-       for a minute, now that nothing unread makes it send a reset by itself. */
+    /* Its close() is to reset the connection: the kernel would go on to tell the peer that its window is
+       shut, for a minute, now that nothing unread makes it send a reset by itself. */
     const struct linger reset = {.l_onoff = 1};
     setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     for (int i = 0; i < DISCARDS_MAX && recv(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT) > 0; i++)
