@@ -40,7 +40,7 @@ static void close_idx(struct idx *idx)
     if (idx->file != NULL)
         gzclose(idx->file);
     free(idx->path);
-    *idx = (struct idx){NULL};
+    *idx = (struct idx){.path = NULL};
 }
 
 /** Says why less was read than there is to be. */
@@ -93,7 +93,7 @@ static enum muster_status open_idx(const char *directory, const char *name, size
                                    struct idx *idx, struct muster_error *error)
 {
     struct stat about = {0};
-    *idx = (struct idx){NULL};
+    *idx = (struct idx){.path = NULL};
     for (int zipped = 0; zipped < 2 && idx->file == NULL; zipped++) {
         free(idx->path);
         if (asprintf(&idx->path, "%s/%s%s", directory, name, zipped ? ".gz" : "") < 0) {

@@ -472,10 +472,7 @@ FAULT_TEST(admission, names_that_are_not_allowed)
         "\xf0\x80\x80\xaf",
         "\xf8\x88\x80\x80\x80",
     };
-    static const char *const blank[] = {" a", "a ", " ",
-                                        "\xc2\xa0"
-                                        "a",
-                                        "a\xe3\x80\x80"};
+    static const char *const blank[] = {" a", "a ", " ", "\u00a0a", "a\xe3\x80\x80"};
     char too_long[130] = "";
     memset(too_long, 'n', 129);
     expect_bad_name("anonymous-7", "the server's to give");
