@@ -223,10 +223,10 @@ grpc_arg muster__grpc_life(void)
 static void wait_for_lives(void)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += LIVES_TIMEOUT_S;
     pthread_mutex_lock(&lives_lock);
-    while (lives > 0 && pthread_cond_timedwait(&lives_gone, &lives_lock, &until) == 0)
+    while (lives > 0 && pthread_cond_clockwait(&lives_gone, &lives_lock, CLOCK_MONOTONIC, &until) == 0)
         ;
     pthread_mutex_unlock(&lives_lock);
 }
@@ -247,11 +247,11 @@ static void wait_for_shutdown(const struct grpc_transport *transport)
     pthread_mutex_lock(&lives_lock);
     for (int i = 0; i < MOST && !transport->shares_core && grpc_is_initialized() && !is_in_use(); i++) {
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += PAUSE_NS;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&lives_gone, &lives_lock, &until);
+        pthread_cond_clockwait(&lives_gone, &lives_lock, CLOCK_MONOTONIC, &until);
     }
     pthread_mutex_unlock(&lives_lock);
 }
