@@ -179,11 +179,17 @@ static void stop_alarm(struct grpc_transport *transport)
 
 /* That C-core may take to give up its last channel: it has no more to do for it than to run a few functions.
  */
-#define LIVES_TIMEOUT_S 5
+#define LIVES_TIMEOUT_MS 5000
+
+/* That its threads may take to end after that. */
+#define THREADS_TIMEOUT_MS 100
 
 static pthread_mutex_t lives_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t lives_gone = PTHREAD_COND_INITIALIZER;
-static size_t lives; /* guarded by lives_lock */
+static pthread_cond_t lives_moved = PTHREAD_COND_INITIALIZER;
+static size_t lives;             /* guarded by lives_lock */
+static size_t enders;            /* threads that ended a life, and go on; guarded by lives_lock */
+static pthread_key_t thread_key; /* of those */
+static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 
 static void *begin_life(void *life)
 {
@@ -193,12 +199,27 @@ static void *begin_life(void *life)
     return life;
 }
 
+static void thread_ends(void *thread)
+{
+    (void)thread;
+    pthread_mutex_lock(&lives_lock);
+    enders--;
+    pthread_cond_signal(&lives_moved);
+    pthread_mutex_unlock(&lives_lock);
+}
+
+static void make_thread_key(void)
+{
+    pthread_key_create(&thread_key, thread_ends);
+}
+
 static void end_life(void *life)
 {
-    (void)life;
     pthread_mutex_lock(&lives_lock);
+    if (!pthread_getspecific(thread_key) && pthread_setspecific(thread_key, life) == 0)
+        enders++;
     if (--lives == 0)
-        pthread_cond_signal(&lives_gone);
+        pthread_cond_signal(&lives_moved);
     pthread_mutex_unlock(&lives_lock);
 }
 
@@ -219,48 +240,41 @@ grpc_arg muster__grpc_life(void)
                       .value.pointer = {.p = &lives, .vtable = &functions}};
 }
 
-/* A channel that is left when C-core is shut down keeps it going: its threads would outlive us. */
-static void wait_for_lives(void)
+/* Waits until there is none. */
+static void wait_for_end(const size_t *count, int64_t limit_ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LIVES_TIMEOUT_S;
+    until.tv_nsec += limit_ms % 1000 * 1000000;
+    until.tv_sec += limit_ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&lives_lock);
-    while (lives > 0 && pthread_cond_clockwait(&lives_gone, &lives_lock, CLOCK_MONOTONIC, &until) == 0)
+    while (*count > 0 && pthread_cond_clockwait(&lives_moved, &lives_lock, CLOCK_MONOTONIC, &until) == 0)
         ;
     pthread_mutex_unlock(&lives_lock);
 }
 
-static bool is_in_use(void)
-{
-    pthread_mutex_lock(&process_lock);
-    bool in_use = process_transport != NULL;
-    pthread_mutex_unlock(&process_lock);
-    return in_use;
-}
-
-/* The thread of C-core's that gives up the last channel shuts C-core down a few instructions later, and
-   nothing tells when. In two of a thousand cases we get here before that. */
+/*
+ * The thread of C-core's that gives up the last channel shuts C-core down a few instructions later, and
+ * nothing tells when. In two of a thousand cases we get here before that. But with C-core its threads end.
+ */
 static void wait_for_shutdown(const struct grpc_transport *transport)
 {
-    enum { MOST = 50, PAUSE_NS = 1000000 };
-    pthread_mutex_lock(&lives_lock);
-    for (int i = 0; i < MOST && !transport->shares_core && grpc_is_initialized() && !is_in_use(); i++) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += PAUSE_NS;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_clockwait(&lives_gone, &lives_lock, CLOCK_MONOTONIC, &until);
+    if (pthread_getspecific(thread_key)) { /* the user's own: it has left C-core */
+        pthread_setspecific(thread_key, NULL);
+        thread_ends(NULL);
     }
-    pthread_mutex_unlock(&lives_lock);
+    if (transport->shares_core || !grpc_is_initialized())
+        return;
+    wait_for_end(&enders, THREADS_TIMEOUT_MS);
+    (void)grpc_is_initialized(); /* waits for C-core's lock, which it holds until all is gone */
 }
 
 /* Every listener and stream of it is gone by now: the queue is empty. */
 static void transport_destroy(struct grpc_transport *transport)
 {
     log_transport = NULL;
-    wait_for_lives(); /* some end on our threads */
+    wait_for_end(&lives, LIVES_TIMEOUT_MS); /* one that is left keeps C-core going; some end on our threads */
     stop_alarm(transport);
     grpc_completion_queue_shutdown(transport->queue);
     if (!transport->threads)
@@ -313,6 +327,7 @@ static struct grpc_transport *transport_new(void)
         free(transport);
         return NULL;
     }
+    pthread_once(&thread_key_once, make_thread_key);
     gpr_set_log_function(read_log);
     /* In a debug build such as Debian's, C-core tries out another way to read, which keeps several megabytes
        for each connection that has ever sent so much. It reads this when it begins. */

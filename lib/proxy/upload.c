@@ -49,16 +49,22 @@ static uint64_t aside_size(const struct uploads *uploads)
     return uploads->aside ? uploads->aside->size : 0;
 }
 
+/* Two big ones at a time, also where one of them is aside: what comes beside the budget is not a third. */
+static bool is_crowded(const struct uploads *uploads, uint64_t size)
+{
+    size_t most = uploads->room_for_second || uploads->aside ? 1 : 0;
+    return is_automatic(uploads) && size > BIG && uploads->holders > most;
+}
+
 /* Whether `size` bytes more may be in memory. */
 static bool has_room(const struct uploads *uploads, uint64_t size)
 {
     uint64_t budget = uploads->budget;
+    if (is_crowded(uploads, size))
+        return false;
     if (is_automatic(uploads)) {
         uint64_t two = 2 * uploads->largest;
-        size_t holders = uploads->holders - (uploads->aside ? 1 : 0);
         budget = two > LEAST_BUDGET ? two : LEAST_BUDGET;
-        if (size > BIG && holders > (uploads->room_for_second ? 1 : 0))
-            return false;
     }
     uint64_t used = uploads->reserved + uploads->held - aside_size(uploads);
     return used <= budget && size <= budget - used;
@@ -324,7 +330,7 @@ static struct upload *next_with_room(struct uploads *uploads)
 {
     struct upload *late = first_of(&uploads->late);
     struct upload *first = first_of(&uploads->waiting);
-    if (late && !uploads->aside)
+    if (late && !uploads->aside && !is_crowded(uploads, late->size))
         return uploads->aside = late;
     if (!first)
         first = late;

@@ -814,6 +814,32 @@ FAULT_TEST(upload, big_one_comes_while_another_is_worked_on)
     crowd_free(&crowd);
 }
 
+static bool get_room(struct upload *upload, struct uploads *uploads)
+{
+    bool room = muster__uploads_reserve(upload, uploads, HUGE_SIZE);
+    if (room)
+        muster__uploads_use(upload, uploads, HUGE_SIZE, HUGE_SIZE, 0);
+    return room;
+}
+
+/* One that is aside and one that is worked on are two: the next one waits until the second is done with. */
+FAULT_TEST(upload, big_one_that_is_aside_makes_no_third)
+{
+    struct uploads uploads = {0};
+    struct upload slow = {0}, first = {0}, second = {0};
+    muster__uploads_init(&uploads, 0, STALL_MS);
+    cr_assert(get_room(&slow, &uploads));
+    uploads.aside = &slow;
+    cr_assert(get_room(&first, &uploads));
+    muster__uploads_leave(&first, &uploads);
+    cr_assert_not(get_room(&second, &uploads));
+    muster__uploads_returned(&uploads, HUGE_SIZE);
+    cr_assert(get_room(&second, &uploads));
+    muster__uploads_leave(&second, &uploads);
+    muster__uploads_leave(&slow, &uploads);
+    muster__uploads_destroy(&uploads);
+}
+
 /* What was there before, and has gone, leaves no room for a second. */
 FAULT_TEST(upload, big_ones_of_the_next_round)
 {
