@@ -80,8 +80,9 @@ struct participant_options {
        certificate that runs out within two weeks; and by participant_consume() of new files of the
        credentials that are not in order; and of participant_free() in a callback. Also of why it still waits
        for the server, at first or coming back: after 2 s, then at intervals that double up to 10 min, earlier
-       when the cause is another. Those words come on a network thread, without a lock held, one at a time: it
-       must not block. NULL: nobody is told. */
+       when the cause is another. And of an answer that the server's code refused, with its reason: eight at
+       once, and then one in 5 s, which says how many more there were. Words of both come on a network
+       thread, without a lock held, one at a time: it must not block. NULL: nobody is told. */
     void (*on_warning)(void *context, const char *text);
 
     /** The library's own: NULL for gRPC. */

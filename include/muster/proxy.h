@@ -59,6 +59,21 @@ MUSTER_API enum muster_status proxy_run_async(struct proxy *proxy, const struct 
  */
 MUSTER_API void proxy_cancel(struct proxy *proxy);
 
+/**
+ * Tells the participant that its last answer was not accepted, and why: its on_warning gets the words, and
+ * nothing else follows. For those who judge the answers of proxy_run() and proxy_run_async(); proxy_run_all()
+ * does it by itself. `reason` is made harmless (see muster_text_harmless()) and cut to
+ * MUSTER_ERROR_TEXT_SIZE - 1 bytes. It is a word for people, which may be lost: while one waits to be sent,
+ * as the participant does not read, a newer one takes its place.
+ *
+ * OK: it is on its way. UNKNOWN_INSTRUCTION: the participant is none that can be told, as it speaks the
+ * original protocol, or is of an older release, or has no on_warning. GONE: it is away, and will not be told.
+ * INVALID: there is no reason, or it has not answered yet. TOO_BIG: it takes no messages of that size.
+ * OUT_OF_MEMORY. What proxy_run() answers where the proxy is closed. Any thread, callbacks included; does not
+ * block.
+ */
+MUSTER_API enum muster_status proxy_refuse(struct proxy *proxy, const char *reason);
+
 /** Options of a round. Start from PROXY_ROUND_OPTIONS_INIT. */
 struct proxy_round_options {
     int64_t deadline_ms; /* for the whole round; turns that have not ended by then end with TIMEOUT */
@@ -97,9 +112,9 @@ struct proxy_round_result {
 /**
  * Takes one answer of a round: the one of proxies[index]. The answer is valid during the call. Return
  * MUSTER_OK to accept it; any other status counts the participant as failed with that status, and its answer
- * does not count as one of `enough`. What is written to reason->text then is the text of its entry. Called on
- * the thread that called proxy_run_all(), one at a time, in the order of arrival, without a lock held; may
- * take its time.
+ * does not count as one of `enough`. What is written to reason->text then is the text of its entry, and the
+ * participant is told it as by proxy_refuse(). Called on the thread that called proxy_run_all(), one at a
+ * time, in the order of arrival, without a lock held; may take its time.
  */
 typedef enum muster_status proxy_on_answer(void *context, size_t index, struct proxy *proxy,
                                            const struct muster_message *answer, struct muster_error *reason);

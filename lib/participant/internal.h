@@ -67,6 +67,7 @@ struct participant {
     bool closed;               /* by the user */
     bool closing;              /* the stream is to be closed when `outgoing` is sent */
     bool settled;              /* in ENDED: no event will come any more */
+    bool warned_of_free;       /* in a callback, which may be that of the warning */
     enum muster_status fault;  /* why we cut the stream ourselves; OK: we did not */
     enum muster_status status;
     char reason[MUSTER_ERROR_TEXT_SIZE];
@@ -88,6 +89,10 @@ struct participant {
     int64_t told_at; /* when the user heard of it last, or when it began, */
     int64_t told_interval_ms;
     char told[MUSTER_ERROR_TEXT_SIZE]; /* and which cause */
+
+    /* Answers that the server refused: changed by session.c alone. */
+    int64_t refusals_until; /* what was told of them lasts until then: not too much at once */
+    uint64_t untold;        /* of which the user was not told since */
 
     /* Turns: changed by turn.c alone. */
     bool initiative;   /* the first, empty message was dispatched */

@@ -52,8 +52,8 @@ static enum muster_status check_texts(const struct participant_options *options,
 
 static struct buffer *pack_hello(const struct participant_options *options)
 {
-    char chunks[] = FEATURE_CHUNKS;
-    char *features[] = {chunks};
+    char chunks[] = FEATURE_CHUNKS, refused[] = FEATURE_REFUSED;
+    char *features[] = {chunks, refused};
     Muster__Hello hello = MUSTER__HELLO__INIT;
     Muster__Label *labels = calloc(options->label_count + 1, sizeof(*labels));
     Muster__Label **pointers = calloc(options->label_count + 1, sizeof(*pointers));
@@ -72,7 +72,7 @@ static struct buffer *pack_hello(const struct participant_options *options)
     hello.max_message_size = options->max_message_size;
     hello.max_payload_size = options->max_payload_size;
     hello.features = features;
-    hello.n_features = 1;
+    hello.n_features = options->on_warning ? 2 : 1; /* nobody else would see why an answer was refused */
     buffer = muster__pack_hello(&hello);
 cleanup:
     free(labels);
@@ -210,7 +210,11 @@ void participant_free(struct participant *participant)
         return;
     participant_close(participant);
     if (muster__in_callback()) {
-        if (participant->options.on_warning)
+        pthread_mutex_lock(&participant->lock);
+        bool warns = !participant->warned_of_free && participant->options.on_warning;
+        participant->warned_of_free = true;
+        muster__participant_unlock(participant);
+        if (warns)
             participant->options.on_warning(participant->options.context,
                                             "participant_free() in a callback closes, and frees nothing");
         return;

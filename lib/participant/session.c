@@ -16,6 +16,12 @@
 /* When a user who waits is told why: first after so long, and then after twice as long each time. */
 enum { TELL_FIRST_MS = 2000, TELL_LAST_MS = 600000 };
 
+/* Of answers that were refused the user is told so many at once, and then one in so long. Of a server that
+   says more than that, so many are read at once. */
+enum { REFUSALS_MOST = 8, REFUSAL_MS = 5000, UNTOLD_MOST = 256, UNTOLD_PAUSE_MS = 50 };
+
+enum { LINE_SIZE = MUSTER_ERROR_TEXT_SIZE + 128 };
+
 /* In the words of a server that refuses a name of which the session may soon be over. */
 #define NAME_IS_AWAY "is away, kept for"
 
@@ -151,7 +157,9 @@ static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ER
 
 static void tell(struct participant *participant, const char *line)
 {
+    bool outer = muster__callback_begin();
     participant->options.on_warning(participant->options.context, line);
+    muster__callback_end(outer);
     pthread_mutex_lock(&participant->lock);
     participant->telling = false;
     pthread_cond_broadcast(&participant->changed);
@@ -411,6 +419,32 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
     return true;
 }
 
+/* An answer was refused: whether to tell the user, and then tell() is to follow, without the lock. */
+static bool is_refusal_to_tell(struct participant *participant, const struct envelope *envelope,
+                               char line[LINE_SIZE])
+{
+    char text[MUSTER_ERROR_TEXT_SIZE], others[64] = "";
+    int64_t now = now_of(participant);
+    if (participant->state != OPEN || participant->closed || participant->telling ||
+        !participant->options.on_warning ||
+        participant->refusals_until - now > (REFUSALS_MOST - 1) * REFUSAL_MS) {
+        if (++participant->untold % UNTOLD_MOST == 0)
+            participant->stream->ops->pause(participant->stream, UNTOLD_PAUSE_MS);
+        return false;
+    }
+    if (participant->refusals_until < now)
+        participant->refusals_until = now;
+    participant->refusals_until += REFUSAL_MS;
+    if (participant->untold)
+        snprintf(others, sizeof(others), " (and %llu more before)", (unsigned long long)participant->untold);
+    participant->untold = 0;
+    participant->telling = true;
+    snprintf(line, LINE_SIZE, "the server refused the answer to turn %llu%s: %s",
+             (unsigned long long)envelope->turn, others,
+             muster_text_harmless(envelope->message.text, text, sizeof(text)));
+    return true;
+}
+
 /* ---- events: the timer, and those of the stream ---- */
 
 static void tell_ready(struct participant *participant)
@@ -468,11 +502,14 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     struct participant *participant = context;
     struct envelope envelope;
     struct muster_error error;
-    bool ready = false;
+    bool ready = false, tells = false;
+    char line[LINE_SIZE];
     enum muster_status status = muster__decode(TO_PARTICIPANT, pieces, count, &envelope, &error);
     pthread_mutex_lock(&participant->lock);
     if (status == MUSTER_OK && envelope.content == CONTENT_WELCOME)
         status = welcome(participant, envelope.welcome, &error);
+    else if (status == MUSTER_OK && envelope.content == CONTENT_REFUSED)
+        tells = is_refusal_to_tell(participant, &envelope, line);
     else if (status == MUSTER_OK &&
              (envelope.content != CONTENT_MESSAGE || is_for_code(participant, &envelope.message)))
         status = muster__participant_received(participant, &envelope, size, &ready, &error);
@@ -486,6 +523,8 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     muster__envelope_clear(&envelope);
     if (ready)
         tell_ready(participant);
+    if (tells)
+        tell(participant, line);
 }
 
 static void part_sent(void *context)

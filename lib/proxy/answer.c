@@ -170,6 +170,15 @@ static enum reply classify(struct proxy *proxy, uint64_t turn)
     return REPLY_UNASKED;
 }
 
+/* The answer to the running turn is there: takes the turn out. In a `message` event, with the lock held. */
+static struct turn *take_answered(struct proxy *proxy)
+{
+    proxy->answered = proxy->turn;
+    struct turn *turn = muster__proxy_take_turn(proxy);
+    proxy->stream->ops->hold(proxy->stream);
+    return turn;
+}
+
 void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size)
 {
     struct proxy *proxy = connection->proxy;
@@ -184,8 +193,7 @@ void muster__proxy_answer(struct connection *connection, struct envelope *envelo
         if (status != MUSTER_OK)
             turn = muster__proxy_give_up(proxy);
     } else if (reply == REPLY_ANSWERS) {
-        turn = muster__proxy_take_turn(proxy);
-        proxy->stream->ops->hold(proxy->stream);
+        turn = take_answered(proxy);
     }
     if (reply == REPLY_LATE)
         muster__connection_idled(connection);
@@ -246,8 +254,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
             size = incoming->wire_size + (size_t)incoming->size;
             muster__uploads_whole(upload, &proxy->manager->uploads, now);
             answer = muster__proxy_end_upload(proxy);
-            turn = muster__proxy_take_turn(proxy);
-            proxy->stream->ops->hold(proxy->stream);
+            turn = take_answered(proxy);
         }
     } else if (!is_stale(proxy, envelope)) {
         status = muster__error(&error, MUSTER_PROTOCOL, "a chunk that was not granted, or not announced");

@@ -9,10 +9,10 @@
 
 #include "proxy/internal.h"
 
-static bool takes_chunks(const Muster__Hello *hello)
+static bool has_feature(const Muster__Hello *hello, const char *feature)
 {
     for (size_t i = 0; i < hello->n_features; i++) {
-        if (strcmp(hello->features[i], FEATURE_CHUNKS) == 0)
+        if (strcmp(hello->features[i], feature) == 0)
             return true;
     }
     return false;
@@ -32,8 +32,9 @@ static void admit_new(struct proxy *proxy)
     const Muster__Hello *hello = proxy->hello.hello;
     if (hello->max_message_size && hello->max_message_size < proxy->max_message_size)
         proxy->max_message_size = (size_t)hello->max_message_size;
-    if (takes_chunks(hello))
+    if (has_feature(hello, FEATURE_CHUNKS))
         proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
+    proxy->hears_refusals = has_feature(hello, FEATURE_REFUSED);
     bool admitted = admit(proxy, hello->name);
     muster__envelope_clear(&proxy->hello);
     if (!admitted)

@@ -121,7 +121,8 @@ struct turn {
     enum muster_kind kind;
     void (*ended)(struct turn *turn, struct proxy *proxy, enum muster_status status,
                   struct muster_message *answer, size_t answer_size);
-    struct muster_message arrived; /* the library's: of an answer that broke off */
+    uint64_t number;               /* the library's, like the next: set when it begins */
+    struct muster_message arrived; /* of an answer that broke off */
 };
 
 enum upload_state {
@@ -188,6 +189,7 @@ struct proxy {
     struct introduction *introduction; /* NULL: it said no Hello */
     size_t max_message_size;
     uint64_t max_payload_size; /* 0: it does not take chunks */
+    bool hears_refusals;       /* it wants to be told of its answers that were refused */
     void *user;
     bool has_user;
     bool joined;                   /* it has passed the initiative, so that its end is an event of its own */
@@ -213,10 +215,12 @@ struct proxy {
     struct stream *stream;            /* its stream */
     struct turn *running;
     struct buffer *instruction; /* of the running turn, a reference */
+    struct buffer *refused;     /* the last word of an answer that was refused, a reference; NULL: none yet */
     struct outgoing outgoing;   /* its chunks */
     struct upload upload;
     uint64_t turn;      /* number of the last turn that began */
     bool given_up;      /* that turn was given up */
+    uint64_t answered;  /* number of the last turn that ended with an answer; 0: none yet */
     size_t owed;        /* answers to given-up turns that an original participant will still send */
     double progress;    /* of the running turn */
     int64_t began_at;   /* that turn */
@@ -318,6 +322,12 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
 
 /* Gives up `turn` if it is the running one (any if NULL): it ends with CANCELLED on this thread. */
 void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
+
+/*
+ * Tells the participant that its answer to this turn was refused, 0: its last answer, and why, in a text that
+ * is not empty. Otherwise as proxy_refuse().
+ */
+enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, const char *reason);
 
 /* A chunk of the instruction has left: the next one goes. */
 void muster__proxy_sent(struct connection *connection);

@@ -29,6 +29,7 @@ void proxy_release(struct proxy *proxy)
         muster__callback_end(outer);
     }
     muster__envelope_clear(&proxy->hello);
+    muster__buffer_release(proxy->refused);
     free(proxy->introduction);
     free(proxy->name);
     free(proxy->peer);

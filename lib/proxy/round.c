@@ -204,6 +204,8 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             if (answered && on_answer)
                 turn->status = take_answer(round, turn, on_answer, context, &reason);
             bool accepted = turn->status == MUSTER_OK;
+            if (answered && !accepted && *reason.text)
+                muster__proxy_refuse(round->proxies[turn->index], turn->turn.number, reason.text);
             settle(round, result, turn->index, turn->status, turn->milliseconds,
                    answered ? reason.text : reason_of(turn), answered && !accepted);
             muster_message_clear(&turn->answer);

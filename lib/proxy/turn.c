@@ -82,7 +82,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
     if (status == MUSTER_OK) {
         proxy->running = turn;
         proxy->instruction = muster__buffer_retain(body);
-        proxy->turn++;
+        turn->number = ++proxy->turn;
         proxy->given_up = false;
         proxy->progress = 0;
         proxy->began_at = muster__proxy_now(proxy);
@@ -163,6 +163,53 @@ void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn)
 void proxy_cancel(struct proxy *proxy)
 {
     muster__proxy_cancel(proxy, NULL);
+}
+
+/* ---- an answer that was refused ---- */
+
+/* One word waits at most: who does not read costs no more than that. With the lock held. */
+static enum muster_status send_refused(struct proxy *proxy, uint64_t turn, struct buffer *body)
+{
+    struct stream *stream = proxy->stream;
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t head_size = muster__encode_turn(TO_PARTICIPANT, turn, head);
+    if (proxy->refused)
+        stream->ops->revoke(stream, proxy->refused);
+    muster__buffer_release(proxy->refused);
+    proxy->refused = muster__buffer_retain(body);
+    enum muster_status status = stream->ops->send(stream, head, head_size, body);
+    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+}
+
+enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, const char *reason)
+{
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    struct buffer *body = muster__encode_refused(muster_text_harmless(reason, text, sizeof(text)));
+    if (!body)
+        return MUSTER_OUT_OF_MEMORY;
+    enum muster_status status;
+    pthread_mutex_lock(&proxy->lock);
+    turn = turn ? turn : proxy->answered;
+    if (proxy->state == PROXY_CLOSED)
+        status = proxy->closed_status;
+    else if (turn == 0)
+        status = MUSTER_INVALID;
+    else if (!proxy->hears_refusals)
+        status = MUSTER_UNKNOWN_INSTRUCTION;
+    else if (!proxy->stream)
+        status = MUSTER_GONE;
+    else if (body->size + STREAM_HEAD_MAX > proxy->max_message_size)
+        status = MUSTER_TOO_BIG;
+    else
+        status = send_refused(proxy, turn, body);
+    pthread_mutex_unlock(&proxy->lock);
+    muster__buffer_release(body);
+    return status;
+}
+
+enum muster_status proxy_refuse(struct proxy *proxy, const char *reason)
+{
+    return reason && *reason ? muster__proxy_refuse(proxy, 0, reason) : MUSTER_INVALID;
 }
 
 /* ---- a turn that a thread waits for ---- */

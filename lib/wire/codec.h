@@ -25,6 +25,9 @@ enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 
 /* What a peer that takes chunks says in Hello and Welcome. */
 #define FEATURE_CHUNKS "chunks"
 
+/* What a participant says in Hello that wants to be told of its answers that were refused. */
+#define FEATURE_REFUSED "refused"
+
 /* ---- writing: encode.c ---- */
 
 /* How a message is to be put into bytes. */
@@ -72,6 +75,7 @@ struct buffer *muster__pack_hello(const Muster__Hello *hello);
 struct buffer *muster__encode_hello_again(const struct buffer *packed, const Muster__Hello *more);
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome);
 struct buffer *muster__encode_cancel(void);
+struct buffer *muster__encode_refused(const char *text);
 struct buffer *muster__encode_progress(double fraction);
 
 /* ---- reading: decode.c ---- */
@@ -84,6 +88,7 @@ enum content {
     CONTENT_CANCEL,
     CONTENT_GRANT,
     CONTENT_CHUNK,
+    CONTENT_REFUSED,
 };
 
 /* What was received. */
@@ -92,7 +97,7 @@ struct envelope {
     uint64_t turn;
     uint64_t grant;                 /* the number of a grant or a chunk's; bytes, with an instruction */
     uint64_t limit;                 /* with a grant or an instruction: bytes that may be sent; 0: all */
-    struct muster_message message;  /* CONTENT_MESSAGE: whoever takes it empties it here */
+    struct muster_message message;  /* CONTENT_MESSAGE: whoever takes it empties it; CONTENT_REFUSED: text */
     uint64_t announced;             /* CONTENT_MESSAGE: bytes that follow in chunks */
     const Muster__Hello *hello;     /* CONTENT_HELLO */
     const Muster__Welcome *welcome; /* CONTENT_WELCOME */

@@ -485,6 +485,22 @@ static enum muster_status read_failure(struct envelope *envelope, struct reader 
     return message->text ? MUSTER_OK : bad_text("a failure's text", error);
 }
 
+static enum muster_status read_refused(struct envelope *envelope, struct reader reader, size_t budget,
+                                       struct muster_error *error)
+{
+    static const enum wire_type types[FIELDS_KEPT] = {WIRE_LENGTH, WIRE_LENGTH, WIRE_LENGTH};
+    struct muster_message *message = &envelope->message;
+    struct field fields[FIELDS_KEPT];
+    if (!read_small(reader, &budget, types, fields))
+        return malformed(error, budget);
+    const struct counts counts = {.text = fields[0].contents.left + 1};
+    if (!make_storage(message, &counts))
+        return MUSTER_OUT_OF_MEMORY;
+    envelope->content = CONTENT_REFUSED;
+    message->text = store_text(message->storage, fields[0].contents);
+    return message->text ? MUSTER_OK : bad_text("the reason of a refusal", error);
+}
+
 static enum muster_status read_progress(struct envelope *envelope, struct reader reader, size_t budget,
                                         struct muster_error *error)
 {
@@ -644,6 +660,8 @@ static enum muster_status read_to_participant(struct envelope *envelope, const s
         return read_grant(envelope, content->contents, budget, error);
     case MUSTER__SERVER_MESSAGE__CONTENT_CHUNK:
         return read_chunk(envelope, content->contents, budget, error);
+    case MUSTER__SERVER_MESSAGE__CONTENT_REFUSED:
+        return read_refused(envelope, content->contents, budget, error);
     default:
         return MUSTER_OK;
     }

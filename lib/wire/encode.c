@@ -32,6 +32,7 @@ enum {
     FIELD_PAYLOAD_ANNOUNCED = 3,
     FIELD_FAILURE_CODE = 1,
     FIELD_FAILURE_TEXT = 2,
+    FIELD_REFUSED_TEXT = 1,
     FIELD_PROGRESS_FRACTION = 1,
     FIELD_GRANT_NUMBER = 1,
     FIELD_GRANT_LIMIT = 2,
@@ -539,6 +540,16 @@ struct buffer *muster__encode_welcome(const Muster__Welcome *welcome)
 struct buffer *muster__encode_cancel(void)
 {
     return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_CANCEL, put_nothing, NULL);
+}
+
+static void put_refused(struct writer *writer, const void *content)
+{
+    put_text(writer, FIELD_REFUSED_TEXT, content);
+}
+
+struct buffer *muster__encode_refused(const char *text)
+{
+    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_REFUSED, put_refused, text);
 }
 
 struct buffer *muster__encode_progress(double fraction)

@@ -204,6 +204,17 @@ class Answers(support.Case):
             self.assertIn(reason, answer.failure.text)
         self.trained(weights, bias, epochs=1)  # and it goes on
 
+    def test_a_refused_answer_is_told(self):
+        self.trained(*self.model(), epochs=1)
+        self.door.to_send.put(
+            self.protocol.ServerMessage(turn=1, refused=self.protocol.Refused(text="array 0 is\nshort"))
+        )
+        self.trained(*self.model(), epochs=1)  # and it goes on
+        self.assertIn(
+            "muster: warning: the server refused the answer to turn 1: array 0 is?short\n",
+            self.errors_of(self.participant),
+        )
+
     def test_an_unknown_instruction(self):
         def payload(instruction):
             instruction.payload.type = "what"

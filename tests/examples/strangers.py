@@ -36,12 +36,15 @@ class Strangers(support.Case):
             sys.path.insert(0, str(self.scratch))
             self.addCleanup(sys.path.remove, str(self.scratch))
         self.protocol = importlib.import_module("stream_pb2")
+        self.threads = []
 
-    def join(self, server, name, answer):
-        """A participant on a thread of its own; `answer` fills in its answer to an instruction, or returns False."""
+    def join(self, server, name, answer, features=(), refusals=None):
+        """A participant on a thread of its own; `answer` fills in its answer to an instruction, or returns False. What it
+        is told of answers that were refused goes into `refusals`."""
         messages = queue.SimpleQueue()
         hello = self.protocol.ParticipantMessage()
         hello.hello.name = name
+        hello.hello.features.extend(features)
         messages.put(hello)
         messages.put(self.protocol.ParticipantMessage())
         channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
@@ -56,6 +59,9 @@ class Strangers(support.Case):
         def take_part():
             try:
                 for message in received:
+                    if message.WhichOneof("content") == "refused":
+                        refusals.append((message.turn, message.refused.text))
+                        continue
                     reply = self.protocol.ParticipantMessage(turn=message.turn)
                     if message.WhichOneof("content") == "train_config" and answer(reply) is not False:
                         messages.put(reply)
@@ -63,7 +69,9 @@ class Strangers(support.Case):
                 ended.put(error)
             messages.put(None)
 
-        threading.Thread(target=take_part, daemon=True).start()
+        thread = threading.Thread(target=take_part, daemon=True)
+        thread.start()
+        self.threads.append(thread)
         return ended
 
     def start_rounds(self, count, *options):
@@ -124,14 +132,20 @@ class Strangers(support.Case):
             "endless": (self.gives(*GOOD, num_samples=numpy.inf), "the weight inf is not a number above 0"),
         }
         server = self.start_rounds(len(cases) + 1)
+        told = {name: [] for name in cases}
         for name, (answer, _) in cases.items():
-            self.join(server, name, answer)
-        self.join(server, "good", self.gives(*GOOD))
+            self.join(server, name, answer, [] if name == "nan" else ["refused"], told[name])
+        self.join(server, "good", self.gives(*GOOD), ["refused"])
         status, output, errors = self.end_of(server)
         self.assertEqual(status, 0, errors)
         self.assertIn("round 2/2: 1 answered, 6 failed", output)
+        for thread in self.threads:
+            thread.join()
         for name, (_, reason) in cases.items():
             self.assertRegex(errors, f"(?m)round 2: {name}: {reason}$")
+            self.assertEqual([turn for turn, _ in told[name]], [] if name == "nan" else [1, 2])
+            for _, text in told[name]:
+                self.assertRegex(text, f"^{reason}$")
 
     def test_nothing_learned(self):
         server = self.start_rounds(2)

@@ -223,6 +223,14 @@ static size_t left;
 static size_t made;
 static size_t destroyed;
 
+static size_t words;
+
+static void take_word(void *context, const char *text)
+{
+    (void)context;
+    words += strstr(text, "refused the answer") != NULL;
+}
+
 static bool is_train(const struct muster_message *message)
 {
     return message->kind == MUSTER_TRAIN && message->array_count == 1 && message->scalar_count == 1 &&
@@ -337,6 +345,7 @@ static struct participant *connect_participant(bool *slow, bool server_is_there)
     options.labels = &label;
     options.label_count = 1;
     options.consume_timeout_ms = 0;
+    options.on_warning = take_word;
     options.on_ready = work;
     options.context = slow;
     options.transport = network;
@@ -373,6 +382,12 @@ static void run_turns(struct proxy *proxy, bool *slow)
                   MUSTER_TIMEOUT))
         EXPECT(is_train(&answer));
     muster_message_clear(&answer);
+    size_t before = words;
+    if (PLAUSIBLE(proxy_refuse(proxy, "no"), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
+                  MUSTER_INVALID, MUSTER_UNKNOWN_INSTRUCTION)) {
+        muster__local_settle(network);
+        EXPECT(words == before + 1 || !undisturbed());
+    }
 
     size_t ended = 0;
     *slow = true;

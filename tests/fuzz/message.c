@@ -162,6 +162,8 @@ static struct buffer *write_body(enum direction direction, const struct envelope
         return muster__buffer_new(0); /* all of it is in the head */
     case CONTENT_PROGRESS:
         return muster__encode_progress(envelope->progress);
+    case CONTENT_REFUSED:
+        return muster__encode_refused(envelope->message.text);
     default:
         break;
     }
@@ -271,6 +273,10 @@ static void compare_rest(const struct unpacked *theirs, const struct envelope *o
     }
     if (theirs->failure) {
         CHECK(theirs->failure->code == message->code && same_text(theirs->failure->text, message->text));
+        check_harmless(message->text);
+    }
+    if (theirs->refused) {
+        CHECK(same_text(theirs->refused->text, message->text));
         check_harmless(message->text);
     }
     if (theirs->progress)

@@ -15,6 +15,7 @@ struct unpacked {
     const Muster__Arrays *arrays;
     const Muster__Payload *payload;
     const Muster__Failure *failure;
+    const Muster__Refused *refused;
     const Muster__Progress *progress;
     const Muster__Chunk *chunk;
     const Muster__Grant *grant_message;

@@ -41,6 +41,10 @@ static void look(const ProtobufCMessage *base, struct unpacked *unpacked)
         unpacked->content = CONTENT_CHUNK;
         unpacked->chunk = message->chunk;
         break;
+    case MUSTER__SERVER_MESSAGE__CONTENT_REFUSED:
+        unpacked->content = CONTENT_REFUSED;
+        unpacked->refused = message->refused;
+        break;
     default:
         break;
     }

@@ -20,6 +20,9 @@ static void proxy_event(struct input *input)
         proxy_release(world.held[how >> 3 & 7]);
         world.held[how >> 3 & 7] = proxy_retain(proxy);
         break;
+    case 4:
+        proxy_refuse(proxy, REASON);
+        break;
     default:
         proxy_cancel(proxy);
         break;

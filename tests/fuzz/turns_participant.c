@@ -2,6 +2,8 @@
    each instruction at most once, and what it consumes is what was sent. */
 #include <config.h>
 
+#include <string.h>
+
 #include "fuzz/turns_world.h"
 
 static void consume(struct member *member, struct participant *participant)
@@ -58,6 +60,14 @@ static void on_ready(void *context, struct participant *participant)
         dispatch(member, participant, 2);
 }
 
+static void take_word(void *context, const char *text)
+{
+    char shown[1024];
+    (void)context;
+    CHECK(strlen(text) < sizeof(shown) &&
+          strcmp(muster_text_harmless(text, shown, sizeof(shown)), text) == 0);
+}
+
 /* Blocks; unless something does already. */
 static void connect_member(struct member *member, uint8_t how)
 {
@@ -75,6 +85,7 @@ static void connect_member(struct member *member, uint8_t how)
     options.chunk_threshold = 4096;
     options.deliver_reconnect = how & 4;
     options.on_ready = on_ready;
+    options.on_warning = take_word;
     options.context = member;
     world.depth++;
     enum muster_status status = participant_connect(

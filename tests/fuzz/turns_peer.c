@@ -95,6 +95,13 @@ static void hear_welcome(const struct peer *peer, const Muster__Welcome *welcome
         memcpy(identity->token, welcome->session.data, welcome->session.len);
 }
 
+/* Of an answer that it gave, and if somebody asked to hear of it. */
+static void hear_refused(const struct peer *peer, const struct envelope *envelope)
+{
+    CHECK(peer->receives == TO_PARTICIPANT && envelope->turn > 0 && world.hears);
+    CHECK(strcmp(envelope->message.text, REASON_SHOWN) == 0);
+}
+
 static void say_welcome(struct peer *peer, uint8_t how)
 {
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
@@ -126,6 +133,8 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         hear_welcome(peer, envelope.welcome);
     } else if (envelope.content == CONTENT_HELLO && peer->automatic) {
         say_welcome(peer, (uint8_t)(4 | 8 | envelope.hello->last_turn << 4));
+    } else if (envelope.content == CONTENT_REFUSED) {
+        hear_refused(peer, &envelope);
     } else if (envelope.content == CONTENT_GRANT) {
         peer->grant = envelope.grant;
         if (peer->automatic) {
@@ -219,8 +228,8 @@ static void say_hello(struct peer *peer, uint8_t how, uint64_t last_turn)
     static const char *const names[IDENTITIES] = {"", "bob", "eve", "ada"};
     Muster__Hello hello = MUSTER__HELLO__INIT;
     uint8_t wrong[16] = {0};
-    char name[8], chunks[] = FEATURE_CHUNKS;
-    char *features[] = {chunks};
+    char name[8], chunks[] = FEATURE_CHUNKS, refused[] = FEATURE_REFUSED;
+    char *features[] = {chunks, refused};
     peer->identity = how % IDENTITIES;
     struct identity *identity = &world.identities[peer->identity];
     snprintf(name, sizeof(name), "%s", names[peer->identity]);
@@ -231,7 +240,8 @@ static void say_hello(struct peer *peer, uint8_t how, uint64_t last_turn)
         hello.session = (ProtobufCBinaryData){sizeof(wrong), wrong};
     if (how & 16) {
         hello.features = features;
-        hello.n_features = 1;
+        hello.n_features = how & 32 ? 2 : 1;
+        world.hears = world.hears || how & 32;
         hello.max_payload_size = how & 32 ? 10000 : 0;
     }
     hello.max_message_size = how & 64 ? 2000 : 0;
@@ -247,6 +257,7 @@ static void say_anything(struct peer *peer, struct input bytes)
     struct envelope envelope;
     if (muster__decode(sends(peer), &piece, 1, &envelope, NULL) == MUSTER_OK) {
         world.lied = world.lied || envelope.content == CONTENT_MESSAGE;
+        world.hears = world.hears || envelope.content == CONTENT_HELLO;
         muster__envelope_clear(&envelope);
     }
     send_bytes(peer, NULL, 0, bytes.at, bytes.left);
@@ -327,6 +338,8 @@ void peer_event(struct peer *peer, struct input *input)
     case 4:
         if (sends(peer) == TO_SERVER)
             send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_progress(how / 255.0));
+        else if (how & 2)
+            send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_refused(REASON));
         else
             send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_cancel());
         break;

@@ -232,7 +232,6 @@ struct round_view {
 static enum muster_status round_answer(void *context, size_t index, struct proxy *proxy,
                                        const struct muster_message *answer, struct muster_error *reason)
 {
-    (void)reason;
     struct round_view *view = context;
     (void)proxy;
     CHECK(!view->asked->ended);
@@ -241,6 +240,7 @@ static enum muster_status round_answer(void *context, size_t index, struct proxy
         view->heard[index] = true;
     view->told++;
     check_answer(view->asked, answer);
+    snprintf(reason->text, sizeof(reason->text), REASON);
     return view->told % 3 ? MUSTER_OK : MUSTER_FORMAT;
 }
 

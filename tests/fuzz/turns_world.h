@@ -15,6 +15,10 @@
 #define MANAGER_ADDRESS "manager:1"
 #define RAW_ADDRESS     "raw:1"
 
+/* Of a refused answer, as it is given and as it is to be sent. */
+#define REASON       "no\n"
+#define REASON_SHOWN "no?"
+
 enum {
     TURNS_MAX = 512,    /* that the manager begins, rounds counted once */
     SERIALS_MAX = 2048, /* of answers */
@@ -78,6 +82,7 @@ struct world {
     uint64_t asked_count;
     uint64_t serials;
     bool given[SERIALS_MAX]; /* an answer with this serial was given to a turn */
+    bool hears;              /* somebody asked to be told of its answers that were refused */
     bool lied;               /* somebody may have sent an answer with another's id */
     struct peer clients[PEERS];
     struct peer servers[PEERS];

@@ -18,12 +18,31 @@ struct clog {
     struct muster_message big;
 };
 
+/* It wants to be told of its answers that were refused. */
+static struct raw_peer *join(struct door *door, const char *name)
+{
+    struct raw_peer *peer = raw_peer_open(door->port, CONNECT_METHOD, false);
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    char *features[] = {FEATURE_REFUSED};
+    hello.name = (char *)name;
+    hello.features = features;
+    hello.n_features = 1;
+    struct buffer *body = muster__encode_hello(&hello);
+    cr_assert(raw_peer_send(peer, body->data, body->size));
+    muster__buffer_release(body);
+    struct raw_message *welcome = raw_peer_receive(peer);
+    cr_assert_not_null(welcome);
+    free(welcome);
+    cr_assert(raw_peer_send(peer, NULL, 0));
+    return peer;
+}
+
 static void clog_begin(struct clog *clog)
 {
     const size_t size = 16 * MEGABYTE;
     begin();
     door_open(&clog->door, NULL);
-    clog->peer = raw_join(&clog->door, "clogged");
+    clog->peer = join(&clog->door, "clogged");
     clog->proxy = door_proxy(&clog->door, "clogged", 1);
     clog->data = calloc(1, size);
     clog->big = payload(clog->data, size);
@@ -79,6 +98,40 @@ Test(clogged, instructions_that_were_given_up_before_they_left_are_not_kept)
     size_t came = big_ones_before(&clog, given_up + 2);
     cr_assert_eq(came, 1, "%zu came, not just the one that was on its way", came);
     cr_assert(raw_answer(clog.peer, given_up + 2, &answer));
+    cr_assert_eq(finish_turn(&outcome), MUSTER_OK);
+    clog_end(&clog);
+}
+
+Test(clogged, of_many_words_that_its_answer_was_refused_the_last_is_kept)
+{
+    struct clog clog;
+    struct outcome outcome;
+    clog_begin(&clog);
+    const struct muster_message answer = payload("answer", 6);
+    start_turn(&outcome, clog.proxy, &answer, MUSTER_NO_LIMIT);
+    cr_assert(raw_answer(clog.peer, raw_consume(clog.peer), &answer));
+    cr_assert_eq(finish_turn(&outcome), MUSTER_OK);
+    give_up_turn(&clog, &clog.big); /* it is on its way, and all else behind it */
+    for (size_t i = 0; i < 1000; i++)
+        cr_assert_eq(proxy_refuse(clog.proxy, i < 999 ? "an older word" : "the last word"), MUSTER_OK);
+    start_turn(&outcome, clog.proxy, &answer, MUSTER_NO_LIMIT);
+    size_t words = 0;
+    for (bool last = false; !last;) {
+        struct envelope envelope;
+        struct raw_message *message = raw_peer_receive(clog.peer);
+        const struct piece piece = {message->data, message->size};
+        cr_assert_eq(muster__decode(TO_PARTICIPANT, &piece, 1, &envelope, NULL), MUSTER_OK);
+        last = envelope.content == CONTENT_MESSAGE && envelope.turn == 3;
+        if (envelope.content == CONTENT_REFUSED) {
+            words++;
+            cr_assert_eq(envelope.turn, 1);
+            cr_assert_str_eq(envelope.message.text, "the last word");
+        }
+        muster__envelope_clear(&envelope);
+        free(message);
+    }
+    cr_assert_eq(words, 1, "%zu", words);
+    cr_assert(raw_answer(clog.peer, 3, &answer));
     cr_assert_eq(finish_turn(&outcome), MUSTER_OK);
     clog_end(&clog);
 }

@@ -301,6 +301,21 @@ Test(codec, cancel)
     muster__envelope_clear(&envelope);
 }
 
+Test(codec, refused)
+{
+    static const char *const texts[] = {"", "NaN in array 0", "\xe2\x82\xac"};
+    for (size_t i = 0; i < 3; i++) {
+        struct buffer *body = muster__encode_refused(texts[i]);
+        struct envelope envelope = decoded(TO_PARTICIPANT, body->data, body->size);
+        muster__buffer_release(body);
+        cr_assert_eq(envelope.content, CONTENT_REFUSED);
+        cr_assert_eq(envelope.message.kind, MUSTER_EMPTY);
+        cr_assert_str_eq(envelope.message.text, texts[i]);
+        muster__envelope_clear(&envelope);
+    }
+    expect_refused(TO_PARTICIPANT, "\x62\x02\x08\x01", 4, "the bytes are no message");
+}
+
 Test(codec, progress)
 {
     const double fractions[] = {0, 0.3, 1};
@@ -715,6 +730,7 @@ Test(codec, strings_that_are_not_utf8_are_not_read)
     EXPECT_BAD_STRING(TO_PARTICIPANT, "\x32\x03\x0a\x01\xe9", "a payload's type");
     EXPECT_BAD_STRING(TO_SERVER, "\x32\x04\x12\x02\xed\xa0", "a failure's text");
     EXPECT_BAD_STRING(TO_SERVER, "\x32\x05\x12\x03\x61\x00\x62", "a failure's text");
+    EXPECT_BAD_STRING(TO_PARTICIPANT, "\x62\x03\x0a\x01\xe9", "the reason of a refusal");
     /* Hello: the name, a feature, a label's name and value; Welcome: the name, a feature. */
     EXPECT_BAD_STRING(TO_SERVER, "\x1a\x03\x0a\x01\xe9", "a name, a label or a feature");
     EXPECT_BAD_STRING(TO_SERVER, "\x1a\x05\x0a\x03\x61\x00\x62", "a name, a label or a feature");
