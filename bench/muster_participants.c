@@ -41,7 +41,7 @@ static enum muster_status dispatch_array(struct participant *participant,
     if (participants.options.answer == participants.options.instruction) {
         answer.arrays = instruction->arrays;
     }
-    return participant_dispatch(participant, &answer);
+    return participant_dispatch(participant, &answer, NULL);
 }
 
 static void count_answer(void)
@@ -56,9 +56,9 @@ static void count_answer(void)
 static enum muster_status answer_next(struct participant *participant)
 {
     const struct muster_message *instruction = NULL;
-    enum muster_status status = participant_consume(participant, &instruction);
+    enum muster_status status = participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL);
     if (status != MUSTER_OK || !participants.options.arrays) {
-        return status == MUSTER_OK ? participant_dispatch(participant, instruction) : status;
+        return status == MUSTER_OK ? participant_dispatch(participant, instruction, NULL) : status;
     }
     status = dispatch_array(participant, instruction);
     if (status == MUSTER_OK) {
@@ -94,18 +94,18 @@ static void *consume(void *participant)
 
 static struct participant *connect_one(void)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant = NULL;
     struct muster_message first = MUSTER_MESSAGE_INIT;
     struct muster_error error = {0};
     if (!participants.options.consumes) {
         options.on_ready = on_ready;
-        options.consume_timeout_ms = 0;
     }
     if (participant_connect(participants.address, &options, &participant, &error) != MUSTER_OK) {
         role_fail("%s", error.text);
     }
-    enum muster_status status = participant_dispatch(participant, &first);
+    enum muster_status status = participant_dispatch(participant, &first, NULL);
     if (status != MUSTER_OK) {
         role_fail("participant_dispatch: %s", muster_status_text(status));
     }

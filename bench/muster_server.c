@@ -61,7 +61,8 @@ static void make_instruction(void)
 
 static uint16_t start(const struct role_options *options)
 {
-    struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options manager_options;
+    participant_manager_options_init(&manager_options);
     struct muster_error error = {0};
     if (options->arrays) {
         mallopt(M_ARENA_MAX, 1); /* see upload_budget in participant_manager.h */
@@ -85,7 +86,7 @@ static void join(size_t count)
 {
     proxy_release_all(server.proxies, server.count);
     require(participant_manager_get_participants(server.manager, count, MUSTER_NO_LIMIT, &server.proxies,
-                                                 &server.count),
+                                                 &server.count, NULL),
             "get_participants");
 }
 
@@ -106,7 +107,7 @@ static bool is_answer(const struct muster_message *answer)
 static void turn(void)
 {
     struct muster_message answer = MUSTER_MESSAGE_INIT;
-    require(proxy_run(server.proxies[0], &server.instruction, &answer), "proxy_run");
+    require(proxy_run(server.proxies[0], &server.instruction, MUSTER_NO_LIMIT, &answer, NULL), "proxy_run");
     if (!is_answer(&answer)) {
         role_fail("an answer of the wrong size");
     }
@@ -132,16 +133,16 @@ static void finish_mean(void)
 {
     const struct muster_array *arrays = NULL;
     size_t count = 0;
-    require(muster_mean_result(server.mean, &arrays, &count), "muster_mean_result");
+    require(muster_mean_result(server.mean, &arrays, &count, NULL), "muster_mean_result");
     muster_mean_reset(server.mean);
 }
 
 static void round_with_all(void)
 {
     size_t answers = 0;
-    require(
-        proxy_run_all(server.proxies, server.count, &server.instruction, NULL, take_answer, &answers, NULL),
-        "proxy_run_all");
+    require(proxy_run_all(server.proxies, server.count, &server.instruction, NULL, take_answer, &answers,
+                          NULL, NULL),
+            "proxy_run_all");
     if (answers != server.count) {
         role_fail("%zu of %zu answers", answers, server.count);
     }
@@ -174,7 +175,7 @@ static void begin(size_t first, size_t count)
     }
     for (size_t i = first; i < first + count; ++i) {
         require(proxy_run_async(server.proxies[i], &server.instruction, MUSTER_NO_LIMIT, on_answered,
-                                &server.turns[i]),
+                                &server.turns[i], NULL),
                 "proxy_run_async");
     }
 }

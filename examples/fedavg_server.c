@@ -122,7 +122,8 @@ static void reload_credentials(void *context)
 /** Lets participants in, holds the rounds, and says good-bye. */
 static enum muster_status serve(struct federation *federation, struct muster_error *error)
 {
-    struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options manager_options;
+    participant_manager_options_init(&manager_options);
     manager_options.listen = federation->options->listen;
     manager_options.credentials = federation->options->credentials;
     manager_options.max_message_size = (size_t)federation->options->max_message_size;

@@ -69,7 +69,7 @@ static struct muster_message fail(const char *text)
 static bool on_epoch(void *context, size_t done, size_t epochs)
 {
     struct participant *participant = context;
-    participant_report_progress(participant, (double)done / (double)epochs);
+    participant_report_progress(participant, (double)done / (double)epochs, NULL);
     return !participant_cancelled(participant) && signals_caught() == 0;
 }
 
@@ -195,10 +195,11 @@ static enum muster_status work(struct worker *worker)
     const struct muster_message *instruction;
     struct muster_message message = MUSTER_MESSAGE_INIT;
     enum muster_status status;
-    participant_dispatch(worker->participant, &message);
-    while ((status = participant_consume(worker->participant, &instruction)) == MUSTER_OK) {
+    participant_dispatch(worker->participant, &message, NULL);
+    while ((status = participant_consume(worker->participant, MUSTER_NO_LIMIT, &instruction, NULL)) ==
+           MUSTER_OK) {
         message = follow(worker, instruction);
-        participant_dispatch(worker->participant, &message);
+        participant_dispatch(worker->participant, &message, NULL);
     }
     return status;
 }
@@ -221,7 +222,8 @@ static void close_participant(void *context, bool at_once)
 static int take_part(struct worker *worker)
 {
     const struct options *options = worker->options;
-    struct participant_options participant_options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options participant_options;
+    participant_options_init(&participant_options);
     participant_options.name = options->name;
     participant_options.credentials = options->credentials;
     participant_options.connect_timeout_ms = options->wait_ms;

@@ -106,14 +106,15 @@ static enum muster_status wait_for(const struct federation *federation, size_t w
 {
     struct participant_manager *manager = federation->manager;
     int64_t wait_ms = federation->options->wait_ms;
-    enum muster_status status = participant_manager_get_participants(manager, wanted, 0, proxies, count);
+    enum muster_status status =
+        participant_manager_get_participants(manager, wanted, 0, proxies, count, NULL);
     if (status != MUSTER_TIMEOUT)
         return status;
     progress_note("waiting up to %g s for %zu participants, %zu are here", (double)wait_ms / 1000, wanted,
                   *count);
-    status = participant_manager_get_participants(manager, wanted, wait_ms, proxies, count);
+    status = participant_manager_get_participants(manager, wanted, wait_ms, proxies, count, NULL);
     if (status == MUSTER_TIMEOUT && least < wanted)
-        status = participant_manager_get_participants(manager, least, 0, proxies, count);
+        status = participant_manager_get_participants(manager, least, 0, proxies, count, NULL);
     return status;
 }
 
@@ -156,7 +157,7 @@ static bool choose(struct round *round, struct proxy **proxies, size_t count)
     round->chosen = calloc(round->count, sizeof *round->chosen);
     round->contributions = calloc(round->count, sizeof *round->contributions);
     bool made = chosen != NULL && round->chosen != NULL && round->contributions != NULL &&
-                muster_sample(&round->federation->random, count, round->count, chosen) == MUSTER_OK;
+                muster_sample(&round->federation->random, count, round->count, chosen, NULL) == MUSTER_OK;
     for (size_t i = 0; made && i < round->count; i++)
         round->chosen[i] = proxies[chosen[i]];
     free(chosen);
@@ -172,8 +173,8 @@ static bool choose_stragglers(struct round *round)
     if (count == 0 || options->epochs < 2)
         return true;
     size_t *chosen = calloc(count, sizeof *chosen);
-    bool made =
-        chosen != NULL && muster_sample(&round->federation->random, round->count, count, chosen) == MUSTER_OK;
+    bool made = chosen != NULL &&
+                muster_sample(&round->federation->random, round->count, count, chosen, NULL) == MUSTER_OK;
     for (size_t i = 0; made && i < count; i++) {
         char *name;
         made = asprintf(&name, "epochs/%s", proxy_name(round->chosen[chosen[i]])) >= 0;
@@ -251,7 +252,7 @@ static enum muster_status move_model(struct federation *federation)
 {
     const struct muster_array *mean;
     size_t count;
-    enum muster_status status = muster_mean_result(federation->mean, &mean, &count);
+    enum muster_status status = muster_mean_result(federation->mean, &mean, &count, NULL);
     if (status == MUSTER_OK)
         server_model_move(&federation->model, mean);
     return status;
@@ -373,12 +374,13 @@ static enum muster_status train(struct round *round, struct muster_error *error)
     instruction.array_count = server_model_instruction(&federation->model, arrays);
     instruction.scalars = round->scalars;
     instruction.scalar_count = round->scalar_count;
-    struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
     options.deadline_ms = federation->options->deadline_ms;
     options.enough = enough_of(round);
     muster_mean_reset(federation->mean);
-    enum muster_status status =
-        proxy_run_all(round->chosen, round->count, &instruction, &options, on_answer, round, &round->result);
+    enum muster_status status = proxy_run_all(round->chosen, round->count, &instruction, &options, on_answer,
+                                              round, &round->result, NULL);
     if (is_void(round))
         return MUSTER_STOPPED;
     if (status == MUSTER_TIMEOUT || status == MUSTER_TOO_FEW)

@@ -19,10 +19,10 @@ void stopping_farewell(struct stopping *stopping)
     struct proxy **proxies;
     size_t count;
     if (stopping->come_back_seconds < 0 ||
-        participant_manager_get_participants(stopping->manager, 0, 0, &proxies, &count) != MUSTER_OK)
+        participant_manager_get_participants(stopping->manager, 0, 0, &proxies, &count, NULL) != MUSTER_OK)
         return;
     for (size_t i = 0; i < count; i++)
-        proxy_reconnect_in(proxies[i], stopping->come_back_seconds);
+        proxy_reconnect_in(proxies[i], stopping->come_back_seconds, NULL);
     proxy_release_all(proxies, count);
 }
 

@@ -81,6 +81,8 @@ libmuster_core_la_SOURCES = \
     lib/proxy/window.c \
     lib/callback.c \
     lib/callback.h \
+    lib/options.c \
+    lib/options.h \
     lib/status.c \
     lib/status.h \
     lib/text.c \

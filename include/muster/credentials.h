@@ -39,12 +39,8 @@ struct muster_credentials {
      * TLS too, when anybody on the way can read it: see on_warning.
      */
     const char *token_file;
+    const char *reserved[4]; /* NULL, for files of later releases */
 };
-
-#define MUSTER_CREDENTIALS_INIT       \
-    {                                 \
-        false, NULL, NULL, NULL, NULL \
-    }
 
 /** Prints a warning to standard error: the options' on_warning unless set otherwise. Any thread. */
 MUSTER_API void muster_warn(void *context, const char *text);

@@ -159,10 +159,10 @@ MUSTER_API enum muster_status muster_mean_add(struct muster_mean *mean, const st
 
 /**
  * Computes the mean into memory of its own: *arrays (*count views, in the dtypes of the members) is valid
- * until the next call on the mean. INVALID when nothing was added; OUT_OF_MEMORY.
+ * until the next call on the mean. INVALID when nothing was added, OUT_OF_MEMORY, with *error (may be NULL).
  */
 MUSTER_API enum muster_status muster_mean_result(struct muster_mean *mean, const struct muster_array **arrays,
-                                                 size_t *count);
+                                                 size_t *count, struct muster_error *error);
 
 /** Forgets the members, their shapes too unless muster_mean_new_like() gave them, and keeps the memory of the
  * sums. */
@@ -190,10 +190,10 @@ MUSTER_API double muster_random_normal(struct muster_random *random);
 
 /**
  * Chooses `count` different numbers below `population` at random, each set as likely as any other, into
- * chosen[count] in ascending order. INVALID when count > population.
+ * chosen[count] in ascending order. INVALID when count > population, with *error (may be NULL).
  */
 MUSTER_API enum muster_status muster_sample(struct muster_random *random, size_t population, size_t count,
-                                            size_t *chosen);
+                                            size_t *chosen, struct muster_error *error);
 
 MUSTER_END_DECLS
 

@@ -22,8 +22,11 @@ struct participant_label {
     const char *value;
 };
 
-/** Options are copied on use, their strings too. Start from PARTICIPANT_OPTIONS_INIT. */
+/** Options are copied on use, their strings too. Start from participant_options_init(). Fields are only ever
+ * added at the end, so that a program goes on working with the library of a later release. */
 struct participant_options {
+    /** The size of this struct; set by participant_options_init(). */
+    size_t size;
     /** A name that is the participant's own among all of the server's, in UTF-8, as labels are; NULL: the
        server gives one. With the same name a participant that was restarted takes the place of its old self,
        unless the server's options say otherwise. What a name may not hold stands beside the server's
@@ -43,8 +46,6 @@ struct participant_options {
     /** Pauses between attempts: random up to the first, which doubles with each up to the last. From 1 ms. */
     int64_t reconnect_first_ms;
     int64_t reconnect_last_ms;
-    /** Limit of one participant_consume(). */
-    int64_t consume_timeout_ms;
     /** How long participant_free() waits for the last answer to reach the server. */
     int64_t close_timeout_ms;
     /** Biggest message, either way, in bytes; at most 2147483647. What travels in chunks does not count. */
@@ -89,15 +90,18 @@ struct participant_options {
     struct muster_transport *transport;
 };
 
-/** Defaults: 60 s to connect, 10 min to come back with pauses up to 0.1 s and then 10 s, no limit to wait for
-   an instruction, 5 s to close, messages to 128 MiB, 64 GiB in chunks beyond 512 KiB, no credentials, pings
-   after 30 s to be answered in 20 s, warnings to standard error. */
-#define PARTICIPANT_OPTIONS_INIT                                                                             \
-    {                                                                                                        \
-        NULL, NULL, 0, 60000, 600000, 100, 10000, MUSTER_NO_LIMIT, 5000, (size_t)128 << 20,                  \
-            (uint64_t)64 << 30, (size_t)512 << 10, false, NULL, NULL, MUSTER_CREDENTIALS_INIT, 30000, 20000, \
-            muster_warn, NULL                                                                                \
-    }
+/** What participant_options_init() calls with the size of the struct in the caller's header. */
+MUSTER_API void participant_options_init_sized(struct participant_options *options, size_t size);
+
+/**
+ * Fills in the defaults: 60 s to connect, 10 min to come back with pauses up to 0.1 s and then 10 s, no limit
+ * to wait for an instruction, 5 s to close, messages to 128 MiB, 64 GiB in chunks beyond 512 KiB, no
+ * credentials, pings after 30 s to be answered in 20 s, warnings to standard error. Any thread.
+ */
+static inline void participant_options_init(struct participant_options *options)
+{
+    participant_options_init_sized(options, sizeof(*options));
+}
 
 /**
  * Connects to the server at `address` ("host:port") and blocks until it has admitted the participant;
@@ -135,23 +139,27 @@ MUSTER_API enum muster_status participant_connect(const char *address,
  * participant_consume(). Any thread, one at a time.
  */
 MUSTER_API enum muster_status participant_dispatch(struct participant *participant,
-                                                   const struct muster_message *message);
+                                                   const struct muster_message *message,
+                                                   struct muster_error *error);
 
 /**
- * Blocks for the next instruction, at most consume_timeout_ms; the first call passes the initiative if
- * nothing was dispatched yet. On MUSTER_OK *instruction is the participant's: valid until the next call of
- * participant_consume() or participant_free(). Until it is answered, the data of its arrays may be written
- * to: nobody else sees it. An instruction that was not answered is answered with UNKNOWN_INSTRUCTION by the
- * next call, and one that the server gave up before it was consumed is never seen. reconnect_in is obeyed
- * here, unseen, unless deliver_reconnect is set: the stream ends, the time passes, and a new one takes over.
+ * Blocks for the next instruction, at most `timeout_ms` (0: not at all; MUSTER_NO_LIMIT); the first call
+ * passes the initiative if nothing was dispatched yet. On MUSTER_OK *instruction is the participant's: valid
+ * until the next call of participant_consume() or participant_free(). Until it is answered, the data of its
+ * arrays may be written to: nobody else sees it. An instruction that was not answered is answered with
+ * UNKNOWN_INSTRUCTION by the next call, and one that the server gave up before it was consumed is never seen.
+ * reconnect_in is obeyed here, unseen, unless deliver_reconnect is set: the stream ends, the time passes, and
+ * a new one takes over.
  *
- * Otherwise *instruction is NULL. TIMEOUT: no instruction yet; call again. STOPPED: the server said
- * good-bye. GONE: the connection broke, or the time of a reconnect_in was over, and no server answered within
- * reconnect_timeout_ms. CLOSED: participant_close() was called. Others as participant_connect(), when it came
- * back; the reason has the last cause. All but TIMEOUT are final. Any thread, one at a time.
+ * Otherwise *instruction is NULL, and *error (may be NULL) says why. TIMEOUT: no instruction yet; call again.
+ * STOPPED: the server said good-bye. GONE: the connection broke, or the time of a reconnect_in was over, and
+ * no server answered within reconnect_timeout_ms. CLOSED: participant_close() was called. Others as
+ * participant_connect(), when it came back; the text has the last cause. All but TIMEOUT are final. Any
+ * thread, one at a time.
  */
-MUSTER_API enum muster_status participant_consume(struct participant *participant,
-                                                  const struct muster_message **instruction);
+MUSTER_API enum muster_status participant_consume(struct participant *participant, int64_t timeout_ms,
+                                                  const struct muster_message **instruction,
+                                                  struct muster_error *error);
 
 /** Why the stream ended for good, in a sentence; "" before that. Valid until free; any thread. */
 MUSTER_API const char *participant_reason(struct participant *participant);
@@ -160,7 +168,8 @@ MUSTER_API const char *participant_reason(struct participant *participant);
  * Tells the server how far the consumed instruction is, `fraction` from 0 to 1. Does not block; any
  * thread. INVALID without an instruction; CANCELLED when it was given up, so that a long training can stop.
  */
-MUSTER_API enum muster_status participant_report_progress(struct participant *participant, double fraction);
+MUSTER_API enum muster_status participant_report_progress(struct participant *participant, double fraction,
+                                                          struct muster_error *error);
 
 /** How far the instruction that is arriving and the answer that was dispatched last are. Any thread. */
 MUSTER_API struct muster_transfer participant_transfer(struct participant *participant);

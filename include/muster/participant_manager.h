@@ -35,8 +35,11 @@ struct participant_manager_event {
     const char *text;
 };
 
-/** Options are copied on use, their strings too. Start from PARTICIPANT_MANAGER_OPTIONS_INIT. */
+/** Options are copied on use, their strings too. Start from participant_manager_options_init(). Fields are
+ * only ever added at the end, so that a program goes on working with the library of a later release. */
 struct participant_manager_options {
+    /** The size of this struct; set by participant_manager_options_init(). */
+    size_t size;
     /** Address to listen on, "host:port" or "[v6]:port"; port 0 takes a free one. */
     const char *listen;
     /** Participants at one time, those that are away included; one more takes the place of the one that has
@@ -79,8 +82,6 @@ struct participant_manager_options {
     /** How long a participant whose connection broke is waited for: its proxy stays, and so does its turn.
        When it has not come back by then, both end with GONE. 0: they end at once. */
     int64_t session_grace_ms;
-    /** Limit of one proxy_run(). */
-    int64_t turn_timeout_ms;
     /** A progress report moves the limit of its turn, or of its round for this participant, to at least so
        far from now, and at most to progress_extends_most_ms from its beginning. 0: it does not. */
     int64_t progress_extends_ms;
@@ -190,17 +191,21 @@ struct participant_manager_options {
     struct muster_transport *transport;
 };
 
-/** Defaults: loopback port 8080, messages to 4 MiB, 64 GiB in chunks beyond 512 KiB, 10 s of silence, 10 s
-   to join, 60 s to come back, 1 h a turn, 24 h with progress, 5 s to stop; no credentials, no limits per
-   address or second, Hello to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s, warnings
-   to standard error; 16 streams on a connection, 30 s for one without; 16384 away at a time, and names are
-   taken over from those. */
-#define PARTICIPANT_MANAGER_OPTIONS_INIT                                                                     \
-    {                                                                                                        \
-        "127.0.0.1:8080", 0, (size_t)4 << 20, (uint64_t)64 << 30, (size_t)512 << 10, 0, 10000, 10000, 60000, \
-            3600000, 0, 5000, 0, NULL, NULL, NULL, NULL, NULL, MUSTER_CREDENTIALS_INIT, 0, 0, 16384, 128,    \
-            16384, 30000, 20000, muster_warn, 16, 30000, 0, 16384, true, 0, 86400000, NULL                   \
-    }
+/** What participant_manager_options_init() calls with the size of the struct in the caller's header. */
+MUSTER_API void participant_manager_options_init_sized(struct participant_manager_options *options,
+                                                       size_t size);
+
+/**
+ * Fills in the defaults: loopback port 8080, messages to 4 MiB, 64 GiB in chunks beyond 512 KiB, 10 s of
+ * silence, 10 s to join, 60 s to come back, 24 h for a turn with progress, 5 s to stop; no credentials, no
+ * limits per address or second, Hello to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s,
+ * warnings to standard error; 16 streams on a connection, 30 s for one without; 16384 away at a time, and
+ * names are taken over from those. Any thread.
+ */
+static inline void participant_manager_options_init(struct participant_manager_options *options)
+{
+    participant_manager_options_init_sized(options, sizeof(*options));
+}
 
 /**
  * Starts to listen and to admit participants. On MUSTER_OK *manager is the caller's, to be freed with
@@ -234,12 +239,14 @@ MUSTER_API enum muster_status participant_manager_reload_credentials(struct part
  * Blocks until `min` participants are open (0: no wait), then gives all open ones in the order in which
  * they joined: an array of *count references that the caller returns with proxy_release_all(). On
  * TIMEOUT (after `timeout_ms`; 0 does not wait, MUSTER_NO_LIMIT waits on), STOPPED, and INVALID (it would
- * have to wait in a callback) *proxies is NULL and *count is the number that are open. Any thread, several at
+ * have to wait in a callback) *proxies is NULL, *count is the number that are open, and *error (may be NULL)
+ * says why. Any thread, several at
  * once.
  */
 MUSTER_API enum muster_status participant_manager_get_participants(struct participant_manager *manager,
                                                                    size_t min, int64_t timeout_ms,
-                                                                   struct proxy ***proxies, size_t *count);
+                                                                   struct proxy ***proxies, size_t *count,
+                                                                   struct muster_error *error);
 
 /**
  * Closes the door and begins to end every stream: running turns and waits end with STOPPED, participants

@@ -15,10 +15,10 @@ MUSTER_BEGIN_DECLS
 struct proxy;
 
 /**
- * One turn: sends `instruction` and blocks for its answer, at most the manager's turn_timeout_ms. Big arrays
- * are sent out of the caller's memory, which must not change meanwhile; should a participant that reads
- * nothing keep it from being let go after the end of the turn, its connection is cut after the manager's
- * stop_timeout_ms.
+ * One turn: sends `instruction` and blocks for its answer, at most `timeout_ms` (MUSTER_NO_LIMIT: until it
+ * answers or goes). Big arrays are sent out of the caller's memory, which must not change meanwhile; should a
+ * participant that reads nothing keep it from being let go after the end of the turn, its connection is cut
+ * after the manager's stop_timeout_ms.
  *
  * *answer (may be NULL when it is of no interest) is the caller's to muster_message_clear(), whatever the
  * status. OK: the answer. REFUSED: the participant failed; *answer is of kind MUSTER_FAILURE with its own
@@ -30,12 +30,13 @@ struct proxy;
  * before. STOPPED: the manager is stopping. BUSY: another turn of this proxy is running. TOO_BIG: the
  * instruction is too big, and nothing was sent, or the answer, and it was given up.
  * INVALID (also: the participant has not joined yet, as in `admit` and `factory`, or this is a callback),
- * OUT_OF_MEMORY: nothing was sent.
+ * OUT_OF_MEMORY: nothing was sent. Unless OK, *error (may be NULL) says why, and of whom.
  *
  * Any thread, but not in a callback, which must not wait; different proxies at the same time.
  */
 MUSTER_API enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
-                                        struct muster_message *answer);
+                                        int64_t timeout_ms, struct muster_message *answer,
+                                        struct muster_error *error);
 
 /**
  * Takes the result of proxy_run_async(). `status` and *answer are as proxy_run() gives them; clear *answer
@@ -48,10 +49,12 @@ typedef void proxy_answered(void *context, struct proxy *proxy, enum muster_stat
 /**
  * proxy_run() that does not wait: MUSTER_OK means that the turn runs and `answered` will be called once, by
  * the end of `timeout_ms` (MUSTER_NO_LIMIT: when the participant answers or goes). Any other status means
- * that nothing was sent and `answered` will not be called. Any thread, callbacks included; does not block.
+ * that nothing was sent, *error (may be NULL) says why, and `answered` will not be called. Any thread,
+ * callbacks included; does not block.
  */
 MUSTER_API enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_message *instruction,
-                                              int64_t timeout_ms, proxy_answered *answered, void *context);
+                                              int64_t timeout_ms, proxy_answered *answered, void *context,
+                                              struct muster_error *error);
 
 /**
  * Gives up the running turn, which ends with CANCELLED; the participant is told. Without one it does
@@ -72,19 +75,24 @@ MUSTER_API void proxy_cancel(struct proxy *proxy);
  * OUT_OF_MEMORY. What proxy_run() answers where the proxy is closed. Any thread, callbacks included; does not
  * block.
  */
-MUSTER_API enum muster_status proxy_refuse(struct proxy *proxy, const char *reason);
+MUSTER_API enum muster_status proxy_refuse(struct proxy *proxy, const char *reason,
+                                           struct muster_error *error);
 
-/** Options of a round. Start from PROXY_ROUND_OPTIONS_INIT. */
+/** Options of a round. Start from proxy_round_options_init(). Fields are only ever added at the end. */
 struct proxy_round_options {
+    size_t size;         /* of this struct; set by proxy_round_options_init() */
     int64_t deadline_ms; /* for the whole round; turns that have not ended by then end with TIMEOUT */
     size_t enough;       /* accepted answers that suffice; the other turns are then given up. 0: all */
 };
 
-/** Defaults: one hour, all answers. */
-#define PROXY_ROUND_OPTIONS_INIT \
-    {                            \
-        3600000, 0               \
-    }
+/** What proxy_round_options_init() calls with the size of the struct in the caller's header. */
+MUSTER_API void proxy_round_options_init_sized(struct proxy_round_options *options, size_t size);
+
+/** Fills in the defaults: one hour, all answers. Any thread. */
+static inline void proxy_round_options_init(struct proxy_round_options *options)
+{
+    proxy_round_options_init_sized(options, sizeof(*options));
+}
 
 /** What became of one participant in a round. */
 struct proxy_round_entry {
@@ -127,9 +135,9 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  *
  * Returns OK when `enough` answers were accepted; TIMEOUT when the deadline left too few; TOO_FEW when
  * all turns ended and too few were accepted; STOPPED when the manager stopped; TOO_BIG, INVALID and
- * OUT_OF_MEMORY when nothing was sent. *result is the caller's to clear; its count is 0 when nothing was
- * sent. A proxy that is there twice is BUSY the second time. In rounds of 64 and more, answers may gather for
- * a millisecond before they are handed on.
+ * OUT_OF_MEMORY when nothing was sent; then *error (may be NULL) says why. *result is the caller's to clear;
+ * its count is 0 when nothing was sent. A proxy that is there twice is BUSY the second time. In rounds of 64
+ * and more, answers may gather for a millisecond before they are handed on.
  *
  * Any thread, but not in a callback: INVALID; rounds over different proxies at the same time.
  */
@@ -137,16 +145,18 @@ MUSTER_API enum muster_status proxy_run_all(struct proxy *const *proxies, size_t
                                             const struct muster_message *instruction,
                                             const struct proxy_round_options *options,
                                             proxy_on_answer *on_answer, void *context,
-                                            struct proxy_round_result *result);
+                                            struct proxy_round_result *result, struct muster_error *error);
 
 /** Frees what a result owns and zeroes it. */
 MUSTER_API void proxy_round_result_clear(struct proxy_round_result *result);
 
 /**
  * One way: asks the participant to come back in `seconds` (0 or more) and closes the proxy; a running turn
- * ends with CLOSED. When the participant comes back it is a new proxy. Any thread; does not block.
+ * ends with CLOSED. When the participant comes back it is a new proxy. INVALID, and what proxy_run() answers
+ * where the proxy is closed, with *error (may be NULL). Any thread; does not block.
  */
-MUSTER_API enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds);
+MUSTER_API enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds,
+                                                 struct muster_error *error);
 
 /**
  * Says good-bye and ends the stream; a running turn ends with CLOSED, as does every later one. A participant

@@ -400,13 +400,13 @@ static enum muster_status compute_results(struct muster_mean *mean)
 }
 
 enum muster_status muster_mean_result(struct muster_mean *mean, const struct muster_array **arrays,
-                                      size_t *count)
+                                      size_t *count, struct muster_error *error)
 {
     if (mean->weight == 0)
-        return MUSTER_INVALID;
+        return muster__error(error, MUSTER_INVALID, "nothing was added: there is no mean of nothing");
     enum muster_status status = mean->results == NULL ? compute_results(mean) : MUSTER_OK;
     if (status != MUSTER_OK)
-        return status;
+        return muster__error(error, status, "%s", muster_status_text(status));
     *arrays = mean->members;
     *count = mean->count;
     return MUSTER_OK;

@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "status.h"
+
 static uint64_t rotate(uint64_t bits, unsigned by)
 {
     return bits << by | bits >> (64 - by);
@@ -78,10 +80,11 @@ static uint64_t below(struct muster_random *random, uint64_t bound)
 }
 
 enum muster_status muster_sample(struct muster_random *random, size_t population, size_t count,
-                                 size_t *chosen)
+                                 size_t *chosen, struct muster_error *error)
 {
     if (count > population)
-        return MUSTER_INVALID;
+        return muster__error(error, MUSTER_INVALID, "there are not %zu different numbers below %zu", count,
+                             population);
     /* Each number is taken with the probability that is fair given how many are still to take, out of how
      * many. */
     for (size_t number = 0; count > 0; number++) {

@@ -7,6 +7,7 @@
 
 #include "callback.h"
 #include "network/credentials.h"
+#include "options.h"
 #include "participant/internal.h"
 #include "status.h"
 #include "text.h"
@@ -31,6 +32,26 @@ void muster__participant_release(struct participant *participant)
     free(participant->name);
     free(participant->address);
     free(participant);
+}
+
+static const struct participant_options default_options = {
+    .size = sizeof(default_options),
+    .connect_timeout_ms = 60000,
+    .reconnect_timeout_ms = 600000,
+    .reconnect_first_ms = 100,
+    .reconnect_last_ms = 10000,
+    .close_timeout_ms = 5000,
+    .max_message_size = (size_t)128 << 20,
+    .max_payload_size = (uint64_t)64 << 30,
+    .chunk_threshold = (size_t)512 << 10,
+    .keepalive_time_ms = 30000,
+    .keepalive_timeout_ms = 20000,
+    .on_warning = muster_warn,
+};
+
+void participant_options_init_sized(struct participant_options *options, size_t size)
+{
+    muster__options_give(options, size, &default_options, sizeof(default_options));
 }
 
 /* The server would turn it away. */
@@ -112,7 +133,7 @@ static enum muster_status set_connection(struct participant *participant,
                                           options->context, &participant->credentials, error);
     if (status != MUSTER_OK)
         return status;
-    participant->options.credentials = (struct muster_credentials)MUSTER_CREDENTIALS_INIT;
+    participant->options.credentials = (struct muster_credentials){0};
     participant->connection = (struct connection_options){
         .credentials = participant->credentials,
         .keepalive_time_ms = options->keepalive_time_ms,
@@ -134,23 +155,27 @@ static void warn_of_connection(const struct participant *participant)
     options->on_warning(options->context, line);
 }
 
-enum muster_status participant_connect(const char *address, const struct participant_options *options,
+enum muster_status participant_connect(const char *address, const struct participant_options *given,
                                        struct participant **result, struct muster_error *error)
 {
-    const struct participant_options defaults = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options own = default_options;
+    const struct participant_options *options = &own;
+    enum muster_status status = MUSTER_OK;
     *result = NULL;
-    if (!options)
-        options = &defaults;
     if (muster__in_callback())
         return muster__error(error, MUSTER_INVALID,
                              "participant_connect() waits, and is not to be called in a callback");
+    if (given)
+        status = muster__options_take(&own, sizeof(own), given, "participant_options_init", error);
+    if (status != MUSTER_OK)
+        return status;
     if (!address || !*address || options->max_payload_size == 0 || options->max_message_size < 1024 ||
         options->max_message_size > INT32_MAX || (options->label_count && !options->labels) ||
         options->reconnect_timeout_ms < MUSTER_NO_LIMIT || options->reconnect_first_ms < 1 ||
         options->reconnect_last_ms < options->reconnect_first_ms)
         return muster__error(error, MUSTER_INVALID,
                              "an address such as host:8080 is missing, or an option makes no sense");
-    enum muster_status status = check_texts(options, error);
+    status = check_texts(options, error);
     if (status != MUSTER_OK)
         return status;
     struct participant *participant = participant_new(address, options);

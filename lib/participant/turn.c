@@ -251,25 +251,32 @@ void muster__participant_end_turns(struct participant *participant)
 /* ---- what the user calls ---- */
 
 /* What functions answer once nothing more can be sent or will come; OK before that. With the lock held. */
-static enum muster_status final_status(const struct participant *participant)
+static enum muster_status final_status(const struct participant *participant, struct muster_error *error)
 {
     if (participant->closed)
-        return MUSTER_CLOSED;
-    return participant->state == ENDED ? participant->status : MUSTER_OK;
+        return muster__error(error, MUSTER_CLOSED, "participant_close() was called");
+    if (participant->state == ENDED)
+        return muster__error(error, participant->status, "%s", participant->reason);
+    return MUSTER_OK;
 }
 
-/* The status of answering the current instruction now. With the lock held. */
-static enum muster_status may_answer(struct participant *participant)
+static enum muster_status explained(enum muster_status status, struct muster_error *error)
 {
-    enum muster_status status = final_status(participant);
+    return status == MUSTER_OK ? status : muster__error(error, status, "%s", muster_status_text(status));
+}
+
+/* Whether there is an instruction to answer, and to work on. With the lock held. */
+static enum muster_status may_answer(const struct participant *participant, struct muster_error *error)
+{
+    enum muster_status status = final_status(participant, error);
     if (status != MUSTER_OK)
         return status;
     if (!participant->unanswered)
-        return MUSTER_INVALID;
-    if (!participant->cancelled)
-        return MUSTER_OK;
-    participant->unanswered = false;
-    return MUSTER_CANCELLED;
+        return muster__error(error, MUSTER_INVALID,
+                             "there is no instruction to answer: participant_consume() gives one at a time");
+    if (participant->cancelled)
+        return muster__error(error, MUSTER_CANCELLED, "the server has given up this turn");
+    return MUSTER_OK;
 }
 
 /* Copies what travels in chunks, which go out meanwhile. */
@@ -288,10 +295,20 @@ static void fill(struct participant *participant, struct buffer *body, const str
     }
 }
 
-static enum muster_status answer(struct participant *participant, const struct muster_message *message)
+/* With the lock held. */
+static enum muster_status begin_answer(struct participant *participant, struct muster_error *error)
+{
+    enum muster_status status = may_answer(participant, error);
+    if (status == MUSTER_CANCELLED)
+        participant->unanswered = false;
+    return status;
+}
+
+static enum muster_status answer(struct participant *participant, const struct muster_message *message,
+                                 struct muster_error *error)
 {
     pthread_mutex_lock(&participant->lock);
-    enum muster_status status = may_answer(participant);
+    enum muster_status status = begin_answer(participant, error);
     uint64_t consumed = participant->consumed;
     const struct encoding encoding = {.max_message_size = participant->max_message_size,
                                       .max_payload_size = participant->max_payload_size,
@@ -302,18 +319,19 @@ static enum muster_status answer(struct participant *participant, const struct m
     /* Not under the lock: a big answer takes its time, and events must not wait for it. */
     struct buffer *body = NULL;
     if (status == MUSTER_OK)
-        status = muster__encode(TO_SERVER, message, &encoding, &body);
+        status = muster__encode(TO_SERVER, message, &encoding, &body, error);
     if (status != MUSTER_OK) {
         muster__storage_release(encoding.keep);
         return status;
     }
     pthread_mutex_lock(&participant->lock);
     if (participant->consumed != consumed)
-        status = MUSTER_CANCELLED; /* on_ready has consumed a newer instruction meanwhile */
+        status =
+            muster__error(error, MUSTER_CANCELLED, "on_ready has consumed a newer instruction meanwhile");
     else
-        status = may_answer(participant);
+        status = begin_answer(participant, error);
     if (status == MUSTER_OK)
-        status = hold_answer(participant, body);
+        status = explained(hold_answer(participant, body), error);
     if (status == MUSTER_OK)
         participant->unanswered = false;
     muster__participant_unlock(participant);
@@ -337,15 +355,19 @@ static enum muster_status pass_initiative(struct participant *participant)
     return status;
 }
 
-enum muster_status participant_dispatch(struct participant *participant, const struct muster_message *message)
+enum muster_status participant_dispatch(struct participant *participant, const struct muster_message *message,
+                                        struct muster_error *error)
 {
     pthread_mutex_lock(&participant->lock);
     bool first = !participant->initiative;
-    enum muster_status status = final_status(participant);
-    if (first && status == MUSTER_OK)
-        status = message->kind == MUSTER_EMPTY ? pass_initiative(participant) : MUSTER_INVALID;
+    enum muster_status status = final_status(participant, error);
+    if (first && status == MUSTER_OK && message->kind != MUSTER_EMPTY)
+        status = muster__error(error, MUSTER_INVALID,
+                               "the first message is empty: it passes the initiative to the server");
+    else if (first && status == MUSTER_OK)
+        status = explained(pass_initiative(participant), error);
     muster__participant_unlock(participant);
-    return first || status != MUSTER_OK ? status : answer(participant, message);
+    return first || status != MUSTER_OK ? status : answer(participant, message, error);
 }
 
 /* An instruction that the user passed over is answered: the server is not to wait for nothing. With the lock
@@ -355,8 +377,8 @@ static void answer_passed_over(struct participant *participant)
     const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
     const struct encoding encoding = {.max_message_size = participant->max_message_size};
     struct buffer *body;
-    if (may_answer(participant) == MUSTER_OK &&
-        muster__encode(TO_SERVER, &unknown, &encoding, &body) == MUSTER_OK) {
+    if (may_answer(participant, NULL) == MUSTER_OK &&
+        muster__encode(TO_SERVER, &unknown, &encoding, &body, NULL) == MUSTER_OK) {
         hold_answer(participant, body);
         muster__buffer_release(body);
     }
@@ -365,8 +387,8 @@ static void answer_passed_over(struct participant *participant)
     drop_message(participant, &participant->current.message);
 }
 
-enum muster_status participant_consume(struct participant *participant,
-                                       const struct muster_message **instruction)
+enum muster_status participant_consume(struct participant *participant, int64_t timeout_ms,
+                                       const struct muster_message **instruction, struct muster_error *error)
 {
     struct waiter waiter;
     enum muster_status status = MUSTER_OK;
@@ -376,15 +398,15 @@ enum muster_status participant_consume(struct participant *participant,
     muster__participant_unlock(participant); /* frees it now, not after the wait */
     pthread_mutex_lock(&participant->lock);
     /* Without it the server would wait for us, and we for it. */
-    if (!participant->initiative && final_status(participant) == MUSTER_OK)
-        status = pass_initiative(participant);
+    if (!participant->initiative && final_status(participant, NULL) == MUSTER_OK)
+        status = explained(pass_initiative(participant), error);
     if (status != MUSTER_OK) {
         muster__participant_unlock(participant);
         return status;
     }
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
-                         muster__in_callback() ? 0 : participant->options.consume_timeout_ms);
-    while (!participant->came && final_status(participant) == MUSTER_OK && !waiter.expired)
+                         muster__in_callback() ? 0 : timeout_ms);
+    while (!participant->came && final_status(participant, NULL) == MUSTER_OK && !waiter.expired)
         muster__waiter_sleep(&waiter);
     muster__waiter_end(&waiter);
     if (participant->came && !participant->closed) {
@@ -397,8 +419,9 @@ enum muster_status participant_consume(struct participant *participant,
         participant->cancelled = false; /* a reconnect_in meanwhile was about what came before */
         *instruction = &participant->current.message;
     } else {
-        status = final_status(participant);
-        status = status == MUSTER_OK ? MUSTER_TIMEOUT : status;
+        status = final_status(participant, error);
+        if (status == MUSTER_OK)
+            status = muster__error(error, MUSTER_TIMEOUT, "no instruction has come yet");
     }
     muster__participant_unlock(participant);
     muster__credentials_remind(participant->credentials,
@@ -406,23 +429,21 @@ enum muster_status participant_consume(struct participant *participant,
     return status;
 }
 
-enum muster_status participant_report_progress(struct participant *participant, double fraction)
+enum muster_status participant_report_progress(struct participant *participant, double fraction,
+                                               struct muster_error *error)
 {
     if (!(fraction >= 0 && fraction <= 1))
-        return MUSTER_INVALID;
+        return muster__error(error, MUSTER_INVALID, "progress is from 0 to 1, and not %g", fraction);
     pthread_mutex_lock(&participant->lock);
-    enum muster_status status = final_status(participant);
+    enum muster_status status = may_answer(participant, error);
     int64_t now = status == MUSTER_OK ? participant->transport->ops->now(participant->transport) : 0;
-    if (status == MUSTER_OK && !participant->unanswered)
-        status = MUSTER_INVALID;
-    else if (status == MUSTER_OK && participant->cancelled)
-        status = MUSTER_CANCELLED;
     if (status == MUSTER_OK && !participant->original && participant->state == OPEN &&
         now >= participant->progress_at) {
         struct buffer *body = muster__encode_progress(fraction);
         status = body ? send_about(participant, participant->current.turn, body) : MUSTER_OUT_OF_MEMORY;
         if (status == MUSTER_GONE && comes_back(participant))
             status = MUSTER_OK; /* it is not the last word */
+        status = explained(status, error);
         participant->progress_at = now + PROGRESS_INTERVAL_MS;
         muster__buffer_release(body);
     }

@@ -9,34 +9,37 @@
 #include <time.h>
 
 #include "proxy/internal.h"
+#include "status.h"
 
 enum muster_status muster__instruction_body(struct instruction *instruction, bool chunks,
-                                            struct buffer **body)
+                                            struct buffer **body, struct muster_error *error)
 {
     struct buffer **form = chunks ? &instruction->chunked : &instruction->whole;
     enum muster_status status = MUSTER_OK;
     if (instruction->message->kind == MUSTER_RECONNECT)
-        return MUSTER_INVALID; /* it has no answer: proxy_reconnect_in() */
+        return muster__error(
+            error, MUSTER_INVALID,
+            "MUSTER_RECONNECT is no instruction that has an answer: call proxy_reconnect_in()");
     if (!*form) {
         const struct participant_manager_options *options = &instruction->manager->options;
         const struct encoding encoding = {.max_message_size = options->max_message_size,
                                           .max_payload_size = chunks ? UINT64_MAX : 0,
                                           .chunk_threshold = options->chunk_threshold,
                                           .borrow = instruction->borrow};
-        status = muster__encode(TO_PARTICIPANT, instruction->message, &encoding, form);
+        status = muster__encode(TO_PARTICIPANT, instruction->message, &encoding, form, error);
     }
     *body = *form;
     return status;
 }
 
 enum muster_status muster__instruction_check(struct instruction *instruction, struct proxy *const *proxies,
-                                             size_t count)
+                                             size_t count, struct muster_error *error)
 {
     bool chunks = false;
     for (size_t i = 0; i < count; i++)
         chunks = chunks || proxies[i]->max_payload_size;
     struct buffer *body;
-    return muster__instruction_body(instruction, chunks, &body);
+    return muster__instruction_body(instruction, chunks, &body, error);
 }
 
 void muster__instruction_release(struct instruction *instruction)

@@ -210,6 +210,7 @@ struct proxy {
     pthread_mutex_t lock; /* guards all below */
     enum proxy_state state;
     enum muster_status closed_status; /* in PROXY_CLOSED: what proxy_run() answers */
+    char *closed_text;                /* and why, in words; NULL: out of memory */
     struct connection *connection;    /* the one that counts, to be recognised; NULL: none */
     uint64_t connections;             /* that came after the first */
     struct stream *stream;            /* its stream */
@@ -315,10 +316,15 @@ int64_t muster__proxy_now(const struct proxy *proxy);
 
 /* ---- turn.c ---- */
 
-/* Begins a turn. On OK `turn` must stay until its end; otherwise it was not touched. *sent (may be NULL) is
-   the number of bytes. */
+/* Begins a turn. On OK `turn` must stay until its end; otherwise it was not touched, and *error says why.
+   *sent (may be NULL) is the number of bytes. */
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
-                                       struct instruction *instruction, int64_t timeout_ms, uint64_t *sent);
+                                       struct instruction *instruction, int64_t timeout_ms, uint64_t *sent,
+                                       struct muster_error *error);
+
+/* Why a turn ended with this status and answer, in words: in `text`, which it returns. */
+const char *muster__proxy_explain(struct proxy *proxy, enum muster_status status,
+                                  const struct muster_message *answer, char text[MUSTER_ERROR_TEXT_SIZE]);
 
 /* Gives up `turn` if it is the running one (any if NULL): it ends with CANCELLED on this thread. */
 void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
@@ -327,7 +333,11 @@ void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
  * Tells the participant that its answer to this turn was refused, 0: its last answer, and why, in a text that
  * is not empty. Otherwise as proxy_refuse().
  */
-enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, const char *reason);
+enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, const char *reason,
+                                        struct muster_error *error);
+
+/* With the lock held, in PROXY_CLOSED: what is answered, and why, in *error. */
+enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error);
 
 /* A chunk of the instruction has left: the next one goes. */
 void muster__proxy_sent(struct connection *connection);
@@ -419,11 +429,11 @@ bool muster__round_holds(const struct participant_manager *manager);
 /* The form for those who take chunks or for those who do not, serialised when it is first asked for; the
    instruction's. INVALID: it is none that has an answer. */
 enum muster_status muster__instruction_body(struct instruction *instruction, bool chunks,
-                                            struct buffer **body);
+                                            struct buffer **body, struct muster_error *error);
 
 /* Serialises an instruction for these proxies, to find out whether it can be sent at all. */
 enum muster_status muster__instruction_check(struct instruction *instruction, struct proxy *const *proxies,
-                                             size_t count);
+                                             size_t count, struct muster_error *error);
 
 /* Gives the serialised forms back. */
 void muster__instruction_release(struct instruction *instruction);

@@ -10,6 +10,7 @@
 
 #include "callback.h"
 #include "network/credentials.h"
+#include "options.h"
 #include "proxy/internal.h"
 #include "status.h"
 #include "text.h"
@@ -670,10 +671,38 @@ enum muster_status participant_manager_reload_credentials(struct participant_man
 
 /* ---- starting and stopping ---- */
 
+static const struct participant_manager_options default_options = {
+    .size = sizeof(default_options),
+    .listen = "127.0.0.1:8080",
+    .max_message_size = (size_t)4 << 20,
+    .max_payload_size = (uint64_t)64 << 30,
+    .chunk_threshold = (size_t)512 << 10,
+    .upload_stall_ms = 10000,
+    .join_timeout_ms = 10000,
+    .session_grace_ms = 60000,
+    .stop_timeout_ms = 5000,
+    .max_hello_size = 16384,
+    .max_name_size = 128,
+    .max_label_size = 16384,
+    .keepalive_time_ms = 30000,
+    .keepalive_timeout_ms = 20000,
+    .on_warning = muster_warn,
+    .max_streams_per_connection = 16,
+    .connection_idle_ms = 30000,
+    .max_away = 16384,
+    .name_takeover = true,
+    .progress_extends_most_ms = 86400000,
+};
+
+void participant_manager_options_init_sized(struct participant_manager_options *options, size_t size)
+{
+    muster__options_give(options, size, &default_options, sizeof(default_options));
+}
+
 static enum muster_status check_options(const struct participant_manager_options *options,
                                         struct muster_error *error)
 {
-    if (!options || !options->listen)
+    if (!options->listen)
         return muster__error(error, MUSTER_INVALID,
                              "options.listen is missing: an address such as 127.0.0.1:8080");
     if (options->max_message_size < 1024 || options->max_message_size > INT32_MAX)
@@ -742,11 +771,17 @@ static unsigned default_threads(void)
     return cores > 1 ? (unsigned)(cores + 1) / 2 : 1;
 }
 
-enum muster_status participant_manager_start(const struct participant_manager_options *options,
+enum muster_status participant_manager_start(const struct participant_manager_options *given,
                                              struct participant_manager **result, struct muster_error *error)
 {
+    struct participant_manager_options own = default_options;
+    const struct participant_manager_options *options = &own;
+    enum muster_status status = MUSTER_OK;
     *result = NULL;
-    enum muster_status status = check_options(options, error);
+    if (given)
+        status = muster__options_take(&own, sizeof(own), given, "participant_manager_options_init", error);
+    if (status == MUSTER_OK)
+        status = check_options(options, error);
     if (status != MUSTER_OK)
         return status;
     struct participant_manager *manager = calloc(1, sizeof(*manager));
@@ -775,8 +810,7 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         muster__manager_release(manager);
         return status;
     }
-    manager->options.credentials =
-        (struct muster_credentials)MUSTER_CREDENTIALS_INIT; /* its strings are not ours */
+    manager->options.credentials = (struct muster_credentials){0}; /* its strings are not ours */
     manager->connection = (struct connection_options){
         .credentials = manager->credentials,
         .keepalive_time_ms = options->keepalive_time_ms,
@@ -907,7 +941,7 @@ static struct proxy **collect(struct participant_manager *manager)
 
 enum muster_status participant_manager_get_participants(struct participant_manager *manager, size_t min,
                                                         int64_t timeout_ms, struct proxy ***proxies,
-                                                        size_t *count)
+                                                        size_t *count, struct muster_error *error)
 {
     struct arrival_waiter waiting = {.min = min, .arrived = PTHREAD_COND_INITIALIZER};
     struct waiter waiter;
@@ -916,7 +950,8 @@ enum muster_status participant_manager_get_participants(struct participant_manag
     pthread_mutex_lock(&manager->lock);
     bool waits = manager->open_count < min && !manager->closing;
     if (waits && timeout_ms != 0 && muster__in_callback()) {
-        status = MUSTER_INVALID;
+        status = muster__error(error, MUSTER_INVALID,
+                               "participant_manager_get_participants() would have to wait in a callback");
     } else if (waits) {
         ring_append(&manager->waiters, &waiting.link);
         muster__waiter_begin(&waiter, manager->transport, &manager->lock, &waiting.arrived, timeout_ms);
@@ -928,11 +963,12 @@ enum muster_status participant_manager_get_participants(struct participant_manag
     if (status != MUSTER_OK)
         ; /* nobody waited */
     else if (manager->closing)
-        status = MUSTER_STOPPED;
+        status = muster__error(error, MUSTER_STOPPED, "%s", muster_status_text(MUSTER_STOPPED));
     else if (manager->open_count < min)
-        status = MUSTER_TIMEOUT;
+        status = muster__error(error, MUSTER_TIMEOUT, "%zu of %zu participants are here", manager->open_count,
+                               min);
     else if (!(*proxies = collect(manager)))
-        status = MUSTER_OUT_OF_MEMORY;
+        status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     *count = manager->open_count;
     pthread_mutex_unlock(&manager->lock);
     return status;

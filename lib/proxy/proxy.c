@@ -9,6 +9,7 @@
 
 #include "callback.h"
 #include "proxy/internal.h"
+#include "status.h"
 
 /* ---- references ---- */
 
@@ -31,6 +32,7 @@ void proxy_release(struct proxy *proxy)
     muster__envelope_clear(&proxy->hello);
     muster__buffer_release(proxy->refused);
     free(proxy->introduction);
+    free(proxy->closed_text);
     free(proxy->name);
     free(proxy->peer);
     pthread_mutex_destroy(&proxy->lock);
@@ -218,6 +220,7 @@ static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status cl
     if (begins) {
         proxy->state = PROXY_CLOSED;
         proxy->closed_status = closed_status;
+        proxy->closed_text = strdup(text);
         proxy->away_until = INT64_MAX;
         turn = muster__proxy_take_turn(proxy);
     }
@@ -263,18 +266,18 @@ void muster__proxy_misbehaved(struct proxy *proxy, const char *text)
     muster__proxy_end(proxy, MUSTER_PROTOCOL, NULL, MUSTER_PROTOCOL, text);
 }
 
-enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds)
+enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds, struct muster_error *error)
 {
     if (seconds < 0)
-        return MUSTER_INVALID;
+        return muster__error(error, MUSTER_INVALID, "nobody can come back in %d seconds", (int)seconds);
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = seconds};
     struct buffer *body;
     const struct encoding encoding = {.max_message_size = SIZE_MAX};
-    enum muster_status status = muster__encode(TO_PARTICIPANT, &message, &encoding, &body);
+    enum muster_status status = muster__encode(TO_PARTICIPANT, &message, &encoding, &body, error);
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&proxy->lock);
-    status = proxy->state == PROXY_CLOSED ? proxy->closed_status : MUSTER_OK;
+    status = proxy->state == PROXY_CLOSED ? muster__proxy_closed(proxy, error) : MUSTER_OK;
     pthread_mutex_unlock(&proxy->lock);
     if (status == MUSTER_OK)
         muster__proxy_end(proxy, MUSTER_CLOSED, body, MUSTER_OK, "come back later");

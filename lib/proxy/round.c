@@ -8,7 +8,9 @@
 #include <time.h>
 
 #include "callback.h"
+#include "options.h"
 #include "proxy/internal.h"
+#include "status.h"
 
 /* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
    woken: being woken for each would cost more than many an answer. */
@@ -160,25 +162,16 @@ static void begin_turns(struct round *round, struct instruction *instruction, in
         }
         /* A turn that began belongs to whoever ends it, from this moment. */
         uint64_t sent;
+        struct muster_error error;
         enum muster_status status =
-            muster__proxy_begin(round->proxies[i], &turn->turn, instruction, left, &sent);
+            muster__proxy_begin(round->proxies[i], &turn->turn, instruction, left, &sent, &error);
         if (status == MUSTER_OK) {
             round->running++;
             result->bytes_sent += sent;
         } else {
-            settle(round, result, i, status, 0, NULL, false);
+            settle(round, result, i, status, 0, error.text, false);
         }
     }
-}
-
-/* Why a turn gave no answer that the user's code could judge; NULL: its status says it. */
-static const char *reason_of(const struct round_turn *turn)
-{
-    if (turn->answer.kind == MUSTER_FAILURE)
-        return turn->answer.text;
-    return turn->status == MUSTER_PROTOCOL && turn->answer.kind != MUSTER_EMPTY
-               ? "the answer is of another kind than the instruction"
-               : NULL;
 }
 
 static void give_up_rest(struct round *round)
@@ -205,9 +198,11 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
                 turn->status = take_answer(round, turn, on_answer, context, &reason);
             bool accepted = turn->status == MUSTER_OK;
             if (answered && !accepted && *reason.text)
-                muster__proxy_refuse(round->proxies[turn->index], turn->turn.number, reason.text);
-            settle(round, result, turn->index, turn->status, turn->milliseconds,
-                   answered ? reason.text : reason_of(turn), answered && !accepted);
+                muster__proxy_refuse(round->proxies[turn->index], turn->turn.number, reason.text, NULL);
+            if (!answered)
+                muster__proxy_explain(round->proxies[turn->index], turn->status, &turn->answer, reason.text);
+            settle(round, result, turn->index, turn->status, turn->milliseconds, reason.text,
+                   answered && !accepted);
             muster_message_clear(&turn->answer);
             muster__uploads_serve(&round->proxies[turn->index]->manager->uploads);
             if (accepted && result->answered == enough && round->running > 0)
@@ -218,21 +213,42 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
 }
 
 static enum muster_status verdict(const struct round *round, const struct proxy_round_result *result,
-                                  size_t enough)
+                                  size_t enough, struct muster_error *error)
 {
     if (result->answered >= enough)
         return MUSTER_OK;
+    enum muster_status status = MUSTER_TOO_FEW;
     if (round->stopped)
-        return MUSTER_STOPPED;
-    return round->timed_out ? MUSTER_TIMEOUT : MUSTER_TOO_FEW;
+        status = MUSTER_STOPPED;
+    else if (round->timed_out)
+        status = MUSTER_TIMEOUT;
+    /* One of those that failed says most about it. */
+    size_t i = 0;
+    while (i < result->count &&
+           (result->entries[i].status == MUSTER_OK || result->entries[i].status != status))
+        i++;
+    for (size_t j = 0; i == result->count && j < result->count; j++)
+        i = result->entries[j].status == MUSTER_OK ? i : j;
+    return muster__error(error, status, "%zu of %zu answers were accepted, %zu wanted; %.64s: %s",
+                         result->answered, result->count, enough, proxy_name(round->proxies[i]),
+                         result->entries[i].text);
+}
+
+static const struct proxy_round_options default_options = {.size = sizeof(default_options),
+                                                           .deadline_ms = 3600000};
+
+void proxy_round_options_init_sized(struct proxy_round_options *options, size_t size)
+{
+    muster__options_give(options, size, &default_options, sizeof(default_options));
 }
 
 enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
                                  const struct muster_message *instruction,
                                  const struct proxy_round_options *options, proxy_on_answer *on_answer,
-                                 void *context, struct proxy_round_result *caller_result)
+                                 void *context, struct proxy_round_result *caller_result,
+                                 struct muster_error *error)
 {
-    const struct proxy_round_options defaults = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_options own = default_options;
     struct proxy_round_result result = {0};
     struct round round = {.proxies = proxies,
                           .count = count,
@@ -245,26 +261,30 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
     struct participant_manager *entered = NULL;
     enum muster_status status = MUSTER_OK;
     sem_init(&returned, 0, 0);
-    if (!options)
-        options = &defaults;
-    size_t enough = options->enough ? options->enough : count;
-    if (enough > count || muster__in_callback())
-        status = MUSTER_INVALID;
+    if (options)
+        status = muster__options_take(&own, sizeof(own), options, "proxy_round_options_init", error);
+    size_t enough = own.enough ? own.enough : count;
+    if (enough > count)
+        status = muster__error(error, MUSTER_INVALID, "options.enough is %zu, and there are %zu proxies",
+                               enough, count);
+    else if (muster__in_callback())
+        status = muster__error(error, MUSTER_INVALID,
+                               "proxy_run_all() waits, and is not to be called in a callback");
     if (status != MUSTER_OK || count == 0)
         goto cleanup;
 
     sending.manager = proxies[0]->manager;
-    status = muster__instruction_check(&sending, proxies, count);
+    status = muster__instruction_check(&sending, proxies, count, error);
     if (status != MUSTER_OK)
         goto cleanup;
     round.turns = calloc(count, sizeof(*round.turns));
     result.entries = calloc(count, sizeof(*result.entries));
     if (!round.turns || !result.entries) {
-        status = MUSTER_OUT_OF_MEMORY;
+        status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
         goto cleanup;
     }
     if (!muster__manager_enter(sending.manager)) {
-        status = MUSTER_STOPPED;
+        status = muster__error(error, MUSTER_STOPPED, "%s", muster_status_text(MUSTER_STOPPED));
         goto cleanup;
     }
     entered = sending.manager; /* until the end: what was lent has to be given back */
@@ -272,9 +292,9 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
     result.count = count;
     round.transport = entered->transport;
     round.began = round.transport->ops->now(round.transport);
-    begin_turns(&round, &sending, options->deadline_ms, &result);
+    begin_turns(&round, &sending, own.deadline_ms, &result);
     collect_answers(&round, enough, on_answer, context, &result);
-    status = verdict(&round, &result, enough);
+    status = verdict(&round, &result, enough, error);
 cleanup:
     muster__instruction_return(&sending);
     if (entered)

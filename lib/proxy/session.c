@@ -5,6 +5,8 @@
  */
 #include <config.h>
 
+#include <string.h>
+
 #include "proxy/internal.h"
 
 /* ---- the token, and Welcome, which tells it ---- */
@@ -96,6 +98,7 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
         if (proxy->state != PROXY_CLOSED) {
             proxy->state = PROXY_CLOSED;
             proxy->closed_status = status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE;
+            proxy->closed_text = strdup(text);
             turn = muster__proxy_take_turn(proxy);
         }
         muster__proxy_stop_timer(proxy);

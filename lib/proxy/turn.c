@@ -11,6 +11,7 @@
 
 #include "callback.h"
 #include "proxy/internal.h"
+#include "status.h"
 
 /* ---- the beginning ---- */
 
@@ -47,38 +48,57 @@ void muster__proxy_sent(struct connection *connection)
     pthread_mutex_unlock(&proxy->lock);
 }
 
+enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error)
+{
+    return muster__error(error, proxy->closed_status, "%.64s: %s", proxy_name(proxy),
+                         proxy->closed_text ? proxy->closed_text : muster_status_text(proxy->closed_status));
+}
+
 /* Why a turn cannot begin now; OK if it can. With the lock held. */
 static enum muster_status may_begin(const struct proxy *proxy, const struct turn *turn,
-                                    const struct buffer *body)
+                                    const struct buffer *body, struct muster_error *error)
 {
+    const char *name = proxy_name(proxy);
     if (proxy->state == PROXY_CLOSED)
-        return proxy->closed_status;
+        return muster__proxy_closed(proxy, error);
     if (proxy->state != PROXY_OPEN && proxy->state != PROXY_AWAY)
-        return MUSTER_INVALID; /* in admit() and factory(): the initiative is still the participant's */
+        return muster__error(error, MUSTER_INVALID,
+                             "%.64s has not joined yet: wait for the event, or in get_participants()", name);
     if (proxy->running)
-        return MUSTER_BUSY;
+        return muster__error(error, MUSTER_BUSY, "%.64s: %s", name, muster_status_text(MUSTER_BUSY));
     if (proxy->original && turn->kind != MUSTER_TRAIN)
-        return MUSTER_UNKNOWN_INSTRUCTION;
-    if (body->size + STREAM_HEAD_MAX > proxy->max_message_size ||
-        (body->payload && body->payload->size > proxy->max_payload_size))
-        return MUSTER_TOO_BIG;
+        return muster__error(error, MUSTER_UNKNOWN_INSTRUCTION,
+                             "%.64s speaks the original protocol, which knows MUSTER_TRAIN only", name);
+    uint64_t chunks = body->payload ? body->payload->size : 0;
+    if (body->size + STREAM_HEAD_MAX > proxy->max_message_size || chunks > proxy->max_payload_size)
+        return muster__error(
+            error, MUSTER_TOO_BIG,
+            "%.64s takes messages of %llu bytes, and %llu in chunks: the instruction has %llu "
+            "and %llu",
+            name, (unsigned long long)proxy->max_message_size, (unsigned long long)proxy->max_payload_size,
+            (unsigned long long)body->size, (unsigned long long)chunks);
     return MUSTER_OK;
 }
 
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
-                                       struct instruction *instruction, int64_t timeout_ms, uint64_t *sent)
+                                       struct instruction *instruction, int64_t timeout_ms, uint64_t *sent,
+                                       struct muster_error *error)
 {
     struct buffer *body;
-    enum muster_status status = muster__instruction_body(instruction, proxy->max_payload_size > 0, &body);
+    enum muster_status status =
+        muster__instruction_body(instruction, proxy->max_payload_size > 0, &body, error);
     if (status != MUSTER_OK)
         return status;
     atomic_fetch_add(&proxy->manager->pending, 1);
     pthread_mutex_lock(&proxy->lock);
-    status = may_begin(proxy, turn, body);
-    if (status == MUSTER_OK && proxy->stream) /* or else when it comes back */
+    status = may_begin(proxy, turn, body, error);
+    if (status == MUSTER_OK && proxy->stream) { /* or else when it comes back */
         status = muster__proxy_send_instruction(proxy, body, proxy->turn + 1);
-    if (status == MUSTER_GONE && muster__proxy_may_come_back(proxy, status))
-        status = MUSTER_OK; /* the connection broke, and we are about to be told */
+        if (status == MUSTER_GONE && muster__proxy_may_come_back(proxy, status))
+            status = MUSTER_OK; /* the connection broke, and we are about to be told */
+        if (status != MUSTER_OK)
+            muster__error(error, status, "%.64s: %s", proxy_name(proxy), muster_status_text(status));
+    }
     if (status == MUSTER_OK) {
         proxy->running = turn;
         proxy->instruction = muster__buffer_retain(body);
@@ -168,7 +188,8 @@ void proxy_cancel(struct proxy *proxy)
 /* ---- an answer that was refused ---- */
 
 /* One word waits at most: who does not read costs no more than that. With the lock held. */
-static enum muster_status send_refused(struct proxy *proxy, uint64_t turn, struct buffer *body)
+static enum muster_status send_refused(struct proxy *proxy, uint64_t turn, struct buffer *body,
+                                       struct muster_error *error)
 {
     struct stream *stream = proxy->stream;
     uint8_t head[STREAM_HEAD_MAX];
@@ -178,38 +199,72 @@ static enum muster_status send_refused(struct proxy *proxy, uint64_t turn, struc
     muster__buffer_release(proxy->refused);
     proxy->refused = muster__buffer_retain(body);
     enum muster_status status = stream->ops->send(stream, head, head_size, body);
-    return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+    status = status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+    if (status != MUSTER_OK)
+        muster__error(error, status, "%.64s: %s", proxy_name(proxy), muster_status_text(status));
+    return status;
 }
 
-enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, const char *reason)
+enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, const char *reason,
+                                        struct muster_error *error)
 {
     char text[MUSTER_ERROR_TEXT_SIZE];
     struct buffer *body = muster__encode_refused(muster_text_harmless(reason, text, sizeof(text)));
     if (!body)
-        return MUSTER_OUT_OF_MEMORY;
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enum muster_status status;
     pthread_mutex_lock(&proxy->lock);
     turn = turn ? turn : proxy->answered;
     if (proxy->state == PROXY_CLOSED)
         status = proxy->closed_status;
     else if (turn == 0)
-        status = MUSTER_INVALID;
+        status = muster__error(error, MUSTER_INVALID, "%.64s has not answered yet", proxy_name(proxy));
     else if (!proxy->hears_refusals)
-        status = MUSTER_UNKNOWN_INSTRUCTION;
+        status = muster__error(
+            error, MUSTER_UNKNOWN_INSTRUCTION,
+            "%.64s is not one that can be told: it is of an older release, or has no on_warning",
+            proxy_name(proxy));
     else if (!proxy->stream)
-        status = MUSTER_GONE;
+        status = muster__error(error, MUSTER_GONE, "%.64s is away, and will not be told", proxy_name(proxy));
     else if (body->size + STREAM_HEAD_MAX > proxy->max_message_size)
-        status = MUSTER_TOO_BIG;
+        status = muster__error(error, MUSTER_TOO_BIG, "%.64s takes no messages of %llu bytes",
+                               proxy_name(proxy), (unsigned long long)body->size);
     else
-        status = send_refused(proxy, turn, body);
+        status = send_refused(proxy, turn, body, error);
     pthread_mutex_unlock(&proxy->lock);
     muster__buffer_release(body);
     return status;
 }
 
-enum muster_status proxy_refuse(struct proxy *proxy, const char *reason)
+enum muster_status proxy_refuse(struct proxy *proxy, const char *reason, struct muster_error *error)
 {
-    return reason && *reason ? muster__proxy_refuse(proxy, 0, reason) : MUSTER_INVALID;
+    if (!reason || !*reason)
+        return muster__error(error, MUSTER_INVALID, "there is no reason to tell");
+    return muster__proxy_refuse(proxy, 0, reason, error);
+}
+
+/* ---- why ---- */
+
+const char *muster__proxy_explain(struct proxy *proxy, enum muster_status status,
+                                  const struct muster_message *answer, char text[MUSTER_ERROR_TEXT_SIZE])
+{
+    const char *why = muster_status_text(status);
+    pthread_mutex_lock(&proxy->lock);
+    if (answer->kind == MUSTER_FAILURE)
+        why = answer->text && *answer->text ? answer->text : "it failed, and did not say why";
+    else if (status == MUSTER_PROTOCOL && answer->kind != MUSTER_EMPTY)
+        why = "the answer is of another kind than the instruction";
+    else if (status == MUSTER_TIMEOUT && proxy->state == PROXY_AWAY)
+        why = "its connection broke, and it has not come back within the limit";
+    else if (status == MUSTER_TIMEOUT)
+        why = "no answer within the limit";
+    else if (status == MUSTER_TOO_BIG && proxy->state != PROXY_CLOSED)
+        why = "the answer is bigger than options.max_answer_size or max_payload_size allow";
+    else if (proxy->state == PROXY_CLOSED && status == proxy->closed_status && proxy->closed_text)
+        why = proxy->closed_text;
+    muster_text_harmless(why, text, MUSTER_ERROR_TEXT_SIZE);
+    pthread_mutex_unlock(&proxy->lock);
+    return text;
 }
 
 /* ---- a turn that a thread waits for ---- */
@@ -235,7 +290,7 @@ static void blocking_turn_ended(struct turn *turn, struct proxy *proxy, enum mus
 }
 
 enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
-                             struct muster_message *answer)
+                             int64_t timeout_ms, struct muster_message *answer, struct muster_error *error)
 {
     struct blocking_turn blocking = {.turn = {.kind = instruction->kind, .ended = blocking_turn_ended},
                                      .answer = MUSTER_MESSAGE_INIT};
@@ -244,12 +299,13 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
     if (answer)
         *answer = blocking.answer;
     if (muster__in_callback())
-        return MUSTER_INVALID;
+        return muster__error(
+            error, MUSTER_INVALID,
+            "proxy_run() waits, and is not to be called in a callback: proxy_run_async() is");
     sem_init(&blocking.ended, 0, 0);
     sem_init(&returned, 0, 0);
     atomic_fetch_add(&proxy->manager->pending, 1); /* a stop waits for the memory, too */
-    enum muster_status status =
-        muster__proxy_begin(proxy, &blocking.turn, &sending, proxy->manager->options.turn_timeout_ms, NULL);
+    enum muster_status status = muster__proxy_begin(proxy, &blocking.turn, &sending, timeout_ms, NULL, error);
     if (status == MUSTER_OK) {
         /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
         while (sem_wait(&blocking.ended) != 0)
@@ -290,14 +346,15 @@ static void async_turn_ended(struct turn *turn, struct proxy *proxy, enum muster
 }
 
 enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_message *instruction,
-                                   int64_t timeout_ms, proxy_answered *answered, void *context)
+                                   int64_t timeout_ms, proxy_answered *answered, void *context,
+                                   struct muster_error *error)
 {
     struct async_turn *async = malloc(sizeof(*async));
     if (!async)
-        return MUSTER_OUT_OF_MEMORY;
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     *async = (struct async_turn){{.kind = instruction->kind, .ended = async_turn_ended}, answered, context};
     struct instruction sending = {.manager = proxy->manager, .message = instruction};
-    enum muster_status status = muster__proxy_begin(proxy, &async->turn, &sending, timeout_ms, NULL);
+    enum muster_status status = muster__proxy_begin(proxy, &async->turn, &sending, timeout_ms, NULL, error);
     muster__instruction_release(&sending);
     if (status != MUSTER_OK)
         free(async);

@@ -47,7 +47,8 @@ struct encoding {
  * is borrowed or kept. Any thread.
  */
 enum muster_status muster__encode(enum direction direction, const struct muster_message *message,
-                                  const struct encoding *encoding, struct buffer **body);
+                                  const struct encoding *encoding, struct buffer **body,
+                                  struct muster_error *error);
 
 /* Copies the next bytes of the message that the body was made of, behind payload->filled and at most up to
    `end`, which the caller sets payload->filled to when others may see it. */

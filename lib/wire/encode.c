@@ -230,28 +230,35 @@ static bool is_good(const char *text)
     return !text || muster__text_is_good(text, strlen(text));
 }
 
-static enum muster_status check_message(const struct muster_message *message)
+static enum muster_status check_message(const struct muster_message *message, struct muster_error *error)
 {
     /* What the other side would refuse: content and turn are two fields, an array two more, a scalar three.
      */
     if (message->array_count > WIRE_FIELDS_MAX || message->scalar_count > WIRE_FIELDS_MAX ||
         2 + 2 * message->array_count + 3 * message->scalar_count > WIRE_FIELDS_MAX)
-        return MUSTER_INVALID;
+        return muster__error(error, MUSTER_INVALID, "a message has at most %d arrays, or fewer with scalars",
+                             (WIRE_FIELDS_MAX - 2) / 2);
     if ((message->array_count && !message->arrays) || (message->scalar_count && !message->scalars) ||
-        (message->size && !message->data) || !is_good(message->type) || !is_good(message->text))
-        return MUSTER_INVALID;
+        (message->size && !message->data))
+        return muster__error(error, MUSTER_INVALID, "the message's arrays, scalars or data are NULL");
+    if (!is_good(message->type) || !is_good(message->text))
+        return muster__error(error, MUSTER_INVALID, "the message's type or text is not UTF-8");
     size_t total = message->size;
     for (size_t i = 0; i < message->array_count; i++) {
         size_t size;
         if (muster__npy_size(&message->arrays[i], &size) != MUSTER_OK || size > SIZE_MAX / 2 - total)
-            return MUSTER_INVALID;
+            return muster__error(
+                error, MUSTER_INVALID,
+                "array %zu has no data, a dtype or a number of dimensions that there is not, or "
+                "a shape that does not fit in memory",
+                i);
         total += size;
     }
     for (size_t i = 0; i < message->scalar_count; i++) {
         if (!message->scalars[i].name || !is_good(message->scalars[i].name))
-            return MUSTER_INVALID;
+            return muster__error(error, MUSTER_INVALID, "scalar %zu has no name in UTF-8", i);
     }
-    return muster__names_check(message->scalars, message->scalar_count, NULL);
+    return muster__names_check(message->scalars, message->scalar_count, error);
 }
 
 /* Calls `use` for each part of a message that is sent in chunks, in their order. */
@@ -362,16 +369,18 @@ static struct payload *make_payload(const struct muster_message *message, struct
 }
 
 enum muster_status muster__encode(enum direction direction, const struct muster_message *message,
-                                  const struct encoding *encoding, struct buffer **body)
+                                  const struct encoding *encoding, struct buffer **body,
+                                  struct muster_error *error)
 {
     *body = NULL;
-    enum muster_status status = check_message(message);
+    enum muster_status status = check_message(message, error);
     if (status != MUSTER_OK)
         return status;
     struct writer counter = {0};
     struct payload counted = {0};
     if (!put_message(&counter, direction, message))
-        return MUSTER_INVALID;
+        return muster__error(error, MUSTER_INVALID, "%s has not this kind of message",
+                             direction == TO_PARTICIPANT ? "an instruction" : "an answer");
     if (encoding->max_payload_size && counter.size > encoding->chunk_threshold)
         each_part(message, count_part, &counted);
     if (counted.count) {
@@ -381,7 +390,11 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     if (counter.size > encoding->max_message_size ||
         encoding->max_message_size - counter.size < STREAM_HEAD_MAX ||
         counted.size > encoding->max_payload_size)
-        return MUSTER_TOO_BIG;
+        return muster__error(error, MUSTER_TOO_BIG,
+                             "the message has %llu bytes, and %llu in chunks: the limits are %llu and %llu",
+                             (unsigned long long)counter.size, (unsigned long long)counted.size,
+                             (unsigned long long)encoding->max_message_size,
+                             (unsigned long long)encoding->max_payload_size);
     if (counter.size == 0)
         return MUSTER_OK;
     *body = muster__buffer_new(counter.size);
@@ -390,7 +403,7 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     if (!*body || (counted.count && !(*body)->payload)) {
         muster__buffer_release(*body);
         *body = NULL;
-        return MUSTER_OUT_OF_MEMORY;
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     }
     struct payload *payload = (*body)->payload;
     if (payload && !encoding->fill_later) {

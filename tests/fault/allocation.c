@@ -264,12 +264,13 @@ static void work(void *context, struct participant *participant)
 {
     const bool *slow = context;
     const struct muster_message *instruction;
-    while (participant_consume(participant, &instruction) == MUSTER_OK) {
-        participant_report_progress(participant, 0.5);
+    while (participant_consume(participant, 0, &instruction, NULL) == MUSTER_OK) {
+        participant_report_progress(participant, 0.5, NULL);
         if (*slow)
             return;
-        if (participant_dispatch(participant, instruction) == MUSTER_OUT_OF_MEMORY)
-            participant_dispatch(participant, instruction); /* nothing was sent: there is another chance */
+        if (participant_dispatch(participant, instruction, NULL) == MUSTER_OUT_OF_MEMORY)
+            participant_dispatch(participant, instruction,
+                                 NULL); /* nothing was sent: there is another chance */
     }
 }
 
@@ -279,7 +280,7 @@ static struct participant *slow_one;
 static void work_again(void)
 {
     if (slow_one)
-        participant_dispatch(slow_one, &train);
+        participant_dispatch(slow_one, &train, NULL);
 }
 
 /* A participant of the original protocol. */
@@ -292,10 +293,11 @@ static void original_message(void *context, const struct piece *pieces, size_t c
     struct buffer *body = NULL;
     (void)context;
     (void)size;
-    bool answered = muster__decode(TO_PARTICIPANT, pieces, count, &envelope, NULL) == MUSTER_OK &&
-                    muster__encode(TO_SERVER, &envelope.message,
-                                   &(struct encoding){.max_message_size = SIZE_MAX}, &body) == MUSTER_OK &&
-                    original->ops->send(original, NULL, 0, body) == MUSTER_OK;
+    bool answered =
+        muster__decode(TO_PARTICIPANT, pieces, count, &envelope, NULL) == MUSTER_OK &&
+        muster__encode(TO_SERVER, &envelope.message, &(struct encoding){.max_message_size = SIZE_MAX}, &body,
+                       NULL) == MUSTER_OK &&
+        original->ops->send(original, NULL, 0, body) == MUSTER_OK;
     muster__buffer_release(body);
     muster__envelope_clear(&envelope);
     if (!answered)
@@ -324,10 +326,10 @@ static void connect_original(void)
 
 static struct participant_manager *start_manager(void)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager = NULL;
     options.listen = "server:1";
-    options.turn_timeout_ms = 1000;
     options.factory = make;
     options.destroy = destroy;
     options.on_event = on_event;
@@ -339,12 +341,12 @@ static struct participant_manager *start_manager(void)
 static struct participant *connect_participant(bool *slow, bool server_is_there)
 {
     static const struct participant_label label = {"site", "Graz"};
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant = NULL;
     options.name = "ada";
     options.labels = &label;
     options.label_count = 1;
-    options.consume_timeout_ms = 0;
     options.on_warning = take_word;
     options.on_ready = work;
     options.context = slow;
@@ -352,7 +354,7 @@ static struct participant *connect_participant(bool *slow, bool server_is_there)
     /* PROTOCOL is what a message that there was no memory to unpack looks like. */
     if (PLAUSIBLE(participant_connect("server:1", &options, &participant, NULL), MUSTER_OUT_OF_MEMORY,
                   MUSTER_PROTOCOL, server_is_there ? MUSTER_PROTOCOL : MUSTER_UNAVAILABLE))
-        PLAUSIBLE(participant_dispatch(participant, &empty), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
+        PLAUSIBLE(participant_dispatch(participant, &empty, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
                   MUSTER_PROTOCOL);
     return participant;
 }
@@ -378,12 +380,12 @@ static void count_any(void *context, struct proxy *proxy, enum muster_status sta
 static void run_turns(struct proxy *proxy, bool *slow)
 {
     struct muster_message answer;
-    if (PLAUSIBLE(proxy_run(proxy, &train, &answer), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
-                  MUSTER_TIMEOUT))
+    if (PLAUSIBLE(proxy_run(proxy, &train, 1000, &answer, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
+                  MUSTER_PROTOCOL, MUSTER_TIMEOUT))
         EXPECT(is_train(&answer));
     muster_message_clear(&answer);
     size_t before = words;
-    if (PLAUSIBLE(proxy_refuse(proxy, "no"), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
+    if (PLAUSIBLE(proxy_refuse(proxy, "no", NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
                   MUSTER_INVALID, MUSTER_UNKNOWN_INSTRUCTION)) {
         muster__local_settle(network);
         EXPECT(words == before + 1 || !undisturbed());
@@ -391,7 +393,7 @@ static void run_turns(struct proxy *proxy, bool *slow)
 
     size_t ended = 0;
     *slow = true;
-    bool runs = PLAUSIBLE(proxy_run_async(proxy, &train, MUSTER_NO_LIMIT, count_answer, &ended),
+    bool runs = PLAUSIBLE(proxy_run_async(proxy, &train, MUSTER_NO_LIMIT, count_answer, &ended, NULL),
                           MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL);
     muster__local_settle(network);
     proxy_cancel(proxy);
@@ -402,11 +404,12 @@ static void run_turns(struct proxy *proxy, bool *slow)
 
 static void run_round(struct proxy **proxies, size_t count)
 {
-    struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
     struct proxy_round_result result;
     options.deadline_ms = 1000;
-    if (PLAUSIBLE(proxy_run_all(proxies, count, &train, &options, NULL, NULL, &result), MUSTER_OUT_OF_MEMORY,
-                  MUSTER_TOO_FEW, MUSTER_TIMEOUT))
+    if (PLAUSIBLE(proxy_run_all(proxies, count, &train, &options, NULL, NULL, &result, NULL),
+                  MUSTER_OUT_OF_MEMORY, MUSTER_TOO_FEW, MUSTER_TIMEOUT))
         EXPECT(result.answered == count);
     EXPECT(result.answered + result.late + result.failed == result.count);
     proxy_round_result_clear(&result);
@@ -415,7 +418,7 @@ static void run_round(struct proxy **proxies, size_t count)
 static size_t get_participants(struct participant_manager *manager, struct proxy ***proxies)
 {
     size_t count = 0;
-    PLAUSIBLE(participant_manager_get_participants(manager, 2, 2000, proxies, &count), MUSTER_TIMEOUT,
+    PLAUSIBLE(participant_manager_get_participants(manager, 2, 2000, proxies, &count, NULL), MUSTER_TIMEOUT,
               MUSTER_OUT_OF_MEMORY);
     if (!*proxies)
         return 0;
@@ -431,7 +434,8 @@ static void serve(struct participant_manager *manager, bool *slow)
         run_turns(proxies[i], slow);
     if (count > 0) {
         run_round(proxies, count);
-        PLAUSIBLE(proxy_reconnect_in(proxies[0], 1), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL);
+        PLAUSIBLE(proxy_reconnect_in(proxies[0], 1, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
+                  MUSTER_PROTOCOL);
     }
     proxy_release_all(proxies, count);
     count = get_participants(manager, &proxies); /* it has come back */
@@ -514,9 +518,9 @@ static void count_big(void *context, struct proxy *proxy, enum muster_status sta
 
 static struct participant *connect_for_chunks(bool *slow)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant = NULL;
-    options.consume_timeout_ms = 0;
     options.chunk_threshold = 0;
     options.reconnect_timeout_ms = 0;
     options.on_ready = work;
@@ -524,27 +528,28 @@ static struct participant *connect_for_chunks(bool *slow)
     options.transport = network;
     if (PLAUSIBLE(participant_connect("server:1", &options, &participant, NULL), MUSTER_OUT_OF_MEMORY,
                   MUSTER_PROTOCOL))
-        PLAUSIBLE(participant_dispatch(participant, &empty), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
+        PLAUSIBLE(participant_dispatch(participant, &empty, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
                   MUSTER_PROTOCOL);
     return participant;
 }
 
 static void run_big(struct proxy **proxies, size_t count)
 {
-    struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
     struct muster_message answer;
     size_t ended = 0;
     options.deadline_ms = 1000;
-    if (PLAUSIBLE(proxy_run(proxies[0], &big, &answer), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
-                  MUSTER_TIMEOUT))
+    if (PLAUSIBLE(proxy_run(proxies[0], &big, 1000, &answer, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
+                  MUSTER_PROTOCOL, MUSTER_TIMEOUT))
         EXPECT(is_big(&answer));
     muster_message_clear(&answer);
     /* Two ask for more than the budget: one waits for its grant. */
-    if (PLAUSIBLE(proxy_run_all(proxies, count, &big, &options, take_big, NULL, NULL), MUSTER_OUT_OF_MEMORY,
-                  MUSTER_TOO_FEW, MUSTER_TIMEOUT))
+    if (PLAUSIBLE(proxy_run_all(proxies, count, &big, &options, take_big, NULL, NULL, NULL),
+                  MUSTER_OUT_OF_MEMORY, MUSTER_TOO_FEW, MUSTER_TIMEOUT))
         EXPECT(big_answers == count);
-    bool runs = PLAUSIBLE(proxy_run_async(proxies[0], &big, 1000, count_big, &ended), MUSTER_OUT_OF_MEMORY,
-                          MUSTER_GONE, MUSTER_PROTOCOL);
+    bool runs = PLAUSIBLE(proxy_run_async(proxies[0], &big, 1000, count_big, &ended, NULL),
+                          MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL);
     while (runs && !ended)
         step_instead_of_waiting();
     EXPECT(ended == (runs ? 1 : 0));
@@ -562,7 +567,8 @@ static void expect_idle_uploads(struct participant_manager *manager)
 static void chunks(void)
 {
     bool slow = false;
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager = NULL;
     struct participant *participants[2] = {NULL, NULL};
     struct proxy **proxies = NULL;
@@ -572,7 +578,6 @@ static void chunks(void)
     if (!network)
         return;
     options.listen = "server:1";
-    options.turn_timeout_ms = 1000;
     options.upload_budget = 3 * sizeof(big_values);
     options.chunk_threshold = 0;
     options.session_grace_ms = 0;
@@ -623,12 +628,12 @@ static void serve_over_breaks(struct proxy *proxy, bool *slow)
     struct muster_message answer;
     size_t ended = 0;
     break_connections();
-    if (PLAUSIBLE(proxy_run(proxy, &train, &answer), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
-                  MUSTER_TIMEOUT))
+    if (PLAUSIBLE(proxy_run(proxy, &train, 1000, &answer, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
+                  MUSTER_PROTOCOL, MUSTER_TIMEOUT))
         EXPECT(is_train(&answer));
     muster_message_clear(&answer);
     *slow = true; /* the instruction is there when the connection breaks, */
-    bool runs = PLAUSIBLE(proxy_run_async(proxy, &train, 2000, count_any, &ended), MUSTER_OUT_OF_MEMORY,
+    bool runs = PLAUSIBLE(proxy_run_async(proxy, &train, 2000, count_any, &ended, NULL), MUSTER_OUT_OF_MEMORY,
                           MUSTER_GONE, MUSTER_PROTOCOL);
     muster__local_settle(network);
     *slow = false;
@@ -653,8 +658,8 @@ static void sessions(void)
     struct participant_manager *manager = start_manager();
     slow_one = connect_participant(&slow, manager);
     if (manager)
-        PLAUSIBLE(participant_manager_get_participants(manager, 1, 2000, &proxies, &count), MUSTER_TIMEOUT,
-                  MUSTER_OUT_OF_MEMORY);
+        PLAUSIBLE(participant_manager_get_participants(manager, 1, 2000, &proxies, &count, NULL),
+                  MUSTER_TIMEOUT, MUSTER_OUT_OF_MEMORY);
     if (proxies)
         serve_over_breaks(proxies[0], &slow);
     proxy_release_all(proxies, proxies ? count : 0);
@@ -756,13 +761,13 @@ Test(allocation, cancel_meets_the_answer)
     fail_at = SIZE_MAX;
     struct participant_manager *manager = start_manager();
     struct participant *participant = connect_participant(&slow, true);
-    cr_assert_eq(participant_manager_get_participants(manager, 1, 1000, &proxies, &count), MUSTER_OK);
-    cr_assert_eq(proxy_run_async(proxies[0], &train, 1000, count_answer, &ended), MUSTER_OK);
+    cr_assert_eq(participant_manager_get_participants(manager, 1, 1000, &proxies, &count, NULL), MUSTER_OK);
+    cr_assert_eq(proxy_run_async(proxies[0], &train, 1000, count_answer, &ended, NULL), MUSTER_OK);
     settle();
     proxy_cancel(proxies[0]);
     cr_assert_eq(ended, 1);
     meanwhile = settle;
-    cr_assert_eq(participant_dispatch(participant, &train), MUSTER_CANCELLED);
+    cr_assert_eq(participant_dispatch(participant, &train, NULL), MUSTER_CANCELLED);
     cr_assert_null(meanwhile);
     proxy_release_all(proxies, count);
     participant_manager_free(manager);
@@ -780,13 +785,13 @@ static void come_back(void)
 {
     struct proxy **proxies = NULL;
     size_t count = 0;
-    proxy_reconnect_in(proxy_before, 0);
+    proxy_reconnect_in(proxy_before, 0, NULL);
     muster__local_settle(network);
-    participant_manager_get_participants(manager_of_both, 1, 0, &proxies, &count);
+    participant_manager_get_participants(manager_of_both, 1, 0, &proxies, &count, NULL);
     proxy_after = proxies ? proxy_retain(proxies[0]) : NULL;
     proxy_release_all(proxies, count);
     if (proxy_after)
-        proxy_run_async(proxy_after, &train, 1000, count_any, &answered_after);
+        proxy_run_async(proxy_after, &train, 1000, count_any, &answered_after, NULL);
     muster__local_settle(network);
 }
 
@@ -802,17 +807,18 @@ Test(allocation, answer_of_another_session)
     answered_before = answered_after = 0;
     manager_of_both = start_manager();
     struct participant *participant = connect_participant(&slow, true);
-    cr_assert_eq(participant_manager_get_participants(manager_of_both, 1, 1000, &proxies, &count), MUSTER_OK);
+    cr_assert_eq(participant_manager_get_participants(manager_of_both, 1, 1000, &proxies, &count, NULL),
+                 MUSTER_OK);
     proxy_before = proxies[0];
-    cr_assert_eq(proxy_run_async(proxy_before, &train, 1000, count_any, &answered_before), MUSTER_OK);
+    cr_assert_eq(proxy_run_async(proxy_before, &train, 1000, count_any, &answered_before, NULL), MUSTER_OK);
     settle();
     meanwhile = come_back;
-    cr_assert_eq(participant_dispatch(participant, &train), MUSTER_CANCELLED);
+    cr_assert_eq(participant_dispatch(participant, &train, NULL), MUSTER_CANCELLED);
     settle();
     cr_assert_not_null(proxy_after);
     cr_assert_eq(answered_before, 1);
     cr_assert_eq(answered_after, 0);
-    cr_assert_eq(participant_dispatch(participant, &train), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(participant, &train, NULL), MUSTER_OK);
     settle();
     cr_assert_eq(answered_after, 1);
     proxy_release(proxy_after);
@@ -829,8 +835,9 @@ static void codec(void)
     struct buffer *body = NULL;
     struct envelope envelope;
     struct muster_error error;
-    if (!PLAUSIBLE(muster__encode(TO_SERVER, &train, &(struct encoding){.max_message_size = SIZE_MAX}, &body),
-                   MUSTER_OUT_OF_MEMORY))
+    if (!PLAUSIBLE(
+            muster__encode(TO_SERVER, &train, &(struct encoding){.max_message_size = SIZE_MAX}, &body, NULL),
+            MUSTER_OUT_OF_MEMORY))
         return;
     if (PLAUSIBLE(muster__decode(TO_SERVER, &(struct piece){body->data, body->size}, 1, &envelope, &error),
                   MUSTER_OUT_OF_MEMORY, MUSTER_PROTOCOL)) {
@@ -863,7 +870,7 @@ static void federation(void)
         size_t count = 0;
         bool added = PLAUSIBLE(muster_mean_add(mean, &read, 1, 1, NULL), MUSTER_OUT_OF_MEMORY) &&
                      PLAUSIBLE(muster_mean_add(mean, &read, 1, 3, NULL), MUSTER_OUT_OF_MEMORY);
-        if (added && PLAUSIBLE(muster_mean_result(mean, &result, &count), MUSTER_OUT_OF_MEMORY)) {
+        if (added && PLAUSIBLE(muster_mean_result(mean, &result, &count, NULL), MUSTER_OUT_OF_MEMORY)) {
             EXPECT(count == 1);
             EXPECT(memcmp(result[0].data, values, sizeof(values)) == 0);
         }

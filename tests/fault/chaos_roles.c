@@ -151,7 +151,9 @@ static bool all_answered(const struct server *server)
 static void ask(struct server *server)
 {
     static int64_t data[INSTRUCTION_COUNT];
-    const struct proxy_round_options options = {.deadline_ms = DEADLINE_MS};
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
+    options.deadline_ms = DEADLINE_MS;
     struct proxy *proxies[PARTICIPANTS_MAX];
     size_t count = choose(server, proxies);
     fill(data, chaos_value(server->round, -1), INSTRUCTION_COUNT);
@@ -163,7 +165,7 @@ static void ask(struct server *server)
     const struct muster_message instruction = {
         .kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1, .scalars = scalars, .scalar_count = 3};
     enum muster_status status =
-        proxy_run_all(proxies, count, &instruction, &options, on_answer, server, NULL);
+        proxy_run_all(proxies, count, &instruction, &options, on_answer, server, NULL, NULL);
     if (status != MUSTER_OK && status != MUSTER_TOO_FEW && status != MUSTER_TIMEOUT) {
         fprintf(stderr, "server: a round ended with %s\n", muster_status_name(status));
         exit(CHAOS_FAILED);
@@ -224,7 +226,8 @@ static void resume(struct server *server, const char *directory)
 
 static void start(struct server *server, const char *port)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct muster_error error;
     char address[32];
     snprintf(address, sizeof(address), "127.0.0.1:%s", port);
@@ -292,7 +295,8 @@ int chaos_server(char **arguments)
    name for as long as it waits. */
 static struct participant *join(const char *port, const char *number, const char *life)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     const struct participant_label label = {"number", number};
     struct participant *participant = NULL;
     struct muster_error error = {MUSTER_UNAVAILABLE, ""};
@@ -346,9 +350,9 @@ static enum muster_status dispatch_value(struct participant *participant, uint64
     const struct muster_array array = {
         .dtype = MUSTER_INT64, .dimensions = 1, .shape = {count}, .data = data};
     const struct muster_message answer = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
-    participant_report_progress(participant, 0.5);
+    participant_report_progress(participant, 0.5, NULL);
     work(round, number);
-    return participant_dispatch(participant, &answer);
+    return participant_dispatch(participant, &answer, NULL);
 }
 
 int chaos_participant(char **arguments)
@@ -361,8 +365,9 @@ int chaos_participant(char **arguments)
     struct participant *participant = file < 0 ? NULL : join(arguments[0], arguments[1], arguments[2]);
     if (!participant)
         return CHAOS_FAILED;
-    enum muster_status status = participant_dispatch(participant, &empty);
-    while (status == MUSTER_OK && (status = participant_consume(participant, &instruction)) == MUSTER_OK) {
+    enum muster_status status = participant_dispatch(participant, &empty, NULL);
+    while (status == MUSTER_OK &&
+           (status = participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL)) == MUSTER_OK) {
         if (!take_down(file, instruction, &round)) {
             fprintf(stderr, "participant %lld: a wrong instruction\n", (long long)number);
             return CHAOS_WRONG;

@@ -142,7 +142,7 @@ void peer_send_buffer(struct peer *peer, uint64_t turn, struct buffer *body)
 void peer_send(struct peer *peer, uint64_t turn, const struct muster_message *message)
 {
     struct buffer *body;
-    if (muster__encode(sends(peer), message, &(struct encoding){.max_message_size = SIZE_MAX}, &body) !=
+    if (muster__encode(sends(peer), message, &(struct encoding){.max_message_size = SIZE_MAX}, &body, NULL) !=
         MUSTER_OK)
         abort();
     peer_send_buffer(peer, turn, body);
@@ -189,7 +189,7 @@ void peer_announce(struct peer *peer, uint64_t turn, const struct muster_message
 {
     struct buffer *body;
     const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX};
-    if (muster__encode(sends(peer), message, &encoding, &body) != MUSTER_OK || !body->payload)
+    if (muster__encode(sends(peer), message, &encoding, &body, NULL) != MUSTER_OK || !body->payload)
         abort();
     peer_send_buffer(peer, turn, body);
 }
@@ -326,10 +326,10 @@ static void record_event(void *context, const struct participant_manager_event *
 
 struct participant_manager_options fixture_options(void)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.listen = ADDRESS;
     options.join_timeout_ms = MUSTER_NO_LIMIT;
-    options.turn_timeout_ms = TURN_MS;
     options.session_grace_ms = 0;
     options.stop_timeout_ms = STOP_MS;
     options.on_event = record_event;
@@ -451,7 +451,8 @@ size_t fixture_open_count(struct fixture *fixture)
 {
     struct proxy **proxies;
     size_t count;
-    cr_assert_eq(participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count), MUSTER_OK);
+    cr_assert_eq(participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count, NULL),
+                 MUSTER_OK);
     proxy_release_all(proxies, count);
     return count;
 }
@@ -461,7 +462,8 @@ struct proxy *fixture_proxy(struct fixture *fixture, const char *name)
     struct proxy **proxies;
     size_t count;
     struct proxy *found = NULL;
-    cr_assert_eq(participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count), MUSTER_OK);
+    cr_assert_eq(participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count, NULL),
+                 MUSTER_OK);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(proxy_name(proxies[i]), name) == 0)
             found = proxy_retain(proxies[i]);
@@ -585,7 +587,7 @@ enum muster_status start_message(struct proxy *proxy, const struct muster_messag
                                  int64_t limit_ms, struct outcome *outcome)
 {
     *outcome = (struct outcome){0};
-    return proxy_run_async(proxy, instruction, limit_ms, record_outcome, outcome);
+    return proxy_run_async(proxy, instruction, limit_ms, record_outcome, outcome, NULL);
 }
 
 enum muster_status start_turn(struct proxy *proxy, enum muster_kind kind, int64_t limit_ms,
@@ -610,7 +612,7 @@ static void start_call(struct call *call, void *(*function)(void *))
 static void *run_called(void *context)
 {
     struct call *call = context;
-    call->status = proxy_run(call->proxy, sample(MUSTER_TRAIN), &call->answer);
+    call->status = proxy_run(call->proxy, sample(MUSTER_TRAIN), TURN_MS, &call->answer, NULL);
     return NULL;
 }
 
@@ -624,7 +626,7 @@ static void *get_called(void *context)
 {
     struct call *call = context;
     call->status = participant_manager_get_participants(call->fixture->manager, call->min, call->timeout_ms,
-                                                        &call->proxies, &call->count);
+                                                        &call->proxies, &call->count, NULL);
     return NULL;
 }
 
@@ -643,7 +645,8 @@ static void *connect_called(void *context)
 
 void call_connect(struct call *call, struct fixture *fixture, const struct participant_options *options)
 {
-    const struct participant_options defaults = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options defaults;
+    participant_options_init(&defaults);
     *call = (struct call){.fixture = fixture, .options = options ? *options : defaults};
     call->options.transport = fixture->network;
     start_call(call, connect_called);
@@ -652,7 +655,7 @@ void call_connect(struct call *call, struct fixture *fixture, const struct parti
 static void *consume_called(void *context)
 {
     struct call *call = context;
-    call->status = participant_consume(call->participant, &call->instruction);
+    call->status = participant_consume(call->participant, CONSUME_MS, &call->instruction, NULL);
     return NULL;
 }
 

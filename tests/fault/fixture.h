@@ -128,6 +128,7 @@ struct fixture {
 
 /* No limit to join, 5 s a turn, 1 s to stop; events are recorded, `context` is the fixture. */
 #define TURN_MS 5000
+#define CONSUME_MS 1000
 #define STOP_MS 1000
 struct participant_manager_options fixture_options(void);
 
@@ -219,7 +220,7 @@ struct call {
 void call_run(struct call *call, struct proxy *proxy); /* sample(MUSTER_TRAIN) */
 void call_get(struct call *call, struct fixture *fixture, size_t min, int64_t timeout_ms);
 void call_connect(struct call *call, struct fixture *fixture, const struct participant_options *options);
-void call_consume(struct call *call, struct participant *participant);
+void call_consume(struct call *call, struct participant *participant); /* for CONSUME_MS at most */
 void call_stop(struct call *call, struct fixture *fixture);
 
 /* Waits for its return. */

@@ -747,7 +747,8 @@ FAULT_TEST(admission, options_that_make_no_sense)
     struct fixture *fixture = fixture_new_empty();
     struct participant_manager_options good = fixture_options();
     good.transport = fixture->network;
-    expect_bad_options(NULL);
+    struct participant_manager_options unfilled = {.listen = ADDRESS};
+    expect_bad_options(&unfilled);
     struct participant_manager_options options = good;
     options.listen = NULL;
     expect_bad_options(&options);

@@ -20,8 +20,9 @@ FAULT_TEST(blocking, those_that_are_there)
     peer_connect(fixture); /* has not joined */
     peer_cut(first);
     fixture_settle(fixture);
-    cr_assert_eq(participant_manager_get_participants(fixture->manager, 2, MUSTER_NO_LIMIT, &proxies, &count),
-                 MUSTER_OK);
+    cr_assert_eq(
+        participant_manager_get_participants(fixture->manager, 2, MUSTER_NO_LIMIT, &proxies, &count, NULL),
+        MUSTER_OK);
     cr_assert_eq(count, 3, "all, not as many as were asked for");
     for (size_t i = 0; i < 3; i++)
         cr_assert_str_eq(proxy_name(proxies[i]), names[i], "in the order of joining");
@@ -34,8 +35,9 @@ FAULT_TEST(blocking, none_are_asked_for)
     struct fixture *fixture = fixture_new(NULL);
     struct proxy **proxies = NULL;
     size_t count = 9;
-    cr_assert_eq(participant_manager_get_participants(fixture->manager, 0, MUSTER_NO_LIMIT, &proxies, &count),
-                 MUSTER_OK);
+    cr_assert_eq(
+        participant_manager_get_participants(fixture->manager, 0, MUSTER_NO_LIMIT, &proxies, &count, NULL),
+        MUSTER_OK);
     cr_assert_eq(count, 0);
     proxy_release_all(proxies, count);
     fixture_free(fixture);
@@ -47,7 +49,7 @@ FAULT_TEST(blocking, too_few_and_no_wait)
     struct proxy **proxies = (struct proxy **)&proxies;
     size_t count = 9;
     peer_join(fixture, "ada");
-    cr_assert_eq(participant_manager_get_participants(fixture->manager, 2, 0, &proxies, &count),
+    cr_assert_eq(participant_manager_get_participants(fixture->manager, 2, 0, &proxies, &count, NULL),
                  MUSTER_TIMEOUT);
     cr_assert_null(proxies);
     cr_assert_eq(count, 1);
@@ -135,12 +137,12 @@ FAULT_TEST(blocking, proxy_run_returns_the_answer)
     struct muster_message answer;
     peer->react = peer_answers;
     fixture_pump(fixture);
-    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), &answer), MUSTER_OK);
+    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), TURN_MS, &answer, NULL), MUSTER_OK);
     cr_assert(is_sample(&answer, MUSTER_TRAIN));
     muster_message_clear(&answer);
     cr_assert_eq(answer.kind, MUSTER_EMPTY);
-    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
-    cr_assert_eq(proxy_run(proxy, sample(MUSTER_RECONNECT), &answer), MUSTER_INVALID);
+    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), TURN_MS, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(proxy_run(proxy, sample(MUSTER_RECONNECT), TURN_MS, &answer, NULL), MUSTER_INVALID);
     cr_assert_eq(answer.kind, MUSTER_EMPTY, "to be cleared, whatever the status");
     fixture_free(fixture);
 }
@@ -161,7 +163,7 @@ FAULT_TEST(blocking, proxy_run_returns_what_came_at_once)
     fixture_pump(fixture);
     for (size_t i = 0; i < 500; i++) {
         struct muster_message answer;
-        cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), &answer), MUSTER_REFUSED);
+        cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), TURN_MS, &answer, NULL), MUSTER_REFUSED);
         cr_assert_eq(answer.kind, MUSTER_FAILURE);
         muster_message_clear(&answer);
     }
@@ -194,7 +196,7 @@ FAULT_TEST(blocking, second_proxy_run_is_busy)
     fixture_pump(fixture);
     call_run(&call, proxy);
     peer_wait_count(peer, 2);
-    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), &answer), MUSTER_BUSY);
+    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), TURN_MS, &answer, NULL), MUSTER_BUSY);
     cr_assert_eq(answer.kind, MUSTER_EMPTY);
     peer_send(peer, 1, sample(MUSTER_FAILURE));
     cr_assert_eq(call_join(&call), MUSTER_REFUSED);
@@ -248,7 +250,8 @@ struct worker {
 static void *work(void *context)
 {
     struct worker *worker = context;
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     const struct muster_message *instruction;
     options.transport = worker->fixture->network;
@@ -256,11 +259,12 @@ static void *work(void *context)
     worker->last = participant_connect(ADDRESS, &options, &participant, NULL);
     if (worker->last != MUSTER_OK)
         return NULL;
-    participant_dispatch(participant, sample(MUSTER_EMPTY));
-    while ((worker->last = participant_consume(participant, &instruction)) == MUSTER_OK) {
-        participant_report_progress(participant, 0.5);
+    participant_dispatch(participant, sample(MUSTER_EMPTY), NULL);
+    while ((worker->last = participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL)) ==
+           MUSTER_OK) {
+        participant_report_progress(participant, 0.5, NULL);
         worker->instructions_were_right = is_sample(instruction, instruction->kind);
-        if (participant_dispatch(participant, instruction) == MUSTER_OK)
+        if (participant_dispatch(participant, instruction, NULL) == MUSTER_OK)
             worker->answered++;
     }
     participant_free(participant);
@@ -281,12 +285,12 @@ FAULT_TEST(blocking, rounds_with_participants)
         workers[i] = (struct worker){.fixture = fixture, .name = names[i]};
         cr_assert_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
-    cr_assert_eq(
-        participant_manager_get_participants(fixture->manager, WORKERS, MUSTER_NO_LIMIT, &proxies, &count),
-        MUSTER_OK);
+    cr_assert_eq(participant_manager_get_participants(fixture->manager, WORKERS, MUSTER_NO_LIMIT, &proxies,
+                                                      &count, NULL),
+                 MUSTER_OK);
     for (size_t round = 0; round < ROUNDS; round++) {
         static const enum muster_kind kinds[] = {MUSTER_TRAIN, MUSTER_EVALUATE, MUSTER_APPLICATION};
-        cr_assert_eq(proxy_run_all(proxies, count, sample(kinds[round % 3]), NULL, NULL, NULL, NULL),
+        cr_assert_eq(proxy_run_all(proxies, count, sample(kinds[round % 3]), NULL, NULL, NULL, NULL, NULL),
                      MUSTER_OK);
     }
     proxy_release_all(proxies, count);
@@ -312,7 +316,7 @@ static void *run_turns(void *context)
     struct turmoil *turmoil = context;
     while (proxy_is_open(turmoil->proxy)) {
         struct muster_message answer;
-        proxy_run(turmoil->proxy, sample(MUSTER_TRAIN), &answer);
+        proxy_run(turmoil->proxy, sample(MUSTER_TRAIN), TURN_MS, &answer, NULL);
         muster_message_clear(&answer);
     }
     return NULL;

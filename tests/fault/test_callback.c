@@ -39,7 +39,8 @@ static struct participant_manager_options callback_options(void)
 
 static void try_all(struct fixture *fixture, struct proxy *proxy)
 {
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     struct muster_message answer = *sample(MUSTER_TRAIN);
     struct proxy_round_result result = {.count = 7};
     struct participant *participant;
@@ -48,14 +49,15 @@ static void try_all(struct fixture *fixture, struct proxy *proxy)
     if (attempts.made++)
         return;
     client.transport = fixture->network;
-    attempts.run = proxy_run(proxy, sample(MUSTER_TRAIN), &answer);
+    attempts.run = proxy_run(proxy, sample(MUSTER_TRAIN), TURN_MS, &answer, NULL);
     cr_assert_eq(answer.kind, MUSTER_EMPTY, "to be cleared, whatever the status");
-    attempts.run_all = proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result);
+    attempts.run_all = proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result, NULL);
     cr_assert_eq(result.count, 0);
     attempts.get =
-        participant_manager_get_participants(fixture->manager, 9, MUSTER_NO_LIMIT, &proxies, &count);
+        participant_manager_get_participants(fixture->manager, 9, MUSTER_NO_LIMIT, &proxies, &count, NULL);
     cr_assert_null(proxies);
-    attempts.get_at_once = participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count);
+    attempts.get_at_once =
+        participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count, NULL);
     proxy_release_all(proxies, count);
     attempts.connect = participant_connect(ADDRESS, &client, &participant, NULL);
 }
@@ -85,8 +87,8 @@ FAULT_TEST(callback, what_waits_in_an_event)
     fixture->on_event = NULL;
     peer->react = peer_answers;
     fixture_pump(fixture);
-    cr_assert_eq(proxy_run(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), NULL), MUSTER_OK,
-                 "outside of callbacks it waits as ever");
+    cr_assert_eq(proxy_run(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), TURN_MS, NULL, NULL),
+                 MUSTER_OK, "outside of callbacks it waits as ever");
     fixture_free(fixture);
 }
 
@@ -103,9 +105,9 @@ FAULT_TEST(callback, what_waits_at_the_end_of_a_turn)
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
     peer_join(fixture, "ada")->react = peer_answers;
-    cr_assert_eq(
-        proxy_run_async(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), 5000, try_in_answered, fixture),
-        MUSTER_OK);
+    cr_assert_eq(proxy_run_async(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), 5000, try_in_answered,
+                                 fixture, NULL),
+                 MUSTER_OK);
     fixture_settle(fixture);
     expect_refused_at_once();
     fixture_free(fixture);
@@ -117,9 +119,9 @@ FAULT_TEST(callback, what_waits_in_a_timer)
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
     peer_join(fixture, "ada");
-    cr_assert_eq(
-        proxy_run_async(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), 5000, try_in_answered, fixture),
-        MUSTER_OK);
+    cr_assert_eq(proxy_run_async(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), 5000, try_in_answered,
+                                 fixture, NULL),
+                 MUSTER_OK);
     fixture_advance(fixture, 5000);
     expect_refused_at_once();
     fixture_free(fixture);
@@ -173,7 +175,7 @@ static void expect_closed_only(struct fixture *fixture)
     cr_assert_eq(attempts.warnings, 2);
     cr_assert(strstr(attempts.warning, "participant_manager_free() in a callback") != NULL, "%s",
               attempts.warning);
-    cr_assert_eq(participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count),
+    cr_assert_eq(participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count, NULL),
                  MUSTER_STOPPED);
 }
 
@@ -214,7 +216,7 @@ static enum muster_status stop_in_answer(void *context, size_t index, struct pro
     (void)index;
     (void)proxy;
     (void)answer;
-    attempts.run = proxy_run(attempts.proxy, sample(MUSTER_TRAIN), NULL);
+    attempts.run = proxy_run(attempts.proxy, sample(MUSTER_TRAIN), TURN_MS, NULL, NULL);
     participant_manager_stop(fixture->manager);
     return MUSTER_OK;
 }
@@ -228,7 +230,7 @@ FAULT_TEST(callback, on_answer_may_wait_but_not_stop)
     struct proxy *ada = fixture_proxy(fixture, "ada");
     attempts.proxy = fixture_proxy(fixture, "bob");
     fixture_pump(fixture);
-    cr_assert_eq(proxy_run_all(&ada, 1, sample(MUSTER_TRAIN), NULL, stop_in_answer, fixture, NULL),
+    cr_assert_eq(proxy_run_all(&ada, 1, sample(MUSTER_TRAIN), NULL, stop_in_answer, fixture, NULL, NULL),
                  MUSTER_OK);
     cr_assert_eq(attempts.run, MUSTER_OK);
     cr_assert_eq(attempts.warnings, 1);
@@ -247,8 +249,8 @@ static void consume_and_free(void *context, struct participant *participant)
     if (attempts.made++)
         return;
     /* The first is there; then there is nothing, and no limit to wait for it. */
-    cr_assert_eq(participant_consume(participant, &instruction), MUSTER_OK);
-    attempts.run = participant_consume(participant, &instruction);
+    cr_assert_eq(participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL), MUSTER_OK);
+    attempts.run = participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL);
     participant_free(participant);
 }
 
@@ -256,7 +258,8 @@ FAULT_TEST(callback, participant_consumes_without_waiting_and_is_not_freed)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     struct call call;
     client.name = "ada";
     client.on_ready = consume_and_free;
@@ -266,9 +269,9 @@ FAULT_TEST(callback, participant_consumes_without_waiting_and_is_not_freed)
     call_connect(&call, fixture, &client);
     cr_assert_eq(call_join(&call), MUSTER_OK);
     struct muster_message empty = MUSTER_MESSAGE_INIT;
-    cr_assert_eq(participant_dispatch(call.participant, &empty), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(call.participant, &empty, NULL), MUSTER_OK);
     fixture_wait_events(fixture, 1);
-    cr_assert_eq(proxy_run(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), NULL),
+    cr_assert_eq(proxy_run(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), TURN_MS, NULL, NULL),
                  MUSTER_UNKNOWN_INSTRUCTION);
     fixture_wait_events(fixture, 2); /* it has closed, and left */
     cr_assert_eq(attempts.run, MUSTER_TIMEOUT);

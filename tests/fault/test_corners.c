@@ -69,7 +69,8 @@ FAULT_TEST(corners, manager_that_is_freed_while_a_round_begins_waits_for_it)
     struct proxy *proxy = fixture_proxy(fixture, "ada");
     fixture_pump(fixture);
     watch.armed = true;
-    cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result), MUSTER_STOPPED);
+    cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result, NULL),
+                 MUSTER_STOPPED);
     cr_assert_not(watch.armed);
     cr_assert_not(watch.released_meanwhile, "the round looked at the clock of a network that was given back");
     cr_assert_eq(result.count, 1);
@@ -80,7 +81,8 @@ FAULT_TEST(corners, manager_that_is_freed_while_a_round_begins_waits_for_it)
     fixture->manager = NULL;
 
     watch.armed = true;
-    cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result), MUSTER_STOPPED);
+    cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result, NULL),
+                 MUSTER_STOPPED);
     cr_assert(watch.armed, "a round after the manager's end has nothing to do with its network");
     cr_assert_eq(result.count, 0);
     proxy_round_result_clear(&result);
@@ -184,7 +186,7 @@ static enum muster_status admit_later(void *context, struct proxy *proxy, char *
     pthread_cond_broadcast(&fixture->changed);
     pthread_mutex_unlock(&fixture->lock);
     if (later)
-        proxy_reconnect_in(proxy, 2);
+        proxy_reconnect_in(proxy, 2, NULL);
     return MUSTER_OK;
 }
 
@@ -220,7 +222,8 @@ FAULT_TEST(corners, put_off_for_ever_is_unavailable_in_the_end)
 {
     struct visits visits = {.sent_off = SIZE_MAX};
     struct fixture *fixture = with_visits(&visits);
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct call call;
     options.name = "ada";
     options.on_warning = NULL; /* its timers are not awaited here */
@@ -243,7 +246,8 @@ FAULT_TEST(corners, put_off_once_and_then_admitted)
 {
     struct visits visits = {.sent_off = 1};
     struct fixture *fixture = with_visits(&visits);
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct call call;
     options.name = "ada";
     options.on_warning = NULL; /* its timers are not awaited here */
@@ -264,7 +268,8 @@ FAULT_TEST(corners, put_off_once_and_then_admitted)
 FAULT_TEST(corners, sizes_from_two_gigabytes_make_no_sense)
 {
     struct participant_manager_options server = fixture_options();
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     struct fixture *fixture = fixture_new_empty();
     struct participant_manager *manager;
     struct participant *participant;
@@ -309,8 +314,9 @@ FAULT_TEST(corners, answer_that_is_not_accepted_has_failed_whatever_the_reason)
     fixture_pump(fixture);
     for (size_t i = 0; i < 3; i++) {
         struct proxy_round_result result;
-        cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, reject_with, &reasons[i], &result),
-                     MUSTER_TOO_FEW);
+        cr_assert_eq(
+            proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, reject_with, &reasons[i], &result, NULL),
+            MUSTER_TOO_FEW);
         cr_assert_eq(result.entries[0].status, reasons[i]);
         cr_assert_eq(result.answered, 0);
         cr_assert_eq(result.late, 0);
@@ -341,26 +347,26 @@ static void is_ready(void *context, struct participant *participant)
     struct duo *duo = context;
     const struct muster_message *instruction;
     if (duo->consumes_at_once)
-        duo->consumed = participant_consume(participant, &instruction);
+        duo->consumed = participant_consume(participant, 0, &instruction, NULL);
 }
 
 static void duo_begin(struct duo *duo)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     *duo = (struct duo){.fixture = fixture_new_empty()};
     duo->fixture->react = welcomes;
     fixture_listen(duo->fixture);
     options.transport = duo->fixture->network;
     options.name = "ada";
     options.on_warning = NULL; /* its timers are not awaited here */
-    options.consume_timeout_ms = 0;
     options.on_ready = is_ready;
     options.context = duo;
     fixture_pump(duo->fixture);
     cr_assert_eq(participant_connect(ADDRESS, &options, &duo->participant, NULL), MUSTER_OK);
     duo->peer = fixture_wait_peer(duo->fixture, 1);
     fixture_unpump(duo->fixture);
-    cr_assert_eq(participant_dispatch(duo->participant, sample(MUSTER_EMPTY)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo->participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     fixture_settle(duo->fixture);
     cr_assert_eq(duo->peer->count, 2); /* Hello and the initiative */
 }
@@ -378,12 +384,12 @@ static void duo_instruct(struct duo *duo, uint64_t turn)
     const struct muster_message *instruction;
     peer_send(duo->peer, turn, sample(MUSTER_TRAIN));
     fixture_settle(duo->fixture);
-    cr_assert_eq(participant_consume(duo->participant, &instruction), MUSTER_OK);
+    cr_assert_eq(participant_consume(duo->participant, 0, &instruction, NULL), MUSTER_OK);
 }
 
 static void duo_report(struct duo *duo, double fraction)
 {
-    cr_assert_eq(participant_report_progress(duo->participant, fraction), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo->participant, fraction, NULL), MUSTER_OK);
     fixture_settle(duo->fixture);
 }
 
@@ -393,7 +399,7 @@ FAULT_TEST(corners, first_progress_of_a_turn_is_reported_at_once)
     duo_begin(&duo);
     duo_instruct(&duo, 1);
     duo_report(&duo, 0.75);
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
     duo_instruct(&duo, 2);
     duo_report(&duo, 0.125);
     duo_report(&duo, 0.25); /* too soon after the one before */
@@ -433,12 +439,12 @@ FAULT_TEST(corners, answer_that_a_newer_instruction_overtakes_is_cancelled)
     duo_instruct(&duo, 1);
     duo.consumed = MUSTER_TIMEOUT;
     newer_comes_for = &duo;
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EVALUATE)), MUSTER_CANCELLED);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EVALUATE), NULL), MUSTER_CANCELLED);
     cr_assert_null(newer_comes_for);
     cr_assert_eq(duo.consumed, MUSTER_OK);
     fixture_settle(duo.fixture);
     cr_assert_eq(duo.peer->count, 2, "it is not the answer to the newer one");
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
     fixture_settle(duo.fixture);
     cr_assert_eq(duo.peer->count, 3);
     cr_assert_eq(duo.peer->messages[2].turn, 2);

@@ -191,7 +191,8 @@ FAULT_TEST(doors, own_strings_that_are_not_utf8)
 {
     static const char bad[] = "caf\xe9";
     const struct participant_label labels[] = {{bad, "x"}, {"x", bad}};
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     struct muster_error error;
     options.name = bad;

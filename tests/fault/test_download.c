@@ -30,12 +30,12 @@ static void welcomes(struct peer *peer, const struct received *received)
 static struct duo duo_with(uint64_t server_max_payload_size)
 {
     struct duo duo = {.fixture = fixture_new_empty()};
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     options.on_warning = NULL;
     struct muster_error error = {.text = ""};
     options.transport = duo.fixture->network;
     options.name = "ada";
-    options.consume_timeout_ms = 0;
     options.max_payload_size = PAYLOAD_MAX;
     options.chunk_threshold = 0;
     duo.fixture->react = welcomes;
@@ -46,7 +46,7 @@ static struct duo duo_with(uint64_t server_max_payload_size)
                  error.text);
     duo.peer = fixture_wait_peer(duo.fixture, 1);
     fixture_unpump(duo.fixture);
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     fixture_settle(duo.fixture);
     duo.seen = 2;
     cr_assert_eq(duo.peer->count, 2);
@@ -74,7 +74,7 @@ static struct muster_message big(size_t size)
 static enum muster_status consume(struct duo *duo)
 {
     fixture_settle(duo->fixture);
-    return participant_consume(duo->participant, &duo->instruction);
+    return participant_consume(duo->participant, 0, &duo->instruction, NULL);
 }
 
 static void announce(struct duo *duo, uint64_t turn, size_t size)
@@ -139,7 +139,7 @@ static void answer(struct duo *duo, uint64_t turn, size_t size)
     const struct muster_message message = big(size);
     peer_send(duo->peer, turn, &instruction);
     cr_assert_eq(consume(duo), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(duo->participant, &message), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo->participant, &message, NULL), MUSTER_OK);
     const struct received *received = next_message(duo);
     cr_assert_eq(received->content, CONTENT_MESSAGE);
     cr_assert_eq(received->turn, turn);
@@ -164,7 +164,7 @@ static void expect_turn(struct duo *duo, uint64_t turn)
     announce(duo, turn, SIZE);
     send_part(duo, turn, 0, SIZE);
     expect_instruction(duo, SIZE);
-    cr_assert_eq(participant_dispatch(duo->participant, &message), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo->participant, &message, NULL), MUSTER_OK);
     cr_assert_eq(next_message(duo)->announced, SIZE);
     grant(duo, turn, 1);
     expect_chunk(duo, turn, 1, 0, SIZE);
@@ -235,7 +235,7 @@ FAULT_TEST(download, work_is_cancelled_by_an_announcement)
     announce(&duo, 2, SIZE);
     cr_assert(participant_cancelled(duo.participant));
     const struct muster_message message = big(SIZE);
-    cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_CANCELLED);
+    cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_CANCELLED);
     cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
     send_part(&duo, 2, 0, SIZE);
     expect_instruction(&duo, SIZE);
@@ -362,7 +362,7 @@ static void instruct(struct duo *duo, uint64_t turn, const struct muster_message
     const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX};
     struct buffer *body;
     uint8_t head[STREAM_HEAD_MAX];
-    cr_assert_eq(muster__encode(TO_PARTICIPANT, instruction, &encoding, &body), MUSTER_OK);
+    cr_assert_eq(muster__encode(TO_PARTICIPANT, instruction, &encoding, &body, NULL), MUSTER_OK);
     size_t head_size = muster__encode_instruction_head(turn, granted, limit, head);
     duo->peer->stream->ops->send(duo->peer->stream, head, head_size, body);
     muster__buffer_release(body);
@@ -378,7 +378,7 @@ FAULT_TEST(download, answer_goes_at_once_when_it_was_promised_room)
         const struct muster_message message = big(SIZE);
         instruct(&duo, i + 1, &instruction, promises[i], limits[i]);
         cr_assert_eq(consume(&duo), MUSTER_OK);
-        cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_OK);
+        cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_OK);
         cr_assert_eq(next_message(&duo)->announced, SIZE);
         size_t size = limits[i] ? limits[i] : SIZE;
         if (promises[i] >= SIZE)
@@ -420,7 +420,7 @@ FAULT_TEST(download, answer_to_a_big_instruction_goes_as_far_as_it_may)
     instruct(&duo, 1, &message, SIZE, 1000);
     send_part(&duo, 1, 0, SIZE);
     expect_instruction(&duo, SIZE);
-    cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_OK);
     cr_assert_eq(next_message(&duo)->announced, SIZE);
     expect_chunk(&duo, 1, 0, 0, 1000);
     cr_assert(nothing_came(&duo));
@@ -487,7 +487,7 @@ FAULT_TEST(download, answer_that_is_granted_again_in_the_middle)
     const struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = COUNT};
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
     cr_assert_eq(consume(&duo), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_OK);
     cr_assert_eq(next_message(&duo)->announced, COUNT * each);
     peer_send_grant(duo.peer, 1, 1, 0);
     while (participant_transfer(duo.participant).sent < 2 * most)
@@ -604,8 +604,8 @@ FAULT_TEST(download, limit_of_the_server)
     const struct muster_message too_big = big(SIZE + 1), fits = big(SIZE);
     peer_send(duo.peer, 1, &instruction);
     cr_assert_eq(consume(&duo), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(duo.participant, &too_big), MUSTER_TOO_BIG);
-    cr_assert_eq(participant_dispatch(duo.participant, &fits), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, &too_big, NULL), MUSTER_TOO_BIG);
+    cr_assert_eq(participant_dispatch(duo.participant, &fits, NULL), MUSTER_OK);
     cr_assert_eq(next_message(&duo)->announced, SIZE);
     grant(&duo, 1, 1);
     expect_chunk(&duo, 1, 1, 0, SIZE);

@@ -28,10 +28,10 @@ static void welcomes(struct peer *peer, const struct received *received)
 
 static struct participant_options options_for(struct fixture *fixture)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     options.transport = fixture->network;
     options.name = "ada";
-    options.consume_timeout_ms = 0;
     options.on_warning = NULL; /* whose timers are not awaited here */
     return options;
 }
@@ -62,7 +62,7 @@ static struct duo duo_with(void (*adjust)(struct participant_options *options))
     if (adjust)
         adjust(&options);
     duo_connect(&duo, &options);
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     fixture_settle(duo.fixture);
     cr_assert_eq(duo.peer->count, 2);
     return duo;
@@ -84,12 +84,12 @@ static void duo_free(struct duo *duo)
 static enum muster_status consume(struct duo *duo)
 {
     fixture_settle(duo->fixture);
-    return participant_consume(duo->participant, &duo->instruction);
+    return participant_consume(duo->participant, 0, &duo->instruction, NULL);
 }
 
 static enum muster_status dispatch(struct duo *duo, enum muster_kind kind)
 {
-    enum muster_status status = participant_dispatch(duo->participant, sample(kind));
+    enum muster_status status = participant_dispatch(duo->participant, sample(kind), NULL);
     fixture_settle(duo->fixture);
     return status;
 }
@@ -130,7 +130,7 @@ static void expect_over(struct duo *duo, enum muster_status status, const char *
         cr_assert_eq(consume(duo), status);
         cr_assert_null(duo->instruction);
         cr_assert_eq(dispatch(duo, MUSTER_TRAIN), status);
-        cr_assert_eq(participant_report_progress(duo->participant, 0.5), status);
+        cr_assert_eq(participant_report_progress(duo->participant, 0.5, NULL), status);
     }
     cr_assert(strstr(participant_reason(duo->participant), text) != NULL, "%s",
               participant_reason(duo->participant));
@@ -176,7 +176,7 @@ FAULT_TEST(participant, labels_reach_the_server)
     fixture_pump(fixture);
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, NULL), MUSTER_OK);
     memset(site, 'x', 4); /* options are copied */
-    participant_dispatch(participant, sample(MUSTER_EMPTY));
+    participant_dispatch(participant, sample(MUSTER_EMPTY), NULL);
     fixture_wait_events(fixture, 1);
     struct proxy *proxy = fixture_proxy(fixture, "ada");
     cr_assert_str_eq(proxy_label(proxy, "site"), "Graz");
@@ -372,8 +372,8 @@ FAULT_TEST(participant, consume_passes_an_initiative_that_was_forgotten)
     struct duo duo = duo_empty();
     struct participant_options options = options_for(duo.fixture);
     duo_connect(&duo, &options);
-    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_TIMEOUT);
-    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_TIMEOUT);
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
     fixture_settle(duo.fixture);
     cr_assert_eq(duo.peer->count, 2, "Hello, and the initiative once");
     expect_answer(&duo, 1, 0, MUSTER_EMPTY);
@@ -388,7 +388,7 @@ FAULT_TEST(participant, consume_passes_no_initiative_once_it_is_closed)
     struct participant_options options = options_for(duo.fixture);
     duo_connect(&duo, &options);
     participant_close(duo.participant);
-    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_CLOSED);
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_CLOSED);
     cr_assert_eq(duo.peer->count, 1, "Hello");
     duo_free(&duo);
 }
@@ -399,7 +399,7 @@ FAULT_TEST(participant, consume_passes_no_initiative_where_the_connection_broke)
     struct participant_options options = options_for(duo.fixture);
     duo_connect(&duo, &options);
     muster__local_fail_send(duo.fixture->network, 1);
-    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_GONE);
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_GONE);
     cr_assert_null(duo.instruction);
     duo_free(&duo);
 }
@@ -424,7 +424,7 @@ FAULT_TEST(participant, answers_that_make_no_sense_can_be_replaced)
     struct muster_array array = {.dtype = MUSTER_FLOAT32, .dimensions = 9};
     struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
     instruct(&duo, 1);
-    cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_INVALID);
+    cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_INVALID);
     cr_assert_eq(dispatch(&duo, MUSTER_RECONNECT), MUSTER_INVALID);
     fixture_settle(duo.fixture);
     cr_assert_eq(duo.peer->count, 2);
@@ -452,7 +452,7 @@ FAULT_TEST(participant, answer_over_the_servers_limit)
     duo_connect(&duo, &options);
     dispatch(&duo, MUSTER_EMPTY);
     instruct(&duo, 1);
-    cr_assert_eq(participant_dispatch(duo.participant, &message), MUSTER_TOO_BIG);
+    cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_TOO_BIG);
     cr_assert_eq(dispatch(&duo, MUSTER_FAILURE), MUSTER_OK);
     expect_answer(&duo, 2, 1, MUSTER_FAILURE);
     duo_free(&duo);
@@ -506,7 +506,7 @@ FAULT_TEST(participant, cancelled_while_it_works)
     cr_assert_not(participant_cancelled(duo.participant));
     cancel(&duo, 1);
     cr_assert(participant_cancelled(duo.participant));
-    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_CANCELLED);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5, NULL), MUSTER_CANCELLED);
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_CANCELLED);
     cr_assert_eq(duo.peer->count, 2, "the answer was dropped");
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
@@ -598,14 +598,14 @@ FAULT_TEST(participant, superseded_while_it_works)
 FAULT_TEST(participant, progress_is_reported_now_and_then)
 {
     struct duo duo = duo_new();
-    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_INVALID);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5, NULL), MUSTER_INVALID);
     instruct(&duo, 1);
-    cr_assert_eq(participant_report_progress(duo.participant, 0.125), MUSTER_OK);
-    cr_assert_eq(participant_report_progress(duo.participant, 0.25), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.125, NULL), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.25, NULL), MUSTER_OK);
     fixture_advance(duo.fixture, 99);
-    cr_assert_eq(participant_report_progress(duo.participant, 0.375), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.375, NULL), MUSTER_OK);
     fixture_advance(duo.fixture, 1);
-    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5, NULL), MUSTER_OK);
     fixture_settle(duo.fixture);
     cr_assert_eq(duo.peer->count, 4);
     for (size_t i = 2; i < 4; i++) {
@@ -615,7 +615,7 @@ FAULT_TEST(participant, progress_is_reported_now_and_then)
     cr_assert_eq(duo.peer->messages[2].progress, 0.125);
     cr_assert_eq(duo.peer->messages[3].progress, 0.5);
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
-    cr_assert_eq(participant_report_progress(duo.participant, 1), MUSTER_INVALID);
+    cr_assert_eq(participant_report_progress(duo.participant, 1, NULL), MUSTER_INVALID);
     duo_free(&duo);
 }
 
@@ -623,10 +623,10 @@ FAULT_TEST(participant, progress_is_a_fraction)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
-    cr_assert_eq(participant_report_progress(duo.participant, -0.01), MUSTER_INVALID);
-    cr_assert_eq(participant_report_progress(duo.participant, 1.01), MUSTER_INVALID);
-    cr_assert_eq(participant_report_progress(duo.participant, NAN), MUSTER_INVALID);
-    cr_assert_eq(participant_report_progress(duo.participant, 1), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, -0.01, NULL), MUSTER_INVALID);
+    cr_assert_eq(participant_report_progress(duo.participant, 1.01, NULL), MUSTER_INVALID);
+    cr_assert_eq(participant_report_progress(duo.participant, NAN, NULL), MUSTER_INVALID);
+    cr_assert_eq(participant_report_progress(duo.participant, 1, NULL), MUSTER_OK);
     duo_free(&duo);
 }
 
@@ -648,7 +648,7 @@ FAULT_TEST(participant, server_says_good_bye_while_it_works)
     fixture_settle(duo.fixture);
     cr_assert(participant_cancelled(duo.participant));
     cr_assert(is_sample(duo.instruction, MUSTER_TRAIN), "it stays until the next consume");
-    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_STOPPED);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5, NULL), MUSTER_STOPPED);
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_STOPPED);
     expect_over(&duo, MUSTER_STOPPED, "good-bye");
     duo_free(&duo);
@@ -687,7 +687,7 @@ FAULT_TEST(participant, initiative_finds_the_connection_broken)
     struct participant_options options = options_for(duo.fixture);
     duo_connect(&duo, &options);
     muster__local_fail_send(duo.fixture->network, 1);
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY)), MUSTER_GONE);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY), NULL), MUSTER_GONE);
     expect_over(&duo, MUSTER_GONE, "the connection broke");
     duo_free(&duo);
 }
@@ -767,7 +767,7 @@ FAULT_TEST(participant, close_sends_what_was_dispatched)
     struct duo duo = duo_new();
     instruct(&duo, 1);
     muster__local_delay(duo.fixture->network, 10);
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
     participant_close(duo.participant);
     participant_close(duo.participant);
     fixture_settle(duo.fixture);
@@ -788,9 +788,9 @@ FAULT_TEST(participant, after_close_nothing_is_taken_or_given)
     cr_assert_not(participant_cancelled(duo.participant));
     participant_close(duo.participant);
     cr_assert(participant_cancelled(duo.participant));
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_CLOSED);
-    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_CLOSED);
-    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_CLOSED);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN), NULL), MUSTER_CLOSED);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5, NULL), MUSTER_CLOSED);
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_CLOSED);
     fixture_settle(duo.fixture);
     cr_assert_eq(duo.peer->count, 2);
     duo_free(&duo);
@@ -802,7 +802,7 @@ FAULT_TEST(participant, instruction_before_close_is_not_seen)
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
     fixture_settle(duo.fixture);
     participant_close(duo.participant);
-    cr_assert_eq(participant_consume(duo.participant, &duo.instruction), MUSTER_CLOSED);
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_CLOSED);
     cr_assert_null(duo.instruction);
     duo_free(&duo);
 }
@@ -830,7 +830,7 @@ FAULT_TEST(participant, free_waits_for_the_last_answer)
     instruct(&duo, 1);
     muster__local_delay(duo.fixture->network, 10);
     fixture_pump(duo.fixture);
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
     cr_assert_eq(pthread_create(&thread, NULL, free_participant, duo.participant), 0);
     muster__local_wait_alarm(duo.fixture->network, 5000);
     fixture_be_busy();
@@ -858,14 +858,9 @@ FAULT_TEST(participant, free_cuts_what_does_not_end)
 
 /* ---- blocked in consume ---- */
 
-static void consume_for_a_second(struct participant_options *options)
-{
-    options->consume_timeout_ms = 1000;
-}
-
 static void start_consuming(struct duo *duo, struct call *call)
 {
-    *duo = duo_with(consume_for_a_second);
+    *duo = duo_new();
     fixture_pump(duo->fixture);
     call_consume(call, duo->participant);
     muster__local_wait_alarm(duo->fixture->network, 1000);
@@ -1031,7 +1026,7 @@ FAULT_TEST(participant, comes_back_while_consume_blocks)
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
     cr_assert_eq(call_join(&call), MUSTER_OK);
     cr_assert_not(participant_cancelled(duo.participant), "it is another instruction");
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
     peer_wait_count(duo.peer, 3);
     expect_answer(&duo, 2, 1, MUSTER_TRAIN);
     free_blocking(&duo);
@@ -1047,7 +1042,7 @@ FAULT_TEST(participant, comes_back_while_it_works)
     expect_back(&duo, 2);
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN)); /* the same number, another session */
     fixture_settle(duo.fixture);
-    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_CANCELLED);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5, NULL), MUSTER_CANCELLED);
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_CANCELLED);
     cr_assert_eq(consume(&duo), MUSTER_OK);
     cr_assert_not(participant_cancelled(duo.participant));
@@ -1422,7 +1417,7 @@ FAULT_TEST(participant, a_word_now_and_then_while_it_waits)
     options.context = &words;
     options.reconnect_timeout_ms = MUSTER_NO_LIMIT;
     duo_connect(&duo, &options);
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     fixture_settle(duo.fixture);
     cr_assert_eq(words.count, 0);
 
@@ -1682,7 +1677,7 @@ FAULT_TEST(participant, server_of_the_original_protocol)
     cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
     cr_assert_eq(duo.peer->count, 1, "Hello was its initiative");
     cr_assert_eq(consume(&duo), MUSTER_OK);
-    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5, NULL), MUSTER_OK);
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
     expect_answer(&duo, 1, 0, MUSTER_TRAIN);
     instruct(&duo, 0);
@@ -1771,7 +1766,7 @@ FAULT_TEST(participant, server_of_the_original_protocol_gets_big_answers_whole)
     fixture_advance(duo.fixture, 1000);
     expect_back_at_original(&duo, 2);
     cr_assert_eq(consume(&duo), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(duo.participant, &answer), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(duo.participant, &answer, NULL), MUSTER_OK);
     fixture_settle(duo.fixture);
     cr_assert_eq(duo.peer->messages[1].announced, 0);
     duo_free(&duo);
@@ -1791,7 +1786,7 @@ FAULT_TEST(participant, server_of_the_original_protocol_gives_way)
     fixture_advance(duo.fixture, 1000);
     expect_back(&duo, 2);
     instruct(&duo, 1);
-    cr_assert_eq(participant_report_progress(duo.participant, 0.5), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(duo.participant, 0.5, NULL), MUSTER_OK);
     fixture_settle(duo.fixture);
     cr_assert_eq(duo.peer->messages[2].content, CONTENT_PROGRESS);
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
@@ -1815,9 +1810,9 @@ static void on_ready(void *context, struct participant *participant)
     readiness->called++;
     if (readiness->closes)
         participant_close(participant);
-    while ((readiness->last = participant_consume(participant, &instruction)) == MUSTER_OK) {
+    while ((readiness->last = participant_consume(participant, 0, &instruction, NULL)) == MUSTER_OK) {
         readiness->consumed++;
-        participant_dispatch(participant, sample(MUSTER_TRAIN));
+        participant_dispatch(participant, sample(MUSTER_TRAIN), NULL);
     }
 }
 

@@ -23,8 +23,8 @@ static void echo(void *context, struct participant *participant)
 {
     const struct muster_message *instruction;
     (void)context;
-    while (participant_consume(participant, &instruction) == MUSTER_OK)
-        participant_dispatch(participant, instruction);
+    while (participant_consume(participant, 0, &instruction, NULL) == MUSTER_OK)
+        participant_dispatch(participant, instruction, NULL);
 }
 
 static struct participant_manager_options manager_options(void)
@@ -36,9 +36,9 @@ static struct participant_manager_options manager_options(void)
 
 static struct participant_options participant_options(void)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     options.name = "ada";
-    options.consume_timeout_ms = 0;
     options.chunk_threshold = THRESHOLD;
     return options;
 }
@@ -53,7 +53,7 @@ static struct line line_with(const struct participant_manager_options *server,
     fixture_pump(line.fixture);
     cr_assert_eq(participant_connect(ADDRESS, &options, &line.participant, &error), MUSTER_OK, "%s",
                  error.text);
-    cr_assert_eq(participant_dispatch(line.participant, sample(MUSTER_EMPTY)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(line.participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     fixture_wait_events(line.fixture, 1);
     line.proxy = fixture_proxy(line.fixture, "ada");
     cr_assert_not_null(line.proxy);
@@ -97,7 +97,7 @@ static void *noise(size_t size)
 static void expect_echo(struct line *line, const struct muster_message *message)
 {
     struct muster_message answer;
-    cr_assert_eq(proxy_run(line->proxy, message, &answer), MUSTER_OK);
+    cr_assert_eq(proxy_run(line->proxy, message, TURN_MS, &answer, NULL), MUSTER_OK);
     cr_assert(is_same(&answer, message));
     muster_message_clear(&answer);
 }
@@ -226,7 +226,7 @@ FAULT_TEST(payload, limits_that_no_chunk_can_pass)
     client.max_payload_size = 49999;
     client.on_ready = echo;
     struct line line = line_with(&server, &client);
-    cr_assert_eq(proxy_run(line.proxy, &message, &answer), MUSTER_TOO_BIG);
+    cr_assert_eq(proxy_run(line.proxy, &message, TURN_MS, &answer, NULL), MUSTER_TOO_BIG);
     const struct muster_message less = {
         .kind = MUSTER_APPLICATION, .type = "mine", .data = bytes, .size = 49999};
     expect_echo(&line, &less);
@@ -252,9 +252,9 @@ FAULT_TEST(payload, answer_over_the_limit_of_the_server)
     fixture_unpump(line.fixture);
     cr_assert_eq(start_message(line.proxy, &small, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(line.fixture);
-    cr_assert_eq(participant_consume(line.participant, &instruction), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(line.participant, &too_big), MUSTER_TOO_BIG);
-    cr_assert_eq(participant_dispatch(line.participant, &big), MUSTER_OK);
+    cr_assert_eq(participant_consume(line.participant, 0, &instruction, NULL), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(line.participant, &too_big, NULL), MUSTER_TOO_BIG);
+    cr_assert_eq(participant_dispatch(line.participant, &big, NULL), MUSTER_OK);
     fixture_settle(line.fixture);
     cr_assert(is_same(&outcome.answer, &big));
     cr_assert(ended_with(&outcome, MUSTER_OK));
@@ -303,13 +303,14 @@ FAULT_TEST(payload, round_within_a_small_budget)
         options.on_ready = echo;
         options.transport = fixture->network;
         cr_assert_eq(participant_connect(ADDRESS, &options, &participants[i], NULL), MUSTER_OK);
-        cr_assert_eq(participant_dispatch(participants[i], sample(MUSTER_EMPTY)), MUSTER_OK);
+        cr_assert_eq(participant_dispatch(participants[i], sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     }
     cr_assert_eq(participant_manager_get_participants(fixture->manager, ROUND_COUNT, MUSTER_NO_LIMIT,
-                                                      &proxies, &count),
+                                                      &proxies, &count, NULL),
                  MUSTER_OK);
     for (size_t round = 1; round <= 3; round++) {
-        cr_assert_eq(proxy_run_all(proxies, count, &message, NULL, count_equal, &tally, &result), MUSTER_OK);
+        cr_assert_eq(proxy_run_all(proxies, count, &message, NULL, count_equal, &tally, &result, NULL),
+                     MUSTER_OK);
         cr_assert_eq(tally.equal, round * ROUND_COUNT);
         cr_assert_gt(result.bytes_sent, ROUND_COUNT * message.size);
         cr_assert_gt(result.bytes_received, ROUND_COUNT * message.size);
@@ -365,9 +366,9 @@ FAULT_TEST(payload, transfers_are_seen_at_both_ends)
     fixture_settle(line.fixture);
     cr_assert(is_transfer(proxy_transfer(line.proxy), size, size, 0, 0));
 
-    cr_assert_eq(participant_consume(line.participant, &instruction), MUSTER_OK);
+    cr_assert_eq(participant_consume(line.participant, 0, &instruction, NULL), MUSTER_OK);
     cr_assert(is_same(instruction, &message));
-    cr_assert_eq(participant_dispatch(line.participant, &message), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(line.participant, &message, NULL), MUSTER_OK);
     /* The first chunk of an answer is as much of it as had been copied by then. */
     step_until(&line, 0, 1);
     struct muster_transfer transfer = proxy_transfer(line.proxy);
@@ -400,12 +401,12 @@ FAULT_TEST(payload, an_answer_from_where_the_instruction_lies)
     fixture_unpump(line.fixture);
     cr_assert_eq(start_message(line.proxy, &message, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(line.fixture);
-    cr_assert_eq(participant_consume(line.participant, &instruction), MUSTER_OK);
+    cr_assert_eq(participant_consume(line.participant, 0, &instruction, NULL), MUSTER_OK);
     uint8_t *model = (uint8_t *)(uintptr_t)instruction->arrays[0].data;
     for (size_t i = 0; i < size; i++)
         bytes[i] = model[i] ^= (uint8_t)i;
-    cr_assert_eq(participant_dispatch(line.participant, instruction), MUSTER_OK);
-    cr_assert_eq(participant_consume(line.participant, &instruction), MUSTER_TIMEOUT);
+    cr_assert_eq(participant_dispatch(line.participant, instruction, NULL), MUSTER_OK);
+    cr_assert_eq(participant_consume(line.participant, 0, &instruction, NULL), MUSTER_TIMEOUT);
     fixture_settle(line.fixture);
     cr_assert(is_same(&outcome.answer, &message));
     cr_assert(ended_with(&outcome, MUSTER_OK));
@@ -437,7 +438,7 @@ struct caller {
 static void *call_proxy_run(void *context)
 {
     struct caller *caller = context;
-    caller->status = proxy_run(caller->proxy, caller->instruction, &caller->answer);
+    caller->status = proxy_run(caller->proxy, caller->instruction, TURN_MS, &caller->answer, NULL);
     return NULL;
 }
 
@@ -467,13 +468,13 @@ static void expect_copies(size_t in_place)
     muster__local_delay(line.fixture->network, 0);
     fixture_advance(line.fixture, 1);
     cr_assert_eq(copies_of(half), 2);
-    cr_assert_eq(participant_consume(line.participant, &instruction), MUSTER_OK);
+    cr_assert_eq(participant_consume(line.participant, 0, &instruction, NULL), MUSTER_OK);
     muster__local_delay(line.fixture->network, 1);
     struct muster_array answers[] = {instruction->arrays[0], instruction->arrays[1]};
     for (size_t i = in_place; i < 2; i++)
         answers[i] = arrays[i];
     const struct muster_message answer = {.kind = MUSTER_TRAIN, .arrays = answers, .array_count = 2};
-    cr_assert_eq(participant_dispatch(line.participant, &answer), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(line.participant, &answer, NULL), MUSTER_OK);
     cr_assert_eq(copies_of(half), 2 - in_place);
     muster__local_delay(line.fixture->network, 0);
     fixture_advance(line.fixture, 1);
@@ -529,9 +530,9 @@ static void flow_start(struct flow *flow)
 static void flow_answer(struct flow *flow)
 {
     fixture_settle(flow->line.fixture);
-    cr_assert_eq(participant_consume(flow->line.participant, &flow->instruction), MUSTER_OK);
+    cr_assert_eq(participant_consume(flow->line.participant, 0, &flow->instruction, NULL), MUSTER_OK);
     cr_assert(is_same(flow->instruction, &flow->message));
-    cr_assert_eq(participant_dispatch(flow->line.participant, flow->instruction), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(flow->line.participant, flow->instruction, NULL), MUSTER_OK);
 }
 
 /* The proof that both ends are usable: a whole turn. */
@@ -556,7 +557,7 @@ FAULT_TEST(payload, cancel_in_the_middle_of_a_download)
     cr_assert(is_transfer(proxy_transfer(flow.line.proxy), 0, 0, 0, 0));
     fixture_settle(flow.line.fixture);
     cr_assert(is_transfer(participant_transfer(flow.line.participant), 0, 0, 0, 0));
-    cr_assert_eq(participant_consume(flow.line.participant, &flow.instruction), MUSTER_TIMEOUT);
+    cr_assert_eq(participant_consume(flow.line.participant, 0, &flow.instruction, NULL), MUSTER_TIMEOUT);
     flow_free(&flow);
 }
 
@@ -634,7 +635,7 @@ FAULT_TEST(payload, close_in_the_middle_of_a_download)
     participant_close(flow.line.participant);
     fixture_settle(flow.line.fixture);
     cr_assert(ended_with(&flow.outcome, MUSTER_GONE));
-    cr_assert_eq(participant_consume(flow.line.participant, &flow.instruction), MUSTER_CLOSED);
+    cr_assert_eq(participant_consume(flow.line.participant, 0, &flow.instruction, NULL), MUSTER_CLOSED);
     line_free(&flow.line);
     free(flow.bytes);
 }
@@ -670,10 +671,11 @@ FAULT_TEST(payload, session_goes_on_after_a_connection_that_breaks_anywhere)
                 muster__local_drop(flow.line.fixture->network, 0);
             if (!muster__local_step(flow.line.fixture->network))
                 muster__local_advance(flow.line.fixture->network, 100);
-            if (participant_consume(flow.line.participant, &flow.instruction) == MUSTER_OK) {
+            if (participant_consume(flow.line.participant, 0, &flow.instruction, NULL) == MUSTER_OK) {
                 consumed++;
                 cr_assert(is_same(flow.instruction, &flow.message));
-                dispatched += participant_dispatch(flow.line.participant, flow.instruction) == MUSTER_OK;
+                dispatched +=
+                    participant_dispatch(flow.line.participant, flow.instruction, NULL) == MUSTER_OK;
             }
             cr_assert_lt(step, 10000);
         }
@@ -703,7 +705,7 @@ FAULT_TEST(payload, stop_in_the_middle_of_both)
     client.transport = fixture->network;
     fixture_pump(fixture);
     cr_assert_eq(participant_connect(ADDRESS, &client, &other, NULL), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(other, sample(MUSTER_EMPTY)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(other, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     fixture_wait_events(fixture, 2);
     fixture_unpump(fixture);
     struct proxy *down = fixture_proxy(fixture, "bob");
@@ -718,8 +720,8 @@ FAULT_TEST(payload, stop_in_the_middle_of_both)
     cr_assert(ended_with(&up.outcome, MUSTER_STOPPED));
     cr_assert(ended_with(&outcome, MUSTER_STOPPED));
     fixture_settle(fixture);
-    cr_assert_eq(participant_consume(other, &instruction), MUSTER_STOPPED);
-    cr_assert_eq(participant_consume(up.line.participant, &instruction), MUSTER_STOPPED);
+    cr_assert_eq(participant_consume(other, 0, &instruction, NULL), MUSTER_STOPPED);
+    cr_assert_eq(participant_consume(up.line.participant, 0, &instruction, NULL), MUSTER_STOPPED);
     participant_manager_stop(fixture->manager);
     participant_free(other);
     line_free(&up.line);

@@ -28,14 +28,15 @@ static void answer_at_once(void *context, struct participant *participant)
 {
     const struct muster_message *instruction;
     (void)context;
-    if (participant_consume(participant, &instruction) == MUSTER_OK)
-        participant_dispatch(participant, sample(instruction->kind));
+    if (participant_consume(participant, 0, &instruction, NULL) == MUSTER_OK)
+        participant_dispatch(participant, sample(instruction->kind), NULL);
 }
 
 /* Connected, and the initiative is with the server. The pump runs. */
 static struct participant *join(struct fixture *fixture, struct words *words)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct call call;
     options.name = "ada";
     options.on_ready = answer_at_once;
@@ -45,7 +46,7 @@ static struct participant *join(struct fixture *fixture, struct words *words)
         sem_init(&words->said, 0, 0);
     call_connect(&call, fixture, &options);
     cr_assert_eq(call_join(&call), MUSTER_OK, "%s", call.error.text);
-    cr_assert_eq(participant_dispatch(call.participant, sample(MUSTER_EMPTY)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(call.participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     return call.participant;
 }
 
@@ -110,15 +111,17 @@ FAULT_TEST(refused, a_round_tells_those_who_want_to_be_told)
                                fixture_proxy(fixture, "anonymous-1")};
     cr_assert_not_null(proxies[2]);
 
-    cr_assert_eq(proxy_run_all(proxies, 3, sample(MUSTER_TRAIN), NULL, refuse_all, "array 0 is\nshort", NULL),
-                 MUSTER_TOO_FEW);
+    cr_assert_eq(
+        proxy_run_all(proxies, 3, sample(MUSTER_TRAIN), NULL, refuse_all, "array 0 is\nshort", NULL, NULL),
+        MUSTER_TOO_FEW);
     sem_wait(&words.said);
     cr_assert_str_eq(words.last, "the server refused the answer to turn 1: array 0 is?short");
 
     /* Neither without a reason, nor when it was accepted. */
-    cr_assert_eq(proxy_run_all(proxies, 3, sample(MUSTER_TRAIN), NULL, refuse_all, "", NULL), MUSTER_TOO_FEW);
-    cr_assert_eq(proxy_run_all(proxies, 3, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL), MUSTER_OK);
-    cr_assert_eq(proxy_run_all(proxies, 3, sample(MUSTER_TRAIN), NULL, refuse_all, "again", NULL),
+    cr_assert_eq(proxy_run_all(proxies, 3, sample(MUSTER_TRAIN), NULL, refuse_all, "", NULL, NULL),
+                 MUSTER_TOO_FEW);
+    cr_assert_eq(proxy_run_all(proxies, 3, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(proxy_run_all(proxies, 3, sample(MUSTER_TRAIN), NULL, refuse_all, "again", NULL, NULL),
                  MUSTER_TOO_FEW);
     sem_wait(&words.said);
     cr_assert_str_eq(words.last, "the server refused the answer to turn 4: again");
@@ -134,7 +137,7 @@ FAULT_TEST(refused, a_round_tells_those_who_want_to_be_told)
 static enum muster_status refuse_late(void *context, size_t index, struct proxy *proxy,
                                       const struct muster_message *answer, struct muster_error *reason)
 {
-    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
+    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), TURN_MS, NULL, NULL), MUSTER_OK);
     return refuse_all(context, index, proxy, answer, reason);
 }
 
@@ -144,7 +147,7 @@ FAULT_TEST(refused, the_turn_is_that_of_the_round)
     struct peer *peer = peer_that_hears(fixture, "ada", 0);
     struct proxy *proxy = fixture_proxy(fixture, "ada");
     fixture_pump(fixture);
-    proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, refuse_late, "late", NULL);
+    proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, refuse_late, "late", NULL, NULL);
     peer_wait_count(peer, 1 + 3);
     cr_assert(heard_last(peer, 1, "late"));
     fixture_free(fixture);
@@ -156,29 +159,29 @@ FAULT_TEST(refused, one_turn)
     struct peer *peer = peer_that_hears(fixture, "ada", 0);
     struct proxy *proxy = fixture_proxy(fixture, "ada");
     struct outcome outcome;
-    cr_assert_eq(proxy_refuse(proxy, "too early"), MUSTER_INVALID);
+    cr_assert_eq(proxy_refuse(proxy, "too early", NULL), MUSTER_INVALID);
     run_turn(fixture, proxy);
-    cr_assert_eq(proxy_refuse(proxy, NULL), MUSTER_INVALID);
-    cr_assert_eq(proxy_refuse(proxy, ""), MUSTER_INVALID);
+    cr_assert_eq(proxy_refuse(proxy, NULL, NULL), MUSTER_INVALID);
+    cr_assert_eq(proxy_refuse(proxy, "", NULL), MUSTER_INVALID);
     cr_assert_eq(peer->count, 2);
-    cr_assert_eq(proxy_refuse(proxy, "NaN"), MUSTER_OK);
+    cr_assert_eq(proxy_refuse(proxy, "NaN", NULL), MUSTER_OK);
     fixture_settle(fixture);
     cr_assert(heard_last(peer, 1, "NaN"));
 
     /* It is about the last answer that came, whatever has begun since. */
     peer->react = NULL;
     cr_assert_eq(start_turn(proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
-    cr_assert_eq(proxy_refuse(proxy, "still"), MUSTER_OK);
+    cr_assert_eq(proxy_refuse(proxy, "still", NULL), MUSTER_OK);
     fixture_settle(fixture);
     cr_assert(heard_last(peer, 1, "still"));
     fixture_advance(fixture, TURN_MS);
     cr_assert(ended_with(&outcome, MUSTER_TIMEOUT));
-    cr_assert_eq(proxy_refuse(proxy, "yet"), MUSTER_OK);
+    cr_assert_eq(proxy_refuse(proxy, "yet", NULL), MUSTER_OK);
     fixture_settle(fixture);
     cr_assert(heard_last(peer, 1, "yet"));
 
     proxy_close(proxy);
-    cr_assert_eq(proxy_refuse(proxy, "NaN"), MUSTER_CLOSED);
+    cr_assert_eq(proxy_refuse(proxy, "NaN", NULL), MUSTER_CLOSED);
     fixture_free(fixture);
 }
 
@@ -189,7 +192,7 @@ FAULT_TEST(refused, the_reason_is_cut_and_made_harmless)
     struct proxy *proxy = fixture_proxy(fixture, "ada");
     char reason[1000], expected[MUSTER_ERROR_TEXT_SIZE];
     run_turn(fixture, proxy);
-    cr_assert_eq(proxy_refuse(proxy, "caf\xe9\x1b[31m\n"), MUSTER_OK);
+    cr_assert_eq(proxy_refuse(proxy, "caf\xe9\x1b[31m\n", NULL), MUSTER_OK);
     fixture_settle(fixture);
     cr_assert(heard_last(peer, 1, "caf??[31m?"));
     /* Characters of three bytes, of which the last one that fits is whole. */
@@ -197,7 +200,7 @@ FAULT_TEST(refused, the_reason_is_cut_and_made_harmless)
         memcpy(reason + i, "\xe2\x82\xac", 4);
     memcpy(expected, reason, sizeof(expected) - 1);
     expected[sizeof(expected) - 1] = '\0';
-    cr_assert_eq(proxy_refuse(proxy, reason), MUSTER_OK);
+    cr_assert_eq(proxy_refuse(proxy, reason, NULL), MUSTER_OK);
     fixture_settle(fixture);
     cr_assert(heard_last(peer, 1, expected));
     fixture_free(fixture);
@@ -216,7 +219,7 @@ FAULT_TEST(refused, nobody_hears_it_who_did_not_ask_to)
         peers[i]->react = peer_answers;
         run_turn(fixture, proxy);
         size_t count = peers[i]->count;
-        cr_assert_eq(proxy_refuse(proxy, "NaN"), MUSTER_UNKNOWN_INSTRUCTION);
+        cr_assert_eq(proxy_refuse(proxy, "NaN", NULL), MUSTER_UNKNOWN_INSTRUCTION);
         fixture_settle(fixture);
         cr_assert_eq(peers[i]->count, count);
     }
@@ -224,8 +227,8 @@ FAULT_TEST(refused, nobody_hears_it_who_did_not_ask_to)
     struct participant *deaf = join(fixture, NULL);
     fixture_wait_events(fixture, 4);
     struct proxy *proxy = fixture_proxy(fixture, "ada");
-    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
-    cr_assert_eq(proxy_refuse(proxy, "NaN"), MUSTER_UNKNOWN_INSTRUCTION);
+    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), TURN_MS, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(proxy_refuse(proxy, "NaN", NULL), MUSTER_UNKNOWN_INSTRUCTION);
     participant_free(deaf);
     fixture_free(fixture);
 }
@@ -241,7 +244,7 @@ FAULT_TEST(refused, one_that_is_away_or_takes_little_is_not_told)
     run_turn(fixture, proxy);
     peer_cut(ada);
     fixture_settle(fixture);
-    cr_assert_eq(proxy_refuse(proxy, "NaN"), MUSTER_GONE);
+    cr_assert_eq(proxy_refuse(proxy, "NaN", NULL), MUSTER_GONE);
 
     proxy = fixture_proxy(fixture, "bob");
     const struct muster_message small = {.kind = MUSTER_APPLICATION};
@@ -251,8 +254,8 @@ FAULT_TEST(refused, one_that_is_away_or_takes_little_is_not_told)
     char reason[200];
     memset(reason, 'x', sizeof(reason));
     reason[sizeof(reason) - 1] = '\0';
-    cr_assert_eq(proxy_refuse(proxy, reason), MUSTER_TOO_BIG);
-    cr_assert_eq(proxy_refuse(proxy, "NaN"), MUSTER_OK);
+    cr_assert_eq(proxy_refuse(proxy, reason, NULL), MUSTER_TOO_BIG);
+    cr_assert_eq(proxy_refuse(proxy, "NaN", NULL), MUSTER_OK);
     fixture_settle(fixture);
     cr_assert(heard_last(bob, 1, "NaN"));
     fixture_free(fixture);
@@ -276,14 +279,14 @@ struct played {
 
 static void played_begin(struct played *played, void (*on_warning)(void *context, const char *text))
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct call call;
     *played = (struct played){.fixture = fixture_new_empty()};
     played->fixture->react = welcomes;
     sem_init(&played->words.said, 0, 0);
     fixture_listen(played->fixture);
     options.name = "ada";
-    options.consume_timeout_ms = 0;
     options.on_warning = on_warning;
     options.context = on_warning == take_word ? (void *)&played->words : (void *)played;
     fixture_pump(played->fixture);
@@ -292,7 +295,7 @@ static void played_begin(struct played *played, void (*on_warning)(void *context
     fixture_unpump(played->fixture);
     played->participant = call.participant;
     played->peer = fixture_wait_peer(played->fixture, 1);
-    cr_assert_eq(participant_dispatch(played->participant, sample(MUSTER_EMPTY)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(played->participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     fixture_settle(played->fixture);
 }
 
@@ -314,7 +317,7 @@ static enum muster_status consume(const struct played *played)
 {
     const struct muster_message *instruction;
     fixture_settle(played->fixture);
-    return participant_consume(played->participant, &instruction);
+    return participant_consume(played->participant, 0, &instruction, NULL);
 }
 
 /* Of a turn that runs, that is over, that never was: none of them is affected. */
@@ -330,12 +333,12 @@ FAULT_TEST(refused, the_word_leaves_turns_alone)
     cr_assert_eq(played.words.count, 4);
     cr_assert_str_eq(played.words.last, "the server refused the answer to turn 3: no");
     cr_assert_not(participant_cancelled(played.participant));
-    cr_assert_eq(participant_dispatch(played.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(played.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
     say_refused(&played, 1, "");
     peer_send(played.peer, 2, sample(MUSTER_TRAIN));
     say_refused(&played, 1, "no");
     cr_assert_eq(consume(&played), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(played.participant, sample(MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(played.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
     fixture_settle(played.fixture);
     cr_assert_eq(played.peer->messages[played.peer->count - 1].turn, 2);
     cr_assert(is_sample(&played.peer->messages[played.peer->count - 1].message, MUSTER_TRAIN));
@@ -400,7 +403,7 @@ static void consume_and_free(void *context, const char *text)
     struct played *played = context;
     const struct muster_message *instruction;
     take_word(&played->words, text);
-    cr_assert_eq(participant_consume(played->participant, &instruction),
+    cr_assert_eq(participant_consume(played->participant, 0, &instruction, NULL),
                  played->words.count == 1 ? MUSTER_TIMEOUT : MUSTER_CLOSED);
     participant_free(played->participant);
 }

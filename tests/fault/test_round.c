@@ -35,7 +35,7 @@ static struct company *company_new(reaction *a, reaction *b, reaction *c)
     cr_assert_not_null(company);
     company->fixture = fixture_new(NULL);
     company->fixture->data = company;
-    company->options = (struct proxy_round_options)PROXY_ROUND_OPTIONS_INIT;
+    proxy_round_options_init(&company->options);
     company->caller = pthread_self();
     company->on_callers_thread = true;
     company->answers_were_right = true;
@@ -74,7 +74,7 @@ static enum muster_status run_round(struct company *company, size_t count)
         fixture_pump(company->fixture);
     proxy_round_result_clear(&company->result);
     return proxy_run_all(company->proxies, count, sample(MUSTER_TRAIN), &company->options, on_answer, company,
-                         &company->result);
+                         &company->result, NULL);
 }
 
 static void expect_counts(const struct company *company, size_t answered, size_t late, size_t failed)
@@ -95,9 +95,9 @@ static enum muster_status status_of(const struct company *company, size_t index)
 static size_t encoded_size(enum direction direction, enum muster_kind kind)
 {
     struct buffer *body;
-    cr_assert_eq(
-        muster__encode(direction, sample(kind), &(struct encoding){.max_message_size = SIZE_MAX}, &body),
-        MUSTER_OK);
+    cr_assert_eq(muster__encode(direction, sample(kind), &(struct encoding){.max_message_size = SIZE_MAX},
+                                &body, NULL),
+                 MUSTER_OK);
     size_t size = body->size;
     muster__buffer_release(body);
     return size;
@@ -199,8 +199,8 @@ FAULT_TEST(round, without_options_callback_and_result)
     struct company *company = company_new(peer_answers, fails, peer_answers);
     fixture_pump(company->fixture);
     struct proxy *good[] = {company->proxies[0], company->proxies[2]};
-    cr_assert_eq(proxy_run_all(good, 2, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL), MUSTER_OK);
-    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL),
+    cr_assert_eq(proxy_run_all(good, 2, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL, NULL),
                  MUSTER_TOO_FEW);
     company_free(company);
 }
@@ -319,9 +319,9 @@ FAULT_TEST(round, every_refusal_has_its_reason)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     fixture_pump(company->fixture);
-    cr_assert_eq(
-        proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, gives_reasons, NULL, &company->result),
-        MUSTER_TOO_FEW);
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, gives_reasons, NULL,
+                               &company->result, NULL),
+                 MUSTER_TOO_FEW);
     cr_assert_str_eq(company->result.entries[0].text, "array 0 is?short");
     cr_assert_str_eq(company->result.entries[1].text, muster_status_text(MUSTER_FORMAT));
     cr_assert_str_eq(company->result.entries[2].text, "");
@@ -338,7 +338,7 @@ FAULT_TEST(round, every_failure_has_its_reason)
     struct company *company = company_new(answers_something_else, leaves, peer_answers);
     cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
     cr_assert_str_eq(company->result.entries[0].text, "the answer is of another kind than the instruction");
-    cr_assert_str_eq(company->result.entries[1].text, muster_status_text(MUSTER_GONE));
+    cr_assert_str_eq(company->result.entries[1].text, "the stream was cut");
     company_free(company);
 }
 
@@ -372,7 +372,7 @@ FAULT_TEST(round, original_in_a_round_of_another_kind)
     struct peer *original = peer_join(company->fixture, NULL);
     struct proxy *proxies[] = {company->proxies[0], fixture_proxy(company->fixture, "anonymous-3")};
     fixture_pump(company->fixture);
-    cr_assert_eq(proxy_run_all(proxies, 2, sample(MUSTER_EVALUATE), NULL, NULL, NULL, &company->result),
+    cr_assert_eq(proxy_run_all(proxies, 2, sample(MUSTER_EVALUATE), NULL, NULL, NULL, &company->result, NULL),
                  MUSTER_TOO_FEW);
     expect_counts(company, 1, 0, 1);
     cr_assert_eq(status_of(company, 1), MUSTER_UNKNOWN_INSTRUCTION);
@@ -449,7 +449,7 @@ FAULT_TEST(round, more_answers_than_enough)
     fixture_pump(company->fixture);
     company->options.enough = 2;
     cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), &company->options, waits_for_all,
-                               company, &company->result),
+                               company, &company->result, NULL),
                  MUSTER_OK);
     expect_counts(company, 2, 1, 0);
     cr_assert_eq(company->called, 2, "no more than enough are handed over");
@@ -552,11 +552,12 @@ FAULT_TEST(round, messages_that_are_no_instruction)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     struct proxy_round_result result = {.count = 77};
-    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_RECONNECT), NULL, NULL, NULL, &result),
-                 MUSTER_INVALID);
+    cr_assert_eq(
+        proxy_run_all(company->proxies, 3, sample(MUSTER_RECONNECT), NULL, NULL, NULL, &result, NULL),
+        MUSTER_INVALID);
     cr_assert_eq(result.count, 0);
     cr_assert_null(result.entries);
-    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_EMPTY), NULL, NULL, NULL, &result),
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_EMPTY), NULL, NULL, NULL, &result, NULL),
                  MUSTER_INVALID);
     proxy_round_result_clear(&result);
     fixture_settle(company->fixture);
@@ -570,7 +571,7 @@ FAULT_TEST(round, instruction_over_the_limit)
     size_t size = (size_t)128 << 20;
     char *data = calloc(1, size);
     struct muster_message message = {.kind = MUSTER_APPLICATION, .data = data, .size = size};
-    cr_assert_eq(proxy_run_all(company->proxies, 3, &message, NULL, NULL, NULL, &company->result),
+    cr_assert_eq(proxy_run_all(company->proxies, 3, &message, NULL, NULL, NULL, &company->result, NULL),
                  MUSTER_TOO_BIG);
     free(data);
     company_free(company);
@@ -613,7 +614,7 @@ FAULT_TEST(round, stop_when_enough_have_answered)
     company->options.enough = 1;
     fixture_pump(company->fixture);
     cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), &company->options, stops_it,
-                               company, &company->result),
+                               company, &company->result, NULL),
                  MUSTER_OK);
     expect_counts(company, 1, 0, 2);
     cr_assert_eq(status_of(company, 2), MUSTER_STOPPED);
@@ -661,7 +662,7 @@ FAULT_TEST(round, proxy_that_is_closed_meanwhile)
     struct company *company = company_new(is_silent, peer_answers, peer_answers);
     fixture_pump(company->fixture);
     cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), NULL, closes_a_proxy, company,
-                               &company->result),
+                               &company->result, NULL),
                  MUSTER_TOO_FEW);
     expect_counts(company, 2, 0, 1);
     cr_assert_eq(status_of(company, 0), MUSTER_CLOSED);
@@ -680,7 +681,8 @@ static struct fixture *with_many(void (*react)(struct peer *peer, const struct r
     for (size_t i = 0; i < MANY; i++)
         peer_join(fixture, "")->react = react;
     fixture_pump(fixture);
-    cr_assert_eq(participant_manager_get_participants(fixture->manager, MANY, 0, proxies, &count), MUSTER_OK);
+    cr_assert_eq(participant_manager_get_participants(fixture->manager, MANY, 0, proxies, &count, NULL),
+                 MUSTER_OK);
     cr_assert_eq(count, MANY);
     return fixture;
 }
@@ -691,7 +693,7 @@ FAULT_TEST(round, many_answer)
     struct fixture *fixture = with_many(peer_answers, &proxies);
     for (size_t i = 0; i < 5; i++) {
         struct proxy_round_result result;
-        cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result),
+        cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result, NULL),
                      MUSTER_OK);
         cr_assert_eq(result.answered, MANY);
         proxy_round_result_clear(&result);
@@ -710,9 +712,12 @@ FAULT_TEST(round, most_of_many_answer)
 {
     struct proxy **proxies;
     struct fixture *fixture = with_many(most_answer, &proxies);
-    struct proxy_round_options options = {.deadline_ms = MUSTER_NO_LIMIT, .enough = MANY - 5};
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
+    options.deadline_ms = MUSTER_NO_LIMIT;
+    options.enough = MANY - 5;
     struct proxy_round_result result;
-    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, &result),
+    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, &result, NULL),
                  MUSTER_OK);
     cr_assert_eq(result.answered, MANY - 5);
     cr_assert_eq(result.late, 5);
@@ -731,8 +736,12 @@ FAULT_TEST(round, few_of_many_answer)
 {
     struct proxy **proxies;
     struct fixture *fixture = with_many(few_answer, &proxies);
-    struct proxy_round_options options = {.deadline_ms = MUSTER_NO_LIMIT, .enough = 5};
-    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, NULL), MUSTER_OK);
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
+    options.deadline_ms = MUSTER_NO_LIMIT;
+    options.enough = 5;
+    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, NULL, NULL),
+                 MUSTER_OK);
     proxy_release_all(proxies, MANY);
     fixture_free(fixture);
 }
@@ -754,10 +763,14 @@ FAULT_TEST(round, few_of_many_answer_when_nobody_expects_it)
 {
     struct proxy **proxies;
     struct fixture *fixture = with_many(is_silent, &proxies);
-    struct proxy_round_options options = {.deadline_ms = MUSTER_NO_LIMIT, .enough = 5};
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
+    options.deadline_ms = MUSTER_NO_LIMIT;
+    options.enough = 5;
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, answer_later, fixture), 0);
-    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, NULL, NULL),
+                 MUSTER_OK);
     pthread_join(thread, NULL);
     proxy_release_all(proxies, MANY);
     fixture_free(fixture);
@@ -767,8 +780,10 @@ FAULT_TEST(round, none_of_many_answer)
 {
     struct proxy **proxies;
     struct fixture *fixture = with_many(is_silent, &proxies);
-    struct proxy_round_options options = {.deadline_ms = 0};
-    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, NULL),
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
+    options.deadline_ms = 0;
+    cr_assert_eq(proxy_run_all(proxies, MANY, sample(MUSTER_TRAIN), &options, NULL, NULL, NULL, NULL),
                  MUSTER_TIMEOUT);
     proxy_release_all(proxies, MANY);
     fixture_free(fixture);
@@ -781,7 +796,7 @@ static void *run_other_round(void *context)
     struct company *company = context;
     static enum muster_status status;
     for (size_t i = 0; i < 20; i++) {
-        status = proxy_run_all(company->proxies + 2, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL);
+        status = proxy_run_all(company->proxies + 2, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL, NULL);
         if (status != MUSTER_OK)
             break;
     }

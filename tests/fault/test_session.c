@@ -33,7 +33,7 @@ static void company_new_with(struct company *company, const struct participant_m
     cr_assert_eq(call_join(&call), MUSTER_OK);
     company->participant = call.participant;
     struct muster_message empty = MUSTER_MESSAGE_INIT;
-    cr_assert_eq(participant_dispatch(company->participant, &empty), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company->participant, &empty, NULL), MUSTER_OK);
     fixture_wait_events(company->fixture, 1);
     fixture_unpump(company->fixture);
     company->proxy = fixture_proxy(company->fixture, client->name);
@@ -43,7 +43,8 @@ static void company_new_with(struct company *company, const struct participant_m
 static void company_new(struct company *company, const char *name)
 {
     struct participant_manager_options options = session_options();
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     client.name = name;
     company_new_with(company, &options, &client);
 }
@@ -69,7 +70,7 @@ static void break_and_come_back(struct company *company, size_t n)
 static const struct muster_message *consume(struct company *company, enum muster_kind kind)
 {
     const struct muster_message *instruction;
-    cr_assert_eq(participant_consume(company->participant, &instruction), MUSTER_OK);
+    cr_assert_eq(participant_consume(company->participant, 0, &instruction, NULL), MUSTER_OK);
     cr_assert(is_sample(instruction, kind));
     return instruction;
 }
@@ -87,7 +88,7 @@ FAULT_TEST(session, idle_participant_comes_back_as_the_same)
     struct outcome outcome = {0};
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
-    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN), NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -100,7 +101,7 @@ FAULT_TEST(session, instruction_that_was_lost_is_sent_again)
     struct outcome outcome = {0};
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     break_and_come_back(&company, 0); /* before it was delivered */
-    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN), NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -117,7 +118,7 @@ FAULT_TEST(session, instruction_is_worked_on_once)
     break_and_come_back(&company, 0);
     break_and_come_back(&company, 1);
     cr_assert_not(participant_cancelled(company.participant));
-    cr_assert_eq(participant_dispatch(company.participant, instruction), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, instruction, NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -130,7 +131,7 @@ FAULT_TEST(session, answer_that_was_lost_is_sent_again)
     struct outcome outcome = {0};
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
-    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN), NULL), MUSTER_OK);
     break_and_come_back(&company, 0); /* before it was delivered */
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -146,8 +147,8 @@ FAULT_TEST(session, answer_that_is_given_while_away_is_sent)
     const struct muster_message *instruction = consume(&company, MUSTER_TRAIN);
     cr_assert(muster__local_drop(company.fixture->network, 0));
     fixture_settle(company.fixture);
-    cr_assert_eq(participant_report_progress(company.participant, 0.5), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(company.participant, instruction), MUSTER_OK);
+    cr_assert_eq(participant_report_progress(company.participant, 0.5, NULL), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, instruction, NULL), MUSTER_OK);
     fixture_advance(company.fixture, 100);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -162,7 +163,7 @@ FAULT_TEST(session, turn_can_begin_while_away)
     fixture_settle(company.fixture);
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_advance(company.fixture, 100);
-    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN), NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -182,7 +183,7 @@ FAULT_TEST(session, turn_that_is_given_up_while_away_is_cancelled)
     cr_assert(ended_with(&outcome, MUSTER_CANCELLED));
     fixture_advance(company.fixture, 100);
     cr_assert(participant_cancelled(company.participant));
-    cr_assert_eq(participant_dispatch(company.participant, instruction), MUSTER_CANCELLED);
+    cr_assert_eq(participant_dispatch(company.participant, instruction, NULL), MUSTER_CANCELLED);
     company_free(&company);
 }
 
@@ -320,7 +321,8 @@ FAULT_TEST(session, who_breaks_off_before_the_initiative_comes_back_as_somebody_
 {
     struct participant_manager_options options = session_options();
     struct fixture *fixture = fixture_new(&options);
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     const struct muster_message empty = MUSTER_MESSAGE_INIT;
     struct call call;
     client.name = "ada";
@@ -330,7 +332,7 @@ FAULT_TEST(session, who_breaks_off_before_the_initiative_comes_back_as_somebody_
     fixture_unpump(fixture);
     cr_assert(muster__local_drop(fixture->network, 0));
     /* The stream has ended, and the participant is about to be told. */
-    cr_assert_eq(participant_dispatch(call.participant, &empty), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(call.participant, &empty, NULL), MUSTER_OK);
     fixture_settle(fixture);
     cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_GONE, "ada"));
     fixture_advance(fixture, 100);
@@ -384,7 +386,8 @@ static void restart_server(struct company *company)
 FAULT_TEST(session, participants_of_a_server_that_died_come_back_with_name_and_rank)
 {
     struct company company;
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     const struct muster_message empty = MUSTER_MESSAGE_INIT;
     struct outcome outcome;
     struct call call;
@@ -392,7 +395,7 @@ FAULT_TEST(session, participants_of_a_server_that_died_come_back_with_name_and_r
     fixture_pump(company.fixture);
     call_connect(&call, company.fixture, &client); /* its name is given to it */
     cr_assert_eq(call_join(&call), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(call.participant, &empty), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(call.participant, &empty, NULL), MUSTER_OK);
     fixture_unpump(company.fixture);
     fixture_settle(company.fixture);
     cr_assert_eq(participant_rank(call.participant), 1);
@@ -407,8 +410,8 @@ FAULT_TEST(session, participants_of_a_server_that_died_come_back_with_name_and_r
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
     const struct muster_message *instruction;
-    cr_assert_eq(participant_consume(call.participant, &instruction), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(call.participant, instruction), MUSTER_OK);
+    cr_assert_eq(participant_consume(call.participant, 0, &instruction, NULL), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(call.participant, instruction, NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     fixture_pump(company.fixture);
@@ -434,8 +437,9 @@ FAULT_TEST(session, instruction_of_a_server_that_died_is_cancelled)
     company.proxy = fixture_proxy(company.fixture, "ada");
     cr_assert_eq(start_turn(company.proxy, MUSTER_EVALUATE, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
-    cr_assert_eq(participant_dispatch(company.participant, instruction), MUSTER_CANCELLED);
-    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_EVALUATE)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, instruction, NULL), MUSTER_CANCELLED);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_EVALUATE), NULL),
+                 MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -451,14 +455,15 @@ FAULT_TEST(session, answer_to_a_server_that_died_is_dropped)
     const struct muster_message *instruction = consume(&company, MUSTER_TRAIN);
     restart_server(&company);
     cr_assert(ended_with(&outcome, MUSTER_STOPPED));
-    cr_assert_eq(participant_dispatch(company.participant, instruction), MUSTER_OK); /* held */
+    cr_assert_eq(participant_dispatch(company.participant, instruction, NULL), MUSTER_OK); /* held */
     fixture_advance(company.fixture, 1000);
     company.proxy = fixture_proxy(company.fixture, "ada");
     cr_assert(proxy_is_open(company.proxy));
     cr_assert_eq(start_turn(company.proxy, MUSTER_EVALUATE, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert_eq(outcome.ended, 0);
-    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_EVALUATE)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_EVALUATE), NULL),
+                 MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -484,7 +489,8 @@ FAULT_TEST(session, welcome_of_a_new_server_may_be_lost)
     cr_assert_not_null(company.proxy);
     cr_assert_eq(start_turn(company.proxy, MUSTER_EVALUATE, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
-    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_EVALUATE)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_EVALUATE), NULL),
+                 MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -521,7 +527,7 @@ FAULT_TEST(session, turn_can_begin_when_the_connection_has_just_broken)
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
     fixture_advance(company.fixture, 100);
-    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN), NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -586,14 +592,14 @@ static void journey_run(struct journey *journey, size_t second_break)
     struct company *company = &journey->company;
     struct muster_transport *network = company->fixture->network;
     journey->worked = journey->ended = 0;
-    cr_assert_eq(proxy_run_async(company->proxy, &journey->instruction, 40000, journey_ended, journey),
+    cr_assert_eq(proxy_run_async(company->proxy, &journey->instruction, 40000, journey_ended, journey, NULL),
                  MUSTER_OK);
     for (size_t step = 0; step < 300 && !journey->ended; step++) {
         const struct muster_message *instruction;
         if (step == 1 && second_break)
             muster__local_fail_send(network, second_break);
         fixture_advance(company->fixture, 100);
-        if (participant_consume(company->participant, &instruction) != MUSTER_OK)
+        if (participant_consume(company->participant, 0, &instruction, NULL) != MUSTER_OK)
             continue;
         journey->worked++;
         cr_assert(journey->is_whole(instruction));
@@ -603,7 +609,7 @@ static void journey_run(struct journey *journey, size_t second_break)
             fixture_settle(company->fixture);
             fixture_advance(company->fixture, 1000);
         }
-        cr_assert_eq(participant_dispatch(company->participant, instruction), MUSTER_OK);
+        cr_assert_eq(participant_dispatch(company->participant, instruction, NULL), MUSTER_OK);
     }
     muster__local_fail_send(network, 0);
     fixture_settle(company->fixture);
@@ -617,10 +623,9 @@ static void journey_run(struct journey *journey, size_t second_break)
 static void journey_new(struct journey *journey)
 {
     struct participant_manager_options options = session_options();
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     client.name = "ada";
-    client.consume_timeout_ms = 0;
-    options.turn_timeout_ms = 40000;
     company_new_with(&journey->company, &options, &client);
 }
 
@@ -703,9 +708,9 @@ FAULT_TEST(session, reconnect_in_while_away)
     company_new(&company, "ada");
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     send_away(&company, 0);
-    cr_assert_eq(proxy_reconnect_in(company.proxy, 5), MUSTER_OK);
+    cr_assert_eq(proxy_reconnect_in(company.proxy, 5, NULL), MUSTER_OK);
     cr_assert(ended_with(&outcome, MUSTER_CLOSED));
-    cr_assert_eq(proxy_reconnect_in(company.proxy, 5), MUSTER_CLOSED);
+    cr_assert_eq(proxy_reconnect_in(company.proxy, 5, NULL), MUSTER_CLOSED);
     company_free(&company);
 }
 
@@ -715,7 +720,7 @@ FAULT_TEST(session, welcome_after_a_reconnect_in_may_be_lost)
     struct company company;
     struct outcome outcome = {0};
     company_new(&company, "ada");
-    cr_assert_eq(proxy_reconnect_in(company.proxy, 1), MUSTER_OK);
+    cr_assert_eq(proxy_reconnect_in(company.proxy, 1, NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     muster__local_delay(company.fixture->network, 10);
     fixture_advance(company.fixture, 1000);
@@ -729,7 +734,7 @@ FAULT_TEST(session, welcome_after_a_reconnect_in_may_be_lost)
     cr_assert_not_null(company.proxy);
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
-    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN)), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(company.participant, consume(&company, MUSTER_TRAIN), NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
     company_free(&company);
@@ -739,7 +744,7 @@ FAULT_TEST(session, server_restarts_while_those_it_asked_come_back)
 {
     struct company company;
     company_new(&company, "ada");
-    cr_assert_eq(proxy_reconnect_in(company.proxy, 1), MUSTER_OK);
+    cr_assert_eq(proxy_reconnect_in(company.proxy, 1, NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     muster__local_refuse(company.fixture->network, true);
     fixture_advance(company.fixture, 20000);
@@ -809,10 +814,10 @@ FAULT_TEST(session, reconnecting_ends_at_its_limit)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct company company;
         struct participant_manager_options options = session_options();
-        struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+        struct participant_options client;
+        participant_options_init(&client);
         const struct muster_message *instruction;
         client.name = "ada";
-        client.consume_timeout_ms = 0;
         client.reconnect_timeout_ms = cases[i].limit_ms;
         client.reconnect_first_ms = 1000;
         company_new_with(&company, &options, &client);
@@ -821,9 +826,9 @@ FAULT_TEST(session, reconnecting_ends_at_its_limit)
         fixture_settle(company.fixture);
         muster__local_lose(company.fixture->network, true);
         fixture_advance(company.fixture, cases[i].limit_ms - 1);
-        cr_assert_eq(participant_consume(company.participant, &instruction), MUSTER_TIMEOUT);
+        cr_assert_eq(participant_consume(company.participant, 0, &instruction, NULL), MUSTER_TIMEOUT);
         fixture_advance(company.fixture, 1);
-        cr_assert_eq(participant_consume(company.participant, &instruction), MUSTER_GONE);
+        cr_assert_eq(participant_consume(company.participant, 0, &instruction, NULL), MUSTER_GONE);
         cr_assert_neq(participant_reason(company.participant)[0], 0);
         muster__local_lose(company.fixture->network, false);
         company_free(&company);
@@ -834,7 +839,8 @@ FAULT_TEST(session, reconnecting_may_have_no_limit)
 {
     struct company company;
     struct participant_manager_options options = session_options();
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     client.name = "ada";
     client.reconnect_timeout_ms = MUSTER_NO_LIMIT;
     options.session_grace_ms = MUSTER_NO_LIMIT;
@@ -856,7 +862,8 @@ FAULT_TEST(session, pauses_that_make_no_sense_are_refused)
     static const int64_t wrong[][3] = {{-2, 100, 100}, {1000, 0, 100}, {1000, -1, 100}, {1000, 100, 99}};
     struct fixture *fixture = fixture_new(NULL);
     for (size_t i = 0; i < 4; i++) {
-        struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+        struct participant_options client;
+        participant_options_init(&client);
         struct participant *participant;
         client.transport = fixture->network;
         client.reconnect_timeout_ms = wrong[i][0];
@@ -871,7 +878,8 @@ FAULT_TEST(session, without_grace_a_break_is_the_end)
 {
     struct company company;
     struct participant_manager_options options = fixture_options();
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     struct outcome outcome;
     const struct muster_message *instruction;
     client.name = "ada";
@@ -882,7 +890,7 @@ FAULT_TEST(session, without_grace_a_break_is_the_end)
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_GONE));
     cr_assert(event_is(company.fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_GONE, "ada"));
-    cr_assert_eq(participant_consume(company.participant, &instruction), MUSTER_GONE);
+    cr_assert_eq(participant_consume(company.participant, 0, &instruction, NULL), MUSTER_GONE);
     /* Nobody can come back with the token of a session that there is not: it is all zeros. */
     struct peer *peer = peer_with_token(&company, "ada", company.proxy->session, SESSION_SIZE, 0);
     cr_assert_not(peer->closed);
@@ -894,14 +902,15 @@ FAULT_TEST(session, participant_that_does_not_reconnect_is_gone)
 {
     struct company company;
     struct participant_manager_options options = session_options();
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     const struct muster_message *instruction;
     client.name = "ada";
     client.reconnect_timeout_ms = 0;
     company_new_with(&company, &options, &client);
     cr_assert(muster__local_drop(company.fixture->network, 0));
     fixture_settle(company.fixture);
-    cr_assert_eq(participant_consume(company.participant, &instruction), MUSTER_GONE);
+    cr_assert_eq(participant_consume(company.participant, 0, &instruction, NULL), MUSTER_GONE);
     company_free(&company);
 }
 
@@ -924,8 +933,8 @@ static void echo(void *context, struct participant *participant)
 {
     const struct muster_message *instruction;
     (void)context;
-    if (participant_consume(participant, &instruction) == MUSTER_OK)
-        participant_dispatch(participant, instruction);
+    if (participant_consume(participant, 0, &instruction, NULL) == MUSTER_OK)
+        participant_dispatch(participant, instruction, NULL);
 }
 
 /* With the first answer, time passes, and who is away comes back. */
@@ -946,11 +955,13 @@ FAULT_TEST(session, round_waits_for_who_is_away)
 {
     struct company company;
     struct participant_manager_options options = session_options();
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
-    const struct proxy_round_options round = {.deadline_ms = TURN_MS};
+    struct participant_options client;
+    participant_options_init(&client);
+    struct proxy_round_options round;
+    proxy_round_options_init(&round);
+    round.deadline_ms = TURN_MS;
     struct proxy_round_result result;
     client.name = "ada";
-    client.consume_timeout_ms = 0;
     client.on_ready = echo;
     company_new_with(&company, &options, &client);
     struct peer *other = peer_join(company.fixture, "eve");
@@ -958,9 +969,9 @@ FAULT_TEST(session, round_waits_for_who_is_away)
     other->react = peer_answers;
     send_away(&company, 0);
     fixture_pump(company.fixture);
-    cr_assert_eq(
-        proxy_run_all(proxies, 2, sample(MUSTER_TRAIN), &round, let_time_pass, company.fixture, &result),
-        MUSTER_OK);
+    cr_assert_eq(proxy_run_all(proxies, 2, sample(MUSTER_TRAIN), &round, let_time_pass, company.fixture,
+                               &result, NULL),
+                 MUSTER_OK);
     fixture_unpump(company.fixture);
     cr_assert_eq(result.answered, 2);
     proxy_round_result_clear(&result);
@@ -972,7 +983,8 @@ FAULT_TEST(session, progress_extends_the_limit_of_a_turn)
     for (int away = 0; away < 2; away++) {
         struct company company;
         struct participant_manager_options options = session_options();
-        struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+        struct participant_options client;
+        participant_options_init(&client);
         struct outcome outcome;
         client.name = "ada";
         options.progress_extends_ms = 3000;
@@ -981,7 +993,7 @@ FAULT_TEST(session, progress_extends_the_limit_of_a_turn)
         fixture_settle(company.fixture);
         consume(&company, MUSTER_TRAIN);
         fixture_advance(company.fixture, 900);
-        cr_assert_eq(participant_report_progress(company.participant, 0.1), MUSTER_OK);
+        cr_assert_eq(participant_report_progress(company.participant, 0.1, NULL), MUSTER_OK);
         fixture_settle(company.fixture);
         if (away)
             send_away(&company, 0);
@@ -999,7 +1011,8 @@ FAULT_TEST(session, progress_extends_no_further_than_the_most)
     for (size_t longer = 0; longer < 2; longer++) {
         struct company company;
         struct participant_manager_options options = session_options();
-        struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+        struct participant_options client;
+        participant_options_init(&client);
         struct outcome outcome;
         client.name = "ada";
         options.progress_extends_ms = 3000;
@@ -1010,7 +1023,7 @@ FAULT_TEST(session, progress_extends_no_further_than_the_most)
         consume(&company, MUSTER_TRAIN);
         for (size_t passed = 500; passed < (longer ? 6000 : 5000); passed += 500) {
             fixture_advance(company.fixture, 500);
-            cr_assert_eq(participant_report_progress(company.participant, 0.1), MUSTER_OK);
+            cr_assert_eq(participant_report_progress(company.participant, 0.1, NULL), MUSTER_OK);
             fixture_settle(company.fixture);
             cr_assert_eq(outcome.ended, 0);
         }
@@ -1024,7 +1037,8 @@ FAULT_TEST(session, progress_does_not_shorten_the_limit)
 {
     struct company company;
     struct participant_manager_options options = session_options();
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     struct outcome outcome;
     client.name = "ada";
     options.progress_extends_ms = 1000;
@@ -1034,7 +1048,7 @@ FAULT_TEST(session, progress_does_not_shorten_the_limit)
                      MUSTER_OK);
         fixture_settle(company.fixture);
         consume(&company, MUSTER_TRAIN);
-        cr_assert_eq(participant_report_progress(company.participant, 0.1), MUSTER_OK);
+        cr_assert_eq(participant_report_progress(company.participant, 0.1, NULL), MUSTER_OK);
         fixture_settle(company.fixture);
         fixture_advance(company.fixture, TURN_MS - 1);
         cr_assert_eq(outcome.ended, 0);
@@ -1049,7 +1063,8 @@ FAULT_TEST(session, place_at_the_address_is_there_for_who_comes_back)
 {
     struct company company;
     struct participant_manager_options options = session_options();
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     client.name = "ada";
     options.max_participants_per_address = 1;
     company_new_with(&company, &options, &client);

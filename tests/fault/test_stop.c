@@ -48,7 +48,7 @@ FAULT_TEST(stop, running_turns_end)
     close_and_settle(fixture);
     cr_assert(ended_with(&outcome, MUSTER_STOPPED));
     cr_assert_eq(start_turn(proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_STOPPED);
-    cr_assert_eq(proxy_reconnect_in(proxy, 1), MUSTER_STOPPED);
+    cr_assert_eq(proxy_reconnect_in(proxy, 1, NULL), MUSTER_STOPPED);
     fixture_free(fixture);
 }
 
@@ -59,12 +59,13 @@ FAULT_TEST(stop, nothing_can_be_had_afterwards)
     struct proxy **proxies = (struct proxy **)&proxies;
     size_t count = 9;
     close_and_settle(fixture);
-    cr_assert_eq(participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count),
+    cr_assert_eq(participant_manager_get_participants(fixture->manager, 0, 0, &proxies, &count, NULL),
                  MUSTER_STOPPED);
     cr_assert_null(proxies);
     cr_assert_eq(count, 0);
-    cr_assert_eq(participant_manager_get_participants(fixture->manager, 1, MUSTER_NO_LIMIT, &proxies, &count),
-                 MUSTER_STOPPED);
+    cr_assert_eq(
+        participant_manager_get_participants(fixture->manager, 1, MUSTER_NO_LIMIT, &proxies, &count, NULL),
+        MUSTER_STOPPED);
     fixture_free(fixture);
 }
 
@@ -159,8 +160,8 @@ FAULT_TEST(stop, proxies_outlive_the_manager)
     cr_assert_eq(proxy_rank(proxy), 0);
     cr_assert_not_null(proxy_user(proxy));
     cr_assert_eq(start_turn(proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_STOPPED);
-    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), NULL), MUSTER_STOPPED);
-    cr_assert_eq(proxy_reconnect_in(proxy, 1), MUSTER_STOPPED);
+    cr_assert_eq(proxy_run(proxy, sample(MUSTER_TRAIN), TURN_MS, NULL, NULL), MUSTER_STOPPED);
+    cr_assert_eq(proxy_reconnect_in(proxy, 1, NULL), MUSTER_STOPPED);
     proxy_cancel(proxy);
     proxy_close(proxy);
     proxy_release(proxy);
@@ -293,7 +294,7 @@ FAULT_TEST(stop, close_from_an_answer)
     struct peer *peer = peer_join(fixture, "ada");
     peer->react = peer_answers;
     cr_assert_eq(proxy_run_async(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), TURN_MS,
-                                 close_from_answer, fixture),
+                                 close_from_answer, fixture, NULL),
                  MUSTER_OK);
     fixture_settle(fixture);
     cr_assert(peer->closed);
@@ -307,7 +308,7 @@ static void close_and_run_on(void *context, struct proxy *proxy, enum muster_sta
     (void)answer;
     cr_assert_eq(status, MUSTER_STOPPED);
     *(enum muster_status *)context =
-        proxy_run_async(proxy, sample(MUSTER_TRAIN), TURN_MS, close_and_run_on, context);
+        proxy_run_async(proxy, sample(MUSTER_TRAIN), TURN_MS, close_and_run_on, context, NULL);
 }
 
 FAULT_TEST(stop, next_turn_from_the_callback_of_a_stopped_one)
@@ -316,7 +317,7 @@ FAULT_TEST(stop, next_turn_from_the_callback_of_a_stopped_one)
     enum muster_status status = MUSTER_OK;
     peer_join(fixture, "ada");
     cr_assert_eq(proxy_run_async(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), TURN_MS,
-                                 close_and_run_on, &status),
+                                 close_and_run_on, &status, NULL),
                  MUSTER_OK);
     close_and_settle(fixture);
     cr_assert_eq(status, MUSTER_STOPPED);
@@ -472,7 +473,8 @@ FAULT_TEST(stop, stop_waits_for_callbacks_on_other_threads)
     fixture->data = &slow;
     fixture->on_event = release_slow_callback;
     fixture_pump(fixture);
-    cr_assert_eq(proxy_run_async(slow.proxy, sample(MUSTER_TRAIN), TURN_MS, slow_answered, &slow), MUSTER_OK);
+    cr_assert_eq(proxy_run_async(slow.proxy, sample(MUSTER_TRAIN), TURN_MS, slow_answered, &slow, NULL),
+                 MUSTER_OK);
     cr_assert_eq(pthread_create(&thread, NULL, cancel_turn, &slow), 0);
     while (sem_wait(&slow.entered) != 0)
         ;

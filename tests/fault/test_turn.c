@@ -584,7 +584,7 @@ static enum muster_status try_payload(struct pair *pair, size_t size)
     char *data = calloc(1, size);
     struct muster_message message = {.kind = MUSTER_APPLICATION, .data = data, .size = size};
     struct outcome outcome = {0};
-    enum muster_status status = proxy_run_async(pair->proxy, &message, TURN_MS, NULL, &outcome);
+    enum muster_status status = proxy_run_async(pair->proxy, &message, TURN_MS, NULL, &outcome, NULL);
     free(data);
     return status;
 }
@@ -627,7 +627,7 @@ FAULT_TEST(turn, messages_that_are_no_instruction)
         cr_assert_eq(start_turn(pair.proxy, kinds[i], TURN_MS, &outcome), MUSTER_INVALID);
     struct muster_array array = {.dtype = (enum muster_dtype)9, .data = "x"};
     struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
-    cr_assert_eq(proxy_run_async(pair.proxy, &message, TURN_MS, NULL, NULL), MUSTER_INVALID);
+    cr_assert_eq(proxy_run_async(pair.proxy, &message, TURN_MS, NULL, NULL, NULL), MUSTER_INVALID);
     fixture_settle(pair.fixture);
     cr_assert_eq(pair.peer->count, pair.welcomes);
     expect_turn(&pair, 1);
@@ -861,7 +861,7 @@ FAULT_TEST(turn, gone_before_the_instruction)
     cr_assert_not(proxy_is_open(pair.proxy));
     cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_GONE);
     cr_assert_eq(outcome.ended, 0);
-    cr_assert_eq(proxy_reconnect_in(pair.proxy, 1), MUSTER_GONE);
+    cr_assert_eq(proxy_reconnect_in(pair.proxy, 1, NULL), MUSTER_GONE);
     proxy_close(pair.proxy);
     cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_GONE);
     pair_free(&pair);
@@ -936,7 +936,7 @@ FAULT_TEST(turn, close_says_good_bye)
     cr_assert_eq(pair.fixture->event_count, 2);
     struct outcome outcome;
     cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_CLOSED);
-    cr_assert_eq(proxy_reconnect_in(pair.proxy, 1), MUSTER_CLOSED);
+    cr_assert_eq(proxy_reconnect_in(pair.proxy, 1, NULL), MUSTER_CLOSED);
     pair_free(&pair);
 }
 
@@ -969,8 +969,8 @@ FAULT_TEST(turn, close_drops_answers_that_are_on_their_way)
 FAULT_TEST(turn, first_end_is_the_one_that_counts)
 {
     struct pair pair = pair_new();
-    cr_assert_eq(proxy_reconnect_in(pair.proxy, 1), MUSTER_OK);
-    cr_assert_eq(proxy_reconnect_in(pair.proxy, 2), MUSTER_CLOSED);
+    cr_assert_eq(proxy_reconnect_in(pair.proxy, 1, NULL), MUSTER_OK);
+    cr_assert_eq(proxy_reconnect_in(pair.proxy, 2, NULL), MUSTER_CLOSED);
     proxy_close(pair.proxy);
     participant_manager_close(pair.fixture->manager);
     fixture_settle(pair.fixture);
@@ -1010,9 +1010,9 @@ FAULT_TEST(turn, reconnect_in)
     struct pair pair = pair_new();
     struct outcome outcome;
     start(&pair, MUSTER_TRAIN, &outcome);
-    cr_assert_eq(proxy_reconnect_in(pair.proxy, -1), MUSTER_INVALID);
+    cr_assert_eq(proxy_reconnect_in(pair.proxy, -1, NULL), MUSTER_INVALID);
     cr_assert_eq(outcome.ended, 0);
-    cr_assert_eq(proxy_reconnect_in(pair.proxy, 30), MUSTER_OK);
+    cr_assert_eq(proxy_reconnect_in(pair.proxy, 30, NULL), MUSTER_OK);
     cr_assert(ended_with(&outcome, MUSTER_CLOSED));
     cr_assert_eq(fixture_open_count(pair.fixture), 0);
     fixture_settle(pair.fixture);
@@ -1028,7 +1028,7 @@ FAULT_TEST(turn, reconnect_in)
 FAULT_TEST(turn, reconnect_in_is_known_to_originals)
 {
     struct pair pair = pair_original();
-    cr_assert_eq(proxy_reconnect_in(pair.proxy, 0), MUSTER_OK);
+    cr_assert_eq(proxy_reconnect_in(pair.proxy, 0, NULL), MUSTER_OK);
     fixture_settle(pair.fixture);
     cr_assert_eq(pair.peer->count, 1);
     cr_assert_eq(last_received(&pair)->message.kind, MUSTER_RECONNECT);
@@ -1053,7 +1053,7 @@ static void next_turn(void *context, struct proxy *proxy, enum muster_status sta
     muster_message_clear(message);
     chain->last = status;
     if (++chain->turns < 3)
-        chain->last = proxy_run_async(proxy, sample(MUSTER_TRAIN), TURN_MS, next_turn, chain);
+        chain->last = proxy_run_async(proxy, sample(MUSTER_TRAIN), TURN_MS, next_turn, chain, NULL);
 }
 
 FAULT_TEST(turn, next_turn_from_the_callback)
@@ -1061,7 +1061,8 @@ FAULT_TEST(turn, next_turn_from_the_callback)
     struct pair pair = pair_new();
     struct chain chain = {0};
     pair.peer->react = peer_answers;
-    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, next_turn, &chain), MUSTER_OK);
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, next_turn, &chain, NULL),
+                 MUSTER_OK);
     fixture_settle(pair.fixture);
     cr_assert_eq(chain.turns, 3);
     cr_assert_eq(chain.last, MUSTER_OK);
@@ -1073,7 +1074,7 @@ FAULT_TEST(turn, next_turn_from_the_callback_of_one_that_was_late)
 {
     struct pair pair = pair_new();
     struct chain chain = {0};
-    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), 10, next_turn, &chain), MUSTER_OK);
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), 10, next_turn, &chain, NULL), MUSTER_OK);
     fixture_advance(pair.fixture, 10);
     cr_assert_eq(chain.turns, 1);
     cr_assert_eq(chain.last, MUSTER_OK);
@@ -1089,7 +1090,8 @@ FAULT_TEST(turn, next_turn_from_the_callback_of_one_that_left)
 {
     struct pair pair = pair_new();
     struct chain chain = {0};
-    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, next_turn, &chain), MUSTER_OK);
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, next_turn, &chain, NULL),
+                 MUSTER_OK);
     peer_cut(pair.peer);
     fixture_settle(pair.fixture);
     cr_assert_eq(chain.turns, 1);
@@ -1111,7 +1113,8 @@ FAULT_TEST(turn, close_from_the_callback)
     struct pair pair = pair_new();
     enum muster_status status = MUSTER_INVALID;
     pair.peer->react = peer_answers;
-    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, close_proxy, &status), MUSTER_OK);
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, close_proxy, &status, NULL),
+                 MUSTER_OK);
     fixture_settle(pair.fixture);
     cr_assert_eq(status, MUSTER_OK);
     cr_assert(event_is(pair.fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_CLOSED, "ada"));

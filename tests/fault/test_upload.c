@@ -604,13 +604,14 @@ FAULT_TEST(upload, answers_of_a_round_count_until_they_are_handled)
     for (size_t i = 0; i < PEERS; i++)
         crowd.peers[i]->react = answers_in_chunks;
     fixture_pump(crowd.fixture);
-    cr_assert_eq(proxy_run_all(crowd.proxies, PEERS, &instruction, NULL, look_at_uploads, &crowd, &result),
-                 MUSTER_OK);
+    cr_assert_eq(
+        proxy_run_all(crowd.proxies, PEERS, &instruction, NULL, look_at_uploads, &crowd, &result, NULL),
+        MUSTER_OK);
     cr_assert_eq(result.answered, PEERS);
     proxy_round_result_clear(&result);
     expect_idle(&crowd);
     struct muster_message answer;
-    cr_assert_eq(proxy_run(crowd.proxies[0], &instruction, &answer), MUSTER_OK);
+    cr_assert_eq(proxy_run(crowd.proxies[0], &instruction, TURN_MS, &answer, NULL), MUSTER_OK);
     cr_assert_eq(uploads_of(&crowd)->held, 0);
     fixture_unpump(crowd.fixture);
     const struct muster_message expected = answer_of(ANSWER_SIZE);
@@ -624,13 +625,15 @@ FAULT_TEST(upload, round_that_has_enough)
 {
     struct crowd crowd = crowd_new();
     const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
-    struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
     struct proxy_round_result result;
     options.enough = 2;
     for (size_t i = 0; i < 2; i++)
         crowd.peers[i]->react = answers_in_chunks;
     fixture_pump(crowd.fixture);
-    cr_assert_eq(proxy_run_all(crowd.proxies, PEERS, &instruction, &options, NULL, NULL, &result), MUSTER_OK);
+    cr_assert_eq(proxy_run_all(crowd.proxies, PEERS, &instruction, &options, NULL, NULL, &result, NULL),
+                 MUSTER_OK);
     fixture_unpump(crowd.fixture);
     cr_assert_eq(result.answered, 2);
     cr_assert_eq(result.late, PEERS - 2);
@@ -805,8 +808,9 @@ FAULT_TEST(upload, big_one_comes_while_another_is_worked_on)
         crowd.peers[i]->react = answers_big;
     fixture_pump(crowd.fixture);
     cr_assert_eq(sem_trywait(&granted), -1);
-    cr_assert_eq(proxy_run_all(crowd.proxies, PEERS, &instruction, NULL, wait_for_grant, &answers, &result),
-                 MUSTER_OK);
+    cr_assert_eq(
+        proxy_run_all(crowd.proxies, PEERS, &instruction, NULL, wait_for_grant, &answers, &result, NULL),
+        MUSTER_OK);
     fixture_unpump(crowd.fixture);
     cr_assert_eq(result.answered, PEERS);
     proxy_round_result_clear(&result);
@@ -1507,7 +1511,8 @@ FAULT_TEST(upload, round_of_peers_with_and_without_the_feature)
     const struct muster_message train = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
     struct peer *old = peer_join(crowd.fixture, NULL);
     struct proxy *proxies[PEERS + 1];
-    struct proxy_round_options options = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
     struct proxy_round_result result;
     memcpy(proxies, crowd.proxies, sizeof(crowd.proxies));
     proxies[PEERS] = fixture_proxy(crowd.fixture, "anonymous-4");
@@ -1517,7 +1522,7 @@ FAULT_TEST(upload, round_of_peers_with_and_without_the_feature)
     old->react = peer_answers;
     options.enough = PEERS + 1;
     fixture_pump(crowd.fixture);
-    cr_assert_eq(proxy_run_all(proxies, PEERS + 1, &train, &options, NULL, NULL, &result), MUSTER_OK);
+    cr_assert_eq(proxy_run_all(proxies, PEERS + 1, &train, &options, NULL, NULL, &result, NULL), MUSTER_OK);
     fixture_unpump(crowd.fixture);
     fixture_settle(crowd.fixture);
     proxy_round_result_clear(&result);

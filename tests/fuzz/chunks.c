@@ -176,7 +176,8 @@ static void make_body(struct sender *sender, struct input *input, bool fill_late
     if (count == 0)
         sender->message = (struct muster_message){
             .kind = MUSTER_APPLICATION, .type = "t", .data = source, .size = take_size(input)};
-    enum muster_status status = muster__encode(TO_PARTICIPANT, &sender->message, &encoding, &sender->body);
+    enum muster_status status =
+        muster__encode(TO_PARTICIPANT, &sender->message, &encoding, &sender->body, NULL);
     CHECK(status == MUSTER_OK || status == MUSTER_TOO_BIG);
 }
 

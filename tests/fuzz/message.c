@@ -167,7 +167,7 @@ static struct buffer *write_body(enum direction direction, const struct envelope
     default:
         break;
     }
-    enum muster_status status = muster__encode(direction, message, &encoding, &body);
+    enum muster_status status = muster__encode(direction, message, &encoding, &body, NULL);
     bool goes = message->kind != MUSTER_EMPTY || direction == TO_SERVER;
     bool fits = 2 + 2 * message->array_count + 3 * message->scalar_count <= WIRE_FIELDS_MAX;
     CHECK(status == (goes && fits ? MUSTER_OK : MUSTER_INVALID));

@@ -14,14 +14,14 @@ static void proxy_event(struct input *input)
         proxy_close(proxy);
         break;
     case 1:
-        proxy_reconnect_in(proxy, how >> 5);
+        proxy_reconnect_in(proxy, how >> 5, NULL);
         break;
     case 2:
         proxy_release(world.held[how >> 3 & 7]);
         world.held[how >> 3 & 7] = proxy_retain(proxy);
         break;
     case 4:
-        proxy_refuse(proxy, REASON);
+        proxy_refuse(proxy, REASON, NULL);
         break;
     default:
         proxy_cancel(proxy);

@@ -9,7 +9,7 @@
 static void consume(struct member *member, struct participant *participant)
 {
     uint64_t id, serial;
-    enum muster_status status = participant_consume(participant, &member->instruction);
+    enum muster_status status = participant_consume(participant, 0, &member->instruction, NULL);
     CHECK((status == MUSTER_OK) == (member->instruction != NULL));
     if (member != &world.members[WITH_MANAGER])
         return;
@@ -32,7 +32,7 @@ static void dispatch(struct member *member, struct participant *participant, uin
     const struct muster_message *instruction = member->instruction;
     uint64_t id = 0, serial = 0;
     if (!instruction) {
-        participant_dispatch(participant, &empty);
+        participant_dispatch(participant, &empty, NULL);
         return;
     }
     enum muster_kind kind = how & 4 ? MUSTER_FAILURE : instruction->kind;
@@ -43,7 +43,7 @@ static void dispatch(struct member *member, struct participant *participant, uin
     if (counts)
         world.asked[id].serial = serial;
     struct made *made = make_own_message(kind, id, serial, how & 3);
-    enum muster_status status = participant_dispatch(participant, &made->message);
+    enum muster_status status = participant_dispatch(participant, &made->message, NULL);
     free(made);
     CHECK(status != MUSTER_OK || counts || member != &world.members[WITH_MANAGER] || !id);
     if (counts && status != MUSTER_OK)
@@ -71,7 +71,8 @@ static void take_word(void *context, const char *text)
 /* Blocks; unless something does already. */
 static void connect_member(struct member *member, uint8_t how)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     if (member->participant || world.depth)
         return;
@@ -79,7 +80,6 @@ static void connect_member(struct member *member, uint8_t how)
     options.name = how & 1 ? NULL : "ada";
     options.connect_timeout_ms = 1000;
     options.reconnect_timeout_ms = how & 2 ? 0 : 2000;
-    options.consume_timeout_ms = 0;
     options.close_timeout_ms = 500;
     options.max_payload_size = 65536;
     options.chunk_threshold = 4096;
@@ -127,7 +127,7 @@ void member_event(struct member *member, struct input *input)
         consume(member, participant);
         break;
     case 5:
-        participant_report_progress(participant, how / 255.0);
+        participant_report_progress(participant, how / 255.0, NULL);
         (void)participant_cancelled(participant);
         (void)participant_transfer(participant);
         CHECK(participant_reason(participant) && participant_name(participant));

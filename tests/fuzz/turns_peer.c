@@ -48,7 +48,7 @@ static void send_message(struct peer *peer, uint64_t turn, struct room room,
     const struct encoding encoding = {
         .max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX, .chunk_threshold = 4096};
     struct buffer *body;
-    if (muster__encode(sends(peer), message, &encoding, &body) != MUSTER_OK)
+    if (muster__encode(sends(peer), message, &encoding, &body, NULL) != MUSTER_OK)
         return; /* of a kind that does not go this way */
     peer->outgoing.max_message_size = 16384;
     muster__outgoing_begin(&peer->outgoing, body, turn);

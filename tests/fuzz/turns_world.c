@@ -202,7 +202,7 @@ void begin_turn(struct proxy *proxy, enum muster_kind kind, unsigned size_class,
     asked->chain = chain;
     const struct muster_message *instruction =
         make_message(kind, (uint64_t)(asked - world.asked), 0, size_class);
-    if (proxy_run_async(proxy, instruction, limit_ms, turn_ended, asked) != MUSTER_OK) {
+    if (proxy_run_async(proxy, instruction, limit_ms, turn_ended, asked, NULL) != MUSTER_OK) {
         CHECK(!asked->ended);
         asked->ended = true;
     }
@@ -215,7 +215,7 @@ struct proxy *choose_proxy(uint8_t choice)
     struct proxy *chosen = NULL;
     if (choice & 0x80)
         return world.held[choice % HELD_MAX] ? proxy_retain(world.held[choice % HELD_MAX]) : NULL;
-    if (participant_manager_get_participants(world.manager, 0, 0, &proxies, &count) != MUSTER_OK)
+    if (participant_manager_get_participants(world.manager, 0, 0, &proxies, &count, NULL) != MUSTER_OK)
         return NULL;
     if (count)
         chosen = proxy_retain(proxies[choice % count]);
@@ -248,7 +248,10 @@ static enum muster_status round_answer(void *context, size_t index, struct proxy
 static void run_on(struct proxy **proxies, size_t count, struct asked *asked, int64_t limit_ms, size_t enough)
 {
     struct round_view view = {.asked = asked};
-    struct proxy_round_options options = {.deadline_ms = limit_ms, .enough = enough};
+    struct proxy_round_options options;
+    proxy_round_options_init(&options);
+    options.deadline_ms = limit_ms;
+    options.enough = enough;
     struct proxy_round_result result;
     struct muster_message instruction =
         *make_message(asked->kind, (uint64_t)(asked - world.asked), 0, asked->size_class);
@@ -267,7 +270,7 @@ static void run_on(struct proxy **proxies, size_t count, struct asked *asked, in
     CHECK(data);
     memcpy(data, from, size);
     array.data = instruction.data = data;
-    proxy_run_all(proxies, count, &instruction, &options, round_answer, &view, &result);
+    proxy_run_all(proxies, count, &instruction, &options, round_answer, &view, &result, NULL);
     free(data);
     asked->ended = true;
     CHECK(result.count == 0 || result.count == count);
@@ -285,7 +288,7 @@ void run_round(enum muster_kind kind, unsigned size_class, int64_t limit_ms, siz
         return;
     asked->round = true;
     asked->ended = true;
-    if (participant_manager_get_participants(world.manager, 0, 0, &proxies, &count) != MUSTER_OK)
+    if (participant_manager_get_participants(world.manager, 0, 0, &proxies, &count, NULL) != MUSTER_OK)
         return;
     asked->ended = false;
     world.depth++;
@@ -306,7 +309,8 @@ static void on_event(void *context, const struct participant_manager_event *even
 static struct participant_manager_options choose_options(void)
 {
     static const uint64_t budgets[] = {0, 1, 12000, 1 << 20};
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     uint8_t choice = take_byte(&world.input);
     options.listen = MANAGER_ADDRESS;
     options.transport = world.network;

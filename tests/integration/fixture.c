@@ -57,7 +57,8 @@ static void note(void *context, const struct participant_manager_event *event)
 
 void door_open(struct door *door, const struct participant_manager_options *options)
 {
-    struct participant_manager_options used = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options used;
+    participant_manager_options_init(&used);
     if (options)
         used = *options;
     used.session_grace_ms = 0; /* a broken connection is told at once */
@@ -66,7 +67,8 @@ void door_open(struct door *door, const struct participant_manager_options *opti
 
 void door_open_with_sessions(struct door *door, const struct participant_manager_options *options)
 {
-    const struct participant_manager_options defaults = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options defaults;
+    participant_manager_options_init(&defaults);
     struct participant_manager_options used = *options;
     struct muster_error error = {MUSTER_OK, ""};
     *door = (struct door){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -116,7 +118,8 @@ struct proxy *door_proxy(struct door *door, const char *name, size_t n)
     size_t count;
     struct proxy *found = NULL;
     struct happening joined = door_wait(door, PARTICIPANT_MANAGER_JOINED, name, n);
-    cr_assert_eq(participant_manager_get_participants(door->manager, 0, 0, &proxies, &count), MUSTER_OK);
+    cr_assert_eq(participant_manager_get_participants(door->manager, 0, 0, &proxies, &count, NULL),
+                 MUSTER_OK);
     for (size_t i = 0; i < count && !found; i++) {
         if (strcmp(proxy_name(proxies[i]), joined.name) == 0)
             found = proxy_retain(proxies[i]);
@@ -132,11 +135,11 @@ enum muster_status echo_all(struct participant *participant)
 {
     const struct muster_message empty = MUSTER_MESSAGE_INIT;
     const struct muster_message *instruction;
-    enum muster_status status = participant_dispatch(participant, &empty);
+    enum muster_status status = participant_dispatch(participant, &empty, NULL);
     while (status == MUSTER_OK || status == MUSTER_CANCELLED) {
-        status = participant_consume(participant, &instruction);
+        status = participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL);
         if (status == MUSTER_OK)
-            status = participant_dispatch(participant, instruction);
+            status = participant_dispatch(participant, instruction, NULL);
     }
     return status;
 }
@@ -150,7 +153,8 @@ static void *run_member(void *argument)
 
 void member_start(struct member *member, const char *address, const char *name)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct muster_error error = {MUSTER_OK, ""};
     options.name = name;
     cr_assert_eq(participant_connect(address, &options, &member->participant, &error), MUSTER_OK, "%s",
@@ -189,7 +193,7 @@ enum muster_status run_echo(struct proxy *proxy)
     static const uint8_t data[] = {1, 2, 3, 0, 255};
     struct muster_message instruction = payload(data, sizeof(data));
     struct muster_message answer;
-    enum muster_status status = proxy_run(proxy, &instruction, &answer);
+    enum muster_status status = proxy_run(proxy, &instruction, MUSTER_NO_LIMIT, &answer, NULL);
     if (status == MUSTER_OK) {
         cr_assert_eq(answer.size, sizeof(data));
         cr_assert_eq(memcmp(answer.data, data, sizeof(data)), 0);
@@ -215,7 +219,7 @@ void start_turn(struct outcome *outcome, struct proxy *proxy, const struct muste
                 int64_t timeout_ms)
 {
     *outcome = (struct outcome){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    cr_assert_eq(proxy_run_async(proxy, instruction, timeout_ms, turn_answered, outcome), MUSTER_OK);
+    cr_assert_eq(proxy_run_async(proxy, instruction, timeout_ms, turn_answered, outcome, NULL), MUSTER_OK);
 }
 
 enum muster_status finish_turn(struct outcome *outcome)
@@ -274,7 +278,7 @@ bool raw_answer(struct raw_peer *peer, uint64_t turn, const struct muster_messag
     struct buffer *body;
     size_t size = muster__encode_turn(TO_SERVER, turn, bytes);
     cr_assert_eq(
-        muster__encode(TO_SERVER, answer, &(struct encoding){.max_message_size = sizeof(bytes)}, &body),
+        muster__encode(TO_SERVER, answer, &(struct encoding){.max_message_size = sizeof(bytes)}, &body, NULL),
         MUSTER_OK);
     memcpy(bytes + size, body->data, body->size);
     size += body->size;

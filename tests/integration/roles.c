@@ -19,7 +19,8 @@ enum { FAILED = 100 };
 
 static struct participant *join(const char *address, const char *name)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     struct muster_error error;
     options.name = name;
@@ -45,9 +46,9 @@ static int be_stuck(const char *address, const char *name)
     const struct muster_message empty = MUSTER_MESSAGE_INIT;
     const struct muster_message *instruction;
     struct participant *participant = join(address, name);
-    if (participant_dispatch(participant, &empty) != MUSTER_OK ||
-        participant_consume(participant, &instruction) != MUSTER_OK ||
-        participant_report_progress(participant, 0.5) != MUSTER_OK)
+    if (participant_dispatch(participant, &empty, NULL) != MUSTER_OK ||
+        participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL) != MUSTER_OK ||
+        participant_report_progress(participant, 0.5, NULL) != MUSTER_OK)
         return FAILED;
     for (;;)
         pause();
@@ -92,7 +93,8 @@ static int be_polite(const char *address, const char *name)
 /* A server that writes its port and waits for a signal. */
 static int be_server(void)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct muster_error error;
     sigset_t signals;
@@ -120,14 +122,14 @@ static int be_busy(const char *address, const char *name)
     const struct muster_message empty = MUSTER_MESSAGE_INIT;
     const struct muster_message *instruction;
     struct participant *participant = join(address, name);
-    if (participant_dispatch(participant, &empty) != MUSTER_OK ||
-        participant_consume(participant, &instruction) != MUSTER_OK)
+    if (participant_dispatch(participant, &empty, NULL) != MUSTER_OK ||
+        participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL) != MUSTER_OK)
         return FAILED;
     while (clock() < 4 * CLOCKS_PER_SEC)
         ;
-    if (participant_dispatch(participant, instruction) != MUSTER_OK)
+    if (participant_dispatch(participant, instruction, NULL) != MUSTER_OK)
         return FAILED;
-    enum muster_status status = participant_consume(participant, &instruction);
+    enum muster_status status = participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL);
     participant_free(participant);
     return (int)status;
 }
@@ -135,7 +137,8 @@ static int be_busy(const char *address, const char *name)
 /* A server at a given address that writes who is there, once they are three, and waits for a signal. */
 static int be_register(const char *address)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct proxy **proxies;
     struct muster_error error;
@@ -145,7 +148,8 @@ static int be_register(const char *address)
     block_signals();
     options.listen = address;
     if (participant_manager_start(&options, &manager, &error) != MUSTER_OK ||
-        participant_manager_get_participants(manager, 3, MUSTER_NO_LIMIT, &proxies, &count) != MUSTER_OK) {
+        participant_manager_get_participants(manager, 3, MUSTER_NO_LIMIT, &proxies, &count, NULL) !=
+            MUSTER_OK) {
         fprintf(stderr, "%s\n", error.text);
         return FAILED;
     }
@@ -163,7 +167,8 @@ static int be_register(const char *address)
 /* One that asks for TLS, and trusts none but the authority whose certificate is in a file. */
 static int be_distrustful(const char *address, const char *authority)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     options.credentials.ca = authority;
     printf("here I come\n");
@@ -192,7 +197,7 @@ static int be_unfinished(const char *address, const char *name)
     raw_peer_receive(peer); /* Welcome */
     raw_peer_send(peer, NULL, 0);
     raw_peer_receive(peer); /* the instruction */
-    if (muster__encode(TO_SERVER, &answer, &encoding, &body) != MUSTER_OK)
+    if (muster__encode(TO_SERVER, &answer, &encoding, &body, NULL) != MUSTER_OK)
         return FAILED;
     size_t head_size = muster__encode_turn(TO_SERVER, 1, head);
     memcpy(chunk, head, head_size);
@@ -240,7 +245,8 @@ static enum muster_status accept_answer(void *context, size_t index, struct prox
    megabyte each, in chunks beyond `threshold`. Writes what memory it used after the tenth and the last. */
 static int be_rounds(const char *rounds, const char *threshold)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct proxy **proxies;
     size_t count;
@@ -253,11 +259,12 @@ static int be_rounds(const char *rounds, const char *threshold)
         return FAILED;
     printf("%u\n", participant_manager_port(manager));
     fflush(stdout);
-    if (participant_manager_get_participants(manager, ROUND_MEMBERS, MUSTER_NO_LIMIT, &proxies, &count) !=
-        MUSTER_OK)
+    if (participant_manager_get_participants(manager, ROUND_MEMBERS, MUSTER_NO_LIMIT, &proxies, &count,
+                                             NULL) != MUSTER_OK)
         return FAILED;
     for (unsigned long round = 1; round <= strtoul(rounds, NULL, 10); round++) {
-        if (proxy_run_all(proxies, count, &message, NULL, accept_answer, (void *)&array, NULL) != MUSTER_OK)
+        if (proxy_run_all(proxies, count, &message, NULL, accept_answer, (void *)&array, NULL, NULL) !=
+            MUSTER_OK)
             return FAILED;
         if (round == 10)
             printf("%ld\n", used_memory());

@@ -113,7 +113,7 @@ Test(clogged, of_many_words_that_its_answer_was_refused_the_last_is_kept)
     cr_assert_eq(finish_turn(&outcome), MUSTER_OK);
     give_up_turn(&clog, &clog.big); /* it is on its way, and all else behind it */
     for (size_t i = 0; i < 1000; i++)
-        cr_assert_eq(proxy_refuse(clog.proxy, i < 999 ? "an older word" : "the last word"), MUSTER_OK);
+        cr_assert_eq(proxy_refuse(clog.proxy, i < 999 ? "an older word" : "the last word", NULL), MUSTER_OK);
     start_turn(&outcome, clog.proxy, &answer, MUSTER_NO_LIMIT);
     size_t words = 0;
     for (bool last = false; !last;) {

@@ -68,7 +68,7 @@ static void remove_files(void)
 
 static struct muster_credentials credentials(const char *certificate, const char *ca, const char *token)
 {
-    struct muster_credentials made = MUSTER_CREDENTIALS_INIT;
+    struct muster_credentials made = {0};
     char name[64];
     made.ca = in_directory(ca);
     made.token_file = in_directory(token);
@@ -83,7 +83,8 @@ static struct muster_credentials credentials(const char *certificate, const char
 
 static void door_open_with(struct door *door, struct muster_credentials shown)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.credentials = shown;
     door_open(door, &options);
 }
@@ -92,7 +93,8 @@ static void door_open_with(struct door *door, struct muster_credentials shown)
 static enum muster_status visit(struct door *door, struct muster_credentials shown, const char *name,
                                 struct muster_error *error)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     options.name = name;
     options.credentials = shown;
@@ -161,7 +163,8 @@ static size_t times_told(struct told *told)
 static void expect_turn(struct door *door, struct muster_credentials shown, const char *name,
                         const char *called, size_t n)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct muster_error error = {MUSTER_OK, ""};
     struct member member;
     options.name = name;
@@ -253,7 +256,7 @@ FILES_TEST(doors, a_server_that_is_not_the_right_one_is_refused)
         door_close(&door);
     }
     /* None of the system's authorities has signed it. */
-    struct muster_credentials system = MUSTER_CREDENTIALS_INIT;
+    struct muster_credentials system = {0};
     struct door door;
     system.tls = true;
     door_open_with(&door, credentials("server", NULL, NULL));
@@ -266,7 +269,8 @@ FILES_TEST(doors, a_server_is_refused_when_it_comes_too)
 {
     char address[ADDRESS_SIZE];
     int descriptor;
-    struct participant_manager_options server = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options server;
+    participant_manager_options_init(&server);
     struct participant_manager *manager;
     begin();
     reserve_port(address, &descriptor);
@@ -288,7 +292,8 @@ FILES_TEST(doors, a_server_is_refused_when_it_comes_too)
 FILES_TEST(doors, a_participant_without_tls_is_not_let_in)
 {
     struct door door;
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     struct muster_error error;
     begin();
@@ -303,7 +308,8 @@ FILES_TEST(doors, failed_handshakes_are_told_of_now_and_then)
 {
     enum { FAILURES = 12 };
     struct told told = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, .about = "TLS handshake"};
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct muster_error error;
     struct door door; /* only its address is used */
@@ -468,8 +474,10 @@ FILES_TEST(doors, files_that_are_not_what_they_should_be)
 {
     begin();
     for (size_t i = 0; i < COUNT(wrong_files); i++) {
-        struct participant_manager_options server = PARTICIPANT_MANAGER_OPTIONS_INIT;
-        struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+        struct participant_manager_options server;
+        participant_manager_options_init(&server);
+        struct participant_options client;
+        participant_options_init(&client);
         struct participant_manager *manager;
         struct participant *participant;
         struct muster_error error;
@@ -495,14 +503,15 @@ FILES_TEST(doors, files_that_are_not_what_they_should_be)
 
 FILES_TEST(doors, a_server_with_tls_needs_a_certificate)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct muster_error error;
     begin();
     options.credentials.ca = in_directory("ca.pem");
     cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_INVALID);
     cr_assert_not_null(strstr(error.text, "ca.pem"), "%s", error.text);
-    options.credentials = (struct muster_credentials)MUSTER_CREDENTIALS_INIT;
+    options.credentials = (struct muster_credentials){0};
     options.credentials.tls = true;
     cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_INVALID);
 }
@@ -521,7 +530,8 @@ static void expect_end(struct raw_peer *peer, grpc_status_code code, const char 
 
 Test(doors, participants_of_one_address)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct door door;
     begin();
     options.max_participants_per_address = 2;
@@ -531,8 +541,7 @@ Test(doors, participants_of_one_address)
     door_wait(&door, PARTICIPANT_MANAGER_JOINED, "second", 1);
     expect_end(raw_peer_open(door.port, CONNECT_METHOD, false), GRPC_STATUS_RESOURCE_EXHAUSTED,
                "one address");
-    expect_refusal(&door, (struct muster_credentials)MUSTER_CREDENTIALS_INIT, "third", MUSTER_FULL,
-                   "one address");
+    expect_refusal(&door, (struct muster_credentials){0}, "third", MUSTER_FULL, "one address");
     cr_assert_eq(door_wait(&door, PARTICIPANT_MANAGER_REFUSED, NULL, 1).status, MUSTER_FULL);
 
     raw_peer_cancel(first);
@@ -547,7 +556,8 @@ Test(doors, participants_of_one_address)
 
 Test(doors, more_at_a_time_than_may_join)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct door door;
     begin();
     options.join_rate = 0.001;
@@ -578,7 +588,8 @@ static struct raw_peer *send_hello(struct door *door, const char *name, const ch
 
 Test(doors, sizes_of_names_labels_and_hello)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct door door;
     begin();
     options.max_name_size = 8;
@@ -598,8 +609,10 @@ Test(doors, sizes_of_names_labels_and_hello)
 
 Test(doors, options_that_make_no_sense)
 {
-    struct participant_manager_options good = PARTICIPANT_MANAGER_OPTIONS_INIT, options;
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_manager_options good, options;
+    participant_manager_options_init(&good);
+    struct participant_options client;
+    participant_options_init(&client);
     struct participant_manager *manager;
     struct participant *participant;
     struct muster_error error;
@@ -639,7 +652,8 @@ static void note_warning(void *context, const char *text)
 
 static size_t count_warnings(const char *listen, struct muster_credentials shown, const char *expected)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct muster_error error;
     struct warnings warnings = {0};
@@ -655,7 +669,7 @@ static size_t count_warnings(const char *listen, struct muster_credentials shown
 
 FILES_TEST(doors, an_open_address_without_tls_is_warned_of_once)
 {
-    const struct muster_credentials none = MUSTER_CREDENTIALS_INIT;
+    const struct muster_credentials none = {0};
     begin();
     cr_assert_eq(count_warnings("0.0.0.0:0", none, "0.0.0.0:0 without TLS: anybody can take part"), 1);
     cr_assert_eq(count_warnings("0.0.0.0:0", credentials(NULL, NULL, "token"), "the token too"), 1);
@@ -666,9 +680,11 @@ FILES_TEST(doors, an_open_address_without_tls_is_warned_of_once)
 
 FILES_TEST(doors, a_token_that_others_can_read_is_warned_of)
 {
-    struct participant_manager_options server = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options server;
+    participant_manager_options_init(&server);
     struct participant_manager *manager;
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     struct muster_error error;
     struct warnings warnings = {0};
@@ -695,7 +711,8 @@ FILES_TEST(doors, a_token_that_is_easy_to_guess_is_warned_of)
     for (size_t i = 0; i < COUNT(weak); i++) {
         cr_assert_eq(count_warnings("127.0.0.1:0", credentials(NULL, NULL, weak[i]), "easy to guess"), 1);
         struct door door;
-        struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+        struct participant_options options;
+        participant_options_init(&options);
         struct participant *participant;
         struct warnings warnings = {0};
         door_open_with(&door, credentials(NULL, NULL, weak[i]));
@@ -755,7 +772,8 @@ FILES_TEST(doors, new_files_are_read_when_asked_to)
 {
     struct door door;
     struct muster_error error;
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     begin();
     replace("own", "token");
     replace("authority.pem", "ca.pem");
@@ -780,7 +798,8 @@ FILES_TEST(doors, new_files_are_read_when_asked_to)
 FILES_TEST(doors, a_bad_new_file_is_told_of_once_and_not_used)
 {
     struct told told = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, .about = "stays in use"};
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct muster_error error;
     struct door door; /* only its address is used */
@@ -808,7 +827,8 @@ FILES_TEST(doors, a_bad_new_file_is_told_of_once_and_not_used)
 /* Without a stop: the file has changed when it comes back. */
 FILES_TEST(doors, a_participant_reads_its_files_again_before_it_comes_back)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct muster_error error;
     struct member member;
     struct door door;
@@ -826,7 +846,7 @@ FILES_TEST(doors, a_participant_reads_its_files_again_before_it_comes_back)
     replace("theirs", "token-wrong");
     cr_assert_eq(participant_manager_reload_credentials(door.manager, &error), MUSTER_OK);
     cr_assert_eq(run_echo(proxy), MUSTER_OK); /* who is here stays */
-    cr_assert_eq(proxy_reconnect_in(proxy, 0), MUSTER_OK);
+    cr_assert_eq(proxy_reconnect_in(proxy, 0, NULL), MUSTER_OK);
     proxy_release(proxy);
     proxy = door_proxy(&door, "ada", 2);
     cr_assert_eq(run_echo(proxy), MUSTER_OK);
@@ -1035,7 +1055,8 @@ FILES_TEST(health, strangers_are_told_of_the_server_alone)
 /* By its pings: the defaults would take longer than the watchdog waits. */
 Test(doors, a_frozen_participant_is_noticed)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct door door;
     begin_within(20);
     options.keepalive_time_ms = 1000;

@@ -203,7 +203,8 @@ Test(faults, a_connection_that_says_nothing_does_not_hold_up_the_stop)
 
 Test(faults, a_message_over_the_limit_ends_its_stream_alone)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct house house;
     struct outcome outcome;
     const struct muster_message instruction = payload("work", 4);
@@ -230,8 +231,10 @@ Test(faults, a_message_over_the_limit_ends_its_stream_alone)
 
 Test(faults, what_the_other_side_would_refuse_is_not_sent)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
-    struct participant_options small = PARTICIPANT_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
+    struct participant_options small;
+    participant_options_init(&small);
     const struct muster_message *instruction, empty = MUSTER_MESSAGE_INIT;
     struct participant *participant;
     struct house house;
@@ -241,18 +244,18 @@ Test(faults, what_the_other_side_would_refuse_is_not_sent)
                           little = payload(data, 10);
     options.max_message_size = 20000;
     house_open(&house, &options);
-    cr_assert_eq(proxy_run(house.bystander, &big, NULL), MUSTER_TOO_BIG);
+    cr_assert_eq(proxy_run(house.bystander, &big, MUSTER_NO_LIMIT, NULL, NULL), MUSTER_TOO_BIG);
 
     small.max_message_size = 5000;
     small.name = "small";
     cr_assert_eq(participant_connect(house.door.address, &small, &participant, NULL), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(participant, &empty), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(participant, &empty, NULL), MUSTER_OK);
     struct proxy *proxy = door_proxy(&house.door, "small", 1);
-    cr_assert_eq(proxy_run(proxy, &middle, NULL), MUSTER_TOO_BIG);
+    cr_assert_eq(proxy_run(proxy, &middle, MUSTER_NO_LIMIT, NULL, NULL), MUSTER_TOO_BIG);
     start_turn(&outcome, proxy, &little, MUSTER_NO_LIMIT);
-    cr_assert_eq(participant_consume(participant, &instruction), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(participant, &big), MUSTER_TOO_BIG);
-    cr_assert_eq(participant_dispatch(participant, &little), MUSTER_OK);
+    cr_assert_eq(participant_consume(participant, 0, &instruction, NULL), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(participant, &big, NULL), MUSTER_TOO_BIG);
+    cr_assert_eq(participant_dispatch(participant, &little, NULL), MUSTER_OK);
     cr_assert_eq(finish_turn(&outcome), MUSTER_OK);
     proxy_release(proxy);
     participant_free(participant);
@@ -277,7 +280,8 @@ Test(faults, a_compressed_message_is_refused)
 
 Test(faults, a_first_message_that_never_comes_is_a_timeout)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct house house;
     options.join_timeout_ms = 1000; /* enough for the bystander */
     house_open(&house, &options);
@@ -306,7 +310,8 @@ Test(faults, an_unknown_method_is_unimplemented)
 
 Test(faults, a_name_is_taken_until_its_participant_has_left)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     struct muster_error error = {MUSTER_OK, ""};
     struct house house;
@@ -333,7 +338,8 @@ Test(faults, a_name_is_taken_until_its_participant_has_left)
 
 Test(faults, one_more_participant_than_the_server_takes_is_refused)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant *participant;
     struct muster_error error = {MUSTER_OK, ""};
     struct house house;
@@ -446,7 +452,8 @@ Test(faults, a_participant_that_answers_and_leaves_has_answered)
 
 Test(faults, a_server_that_cannot_be_reached_is_unavailable)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     struct muster_error error = {MUSTER_OK, ""};
     char address[ADDRESS_SIZE];
@@ -467,7 +474,8 @@ Test(faults, a_server_that_cannot_be_reached_is_unavailable)
 
 Test(faults, a_port_that_is_in_use_is_named)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct muster_error error = {MUSTER_OK, ""};
     struct house house;
@@ -500,7 +508,8 @@ static void *connect_early(void *argument)
 
 Test(faults, a_server_that_comes_up_later_is_found)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct muster_error error = {MUSTER_OK, ""};
     struct proxy **proxies;
@@ -519,7 +528,7 @@ Test(faults, a_server_that_comes_up_later_is_found)
 
     options.listen = address;
     cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_OK, "%s", error.text);
-    cr_assert_eq(participant_manager_get_participants(manager, 1, MUSTER_NO_LIMIT, &proxies, &count),
+    cr_assert_eq(participant_manager_get_participants(manager, 1, MUSTER_NO_LIMIT, &proxies, &count, NULL),
                  MUSTER_OK);
     cr_assert_eq(run_echo(proxies[0]), MUSTER_OK);
     proxy_release_all(proxies, count);
@@ -531,7 +540,8 @@ Test(faults, a_server_that_comes_up_later_is_found)
 /* Refused or unknown: the cause is told in words. */
 Test(faults, the_cause_is_in_the_text)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     struct muster_error error = {MUSTER_OK, ""};
     char address[ADDRESS_SIZE];
@@ -545,7 +555,8 @@ Test(faults, the_cause_is_in_the_text)
     close(descriptor);
 
     struct door door;
-    struct participant_manager_options plain = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options plain;
+    participant_manager_options_init(&plain);
     door_open(&door, &plain);
     options.credentials.tls = true;
     cr_assert_eq(participant_connect(door.address, &options, &participant, &error), MUSTER_UNAUTHENTICATED);
@@ -555,7 +566,8 @@ Test(faults, the_cause_is_in_the_text)
 
 Test(faults, loopback_addresses_never_go_by_a_proxy)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     struct muster_error error = {MUSTER_OK, ""};
     char proxy[ADDRESS_SIZE + 32], address[ADDRESS_SIZE], reserved[ADDRESS_SIZE];
@@ -609,7 +621,7 @@ Test(faults, a_participant_of_the_original_joins_and_trains)
     house_open(&house, NULL);
     struct raw_peer *peer = raw_join(&house.door, NULL);
     struct proxy *proxy = door_proxy(&house.door, "anonymous-1", 1);
-    cr_assert_eq(proxy_run(proxy, &evaluate, NULL), MUSTER_UNKNOWN_INSTRUCTION);
+    cr_assert_eq(proxy_run(proxy, &evaluate, MUSTER_NO_LIMIT, NULL, NULL), MUSTER_UNKNOWN_INSTRUCTION);
 
     for (size_t round = 0; round < 3; round++) {
         start_turn(&outcome, proxy, &train, MUSTER_NO_LIMIT);
@@ -626,7 +638,7 @@ Test(faults, a_participant_of_the_original_joins_and_trains)
     cr_assert(raw_peer_send(peer, "\xc0\x3e\x01", 3)); /* unknown_instruction = true */
     cr_assert_eq(finish_turn(&outcome), MUSTER_UNKNOWN_INSTRUCTION);
 
-    cr_assert_eq(proxy_reconnect_in(proxy, 7), MUSTER_OK);
+    cr_assert_eq(proxy_reconnect_in(proxy, 7, NULL), MUSTER_OK);
     struct raw_message *raw = original_receive(peer, &message);
     cr_assert_eq(message->content_case, MUSTER__SERVER_MESSAGE__CONTENT_RECONNECT_IN);
     cr_assert_eq(message->reconnect_in, 7);
@@ -647,7 +659,7 @@ Test(faults, a_participant_that_is_sent_away_comes_back)
     for (size_t i = 1; i <= 3; i++) {
         struct proxy *proxy = door_proxy(&house.door, "comes back", i);
         cr_assert_eq(run_echo(proxy), MUSTER_OK);
-        cr_assert_eq(proxy_reconnect_in(proxy, 0), MUSTER_OK);
+        cr_assert_eq(proxy_reconnect_in(proxy, 0, NULL), MUSTER_OK);
         cr_assert_eq(run_echo(proxy), MUSTER_CLOSED);
         proxy_release(proxy);
     }
@@ -663,21 +675,21 @@ static void echo_when_ready(void *context, struct participant *participant)
 {
     const struct muster_message *instruction;
     (void)context;
-    while (participant_consume(participant, &instruction) == MUSTER_OK)
-        participant_dispatch(participant, instruction);
+    while (participant_consume(participant, 0, &instruction, NULL) == MUSTER_OK)
+        participant_dispatch(participant, instruction, NULL);
 }
 
 static void join_many(struct door *door, struct participant **participants, size_t count)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     const struct muster_message empty = MUSTER_MESSAGE_INIT;
     struct muster_error error = {MUSTER_OK, ""};
     options.on_ready = echo_when_ready;
-    options.consume_timeout_ms = 0;
     for (size_t i = 0; i < count; i++) {
         cr_assert_eq(participant_connect(door->address, &options, &participants[i], &error), MUSTER_OK, "%s",
                      error.text);
-        cr_assert_eq(participant_dispatch(participants[i], &empty), MUSTER_OK);
+        cr_assert_eq(participant_dispatch(participants[i], &empty, NULL), MUSTER_OK);
     }
 }
 
@@ -692,13 +704,14 @@ Test(faults, two_hundred_participants_take_part_in_every_round)
     begin();
     door_open(&door, NULL);
     join_many(&door, participants, count);
-    cr_assert_eq(participant_manager_get_participants(door.manager, count, MUSTER_NO_LIMIT, &proxies, &open),
-                 MUSTER_OK);
+    cr_assert_eq(
+        participant_manager_get_participants(door.manager, count, MUSTER_NO_LIMIT, &proxies, &open, NULL),
+        MUSTER_OK);
     cr_assert_eq(open, count);
     for (uint32_t round = 0; round < 10; round++) {
         struct muster_message instruction = payload(&round, sizeof(round));
         struct proxy_round_result result;
-        cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, NULL, NULL, &result), MUSTER_OK);
+        cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, NULL, NULL, &result, NULL), MUSTER_OK);
         cr_assert_eq(result.answered, count);
         proxy_round_result_clear(&result);
     }
@@ -760,11 +773,13 @@ Test(faults, arrays_come_back_from_twenty_exactly_as_they_were_sent)
     begin();
     door_open(&door, NULL);
     join_many(&door, participants, 20);
-    cr_assert_eq(participant_manager_get_participants(door.manager, 20, MUSTER_NO_LIMIT, &proxies, &open),
-                 MUSTER_OK);
+    cr_assert_eq(
+        participant_manager_get_participants(door.manager, 20, MUSTER_NO_LIMIT, &proxies, &open, NULL),
+        MUSTER_OK);
     for (size_t round = 0; round < 2; round++) {
         struct comparison comparison = {.sent = &instruction};
-        cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, compare, &comparison, NULL), MUSTER_OK);
+        cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, compare, &comparison, NULL, NULL),
+                     MUSTER_OK);
         cr_assert_eq(comparison.equal, 20);
     }
     proxy_release_all(proxies, open);
@@ -786,9 +801,10 @@ static void live(bool server_first)
     struct muster_message instruction = payload("round", 5);
     door_open(&door, NULL);
     join_many(&door, participants, 3);
-    cr_assert_eq(participant_manager_get_participants(door.manager, 3, MUSTER_NO_LIMIT, &proxies, &open),
-                 MUSTER_OK);
-    cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, NULL, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(
+        participant_manager_get_participants(door.manager, 3, MUSTER_NO_LIMIT, &proxies, &open, NULL),
+        MUSTER_OK);
+    cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, NULL, NULL, NULL, NULL), MUSTER_OK);
     if (server_first)
         door_close(&door);
     for (size_t i = 0; i < 3; i++)

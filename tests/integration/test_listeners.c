@@ -40,7 +40,8 @@ Test(listeners, addresses_that_make_no_sense)
     };
     begin();
     for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
-        struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+        struct participant_manager_options options;
+        participant_manager_options_init(&options);
         struct participant_manager *manager;
         struct muster_error error = {MUSTER_OK, ""};
         options.listen = addresses[i];
@@ -65,7 +66,8 @@ Test(listeners, a_host_named_as_a_scheme)
     static const char *const addresses[] = {"unix:0", "dns:0", "ipv4:0", "vsock:0"};
     begin();
     for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
-        struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+        struct participant_manager_options options;
+        participant_manager_options_init(&options);
         struct participant_manager *manager;
         struct muster_error error = {MUSTER_OK, ""};
         options.listen = addresses[i];
@@ -84,7 +86,8 @@ static struct participant_manager *start_beside(struct door *door,
     struct participant_manager *manager;
     door_open(door, options);
     snprintf(address, ADDRESS_SIZE, "127.0.0.2:%u", door->port);
-    struct participant_manager_options own = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options own;
+    participant_manager_options_init(&own);
     own.listen = address;
     while (participant_manager_start(&own, &manager, NULL) == MUSTER_EXISTS) {
         door_close(door);
@@ -97,7 +100,8 @@ static struct participant_manager *start_beside(struct door *door,
 
 Test(listeners, cut_leaves_another_manager_with_the_same_port_alone)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct door door;
     char address[ADDRESS_SIZE];
     struct member member;
@@ -110,7 +114,7 @@ Test(listeners, cut_leaves_another_manager_with_the_same_port_alone)
     options.stop_timeout_ms = 0;
     struct participant_manager *beside = start_beside(&door, &options, address);
     member_start(&member, address, "neighbour");
-    cr_assert_eq(participant_manager_get_participants(beside, 1, MUSTER_NO_LIMIT, &neighbours, &count),
+    cr_assert_eq(participant_manager_get_participants(beside, 1, MUSTER_NO_LIMIT, &neighbours, &count, NULL),
                  MUSTER_OK);
     cr_assert_eq(run_echo(neighbours[0]), MUSTER_OK);
 

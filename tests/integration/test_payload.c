@@ -28,8 +28,8 @@
 
 static struct participant_manager_options impatient(void)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
-    options.turn_timeout_ms = 300;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.stop_timeout_ms = 200;
     return options;
 }
@@ -68,7 +68,7 @@ Test(payload, run_with_a_frozen_participant_returns_the_memory_in_time)
     uint8_t *data = filled(CLOGGING);
     struct muster_message instruction = payload(data, CLOGGING);
     freeze(pid);
-    cr_assert_eq(proxy_run(proxy, &instruction, NULL), MUSTER_TIMEOUT);
+    cr_assert_eq(proxy_run(proxy, &instruction, 300, NULL, NULL), MUSTER_TIMEOUT);
     free(data);
     door_wait(&door, PARTICIPANT_MANAGER_LEFT, "frozen", 1);
     proxy_release(proxy);
@@ -89,7 +89,7 @@ Test(payload, run_with_one_of_the_original_protocol_that_reads_nothing)
     uint8_t *data = filled(CLOGGING);
     const struct muster_array array = floats(data, CLOGGING);
     const struct muster_message instruction = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
-    cr_assert_eq(proxy_run(proxy, &instruction, NULL), MUSTER_TIMEOUT);
+    cr_assert_eq(proxy_run(proxy, &instruction, 300, NULL, NULL), MUSTER_TIMEOUT);
     memset(data, 8, CLOGGING);
     free(data);
     cr_assert(proxy_is_open(proxy));
@@ -124,7 +124,8 @@ static void expect_round_in_time(void (*action)(struct half_frozen *half), size_
                                  enum muster_status frozen_status)
 {
     struct participant_manager_options options = impatient();
-    struct proxy_round_options round = PROXY_ROUND_OPTIONS_INIT;
+    struct proxy_round_options round;
+    proxy_round_options_init(&round);
     struct proxy_round_result result;
     struct half_frozen half = {.act = action};
     begin_within(WITHIN);
@@ -138,7 +139,7 @@ static void expect_round_in_time(void (*action)(struct half_frozen *half), size_
     freeze(half.frozen);
     round.enough = enough;
     round.deadline_ms = MUSTER_NO_LIMIT;
-    proxy_run_all(half.proxies, 2, &instruction, &round, act, &half, &result);
+    proxy_run_all(half.proxies, 2, &instruction, &round, act, &half, &result, NULL);
     free(data);
     cr_assert_eq(result.entries[0].status, frozen_status);
     cr_assert_eq(result.entries[1].status, MUSTER_OK);
@@ -163,7 +164,7 @@ static void close_proxy(struct half_frozen *half)
 
 static void send_away(struct half_frozen *half)
 {
-    proxy_reconnect_in(half->proxies[0], 1);
+    proxy_reconnect_in(half->proxies[0], 1, NULL);
 }
 
 static void close_manager(struct half_frozen *half)
@@ -271,7 +272,7 @@ Test(payload, very_big_array_goes_down_and_up)
     uint8_t *bytes = map_over_and_over(size);
     const struct muster_array array = floats(bytes, size);
     const struct muster_message instruction = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
-    cr_assert_eq(proxy_run(proxy, &instruction, &answer), MUSTER_OK);
+    cr_assert_eq(proxy_run(proxy, &instruction, 300, &answer, NULL), MUSTER_OK);
     cr_assert_eq(answer.array_count, 1);
     cr_assert_eq(muster_array_count(&answer.arrays[0]), size / sizeof(float));
     cr_assert_eq(memcmp(answer.arrays[0].data, bytes, size), 0);

@@ -26,13 +26,13 @@ Test(processes, rounds_go_over_participants_in_other_processes)
         pids[i] = spawn("echo", door.address, name, NULL);
     }
     cr_assert_eq(
-        participant_manager_get_participants(door.manager, children, MUSTER_NO_LIMIT, &proxies, &count),
+        participant_manager_get_participants(door.manager, children, MUSTER_NO_LIMIT, &proxies, &count, NULL),
         MUSTER_OK);
     cr_assert_eq(count, children);
     for (size_t round = 0; round < 5; round++) {
         struct muster_message instruction = payload("round", 5);
         struct proxy_round_result result;
-        cr_assert_eq(proxy_run_all(proxies, count, &instruction, NULL, NULL, NULL, &result), MUSTER_OK);
+        cr_assert_eq(proxy_run_all(proxies, count, &instruction, NULL, NULL, NULL, &result, NULL), MUSTER_OK);
         cr_assert_eq(result.answered, children);
         proxy_round_result_clear(&result);
     }
@@ -131,7 +131,7 @@ Test(processes, a_round_survives_the_death_of_one)
         proxies[i] = door_proxy(&door, names[i], 1);
     }
     struct murder murder = {&door, pids[2]};
-    cr_assert_eq(proxy_run_all(proxies, 3, &instruction, NULL, kill_victim, &murder, &result),
+    cr_assert_eq(proxy_run_all(proxies, 3, &instruction, NULL, kill_victim, &murder, &result, NULL),
                  MUSTER_TOO_FEW);
     cr_assert_eq(result.entries[0].status, MUSTER_OK);
     cr_assert_eq(result.entries[1].status, MUSTER_OK);
@@ -170,7 +170,8 @@ Test(processes, a_frozen_participant_is_late_and_usable_again)
    neither written nor closed: TCP would give up after half a minute. */
 Test(processes, a_server_stops_in_bounded_time_whoever_is_frozen)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct door door;
     struct outcome outcome;
     size_t size = (size_t)32 << 20;

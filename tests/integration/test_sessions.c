@@ -82,7 +82,8 @@ static void cutter_end(struct cutter *cutter)
 /* A frozen participant is noticed within two seconds. */
 static struct participant_manager_options lively_options(void)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.keepalive_time_ms = 1000;
     options.keepalive_timeout_ms = 1000;
     return options;
@@ -131,7 +132,8 @@ static void *run_blocked(void *argument)
 
 Test(sessions, a_blocked_turn_survives_a_connection_that_is_cut)
 {
-    const struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     const struct muster_message empty = MUSTER_MESSAGE_INIT;
     const struct muster_message *instruction;
     struct participant *participant;
@@ -143,16 +145,16 @@ Test(sessions, a_blocked_turn_survives_a_connection_that_is_cut)
     door_open_with_sessions(&door, &options);
     cutter_start(&cutter, &door);
     cr_assert_eq(participant_connect(cutter.address, NULL, &participant, NULL), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(participant, &empty), MUSTER_OK);
+    cr_assert_eq(participant_dispatch(participant, &empty, NULL), MUSTER_OK);
     struct proxy *proxy = door_proxy(&door, NULL, 1);
     for (size_t turn = 1; turn <= 3; turn++) {
         cr_assert_eq(pthread_create(&thread, NULL, run_blocked, proxy), 0);
-        cr_assert_eq(participant_consume(participant, &instruction), MUSTER_OK);
+        cr_assert_eq(participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL), MUSTER_OK);
         cutter_command(&cutter, COMMAND_CUT);
         door_wait(&door, PARTICIPANT_MANAGER_AWAY, NULL, turn);
         if (turn > 1)
             door_wait(&door, PARTICIPANT_MANAGER_BACK, NULL, turn);
-        cr_assert_eq(participant_dispatch(participant, instruction), MUSTER_OK);
+        cr_assert_eq(participant_dispatch(participant, instruction, NULL), MUSTER_OK);
         pthread_join(thread, &status);
         cr_assert_eq(*(enum muster_status *)status, MUSTER_OK);
         door_wait(&door, PARTICIPANT_MANAGER_BACK, NULL, turn);

@@ -128,7 +128,8 @@ Test(strangers, a_connection_that_resets_what_it_begins_is_ended)
 Test(strangers, a_big_message_does_not_take_more_than_the_network_may_hold)
 {
     enum { SIZE = 64 << 20 };
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.max_message_size = 2 * SIZE;
     options.max_network_memory = 16 << 20;
     struct door door;
@@ -146,7 +147,8 @@ Test(strangers, a_big_message_does_not_take_more_than_the_network_may_hold)
 
 Test(strangers, a_connection_without_a_stream_is_closed)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.connection_idle_ms = 1000;
     struct door door;
     struct member member;
@@ -195,7 +197,8 @@ static void wait_for(const bool *warned)
 Test(strangers, who_comes_after_the_descriptors_ran_out_gets_in)
 {
     enum { LIMIT = 200 };
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.on_warning = note_warning;
     struct door door;
     struct rlimit before, few;

@@ -20,9 +20,12 @@ initialisers() {
 #include <muster/muster.h>
 int main(void)
 {
-    struct participant_manager_options manager_options = PARTICIPANT_MANAGER_OPTIONS_INIT;
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
-    struct proxy_round_options round_options = PROXY_ROUND_OPTIONS_INIT;
+    struct participant_manager_options manager_options;
+    participant_manager_options_init(&manager_options);
+    struct participant_options options;
+    participant_options_init(&options);
+    struct proxy_round_options round_options;
+    proxy_round_options_init(&round_options);
     struct muster_message message = MUSTER_MESSAGE_INIT;
     return manager_options.context || options.context || round_options.enough || message.storage;
 }

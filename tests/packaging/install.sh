@@ -74,7 +74,8 @@ cat >"$scratch/foreign.c" <<'C'
 #include <stdio.h>
 int main(void)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct muster_error error;
     options.listen = "127.0.0.1:0";

@@ -32,8 +32,9 @@ static const struct muster_message train = {
 static struct buffer *encoded(enum direction direction, const struct muster_message *message)
 {
     struct buffer *body;
-    cr_assert_eq(muster__encode(direction, message, &(struct encoding){.max_message_size = SIZE_MAX}, &body),
-                 MUSTER_OK);
+    cr_assert_eq(
+        muster__encode(direction, message, &(struct encoding){.max_message_size = SIZE_MAX}, &body, NULL),
+        MUSTER_OK);
     return body;
 }
 
@@ -470,8 +471,9 @@ Test(codec, last_of_several_contents_counts)
 static void expect_unwritable(enum direction direction, const struct muster_message *message)
 {
     struct buffer *body = (struct buffer *)&body;
-    cr_assert_eq(muster__encode(direction, message, &(struct encoding){.max_message_size = SIZE_MAX}, &body),
-                 MUSTER_INVALID);
+    cr_assert_eq(
+        muster__encode(direction, message, &(struct encoding){.max_message_size = SIZE_MAX}, &body, NULL),
+        MUSTER_INVALID);
     cr_assert_null(body);
 }
 
@@ -519,7 +521,7 @@ Test(codec, arrays_that_are_too_big_together)
     cr_assert_eq(
         muster__encode(TO_SERVER,
                        &(struct muster_message){.kind = MUSTER_TRAIN, .arrays = several, .array_count = 1},
-                       &(struct encoding){.max_message_size = (size_t)128 << 20}, &body),
+                       &(struct encoding){.max_message_size = (size_t)128 << 20}, &body, NULL),
         MUSTER_TOO_BIG);
 }
 
@@ -529,14 +531,15 @@ Test(codec, limit_counts_the_turn)
     size_t size = body->size;
     muster__buffer_release(body);
     cr_assert_eq(muster__encode(TO_SERVER, &train,
-                                &(struct encoding){.max_message_size = size + STREAM_HEAD_MAX}, &body),
+                                &(struct encoding){.max_message_size = size + STREAM_HEAD_MAX}, &body, NULL),
                  MUSTER_OK);
     muster__buffer_release(body);
     cr_assert_eq(muster__encode(TO_SERVER, &train,
-                                &(struct encoding){.max_message_size = size + STREAM_HEAD_MAX - 1}, &body),
+                                &(struct encoding){.max_message_size = size + STREAM_HEAD_MAX - 1}, &body,
+                                NULL),
                  MUSTER_TOO_BIG);
     cr_assert_null(body);
-    cr_assert_eq(muster__encode(TO_SERVER, &train, &(struct encoding){.max_message_size = 3}, &body),
+    cr_assert_eq(muster__encode(TO_SERVER, &train, &(struct encoding){.max_message_size = 3}, &body, NULL),
                  MUSTER_TOO_BIG);
 }
 

@@ -68,7 +68,7 @@ static const struct muster_array *result(struct muster_mean *mean, size_t expect
 {
     const struct muster_array *arrays = NULL;
     size_t count = 0;
-    cr_assert_eq(muster_mean_result(mean, &arrays, &count), MUSTER_OK);
+    cr_assert_eq(muster_mean_result(mean, &arrays, &count, NULL), MUSTER_OK);
     cr_assert_eq(count, expected_count);
     return arrays;
 }
@@ -372,7 +372,7 @@ Test(mean, first_member_that_is_bad_decides_nothing)
     cr_assert_eq(muster_mean_add(mean, &nans, 1, 1, NULL), MUSTER_INVALID);
     const struct muster_array *arrays;
     size_t count;
-    cr_assert_eq(muster_mean_result(mean, &arrays, &count), MUSTER_INVALID);
+    cr_assert_eq(muster_mean_result(mean, &arrays, &count, NULL), MUSTER_INVALID);
     add(mean, &members[0]);
     expect_mean(mean, members, 1);
     muster_mean_free(mean);
@@ -392,7 +392,7 @@ Test(mean, reset_forgets_members_and_shapes)
         add(mean, &members[2]);
         expect_mean(mean, members + 1, 2);
         muster_mean_reset(mean);
-        cr_assert_eq(muster_mean_result(mean, &arrays, &count), MUSTER_INVALID);
+        cr_assert_eq(muster_mean_result(mean, &arrays, &count, NULL), MUSTER_INVALID);
         cr_assert_eq(muster_mean_add(mean, &array, 1, 5, NULL), MUSTER_OK);
         cr_assert_eq(element(&result(mean, 1)[0], 2 * LONG - 1), 0);
         muster_mean_reset(mean);
@@ -492,14 +492,14 @@ Test(mean, the_first_answer_does_not_decide_what_is_right)
     cr_assert_not_null(mean);
     const struct muster_array *arrays;
     size_t count;
-    cr_assert_eq(muster_mean_result(mean, &arrays, &count), MUSTER_INVALID);
+    cr_assert_eq(muster_mean_result(mean, &arrays, &count, NULL), MUSTER_INVALID);
     for (unsigned round = 0; round < 3; round++) {
         cr_assert_eq(muster_mean_add(mean, members[0].arrays, 2, 1, NULL), MUSTER_FORMAT); /* the first */
         for (size_t i = 0; i < MEMBERS; i++)
             add(mean, &members[i]);
         expect_mean(mean, members, MEMBERS);
         muster_mean_reset(mean);
-        cr_assert_eq(muster_mean_result(mean, &arrays, &count), MUSTER_INVALID);
+        cr_assert_eq(muster_mean_result(mean, &arrays, &count, NULL), MUSTER_INVALID);
     }
     muster_mean_free(mean);
     free(members);

@@ -146,7 +146,7 @@ Test(random, the_same_seed_gives_the_same_numbers_for_ever)
     cr_assert_eq(muster_random_normal(&random), -0x1.c03d94373e553p-2);
     cr_assert_eq(muster_random_normal(&random), -0x1.0275a83c9e52fp+1);
     size_t chosen[4];
-    cr_assert_eq(muster_sample(&random, 30, 4, chosen), MUSTER_OK);
+    cr_assert_eq(muster_sample(&random, 30, 4, chosen, NULL), MUSTER_OK);
     static const size_t expected[4] = {14, 23, 25, 27};
     cr_assert_eq(memcmp(chosen, expected, sizeof chosen), 0);
 }
@@ -168,13 +168,13 @@ Test(sample, every_size)
         for (size_t count = 0; count <= population; count++) {
             size_t chosen[21];
             chosen[count] = 777;
-            cr_assert_eq(muster_sample(&random, population, count, chosen), MUSTER_OK);
+            cr_assert_eq(muster_sample(&random, population, count, chosen, NULL), MUSTER_OK);
             expect_ascending(chosen, count, population);
             cr_assert_eq(chosen[count], 777, "written too far");
         }
     }
-    cr_assert_eq(muster_sample(&random, 0, 0, NULL), MUSTER_OK);
-    cr_assert_eq(muster_sample(&random, SIZE_MAX, 0, NULL), MUSTER_OK);
+    cr_assert_eq(muster_sample(&random, 0, 0, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(muster_sample(&random, SIZE_MAX, 0, NULL, NULL), MUSTER_OK);
 }
 
 Test(sample, refuses_more_than_there_are)
@@ -183,8 +183,8 @@ Test(sample, refuses_more_than_there_are)
     muster_random_seed(&random, 6);
     struct muster_random before = random;
     size_t chosen[2] = {777, 777};
-    cr_assert_eq(muster_sample(&random, 1, 2, chosen), MUSTER_INVALID);
-    cr_assert_eq(muster_sample(&random, 0, 1, chosen), MUSTER_INVALID);
+    cr_assert_eq(muster_sample(&random, 1, 2, chosen, NULL), MUSTER_INVALID);
+    cr_assert_eq(muster_sample(&random, 0, 1, chosen, NULL), MUSTER_INVALID);
     cr_assert_eq(chosen[0], 777);
     cr_assert_eq(memcmp(&random, &before, sizeof random), 0);
 }
@@ -197,7 +197,7 @@ Test(sample, each_set_is_as_likely)
     unsigned counts[1 << POPULATION] = {0};
     for (unsigned i = 0; i < SAMPLES; i++) {
         size_t chosen[3];
-        cr_assert_eq(muster_sample(&random, POPULATION, 3, chosen), MUSTER_OK);
+        cr_assert_eq(muster_sample(&random, POPULATION, 3, chosen, NULL), MUSTER_OK);
         counts[1U << chosen[0] | 1U << chosen[1] | 1U << chosen[2]]++;
     }
     unsigned sets = 0;

@@ -108,7 +108,7 @@ static uint8_t *encode(const struct muster_message *message, uint64_t max_payloa
     struct buffer *body;
     const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = max_payload_size};
     size_t head_size = muster__encode_turn(TO_SERVER, 300, head);
-    cr_assert_eq(muster__encode(TO_SERVER, message, &encoding, &body), MUSTER_OK);
+    cr_assert_eq(muster__encode(TO_SERVER, message, &encoding, &body, NULL), MUSTER_OK);
     *size = head_size + body->size;
     uint8_t *bytes = malloc(*size);
     cr_assert_not_null(bytes);

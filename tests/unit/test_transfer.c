@@ -80,7 +80,7 @@ static struct buffer *encode(const struct muster_message *message, sem_t *borrow
     struct buffer *body;
     const struct encoding encoding = {
         .max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX, .borrow = borrow};
-    cr_assert_eq(muster__encode(TO_SERVER, message, &encoding, &body), MUSTER_OK);
+    cr_assert_eq(muster__encode(TO_SERVER, message, &encoding, &body, NULL), MUSTER_OK);
     return body;
 }
 
@@ -126,8 +126,9 @@ Test(transfer, only_big_arrays_are_announced)
 static size_t whole_size(const struct muster_message *message)
 {
     struct buffer *body;
-    cr_assert_eq(muster__encode(TO_SERVER, message, &(struct encoding){.max_message_size = SIZE_MAX}, &body),
-                 MUSTER_OK);
+    cr_assert_eq(
+        muster__encode(TO_SERVER, message, &(struct encoding){.max_message_size = SIZE_MAX}, &body, NULL),
+        MUSTER_OK);
     size_t size = body->size;
     cr_assert_null(body->payload);
     muster__buffer_release(body);
@@ -143,7 +144,7 @@ Test(transfer, threshold_is_of_the_whole_message)
         struct buffer *body;
         const struct encoding encoding = {
             .max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX, .chunk_threshold = threshold};
-        cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body), MUSTER_OK);
+        cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body, NULL), MUSTER_OK);
         cr_assert_eq(body->payload != NULL, threshold < size);
         cr_assert_eq(body->size == size, threshold == size);
         muster__buffer_release(body);
@@ -158,14 +159,14 @@ Test(transfer, limits)
     size_t size = body->size;
     muster__buffer_release(body);
     struct encoding encoding = {.max_message_size = size + STREAM_HEAD_MAX, .max_payload_size = 8000};
-    cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body), MUSTER_OK);
+    cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body, NULL), MUSTER_OK);
     muster__buffer_release(body);
     encoding.max_message_size--;
-    cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body), MUSTER_TOO_BIG);
+    cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body, NULL), MUSTER_TOO_BIG);
     cr_assert_null(body);
     encoding.max_message_size++;
     encoding.max_payload_size--;
-    cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body), MUSTER_TOO_BIG);
+    cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body, NULL), MUSTER_TOO_BIG);
     cr_assert_null(body);
 }
 
