@@ -198,6 +198,10 @@ const char *muster__grpc_proxy(const char *address, const char *host);
 /* Whether C-core says with this text that there was no connection. */
 bool muster__grpc_never_came_up(const char *text);
 
+/* Whether C-core says with this text that the stream was reset: a server that has no memory left for what
+   comes ends it so, whoever's it is, while a message that is too big has a status. */
+bool muster__grpc_was_reset(const char *text);
+
 /* Puts that text into words for the user. UNAUTHENTICATED: one of the two does not accept the other's TLS;
    otherwise UNAVAILABLE. */
 enum muster_status muster__grpc_explain(const struct client_side *client, const char *text,

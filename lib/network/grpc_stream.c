@@ -300,6 +300,10 @@ static void report_closed(struct grpc_stream *stream)
     if (stream->client) {
         status = status_of(stream->client->code);
         text = details = grpc_slice_to_c_string(stream->client->details);
+        if (status == MUSTER_TOO_BIG && muster__grpc_was_reset(details)) {
+            status = MUSTER_UNAVAILABLE;
+            text = "the server's network memory is full";
+        }
         if (status == MUSTER_UNAVAILABLE && muster__grpc_never_came_up(details)) {
             status = muster__grpc_explain(stream->client, details, cause);
             text = cause;

@@ -225,6 +225,33 @@ Test(strangers, what_participants_begin_and_do_not_finish_is_given_back)
     door_close(&door);
 }
 
+/* C-core ends those first that have been there longest. */
+Test(strangers, a_participant_that_is_ended_for_want_of_memory_comes_back)
+{
+    enum { SIZE = 64 << 20 };
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.max_message_size = 2 * SIZE;
+    options.max_network_memory = 16 << 20;
+    options.session_grace_ms = 10000; /* the time to fail in */
+    struct door door;
+    struct member member;
+    begin();
+    door_open_with_sessions(&door, &options);
+    member_start(&member, door.address, "ada");
+    struct proxy *proxy = door_proxy(&door, "ada", 1);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK);
+    struct raw_peer *peer = raw_peer_open(door.port, CONNECT_METHOD, false);
+    uint8_t *big = calloc(1, SIZE);
+    raw_peer_send(peer, big, SIZE);
+    free(big);
+    cr_assert_eq(raw_peer_finish(peer, NULL, 0), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    raw_peer_free(peer);
+    cr_assert_eq(run_echo(proxy), MUSTER_OK);
+    proxy_release(proxy);
+    member_stop(&member);
+    door_close(&door);
+}
+
 Test(strangers, a_connection_without_a_stream_is_closed)
 {
     struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
