@@ -123,6 +123,8 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_cause.c \
     lib/network/grpc_stream.c \
     lib/network/grpc_transport.c \
+    lib/network/grpc_unfinished.c \
+    lib/network/grpc_unfinished.h \
     lib/network/grpc_waiting.c \
     lib/network/grpc_waiting.h
 

@@ -186,6 +186,14 @@ struct participant_manager_options {
     /** How long a turn that progress reports extend may last in all; one that has a later limit from the
        start keeps it. 0: no most. */
     int64_t progress_extends_most_ms;
+    /**
+     * A message that is begun and stands still, at less than 1 kB per second, for so long: its stream ends,
+     * and a participant of this library comes back and sends it again. One of whom more comes than
+     * max_message_size and 8 MiB has a sixth of the time, and ends with TOO_BIG. What is looked at is what
+     * came by a connection: where that has several streams, those end that had no message for as long. gRPC
+     * shows nothing of a message before it is whole. From 1000 ms; 0: no limit.
+     */
+    int64_t message_stall_ms;
 
     /** The library's own: NULL for gRPC. */
     struct muster_transport *transport;
@@ -200,7 +208,7 @@ MUSTER_API void participant_manager_options_init_sized(struct participant_manage
  * silence, 10 s to join, 60 s to come back, 24 h for a turn with progress, 5 s to stop; no credentials, no
  * limits per address or second, Hello to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s,
  * warnings to standard error; 16 streams on a connection, 30 s for one without; 16384 away at a time, and
- * names are taken over from those. Any thread.
+ * names are taken over from those; 30 s for a message that stands still. Any thread.
  */
 static inline void participant_manager_options_init(struct participant_manager_options *options)
 {

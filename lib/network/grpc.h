@@ -5,8 +5,9 @@
  * Locks: a stream's lock guards its fields and is held while batches are started on its call, never while
  * waiting or during an event; a listener's lock guards its count, its doors_lock the servers of which it is
  * made; alarm_lock the alarm; lives_lock the lives. A stream's lock is taken before timers.lock, and that
- * before alarm_lock; listeners_lock before a doors_lock, and that before a listener's lock and timers.lock.
- * No two others are held together.
+ * before alarm_lock; the lock of struct unfinished before a stream's, a listener's and timers.lock;
+ * listeners_lock before a doors_lock, and that before a listener's lock and timers.lock. No two others are
+ * held together.
  *
  * A stream's life: its operations in flight are counted in `pending`, RECV_CLOSE_ON_SERVER or
  * RECV_STATUS_ON_CLIENT among them, which C-core completes when the call has ended. Whoever takes the count
@@ -106,6 +107,10 @@ struct grpc_stream {
     struct grpc_listener *listener; /* on the server */
     struct client_side *client;     /* on the client */
     struct peer_identity *identity; /* on a server that asks for one */
+    struct inflow *inflow;          /* on the server: its connection's; NULL: none is kept */
+    struct grpc_stream *next;       /* of the inflow's; both guarded by the lock of struct unfinished */
+    struct grpc_stream **place;
+    atomic_uint heard_in; /* the check before its last message, or its beginning */
     const struct stream_events *events;
     void *context;
     struct tag received;
@@ -193,12 +198,16 @@ const char *muster__grpc_proxy(const char *address, const char *host);
 /* Whether C-core says with this text that there was no connection. */
 bool muster__grpc_never_came_up(const char *text);
 
+/* Whether C-core says with this text that the stream was reset: a server that has no memory left for what
+   comes ends it so, whoever's it is, while a message that is too big has a status. */
+bool muster__grpc_was_reset(const char *text);
+
 /* Puts that text into words for the user. UNAUTHENTICATED: one of the two does not accept the other's TLS;
    otherwise UNAVAILABLE. */
 enum muster_status muster__grpc_explain(const struct client_side *client, const char *text,
                                         char cause[MUSTER_ERROR_TEXT_SIZE]);
 
-/* ---- grpc_stream.c: all but the first with the stream's lock held ---- */
+/* ---- grpc_stream.c: with the stream's lock held, where nothing else is said ---- */
 
 /* Gives back what was freed, before long: what many strangers have made glibc take stays with it otherwise.
  */
@@ -211,6 +220,10 @@ struct grpc_stream *muster__grpc_stream_new(struct grpc_transport *transport, gr
 bool muster__grpc_start_batch(struct grpc_stream *stream, const grpc_op *ops, size_t count, struct tag *tag);
 void muster__grpc_start_receive(struct grpc_stream *stream);
 void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, const char *text);
+
+/* Ends the call at once, for a message that is not whole in time, or bigger than the limit. Takes the lock.
+ */
+void muster__grpc_end_unfinished(struct grpc_stream *stream, bool too_big);
 
 /* One operation less is in flight. Returns without the lock; reports `closed` after the last. */
 void muster__grpc_leave(struct grpc_stream *stream);
@@ -238,6 +251,7 @@ void muster__grpc_hold_on(struct grpc_listener *listener);
 void muster__grpc_let_go(struct grpc_listener *listener);
 /* A stream of which a message came, and its end. */
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more);
+struct unfinished *muster__grpc_unfinished(struct grpc_listener *listener);
 bool muster__grpc_was_cut(const struct grpc_listener *listener);
 
 /* ---- grpc_client.c ---- */
@@ -279,6 +293,15 @@ enum muster_status muster__explain_bind(const char *address, const char *host, c
 
 /* Shuts the process's connections whose own end is `port` at `host` (NULL: any). */
 void muster__shut_connections(const char *host, uint16_t port);
+
+/* Takes the other end's address as C-core writes it apart; false when it is none. */
+bool muster__split_peer(const char *peer, char host[HOST_SIZE], uint16_t *port);
+
+/* Calls `visit` for each of the process's connections whose own end is `port`, with the other end's address.
+ */
+void muster__visit_accepted(uint16_t port,
+                            void (*visit)(void *context, int descriptor, const char *host, uint16_t port),
+                            void *context);
 
 /* Shuts the connection whose other end is `peer`, as C-core writes it ("ipv4:1.2.3.4:567"); if `unread`,
    nothing that it has sent is read any more. */

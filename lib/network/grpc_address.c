@@ -100,26 +100,60 @@ enum muster_status muster__explain_bind(const char *address, const char *host, c
                          "cannot listen on '%s': %s", address, strerror(reason));
 }
 
-/* Writes the address of one end of a connection that the descriptor is, without the prefix of IPv4 in IPv6;
-   false when it is none. */
-static bool end_of(int descriptor, bool own, char host[HOST_SIZE], uint16_t *port)
-{
+/* The two ends of a connection. */
+struct ends {
     struct sockaddr_storage ours, theirs;
-    socklen_t our_size = sizeof(ours), their_size = sizeof(theirs);
+    socklen_t our_size, their_size;
+};
+
+/* False when the descriptor is no connection. */
+static bool ends_of(int descriptor, struct ends *ends)
+{
     int type = 0;
     socklen_t type_size = sizeof(type);
+    ends->our_size = sizeof(ends->ours);
+    ends->their_size = sizeof(ends->theirs);
+    return getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size) == 0 && type == SOCK_STREAM &&
+           getsockname(descriptor, (struct sockaddr *)&ends->ours, &ends->our_size) == 0 &&
+           getpeername(descriptor, (struct sockaddr *)&ends->theirs, &ends->their_size) == 0;
+}
+
+/* Writes the address of one end, without the prefix of IPv4 in IPv6. */
+static bool write_end(const struct ends *ends, bool own, char host[HOST_SIZE], uint16_t *port)
+{
     char text[HOST_SIZE], service[8];
-    if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_STREAM ||
-        getsockname(descriptor, (struct sockaddr *)&ours, &our_size) != 0 ||
-        getpeername(descriptor, (struct sockaddr *)&theirs, &their_size) != 0 ||
-        getnameinfo((struct sockaddr *)(own ? &ours : &theirs), own ? our_size : their_size, text,
-                    sizeof(text), service, sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    if (getnameinfo((const struct sockaddr *)(own ? &ends->ours : &ends->theirs),
+                    own ? ends->our_size : ends->their_size, text, sizeof(text), service, sizeof(service),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return false;
     const char *mapped = "::ffff:";
     snprintf(host, HOST_SIZE, "%s",
              strncmp(text, mapped, strlen(mapped)) == 0 ? text + strlen(mapped) : text);
     *port = (uint16_t)atoi(service);
     return true;
+}
+
+static uint16_t port_of(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)address)->sin_port);
+    return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port) : 0;
+}
+
+/* Calls `visit` for each descriptor of the process that is a connection. */
+static void visit_connections(void (*visit)(void *context, int descriptor, const struct ends *ends),
+                              void *context)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+        int descriptor = atoi(entry->d_name);
+        struct ends ends;
+        if (descriptor > 0 && ends_of(descriptor, &ends))
+            visit(context, descriptor, &ends);
+    }
+    if (directory)
+        closedir(directory);
 }
 
 /* What has been received already is still read after a shutdown(): megabytes of it. */
@@ -134,48 +168,83 @@ static void discard(int descriptor)
         ;
 }
 
+struct shutting {
+    bool own;
+    const char *host;
+    uint16_t port;
+    bool unread;
+};
+
+static void shut_one(void *context, int descriptor, const struct ends *ends)
+{
+    const struct shutting *shutting = context;
+    char host[HOST_SIZE];
+    uint16_t port;
+    if (!write_end(ends, shutting->own, host, &port) || port != shutting->port ||
+        (shutting->host && strcmp(host, shutting->host) != 0))
+        return;
+    shutdown(descriptor, SHUT_RDWR);
+    if (shutting->unread)
+        discard(descriptor);
+}
+
 /*
  * C-core closes a connection only after the write that is under way, and to a peer that is frozen and has its
  * buffers full that takes until TCP gives up, half a minute. It does not show its sockets, but the process
  * does.
  */
-static void shut(bool own, const char *host, uint16_t port, bool unread)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    struct dirent *entry;
-    while (directory && (entry = readdir(directory))) {
-        int descriptor = atoi(entry->d_name);
-        char found[HOST_SIZE];
-        uint16_t found_port;
-        if (descriptor > 0 && end_of(descriptor, own, found, &found_port) && found_port == port &&
-            (!host || strcmp(found, host) == 0)) {
-            shutdown(descriptor, SHUT_RDWR);
-            if (unread)
-                discard(descriptor);
-        }
-    }
-    if (directory)
-        closedir(directory);
-}
-
 void muster__shut_connections(const char *host, uint16_t port)
 {
-    shut(true, host, port, false);
+    struct shutting shutting = {.own = true, .host = host, .port = port};
+    visit_connections(shut_one, &shutting);
+}
+
+bool muster__split_peer(const char *peer, char host[HOST_SIZE], uint16_t *port)
+{
+    char text[HOST_SIZE];
+    const char *start = strchr(peer, ':');
+    const char *colon = strrchr(peer, ':');
+    if (!start || start == colon)
+        return false;
+    snprintf(text, sizeof(text), "%.*s", (int)(colon - start - 1), start + 1);
+    /* IPv6 stands in brackets, which are escaped as in a URI. */
+    char *address = strncmp(text, "%5B", 3) == 0 ? text + 3 : text[0] == '[' ? text + 1 : text;
+    address[strcspn(address, "%]")] = '\0';
+    const char *mapped = "::ffff:";
+    if (strncmp(address, mapped, strlen(mapped)) == 0)
+        address += strlen(mapped);
+    snprintf(host, HOST_SIZE, "%s", address);
+    *port = (uint16_t)atoi(colon + 1);
+    return true;
 }
 
 void muster__shut_peer(const char *peer, bool unread)
 {
     char host[HOST_SIZE];
-    const char *start = strchr(peer, ':');
-    const char *colon = strrchr(peer, ':');
-    if (!start || start == colon)
-        return;
-    snprintf(host, sizeof(host), "%.*s", (int)(colon - start - 1), start + 1);
-    /* IPv6 stands in brackets, which are escaped as in a URI. */
-    char *address = strncmp(host, "%5B", 3) == 0 ? host + 3 : host[0] == '[' ? host + 1 : host;
-    address[strcspn(address, "%]")] = '\0';
-    const char *mapped = "::ffff:";
-    if (strncmp(address, mapped, strlen(mapped)) == 0)
-        address += strlen(mapped);
-    shut(false, address, (uint16_t)atoi(colon + 1), unread);
+    struct shutting shutting = {.host = host, .unread = unread};
+    if (muster__split_peer(peer, host, &shutting.port))
+        visit_connections(shut_one, &shutting);
+}
+
+struct visiting {
+    uint16_t port;
+    void (*visit)(void *context, int descriptor, const char *host, uint16_t port);
+    void *context;
+};
+
+static void visit_accepted(void *context, int descriptor, const struct ends *ends)
+{
+    const struct visiting *visiting = context;
+    char host[HOST_SIZE];
+    uint16_t port;
+    if (port_of(&ends->ours) == visiting->port && write_end(ends, false, host, &port))
+        visiting->visit(visiting->context, descriptor, host, port);
+}
+
+void muster__visit_accepted(uint16_t port,
+                            void (*visit)(void *context, int descriptor, const char *host, uint16_t port),
+                            void *context)
+{
+    struct visiting visiting = {port, visit, context};
+    visit_connections(visit_accepted, &visiting);
 }

@@ -75,6 +75,11 @@ static const char *last_error(const char *text)
     return port ? port + 1 : peer ? peer + strlen("last error: ") : text;
 }
 
+bool muster__grpc_was_reset(const char *text)
+{
+    return strncmp(text, "Received RST_STREAM", strlen("Received RST_STREAM")) == 0;
+}
+
 enum muster_status muster__grpc_explain(const struct client_side *client, const char *text,
                                         char cause[MUSTER_ERROR_TEXT_SIZE])
 {

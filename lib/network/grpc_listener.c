@@ -14,6 +14,7 @@
 #include "network/grpc_flood.h"
 #include "network/grpc_handshakes.h"
 #include "network/grpc_health.h"
+#include "network/grpc_unfinished.h"
 #include "network/grpc_waiting.h"
 #include "status.h"
 
@@ -55,6 +56,7 @@ struct grpc_listener {
     struct health health;
     struct waiting_room waiting;
     struct handshakes handshakes;
+    struct unfinished unfinished;
     grpc_resource_quota *quota;
     struct flood *flood; /* NULL: no limit */
     atomic_bool cut;
@@ -93,6 +95,11 @@ void muster__grpc_let_go(struct grpc_listener *listener)
 bool muster__grpc_was_cut(const struct grpc_listener *listener)
 {
     return listener->cut;
+}
+
+struct unfinished *muster__grpc_unfinished(struct grpc_listener *listener)
+{
+    return &listener->unfinished;
 }
 
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more)
@@ -167,6 +174,7 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, bool know
     stream->listener = listener;
     stream->identity = identity;
     muster__grpc_hold_on(listener);
+    muster__grpc_unfinished_begun(&listener->unfinished, stream);
     /* Until its first receive is started, below, no event of this stream can come. */
     pthread_mutex_lock(&stream->lock);
     stream->pending++;
@@ -446,6 +454,7 @@ void muster__grpc_close_listener(struct listener *base)
     muster__grpc_health_close(&listener->health);
     muster__grpc_waiting_close(&listener->waiting);
     muster__grpc_handshakes_close(&listener->handshakes);
+    muster__grpc_unfinished_close(&listener->unfinished);
     muster__grpc_hold_on(listener);
     pthread_mutex_lock(&listener->doors_lock);
     listener->closing = true;
@@ -475,6 +484,7 @@ void muster__grpc_free_listener(struct listener *base)
     muster__grpc_flood_release(listener->flood);
     muster__grpc_health_destroy(&listener->health);
     muster__grpc_waiting_destroy(&listener->waiting);
+    muster__grpc_unfinished_destroy(&listener->unfinished);
     pthread_mutex_destroy(&listener->doors_lock);
     pthread_mutex_destroy(&listener->lock);
     free(listener->address);
@@ -528,12 +538,15 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     set_limits(listener, options);
     muster__grpc_health_init(&listener->health, listener, transport);
     muster__grpc_waiting_init(&listener->waiting, listener, transport, listener->source.credentials);
+    muster__grpc_unfinished_init(&listener->unfinished, listener, transport, max_message_size,
+                                 listener->options.stall_timeout_ms);
     muster__raise_descriptor_limit();
     muster__reserve_take(&listener->reserve); /* or the next time */
     sigset_t saved;
     muster__grpc_block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);
     *port = listener->port = open_door(listener, address);
+    listener->unfinished.port = *port;
     pthread_mutex_unlock(&listener->doors_lock);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (!listener->port) {

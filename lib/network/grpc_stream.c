@@ -11,6 +11,7 @@
 #include <grpc/support/alloc.h>
 
 #include "network/grpc.h"
+#include "network/grpc_unfinished.h"
 #include "status.h"
 
 /* Bodies up to this size are copied behind their head: cheaper than a slice of their own. */
@@ -299,6 +300,10 @@ static void report_closed(struct grpc_stream *stream)
     if (stream->client) {
         status = status_of(stream->client->code);
         text = details = grpc_slice_to_c_string(stream->client->details);
+        if (status == MUSTER_TOO_BIG && muster__grpc_was_reset(details)) {
+            status = MUSTER_UNAVAILABLE;
+            text = "the server's network memory is full";
+        }
         if (status == MUSTER_UNAVAILABLE && muster__grpc_never_came_up(details)) {
             status = muster__grpc_explain(stream->client, details, cause);
             text = cause;
@@ -319,8 +324,10 @@ static void report_closed(struct grpc_stream *stream)
     if (muster__timer_stop(&stream->transport->base, &stream->timer))
         stream_release(&stream->base);
     struct grpc_listener *listener = stream->listener;
-    if (listener)
+    if (listener) {
+        muster__grpc_unfinished_ended(muster__grpc_unfinished(listener), stream);
         muster__grpc_trim_later(stream->transport);
+    }
     if (listener && stream->heard)
         muster__grpc_count_peer(listener, false);
     stream_release(&stream->base);
@@ -349,6 +356,20 @@ void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, c
     read_on(stream);
     if (!stream->over && !stream->sending)
         start_finish(stream);
+}
+
+void muster__grpc_end_unfinished(struct grpc_stream *stream, bool too_big)
+{
+    pthread_mutex_lock(&stream->lock);
+    bool over = stream->over || stream->cut;
+    if (!over && too_big)
+        stream->too_big = true;
+    stream->cut = true;
+    pthread_mutex_unlock(&stream->lock);
+    if (!over)
+        grpc_call_cancel_with_status(
+            stream->call, too_big ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_UNAVAILABLE,
+            too_big ? "a message is bigger than the limit" : "a message was begun and did not come", NULL);
 }
 
 /* ---- completions ---- */
@@ -408,6 +429,9 @@ static void deliver_arrived(struct grpc_stream *stream)
     pthread_mutex_unlock(&stream->lock);
     if (first)
         muster__grpc_count_peer(stream->listener, true);
+    if (stream->listener)
+        muster__grpc_unfinished_message(muster__grpc_unfinished(stream->listener), stream,
+                                        grpc_byte_buffer_length(bytes));
     bool delivered = !stream->events || deliver(stream, bytes);
     grpc_byte_buffer_destroy(bytes);
     pthread_mutex_lock(&stream->lock);

@@ -30,10 +30,11 @@ struct connection_options {
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
     /* For listeners; 0: no limit. */
-    size_t max_streams;      /* of one connection */
-    int64_t idle_timeout_ms; /* of a connection without a stream */
-    size_t memory;           /* that the transport may hold for all connections, */
-    size_t memory_per_peer;  /* and so much more for each stream of which a message came */
+    size_t max_streams;       /* of one connection */
+    int64_t idle_timeout_ms;  /* of a connection without a stream */
+    int64_t stall_timeout_ms; /* of a message that is begun and does not go on; see message_stall_ms */
+    size_t memory;            /* that the transport may hold for all connections, */
+    size_t memory_per_peer;   /* and so much more for each stream of which a message came */
 };
 
 /* Bytes that can be put before a message's body for one stream alone: room for all of a chunk but its data.

@@ -692,6 +692,7 @@ static const struct participant_manager_options default_options = {
     .max_away = 16384,
     .name_takeover = true,
     .progress_extends_most_ms = 86400000,
+    .message_stall_ms = 30000,
 };
 
 void participant_manager_options_init_sized(struct participant_manager_options *options, size_t size)
@@ -732,6 +733,8 @@ static enum muster_status check_options(const struct participant_manager_options
         return muster__error(
             error, MUSTER_INVALID,
             "options.connection_idle_ms is below 1000 or options.max_network_memory below 16 MiB");
+    if (options->message_stall_ms != 0 && options->message_stall_ms < 1000)
+        return muster__error(error, MUSTER_INVALID, "options.message_stall_ms is below 1000 and not 0");
     return muster__check_keepalive(options->keepalive_time_ms, options->keepalive_timeout_ms,
                                    KEEPALIVE_TIME_LEAST, error);
 }
@@ -817,6 +820,7 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         .keepalive_timeout_ms = options->keepalive_timeout_ms,
         .max_streams = options->max_streams_per_connection,
         .idle_timeout_ms = options->connection_idle_ms,
+        .stall_timeout_ms = options->message_stall_ms,
         .memory = options->max_network_memory ? options->max_network_memory : NETWORK_MEMORY,
         .memory_per_peer = options->max_network_memory ? 0 : NETWORK_MEMORY_PER_PARTICIPANT,
     };
