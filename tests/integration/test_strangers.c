@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,5 +225,40 @@ Test(strangers, who_comes_after_the_descriptors_ran_out_gets_in)
     cr_assert_eq(run_echo(proxy), MUSTER_OK);
     proxy_release(proxy);
     member_stop(&member);
+    door_close(&door);
+}
+
+Test(strangers, who_takes_all_descriptors_leaves_some_for_files)
+{
+    enum { LIMIT = 200, FILES = 10 };
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.on_warning = note_warning;
+    struct door door;
+    struct rlimit before, few;
+    int taken[LIMIT], files[FILES];
+    size_t count = 0;
+    begin();
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    door_open(&door, &options);
+    few = before;
+    few.rlim_cur = LIMIT;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    while (count < LIMIT && (taken[count] = dup(stranger)) >= 0)
+        count++;
+    /* There is none left for the connection's other end. */
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(door.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    cr_assert_eq(connect(stranger, (struct sockaddr *)&address, sizeof(address)), 0);
+    wait_for(&warnings.full);
+    for (size_t i = 0; i < FILES; i++)
+        cr_assert_geq(files[i] = open("/dev/null", O_RDONLY | O_CLOEXEC), 0, "file %zu", i);
+    for (size_t i = 0; i < FILES; i++)
+        close(files[i]);
+    while (count > 0)
+        close(taken[--count]);
+    close(stranger);
+    wait_for(&warnings.again);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     door_close(&door);
 }
