@@ -166,6 +166,21 @@ Test(strangers, a_connection_without_a_stream_is_closed)
     door_close(&door);
 }
 
+/* It takes 20 s, and 120 by C-core's own limit. */
+Test(strangers, a_connection_that_says_nothing_is_closed, .timeout = 60)
+{
+    struct door door;
+    char byte;
+    begin();
+    door_open(&door, NULL);
+    int stranger = connect_to(&door);
+    cr_assert_geq(stranger, 0);
+    while (recv(stranger, &byte, 1, 0) > 0)
+        ; /* settings, perhaps */
+    close(stranger);
+    door_close(&door);
+}
+
 struct warnings {
     pthread_mutex_t lock;
     pthread_cond_t changed;
