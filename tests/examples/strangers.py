@@ -105,6 +105,13 @@ class Strangers(support.Case):
         self.assertRegex(errors, r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ round 1: node: no\?round 1/2: all is well\?\[31m$")
         self.assertNotIn("\x1b", errors)
 
+    def test_a_path_does_not_forge_the_log(self):
+        for program in (support.SERVER, support.PARTICIPANT):
+            status, _, errors = self.run_program(program, f"--data=leaf:{self.scratch}/no\nwhere\x1b[31m")
+            self.assertEqual(status, 1)
+            self.assertIn("/no?where?[31m", errors)
+            self.assertNotIn("\x1b", errors)
+
     def test_a_name_that_is_not_utf8_is_refused_and_the_others_go_on(self):
         server = self.start_rounds(1)
         messages = queue.SimpleQueue()

@@ -318,3 +318,14 @@ FAULT_TEST(away, nobody_to_be_waited_for_is_no_option)
     cr_assert(strstr(error.text, "max_away") != NULL, "%s", error.text);
     fixture_free(fixture);
 }
+
+/* Whoever wrote the text. */
+FAULT_TEST(away, text_of_an_event_is_harmless)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    peer_join(fixture, "ada");
+    muster__manager_event(fixture_proxy(fixture, "ada"), PARTICIPANT_MANAGER_AWAY, MUSTER_GONE,
+                          "no\nada is back\x1b[31m");
+    cr_assert_str_eq(fixture->events[1].text, "no?ada is back?[31m");
+    fixture_free(fixture);
+}
