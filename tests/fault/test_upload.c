@@ -1565,6 +1565,51 @@ FAULT_TEST(upload, late_answer)
     crowd_free(&crowd);
 }
 
+/* ---- chunks that are of little use are read now and then ---- */
+
+enum { READ_AT_ONCE = 64, READ_MS = 50 };
+
+FAULT_TEST(upload, tiny_chunks_without_end)
+{
+    struct crowd crowd = crowd_new();
+    begin(&crowd, 0);
+    announce(&crowd, 0);
+    expect_grant(&crowd, 0, 1);
+    for (uint64_t sent = 0; sent < 3 * READ_AT_ONCE; sent++)
+        peer_send_chunk(crowd.peers[0], 1, 1, sent, zeros, 1);
+    for (uint64_t read = READ_AT_ONCE; read <= 3 * READ_AT_ONCE; read += READ_AT_ONCE) {
+        fixture_settle(crowd.fixture);
+        cr_assert_eq(proxy_transfer(crowd.proxies[0]).received, read);
+        fixture_advance(crowd.fixture, READ_MS);
+    }
+    proxy_cancel(crowd.proxies[0]);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
+    crowd_free(&crowd);
+}
+
+/* Of a turn that is over. The answer to the next comes behind them. */
+FAULT_TEST(upload, late_chunks_without_end)
+{
+    struct crowd crowd = crowd_new();
+    begin(&crowd, 0);
+    announce(&crowd, 0);
+    expect_grant(&crowd, 0, 1);
+    proxy_cancel(crowd.proxies[0]);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
+    cr_assert_eq(next_message(&crowd, 0)->content, CONTENT_CANCEL);
+    begin(&crowd, 0);
+    for (uint64_t sent = 0; sent < 2 * READ_AT_ONCE; sent++)
+        peer_send_chunk(crowd.peers[0], 1, 1, 0, zeros, 1000);
+    const struct muster_message answer = {.kind = MUSTER_APPLICATION, .type = "small"};
+    peer_send(crowd.peers[0], 2, &answer);
+    fixture_settle(crowd.fixture);
+    fixture_advance(crowd.fixture, READ_MS);
+    cr_assert_eq(crowd.outcomes[0].ended, 0);
+    fixture_advance(crowd.fixture, READ_MS);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_OK));
+    crowd_free(&crowd);
+}
+
 /* ---- without the feature ---- */
 
 FAULT_TEST(upload, peers_without_the_feature_get_arrays_inline)

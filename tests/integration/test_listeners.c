@@ -76,8 +76,8 @@ Test(listeners, a_host_named_as_a_scheme)
     }
 }
 
-/* A zone is no escape of a URI: %20 is the interface of number 20, and no blank. Where there is none, or no IPv6,
-   the cause is another than a host that is not known. */
+/* A zone is no escape of a URI: %20 is the interface of number 20, and no blank. Where there is none, or no
+   IPv6, the cause is another than a host that is not known. */
 Test(listeners, a_zone_that_looks_like_an_escape)
 {
     struct participant_options options = PARTICIPANT_OPTIONS_INIT;

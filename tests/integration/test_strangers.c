@@ -126,6 +126,66 @@ Test(strangers, a_connection_that_resets_what_it_begins_is_ended)
     door_close(&door);
 }
 
+/* Whom the server has admitted, by the first letters of their names. */
+static char admitted[64];
+
+static enum muster_status note_admission(void *context, struct proxy *proxy, char *text, size_t size)
+{
+    (void)context;
+    (void)text;
+    (void)size;
+    strncat(admitted, proxy_name(proxy), 1);
+    return MUSTER_OK;
+}
+
+static void greet(struct raw_peer *peer, const char *name)
+{
+    raw_hello(peer, name);
+    free(raw_peer_receive(peer));
+}
+
+static void *greet_as_last(void *peer)
+{
+    greet(peer, "z");
+    return NULL;
+}
+
+/* The third of a connection that may have two waits at its client until another is over, however many come on
+   other connections meanwhile. */
+Test(strangers, so_many_streams_of_a_connection)
+{
+    enum { OTHERS = 20 };
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.max_streams_per_connection = 2;
+    options.join_timeout_ms = MUSTER_NO_LIMIT;
+    options.admit = note_admission;
+    struct door door;
+    struct raw_peer *peers[3], *others[OTHERS];
+    pthread_t thread;
+    begin();
+    door_open(&door, &options);
+    peers[0] = raw_peer_open(door.port, CONNECT_METHOD, false);
+    greet(peers[0], "a"); /* from then on its client knows the limit */
+    for (size_t i = 1; i < 3; i++)
+        peers[i] = raw_peer_open_showing(door.port, CONNECT_METHOD, NULL, peers[0]);
+    greet(peers[1], "b");
+    cr_assert_eq(pthread_create(&thread, NULL, greet_as_last, peers[2]), 0);
+    for (size_t i = 0; i < OTHERS; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "c%zu", i);
+        others[i] = raw_peer_open(door.port, CONNECT_METHOD, false);
+        greet(others[i], name);
+    }
+    raw_peer_half_close(peers[1]);
+    pthread_join(thread, NULL);
+    cr_assert_str_eq(admitted, "abccccccccccccccccccccz");
+    for (size_t i = 0; i < OTHERS; i++)
+        raw_peer_free(others[i]);
+    for (size_t i = 3; i-- > 0;)
+        raw_peer_free(peers[i]);
+    door_close(&door);
+}
+
 Test(strangers, a_big_message_does_not_take_more_than_the_network_may_hold)
 {
     enum { SIZE = 64 << 20 };
