@@ -1,5 +1,5 @@
 /* Those that are away: who may take their name, and for whom they make room. Single-threaded: each test steps
-   the network itself. All of the local network's come from one address. */
+   the network itself. All come from one address unless a test says otherwise. */
 #include <config.h>
 
 #include <stdio.h>
@@ -283,6 +283,26 @@ FAULT_TEST(away, full_server_gives_the_place_of_the_longest_away)
     send_away(fixture, "c");
     cr_assert_not(comes_back(fixture, first)); /* it is somebody new */
     expect_left(fixture, 2, "c", "its place was given to another");
+    fixture_free(fixture);
+}
+
+/* Of those that are away, one of its own address goes before one that has been away longer. */
+FAULT_TEST(away, who_comes_and_goes_displaces_its_own_address)
+{
+    struct participant_manager_options options = away_options();
+    options.max_participants = 3;
+    options.max_away = 2;
+    struct fixture *fixture = fixture_new(&options);
+    join_and_go_away(fixture, "ada");
+    muster__local_come_from(fixture->network, "elsewhere");
+    join_and_go_away(fixture, "b");
+    join_and_go_away(fixture, "c"); /* one more than are waited for */
+    expect_left(fixture, 2, "b", "too many others are away");
+    peer_join(fixture, "d");
+    peer_join(fixture, "e"); /* one more than there is room for */
+    expect_left(fixture, 2, "c", "its place was given to another");
+    peer_join(fixture, "f"); /* nobody else of its address is away */
+    expect_left(fixture, 2, "ada", "its place was given to another");
     fixture_free(fixture);
 }
 
