@@ -59,6 +59,7 @@ static const struct {
 } causes[] = {
     {"Connection refused", "connection refused (is the server up?)"},
     {"Failed parsing HTTP/2", "what answers there is not an HTTP/2 server (is it the right port?)"},
+    {"http1.x server", "what answers there is not an HTTP/2 server (is it the right port?)"},
     {"wrong version number", "TLS handshake failed: what answers there does not use TLS"},
     {"receiving SETTINGS frame",
      "timed out: the connection was taken, and then nothing came (is it frozen?)"},

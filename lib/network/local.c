@@ -46,6 +46,7 @@ struct connection {
     struct network *network;
     struct listener *listener;
     char *address;
+    const char *host; /* of the client */
     size_t number;
     size_t max_message_size[2]; /* that the client, that the server receives */
     unsigned references;        /* each end's owner's, and one of each event on its way */
@@ -83,6 +84,7 @@ struct network {
     bool refuse;
     bool lose;
     bool stopped;
+    const char *host;         /* that connections come from */
     const char *const *names; /* what streams show a server */
     const char *refusal;
 };
@@ -301,7 +303,8 @@ static void stream_pause(struct stream *base, int64_t milliseconds)
 
 static void stream_peer(struct stream *base, char *text, size_t size)
 {
-    snprintf(text, size, "local:%zu", ((struct end *)base)->connection->number);
+    const struct connection *connection = ((struct end *)base)->connection;
+    snprintf(text, size, "%s:%zu", connection->host, connection->number);
 }
 
 static enum muster_status stream_authenticate(struct stream *base, const char *const **names,
@@ -397,6 +400,7 @@ static enum muster_status transport_connect(struct muster_transport *base, const
 
     pthread_mutex_lock(&network->lock);
     connection->number = network->connected++;
+    connection->host = network->host;
     connection->next = network->connections;
     network->connections = connection;
     if (network->refuse)
@@ -755,6 +759,14 @@ void muster__local_refuse(struct muster_transport *transport, bool refuse)
     pthread_mutex_unlock(&network->lock);
 }
 
+void muster__local_come_from(struct muster_transport *transport, const char *host)
+{
+    struct network *network = (struct network *)transport;
+    pthread_mutex_lock(&network->lock);
+    network->host = host;
+    pthread_mutex_unlock(&network->lock);
+}
+
 void muster__local_lose(struct muster_transport *transport, bool lose)
 {
     struct network *network = (struct network *)transport;
@@ -817,6 +829,7 @@ struct muster_transport *muster__local_new(void)
     pthread_mutex_init(&network->lock, NULL);
     pthread_cond_init(&network->changed, NULL);
     network->alarm_at = INT64_MAX;
+    network->host = "local";
     return &network->base;
 }
 

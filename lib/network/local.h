@@ -42,6 +42,9 @@ void muster__local_fail_send(struct muster_transport *transport, size_t n);
 /* New connections are refused, until told otherwise. */
 void muster__local_refuse(struct muster_transport *transport, bool refuse);
 
+/* The host that new connections come from: "local" until told otherwise. What is pointed to stays. */
+void muster__local_come_from(struct muster_transport *transport, const char *host);
+
 /* Messages vanish and nobody is told, until told otherwise: a cut cable. */
 void muster__local_lose(struct muster_transport *transport, bool lose);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "callback.h"
 #include "network/credentials.h"
 #include "status.h"
 
@@ -49,8 +50,8 @@ void muster__credentials_tell(struct credentials *credentials)
     memcpy(warnings, credentials->warnings, count * sizeof(warnings[0]));
     credentials->warning_count = 0;
     pthread_mutex_unlock(&credentials->lock);
-    for (size_t i = 0; credentials->on_warning && i < count; i++)
-        credentials->on_warning(credentials->context, warnings[i]);
+    for (size_t i = 0; i < count; i++)
+        muster__callback_warn(credentials->on_warning, credentials->context, warnings[i]);
 }
 
 static void warn_of_end(struct credentials *credentials, const char *what, const char *path, time_t until)

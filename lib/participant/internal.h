@@ -67,7 +67,6 @@ struct participant {
     bool closed;               /* by the user */
     bool closing;              /* the stream is to be closed when `outgoing` is sent */
     bool settled;              /* in ENDED: no event will come any more */
-    bool warned_of_free;       /* in a callback, which may be that of the warning */
     enum muster_status fault;  /* why we cut the stream ourselves; OK: we did not */
     enum muster_status status;
     char reason[MUSTER_ERROR_TEXT_SIZE];

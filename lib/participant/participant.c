@@ -152,7 +152,7 @@ static void warn_of_connection(const struct participant *participant)
     if (!text || !options->on_warning || options->transport)
         return;
     snprintf(line, sizeof(line), "connecting to %.64s without TLS: %s", participant->address, text);
-    options->on_warning(options->context, line);
+    muster__callback_warn(options->on_warning, options->context, line);
 }
 
 enum muster_status participant_connect(const char *address, const struct participant_options *given,
@@ -235,13 +235,8 @@ void participant_free(struct participant *participant)
         return;
     participant_close(participant);
     if (muster__in_callback()) {
-        pthread_mutex_lock(&participant->lock);
-        bool warns = !participant->warned_of_free && participant->options.on_warning;
-        participant->warned_of_free = true;
-        muster__participant_unlock(participant);
-        if (warns)
-            participant->options.on_warning(participant->options.context,
-                                            "participant_free() in a callback closes, and frees nothing");
+        muster__callback_warn(participant->options.on_warning, participant->options.context,
+                              "participant_free() in a callback closes, and frees nothing");
         return;
     }
     struct waiter waiter;

@@ -157,9 +157,7 @@ static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ER
 
 static void tell(struct participant *participant, const char *line)
 {
-    bool outer = muster__callback_begin();
-    participant->options.on_warning(participant->options.context, line);
-    muster__callback_end(outer);
+    muster__callback_warn(participant->options.on_warning, participant->options.context, line);
     pthread_mutex_lock(&participant->lock);
     participant->telling = false;
     pthread_cond_broadcast(&participant->changed);

@@ -592,8 +592,7 @@ static void listener_stopped(void *context)
 static void listener_warned(void *context, const char *text)
 {
     const struct participant_manager_options *options = &((struct participant_manager *)context)->options;
-    if (options->on_warning)
-        options->on_warning(options->context, text);
+    muster__callback_warn(options->on_warning, options->context, text);
 }
 
 static const struct listener_events listener_events = {
@@ -749,7 +748,7 @@ static void warn(const struct participant_manager *manager)
     if (!text || !options->on_warning || options->transport)
         return;
     snprintf(line, sizeof(line), "listening on %.64s without TLS: %s", manager->address, text);
-    options->on_warning(options->context, line);
+    muster__callback_warn(options->on_warning, options->context, line);
 }
 
 void muster__manager_release(struct participant_manager *manager)
@@ -886,8 +885,7 @@ static bool wait_for_end(struct participant_manager *manager, const char *caller
     char line[MUSTER_ERROR_TEXT_SIZE];
     if (muster__in_callback() || muster__round_holds(manager)) {
         snprintf(line, sizeof(line), "%s() in a callback closes, and neither waits nor frees", caller);
-        if (manager->options.on_warning)
-            manager->options.on_warning(manager->options.context, line);
+        muster__callback_warn(manager->options.on_warning, manager->options.context, line);
         return false;
     }
     pthread_mutex_lock(&manager->lock);

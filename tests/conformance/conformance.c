@@ -862,6 +862,43 @@ Test(transport, an_end_that_holds_is_told_of_the_end)
     conclude();
 }
 
+/* ---- pausing: reading no more for a while, whatever is sent ---- */
+
+#define PAUSE_MS 100
+
+static int64_t read_at[3];
+
+static void pause_reading(struct end *end, const uint8_t *data, size_t size)
+{
+    const struct message message = {(uint8_t *)(uintptr_t)data, size};
+    unsigned number = number_of(&message);
+    read_at[number] = fixture.transport->ops->now(fixture.transport);
+    if (number == 1)
+        end->stream->ops->pause(end->stream, PAUSE_MS);
+}
+
+static void prepare_to_pause(struct end *end)
+{
+    end->react = pause_reading;
+}
+
+Test(transport, an_end_that_pauses_reads_later_and_sends_meanwhile)
+{
+    begin();
+    struct server *server = server_start_with(prepare_to_pause);
+    struct end *client = client_connect_with(server->address, NULL);
+    struct end *accepted = server_end(server, 0);
+    send_number(client, 1);
+    send_number(client, 2);
+    wait_messages(accepted, 1);
+    send_number(accepted, 3);
+    wait_messages(client, 1);
+    network_pass(fixture.transport, PAUSE_MS);
+    wait_messages(accepted, 2);
+    conclude();
+    cr_assert_geq(read_at[2] - read_at[1], PAUSE_MS);
+}
+
 /* ---- the end of a listener ---- */
 
 static unsigned times_stopped(struct server *server)

@@ -74,10 +74,25 @@ class Strangers(support.Case):
         self.threads.append(thread)
         return ended
 
-    def start_rounds(self, count, *options):
+    def call(self, server, **hello):
+        """Says Hello and passes the initiative: the channel, what to send by, and what is received."""
+        messages = queue.SimpleQueue()
+        messages.put(self.protocol.ParticipantMessage(hello=self.protocol.Hello(**hello)))
+        messages.put(self.protocol.ParticipantMessage())
+        channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
+        self.addCleanup(channel.close)
+        self.addCleanup(messages.put, None)
+        received = channel.stream_stream(
+            "/ParticipantManager/Connect",
+            request_serializer=self.protocol.ParticipantMessage.SerializeToString,
+            response_deserializer=self.protocol.ServerMessage.FromString,
+        )(iter(messages.get, None))
+        return channel, messages, received
+
+    def start_rounds(self, count, *options, **settings):
         return self.start_server(
             f"--participants={count}", "--rounds=2", "--fraction=1", "--no-baselines", "--average=0",
-            "--server-rate=0", f"--wait={30 * support.SLOWNESS}", *options,
+            "--server-rate=0", f"--wait={30 * support.SLOWNESS}", *options, **settings,
         )  # fmt: skip
 
     def end_of(self, server):
@@ -105,6 +120,13 @@ class Strangers(support.Case):
         self.assertRegex(errors, r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ round 1: node: no\?round 1/2: all is well\?\[31m$")
         self.assertNotIn("\x1b", errors)
 
+    def test_a_path_does_not_forge_the_log(self):
+        for program in (support.SERVER, support.PARTICIPANT):
+            status, _, errors = self.run_program(program, f"--data=leaf:{self.scratch}/no\nwhere\x1b[31m")
+            self.assertEqual(status, 1)
+            self.assertIn("/no?where?[31m", errors)
+            self.assertNotIn("\x1b", errors)
+
     def test_a_name_that_is_not_utf8_is_refused_and_the_others_go_on(self):
         server = self.start_rounds(1)
         messages = queue.SimpleQueue()
@@ -118,7 +140,27 @@ class Strangers(support.Case):
         self.assertEqual(raised.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
         self.assertIn("is not UTF-8", raised.exception.details())
         self.join(server, "node", self.gives(*GOOD))
-        self.assertEqual(self.end_of(server)[0], 0)
+        status, _, errors = self.end_of(server)
+        self.assertEqual(status, 0)
+        self.assertRegex(errors, r"\(ipv4:127\.0\.0\.1:\d+\) was refused: .* is not UTF-8")
+
+    def test_who_goes_away_and_comes_back_is_told(self):
+        server = self.start_rounds(1, stderr=subprocess.PIPE)
+        channel, _, received = self.call(server, name="node")
+        session = next(received).welcome.session
+        self.assertEqual(next(received).turn, 1)
+        channel.close()
+        told = (line for line in server.stderr if " is " in line)
+        self.assertRegex(next(told), r"node \(ipv4:127\.0\.0\.1:\d+\) is away: ")
+        _, messages, received = self.call(server, name="node", session=session)
+        self.assertRegex(next(told), r"node \(ipv4:127\.0\.0\.1:\d+\) is back$")
+        for message in received:
+            if message.WhichOneof("content") == "train_config":
+                reply = self.protocol.ParticipantMessage(turn=message.turn)
+                self.gives(*GOOD)(reply)
+                messages.put(reply)
+        server.stdout.read()
+        self.assertEqual(server.wait(), 0)
 
     def test_every_refusal_says_why(self):
         wrong = numpy.zeros((FEATURES, CLASSES), numpy.float32)

@@ -1,5 +1,5 @@
 /* Those that are away: who may take their name, and for whom they make room. Single-threaded: each test steps
-   the network itself. All of the local network's come from one address. */
+   the network itself. All come from one address unless a test says otherwise. */
 #include <config.h>
 
 #include <stdio.h>
@@ -286,6 +286,26 @@ FAULT_TEST(away, full_server_gives_the_place_of_the_longest_away)
     fixture_free(fixture);
 }
 
+/* Of those that are away, one of its own address goes before one that has been away longer. */
+FAULT_TEST(away, who_comes_and_goes_displaces_its_own_address)
+{
+    struct participant_manager_options options = away_options();
+    options.max_participants = 3;
+    options.max_away = 2;
+    struct fixture *fixture = fixture_new(&options);
+    join_and_go_away(fixture, "ada");
+    muster__local_come_from(fixture->network, "elsewhere");
+    join_and_go_away(fixture, "b");
+    join_and_go_away(fixture, "c"); /* one more than are waited for */
+    expect_left(fixture, 2, "b", "too many others are away");
+    peer_join(fixture, "d");
+    peer_join(fixture, "e"); /* one more than there is room for */
+    expect_left(fixture, 2, "c", "its place was given to another");
+    peer_join(fixture, "f"); /* nobody else of its address is away */
+    expect_left(fixture, 2, "ada", "its place was given to another");
+    fixture_free(fixture);
+}
+
 FAULT_TEST(away, only_so_many_are_waited_for)
 {
     struct participant_manager_options options = away_options();
@@ -316,5 +336,16 @@ FAULT_TEST(away, nobody_to_be_waited_for_is_no_option)
     options.max_away = 0;
     cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_INVALID);
     cr_assert(strstr(error.text, "max_away") != NULL, "%s", error.text);
+    fixture_free(fixture);
+}
+
+/* Whoever wrote the text. */
+FAULT_TEST(away, text_of_an_event_is_harmless)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    peer_join(fixture, "ada");
+    muster__manager_event(fixture_proxy(fixture, "ada"), PARTICIPANT_MANAGER_AWAY, MUSTER_GONE,
+                          "no\nada is back\x1b[31m");
+    cr_assert_str_eq(fixture->events[1].text, "no?ada is back?[31m");
     fixture_free(fixture);
 }

@@ -1,8 +1,10 @@
 /* What would wait, called in callbacks: it says so at once. In each test the broken library hangs. */
 #include <config.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fault/fixture.h"
 
@@ -125,6 +127,44 @@ FAULT_TEST(callback, what_waits_in_a_timer)
     fixture_advance(fixture, 5000);
     expect_refused_at_once();
     fixture_free(fixture);
+}
+
+static void write_token(const char *path, const char *token)
+{
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs(token, file), 0);
+    cr_assert_eq(fclose(file), 0);
+}
+
+static struct fixture *warned;
+
+static void try_in_warning(void *context, const char *text)
+{
+    (void)context;
+    remember_warning(NULL, text);
+    if (attempts.warnings == 1)
+        try_all(warned, fixture_proxy(warned, "ada"));
+    participant_manager_stop(warned->manager);
+}
+
+/* A token that is not in order is found by the timer that looks each day. */
+FAULT_TEST(callback, what_waits_in_a_warning)
+{
+    char path[] = "/tmp/muster-callback-XXXXXX";
+    struct participant_manager_options options = callback_options();
+    cr_assert_eq(close(mkstemp(path)), 0);
+    write_token(path, "0123456789abcdef");
+    options.credentials.token_file = path;
+    options.on_warning = try_in_warning;
+    struct fixture *fixture = warned = fixture_new(&options);
+    peer_join(fixture, "ada");
+    write_token(path, "");
+    fixture_advance(fixture, 86400000);
+    expect_refused_at_once();
+    cr_assert_eq(attempts.warnings, 2, "of the token, of the stop, and no more");
+    fixture_free(fixture);
+    unlink(path);
 }
 
 static enum muster_status try_in_admit(void *context, struct proxy *proxy, char *text, size_t size)
@@ -278,5 +318,39 @@ FAULT_TEST(callback, participant_consumes_without_waiting_and_is_not_freed)
     cr_assert_eq(attempts.warnings, 1);
     cr_assert(strstr(attempts.warning, "participant_free()") != NULL, "%s", attempts.warning);
     participant_free(call.participant);
+    fixture_free(fixture);
+}
+
+static struct participant *unreachable;
+
+static void free_in_warning(void *context, const char *text)
+{
+    (void)context;
+    remember_warning(NULL, text);
+    participant_free(unreachable); /* of which there is one other warning, and no third */
+}
+
+FAULT_TEST(callback, participant_is_not_freed_in_a_warning)
+{
+    struct participant_manager_options options = callback_options();
+    struct fixture *fixture = fixture_new(&options);
+    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    const struct muster_message *instruction;
+    struct call call;
+    client.name = "ada";
+    client.on_warning = free_in_warning;
+    fixture_pump(fixture);
+    call_connect(&call, fixture, &client);
+    cr_assert_eq(call_join(&call), MUSTER_OK);
+    fixture_unpump(fixture);
+    unreachable = call.participant;
+    muster__local_refuse(fixture->network, true);
+    cr_assert(muster__local_drop(fixture->network, 0));
+    for (size_t i = 0; i < 30; i++)
+        fixture_advance(fixture, 100);
+    cr_assert_eq(attempts.warnings, 2);
+    cr_assert(strstr(attempts.warning, "participant_free()") != NULL, "%s", attempts.warning);
+    cr_assert_eq(participant_consume(unreachable, &instruction), MUSTER_CLOSED);
+    participant_free(unreachable);
     fixture_free(fixture);
 }

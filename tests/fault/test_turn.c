@@ -815,6 +815,27 @@ FAULT_TEST(turn, reports_without_end_are_read_now_and_then)
     }
 }
 
+/* The same of answers to a turn that is over. */
+FAULT_TEST(turn, late_answers_without_end_are_read_now_and_then)
+{
+    struct pair pair = pair_new();
+    struct outcome outcome;
+    start(&pair, MUSTER_TRAIN, &outcome);
+    proxy_cancel(pair.proxy);
+    cr_assert(ended_with(&outcome, MUSTER_CANCELLED));
+    fixture_settle(pair.fixture);
+    start(&pair, MUSTER_TRAIN, &outcome);
+    for (size_t i = 0; i < 128; i++)
+        peer_send(pair.peer, 1, sample(MUSTER_TRAIN));
+    peer_send(pair.peer, 2, sample(MUSTER_TRAIN));
+    fixture_settle(pair.fixture);
+    fixture_advance(pair.fixture, 50);
+    cr_assert_eq(outcome.ended, 0);
+    fixture_advance(pair.fixture, 50);
+    cr_assert(ended_with(&outcome, MUSTER_OK));
+    pair_free(&pair);
+}
+
 FAULT_TEST(turn, progress_of_other_turns_is_ignored)
 {
     struct pair pair = pair_new();

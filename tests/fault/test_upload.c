@@ -1069,6 +1069,106 @@ FAULT_TEST(upload, two_slow_ones_come_through)
     crowd_free(&crowd);
 }
 
+/* Of those that were passed over, the one that seems to need least comes first, whoever was first. */
+FAULT_TEST(upload, late_ones_come_in_the_order_of_their_rates)
+{
+    struct crowd crowd = crowd_with(1);
+    announce_all(&crowd);
+    send_part(&crowd, 0, 1, 0, 9000);
+    pass_time(&crowd);
+    expect_grant(&crowd, 1, 1);
+    send_part(&crowd, 1, 1, 0, 1);
+    pass_time(&crowd);
+    expect_grant(&crowd, 2, 1);
+    send_part(&crowd, 2, 1, 0, 4000);
+    pass_time(&crowd);
+    expect_grant(&crowd, 3, 1);
+    send_all(&crowd, 3, 1);
+    expect_grant(&crowd, 2, 2);
+    cr_assert(nothing_came(&crowd, 1));
+    send_all(&crowd, 2, 2);
+    expect_grant(&crowd, 1, 2);
+    send_all(&crowd, 1, 2);
+    send_part(&crowd, 0, 1, 9000, ANSWER_SIZE);
+    cr_assert(answered(&crowd, 0, ANSWER_SIZE));
+    crowd_free(&crowd);
+}
+
+/* Room is not kept for one that was too slow, until an answer of its has come. */
+FAULT_TEST(upload, late_one_is_promised_nothing)
+{
+    struct crowd crowd = crowd_with(ANSWER_SIZE);
+    expect_turn(&crowd, 0);
+    cr_assert_eq(begin(&crowd, 0), ANSWER_SIZE);
+    begin(&crowd, 1);
+    announce(&crowd, 0);
+    announce(&crowd, 1);
+    pass_time(&crowd);
+    expect_grant(&crowd, 1, 1);
+    send_all(&crowd, 1, 1);
+    proxy_cancel(crowd.proxies[0]);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
+    cr_assert_eq(next_message(&crowd, 0)->content, CONTENT_CANCEL);
+    for (size_t turn = 0; turn < 2; turn++) {
+        bool promised = begin(&crowd, 0) > 0;
+        cr_assert_eq(promised, turn == 1);
+        announce(&crowd, 0);
+        if (!promised)
+            expect_grant(&crowd, 0, 1);
+        send_all(&crowd, 0, promised ? 0 : 1);
+    }
+    crowd_free(&crowd);
+}
+
+/* While two that are late take turns beside it, a third holds its place by a byte now and then, and not for
+   long. */
+FAULT_TEST(upload, byte_now_and_then_is_no_progress)
+{
+    struct crowd crowd = crowd_with(1);
+    for (size_t i = 0; i < 3; i++) {
+        begin(&crowd, i);
+        announce(&crowd, i);
+    }
+    pass_time(&crowd);
+    pass_time(&crowd);
+    expect_grant(&crowd, 2, 1);
+    for (uint64_t sent = 0; sent < 4; sent++) {
+        cr_assert_not(crowd.proxies[2]->upload.late);
+        fixture_advance(crowd.fixture, STALL_MS / 4);
+        send_part(&crowd, 2, 1, sent, sent + 1);
+    }
+    cr_assert(crowd.proxies[2]->upload.late);
+    for (size_t i = 0; i < 3; i++)
+        proxy_cancel(crowd.proxies[i]);
+    crowd_free(&crowd);
+}
+
+/* The patience with those that are late grows from slot to slot, and shrinks with an answer. */
+FAULT_TEST(upload, patience_grows_and_shrinks)
+{
+    struct crowd crowd = crowd_with(1);
+    announce_all(&crowd);
+    for (int64_t passed = 0; passed < TURN_MS - TIME_MS; passed += TIME_MS)
+        pass_time(&crowd);
+    size_t grants = 0, holder = PEERS;
+    for (size_t i = 0; i < PEERS; i++) {
+        fixture_settle(crowd.fixture);
+        grants += crowd.peers[i]->count - crowd.seen[i];
+        if (crowd.proxies[i]->upload.state == UPLOAD_GRANTED)
+            holder = i;
+    }
+    cr_assert_leq(grants, 30, "%zu", grants); /* 20, and 61 if each had as long each time */
+    cr_assert_lt(holder, PEERS);
+    const struct upload *upload = &crowd.proxies[holder]->upload;
+    unsigned patience = upload->patience;
+    cr_assert_geq(patience, 4, "%u", patience);
+    send_all(&crowd, holder, upload->grants);
+    cr_assert_eq(upload->patience, patience / 2);
+    for (size_t i = 0; i < PEERS; i++)
+        proxy_cancel(crowd.proxies[i]);
+    crowd_free(&crowd);
+}
+
 FAULT_TEST(upload, one_that_stalls_alone_has_all_the_time_of_its_turn)
 {
     struct crowd crowd = crowd_with(1);
@@ -1466,6 +1566,51 @@ FAULT_TEST(upload, late_answer)
     cr_assert(nothing_came(&crowd, 0));
     expect_idle(&crowd);
     expect_turn(&crowd, 0);
+    crowd_free(&crowd);
+}
+
+/* ---- chunks that are of little use are read now and then ---- */
+
+enum { READ_AT_ONCE = 64, READ_MS = 50 };
+
+FAULT_TEST(upload, tiny_chunks_without_end)
+{
+    struct crowd crowd = crowd_new();
+    begin(&crowd, 0);
+    announce(&crowd, 0);
+    expect_grant(&crowd, 0, 1);
+    for (uint64_t sent = 0; sent < 3 * READ_AT_ONCE; sent++)
+        peer_send_chunk(crowd.peers[0], 1, 1, sent, zeros, 1);
+    for (uint64_t read = READ_AT_ONCE; read <= 3 * READ_AT_ONCE; read += READ_AT_ONCE) {
+        fixture_settle(crowd.fixture);
+        cr_assert_eq(proxy_transfer(crowd.proxies[0]).received, read);
+        fixture_advance(crowd.fixture, READ_MS);
+    }
+    proxy_cancel(crowd.proxies[0]);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
+    crowd_free(&crowd);
+}
+
+/* Of a turn that is over. The answer to the next comes behind them. */
+FAULT_TEST(upload, late_chunks_without_end)
+{
+    struct crowd crowd = crowd_new();
+    begin(&crowd, 0);
+    announce(&crowd, 0);
+    expect_grant(&crowd, 0, 1);
+    proxy_cancel(crowd.proxies[0]);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_CANCELLED));
+    cr_assert_eq(next_message(&crowd, 0)->content, CONTENT_CANCEL);
+    begin(&crowd, 0);
+    for (uint64_t sent = 0; sent < 2 * READ_AT_ONCE; sent++)
+        peer_send_chunk(crowd.peers[0], 1, 1, 0, zeros, 1000);
+    const struct muster_message answer = {.kind = MUSTER_APPLICATION, .type = "small"};
+    peer_send(crowd.peers[0], 2, &answer);
+    fixture_settle(crowd.fixture);
+    fixture_advance(crowd.fixture, READ_MS);
+    cr_assert_eq(crowd.outcomes[0].ended, 0);
+    fixture_advance(crowd.fixture, READ_MS);
+    cr_assert(ended_with(&crowd.outcomes[0], MUSTER_OK));
     crowd_free(&crowd);
 }
 

@@ -16,6 +16,7 @@
 #include "integration/fixture.h"
 #include "network/credentials.h"
 #include "network/guesses.h"
+#include "network/local.h"
 
 #define TEXT_SIZE    300
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -298,8 +299,9 @@ FILES_TEST(doors, a_participant_without_tls_is_not_let_in)
     struct muster_error error;
     begin();
     door_open_with(&door, credentials("server", NULL, NULL));
-    options.connect_timeout_ms = 300;
+    options.connect_timeout_ms = 1000;
     cr_assert_eq(participant_connect(door.address, &options, &participant, &error), MUSTER_UNAVAILABLE);
+    cr_assert_not_null(strstr(error.text, "does the server expect TLS?"), "%s", error.text);
     door_close(&door);
 }
 
@@ -871,6 +873,32 @@ FILES_TEST(doors, what_runs_out_is_warned_of_again_each_day)
     muster__credentials_remind(loaded, DAY + 1);
     cr_assert_eq(warnings.count, 2);
     muster__credentials_free(loaded);
+}
+
+/* Nobody calls, and a day passes by the clock of the local transport. */
+FILES_TEST(doors, a_server_that_nobody_calls_warns_each_day)
+{
+    enum { DAY = 86400000 };
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager *manager;
+    struct warnings warnings = {0};
+    options.listen = "server:1";
+    options.credentials = credentials("server-soon", NULL, NULL);
+    options.on_warning = note_warning;
+    options.context = &warnings;
+    options.transport = muster__local_new();
+    muster__local_advance(options.transport, DAY);
+    cr_assert_eq(participant_manager_start(&options, &manager, NULL), MUSTER_OK);
+    cr_assert_eq(warnings.count, 1);
+    for (size_t day = 1; day <= 3; day++) {
+        muster__local_advance(options.transport, DAY);
+        muster__local_settle(options.transport);
+        cr_assert_eq(warnings.count, 1 + day);
+    }
+    participant_manager_close(manager);
+    muster__local_settle(options.transport);
+    participant_manager_free(manager);
+    muster__local_free(options.transport);
 }
 
 /* ---- health ---- */

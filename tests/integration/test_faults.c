@@ -553,6 +553,8 @@ Test(faults, the_cause_is_in_the_text)
     cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
     cr_assert_not_null(strstr(error.text, "connection refused"), "%s", error.text);
     close(descriptor);
+    cr_assert_eq(participant_connect("no..name:80", &options, &participant, &error), MUSTER_UNAVAILABLE);
+    cr_assert_not_null(strstr(error.text, "unknown host: "), "%s", error.text);
 
     struct door door;
     struct participant_manager_options plain;
@@ -562,6 +564,50 @@ Test(faults, the_cause_is_in_the_text)
     cr_assert_eq(participant_connect(door.address, &options, &participant, &error), MUSTER_UNAUTHENTICATED);
     cr_assert_not_null(strstr(error.text, "does not use TLS"), "%s", error.text);
     door_close(&door);
+}
+
+struct other_server {
+    int listening;
+    const char *words;
+};
+
+/* Takes connections and says something else than HTTP/2, until it is shut down. */
+static void *speak_otherwise(void *context)
+{
+    const struct other_server *server = context;
+    char heard[4096];
+    int taken;
+    while ((taken = accept(server->listening, NULL, NULL)) >= 0) {
+        send(taken, server->words, strlen(server->words), MSG_NOSIGNAL);
+        while (recv(taken, heard, sizeof(heard), 0) > 0)
+            ;
+        close(taken);
+    }
+    return NULL;
+}
+
+Test(faults, a_server_of_another_protocol_is_told)
+{
+    static const char *const words[] = {"HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2p1\r\n"};
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    options.connect_timeout_ms = 1000;
+    options.on_warning = NULL;
+    begin();
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        struct participant *participant;
+        struct muster_error error = {MUSTER_OK, ""};
+        struct other_server server = {.words = words[i]};
+        char address[ADDRESS_SIZE];
+        pthread_t thread;
+        reserve_port(address, &server.listening);
+        cr_assert_eq(listen(server.listening, 8), 0);
+        cr_assert_eq(pthread_create(&thread, NULL, speak_otherwise, &server), 0);
+        cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
+        cr_assert_not_null(strstr(error.text, "not an HTTP/2 server"), "%s", error.text);
+        shutdown(server.listening, SHUT_RDWR);
+        pthread_join(thread, NULL);
+        close(server.listening);
+    }
 }
 
 Test(faults, loopback_addresses_never_go_by_a_proxy)

@@ -78,6 +78,21 @@ Test(listeners, a_host_named_as_a_scheme)
     }
 }
 
+/* A zone is no escape of a URI: %20 is the interface of number 20, and no blank. Where there is none, or no
+   IPv6, the cause is another than a host that is not known. */
+Test(listeners, a_zone_that_looks_like_an_escape)
+{
+    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant *participant;
+    struct muster_error error = {MUSTER_OK, ""};
+    options.connect_timeout_ms = 500;
+    options.on_warning = NULL;
+    begin();
+    cr_assert_eq(participant_connect("[fe80::1%20]:9", &options, &participant, &error), MUSTER_UNAVAILABLE);
+    cr_assert_null(strstr(error.text, "unknown host"), "%s", error.text);
+    cr_assert_null(strstr(error.text, "no answer"), "%s", error.text);
+}
+
 /* The port of the first on another address of this machine, which somebody else may have. */
 static struct participant_manager *start_beside(struct door *door,
                                                 struct participant_manager_options *options,

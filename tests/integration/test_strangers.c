@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,66 @@ Test(strangers, a_connection_that_resets_what_it_begins_is_ended)
     cr_assert_lt(resident_kib() - before, (long)GROWTH_MAX_KIB);
     proxy_release(proxy);
     member_stop(&member);
+    door_close(&door);
+}
+
+/* Whom the server has admitted, by the first letters of their names. */
+static char admitted[64];
+
+static enum muster_status note_admission(void *context, struct proxy *proxy, char *text, size_t size)
+{
+    (void)context;
+    (void)text;
+    (void)size;
+    strncat(admitted, proxy_name(proxy), 1);
+    return MUSTER_OK;
+}
+
+static void greet(struct raw_peer *peer, const char *name)
+{
+    raw_hello(peer, name);
+    free(raw_peer_receive(peer));
+}
+
+static void *greet_as_last(void *peer)
+{
+    greet(peer, "z");
+    return NULL;
+}
+
+/* The third of a connection that may have two waits at its client until another is over, however many come on
+   other connections meanwhile. */
+Test(strangers, so_many_streams_of_a_connection)
+{
+    enum { OTHERS = 20 };
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.max_streams_per_connection = 2;
+    options.join_timeout_ms = MUSTER_NO_LIMIT;
+    options.admit = note_admission;
+    struct door door;
+    struct raw_peer *peers[3], *others[OTHERS];
+    pthread_t thread;
+    begin();
+    door_open(&door, &options);
+    peers[0] = raw_peer_open(door.port, CONNECT_METHOD, false);
+    greet(peers[0], "a"); /* from then on its client knows the limit */
+    for (size_t i = 1; i < 3; i++)
+        peers[i] = raw_peer_open_showing(door.port, CONNECT_METHOD, NULL, peers[0]);
+    greet(peers[1], "b");
+    cr_assert_eq(pthread_create(&thread, NULL, greet_as_last, peers[2]), 0);
+    for (size_t i = 0; i < OTHERS; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "c%zu", i);
+        others[i] = raw_peer_open(door.port, CONNECT_METHOD, false);
+        greet(others[i], name);
+    }
+    raw_peer_half_close(peers[1]);
+    pthread_join(thread, NULL);
+    cr_assert_str_eq(admitted, "abccccccccccccccccccccz");
+    for (size_t i = 0; i < OTHERS; i++)
+        raw_peer_free(others[i]);
+    for (size_t i = 3; i-- > 0;)
+        raw_peer_free(peers[i]);
     door_close(&door);
 }
 
@@ -278,6 +339,23 @@ Test(strangers, a_connection_without_a_stream_is_closed)
     door_close(&door);
 }
 
+/* After 20 s, or 120 by C-core's own limit: it has agreed on nothing yet, and so is not idle. */
+Test(strangers, a_connection_that_says_nothing_is_closed, .timeout = 60)
+{
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.connection_idle_ms = 3600000;
+    struct door door;
+    char byte;
+    begin();
+    door_open(&door, &options);
+    int stranger = connect_to(&door);
+    cr_assert_geq(stranger, 0);
+    while (recv(stranger, &byte, 1, 0) > 0)
+        ; /* settings, perhaps */
+    close(stranger);
+    door_close(&door);
+}
+
 struct warnings {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -338,5 +416,40 @@ Test(strangers, who_comes_after_the_descriptors_ran_out_gets_in)
     cr_assert_eq(run_echo(proxy), MUSTER_OK);
     proxy_release(proxy);
     member_stop(&member);
+    door_close(&door);
+}
+
+Test(strangers, who_takes_all_descriptors_leaves_some_for_files)
+{
+    enum { LIMIT = 200, FILES = 10 };
+    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    options.on_warning = note_warning;
+    struct door door;
+    struct rlimit before, few;
+    int taken[LIMIT], files[FILES];
+    size_t count = 0;
+    begin();
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    door_open(&door, &options);
+    few = before;
+    few.rlim_cur = LIMIT;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    while (count < LIMIT && (taken[count] = dup(stranger)) >= 0)
+        count++;
+    /* There is none left for the connection's other end. */
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(door.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    cr_assert_eq(connect(stranger, (struct sockaddr *)&address, sizeof(address)), 0);
+    wait_for(&warnings.full);
+    for (size_t i = 0; i < FILES; i++)
+        cr_assert_geq(files[i] = open("/dev/null", O_RDONLY | O_CLOEXEC), 0, "file %zu", i);
+    for (size_t i = 0; i < FILES; i++)
+        close(files[i]);
+    while (count > 0)
+        close(taken[--count]);
+    close(stranger);
+    wait_for(&warnings.again);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     door_close(&door);
 }
