@@ -24,6 +24,7 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_mean.c \
     tests/unit/test_npy.c \
     tests/unit/test_npz.c \
+    tests/unit/test_options.c \
     tests/unit/test_random.c \
     tests/unit/test_reader.c \
     tests/unit/test_run.c \

@@ -289,6 +289,16 @@ static void blocking_turn_ended(struct turn *turn, struct proxy *proxy, enum mus
     sem_post(&blocking->ended);
 }
 
+static enum muster_status explain(struct proxy *proxy, const struct blocking_turn *blocking,
+                                  struct muster_error *error)
+{
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    if (blocking->status == MUSTER_OK || !error)
+        return blocking->status;
+    return muster__error(error, blocking->status, "%.64s: %s", proxy_name(proxy),
+                         muster__proxy_explain(proxy, blocking->status, &blocking->answer, text));
+}
+
 enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
                              int64_t timeout_ms, struct muster_message *answer, struct muster_error *error)
 {
@@ -310,7 +320,7 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
         /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
         while (sem_wait(&blocking.ended) != 0)
             ;
-        status = blocking.status;
+        status = explain(proxy, &blocking, error);
     }
     muster__instruction_return(&sending);
     muster__manager_done(proxy->manager);

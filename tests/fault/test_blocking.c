@@ -153,6 +153,42 @@ static void fails(struct peer *peer, const struct received *received)
         peer_send(peer, received->turn, sample(MUSTER_FAILURE));
 }
 
+static void expect_error(struct proxy *proxy, const struct muster_message *instruction,
+                         enum muster_status status, const char *text)
+{
+    struct muster_error error = {0};
+    cr_assert_eq(proxy_run(proxy, instruction, TURN_MS, NULL, &error), status, "%s", error.text);
+    cr_assert_eq(error.status, status);
+    cr_assert_not_null(strstr(error.text, text), "%s", error.text);
+}
+
+static void leaves(struct peer *peer, const struct received *received)
+{
+    (void)received;
+    peer_cut(peer);
+}
+
+FAULT_TEST(blocking, proxy_run_says_why)
+{
+    const struct muster_array wrong = {.dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {2}};
+    const struct muster_message senseless = {.kind = MUSTER_TRAIN, .arrays = &wrong, .array_count = 1};
+    struct participant_manager_options options = fixture_options();
+    options.session_grace_ms = 0;
+    struct fixture *fixture = fixture_new(&options);
+    struct peer *peer = peer_join(fixture, "ada");
+    struct proxy *proxy = fixture_proxy(fixture, "ada");
+    fixture_pump(fixture);
+    expect_error(proxy, &senseless, MUSTER_INVALID, "array 0 has no data");
+    expect_error(proxy, sample(MUSTER_RECONNECT), MUSTER_INVALID, "proxy_reconnect_in()");
+    expect_error(proxy, sample(MUSTER_UNKNOWN), MUSTER_INVALID, "not this kind");
+    peer->react = fails;
+    expect_error(proxy, sample(MUSTER_TRAIN), MUSTER_REFUSED, "ada: the disk is full");
+    peer->react = leaves;
+    expect_error(proxy, sample(MUSTER_TRAIN), MUSTER_GONE, "ada: the stream was cut");
+    expect_error(proxy, sample(MUSTER_TRAIN), MUSTER_GONE, "ada: the stream was cut");
+    fixture_free(fixture);
+}
+
 /* The answer races with proxy_run() on its way to sleep: many times, so that it wins now and then. */
 FAULT_TEST(blocking, proxy_run_returns_what_came_at_once)
 {

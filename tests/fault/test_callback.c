@@ -334,7 +334,8 @@ FAULT_TEST(callback, participant_is_not_freed_in_a_warning)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
-    struct participant_options client = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options client;
+    participant_options_init(&client);
     const struct muster_message *instruction;
     struct call call;
     client.name = "ada";
@@ -350,7 +351,7 @@ FAULT_TEST(callback, participant_is_not_freed_in_a_warning)
         fixture_advance(fixture, 100);
     cr_assert_eq(attempts.warnings, 2);
     cr_assert(strstr(attempts.warning, "participant_free()") != NULL, "%s", attempts.warning);
-    cr_assert_eq(participant_consume(unreachable, &instruction), MUSTER_CLOSED);
+    cr_assert_eq(participant_consume(unreachable, MUSTER_NO_LIMIT, &instruction, NULL), MUSTER_CLOSED);
     participant_free(unreachable);
     fixture_free(fixture);
 }

@@ -879,7 +879,8 @@ FILES_TEST(doors, what_runs_out_is_warned_of_again_each_day)
 FILES_TEST(doors, a_server_that_nobody_calls_warns_each_day)
 {
     enum { DAY = 86400000 };
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct warnings warnings = {0};
     options.listen = "server:1";

@@ -589,7 +589,8 @@ static void *speak_otherwise(void *context)
 Test(faults, a_server_of_another_protocol_is_told)
 {
     static const char *const words[] = {"HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2p1\r\n"};
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     options.connect_timeout_ms = 1000;
     options.on_warning = NULL;
     begin();

@@ -82,7 +82,8 @@ Test(listeners, a_host_named_as_a_scheme)
    IPv6, the cause is another than a host that is not known. */
 Test(listeners, a_zone_that_looks_like_an_escape)
 {
-    struct participant_options options = PARTICIPANT_OPTIONS_INIT;
+    struct participant_options options;
+    participant_options_init(&options);
     struct participant *participant;
     struct muster_error error = {MUSTER_OK, ""};
     options.connect_timeout_ms = 500;

@@ -155,7 +155,8 @@ static void *greet_as_last(void *peer)
 Test(strangers, so_many_streams_of_a_connection)
 {
     enum { OTHERS = 20 };
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.max_streams_per_connection = 2;
     options.join_timeout_ms = MUSTER_NO_LIMIT;
     options.admit = note_admission;
@@ -342,7 +343,8 @@ Test(strangers, a_connection_without_a_stream_is_closed)
 /* After 20 s, or 120 by C-core's own limit: it has agreed on nothing yet, and so is not idle. */
 Test(strangers, a_connection_that_says_nothing_is_closed, .timeout = 60)
 {
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.connection_idle_ms = 3600000;
     struct door door;
     char byte;
@@ -422,7 +424,8 @@ Test(strangers, who_comes_after_the_descriptors_ran_out_gets_in)
 Test(strangers, who_takes_all_descriptors_leaves_some_for_files)
 {
     enum { LIMIT = 200, FILES = 10 };
-    struct participant_manager_options options = PARTICIPANT_MANAGER_OPTIONS_INIT;
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
     options.on_warning = note_warning;
     struct door door;
     struct rlimit before, few;

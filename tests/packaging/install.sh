@@ -30,10 +30,6 @@ compile() {
     $CC -std=c11 "${warnings[@]}" -o "$scratch/$program" "$scratch/$program.c" $found
 }
 
-run_shared() {
-    LD_LIBRARY_PATH=$shared_root$libdir timeout 60 "$@"
-}
-
 needs_no_libmuster() {
     ! ldd "$1" | grep libmuster
 }
@@ -42,31 +38,6 @@ refers_to_build_tree() {
     local source
     source=$(realpath "$top_srcdir")
     grep -rIl -e "$source/lib" -e "$source/include" -e "$(realpath "$top_builddir")" "$shared_root"
-}
-
-# Every block of C in the README that stands after a line "<!-- program: NAME -->" becomes NAME.c.
-extract_programs() {
-    awk -v directory="$scratch" '
-        /^<!-- program: [a-z_]+ -->$/ { name = $3; next }
-        /^```c$/ && name { file = directory "/" name ".c"; print name; next }
-        /^```$/ { close(file); file = name = ""; next }
-        file { print > file }' "$top_srcdir/README.md"
-}
-
-# The server takes a free port and says which; two participants go there; the round must come out right.
-readme_round() {
-    local line output process participants=()
-    [[ -x $scratch/server && -x $scratch/participant ]] || return
-    exec {output}< <(run_shared stdbuf -oL "$scratch/server" 127.0.0.1:0)
-    process=$!
-    IFS= read -r line <&"$output"
-    for _ in 1 2; do
-        run_shared "$scratch/participant" "127.0.0.1:${line##* }" &
-        participants+=($!)
-    done
-    tee "$scratch/round" <&"$output"
-    wait "$process" && wait "${participants[0]}" && wait "${participants[1]}" &&
-        grep -qx 'the mean is 3 4' "$scratch/round"
 }
 
 cat >"$scratch/foreign.c" <<'C'
@@ -104,6 +75,7 @@ C
 cp "$scratch/foreign.c" "$scratch/foreign_static.c"
 
 shared_root=$scratch/shared
+library_path=$shared_root$libdir
 static_root=$scratch/static
 check "make install" install_into "$shared_root"
 check "no path of the build tree in what is installed" nothing refers_to_build_tree
