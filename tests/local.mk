@@ -50,6 +50,7 @@ tests_fault_fault_SOURCES = \
     tests/fault/test_download.c \
     tests/fault/test_participant.c \
     tests/fault/test_payload.c \
+    tests/fault/test_prepared.c \
     tests/fault/test_refused.c \
     tests/fault/test_round.c \
     tests/fault/test_session.c \

@@ -257,6 +257,22 @@ MUSTER_API enum muster_status participant_manager_get_participants(struct partic
                                                                    struct muster_error *error);
 
 /**
+ * Prepares a message for any number of turns of this manager's proxies: it is copied and serialised once, and
+ * all of them send from there, also by proxy_run_async(), which copies a big message for each turn otherwise.
+ * *prepared is to be given to proxy_run(), proxy_run_async(), proxy_run_all() and proxy_run_each() as any
+ * other message, by any number of threads, and to be cleared with muster_message_clear() when no turn is to
+ * begin with it any more. Its memory goes with the last turn that sends from there. What `message` points to
+ * may change at once.
+ *
+ * INVALID, TOO_BIG or OUT_OF_MEMORY, with *error (may be NULL): *prepared is empty. Any thread; does not
+ * block.
+ */
+MUSTER_API enum muster_status participant_manager_prepare(struct participant_manager *manager,
+                                                          const struct muster_message *message,
+                                                          struct muster_message *prepared,
+                                                          struct muster_error *error);
+
+/**
  * Closes the door and begins to end every stream: running turns and waits end with STOPPED, participants
  * are told that the server stops. Idempotent; any thread, callbacks included; does not block.
  */

@@ -83,6 +83,8 @@ struct proxy_round_options {
     size_t size;         /* of this struct; set by proxy_round_options_init() */
     int64_t deadline_ms; /* for the whole round; turns that have not ended by then end with TIMEOUT */
     size_t enough;       /* accepted answers that suffice; the other turns are then given up. 0: all */
+    size_t at_least;     /* accepted answers with which it is OK in the end, though more were waited for;
+                            at most `enough`. 0: as many as that */
 };
 
 /** What proxy_round_options_init() calls with the size of the struct in the caller's header. */
@@ -133,11 +135,11 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  * given up because `enough` answers were accepted. `options` NULL means the defaults, `on_answer` NULL
  * accepts every answer, `result` NULL is allowed.
  *
- * Returns OK when `enough` answers were accepted; TIMEOUT when the deadline left too few; TOO_FEW when
- * all turns ended and too few were accepted; STOPPED when the manager stopped; TOO_BIG, INVALID and
- * OUT_OF_MEMORY when nothing was sent; then *error (may be NULL) says why. *result is the caller's to clear;
- * its count is 0 when nothing was sent. A proxy that is there twice is BUSY the second time. In rounds of 64
- * and more, answers may gather for a millisecond before they are handed on.
+ * Returns OK when `enough` answers were accepted, or `at_least`; TIMEOUT when the deadline left too few;
+ * TOO_FEW when all turns ended and too few were accepted; STOPPED when the manager stopped; TOO_BIG, INVALID
+ * and OUT_OF_MEMORY when nothing was sent; then *error (may be NULL) says why. *result is the caller's to
+ * clear; its count is 0 when nothing was sent. A proxy that is there twice is BUSY the second time. In rounds
+ * of 64 and more, answers may gather for a millisecond before they are handed on.
  *
  * Any thread, but not in a callback: INVALID; rounds over different proxies at the same time.
  */
@@ -146,6 +148,17 @@ MUSTER_API enum muster_status proxy_run_all(struct proxy *const *proxies, size_t
                                             const struct proxy_round_options *options,
                                             proxy_on_answer *on_answer, void *context,
                                             struct proxy_round_result *result, struct muster_error *error);
+
+/**
+ * A round in which each participant is told something different: instructions[i] goes to proxies[i]. An
+ * instruction that makes no sense, or is too big, is the failure of its entry, with INVALID or TOO_BIG.
+ * Otherwise as proxy_run_all().
+ */
+MUSTER_API enum muster_status proxy_run_each(struct proxy *const *proxies,
+                                             const struct muster_message *const *instructions, size_t count,
+                                             const struct proxy_round_options *options,
+                                             proxy_on_answer *on_answer, void *context,
+                                             struct proxy_round_result *result, struct muster_error *error);
 
 /** Frees what a result owns and zeroes it. */
 MUSTER_API void proxy_round_result_clear(struct proxy_round_result *result);

@@ -1,31 +1,107 @@
 /*
  * An instruction's serialised forms: made when they are first needed, shared by all proxies that it goes to,
- * and returned.
+ * and returned. One that was prepared keeps them for any number of turns.
  */
 #include <config.h>
 
 #include <errno.h>
 #include <semaphore.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "proxy/internal.h"
 #include "status.h"
 
+/* What a prepared message owns. */
+struct prepared {
+    struct muster_message message; /* its copy, which payloads keep, too */
+    pthread_mutex_t lock;          /* guards the forms, while one is made */
+    struct instruction instruction;
+};
+
+/* What turns that run have of it they hold themselves. */
+static void prepared_free(void *freed)
+{
+    struct prepared *prepared = freed;
+    muster__instruction_release(&prepared->instruction);
+    muster_message_clear(&prepared->message);
+    muster__manager_release(prepared->instruction.manager);
+    pthread_mutex_destroy(&prepared->lock);
+    free(prepared);
+}
+
+static struct prepared *prepared_new(struct participant_manager *manager,
+                                     const struct muster_message *message)
+{
+    struct prepared *prepared = calloc(1, sizeof(*prepared));
+    if (!prepared || !muster__message_copy(message, &prepared->message)) {
+        free(prepared);
+        return NULL;
+    }
+    pthread_mutex_init(&prepared->lock, NULL);
+    atomic_fetch_add(&manager->references, 1);
+    prepared->instruction = (struct instruction){
+        .manager = manager, .message = &prepared->message, .keep = prepared->message.storage};
+    return prepared;
+}
+
+enum muster_status participant_manager_prepare(struct participant_manager *manager,
+                                               const struct muster_message *message,
+                                               struct muster_message *result, struct muster_error *error)
+{
+    *result = (struct muster_message)MUSTER_MESSAGE_INIT;
+    enum muster_status status = muster__message_check(message, error);
+    if (status != MUSTER_OK)
+        return status;
+    struct prepared *prepared = prepared_new(manager, message);
+    if (!prepared)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    struct buffer *body;
+    status = muster__instruction_body(&prepared->instruction, true, &body, error);
+    struct muster_message view = prepared->message;
+    if (status == MUSTER_OK && !(view.storage = muster__storage_of(prepared, prepared_free)))
+        status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    if (status == MUSTER_OK)
+        *result = view;
+    else
+        prepared_free(prepared);
+    return status;
+}
+
+/* The prepared message's form becomes the instruction's, too. */
+static enum muster_status share(struct instruction *instruction, struct prepared *prepared, bool chunks,
+                                struct buffer **form, struct muster_error *error)
+{
+    struct buffer *body;
+    if (prepared->instruction.manager != instruction->manager)
+        return muster__error(error, MUSTER_INVALID, "the message was prepared for another manager");
+    pthread_mutex_lock(&prepared->lock);
+    enum muster_status status = muster__instruction_body(&prepared->instruction, chunks, &body, error);
+    if (status == MUSTER_OK)
+        *form = muster__buffer_retain(body);
+    pthread_mutex_unlock(&prepared->lock);
+    return status;
+}
+
 enum muster_status muster__instruction_body(struct instruction *instruction, bool chunks,
                                             struct buffer **body, struct muster_error *error)
 {
     struct buffer **form = chunks ? &instruction->chunked : &instruction->whole;
+    struct prepared *prepared = muster__storage_owned(instruction->message->storage);
     enum muster_status status = MUSTER_OK;
     if (instruction->message->kind == MUSTER_RECONNECT)
         return muster__error(
             error, MUSTER_INVALID,
             "MUSTER_RECONNECT is no instruction that has an answer: call proxy_reconnect_in()");
-    if (!*form) {
+    if (!*form && prepared) {
+        status = share(instruction, prepared, chunks, form, error);
+    } else if (!*form) {
         const struct participant_manager_options *options = &instruction->manager->options;
         const struct encoding encoding = {.max_message_size = options->max_message_size,
                                           .max_payload_size = chunks ? UINT64_MAX : 0,
                                           .chunk_threshold = options->chunk_threshold,
-                                          .borrow = instruction->borrow};
+                                          .borrow = instruction->borrow,
+                                          .keep = instruction->keep};
         status = muster__encode(TO_PARTICIPANT, instruction->message, &encoding, form, error);
     }
     *body = *form;
@@ -53,7 +129,7 @@ void muster__instruction_release(struct instruction *instruction)
 void muster__instruction_return(struct instruction *instruction)
 {
     const struct buffer *borrower = instruction->chunked;
-    bool borrowed = borrower && borrower->payload;
+    bool borrowed = borrower && borrower->payload && borrower->payload->returned;
     muster__instruction_release(instruction);
     if (!borrowed)
         return;

@@ -109,6 +109,7 @@ struct instruction {
     struct participant_manager *manager;
     const struct muster_message *message;
     sem_t *borrow;          /* see struct encoding */
+    struct storage *keep;   /* the same */
     struct buffer *chunked; /* NULL: nobody has needed it yet; also below */
     struct buffer *whole;
 };
@@ -317,7 +318,7 @@ int64_t muster__proxy_now(const struct proxy *proxy);
 /* ---- turn.c ---- */
 
 /* Begins a turn. On OK `turn` must stay until its end; otherwise it was not touched, and *error says why.
-   *sent (may be NULL) is the number of bytes. */
+ *sent (may be NULL) is the number of bytes. */
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
                                        struct instruction *instruction, int64_t timeout_ms, uint64_t *sent,
                                        struct muster_error *error);

@@ -146,31 +146,29 @@ static void settle(struct round *round, struct proxy_round_result *result, size_
         result->failed++;
 }
 
-static void begin_turns(struct round *round, struct instruction *instruction, int64_t deadline_ms,
-                        struct proxy_round_result *result)
+/* Begins the turn of one proxy. */
+static void begin_turn(struct round *round, size_t i, struct instruction *instruction, int64_t deadline_ms,
+                       struct proxy_round_result *result)
 {
-    for (size_t i = 0; i < round->count; i++) {
-        struct round_turn *turn = &round->turns[i];
-        *turn = (struct round_turn){.turn = {.kind = instruction->message->kind, .ended = round_turn_ended},
-                                    .round = round,
-                                    .index = i};
-        /* Sending to thousands takes time: each gets what is left of the deadline. */
-        int64_t left = deadline_ms;
-        if (deadline_ms > 0) {
-            int64_t passed = round_milliseconds(round);
-            left = passed < deadline_ms ? deadline_ms - passed : 0;
-        }
-        /* A turn that began belongs to whoever ends it, from this moment. */
-        uint64_t sent;
-        struct muster_error error;
-        enum muster_status status =
-            muster__proxy_begin(round->proxies[i], &turn->turn, instruction, left, &sent, &error);
-        if (status == MUSTER_OK) {
-            round->running++;
-            result->bytes_sent += sent;
-        } else {
-            settle(round, result, i, status, 0, error.text, false);
-        }
+    struct round_turn *turn = &round->turns[i];
+    *turn = (struct round_turn){
+        .turn = {.kind = instruction->message->kind, .ended = round_turn_ended}, .round = round, .index = i};
+    /* Sending to thousands takes time: each gets what is left of the deadline. */
+    int64_t left = deadline_ms;
+    if (deadline_ms > 0) {
+        int64_t passed = round_milliseconds(round);
+        left = passed < deadline_ms ? deadline_ms - passed : 0;
+    }
+    /* A turn that began belongs to whoever ends it, from this moment. */
+    uint64_t sent;
+    struct muster_error error;
+    enum muster_status status =
+        muster__proxy_begin(round->proxies[i], &turn->turn, instruction, left, &sent, &error);
+    if (status == MUSTER_OK) {
+        round->running++;
+        result->bytes_sent += sent;
+    } else {
+        settle(round, result, i, status, 0, error.text, false);
     }
 }
 
@@ -242,13 +240,56 @@ void proxy_round_options_init_sized(struct proxy_round_options *options, size_t 
     muster__options_give(options, size, &default_options, sizeof(default_options));
 }
 
-enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
-                                 const struct muster_message *instruction,
-                                 const struct proxy_round_options *options, proxy_on_answer *on_answer,
-                                 void *context, struct proxy_round_result *caller_result,
-                                 struct muster_error *error)
+static enum muster_status check(const struct proxy_round_options *options, size_t count,
+                                struct muster_error *error)
 {
-    struct proxy_round_options own = default_options;
+    if (options->enough > count)
+        return muster__error(error, MUSTER_INVALID, "options.enough is %zu, and there are %zu proxies",
+                             options->enough, count);
+    if (options->at_least > (options->enough ? options->enough : count))
+        return muster__error(error, MUSTER_INVALID, "options.at_least is %zu, and %zu answers are waited for",
+                             options->at_least, options->enough ? options->enough : count);
+    if (muster__in_callback())
+        return muster__error(error, MUSTER_INVALID,
+                             "a round waits, and is not to be run in a callback: proxy_run_async() can");
+    return MUSTER_OK;
+}
+
+/* The round itself, of one instruction to all, or one to each. */
+static enum muster_status run(struct round *round, struct instruction *instructions, size_t instruction_count,
+                              const struct proxy_round_options *options, proxy_on_answer *on_answer,
+                              void *context, struct proxy_round_result *result, struct muster_error *error)
+{
+    size_t count = round->count, enough = options->enough ? options->enough : count;
+    struct participant_manager *manager = round->proxies[0]->manager;
+    round->turns = calloc(count, sizeof(*round->turns));
+    result->entries = calloc(count, sizeof(*result->entries));
+    if (!round->turns || !result->entries)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    /* Until the end: what was lent has to be given back. */
+    if (!muster__manager_enter(manager))
+        return muster__error(error, MUSTER_STOPPED, "%s", muster_status_text(MUSTER_STOPPED));
+    result->count = count;
+    round->manager = manager;
+    round->transport = manager->transport;
+    round->began = round->transport->ops->now(round->transport);
+    for (size_t i = 0; i < count; i++)
+        begin_turn(round, i, &instructions[i % instruction_count], options->deadline_ms, result);
+    collect_answers(round, enough, on_answer, context, result);
+    enum muster_status status = verdict(round, result, options->at_least ? options->at_least : enough, error);
+    for (size_t i = 0; i < instruction_count; i++)
+        muster__instruction_return(&instructions[i]);
+    muster__manager_done(manager);
+    return status;
+}
+
+static enum muster_status run_round(struct proxy *const *proxies, size_t count,
+                                    const struct muster_message *const *messages, size_t message_count,
+                                    const struct proxy_round_options *given, proxy_on_answer *on_answer,
+                                    void *context, struct proxy_round_result *caller_result,
+                                    struct muster_error *error)
+{
+    struct proxy_round_options options = default_options;
     struct proxy_round_result result = {0};
     struct round round = {.proxies = proxies,
                           .count = count,
@@ -257,55 +298,50 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
                           .ended_end = &round.ended,
                           .wake_at = 1};
     sem_t returned;
-    struct instruction sending = {.message = instruction, .borrow = &returned};
-    struct participant_manager *entered = NULL;
     enum muster_status status = MUSTER_OK;
+    struct instruction *instructions = calloc(message_count + 1, sizeof(*instructions));
     sem_init(&returned, 0, 0);
-    if (options)
-        status = muster__options_take(&own, sizeof(own), options, "proxy_round_options_init", error);
-    size_t enough = own.enough ? own.enough : count;
-    if (enough > count)
-        status = muster__error(error, MUSTER_INVALID, "options.enough is %zu, and there are %zu proxies",
-                               enough, count);
-    else if (muster__in_callback())
-        status = muster__error(error, MUSTER_INVALID,
-                               "proxy_run_all() waits, and is not to be called in a callback");
-    if (status != MUSTER_OK || count == 0)
-        goto cleanup;
-
-    sending.manager = proxies[0]->manager;
-    status = muster__instruction_check(&sending, proxies, count, error);
-    if (status != MUSTER_OK)
-        goto cleanup;
-    round.turns = calloc(count, sizeof(*round.turns));
-    result.entries = calloc(count, sizeof(*result.entries));
-    if (!round.turns || !result.entries) {
+    if (given)
+        status = muster__options_take(&options, sizeof(options), given, "proxy_round_options_init", error);
+    if (status == MUSTER_OK)
+        status = check(&options, count, error);
+    if (status == MUSTER_OK && !instructions)
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-        goto cleanup;
+    for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
+        instructions[i] =
+            (struct instruction){.manager = proxies[0]->manager, .message = messages[i], .borrow = &returned};
+        if (message_count == 1)
+            status = muster__instruction_check(&instructions[i], proxies, count, error);
     }
-    if (!muster__manager_enter(sending.manager)) {
-        status = muster__error(error, MUSTER_STOPPED, "%s", muster_status_text(MUSTER_STOPPED));
-        goto cleanup;
-    }
-    entered = sending.manager; /* until the end: what was lent has to be given back */
-    round.manager = entered;
-    result.count = count;
-    round.transport = entered->transport;
-    round.began = round.transport->ops->now(round.transport);
-    begin_turns(&round, &sending, own.deadline_ms, &result);
-    collect_answers(&round, enough, on_answer, context, &result);
-    status = verdict(&round, &result, enough, error);
-cleanup:
-    muster__instruction_return(&sending);
-    if (entered)
-        muster__manager_done(entered);
+    if (count && status == MUSTER_OK)
+        status = run(&round, instructions, message_count, &options, on_answer, context, &result, error);
+    for (size_t i = 0; instructions && i < message_count; i++)
+        muster__instruction_release(&instructions[i]); /* where nothing was sent */
     sem_destroy(&returned);
+    free(instructions);
     free(round.turns);
     if (caller_result)
         *caller_result = result;
     else
         proxy_round_result_clear(&result);
     return status;
+}
+
+enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
+                                 const struct muster_message *instruction,
+                                 const struct proxy_round_options *options, proxy_on_answer *on_answer,
+                                 void *context, struct proxy_round_result *result, struct muster_error *error)
+{
+    return run_round(proxies, count, &instruction, 1, options, on_answer, context, result, error);
+}
+
+enum muster_status proxy_run_each(struct proxy *const *proxies,
+                                  const struct muster_message *const *instructions, size_t count,
+                                  const struct proxy_round_options *options, proxy_on_answer *on_answer,
+                                  void *context, struct proxy_round_result *result,
+                                  struct muster_error *error)
+{
+    return run_round(proxies, count, instructions, count, options, on_answer, context, result, error);
 }
 
 void proxy_round_result_clear(struct proxy_round_result *result)

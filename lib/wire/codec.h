@@ -50,6 +50,12 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
                                   const struct encoding *encoding, struct buffer **body,
                                   struct muster_error *error);
 
+/* What the other side would refuse of a message, whatever its kind: INVALID, with *error. */
+enum muster_status muster__message_check(const struct muster_message *message, struct muster_error *error);
+
+/* A message of its own, as one that was received in chunks; of one that was checked. False: out of memory. */
+bool muster__message_copy(const struct muster_message *message, struct muster_message *copy);
+
 /* Copies the next bytes of the message that the body was made of, behind payload->filled and at most up to
    `end`, which the caller sets payload->filled to when others may see it. */
 void muster__payload_fill(const struct buffer *body, const struct muster_message *message, uint64_t end);
@@ -122,6 +128,11 @@ void muster__envelope_clear(struct envelope *envelope);
 /* What a received message points into, its `storage`: it stays for as long as somebody holds it. NULL is
    allowed in both. Any thread. */
 struct storage *muster__storage_retain(struct storage *storage);
+/* One for a message that was not received: it holds `owned`, which goes by let_go(); NULL when out of memory.
+ */
+struct storage *muster__storage_of(void *owned, void (*let_go)(void *owned));
+/* What such a storage holds; NULL for others, and for NULL. */
+void *muster__storage_owned(const struct storage *storage);
 void muster__storage_release(void *storage);
 /* Whether these bytes are among what came in chunks. */
 bool muster__storage_has(const struct storage *storage, const void *data, size_t size);

@@ -74,6 +74,9 @@ struct storage {
     uint8_t *part_data;
     void (*returned)(void *context, uint64_t size);
     void *context;
+    /* Of a message that was not received. */
+    void *owned;
+    void (*let_go)(void *owned);
 };
 
 struct counts {
@@ -157,7 +160,22 @@ void muster__storage_release(void *released)
     if (!storage || atomic_fetch_sub_explicit(&storage->references, 1, memory_order_acq_rel) != 1)
         return;
     drop_payload(storage);
+    if (storage->owned)
+        storage->let_go(storage->owned);
     free(storage);
+}
+
+struct storage *muster__storage_of(void *owned, void (*let_go)(void *owned))
+{
+    struct storage *storage = malloc(sizeof(*storage));
+    if (storage)
+        *storage = (struct storage){.references = 1, .owned = owned, .let_go = let_go};
+    return storage;
+}
+
+void *muster__storage_owned(const struct storage *storage)
+{
+    return storage ? storage->owned : NULL;
 }
 
 bool muster__storage_has(const struct storage *storage, const void *data, size_t size)
@@ -174,6 +192,76 @@ double muster_message_scalar(const struct muster_message *message, const char *n
             return message->scalars[i].value;
     }
     return otherwise;
+}
+
+/* ---- a copy ---- */
+
+static size_t text_size(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
+static const char *copy_text(struct storage *storage, const char *text)
+{
+    if (!text)
+        return NULL;
+    char *copy = storage->text;
+    storage->text += text_size(text);
+    return memcpy(copy, text, text_size(text));
+}
+
+static const void *copy_data(uint8_t **at, const void *data, size_t size)
+{
+    uint8_t *copy = *at;
+    *at += round_up(size);
+    if (size >= BIG_COPY_MIN)
+        muster__copy_big(copy, data, size);
+    else if (size)
+        muster__copy(copy, data, size);
+    return copy;
+}
+
+static size_t data_size(const struct muster_array *array)
+{
+    return muster_array_count(array) * muster_dtype_size(array->dtype);
+}
+
+bool muster__message_copy(const struct muster_message *message, struct muster_message *copy)
+{
+    struct counts counts = {.arrays = message->array_count,
+                            .scalars = message->scalar_count,
+                            .text = text_size(message->type) + text_size(message->text)};
+    size_t room = round_up(message->size);
+    for (size_t i = 0; i < message->scalar_count; i++)
+        counts.text += text_size(message->scalars[i].name);
+    for (size_t i = 0; i < message->array_count; i++)
+        room += round_up(data_size(&message->arrays[i]));
+    *copy = *message;
+    copy->storage = NULL;
+    if (!make_storage(copy, &counts))
+        return false;
+    struct storage *storage = copy->storage;
+    storage->payload = room ? muster__block_new(room) : NULL;
+    storage->payload_room = room;
+    if (room && !storage->payload) {
+        muster_message_clear(copy);
+        return false;
+    }
+    uint8_t *at = storage->payload;
+    for (size_t i = 0; i < message->array_count; i++) {
+        storage->arrays[i] = message->arrays[i];
+        storage->arrays[i].data = copy_data(&at, message->arrays[i].data, data_size(&message->arrays[i]));
+    }
+    for (size_t i = 0; i < message->scalar_count; i++) {
+        storage->scalars[i] = message->scalars[i];
+        storage->scalars[i].name = copy_text(storage, message->scalars[i].name);
+    }
+    copy->arrays = storage->arrays;
+    copy->scalars = storage->scalars;
+    copy->type = copy_text(storage, message->type);
+    copy->text = copy_text(storage, message->text);
+    copy->data = copy_data(&at, message->data, message->size);
+    return true;
 }
 
 /* ---- what came in chunks ---- */

@@ -230,7 +230,7 @@ static bool is_good(const char *text)
     return !text || muster__text_is_good(text, strlen(text));
 }
 
-static enum muster_status check_message(const struct muster_message *message, struct muster_error *error)
+enum muster_status muster__message_check(const struct muster_message *message, struct muster_error *error)
 {
     /* What the other side would refuse: content and turn are two fields, an array two more, a scalar three.
      */
@@ -373,7 +373,7 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
                                   struct muster_error *error)
 {
     *body = NULL;
-    enum muster_status status = check_message(message, error);
+    enum muster_status status = muster__message_check(message, error);
     if (status != MUSTER_OK)
         return status;
     struct writer counter = {0};

@@ -23,6 +23,7 @@ struct company {
     size_t called;
     size_t order[PROXIES];
     bool answers_were_right;
+    bool senseless; /* one of the instructions is */
 };
 
 typedef void reaction(struct peer *peer, const struct received *received);
@@ -817,5 +818,96 @@ FAULT_TEST(round, over_different_proxies_at_the_same_time)
     }
     pthread_join(other, &status);
     cr_assert_eq(*(enum muster_status *)status, MUSTER_OK);
+    company_free(company);
+}
+
+/* ---- something different for each ---- */
+
+static void answers_what_it_was_told(struct peer *peer, const struct received *received)
+{
+    if (received->content == CONTENT_MESSAGE)
+        peer_send(peer, received->turn, &received->message);
+}
+
+static const struct muster_scalar numbers[PROXIES] = {{"number", 0}, {"number", 1}, {"number", 2}};
+
+static enum muster_status takes_its_own(void *context, size_t index, struct proxy *proxy,
+                                        const struct muster_message *answer, struct muster_error *reason)
+{
+    struct company *company = context;
+    (void)reason;
+    cr_assert_eq(proxy, company->proxies[index]);
+    cr_assert_eq(muster_message_scalar(answer, "number", -1), (double)index);
+    company->called++;
+    return MUSTER_OK;
+}
+
+static enum muster_status run_each(struct company *company, struct muster_message messages[PROXIES],
+                                   struct muster_error *error)
+{
+    const struct muster_message *instructions[PROXIES];
+    for (size_t i = 0; i < PROXIES; i++) {
+        messages[i] =
+            (struct muster_message){.kind = MUSTER_EVALUATE, .scalars = &numbers[i], .scalar_count = 1};
+        instructions[i] = &messages[i];
+    }
+    if (company->senseless)
+        messages[1].kind = MUSTER_UNKNOWN;
+    fixture_pump(company->fixture);
+    return proxy_run_each(company->proxies, instructions, PROXIES, &company->options, takes_its_own, company,
+                          &company->result, error);
+}
+
+FAULT_TEST(round, each_is_told_something_else)
+{
+    struct company *company =
+        company_new(answers_what_it_was_told, answers_what_it_was_told, answers_what_it_was_told);
+    struct muster_message messages[PROXIES];
+    cr_assert_eq(run_each(company, messages, NULL), MUSTER_OK);
+    cr_assert_eq(company->called, 3);
+    cr_assert_eq(company->result.answered, 3);
+    company_free(company);
+}
+
+FAULT_TEST(round, one_instruction_of_many_that_makes_no_sense)
+{
+    struct company *company =
+        company_new(answers_what_it_was_told, answers_what_it_was_told, answers_what_it_was_told);
+    struct muster_message messages[PROXIES];
+    struct muster_error error;
+    company->senseless = true;
+    cr_assert_eq(run_each(company, messages, &error), MUSTER_TOO_FEW);
+    cr_assert_eq(company->called, 2);
+    cr_assert_eq(status_of(company, 1), MUSTER_INVALID);
+    cr_assert_not_null(strstr(company->result.entries[1].text, "not this kind"));
+    cr_assert_not_null(strstr(error.text, "2 of 3 answers were accepted, 3 wanted; b: "), "%s", error.text);
+    company_free(company);
+}
+
+/* ---- enough, and at least ---- */
+
+FAULT_TEST(round, at_least_waits_for_all_and_is_content_with_fewer)
+{
+    struct company *company = company_new(peer_answers, fails, peer_answers);
+    company->options.at_least = 2;
+    cr_assert_eq(run_round(company, 3), MUSTER_OK);
+    expect_counts(company, 2, 0, 1);
+    company->options.at_least = 3;
+    cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
+    expect_counts(company, 2, 0, 1);
+    company_free(company);
+}
+
+FAULT_TEST(round, at_least_more_than_are_waited_for)
+{
+    struct company *company = company_new(peer_answers, peer_answers, peer_answers);
+    struct muster_error error;
+    company->options.enough = 2;
+    company->options.at_least = 3;
+    fixture_pump(company->fixture);
+    cr_assert_eq(proxy_run_all(company->proxies, 3, sample(MUSTER_TRAIN), &company->options, on_answer,
+                               company, &company->result, &error),
+                 MUSTER_INVALID);
+    cr_assert_not_null(strstr(error.text, "at_least is 3"), "%s", error.text);
     company_free(company);
 }
