@@ -16,14 +16,8 @@ void stopping_destroy(struct stopping *stopping)
 
 void stopping_farewell(struct stopping *stopping)
 {
-    struct proxy **proxies;
-    size_t count;
-    if (stopping->come_back_seconds < 0 ||
-        participant_manager_get_participants(stopping->manager, 0, 0, &proxies, &count, NULL) != MUSTER_OK)
-        return;
-    for (size_t i = 0; i < count; i++)
-        proxy_reconnect_in(proxies[i], stopping->come_back_seconds, NULL);
-    proxy_release_all(proxies, count);
+    if (stopping->come_back_seconds >= 0)
+        participant_manager_close_for(stopping->manager, stopping->come_back_seconds, NULL);
 }
 
 void stopping_ask(void *context, bool at_once)

@@ -86,6 +86,11 @@ struct participant_options {
        thread, without a lock held, one at a time: it must not block. NULL: nobody is told. */
     void (*on_warning)(void *context, const char *text);
 
+    /** Tells of an instruction that was consumed and not answered that nobody waits for the answer any more:
+       the server has given it up, or the stream has ended for good. Called with `context` on a network thread
+       without a lock held; must not block. NULL: participant_cancelled() can be asked. */
+    void (*on_cancelled)(void *context, struct participant *participant);
+
     /** The library's own: NULL for gRPC. */
     struct muster_transport *transport;
 };
@@ -160,6 +165,14 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
 MUSTER_API enum muster_status participant_consume(struct participant *participant, int64_t timeout_ms,
                                                   const struct muster_message **instruction,
                                                   struct muster_error *error);
+
+/**
+ * A descriptor for poll(), epoll and event loops: readable while participant_consume() would not wait, as an
+ * instruction is there, or the stream has ended. It is only to be waited for, and the participant's until
+ * participant_free(); -1, with *error (may be NULL), when the process has no descriptor left. Any thread;
+ * does not block.
+ */
+MUSTER_API int participant_descriptor(struct participant *participant, struct muster_error *error);
 
 /** Why the stream ended for good, in a sentence; "" before that. Valid until free; any thread. */
 MUSTER_API const char *participant_reason(struct participant *participant);

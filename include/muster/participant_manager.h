@@ -279,6 +279,14 @@ MUSTER_API enum muster_status participant_manager_prepare(struct participant_man
 MUSTER_API void participant_manager_close(struct participant_manager *manager);
 
 /**
+ * participant_manager_close() for a server that will be up again, after a deploy: participants are asked to
+ * come back in `seconds` (0 or more), and those that are about to join try again by themselves. INVALID or
+ * OUT_OF_MEMORY, with *error (may be NULL): nothing was done. Any thread, callbacks included; does not block.
+ */
+MUSTER_API enum muster_status participant_manager_close_for(struct participant_manager *manager,
+                                                            int32_t seconds, struct muster_error *error);
+
+/**
  * Closes and waits until every stream has ended and no callback of this manager will run again but
  * `destroy`, for proxies that the user still holds, and until proxy_run() and proxy_run_all() are done with
  * the memory that they send from; streams that have not ended after stop_timeout_ms are cut. Idempotent.

@@ -94,11 +94,14 @@ struct participant {
     uint64_t untold;        /* of which the user was not told since */
 
     /* Turns: changed by turn.c alone. */
-    bool initiative;   /* the first, empty message was dispatched */
-    bool came;         /* `next` holds an instruction that was not consumed yet */
-    bool unanswered;   /* `current` holds an instruction that was not answered yet */
-    bool cancelled;    /* nobody waits for the answer to `current` any more */
-    uint64_t consumed; /* instructions so far: turns begin anew with each session, this does not */
+    bool initiative;    /* the first, empty message was dispatched */
+    bool came;          /* `next` holds an instruction that was not consumed yet */
+    bool unanswered;    /* `current` holds an instruction that was not answered yet */
+    bool cancelled;     /* nobody waits for the answer to `current` any more, */
+    bool cancel_untold; /* of which on_cancelled is to be told; taken by session.c */
+    int descriptor;     /* of participant_descriptor(); -1: nobody has asked for it */
+    bool shown_ready;   /* by it */
+    uint64_t consumed;  /* instructions so far: turns begin anew with each session, this does not */
     struct instruction current;
     struct instruction next;
     struct incoming arriving;  /* an instruction of which chunks are missing */

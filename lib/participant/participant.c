@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "callback.h"
 #include "network/credentials.h"
@@ -27,6 +28,8 @@ void muster__participant_release(struct participant *participant)
     muster__buffer_release(participant->held);
     muster__buffer_release(participant->hello);
     muster__credentials_free(participant->credentials);
+    if (participant->descriptor >= 0)
+        close(participant->descriptor);
     pthread_cond_destroy(&participant->changed);
     pthread_mutex_destroy(&participant->lock);
     free(participant->name);
@@ -114,6 +117,7 @@ static struct participant *participant_new(const char *address, const struct par
     participant->options.labels = NULL;
     participant->max_message_size = options->max_message_size;
     participant->deadline = INT64_MAX;
+    participant->descriptor = -1;
     participant->address = strdup(address);
     participant->hello = pack_hello(options);
     if (participant->address && participant->hello)

@@ -454,9 +454,29 @@ static void tell_ready(struct participant *participant)
     muster__callback_end(outer);
 }
 
+/* With the lock held: whether tell_cancelled() is to follow, without it. */
+static bool take_cancelled(struct participant *participant)
+{
+    bool untold = participant->cancel_untold && participant->options.on_cancelled;
+    participant->cancel_untold = false;
+    return untold;
+}
+
+static void tell_cancelled(struct participant *participant)
+{
+    bool outer = muster__callback_begin();
+    participant->options.on_cancelled(participant->options.context, participant);
+    muster__callback_end(outer);
+}
+
 /* The last thing that an event does after an end: participant_free() goes on from here. */
 static void settle(struct participant *participant)
 {
+    pthread_mutex_lock(&participant->lock);
+    bool cancelled = take_cancelled(participant);
+    muster__participant_unlock(participant);
+    if (cancelled)
+        tell_cancelled(participant);
     tell_ready(participant);
     pthread_mutex_lock(&participant->lock);
     participant->settled = true;
@@ -515,10 +535,13 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         cut(participant, status, error.text);
     else if (participant->closing)
         close_stream(participant); /* the answer that is to be sent first may just have been cancelled */
+    bool cancelled = take_cancelled(participant);
     muster__participant_unlock(participant);
     if (ready)
         pthread_cond_broadcast(&participant->changed); /* not under the lock, which those who wake want */
     muster__envelope_clear(&envelope);
+    if (cancelled)
+        tell_cancelled(participant);
     if (ready)
         tell_ready(participant);
     if (tells)

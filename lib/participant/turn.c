@@ -2,6 +2,11 @@
    again on the next stream. */
 #include <config.h>
 
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include "callback.h"
 #include "network/credentials.h"
 #include "participant/internal.h"
@@ -15,11 +20,36 @@
 
 /* ---- what is dropped, and what is sent; with the lock held ---- */
 
+/* Whether participant_consume() would not wait, to those who poll. With the lock held. */
+static void show_readiness(struct participant *participant)
+{
+    bool ready = participant->came || participant->closed || participant->state == ENDED;
+    uint64_t count = 1;
+    if (participant->descriptor < 0 || ready == participant->shown_ready)
+        return;
+    ssize_t moved = ready ? write(participant->descriptor, &count, sizeof(count))
+                          : read(participant->descriptor, &count, sizeof(count));
+    participant->shown_ready = moved > 0 ? ready : participant->shown_ready;
+}
+
+int participant_descriptor(struct participant *participant, struct muster_error *error)
+{
+    pthread_mutex_lock(&participant->lock);
+    if (participant->descriptor < 0)
+        participant->descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (participant->descriptor < 0)
+        muster__error(error, MUSTER_IO, "cannot make a descriptor: %s", strerror(errno));
+    int descriptor = participant->descriptor;
+    muster__participant_unlock(participant);
+    return descriptor;
+}
+
 void muster__participant_unlock(struct participant *participant)
 {
     struct trash trash = participant->trash;
     participant->trash.message_count = 0;
     participant->trash.answer_count = 0;
+    show_readiness(participant);
     pthread_mutex_unlock(&participant->lock);
     for (size_t i = 0; i < trash.message_count; i++)
         muster_message_clear(&trash.messages[i]);
@@ -175,6 +205,14 @@ static void grant(struct participant *participant, const struct envelope *envelo
     muster__outgoing_next(outgoing, TO_SERVER, participant->stream);
 }
 
+/* Nobody waits for the answer to what was consumed. */
+static void give_up(struct participant *participant)
+{
+    if (participant->unanswered && !participant->cancelled)
+        participant->cancel_untold = true;
+    participant->cancelled = true;
+}
+
 static void cancel(struct participant *participant, uint64_t turn)
 {
     if (participant->holds_answer && participant->held_turn == turn)
@@ -183,7 +221,7 @@ static void cancel(struct participant *participant, uint64_t turn)
         (participant->arriving.size && participant->arriving.turn == turn))
         drop_next(participant);
     else if (participant->unanswered && participant->current.turn == turn)
-        participant->cancelled = true;
+        give_up(participant);
 }
 
 enum muster_status muster__participant_received(struct participant *participant, struct envelope *envelope,
@@ -218,7 +256,7 @@ void muster__participant_interrupt_turns(struct participant *participant)
 void muster__participant_resume_turns(struct participant *participant, uint64_t last_turn)
 {
     if (participant->unanswered && participant->current.turn <= last_turn)
-        participant->cancelled = true;
+        give_up(participant);
     if (participant->came && participant->next.turn <= last_turn)
         drop_next(participant);
     /* What was granted in advance was granted to the connection that broke. */
@@ -236,14 +274,14 @@ void muster__participant_resume_turns(struct participant *participant, uint64_t 
 void muster__participant_forget_turns(struct participant *participant)
 {
     participant->last_turn = 0;
-    participant->cancelled = true;
+    give_up(participant);
     drop_answer(participant);
     drop_next(participant);
 }
 
 void muster__participant_end_turns(struct participant *participant)
 {
-    participant->cancelled = true;
+    give_up(participant);
     if (participant->came && participant->next.message.kind != MUSTER_RECONNECT)
         drop_next(participant);
 }

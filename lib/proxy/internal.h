@@ -298,6 +298,9 @@ void muster__proxy_open(struct proxy *proxy);
 void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
                        enum muster_status status, const char *text);
 
+/* The message that asks to come back; INVALID or OUT_OF_MEMORY, with *error. */
+enum muster_status muster__reconnect_in(int32_t seconds, struct buffer **body, struct muster_error *error);
+
 /* Ends it with MUSTER_GONE, unless it is not away, or not any more: false. */
 bool muster__proxy_end_away(struct proxy *proxy, const char *text);
 

@@ -852,7 +852,19 @@ uint16_t participant_manager_port(const struct participant_manager *manager)
     return manager->port;
 }
 
-void participant_manager_close(struct participant_manager *manager)
+/* Tells one participant that the server stops, and with `last` when to come back. Who has not been let in yet
+   tries again by itself. */
+static void dismiss(struct proxy *proxy, struct buffer *last)
+{
+    bool open = last && proxy_is_open(proxy);
+    if (last && !open)
+        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is starting again");
+    else
+        muster__proxy_end(proxy, MUSTER_STOPPED, last, MUSTER_OK, "the server is stopping");
+}
+
+/* `last` is said to every participant that is there; NULL: nothing. */
+static void close_door(struct participant_manager *manager, struct buffer *last)
 {
     pthread_mutex_lock(&manager->lock);
     bool first = !manager->closing;
@@ -872,11 +884,28 @@ void participant_manager_close(struct participant_manager *manager)
         struct proxy *proxy = proxy_retain(CONTAINER(manager->streams.next, struct proxy, in_streams));
         ring_remove(&proxy->in_streams);
         pthread_mutex_unlock(&manager->lock);
-        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_OK, "the server is stopping");
+        dismiss(proxy, last);
         proxy_release(proxy);
         pthread_mutex_lock(&manager->lock);
     }
     pthread_mutex_unlock(&manager->lock);
+}
+
+void participant_manager_close(struct participant_manager *manager)
+{
+    close_door(manager, NULL);
+}
+
+enum muster_status participant_manager_close_for(struct participant_manager *manager, int32_t seconds,
+                                                 struct muster_error *error)
+{
+    struct buffer *body;
+    enum muster_status status = muster__reconnect_in(seconds, &body, error);
+    if (status != MUSTER_OK)
+        return status;
+    close_door(manager, body);
+    muster__buffer_release(body);
+    return MUSTER_OK;
 }
 
 /* Waits for the end of what the close began; false: it would never come, as this thread is part of it. */

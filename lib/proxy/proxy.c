@@ -266,14 +266,19 @@ void muster__proxy_misbehaved(struct proxy *proxy, const char *text)
     muster__proxy_end(proxy, MUSTER_PROTOCOL, NULL, MUSTER_PROTOCOL, text);
 }
 
-enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds, struct muster_error *error)
+enum muster_status muster__reconnect_in(int32_t seconds, struct buffer **body, struct muster_error *error)
 {
+    const struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = seconds};
+    const struct encoding encoding = {.max_message_size = SIZE_MAX};
     if (seconds < 0)
         return muster__error(error, MUSTER_INVALID, "nobody can come back in %d seconds", (int)seconds);
-    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = seconds};
+    return muster__encode(TO_PARTICIPANT, &message, &encoding, body, error);
+}
+
+enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds, struct muster_error *error)
+{
     struct buffer *body;
-    const struct encoding encoding = {.max_message_size = SIZE_MAX};
-    enum muster_status status = muster__encode(TO_PARTICIPANT, &message, &encoding, &body, error);
+    enum muster_status status = muster__reconnect_in(seconds, &body, error);
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&proxy->lock);

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <math.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1872,5 +1873,88 @@ FAULT_TEST(participant, on_ready_is_not_told_of_coming_back)
     fixture_settle(duo.fixture);
     cr_assert_eq(readiness.consumed, 1);
     expect_answer(&duo, 2, 1, MUSTER_TRAIN);
+    duo_free(&duo);
+}
+
+/* ---- for event loops ---- */
+
+static bool is_readable(struct duo *duo)
+{
+    struct pollfd polled = {.fd = participant_descriptor(duo->participant, NULL), .events = POLLIN};
+    cr_assert_geq(polled.fd, 0);
+    fixture_settle(duo->fixture);
+    return poll(&polled, 1, 0) == 1;
+}
+
+FAULT_TEST(participant, descriptor_is_readable_while_there_is_something)
+{
+    struct duo duo = duo_new();
+    cr_assert_not(is_readable(&duo));
+    for (uint64_t turn = 1; turn < 3; turn++) {
+        peer_send(duo.peer, turn, sample(MUSTER_TRAIN));
+        cr_assert(is_readable(&duo));
+        cr_assert(is_readable(&duo), "nobody has consumed it");
+        cr_assert_eq(consume(&duo), MUSTER_OK);
+        cr_assert_not(is_readable(&duo));
+        cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    }
+    peer_send(duo.peer, 3, sample(MUSTER_TRAIN));
+    cr_assert(is_readable(&duo));
+    cancel(&duo, 3);
+    cr_assert_not(is_readable(&duo), "it was given up before it was consumed");
+    peer_close(duo.peer, MUSTER_OK, "the server is stopping");
+    cr_assert(is_readable(&duo));
+    cr_assert_eq(consume(&duo), MUSTER_STOPPED);
+    cr_assert(is_readable(&duo), "for good");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, descriptor_of_what_came_before_it)
+{
+    struct duo duo = duo_new();
+    peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert(is_readable(&duo));
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_not(is_readable(&duo));
+    participant_close(duo.participant);
+    cr_assert(is_readable(&duo));
+    duo_free(&duo);
+}
+
+static void count_cancel(void *context, struct participant *participant)
+{
+    size_t *count = context;
+    cr_assert(participant_cancelled(participant));
+    ++*count;
+}
+
+static size_t cancels;
+
+static void count_cancels(struct participant_options *options)
+{
+    cancels = 0;
+    options->on_cancelled = count_cancel;
+    options->context = &cancels;
+}
+
+FAULT_TEST(participant, cancels_are_told)
+{
+    struct duo duo = duo_with(count_cancels);
+    instruct(&duo, 1);
+    cancel(&duo, 2);
+    cr_assert_eq(cancels, 0);
+    cancel(&duo, 1);
+    cr_assert_eq(cancels, 1);
+    cancel(&duo, 1);
+    cr_assert_eq(cancels, 1);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_CANCELLED);
+    expect_turn(&duo, 2, 2);
+    cancel(&duo, 2);
+    cr_assert_eq(cancels, 1, "it was answered");
+    instruct(&duo, 3);
+    peer_close(duo.peer, MUSTER_OK, "the server is stopping");
+    fixture_settle(duo.fixture);
+    cr_assert_eq(cancels, 2, "nobody is left who would want an answer");
     duo_free(&duo);
 }

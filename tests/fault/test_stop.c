@@ -36,6 +36,28 @@ FAULT_TEST(stop, participants_are_told)
     fixture_free(fixture);
 }
 
+/* Participants that are there are asked to come back, and those that are not yet do so by themselves. */
+FAULT_TEST(stop, for_a_while)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    struct peer *peers[] = {peer_join(fixture, "ada"), peer_join(fixture, NULL)};
+    struct peer *arriving = peer_connect(fixture);
+    struct muster_error error;
+    fixture_settle(fixture);
+    cr_assert_eq(participant_manager_close_for(fixture->manager, -1, &error), MUSTER_INVALID);
+    cr_assert_str_eq(error.text, "nobody can come back in -1 seconds");
+    cr_assert_eq(participant_manager_close_for(fixture->manager, 7, &error), MUSTER_OK);
+    fixture_settle(fixture);
+    for (size_t i = 0; i < 2; i++) {
+        const struct received *last = &peers[i]->messages[peers[i]->count - 1];
+        cr_assert_eq(last->message.kind, MUSTER_RECONNECT);
+        cr_assert_eq(last->message.reconnect_seconds, 7);
+        cr_assert(peers[i]->closed);
+    }
+    cr_assert_eq(arriving->status, MUSTER_UNAVAILABLE);
+    fixture_free(fixture);
+}
+
 FAULT_TEST(stop, running_turns_end)
 {
     struct fixture *fixture = fixture_new(NULL);
