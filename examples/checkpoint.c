@@ -40,6 +40,7 @@ static json_t *configuration_of(const struct federation *federation, char **text
     put_whole(configuration, "rounds", options->rounds);
     put_real(configuration, "fraction", options->fraction);
     put_whole(configuration, "enough", options->enough);
+    put_whole(configuration, "at_least", options->at_least);
     put_whole(configuration, "min_participants", options->min_participants);
     put_whole(configuration, "model_size", options->model_size);
     put_real(configuration, "deadline", (double)options->deadline_ms / 1000);
@@ -95,6 +96,8 @@ static enum muster_status check_configuration(struct federation *federation, jso
         put_whole(before, "model_size", 0);
     if (json_object_get(before, "enough") == NULL)
         put_whole(before, "enough", 0);
+    if (json_object_get(before, "at_least") == NULL)
+        put_whole(before, "at_least", 0);
     if (json_object_get(before, "max_weight") == NULL)
         put_real(before, "max_weight", 0);
     enum muster_status status = compare(before, now, error);

@@ -248,11 +248,11 @@ static enum muster_status on_answer(void *context, size_t index, struct proxy *p
     return status;
 }
 
-static enum muster_status move_model(struct federation *federation)
+static enum muster_status move_model(struct federation *federation, struct muster_error *error)
 {
     const struct muster_array *mean;
     size_t count;
-    enum muster_status status = muster_mean_result(federation->mean, &mean, &count, NULL);
+    enum muster_status status = muster_mean_result(federation->mean, &mean, &count, error);
     if (status == MUSTER_OK)
         server_model_move(&federation->model, mean);
     return status;
@@ -379,17 +379,20 @@ static enum muster_status train(struct round *round, struct muster_error *error)
     options.deadline_ms = federation->options->deadline_ms;
     options.enough = enough_of(round);
     muster_mean_reset(federation->mean);
+    struct muster_error failure;
     enum muster_status status = proxy_run_all(round->chosen, round->count, &instruction, &options, on_answer,
-                                              round, &round->result, NULL);
+                                              round, &round->result, &failure);
     if (is_void(round))
         return MUSTER_STOPPED;
-    if (status == MUSTER_TIMEOUT || status == MUSTER_TOO_FEW)
-        status = MUSTER_OK;
-    if (status == MUSTER_OK && round->result.answered > 0)
-        status = move_model(federation);
-    if (status != MUSTER_OK)
-        return explain(error, status, "round %zu: %s", federation->rounds_held + 1,
-                       muster_status_text(status));
+    if (status != MUSTER_OK && status != MUSTER_TIMEOUT && status != MUSTER_TOO_FEW)
+        return explain(error, status, "round %zu: %.200s", federation->rounds_held + 1, failure.text);
+    size_t answered = round->result.answered, least = federation->options->at_least;
+    if (answered > 0 && answered < least)
+        progress_note(
+            "round %zu: the model stays, as %zu answers were accepted, and --at-least %zu are wanted",
+            federation->rounds_held + 1, answered, least);
+    else if (answered > 0 && (status = move_model(federation, &failure)) != MUSTER_OK)
+        return explain(error, status, "round %zu: %.200s", federation->rounds_held + 1, failure.text);
     return complete(round, error);
 }
 

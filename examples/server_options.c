@@ -13,6 +13,7 @@ enum {
     KEY_ROUNDS,
     KEY_FRACTION,
     KEY_ENOUGH,
+    KEY_AT_LEAST,
     KEY_MIN_PARTICIPANTS,
     KEY_WAIT,
     KEY_DEADLINE,
@@ -52,6 +53,9 @@ static const struct argp_option option_list[] = {
      "that is frozen does not cost each round its deadline (default: all). Which K are the first is not "
      "drawn from "
      "the seed",
+     GROUP_ROUNDS},
+    {"at-least", KEY_AT_LEAST, "K", 0,
+     "The model moves only after a round with K accepted answers or more; all are waited for (default: 1)",
      GROUP_ROUNDS},
     {"min-participants", KEY_MIN_PARTICIPANTS, "N", 0,
      "Hold a round only while N participants are there (default: as many as the data has to start with, then "
@@ -159,6 +163,9 @@ static error_t parse_rounds(int key, char *text, struct argp_state *state)
     case KEY_ENOUGH:
         options->enough = (size_t)argument_whole(state, "enough", text, 1, 1000000);
         return 0;
+    case KEY_AT_LEAST:
+        options->at_least = (size_t)argument_whole(state, "at-least", text, 1, 1000000);
+        return 0;
     case KEY_MIN_PARTICIPANTS:
         options->min_participants = (size_t)argument_whole(state, "min-participants", text, 1, 1000000);
         return 0;
@@ -260,6 +267,9 @@ static void check(const struct server_options *options, const struct argp_state 
         argp_error(state,
                    "--enough %zu: with --min-participants %zu and --fraction %g a round may have only %g",
                    options->enough, options->min_participants, options->fraction, fmax(chosen, 1));
+    if (options->enough > 0 && options->at_least > options->enough)
+        argp_error(state, "--at-least %zu: a round is complete with --enough %zu", options->at_least,
+                   options->enough);
     if (options->run != NULL && options->metrics != NULL)
         argp_error(state, "--metrics %s: with --run the metrics are in %s/metrics.csv", options->metrics,
                    options->run);

@@ -24,6 +24,7 @@ struct server_options {
     uint64_t max_message_size;
     double fraction;
     size_t enough;           /* answers that complete a round; 0: all */
+    size_t at_least;         /* answers with which the model moves; 0: one */
     size_t min_participants; /* 0: all users of the data to start with, then whoever is left */
     int64_t wait_ms;
     int64_t deadline_ms;

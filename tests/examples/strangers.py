@@ -263,6 +263,15 @@ class Strangers(support.Case):
         self.assertEqual(status, 0, errors)
         self.assertIn("round 2/2: 2 answered, 0 failed, 1 not waited for", output)
 
+    def test_at_least(self):
+        server = self.start_rounds(2, "--at-least=2")
+        self.join(server, "a", self.gives(*GOOD))
+        self.join(server, "b", lambda reply: True)
+        status, output, errors = self.end_of(server)
+        self.assertNotEqual(status, 0, "the model never moved")
+        self.assertIn("1 answered, 1 failed", output)
+        self.assertIn("the model stays, as 1 answers were accepted, and --at-least 2 are wanted", errors)
+
     def test_enough_that_cannot_be(self):
         status, _, errors = self.run_program(
             support.SERVER, "--enough=4", "--min-participants=6", "--fraction=0.5", "--rounds=1"
