@@ -66,17 +66,18 @@ static enum muster_status announce_port(const char *path, uint16_t port, struct 
     return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
 }
 
-/** Names the options that a participant needs so that it has the same data, and the token. Which authority
- * signed the server's certificate cannot be told from the server's options. */
+/** Names the options that a participant needs so that it has the same data, and the token, each with a NUL
+ * behind it, as a path may have any other character. Which authority signed the server's certificate cannot
+ * be told from the server's options. */
 static void print_participant_options(const struct server_options *options, size_t count)
 {
     const struct dataset_options *data = &options->data;
-    printf("%zu\n--data=%s\n--seed=%llu\n--dirichlet=%.17g\n", count, data->spec,
-           (unsigned long long)data->seed, data->dirichlet);
+    printf("%zu%c--data=%s%c--seed=%llu%c--dirichlet=%.17g%c", count, '\0', data->spec, '\0',
+           (unsigned long long)data->seed, '\0', data->dirichlet, '\0');
     if (data->participants > 0)
-        printf("--participants=%zu\n", data->participants);
+        printf("--participants=%zu%c", data->participants, '\0');
     if (options->credentials.token_file != NULL)
-        printf("--token-file=%s\n", options->credentials.token_file);
+        printf("--token-file=%s%c", options->credentials.token_file, '\0');
 }
 
 static void end_process(void *context, bool at_once)

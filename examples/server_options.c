@@ -128,7 +128,9 @@ static const struct argp_option option_list[] = {
      "there",
      GROUP_OUTPUT},
     {"participant-options", KEY_PARTICIPANT_OPTIONS, 0, 0,
-     "Print how many participants the data is for and the options that each needs, one per line, and exit",
+     "Print how many participants the data is for and the options that each needs, each with a NUL byte "
+     "behind "
+     "it, and exit",
      GROUP_OUTPUT},
     {0},
 };

@@ -21,7 +21,7 @@ class Data(support.Case):
     def options_for(self, *options):
         status, output, errors = self.run_program(SERVER, "--participant-options", *options)
         self.assertEqual(status, 0, errors)
-        count, *words = output.splitlines()
+        count, *words = output.removesuffix("\0").split("\0")
         return int(count), words
 
     def refused(self, *options):

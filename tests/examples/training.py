@@ -278,7 +278,7 @@ class Ending(Training):
         self.assertEqual(server.wait(), 0)
 
     def test_demo_with_a_token(self):
-        token = self.scratch / "token"
+        token = self.scratch / "to\nken"
         token.write_text("a-secret\n")
         demo = self.demo(f"--token-file={token}", "--rounds=2", "--participants=2", "--no-baselines")
         self.assertIn("final accuracy", demo.stdout.read())
