@@ -13,7 +13,8 @@ MUSTER_BEGIN_DECLS
  * be read, FORMAT when it does not hold what it should, INVALID when they do not go together; the text names
  * the file. They are read again when they have changed, by a server when somebody connects and by a
  * participant before it tries to come back; what is then not in order is warned of, and what was read before
- * stays in use. Certificates and keys are PEM; keys are not encrypted. All NULL and false: no TLS, no token.
+ * stays in use. A pipe is read once. Certificates and keys are PEM; keys are not encrypted. All NULL and
+ * false: no TLS, no token.
  */
 struct muster_credentials {
     /** A participant's TLS without files of its own; the files below imply it. A server's comes with
