@@ -40,7 +40,8 @@ struct participant_options {
        at either end (it may be replaced), are repeated. Until then, the participant's code sees nothing of
        it. 0: not at all, and after a reconnect_in for connect_timeout_ms. MUSTER_NO_LIMIT: for ever. */
     int64_t reconnect_timeout_ms;
-    /** Pauses between attempts: random up to the first, which doubles with each up to the last. From 1 ms. */
+    /** Pauses between attempts: random up to the first, which doubles with each up to the last; a connection
+       that breaks before it brought an instruction, or lasted so long, counts as an attempt. From 1 ms. */
     int64_t reconnect_first_ms;
     int64_t reconnect_last_ms;
     /** Limit of one participant_consume(). */

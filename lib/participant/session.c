@@ -94,11 +94,14 @@ static void close_stream(struct participant *participant)
 
 /* ---- waiting for the server; with the lock held but for tell() ---- */
 
-/* From now on attempts are made, for so long, to get in. */
+/* From now on attempts are made, for so long, to get in. Pauses are short again after a connection that was
+   good for something; one that breaks as soon as it is there, each time, is an attempt like others. */
 static void begin_waiting(struct participant *participant, int64_t limit_ms)
 {
+    const struct participant_options *options = &participant->options;
     participant->try_until = muster__transport_after(participant->transport, limit_ms);
-    participant->reconnect_pause_ms = participant->options.reconnect_first_ms;
+    if (participant->proven || now_of(participant) - participant->let_in_at >= options->reconnect_last_ms)
+        participant->reconnect_pause_ms = options->reconnect_first_ms;
     participant->waiting = true;
     participant->cause_status = MUSTER_OK;
     participant->cause[0] = participant->told[0] = '\0';
@@ -202,6 +205,7 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 void muster__participant_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
+    participant->proven = true; /* nothing has broken yet */
     begin_waiting(participant, participant->options.connect_timeout_ms);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
@@ -324,6 +328,8 @@ static bool try_again(struct participant *participant)
 static void let_in(struct participant *participant)
 {
     participant->state = OPEN;
+    participant->let_in_at = now_of(participant);
+    participant->proven = false;
     participant->returning = participant->waiting = false;
     stop_timer(participant);
 }
