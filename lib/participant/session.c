@@ -94,14 +94,20 @@ static void close_stream(struct participant *participant)
 
 /* ---- waiting for the server; with the lock held but for tell() ---- */
 
+/* Whether the latest connection was worth having. */
+static bool was_good(const struct participant *participant)
+{
+    return participant->proven ||
+           now_of(participant) - participant->opened_at >= participant->options.reconnect_last_ms;
+}
+
 /* From now on attempts are made, for so long, to get in. Pauses are short again after a connection that was
    good for something; one that breaks as soon as it is there, each time, is an attempt like others. */
 static void begin_waiting(struct participant *participant, int64_t limit_ms)
 {
-    const struct participant_options *options = &participant->options;
     participant->try_until = muster__transport_after(participant->transport, limit_ms);
-    if (participant->proven || now_of(participant) - participant->let_in_at >= options->reconnect_last_ms)
-        participant->reconnect_pause_ms = options->reconnect_first_ms;
+    if (was_good(participant))
+        participant->reconnect_pause_ms = participant->options.reconnect_first_ms;
     participant->waiting = true;
     participant->cause_status = MUSTER_OK;
     participant->cause[0] = participant->told[0] = '\0';
@@ -187,6 +193,8 @@ static struct buffer *make_hello(struct participant *participant)
 static enum muster_status open_stream(struct participant *participant, struct muster_error *error)
 {
     participant->state = CONNECTING;
+    participant->opened_at = now_of(participant);
+    participant->proven = false;
     enum muster_status status = participant->transport->ops->connect(
         participant->transport, participant->address, participant->options.max_message_size,
         &participant->connection, &stream_events, participant, &participant->stream, error);
@@ -205,7 +213,7 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 void muster__participant_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
-    participant->proven = true; /* nothing has broken yet */
+    participant->reconnect_pause_ms = participant->options.reconnect_first_ms;
     begin_waiting(participant, participant->options.connect_timeout_ms);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
@@ -276,20 +284,40 @@ static void begin_return(struct participant *participant)
     participant->waiting = true;
 }
 
-/* Waits for a while, longer each time, before the next attempt. */
-static void come_back(struct participant *participant, enum muster_status status, const char *text)
+/* Longer each time. */
+static int64_t next_pause(struct participant *participant)
 {
     const struct participant_options *options = &participant->options;
+    int64_t pause_ms = random_up_to(participant->reconnect_pause_ms);
+    participant->reconnect_pause_ms = participant->reconnect_pause_ms < options->reconnect_last_ms / 2
+                                          ? participant->reconnect_pause_ms * 2
+                                          : options->reconnect_last_ms;
+    return pause_ms;
+}
+
+/* Waits for a while before the next attempt. */
+static void come_back(struct participant *participant, enum muster_status status, const char *text)
+{
     if (is_admitted(participant))
         begin_return(participant);
     note_cause(participant, status, text);
     participant->state = AWAY;
-    int64_t pause_ms = random_up_to(participant->reconnect_pause_ms);
+    int64_t pause_ms = next_pause(participant);
     int64_t left_ms = participant->try_until - now_of(participant);
     start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
-    participant->reconnect_pause_ms = participant->reconnect_pause_ms < options->reconnect_last_ms / 2
-                                          ? participant->reconnect_pause_ms * 2
-                                          : options->reconnect_last_ms;
+}
+
+/* Waits for as long as it was asked to, or longer, if it is asked again and again for nothing. */
+static void stay_away(struct participant *participant)
+{
+    int64_t wait_ms = (int64_t)participant->reconnect_seconds * 1000;
+    bool again = participant->reconnect_pause_ms > participant->options.reconnect_first_ms;
+    if (!was_good(participant)) {
+        int64_t pause_ms = next_pause(participant);
+        wait_ms = again && pause_ms > wait_ms ? pause_ms : wait_ms;
+    }
+    participant->state = AWAY;
+    start_timer(participant, wait_ms);
 }
 
 enum muster_status muster__participant_no_answer(const struct participant *participant,
@@ -328,8 +356,6 @@ static bool try_again(struct participant *participant)
 static void let_in(struct participant *participant)
 {
     participant->state = OPEN;
-    participant->let_in_at = now_of(participant);
-    participant->proven = false;
     participant->returning = participant->waiting = false;
     stop_timer(participant);
 }
@@ -571,9 +597,8 @@ static void stream_closed(void *context, enum muster_status status, const char *
     bool away = true, tells = false;
     char line[MUSTER_ERROR_TEXT_SIZE];
     if (participant->state == LEAVING && !participant->closed) {
-        participant->state = AWAY;
         participant->fault = MUSTER_OK; /* whatever it was, that stream is over */
-        start_timer(participant, (int64_t)participant->reconnect_seconds * 1000);
+        stay_away(participant);
     } else if (is_broken(participant, status, text) &&
                (!participant->waiting || participant->try_until > now_of(participant))) {
         come_back(participant, status, text);

@@ -1580,6 +1580,26 @@ FAULT_TEST(participant, told_to_come_back_in_place_of_a_welcome)
     duo_free(&duo);
 }
 
+static void reconnects_always(struct peer *peer, const struct received *received)
+{
+    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 0};
+    (void)received;
+    peer_send(peer, 0, &message);
+    peer_close(peer, MUSTER_OK, "come back later");
+}
+
+FAULT_TEST(participant, told_to_come_back_at_once_without_end)
+{
+    struct duo duo = duo_new();
+    duo.fixture->react = reconnects_always;
+    ask_to_come_back(&duo, 0);
+    for (int64_t ms = 0; ms < 60000; ms += 50)
+        fixture_advance(duo.fixture, 50);
+    cr_assert_gt(duo.fixture->peer_count, 3);
+    cr_assert_lt(duo.fixture->peer_count, 100);
+    duo_free(&duo);
+}
+
 /* The same, and then nobody takes it. */
 static void reconnects_and_refuses(struct peer *peer, const struct received *received)
 {
