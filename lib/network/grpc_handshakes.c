@@ -45,6 +45,8 @@ static void copy_reason(const char *message, char reason[MUSTER_ERROR_TEXT_SIZE]
 static void tell(struct handshakes *handshakes, bool broken_off, size_t count, const char *reason)
 {
     const char *plural = count == 1 ? "" : "s";
+    const char *hint =
+        strcmp(reason, "wrong version number") == 0 ? " (the other side did not speak TLS)" : "";
     if (broken_off)
         muster__credentials_warn(handshakes->credentials,
                                  "%zu TLS handshake%s broken off by the other side: it does not trust the "
@@ -52,8 +54,8 @@ static void tell(struct handshakes *handshakes, bool broken_off, size_t count, c
                                  count, count == 1 ? " was" : "s were");
     else
         muster__credentials_warn(handshakes->credentials,
-                                 "%zu TLS handshake%s failed, the last because of: %s", count, plural,
-                                 reason);
+                                 "%zu TLS handshake%s failed, the last because of: %s%s", count, plural,
+                                 reason, hint);
     muster__credentials_tell(handshakes->credentials);
 }
 
