@@ -253,8 +253,8 @@ static void check(const struct server_options *options, const struct argp_state 
         argp_error(state, "--learning-rate %g times --mu %g: expected less than 1, or training runs away",
                    options->learning_rate, options->mu);
     if (options->max_weight > 0 && options->default_weight > options->max_weight)
-        argp_error(state, "--max-weight %g: less than --default-weight %g", options->max_weight,
-                   options->default_weight);
+        argp_error(state, "--max-weight %g: less than --default-weight %g: lower that, too",
+                   options->max_weight, options->default_weight);
     double chosen = round((double)options->min_participants * options->fraction);
     if (options->min_participants > 0 && (double)options->enough > fmax(chosen, 1))
         argp_error(state,
