@@ -49,9 +49,8 @@ static const struct argp_option option_list[] = {
     {"enough", KEY_ENOUGH, "K", 0,
      "A round is complete with K accepted answers; whoever has not answered by then is not waited for, so "
      "that one "
-     "that is frozen does not cost each round its deadline (default: all). Which K are the first is not "
-     "drawn from "
-     "the seed",
+     "that is frozen does not cost each round its deadline (default: all, also where a round has fewer "
+     "than K). Which K are the first is not drawn from the seed",
      GROUP_ROUNDS},
     {"min-participants", KEY_MIN_PARTICIPANTS, "N", 0,
      "Hold a round only while N participants are there (default: as many as the data has to start with, then "
@@ -70,8 +69,9 @@ static const struct argp_option option_list[] = {
      "--max-message-size in all with participants of the original protocol)",
      GROUP_ROUNDS},
     {"max-message-size", KEY_MAX_MESSAGE_SIZE, "BYTES", 0,
-     "Biggest message in one piece (default 4M). Participants of the original protocol, such as "
-     "participant.py, send the whole model in one: give them room",
+     "Biggest message in one piece; K, M and G at the end are KiB, MiB and GiB (default 4M, at least 1K). "
+     "Participants of the original protocol, such as participant.py, send and get the whole model in one: "
+     "with a bigger model give them room",
      GROUP_ROUNDS},
     {"stop-within", KEY_STOP_WITHIN, "SECONDS", 0,
      "After SIGINT or SIGTERM the round that runs may take so long to finish (default 10); then, or at a "
@@ -255,8 +255,8 @@ static void check(const struct server_options *options, const struct argp_state 
         argp_error(state, "--learning-rate %g times --mu %g: expected less than 1, or training runs away",
                    options->learning_rate, options->mu);
     if (options->max_weight > 0 && options->default_weight > options->max_weight)
-        argp_error(state, "--max-weight %g: less than --default-weight %g", options->max_weight,
-                   options->default_weight);
+        argp_error(state, "--max-weight %g: less than --default-weight %g: lower that, too",
+                   options->max_weight, options->default_weight);
     double chosen = round((double)options->min_participants * options->fraction);
     if (options->min_participants > 0 && (double)options->enough > fmax(chosen, 1))
         argp_error(state,

@@ -35,9 +35,10 @@ struct muster_credentials {
     const char *ca;
     /**
      * A secret that all participants share with the server: printable ASCII without spaces, at most 4096
-     * characters, and random: fewer than 16, or than 6 different ones, are warned of; a line end behind it is
-     * no part of it. The participant sends it as `authorization: Bearer ...` in the call's metadata, without
-     * TLS too, when anybody on the way can read it: see on_warning.
+     * characters. Line ends behind it do not count. Make it random, with `openssl rand -hex 16` for instance:
+     * one of fewer than 16 characters, or of fewer than 6 different ones, is warned of. The participant sends
+     * it as `authorization: Bearer ...` in the call's metadata, without TLS too, when anybody on the way can
+     * read it: see on_warning.
      */
     const char *token_file;
 };

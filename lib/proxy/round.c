@@ -204,10 +204,11 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             if (answered && on_answer)
                 turn->status = take_answer(round, turn, on_answer, context, &reason);
             bool accepted = turn->status == MUSTER_OK;
-            if (answered && !accepted && *reason.text)
-                muster__proxy_refuse(round->proxies[turn->index], turn->turn.number, reason.text);
-            settle(round, result, turn->index, turn->status, turn->milliseconds,
-                   answered ? reason.text : reason_of(turn), answered && !accepted);
+            const char *why = answered ? reason.text : reason_of(turn);
+            bool refused = (answered && !accepted) || turn->status == MUSTER_PROTOCOL;
+            if (refused && why && *why)
+                muster__proxy_refuse(round->proxies[turn->index], turn->turn.number, why);
+            settle(round, result, turn->index, turn->status, turn->milliseconds, why, answered && !accepted);
             muster_message_clear(&turn->answer);
             muster__uploads_serve(&round->proxies[turn->index]->manager->uploads);
             if (accepted && result->answered == enough && round->running > 0)

@@ -64,6 +64,12 @@ class Synthetic(Data):
         self.assertEqual(self.options_for("--participants=7")[0], 7)
         self.assertIn("has 7", self.refused("--participants=7", "--user=7"))
 
+    def test_a_directory_that_is_missing(self):
+        for spec in ("idx:", "leaf:", "synthetic:", ""):
+            status, _, errors = self.run_program(support.SERVER, f"--data={spec}", "--participant-options")
+            self.assertEqual(status, 1)
+            self.assertIn("is none of synthetic:ALPHA,BETA, leaf:DIR and idx:DIR", errors)
+
     def test_bad_parameters(self):
         for spec in ("synthetic:", "synthetic:1", "synthetic:1,1,1", "synthetic:-1,1", "synthetic:nan,1", "other:1"):
             self.assertIn(spec, self.refused(f"--data={spec}"))
