@@ -22,8 +22,9 @@ enum { REFUSALS_MOST = 8, REFUSAL_MS = 5000, UNTOLD_MOST = 256, UNTOLD_PAUSE_MS 
 
 enum { LINE_SIZE = MUSTER_ERROR_TEXT_SIZE + 128 };
 
-/* In the words of a server that refuses a name of which the session may soon be over. */
-#define NAME_IS_AWAY "is away, kept for"
+/* How a server ends that refuses a name of which the session may soon be over: "... is away, kept for 43 s
+   more". A name could hold these words, too, but not at the end. */
+#define NAME_IS_AWAY " s more"
 
 static const struct stream_events stream_events;
 
@@ -49,8 +50,8 @@ static void start_timer_at(struct participant *participant, int64_t deadline)
     stop_timer(participant);
     participant->deadline = deadline;
     int64_t tell_at = participant->told_at + participant->told_interval_ms;
-    int64_t at =
-        participant->waiting && participant->options.on_warning && tell_at < deadline ? tell_at : deadline;
+    bool tells = participant->waiting && participant->options.on_warning && !participant->telling;
+    int64_t at = tells && tell_at < deadline ? tell_at : deadline;
     if (at == INT64_MAX)
         return;
     atomic_fetch_add(&participant->references, 1);
@@ -169,6 +170,8 @@ static void tell(struct participant *participant, const char *line)
     muster__callback_warn(participant->options.on_warning, participant->options.context, line);
     pthread_mutex_lock(&participant->lock);
     participant->telling = false;
+    if (participant->waiting)
+        start_timer_at(participant, participant->deadline);
     pthread_cond_broadcast(&participant->changed);
     muster__participant_unlock(participant);
 }
@@ -238,6 +241,12 @@ static enum muster_status status_of_end(enum participant_state state, enum muste
     return status;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text), end_size = strlen(end);
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
 /* Whether the end of a stream is one after which to try again. */
 static bool is_broken(const struct participant *participant, enum muster_status status, const char *text)
 {
@@ -251,7 +260,7 @@ static bool is_broken(const struct participant *participant, enum muster_status 
     if (participant->state != CONNECTING)
         return false;
     if (status == MUSTER_EXISTS)
-        return strstr(text, NAME_IS_AWAY) != NULL;
+        return ends_with(text, NAME_IS_AWAY);
     if (status == MUSTER_UNAUTHENTICATED)
         return admitted; /* a certificate has run out, at either end: it may be replaced */
     return participant->returning && status_of_end(CONNECTING, status) == MUSTER_FULL;

@@ -247,7 +247,7 @@ class Idx(Data):
             file = self.scratch / name
             whole = file.read_bytes()
             file.write_bytes(whole + b"more")
-            self.assertRegex(self.refused(self.spec), f"{file}: there is more behind its end at byte")
+            self.assertRegex(self.refused(self.spec), f"{file}: (there is more|something stands) behind its")
             file.write_bytes(whole)
         self.write("t10k-labels-idx1-ubyte", self.labels[:50], gzip.open, b"more")
         self.assertIn("t10k-labels-idx1-ubyte.gz: there is more behind its end at byte 58", self.refused(self.spec))
