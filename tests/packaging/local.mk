@@ -3,6 +3,7 @@ packaging_tests = \
     tests/packaging/grown.sh \
     tests/packaging/headers.sh \
     tests/packaging/install.sh \
+    tests/packaging/lessons.sh \
     tests/packaging/rules.sh \
     tests/packaging/symbols.sh
 EXTRA_DIST += $(packaging_tests) tests/packaging/common
