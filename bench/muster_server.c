@@ -218,7 +218,7 @@ static enum muster_status work_on(void *context, size_t index, struct proxy *pro
 static void *run_holder(void *unused)
 {
     struct proxy *const *last = &server.proxies[server.count - 1];
-    require(proxy_run_all(last, 1, &server.instruction, NULL, work_on, NULL, NULL), "proxy_run_all");
+    require(proxy_run_all(last, 1, &server.instruction, NULL, work_on, NULL, NULL, NULL), "proxy_run_all");
     return unused;
 }
 
