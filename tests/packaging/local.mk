@@ -1,5 +1,6 @@
 # What is checked of the package as a whole, by scripts.
 packaging_tests = \
+    tests/packaging/docs.py \
     tests/packaging/grown.sh \
     tests/packaging/headers.sh \
     tests/packaging/install.sh \
