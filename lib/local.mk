@@ -3,12 +3,16 @@ musterincludedir = $(includedir)/muster
 musterinclude_HEADERS = \
     include/muster/credentials.h \
     include/muster/export.h \
-    include/muster/federation.h \
+    include/muster/mean.h \
     include/muster/message.h \
     include/muster/muster.h \
+    include/muster/npy.h \
+    include/muster/npz.h \
     include/muster/participant.h \
     include/muster/participant_manager.h \
     include/muster/proxy.h \
+    include/muster/random.h \
+    include/muster/run.h \
     include/muster/status.h
 
 # protoc-c derives C names from the proto package. The wire has none, so one is put in for C alone.
@@ -41,14 +45,13 @@ libmuster_wire_la_SOURCES =
 libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS)
 libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS)
 libmuster_core_la_SOURCES = \
-    lib/federation/file.c \
-    lib/federation/file.h \
-    lib/federation/mean.c \
-    lib/federation/npy_file.c \
-    lib/federation/npz.c \
-    lib/federation/npz.h \
-    lib/federation/random.c \
-    lib/federation/run.c \
+    lib/learning/file.c \
+    lib/learning/file.h \
+    lib/learning/mean.c \
+    lib/learning/npy_file.c \
+    lib/learning/npz.c \
+    lib/learning/npz.h \
+    lib/learning/run.c \
     lib/network/buffer.c \
     lib/network/buffer.h \
     lib/network/credentials.c \
@@ -83,6 +86,7 @@ libmuster_core_la_SOURCES = \
     lib/callback.h \
     lib/options.c \
     lib/options.h \
+    lib/random.c \
     lib/status.c \
     lib/status.h \
     lib/text.c \

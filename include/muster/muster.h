@@ -3,11 +3,15 @@
 #define MUSTER_MUSTER_H
 
 #include <muster/credentials.h>
-#include <muster/federation.h>
+#include <muster/mean.h>
 #include <muster/message.h>
+#include <muster/npy.h>
+#include <muster/npz.h>
 #include <muster/participant.h>
 #include <muster/participant_manager.h>
 #include <muster/proxy.h>
+#include <muster/random.h>
+#include <muster/run.h>
 #include <muster/status.h>
 
 #endif
