@@ -15,10 +15,10 @@ MUSTER_BEGIN_DECLS
 /**
  * A run directory: what a server needs to go on after its own death, whenever that comes.
  *
- * DIR/muster-run.json    the configuration; its presence makes the directory that of a run
- * DIR/round-00000012.npz what the run has after round 12; those of the last MUSTER_RUN_ROUNDS_KEPT rounds are
- * kept DIR/metrics.csv        lines that the rounds left, up to the last completed one DIR/lock held while a
- * process has the run open
+ * - DIR/muster-run.json: the configuration; its presence makes the directory that of a run
+ * - DIR/round-00000012.npz: what the run has after round 12; those of the last MUSTER_RUN_ROUNDS_KEPT rounds are kept
+ * - DIR/metrics.csv: lines that the rounds left, up to the last completed one
+ * - DIR/lock: held while a process has the run open
  *
  * A round is completed by one rename: before it, everything of the round is on the disk under other names,
  * and after it nothing else is needed. Killed or cut from power at any instant, the run is as it was after

@@ -9,31 +9,6 @@ if [[ ! -e $top_builddir/.libs/libmuster.so ]]; then
     exit 77
 fi
 
-install_into() {
-    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL "$MAKE" -C "$top_builddir" install DESTDIR="$1"
-}
-
-# flags ROOT [--static]: what pkg-config says of the muster installed under ROOT.
-flags() {
-    local installed=$1
-    shift
-    PKG_CONFIG_PATH=$installed$pkgconfigdir PKG_CONFIG_SYSROOT_DIR=$installed PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 \
-        PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 pkg-config --cflags --libs "$@" muster
-}
-
-# compile ROOT PROGRAM [--static]: PROGRAM.c in the scratch directory.
-compile() {
-    local installed=$1 program=$2 found
-    shift 2
-    found=$(flags "$installed" "$@") || return
-    # shellcheck disable=SC2086 # these are lists of arguments
-    $CC -std=c11 "${warnings[@]}" -o "$scratch/$program" "$scratch/$program.c" $found
-}
-
-needs_no_libmuster() {
-    ! ldd "$1" | grep libmuster
-}
-
 refers_to_build_tree() {
     local source
     source=$(realpath "$top_srcdir")
@@ -77,7 +52,7 @@ cp "$scratch/foreign.c" "$scratch/foreign_static.c"
 shared_root=$scratch/shared
 library_path=$shared_root$libdir
 static_root=$scratch/static
-check "make install" install_into "$shared_root"
+check "make install" install_into "$top_builddir" "$shared_root"
 check "no path of the build tree in what is installed" nothing refers_to_build_tree
 check "a foreign program builds with pkg-config" compile "$shared_root" foreign
 check "it runs" run_shared "$scratch/foreign"
@@ -88,7 +63,7 @@ if [[ -e $shared_root$libdir/libmuster.a ]]; then
     cp -a "$shared_root" "$static_root"
     rm -f "$static_root$libdir"/libmuster.so*
     check "a foreign program builds with pkg-config --static" compile "$static_root" foreign_static --static
-    check "it does not need libmuster.so" needs_no_libmuster "$scratch/foreign_static"
+    check "it does not need libmuster.so" nothing needs libmuster "$scratch/foreign_static"
     check "and runs" "$scratch/foreign_static"
 fi
 
