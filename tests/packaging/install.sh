@@ -52,7 +52,7 @@ cp "$scratch/foreign.c" "$scratch/foreign_static.c"
 shared_root=$scratch/shared
 library_path=$shared_root$libdir
 static_root=$scratch/static
-check "make install" install_into "$top_builddir" "$shared_root"
+check "make install" install_into "$shared_root"
 check "no path of the build tree in what is installed" nothing refers_to_build_tree
 check "a foreign program builds with pkg-config" compile "$shared_root" foreign
 check "it runs" run_shared "$scratch/foreign"

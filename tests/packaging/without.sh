@@ -45,7 +45,7 @@ whole_server() {
 extract_programs >"$scratch/programs"
 check "configure --without-learning --without-server" configure_without
 check "make" make_alone -C "$build" -s -j2
-check "make install" install_into "$build" "$root"
+check "make install" install_into "$root" "$build"
 check "no headers of what was left out" nothing whole_headers
 check "no functions of what was left out" nothing whole_symbols
 check "the README's participant builds against it" compile "$root" participant
