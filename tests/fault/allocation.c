@@ -856,7 +856,7 @@ Test(allocation, codec)
 
 static char path[] = "allocation-XXXXXX";
 
-static void federation(void)
+static void learning(void)
 {
     struct muster_array read = {0};
     void *storage = NULL;
@@ -910,12 +910,12 @@ Test(allocation, run_directory)
     cr_assert_gt(count, 10);
 }
 
-Test(allocation, federation)
+Test(allocation, learning)
 {
     int file = mkstemp(path);
     cr_assert_geq(file, 0);
     close(file);
-    size_t count = run_all_ways(federation);
+    size_t count = run_all_ways(learning);
     unlink(path);
     cr_assert_gt(count, 3);
 }

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <muster/federation.h>
+#include <muster/random.h>
 
 #include "wire/codec.h"
 #include "wire/npy.h"

@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <muster/federation.h>
+#include <muster/mean.h>
+#include <muster/random.h>
 
 enum { MEMBERS = 7, ROWS = 37, COLUMNS = 11, LONG = 1000 };
 

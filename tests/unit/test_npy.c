@@ -21,7 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <muster/federation.h>
+#include <muster/npy.h>
+#include <muster/random.h>
 
 #include "wire/npy.h"
 

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <muster/federation.h>
+#include <muster/npz.h>
 
 /* Written by numpy 1.24: w = [[1, 2, 3], [4, 5, 6]] of float32 and n = 7 of int64; savez and
  * savez_compressed. */

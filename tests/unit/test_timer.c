@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <muster/federation.h>
+#include <muster/random.h>
 
 #include "network/local.h"
 

@@ -1,13 +1,13 @@
 /* Arrays in .npy files. */
 #include <config.h>
 
-#include <muster/federation.h>
+#include <muster/npy.h>
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "federation/file.h"
+#include "learning/file.h"
 #include "wire/npy.h"
 
 static enum muster_status write_array(const void *context, int file, const char *path,

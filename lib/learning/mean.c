@@ -4,7 +4,7 @@
  */
 #include <config.h>
 
-#include <muster/federation.h>
+#include <muster/mean.h>
 
 #include <math.h>
 #include <stdbool.h>

@@ -4,7 +4,7 @@
  */
 #include <config.h>
 
-#include "federation/npz.h"
+#include "learning/npz.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zip.h>
 
-#include "federation/file.h"
+#include "learning/file.h"
 #include "wire/npy.h"
 
 #define SUFFIX ".npy"
