@@ -41,6 +41,8 @@ libmuster_wire_la_SOURCES =
 libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS)
 libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS)
 libmuster_core_la_SOURCES = \
+    lib/federation/element.c \
+    lib/federation/element.h \
     lib/federation/file.c \
     lib/federation/file.h \
     lib/federation/mean.c \
@@ -87,6 +89,8 @@ libmuster_core_la_SOURCES = \
     lib/status.h \
     lib/text.c \
     lib/text.h \
+    lib/wire/array.c \
+    lib/wire/array.h \
     lib/wire/block.c \
     lib/wire/block.h \
     lib/wire/codec.h \
@@ -100,8 +104,11 @@ libmuster_core_la_SOURCES = \
     lib/wire/npy.h \
     lib/wire/reader.c \
     lib/wire/reader.h \
+    lib/wire/storage.c \
+    lib/wire/storage.h \
     lib/wire/transfer.c \
-    lib/wire/transfer.h
+    lib/wire/transfer.h \
+    lib/wire/values.c
 
 libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS) $(PROTOBUF_C_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
