@@ -139,6 +139,7 @@ static void deliver(struct participant *participant, struct muster_message messa
 {
     participant->next = (struct instruction){message, turn, granted, limit};
     participant->came = true;
+    participant->proven = true;
     participant->last_turn = turn;
     participant->stream->ops->hold(participant->stream);
 }

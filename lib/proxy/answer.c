@@ -1,6 +1,6 @@
 /*
  * What a participant sends about its turns: answers, whole or announced and then in chunks as the upload
- * budget lets them, and progress. The states of an upload: docs/architecture.md, "Big arrays".
+ * budget lets them, and progress. The states of an upload: docs/big-arrays.md.
  */
 #include <config.h>
 

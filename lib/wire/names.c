@@ -32,7 +32,7 @@ static const char *array_at(const struct muster_message *message, size_t index)
 
 static enum muster_status twice(const struct names *names, const char *name, struct muster_error *error)
 {
-    return muster__error(error, MUSTER_INVALID, "the %s '%.100s' is there twice", names->of, name);
+    return muster__error(error, MUSTER_INVALID, "%s '%.100s' is there twice", names->of, name);
 }
 
 static enum muster_status check_few(const struct muster_message *message, const struct names *names,
@@ -74,8 +74,8 @@ static enum muster_status check(const struct muster_message *message, const stru
 
 enum muster_status muster__names_check(const struct muster_message *message, struct muster_error *error)
 {
-    const struct names scalars = {"scalar", scalar_at, message->scalar_count + message->value_count};
-    const struct names arrays = {"array", array_at, message->array_names ? message->array_count : 0};
+    const struct names scalars = {"the scalar", scalar_at, message->scalar_count + message->value_count};
+    const struct names arrays = {"the array", array_at, message->array_names ? message->array_count : 0};
     enum muster_status status = check(message, &scalars, error);
     return status == MUSTER_OK ? check(message, &arrays, error) : status;
 }
