@@ -21,6 +21,7 @@ static void fail(const struct muster_error *error)
 /* ---- a participant ---- */
 
 struct data {
+    const char *name;
     double samples;
     double accuracy; /* that the model has on them */
 };
@@ -28,10 +29,13 @@ struct data {
 static void *take_part(void *argument)
 {
     const struct data *data = argument;
+    struct participant_options options;
     struct participant *participant;
     const struct muster_message *instruction;
     struct muster_error error;
-    if (participant_connect(address, NULL, &participant, &error) != MUSTER_OK)
+    participant_options_init(&options);
+    options.name = data->name;
+    if (participant_connect(address, &options, &participant, &error) != MUSTER_OK)
         fail(&error);
     while (participant_consume(participant, MUSTER_NO_LIMIT, &instruction, &error) == MUSTER_OK) {
         const struct muster_scalar metrics[] = {{"num_samples", data->samples}, {"accuracy", data->accuracy}};
@@ -101,7 +105,7 @@ int main(void)
         fail(&error);
     snprintf(address, sizeof(address), "127.0.0.1:%d", participant_manager_port(manager));
 
-    static struct data data[PARTICIPANTS] = {{100, 0.9}, {300, 0.7}, {50, 7}};
+    static struct data data[PARTICIPANTS] = {{"ada", 100, 0.9}, {"bob", 300, 0.7}, {"eve", 50, 7}};
     pthread_t threads[PARTICIPANTS];
     for (size_t i = 0; i < PARTICIPANTS; i++)
         pthread_create(&threads[i], NULL, take_part, &data[i]);

@@ -1,6 +1,6 @@
 /*
- * Lesson 4: messages of one's own. Any bytes under a name of the application's go both ways, and a participant
- * that cannot do what it was told says why. proxy_run() is a call that blocks for one answer.
+ * Lesson 4: messages of one's own. Any bytes under a name of the application's go both ways, and a
+ * participant that cannot do what it was told says why. proxy_run() is a call that blocks for one answer.
  */
 #include <muster/muster.h>
 
@@ -81,7 +81,8 @@ int main(void)
     if (participant_manager_get_participants(manager, 1, 60000, &proxies, &count, &error) != MUSTER_OK)
         fail(&error);
     const struct muster_message describe = {.kind = MUSTER_APPLICATION, .type = "describe yourself"};
-    const struct muster_message store = {.kind = MUSTER_APPLICATION, .type = "store", .data = "abc", .size = 3};
+    const struct muster_message store = {
+        .kind = MUSTER_APPLICATION, .type = "store", .data = "abc", .size = 3};
     const struct muster_message train = {.kind = MUSTER_TRAIN};
     tell(proxies[0], &describe);
     tell(proxies[0], &store);

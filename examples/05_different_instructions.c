@@ -35,8 +35,7 @@ static void *take_part(void *argument)
         fail(&error);
     while (participant_consume(participant, MUSTER_NO_LIMIT, &instruction, &error) == MUSTER_OK) {
         const struct muster_scalar done = {"epochs", muster_message_scalar(instruction, "epochs", 1)};
-        const struct muster_message answer = {
-            .kind = instruction->kind, .scalars = &done, .scalar_count = 1};
+        const struct muster_message answer = {.kind = instruction->kind, .scalars = &done, .scalar_count = 1};
         participant_dispatch(participant, &answer, NULL);
     }
     participant_free(participant);

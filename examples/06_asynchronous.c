@@ -1,6 +1,6 @@
 /*
- * Lesson 6: an asynchronous server. There are no rounds: whoever answers is given the next instruction at once.
- * The model is prepared: all turns send the same copy. What callbacks may do stands in docs/turns.md.
+ * Lesson 6: an asynchronous server. There are no rounds: whoever answers is given the next instruction at
+ * once. The model is prepared: all turns send the same copy. What callbacks may do stands in docs/turns.md.
  */
 #include <muster/muster.h>
 
@@ -49,11 +49,13 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
 static void begin_turn(struct training *training, struct proxy *proxy)
 {
     struct muster_error error;
-    if (proxy_run_async(proxy, &training->model, 60000, answered, training, &error) != MUSTER_OK)
-        printf("%s\n", error.text); /* GONE, CLOSED, STOPPED: this proxy has no turn any more */
+    enum muster_status status = proxy_run_async(proxy, &training->model, 60000, answered, training, &error);
+    if (status != MUSTER_OK && status != MUSTER_STOPPED)
+        printf("%s\n", error.text); /* GONE, CLOSED: this proxy has no turn any more */
 }
 
-/* Called on a network thread, once for each turn that began. It must not block; it may begin the next turn. */
+/* Called on a network thread, once for each turn that began. It must not block; it may begin the next turn.
+ */
 static void answered(void *context, struct proxy *proxy, enum muster_status status,
                      struct muster_message *answer)
 {
@@ -66,8 +68,8 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
     begin_turn(training, proxy);
 }
 
-/* Whoever joins, be it later, is given its first turn. A participant that is AWAY keeps its turn, which goes on
-   when it is BACK: there is nothing to do. LEFT is for good. */
+/* Whoever joins, be it later, is given its first turn. A participant that is AWAY keeps its turn, which goes
+   on when it is BACK: there is nothing to do. LEFT is for good. */
 static void observe(void *context, const struct participant_manager_event *event)
 {
     if (event->kind == PARTICIPANT_MANAGER_JOINED)

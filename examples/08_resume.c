@@ -1,6 +1,6 @@
 /*
- * Lesson 8: a server that can die. After each round its state goes into a run directory, in one step: killed at
- * any instant and started again, it goes on after the last round that was completed.
+ * Lesson 8: a server that can die. After each round its state goes into a run directory, in one step: killed
+ * at any instant and started again, it goes on after the last round that was completed.
  *
  *     08_resume DIRECTORY
  *

@@ -309,9 +309,7 @@ static const char *advice_for(const struct proxy_round_entry *entry)
 {
     if (entry->status == MUSTER_TIMEOUT)
         return " (no answer came within --deadline)";
-    return entry->status == MUSTER_TOO_BIG && strcmp(entry->text, muster_status_text(MUSTER_TOO_BIG)) == 0
-               ? TOO_BIG_ADVICE
-               : "";
+    return entry->status == MUSTER_TOO_BIG ? TOO_BIG_ADVICE : "";
 }
 
 static void note_failures(const struct round *round)

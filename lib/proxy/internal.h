@@ -340,6 +340,10 @@ void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
 enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, const char *reason,
                                         struct muster_error *error);
 
+/* Puts the participant's name before the text of *error (may be NULL), unless `status` is OK; returns it. */
+enum muster_status muster__proxy_named(const struct proxy *proxy, enum muster_status status,
+                                       struct muster_error *error);
+
 /* With the lock held, in PROXY_CLOSED: what is answered, and why, in *error. */
 enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error);
 

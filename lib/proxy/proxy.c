@@ -282,7 +282,9 @@ enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds, stru
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&proxy->lock);
-    status = proxy->state == PROXY_CLOSED ? muster__proxy_closed(proxy, error) : MUSTER_OK;
+    status = proxy->state == PROXY_CLOSED
+                 ? muster__proxy_named(proxy, muster__proxy_closed(proxy, error), error)
+                 : MUSTER_OK;
     pthread_mutex_unlock(&proxy->lock);
     if (status == MUSTER_OK)
         muster__proxy_end(proxy, MUSTER_CLOSED, body, MUSTER_OK, "come back later");

@@ -114,7 +114,7 @@ class Learning(Training):
         self.start_participant(server.port, 1, *data)
         self.assertIn("1 answered, 1 failed", server.stdout.read())
         self.assertEqual(server.wait(), 0)
-        self.assertRegex(self.errors_of(server), r"round 1: .*: a message is bigger than .* see --max-message-size\)")
+        self.assertRegex(self.errors_of(server), r"round 1: .*: the message has .* max_message_size allows .* see --max-message-size\)")
 
     def test_python_participants_of_the_original_protocol_train_along(self):
         data = ["--participants=8", "--seed=5"]

@@ -44,16 +44,16 @@ done
 check "01_first_round" prints 01_first_round 'the mean is 3 4 5'
 check "02_k_of_n" prints 02_k_of_n '2 answered, 1 were not waited for
 2 answered, 1 were not waited for
-slow: the server has given up this turn
-slow: the server has given up this turn'
-check "03_evaluation" prints 03_evaluation 'participant-2: 50 samples with an accuracy of 7
+slow: nobody waits for this answer
+slow: nobody waits for this answer'
+check "03_evaluation" prints 03_evaluation 'eve: 50 samples with an accuracy of 7
 accuracy 0.75 on 400 samples'
 check "04_own_messages" prints 04_own_messages 'description: {"memory": 16}
 ada: the disk is full (code 28)
 UNKNOWN_INSTRUCTION: ada: the participant does not know this kind of instruction'
 check "05_different_instructions" prints 05_different_instructions '12 epochs in all'
 check "06_asynchronous" prints 06_asynchronous '30 answers'
-check "07_tls" prints 07_tls 'UNAUTHENTICATED: the server asks for a token
+check "07_tls" prints 07_tls 'UNAUTHENTICATED: the server asks for a token: set its file (in other languages: send metadata '\''authorization: Bearer TOKEN'\'')
 ada has answered over TLS' "$scratch/tls"
 check "08_resume" prints 08_resume 'round 1: weight 0.5
 round 2: weight 0.75
