@@ -89,6 +89,8 @@ libmuster_core_la_SOURCES += \
     lib/status.h \
     lib/text.c \
     lib/text.h \
+    lib/wire/array.c \
+    lib/wire/array.h \
     lib/wire/block.c \
     lib/wire/block.h \
     lib/wire/codec.h \
@@ -102,10 +104,15 @@ libmuster_core_la_SOURCES += \
     lib/wire/npy.h \
     lib/wire/reader.c \
     lib/wire/reader.h \
+    lib/wire/storage.c \
+    lib/wire/storage.h \
     lib/wire/transfer.c \
-    lib/wire/transfer.h
+    lib/wire/transfer.h \
+    lib/wire/values.c
 if LEARNING
 libmuster_core_la_SOURCES += \
+    lib/learning/element.c \
+    lib/learning/element.h \
     lib/learning/file.c \
     lib/learning/file.h \
     lib/learning/mean.c \

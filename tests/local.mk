@@ -20,6 +20,7 @@ tests_unit_unit_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_unit_unit_LDADD = $(CORE_TEST_LIBS)
 tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
+    tests/unit/test_array.c \
     tests/unit/test_block.c \
     tests/unit/test_codec.c \
     tests/unit/test_copy.c \
@@ -32,6 +33,7 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_text.c \
     tests/unit/test_timer.c \
     tests/unit/test_transfer.c \
+    tests/unit/test_values.c \
     tests/unit/test_window.c
 if LEARNING
 tests_unit_unit_SOURCES += tests/unit/test_mean.c tests/unit/test_npy.c tests/unit/test_npz.c tests/unit/test_run.c

@@ -1,6 +1,7 @@
 /*
- * The running weighted mean: sums in double, one double per element, whatever the number of members.
- * A member is read twice, first to check it and then to add it, so that a bad one leaves no trace.
+ * The running weighted mean: sums in double, one double per element, whatever the number of members, and
+ * beside them the scalars by name. A member is read twice, first to check it and then to add it, so that a
+ * bad one leaves no trace.
  */
 #include <config.h>
 
@@ -8,29 +9,30 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "learning/element.h"
 #include "status.h"
+#include "wire/array.h"
 #include "wire/block.h"
-#include "wire/npy.h"
+#include "wire/codec.h"
+#include "wire/names.h"
 
-/*
- * The loops over elements are called with BLOCK wherever that many are left: gcc -O2 vectorises a loop only
- * when it knows that whole vectors fill it. What remains goes through the same loop one by one.
- */
-enum { BLOCK = 256 };
-
-/* The upper half of a float32's bits, if it is infinite or not a number: at least this. */
-enum { INFINITY_UPPER = 0x7f80 };
+/* A scalar of those that have it, each weighted as its arrays are. */
+struct scalar_sum {
+    double sum;
+    double weight;
+};
 
 struct muster_mean {
-    /* What all members share: `count` dtypes and shapes, 0 as long as nothing decides them. Their data is the
-     * results'. */
+    /* What all members share: `count` dtypes and shapes, and names or NULL, as long as something decides
+     * them: decided(). The arrays' data is the results'. */
     struct muster_array *members;
+    const char **names; /* in one piece of memory with their texts */
     size_t count;
-    bool fixed; /* they stay for good */
+    bool fixed;       /* members stay for good */
+    bool fixed_names; /* names, too */
     size_t members_capacity;
     double *sums; /* of all arrays, one after the other */
     size_t sums_capacity;
@@ -38,182 +40,50 @@ struct muster_mean {
     void *results; /* NULL until they are asked for, and again when they are out of date */
     double weight; /* of all members together; 0: there are none */
     double bound;  /* no sum is further from 0 than this */
+    /* Room for MUSTER_MEAN_SCALARS_MAX of each, made when there is a scalar. Values are the results'. */
+    struct muster_scalar *scalars; /* whose names are the mean's */
+    struct scalar_sum *scalar_sums;
+    size_t scalar_count;
 };
 
-/* An array that is not float32 is float64 below: check_kind() has let no other pass. */
-
-/*
- * How far from 0 any value is, at most; infinity or NaN when there is one among them. Numbers without their
- * sign are ordered as the integers that their bits make, infinity and NaN last. Maxima of integers are
- * vectorised without -ffast-math and lose no NaN. The upper half of the bits does: it stands for the largest
- * number that begins with it, and of smaller integers more fit into a vector.
- */
-static inline int16_t largest_bits32(const float *values, size_t count, int16_t largest)
+/* Whether dtypes and shapes are given. */
+static bool decided(const struct muster_mean *mean)
 {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        int16_t upper = (int16_t)(bits >> 16 & INT16_MAX);
-        if (upper > largest) /* clang vectorises no ?: of 16 bits */
-            largest = upper;
-    }
-    return largest;
-}
-
-static inline int32_t largest_bits64(const double *values, size_t count, int32_t largest)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint64_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        int32_t upper = (int32_t)((uint32_t)(bits >> 32) & INT32_MAX);
-        largest = upper > largest ? upper : largest;
-    }
-    return largest;
-}
-
-static double largest_float32(const float *values, size_t count)
-{
-    int16_t largest = 0;
-    for (; count >= BLOCK; count -= BLOCK, values += BLOCK)
-        largest = largest_bits32(values, BLOCK, largest);
-    largest = largest_bits32(values, count, largest);
-    if (largest >= INFINITY_UPPER)
-        return (double)INFINITY;
-    uint32_t bits = (uint32_t)largest << 16 | UINT16_MAX;
-    float magnitude;
-    memcpy(&magnitude, &bits, sizeof magnitude);
-    return (double)magnitude;
-}
-
-static double largest_float64(const double *values, size_t count)
-{
-    int32_t largest = 0;
-    for (; count >= BLOCK; count -= BLOCK, values += BLOCK)
-        largest = largest_bits64(values, BLOCK, largest);
-    largest = largest_bits64(values, count, largest);
-    uint64_t bits = (uint64_t)(uint32_t)largest << 32 | UINT32_MAX;
-    double magnitude;
-    memcpy(&magnitude, &bits, sizeof magnitude);
-    return magnitude;
-}
-
-static double largest_magnitude(const struct muster_array *array)
-{
-    size_t count = muster_array_count(array);
-    return array->dtype == MUSTER_FLOAT32 ? largest_float32(array->data, count)
-                                          : largest_float64(array->data, count);
-}
-
-static inline void add_float32(double *restrict sums, const float *restrict values, size_t count,
-                               double weight)
-{
-    for (size_t i = 0; i < count; i++)
-        sums[i] += weight * (double)values[i];
-}
-
-static inline void add_float64(double *restrict sums, const double *restrict values, size_t count,
-                               double weight)
-{
-    for (size_t i = 0; i < count; i++)
-        sums[i] += weight * values[i];
-}
-
-static void add_array(double *sums, const struct muster_array *array, double weight)
-{
-    size_t count = muster_array_count(array);
-    size_t whole = count - count % BLOCK;
-    if (count == 0)
-        return; /* data may be NULL */
-    if (array->dtype == MUSTER_FLOAT32) {
-        const float *values = array->data;
-        for (size_t i = 0; i < whole; i += BLOCK)
-            add_float32(sums + i, values + i, BLOCK, weight);
-        add_float32(sums + whole, values + whole, count - whole, weight);
-    } else {
-        const double *values = array->data;
-        for (size_t i = 0; i < whole; i += BLOCK)
-            add_float64(sums + i, values + i, BLOCK, weight);
-        add_float64(sums + whole, values + whole, count - whole, weight);
-    }
-}
-
-static bool same_kind(const struct muster_array *a, const struct muster_array *b)
-{
-    return a->dtype == b->dtype && a->dimensions == b->dimensions &&
-           memcmp(a->shape, b->shape, a->dimensions * sizeof a->shape[0]) == 0;
+    return mean->fixed || mean->weight > 0;
 }
 
 /* ---- what is not accepted, and why ---- */
 
-/* Room for any dtype and shape in words. */
-enum { KIND_SIZE = 16 + 22 * MUSTER_DIMENSIONS_MAX };
-
-static const char *dtype_name(enum muster_dtype dtype)
+/* Checks dtypes, shapes and names, against those of the members if they are decided. */
+static enum muster_status check_kind(const struct muster_mean *mean, const struct muster_message *member,
+                                     struct muster_error *error)
 {
-    switch (dtype) {
-    case MUSTER_FLOAT32:
-        return "float32";
-    case MUSTER_FLOAT64:
-        return "float64";
-    case MUSTER_INT32:
-        return "int32";
-    case MUSTER_INT64:
-        return "int64";
-    }
-    return "of no dtype";
-}
-
-/* Such as "float32 (60, 10)". */
-static const char *describe(const struct muster_array *array, char text[KIND_SIZE])
-{
-    int used = snprintf(text, KIND_SIZE, "%s (", dtype_name(array->dtype));
-    for (uint32_t i = 0; i < array->dimensions; i++)
-        used += snprintf(text + used, KIND_SIZE - (size_t)used, i ? ", %llu" : "%llu",
-                         (unsigned long long)array->shape[i]);
-    snprintf(text + used, KIND_SIZE - (size_t)used, ")");
-    return text;
-}
-
-/* Checks dtypes and shapes, against those of the members if there are any. */
-static enum muster_status check_kind(const struct muster_mean *mean, const struct muster_array *arrays,
-                                     size_t count, struct muster_error *error)
-{
-    char is[KIND_SIZE], expected[KIND_SIZE];
-    if (count == 0)
+    const struct muster_message expected = {
+        .arrays = mean->members, .array_count = mean->count, .array_names = mean->names};
+    if (member->array_count == 0 && member->scalar_count == 0)
         return muster__error(error, MUSTER_INVALID, "there are no arrays");
-    if (mean->count != 0 && count != mean->count)
-        return muster__error(error, MUSTER_FORMAT, "%zu arrays instead of %zu", count, mean->count);
-    for (size_t i = 0; i < count; i++) {
-        size_t size;
-        if (muster__npy_size(&arrays[i], &size) != MUSTER_OK)
-            return muster__error(error, MUSTER_INVALID, "array %zu makes no sense", i);
-        describe(&arrays[i], is);
-        if (mean->count != 0 && !same_kind(&arrays[i], &mean->members[i]))
-            return muster__error(error, MUSTER_FORMAT, "array %zu is %.100s, expected %.100s", i, is,
-                                 describe(&mean->members[i], expected));
-        if (arrays[i].dtype != MUSTER_FLOAT32 && arrays[i].dtype != MUSTER_FLOAT64)
-            return muster__error(error, MUSTER_FORMAT, "array %zu is %.100s, expected float32 or float64", i,
-                                 is);
-    }
-    return MUSTER_OK;
+    enum muster_status status = muster__message_check(member, error);
+    if (status == MUSTER_OK && decided(mean))
+        status = muster_arrays_match(member, &expected, error);
+    return status;
 }
 
 /* Tells the first value that is NaN or infinite, of which there is one. */
 static enum muster_status not_finite(size_t number, const struct muster_array *array,
                                      struct muster_error *error)
 {
-    char kind[KIND_SIZE];
+    char text[ARRAY_TEXT_SIZE];
+    const struct element *element = muster__element(array->dtype);
     size_t count = muster_array_count(array);
     double value = 0;
     size_t i;
     for (i = 0; i < count; i++) {
-        value = array->dtype == MUSTER_FLOAT32 ? (double)((const float *)array->data)[i]
-                                               : ((const double *)array->data)[i];
+        value = element->get(array->data, i);
         if (!isfinite(value))
             break;
     }
     return muster__error(error, MUSTER_INVALID, "array %zu, %.100s: element %zu is %s", number,
-                         describe(array, kind), i, isnan(value) ? "NaN" : "infinite");
+                         muster__array_text(array, text), i, isnan(value) ? "NaN" : "infinite");
 }
 
 /*
@@ -221,18 +91,19 @@ static enum muster_status not_finite(size_t number, const struct muster_array *a
  * largest value, which rounding keeps true, being monotonic. So one participant with a huge weight cannot
  * spoil the mean for all.
  */
-static enum muster_status check_values(const struct muster_mean *mean, const struct muster_array *arrays,
-                                       size_t count, double weight, double *bound, struct muster_error *error)
+static enum muster_status check_values(const struct muster_mean *mean, const struct muster_message *member,
+                                       double weight, double *bound, struct muster_error *error)
 {
     if (!(weight > 0) || !isfinite(weight))
         return muster__error(error, MUSTER_INVALID, "the weight %g is not a number above 0", weight);
     if (!isfinite(mean->weight + weight))
         return muster__error(error, MUSTER_INVALID, "the weight %g is too much", weight);
     double largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        double magnitude = largest_magnitude(&arrays[i]);
+    for (size_t i = 0; i < member->array_count; i++) {
+        const struct muster_array *array = &member->arrays[i];
+        double magnitude = muster__element(array->dtype)->largest(array->data, muster_array_count(array));
         if (!isfinite(magnitude))
-            return not_finite(i, &arrays[i], error);
+            return not_finite(i, array, error);
         largest = fmax(largest, magnitude);
     }
     *bound = mean->bound + weight * largest;
@@ -243,6 +114,84 @@ static enum muster_status check_values(const struct muster_mean *mean, const str
     return MUSTER_OK;
 }
 
+/* ---- scalars ---- */
+
+/* Its number; that of the scalars when the mean has none of the name. */
+static size_t find_scalar(const struct muster_mean *mean, const char *name)
+{
+    size_t i = 0;
+    while (i < mean->scalar_count && strcmp(mean->scalars[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static enum muster_status check_scalars(const struct muster_mean *mean, const struct muster_message *member,
+                                        double weight, struct muster_error *error)
+{
+    size_t count = mean->scalar_count;
+    for (size_t i = 0; i < member->scalar_count; i++) {
+        const struct muster_scalar *scalar = &member->scalars[i];
+        size_t found = find_scalar(mean, scalar->name);
+        double sum = weight * scalar->value;
+        if (!isfinite(scalar->value))
+            return muster__error(error, MUSTER_INVALID, "the scalar '%.100s' is %s", scalar->name,
+                                 isnan(scalar->value) ? "NaN" : "infinite");
+        if (found < mean->scalar_count)
+            sum += mean->scalar_sums[found].sum;
+        else if (++count > MUSTER_MEAN_SCALARS_MAX)
+            return muster__error(error, MUSTER_INVALID, "the mean would have more than %d scalars",
+                                 MUSTER_MEAN_SCALARS_MAX);
+        if (!isfinite(sum))
+            return muster__error(error, MUSTER_INVALID,
+                                 "with a weight of %g the sum of the scalar '%.100s' overflows", weight,
+                                 scalar->name);
+    }
+    return MUSTER_OK;
+}
+
+static void drop_scalars(struct muster_mean *mean, size_t count)
+{
+    while (mean->scalar_count > count)
+        free((char *)(uintptr_t)mean->scalars[--mean->scalar_count].name);
+}
+
+/* Puts the names that are new behind the others, with nothing in their sums. */
+static enum muster_status begin_scalars(struct muster_mean *mean, const struct muster_message *member)
+{
+    size_t count = mean->scalar_count;
+    if (!mean->scalars)
+        mean->scalars = calloc(MUSTER_MEAN_SCALARS_MAX, sizeof(*mean->scalars));
+    if (!mean->scalar_sums)
+        mean->scalar_sums = calloc(MUSTER_MEAN_SCALARS_MAX, sizeof(*mean->scalar_sums));
+    if (!mean->scalars || !mean->scalar_sums)
+        return MUSTER_OUT_OF_MEMORY;
+    for (size_t i = 0; i < member->scalar_count; i++) {
+        size_t at = find_scalar(mean, member->scalars[i].name);
+        if (at < mean->scalar_count)
+            continue;
+        char *name = strdup(member->scalars[i].name);
+        if (!name) {
+            drop_scalars(mean, count);
+            return MUSTER_OUT_OF_MEMORY;
+        }
+        mean->scalars[at] = (struct muster_scalar){name, 0};
+        mean->scalar_sums[at] = (struct scalar_sum){0, 0};
+        mean->scalar_count++;
+    }
+    return MUSTER_OK;
+}
+
+static void add_scalars(struct muster_mean *mean, const struct muster_message *member, double weight)
+{
+    for (size_t i = 0; i < member->scalar_count; i++) {
+        struct scalar_sum *sum = &mean->scalar_sums[find_scalar(mean, member->scalars[i].name)];
+        sum->sum += weight * member->scalars[i].value;
+        sum->weight += weight;
+    }
+}
+
+/* ---- members ---- */
+
 /* Makes room for `count` items of `size` bytes at *room, whose content is of no use any more. */
 static enum muster_status make_room(void **room, size_t *capacity, size_t count, size_t size)
 {
@@ -251,7 +200,7 @@ static enum muster_status make_room(void **room, size_t *capacity, size_t count,
     muster__block_free(*room, *capacity * size);
     *capacity = 0;
     *room = count > SIZE_MAX / 4 / size ? NULL : muster__block_new(count * size);
-    if (*room == NULL)
+    if (!*room)
         return MUSTER_OUT_OF_MEMORY;
     *capacity = count;
     return MUSTER_OK;
@@ -268,22 +217,39 @@ static enum muster_status begin(struct muster_mean *mean, const struct muster_ar
         elements += more;
     }
     void *members = mean->members;
-    enum muster_status status = make_room(&members, &mean->members_capacity, count, sizeof *mean->members);
+    enum muster_status status = make_room(&members, &mean->members_capacity, count, sizeof(*mean->members));
     mean->members = members;
     if (status != MUSTER_OK)
         return status;
     void *sums = mean->sums;
-    status = make_room(&sums, &mean->sums_capacity, elements > 0 ? elements : 1, sizeof *mean->sums);
+    status = make_room(&sums, &mean->sums_capacity, elements > 0 ? elements : 1, sizeof(*mean->sums));
     mean->sums = sums;
     if (status != MUSTER_OK)
         return status;
-    memcpy(mean->members, arrays, count * sizeof *arrays);
+    if (count > 0)
+        memcpy(mean->members, arrays, count * sizeof(*arrays));
     for (size_t i = 0; i < count; i++)
         mean->members[i].data = NULL;
     for (size_t i = 0; i < elements; i++)
         mean->sums[i] = 0;
     mean->count = count;
     return MUSTER_OK;
+}
+
+/* Names from a message, in one piece of memory; NULL when out of memory. */
+static const char **copy_names(const struct muster_message *message)
+{
+    size_t size = message->array_count * sizeof(const char *);
+    for (size_t i = 0; i < message->array_count; i++)
+        size += strlen(message->array_names[i]) + 1;
+    const char **names = malloc(size);
+    char *text = (char *)(names + message->array_count);
+    for (size_t i = 0; names && i < message->array_count; i++) {
+        size_t length = strlen(message->array_names[i]) + 1;
+        names[i] = memcpy(text, message->array_names[i], length);
+        text += length;
+    }
+    return names;
 }
 
 /* The results take as much memory again as a member does; who folds on does not need them meanwhile. */
@@ -295,87 +261,101 @@ static void drop_results(struct muster_mean *mean)
 
 struct muster_mean *muster_mean_new(void)
 {
-    struct muster_mean *mean = malloc(sizeof *mean);
-    if (mean != NULL)
+    struct muster_mean *mean = malloc(sizeof(*mean));
+    if (mean)
         *mean = (struct muster_mean){.members = NULL};
     return mean;
 }
 
-struct muster_mean *muster_mean_new_like(const struct muster_array *arrays, size_t count)
+struct muster_mean *muster_mean_new_like_message(const struct muster_message *model)
 {
-    bool good = count > 0;
-    for (size_t i = 0; i < count; i++)
-        good = good && (arrays[i].dtype == MUSTER_FLOAT32 || arrays[i].dtype == MUSTER_FLOAT64) &&
-               muster_array_count(&arrays[i]) != SIZE_MAX;
+    bool good = model->array_count > 0;
+    for (size_t i = 0; i < model->array_count; i++)
+        good = good && muster_dtype_size(model->arrays[i].dtype) != 0 &&
+               muster_array_count(&model->arrays[i]) != SIZE_MAX &&
+               (!model->array_names || model->array_names[i]);
+    good = good && muster__names_check(model, NULL) == MUSTER_OK;
     struct muster_mean *mean = good ? muster_mean_new() : NULL;
-    if (mean != NULL && begin(mean, arrays, count) == MUSTER_OK) {
-        mean->fixed = true;
+    if (!mean)
+        return NULL;
+    mean->fixed = true;
+    mean->fixed_names = model->array_names;
+    mean->names = mean->fixed_names ? copy_names(model) : NULL;
+    if (begin(mean, model->arrays, model->array_count) == MUSTER_OK && (mean->names || !mean->fixed_names))
         return mean;
-    }
     muster_mean_free(mean);
     return NULL;
 }
 
-enum muster_status muster_mean_add(struct muster_mean *mean, const struct muster_array *arrays, size_t count,
-                                   double weight, struct muster_error *error)
+struct muster_mean *muster_mean_new_like(const struct muster_array *arrays, size_t count)
+{
+    const struct muster_message model = {.arrays = arrays, .array_count = count};
+    return muster_mean_new_like_message(&model);
+}
+
+/* Makes all that takes memory for a member that is good. */
+static enum muster_status make_ready(struct muster_mean *mean, const struct muster_message *member)
+{
+    enum muster_status status = MUSTER_OK;
+    bool named = member->array_names && !mean->names && member->array_count > 0;
+    const char **names = named ? copy_names(member) : NULL;
+    if (named && !names)
+        return MUSTER_OUT_OF_MEMORY;
+    if (mean->weight == 0)
+        status = begin(mean, member->arrays, member->array_count);
+    if (status == MUSTER_OK && member->scalar_count > 0)
+        status = begin_scalars(mean, member);
+    if (status != MUSTER_OK)
+        free(names);
+    else if (names)
+        mean->names = names;
+    return status;
+}
+
+enum muster_status muster_mean_add_message(struct muster_mean *mean, const struct muster_message *message,
+                                           double weight, struct muster_error *error)
 {
     double bound = 0;
-    enum muster_status status = check_kind(mean, arrays, count, error);
+    enum muster_status status = check_kind(mean, message, error);
     if (status == MUSTER_OK)
-        status = check_values(mean, arrays, count, weight, &bound, error);
-    if (status == MUSTER_OK && mean->weight == 0)
-        status = begin(mean, arrays, count);
+        status = check_values(mean, message, weight, &bound, error);
+    if (status == MUSTER_OK)
+        status = check_scalars(mean, message, weight, error);
+    if (status == MUSTER_OK)
+        status = make_ready(mean, message);
     if (status == MUSTER_OUT_OF_MEMORY)
-        muster__error(error, status, "out of memory for a mean of %zu arrays", count);
+        muster__error(error, status, "out of memory for a mean of %zu arrays", message->array_count);
     if (status != MUSTER_OK)
         return status;
     double *sums = mean->sums;
-    for (size_t i = 0; i < count; i++) {
-        add_array(sums, &arrays[i], weight);
-        sums += muster_array_count(&arrays[i]);
+    for (size_t i = 0; i < message->array_count; i++) {
+        const struct muster_array *array = &message->arrays[i];
+        size_t count = muster_array_count(array);
+        if (count > 0) /* data may be NULL otherwise */
+            muster__element(array->dtype)->add(sums, array->data, count, weight);
+        sums += count;
     }
+    add_scalars(mean, message, weight);
     mean->weight += weight;
     mean->bound = bound;
     drop_results(mean); /* not before: the caller may have added them */
     return MUSTER_OK;
 }
 
-static inline void divide_float32(float *restrict results, const double *restrict sums, size_t count,
-                                  double weight)
+enum muster_status muster_mean_add(struct muster_mean *mean, const struct muster_array *arrays, size_t count,
+                                   double weight, struct muster_error *error)
 {
-    for (size_t i = 0; i < count; i++)
-        results[i] = (float)(sums[i] / weight);
+    const struct muster_message message = {.arrays = arrays, .array_count = count};
+    return muster_mean_add_message(mean, &message, weight, error);
 }
 
-static inline void divide_float64(double *restrict results, const double *restrict sums, size_t count,
-                                  double weight)
-{
-    for (size_t i = 0; i < count; i++)
-        results[i] = sums[i] / weight;
-}
-
-static void divide_array(void *results, const double *sums, const struct muster_array *member, double weight)
-{
-    size_t count = muster_array_count(member);
-    size_t whole = count - count % BLOCK;
-    if (member->dtype == MUSTER_FLOAT32) {
-        float *values = results;
-        for (size_t i = 0; i < whole; i += BLOCK)
-            divide_float32(values + i, sums + i, BLOCK, weight);
-        divide_float32(values + whole, sums + whole, count - whole, weight);
-    } else {
-        double *values = results;
-        for (size_t i = 0; i < whole; i += BLOCK)
-            divide_float64(values + i, sums + i, BLOCK, weight);
-        divide_float64(values + whole, sums + whole, count - whole, weight);
-    }
-}
+/* ---- results ---- */
 
 /* Memory that one member's data takes, rounded up so that what follows is aligned. Never more than its sums
  * take. */
 static size_t result_size(const struct muster_array *member)
 {
-    size_t size = muster_array_count(member) * muster_dtype_size(member->dtype);
+    size_t size = muster__array_size(member);
     return size + (sizeof(double) - size % sizeof(double)) % sizeof(double);
 }
 
@@ -386,47 +366,74 @@ static enum muster_status compute_results(struct muster_mean *mean)
         size += result_size(&mean->members[i]);
     mean->results_size = size > 0 ? size : 1;
     mean->results = muster__block_new(mean->results_size);
-    if (mean->results == NULL)
+    if (!mean->results)
         return MUSTER_OUT_OF_MEMORY;
     char *results = mean->results;
     const double *sums = mean->sums;
     for (size_t i = 0; i < mean->count; i++) {
-        divide_array(results, sums, &mean->members[i], mean->weight);
-        mean->members[i].data = results;
-        results += result_size(&mean->members[i]);
-        sums += muster_array_count(&mean->members[i]);
+        struct muster_array *member = &mean->members[i];
+        size_t count = muster_array_count(member);
+        muster__element(member->dtype)->divide(results, sums, count, mean->weight);
+        member->data = results;
+        results += result_size(member);
+        sums += count;
     }
+    for (size_t i = 0; i < mean->scalar_count; i++)
+        mean->scalars[i].value = mean->scalar_sums[i].sum / mean->scalar_sums[i].weight;
+    return MUSTER_OK;
+}
+
+enum muster_status muster_mean_result_message(struct muster_mean *mean, struct muster_message *message,
+                                              struct muster_error *error)
+{
+    if (mean->weight == 0)
+        return muster__error(error, MUSTER_INVALID, "nothing was added: there is no mean of nothing");
+    enum muster_status status = mean->results ? MUSTER_OK : compute_results(mean);
+    if (status != MUSTER_OK)
+        return muster__error(error, status, "%s", muster_status_text(status));
+    *message = (struct muster_message){.kind = MUSTER_TRAIN,
+                                       .arrays = mean->members,
+                                       .array_count = mean->count,
+                                       .array_names = mean->names,
+                                       .scalars = mean->scalars,
+                                       .scalar_count = mean->scalar_count};
     return MUSTER_OK;
 }
 
 enum muster_status muster_mean_result(struct muster_mean *mean, const struct muster_array **arrays,
                                       size_t *count, struct muster_error *error)
 {
-    if (mean->weight == 0)
-        return muster__error(error, MUSTER_INVALID, "nothing was added: there is no mean of nothing");
-    enum muster_status status = mean->results == NULL ? compute_results(mean) : MUSTER_OK;
+    struct muster_message message;
+    enum muster_status status = muster_mean_result_message(mean, &message, error);
     if (status != MUSTER_OK)
-        return muster__error(error, status, "%s", muster_status_text(status));
-    *arrays = mean->members;
-    *count = mean->count;
+        return status;
+    *arrays = message.arrays;
+    *count = message.array_count;
     return MUSTER_OK;
 }
 
 void muster_mean_reset(struct muster_mean *mean)
 {
     drop_results(mean);
-    if (!mean->fixed)
-        mean->count = 0;
+    drop_scalars(mean, 0);
+    if (!mean->fixed_names) {
+        free(mean->names);
+        mean->names = NULL;
+    }
     mean->weight = 0;
     mean->bound = 0;
 }
 
 void muster_mean_free(struct muster_mean *mean)
 {
-    if (mean == NULL)
+    if (!mean)
         return;
-    muster__block_free(mean->members, mean->members_capacity * sizeof *mean->members);
-    muster__block_free(mean->sums, mean->sums_capacity * sizeof *mean->sums);
+    muster__block_free(mean->members, mean->members_capacity * sizeof(*mean->members));
+    muster__block_free(mean->sums, mean->sums_capacity * sizeof(*mean->sums));
     drop_results(mean);
+    drop_scalars(mean, 0);
+    free(mean->scalars);
+    free(mean->scalar_sums);
+    free(mean->names);
     free(mean);
 }
