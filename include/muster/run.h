@@ -16,7 +16,8 @@ MUSTER_BEGIN_DECLS
  * A run directory: what a server needs to go on after its own death, whenever that comes.
  *
  * - DIR/muster-run.json: the configuration; its presence makes the directory that of a run
- * - DIR/round-00000012.npz: what the run has after round 12; those of the last MUSTER_RUN_ROUNDS_KEPT rounds are kept
+ * - DIR/round-00000012.npz: what the run has after round 12; those of the last MUSTER_RUN_ROUNDS_KEPT rounds
+ * are kept
  * - DIR/metrics.csv: lines that the rounds left, up to the last completed one
  * - DIR/lock: held while a process has the run open
  *
