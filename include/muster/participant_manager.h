@@ -1,4 +1,4 @@
-/* The participant manager: the server's door. It admits participants and knows all of them. */
+/* The participant manager: the server's door. It listens, admits participants, and knows all of them. */
 #ifndef MUSTER_PARTICIPANT_MANAGER_H
 #define MUSTER_PARTICIPANT_MANAGER_H
 
@@ -16,18 +16,18 @@ MUSTER_BEGIN_DECLS
 struct participant_manager;
 struct muster_transport;
 
-/** What happens at the door, for logs and metrics. */
+/** What the manager reports to on_event, for logs and metrics. */
 enum participant_manager_event_kind {
     PARTICIPANT_MANAGER_JOINED,   /* a participant passed the initiative and can be given instructions */
     PARTICIPANT_MANAGER_LEFT,     /* a participant that had joined is gone; status and text say why */
     PARTICIPANT_MANAGER_REFUSED,  /* a stream was turned away before it joined; status and text say why */
     PARTICIPANT_MANAGER_PROGRESS, /* a participant reported progress on its turn: see proxy_progress() */
-    PARTICIPANT_MANAGER_AWAY,     /* a participant's connection broke; it is waited for */
-    PARTICIPANT_MANAGER_BACK,     /* it is there again, the same proxy */
+    PARTICIPANT_MANAGER_AWAY,     /* a participant's connection broke; its proxy waits for it */
+    PARTICIPANT_MANAGER_BACK,     /* the participant is connected again, with the same proxy */
 };
 
-/** One event. The text is harmless (see muster_text_harmless()). The pointers are valid during the callback;
- * retain the proxy to keep it. */
+/** One event. The text is safe to print (see muster_text_harmless()). The pointers are valid during the
+ * callback; retain the proxy to keep it. */
 struct participant_manager_event {
     enum participant_manager_event_kind kind;
     struct proxy *proxy;
@@ -35,186 +35,209 @@ struct participant_manager_event {
     const char *text;
 };
 
-/** Options are copied on use, their strings too. Start from participant_manager_options_init(). Fields are
- * only ever added at the end, so that a program goes on working with the library of a later release. */
+/** The manager copies the options and their strings when it starts. Fill them in with
+ * participant_manager_options_init() first. Later releases add fields at the end only, so a program that was
+ * built with this header also runs with their library. A participant is *away* while its connection is
+ * broken and the server waits for it. */
 struct participant_manager_options {
     /** The size of this struct; set by participant_manager_options_init(). */
     size_t size;
-    /** Address to listen on, "host:port" or "[v6]:port"; port 0 takes a free one. */
+    /** Address to listen on: "host:port" or "[v6]:port". Port 0 takes a free one. */
     const char *listen;
-    /** Participants at one time, those that are away included; one more takes the place of the one that has
-        been away longest, of its own address before others, or is turned away with FULL. 0: as many as the
-        process has file descriptors for, and max_away. */
+    /** Participants at one time, including those that are away. At the limit, one more takes the place of the
+       one that has been away longest, of its own address if there is one; if nobody is away, it is turned
+       away with FULL. 0: limited only by the process's file descriptors and by max_away. */
     size_t max_participants;
-    /** Biggest message that a participant may send, and that may be sent to one, in bytes; at most
-        2147483647. What travels in chunks does not count. Participants of the original protocol send whole
-        models in one message: a server for them sets it to what those need. */
+    /** Biggest message, in either direction, in bytes; from 1024 to 2147483647. Data in chunks does not
+       count. Participants of the original protocol send a whole model in one message: a server for them sets
+       the limit above the size of the model. */
     size_t max_message_size;
-    /** The most that a participant may send in the chunks of one answer, in bytes. An answer that announces
-       more, or more than max_answer_size, ends its turn with TOO_BIG before any of it is read. */
+    /** The most bytes that a participant may send in the chunks of one answer. If an answer announces more
+       than this, or more than max_answer_size, its turn ends with TOO_BIG before any chunk is read. */
     uint64_t max_payload_size;
-    /** Arrays of a message that is bigger than this, in bytes, travel in chunks behind it. Participants that
-       do not know chunks get every message whole. */
+    /** The arrays of a message that is bigger than this, in bytes, travel in chunks behind it. A participant
+       that does not know chunks gets every message whole. */
     size_t chunk_threshold;
     /**
-     * How much of the answers that travel in chunks may be in memory at a time, in bytes: from the first byte
-     * of each until proxy_run() returns it, or proxy_on_answer. Others wait, at next to no cost; the first
-     * that waits always gets room when nothing else has any. 0: what two answers of the running round need,
-     * and at least 64 MiB, with at most two of more than 16 MiB at a time, the second when the first is
-     * there; one that is expected from a participant which is still at work counts.
+     * The most memory, in bytes, for answers that travel in chunks. An answer counts from its first byte
+     * until proxy_run() returns it, or proxy_on_answer returns. Other answers wait at the participant, at
+     * next to no cost here. If nothing is in memory, the first answer in the queue gets room whatever its
+     * size.
      *
-     * While others wait, an answer has twice the time that answers took lately, and at least 100 ms. A
-     * participant that needs longer comes after all others until one of its answers has come. One such
-     * answer, the one that is likely to be there first, comes beside the budget meanwhile; of each other one
-     * what has come is freed, and it starts again.
+     * 0: room for two answers of the running round, and at least 64 MiB. Of answers above 16 MiB at most two
+     * are in memory at a time, and the second begins when the first is complete. The room also counts answers
+     * that are expected from participants that are still at work.
      *
-     * What gRPC has read and not delivered comes on top: up to 4 MiB for each participant that is sending
-     * from nearby, and more for one that is far away. With glibc each of its threads keeps such memory for
-     * itself: a server of big arrays had better call mallopt(M_ARENA_MAX, 1) before it starts.
+     * While others wait, an answer has twice the time that recent answers took, and at least 100 ms. An
+     * answer that needs longer is late:
+     * - it comes after all others, and so do its participant's next answers, until one of them is complete;
+     * - one late answer at a time, the one likely to be complete first, goes on beside the budget;
+     * - the data of other late answers is freed, and they start again later.
+     *
+     * Data that gRPC has read and not delivered comes on top: up to 4 MiB for each participant that sends
+     * over a short path, and more over a long one. With glibc, each of gRPC's threads keeps such memory for
+     * itself. A server of big arrays should therefore call mallopt(M_ARENA_MAX, 1) before it starts.
      */
     uint64_t upload_budget;
-    /** An answer of which less than 16 kB per second come for so long makes way for those that were too slow
-       and wait, too. Among these, each has twice the time when it starts again; an answer that comes takes
-       one doubling back. */
+    /** An answer that is not late makes way for late ones if less than 16 kB per second arrive for this long.
+       Among late answers, each has twice the time when it starts again; each complete answer halves it. More
+       than 0. */
     int64_t upload_stall_ms;
-    /** A stream whose participant has not passed the initiative by then is ended with TIMEOUT. */
+    /**
+     * The stream of a participant that has not passed the initiative within this time ends with TIMEOUT. Not
+     * 0.
+     */
     int64_t join_timeout_ms;
-    /** How long a participant whose connection broke is waited for: its proxy stays, and so does its turn.
-       When it has not come back by then, both end with GONE. 0: they end at once. */
+    /** How long the server waits for a participant that is away. Its proxy and its turn go on meanwhile. If
+       it is not back in time, both end with GONE. 0: they end at once. */
     int64_t session_grace_ms;
-    /** A progress report moves the limit of its turn, or of its round for this participant, to at least so
-       far from now, and at most to progress_extends_most_ms from its beginning. 0: it does not. */
+    /** A progress report moves the deadline of its turn, or of its round for this participant, to at least
+       this long from now, but never beyond progress_extends_most_ms after the turn began. 0: it does not. */
     int64_t progress_extends_ms;
     /** How long participant_manager_stop() lets streams end by themselves before it cuts them. */
     int64_t stop_timeout_ms;
-    /** Threads that serve the network, of all managers and participants in the process together: at least so
-        many. 0: one for every two cores. */
+    /** The least number of threads that serve the network. All managers and participants of the process share
+       them. 0: one for every two cores. */
     unsigned network_threads;
 
     /**
-     * Decides on admission, before the participant is listed; the proxy's name, peer and labels can be
-     * read. Return MUSTER_OK to admit; any other status turns the participant away, with what was written
-     * to `text` (of `size` bytes) as the reason it sees. NULL admits everyone.
-     * Called on a network thread without a lock held; must not block.
+     * Decides whether to admit a participant, before the participant is listed. The function can read the
+     * proxy's name, peer and labels. Return MUSTER_OK to admit. Any other status turns the participant away;
+     * it sees what was written to `text` (`size` bytes) as the reason. NULL admits everyone. Called on a
+     * network thread without a lock held; must not block.
      */
     enum muster_status (*admit)(void *context, struct proxy *proxy, char *text, size_t size);
     /**
-     * Makes the user's object for a participant that was admitted; proxy_user() returns it. NULL: none.
-     * Called on a network thread without a lock held; must not block. NULL returned is a valid object.
+     * Makes the user's object for an admitted participant; proxy_user() returns it. It may return NULL, which
+     * is a valid object. NULL: no objects. Called on a network thread without a lock held; must not block.
      */
     void *(*factory)(void *context, struct proxy *proxy);
-    /** Frees an object of the factory, once, when the proxy's last reference goes. Any thread; must not
-     * block. */
+    /** Frees an object of the factory. Called once, when the proxy's last reference is released, on the
+       thread that releases it; must not block. */
     void (*destroy)(void *context, void *user);
-    /** Observes. Events of one participant may overtake each other when it is back before its break was told:
-       ask proxy_is_open(). Called without a lock held, on a network thread, or on the one that stops the
-       manager or closes the proxy of a participant that is away; must not block. NULL: nobody listens. */
+    /** Observes events. Two threads may report AWAY and BACK of one participant, so BACK may arrive first:
+       ask proxy_is_open() for what is true now. Called without a lock held, on a network thread, on the
+       alarm thread, or on the thread that stops the manager or closes the proxy of a participant that is
+       away; must not block. NULL: nobody observes. */
     void (*on_event)(void *context, const struct participant_manager_event *event);
     /** Passed to the four functions above, and to on_warning. */
     void *context;
 
     /**
-     * TLS and a token, in files that are read again when they change: see
-     * participant_manager_reload_credentials(). What they ask for is checked before anything of a stream
-     * is read; who does not show it is turned away with UNAUTHENTICATED, and with REFUSED when its name is
-     * not one of its certificate's. Calls of the health service need not show anything.
+     * TLS and a token, from files that are read again when they change: see
+     * participant_manager_reload_credentials(). Credentials are checked before anything of a stream is read:
+     * - a participant that does not show them is turned away with UNAUTHENTICATED;
+     * - a participant whose name is not one of its certificate's is turned away with REFUSED;
+     * - calls of the health service need no credentials.
      */
     struct muster_credentials credentials;
-    /** Participants at one time from one IP address, those that are about to join and those that are away
-       included; one more takes the place of the one that has been away longest, or is turned away with FULL.
-       0: no limit. */
+    /** Participants at one time from one IP address, including those that are joining or away. At the limit,
+       one more takes the place of the one that has been away longest, or is turned away with FULL. 0: no
+       limit. */
     size_t max_participants_per_address;
-    /** Participants per second that may come, again or for the first time, after a burst of one second's
-       worth (and at least one); those beyond it are turned away with UNAVAILABLE. 0: no limit. */
+    /** Participants per second that may come, for the first time or again. A burst of one second's worth, and
+       at least one, is allowed; the rest is turned away with UNAVAILABLE. 0: no limit. Below 1e9. */
     double join_rate;
     /**
-     * Biggest Hello, name, and label (its name and value together), in bytes. Whatever their size, names and
-     * labels with control characters, direction marks and invisible characters, and what is not UTF-8, are
-     * refused with INVALID; so are names with a slash or a backslash, with a blank at either end, and "." and
-     * "..".
+     * Biggest Hello, name, and label (its name and value together), in bytes. Whatever their size, these are
+     * refused with INVALID:
+     * - names and labels that are not UTF-8, or have control characters, direction marks or invisible
+     *   characters;
+     * - names with a slash or a backslash, names that begin or end with a blank, and the names "." and "..".
      */
     size_t max_hello_size;
     size_t max_name_size;
     size_t max_label_size;
     /**
-     * A participant that is silent for keepalive_time_ms is pinged, which also keeps alive what NATs know of
-     * its connection, and gone when it does not answer within keepalive_timeout_ms: one that is frozen or cut
-     * off is noticed within the sum of both. From 1000 ms and 100 ms to 2147483647 ms.
+     * The server pings a participant that is silent for keepalive_time_ms. If no reply arrives within
+     * keepalive_timeout_ms, the connection is broken. So a participant that is frozen or cut off is noticed
+     * within the sum of both. The pings also keep NAT entries alive. From 1000 ms (keepalive_time_ms) and
+     * 100 ms (keepalive_timeout_ms) to 2147483647 ms.
      */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
     /**
-     * Told of what needs somebody's hand, in plain text:
-     * - by participant_manager_start(): no TLS on an address that others can reach; a token that is easy to
+     * Receives warnings for the server's operator, as plain text:
+     * - from participant_manager_start(): no TLS on an address that others can reach; a token that is easy to
      *   guess;
-     * - then and each day: a certificate that runs out within two weeks;
-     * - new files of the credentials that are not in order;
-     * - TLS handshakes that fail, at most once in ten seconds;
-     * - wrong tokens from an address, whose calls are looked at slowly from then on;
-     * - that nobody can connect, as the process has no descriptors left, and that it has again;
-     * - participant_manager_stop() and participant_manager_free() in a callback.
-     * Any thread, without a lock held; must not block. NULL: nobody is told.
+     * - at the start and each day: a certificate that expires within two weeks;
+     * - new files of the credentials that are not valid;
+     * - failed TLS handshakes, at most once in ten seconds;
+     * - an address that sent wrong tokens, and whose calls are now judged slowly;
+     * - that nobody can connect because the process has no descriptors left, and when it has some again;
+     * - participant_manager_stop() or participant_manager_free() in a callback.
+     * Any thread, without a lock held; must not block. NULL: no warnings.
      */
     void (*on_warning)(void *context, const char *text);
     /**
-     * Streams that one connection may have open at a time. A participant has one, and a process with several
-     * may share a connection among them; a proxy that puts the streams of many on few connections needs more.
-     * A connection that begins more than 16 times as many at once, or goes on to begin as many per second, is
-     * closed: what it costs to begin a stream and to reset it is bounded by that. From 1 to 65536.
+     * Streams that one connection may have open at a time; from 1 to 65536. A participant has one stream, and
+     * the participants of one process may share a connection. A network proxy that puts the streams of many
+     * participants on few connections needs more. A connection is closed if it begins more than 16 times as
+     * many streams at once, or goes on to begin that many per second. This bounds the cost of a client that
+     * begins streams and resets them.
      */
     size_t max_streams_per_connection;
-    /** A connection that has had no open stream for so long is closed, at the latest after twice as long. At
-        least 1000 ms. TLS and HTTP/2 have to be agreed on within 20 s. */
+    /** A connection without an open stream is closed after this time, or at the latest after twice this time.
+       At least 1000 ms. TLS and HTTP/2 have 20 s to be agreed on. */
     int64_t connection_idle_ms;
     /**
-     * How much gRPC may hold for all connections together, in bytes: what it has read of messages that are
-     * not whole yet, and what it keeps for each connection. gRPC 1.51 looks at a message's size when all of
-     * it is there, so that this, and not max_message_size, bounds what strangers can make the server hold.
-     * Beyond it connections are refused and streams are ended, and participants of this library come back by
-     * themselves. At least 16 MiB. 0: 192 MiB, and 64 KiB for each participant.
+     * The most memory, in bytes, that gRPC may hold for all connections together: the parts of messages that
+     * are not complete, and its state for each connection. gRPC 1.51 checks a message's size only when the
+     * message is complete. So this option, and not max_message_size, bounds what strangers can make the
+     * server hold. Beyond the limit gRPC refuses connections and ends streams; participants of this library
+     * come back by themselves. At least 16 MiB. 0: 192 MiB, and 64 KiB for each participant.
      */
     size_t max_network_memory;
 
-    /** Participants that are away at one time, at least 1; one more takes the place of the one that has been
-       away longest, of its own address before others. That one's turn ends with GONE, and when it comes back
-       it is a new participant. One that is away costs about 1.5 KiB, its labels and what the factory made. */
+    /** Participants that may be away at one time, at least 1. One more takes the place of the one that has
+       been away longest, of its own address if there is one. The turn of the one displaced ends with GONE,
+       and if it comes back it is a new participant. One that is away costs about 1.5 KiB, plus its labels
+       and the factory's object. */
     size_t max_away;
     /**
-     * Whether a participant that was restarted takes the name, the rank and the place of its old self while
-     * that is away: its old proxy and turn end with GONE, and it is let in at once. Without it the name is
-     * refused with EXISTS for session_grace_ms. One that is there is never displaced. Where participants show
-     * no certificates, whoever is let in can do so with a name that it knows: false prevents that.
+     * Whether a restarted participant takes the name, the rank and the place of its old self while that is
+     * away.
+     * - true: the new participant is admitted at once; the old proxy and its turn end with GONE.
+     * - false: the name is refused with EXISTS until session_grace_ms is over.
+     * A participant that is connected is never displaced. Without certificates, any admitted participant can
+     * take over a name that it knows: false prevents that.
      */
     bool name_takeover;
-    /** The most that the chunks of one answer may hold, in bytes, within max_payload_size. 0: eight times
-       what the instruction has, and at least 64 MiB. Set it where small instructions ask for big answers. */
+    /** The most bytes that the chunks of one answer may hold, within max_payload_size. 0: eight times the
+       size of the instruction, and at least 64 MiB. Set it if small instructions ask for big answers. */
     uint64_t max_answer_size;
-    /** How long a turn that progress reports extend may last in all; one that has a later limit from the
-       start keeps it. 0: no most. */
+    /** The longest time, from the turn's beginning, to which progress reports can extend a turn. A turn that
+       began with a later deadline keeps it. 0: no limit. */
     int64_t progress_extends_most_ms;
     /**
-     * A message that is begun and stands still, at less than 1 kB per second, for so long: its stream ends,
-     * and a participant of this library comes back and sends it again. One of whom more comes than
-     * max_message_size and 8 MiB has a sixth of the time, and ends with TOO_BIG. What is looked at is what
-     * came by a connection: where that has several streams, those end that had no message for as long. gRPC
-     * shows nothing of a message before it is whole. From 1000 ms; 0: no limit.
+     * If a message has begun and less than 1 kB per second of it arrives for this long, its stream ends. A
+     * participant of this library comes back and sends the message again. At least 1000 ms; 0: no limit.
+     * - A participant that sends more than max_message_size plus 8 MiB has a sixth of this time. It ends with
+     *   TOO_BIG.
+     * - gRPC shows nothing of a message before it is complete, so the server counts the bytes of the
+     *   connection. If the connection has several streams, those that had no message for this long end.
      */
     int64_t message_stall_ms;
 
-    /** The library's own: NULL for gRPC. */
+    /** For the library itself: NULL means gRPC. */
     struct muster_transport *transport;
 };
 
-/** What participant_manager_options_init() calls with the size of the struct in the caller's header. */
+/** participant_manager_options_init() calls this with the size of the struct in the caller's header. */
 MUSTER_API void participant_manager_options_init_sized(struct participant_manager_options *options,
                                                        size_t size);
 
 /**
- * Fills in the defaults: loopback port 8080, messages to 4 MiB, 64 GiB in chunks beyond 512 KiB, 10 s of
- * silence, 10 s to join, 60 s to come back, 24 h for a turn with progress, 5 s to stop; no credentials, no
- * limits per address or second, Hello to 16 KiB, names to 128 bytes, pings after 30 s to be answered in 20 s,
- * warnings to standard error; 16 streams on a connection, 30 s for one without; 16384 away at a time, and
- * names are taken over from those; 30 s for a message that stands still. Any thread.
+ * Fills in the defaults. Any thread.
+ * - Listening: loopback, port 8080.
+ * - Sizes: messages up to 4 MiB; 64 GiB in chunks, used above 512 KiB; Hello up to 16 KiB; names up to
+ *   128 bytes; labels up to 16 KiB.
+ * - Times: 10 s to join; 60 s to come back; 10 s for a stalled upload; 30 s for a stalled message; at most
+ *   24 h for a turn with progress reports; 5 s to stop.
+ * - Connections: pings after 30 s, with 20 s to reply; 16 streams on one; 30 s for one without a stream.
+ * - Admission: no credentials; no limit per address or per second; 16384 participants away at a time, whose
+ *   names can be taken over.
+ * - Warnings: to standard error.
  */
 static inline void participant_manager_options_init(struct participant_manager_options *options)
 {
@@ -222,40 +245,50 @@ static inline void participant_manager_options_init(struct participant_manager_o
 }
 
 /**
- * Starts to listen and to admit participants. On MUSTER_OK *manager is the caller's, to be freed with
- * participant_manager_free(); otherwise it is NULL and *error (which may be NULL) says why: EXISTS for an
- * address in use, INVALID for options that make no sense, IO and FORMAT for files of the credentials,
- * UNAVAILABLE, OUT_OF_MEMORY. Any thread; does not wait for participants. In a program that forks, start
- * after the fork.
+ * Starts to listen and to admit participants. On MUSTER_OK *manager is the caller's, who frees it with
+ * participant_manager_free(). Otherwise it is NULL and *error (may be NULL) says why:
+ * - EXISTS: the address is in use;
+ * - INVALID: an option is out of range, or the address or the credentials are not valid;
+ * - IO, FORMAT: a file of the credentials cannot be read, or holds something else;
+ * - UNAVAILABLE, OUT_OF_MEMORY.
+ *
+ * Any thread; does not wait for participants. A program that forks starts the manager after the fork.
  *
  * Raises the process's soft limit of descriptors (RLIMIT_NOFILE) to the hard one, and keeps 16 descriptors
- * for the program's own files: when there are none left for another connection, those are given back,
- * connections without a stream are closed, and once a second it is tried to listen again.
+ * for the program's own files. If none are left for another connection, the manager gives back those 16,
+ * closes connections without a stream, and tries once a second to listen again.
  */
 MUSTER_API enum muster_status participant_manager_start(const struct participant_manager_options *options,
                                                         struct participant_manager **manager,
                                                         struct muster_error *error);
 
-/** The port that is listened on. Any thread. */
+/** The port that the manager listens on. Any thread. */
 MUSTER_API uint16_t participant_manager_port(const struct participant_manager *manager);
 
 /**
- * Reads the files of the credentials again, as the manager does by itself within a second when it sees, as
- * somebody connects, that one has changed. Who connects from then on is judged by them, and is shown the new
- * certificate; connections that are there go on. IO, FORMAT and INVALID as participant_manager_start(), and
- * OUT_OF_MEMORY, with *error (which may be NULL): what was read before stays in use. OK without credentials.
- * Any thread; blocks for the files. Not after participant_manager_free().
+ * Reads the files of the credentials again. The manager also does this by itself: when somebody connects, and
+ * at most once a second, it checks whether a file has changed. Participants that connect after this call are
+ * judged by the new credentials and see the new certificate; existing connections go on. Returns OK if there
+ * are no credentials.
+ *
+ * IO, FORMAT, INVALID (as in participant_manager_start()) or OUT_OF_MEMORY, with *error (may be NULL): the
+ * old credentials stay in use. Any thread; blocks on disk. Not after participant_manager_free().
  */
 MUSTER_API enum muster_status participant_manager_reload_credentials(struct participant_manager *manager,
                                                                      struct muster_error *error);
 
 /**
- * Blocks until `min` participants are open (0: no wait), then gives all open ones in the order in which
- * they joined: an array of *count references that the caller returns with proxy_release_all(). On
- * TIMEOUT (after `timeout_ms`; 0 does not wait, MUSTER_NO_LIMIT waits on), STOPPED, and INVALID (it would
- * have to wait in a callback) *proxies is NULL, *count is the number that are open, and *error (may be NULL)
- * says why. Any thread, several at
- * once.
+ * Blocks until at least `min` participants are open (0: does not wait), at most for `timeout_ms` (0: does not
+ * wait; MUSTER_NO_LIMIT). A participant is open if it has joined and is not away. On MUSTER_OK *proxies is an
+ * array of *count references to all open ones, in the order in which they joined. The caller returns it with
+ * proxy_release_all().
+ *
+ * Otherwise *proxies is NULL, *count is the number of open participants, and *error (may be NULL) says why:
+ * - TIMEOUT: too few were open in time;
+ * - STOPPED: the manager is stopping;
+ * - INVALID: the call would have to wait in a callback;
+ * - OUT_OF_MEMORY.
+ * Any thread; several threads may wait at once.
  */
 MUSTER_API enum muster_status participant_manager_get_participants(struct participant_manager *manager,
                                                                    size_t min, int64_t timeout_ms,
@@ -263,12 +296,13 @@ MUSTER_API enum muster_status participant_manager_get_participants(struct partic
                                                                    struct muster_error *error);
 
 /**
- * Prepares a message for any number of turns of this manager's proxies: it is copied and serialised once, and
- * all of them send from there, also by proxy_run_async(), which copies a big message for each turn otherwise.
- * *prepared is to be given to proxy_run(), proxy_run_async(), proxy_run_all() and proxy_run_each() as any
- * other message, by any number of threads, and to be cleared with muster_message_clear() when no turn is to
- * begin with it any more. Its memory goes with the last turn that sends from there. What `message` points to
- * may change at once.
+ * Prepares a message for any number of turns with this manager's proxies. It is copied and serialised once,
+ * and all its turns send that one copy. Without it, proxy_run_async() copies a big message for each turn.
+ * - What `message` points to may change as soon as this call returns.
+ * - Pass *prepared to proxy_run(), proxy_run_async(), proxy_run_all() or proxy_run_each() like any other
+ *   message, from any number of threads.
+ * - Call muster_message_clear() on it when no more turns will begin with it. Its memory is freed when the
+ *   last turn that sends it has let go of it.
  *
  * INVALID, TOO_BIG or OUT_OF_MEMORY, with *error (may be NULL): *prepared is empty. Any thread; does not
  * block.
@@ -279,34 +313,35 @@ MUSTER_API enum muster_status participant_manager_prepare(struct participant_man
                                                           struct muster_error *error);
 
 /**
- * Closes the door and begins to end every stream: running turns and waits end with STOPPED, participants
+ * Stops listening and begins to end every stream. Running turns and waits end with STOPPED, and participants
  * are told that the server stops. Idempotent; any thread, callbacks included; does not block.
  */
 MUSTER_API void participant_manager_close(struct participant_manager *manager);
 
 /**
- * participant_manager_close() for a server that will be up again, after a deploy: participants are asked to
- * come back in `seconds` (0 or more), and those that are about to join try again by themselves. INVALID or
+ * participant_manager_close() for a server that will soon run again, after a deploy. Participants are asked
+ * to come back in `seconds` (0 or more); those that have not joined yet try again by themselves. INVALID or
  * OUT_OF_MEMORY, with *error (may be NULL): nothing was done. Any thread, callbacks included; does not block.
  */
 MUSTER_API enum muster_status participant_manager_close_for(struct participant_manager *manager,
                                                             int32_t seconds, struct muster_error *error);
 
 /**
- * Closes and waits until every stream has ended and no callback of this manager will run again but
- * `destroy`, for proxies that the user still holds, and until proxy_run() and proxy_run_all() are done with
- * the memory that they send from; streams that have not ended after stop_timeout_ms are cut. Idempotent.
- * In a callback, on_answer included, it would wait for itself: there it does what
- * participant_manager_close() does, says so by on_warning, and returns.
+ * Closes the manager, and waits until
+ * - every stream has ended; streams that are still there after stop_timeout_ms are cut;
+ * - no callback of this manager runs or will run, except `destroy` for proxies that the user still holds;
+ * - proxy_run(), proxy_run_all() and proxy_run_each() no longer send from the caller's memory.
+ *
+ * Idempotent. Any thread. In a callback, on_answer included, it cannot wait: it does what
+ * participant_manager_close() does, warns by on_warning, and returns.
  */
 MUSTER_API void participant_manager_stop(struct participant_manager *manager);
 
 /**
- * Stops and frees. No other function may be running on the manager; proxies that are still referenced
- * stay valid, closed, until released. NULL is allowed. In a callback it frees nothing, as
- * participant_manager_stop() does not wait there: call it again elsewhere. A participant that froze
- * in the middle of a big instruction may make the last of a process's managers take 10 s more, as C-core
- * does.
+ * Stops and frees the manager. No other function may be running on it. Proxies that are still referenced stay
+ * valid, and closed, until they are released. NULL is allowed. In a callback it closes and frees nothing, as
+ * participant_manager_stop() does not wait there: call it again on another thread. If a participant froze in
+ * the middle of a big instruction, freeing the process's last manager may take 10 s longer, because of gRPC.
  */
 MUSTER_API void participant_manager_free(struct participant_manager *manager);
 
