@@ -16,98 +16,126 @@ MUSTER_BEGIN_DECLS
 struct participant;
 struct muster_transport;
 
-/** A label that the server can read: where the participant runs, what data it has. */
+/**
+ * A label that the server can read, in UTF-8: where the participant runs, for example, or what data it has.
+ */
 struct participant_label {
     const char *name;
     const char *value;
 };
 
-/** Options are copied on use, their strings too. Start from participant_options_init(). Fields are only ever
- * added at the end, so that a program goes on working with the library of a later release. */
+/**
+ * participant_connect() copies the options and their strings. Fill them in with participant_options_init()
+ * first. Later releases add fields at the end only, so a program that was built with this header also runs
+ * with their library.
+ */
 struct participant_options {
     /** The size of this struct; set by participant_options_init(). */
     size_t size;
-    /** A name that is the participant's own among all of the server's, in UTF-8, as labels are; NULL: the
-       server gives one. With the same name a participant that was restarted takes the place of its old self,
-       unless the server's options say otherwise. What a name may not hold stands beside the server's
-       max_name_size. */
+    /**
+     * The participant's name, in UTF-8, as labels are; unique among the participants of the server. NULL: the
+     * server chooses one. A participant that restarts under the same name takes the place of its old self if
+     * that is away, unless the server's name_takeover is false. The server's max_name_size says what a name
+     * may not contain.
+     */
     const char *name;
     const struct participant_label *labels;
     size_t label_count;
-    /** How long participant_connect() waits for the server to be up and to admit, even if it is asked to come
-       back later meanwhile. Attempts that find no server, or break before it has admitted the participant,
-       are repeated. */
+    /**
+     * How long participant_connect() tries to be admitted. An attempt that finds no server, or breaks before
+     * the participant is admitted, is repeated. If the server asks it to come back later, this limit still
+     * holds.
+     */
     int64_t connect_timeout_ms;
-    /** How long to try to come back after the connection broke, or the server died, or the time of a
-       reconnect_in is over: attempts that break, or find the server full, or a certificate or token refused
-       at either end (it may be replaced), are repeated. Until then, the participant's code sees nothing of
-       it. 0: not at all, and after a reconnect_in for connect_timeout_ms. MUSTER_NO_LIMIT: for ever. */
+    /**
+     * How long the participant tries to come back, after the connection broke, the server died, or the time
+     * of a reconnect_in is over. The participant's code sees nothing of it. An attempt is repeated if it
+     * breaks, if the server is full, or if either end refuses the other's certificate or token (it may be
+     * replaced). 0: it does not try; after a reconnect_in it tries for connect_timeout_ms. MUSTER_NO_LIMIT:
+     * it never stops.
+     */
     int64_t reconnect_timeout_ms;
-    /** Pauses between attempts are random and at most so long: reconnect_first_ms before the first attempt,
-       twice as long before each further one, and never more than reconnect_last_ms. A connection that
-       breaks before it brought an instruction, or lasted so long, counts as an attempt. From 1 ms. */
+    /**
+     * Before each attempt the participant waits for a random time: at most reconnect_first_ms before the
+     * first attempt, up to twice as long before each further one, and never more than reconnect_last_ms. The
+     * times become short again after a connection that brought an instruction or lasted for
+     * reconnect_last_ms. reconnect_first_ms is at least 1 ms, and reconnect_last_ms is not below it.
+     */
     int64_t reconnect_first_ms;
     int64_t reconnect_last_ms;
-    /** How long participant_free() waits for the last answer to reach the server. */
+    /** How long participant_free() waits until the server has the last answer. */
     int64_t close_timeout_ms;
-    /** Biggest message, either way, in bytes; at most 2147483647. What travels in chunks does not count. */
+    /**
+     * Biggest message, in either direction, in bytes; from 1024 to 2147483647. Data in chunks does not count.
+     */
     size_t max_message_size;
-    /** The most that the server may send in the chunks of one instruction, in bytes. */
+    /** The most bytes that the server may send in the chunks of one instruction; more than 0. */
     uint64_t max_payload_size;
-    /** Arrays of an answer that is bigger than this, in bytes, travel in chunks behind it. */
+    /** The arrays of an answer that is bigger than this, in bytes, travel in chunks behind it. */
     size_t chunk_threshold;
-    /** Show MUSTER_RECONNECT to participant_consume() instead of obeying it; the stream has then ended. */
+    /**
+     * Whether participant_consume() returns MUSTER_RECONNECT to the program instead of obeying it. The stream
+     * has ended then.
+     */
     bool deliver_reconnect;
     /**
-     * Tells an event loop that participant_consume() would not block: an instruction is there, or the
-     * stream ended. Called on a network thread without a lock held; must not block; may consume and
-     * dispatch: with nothing there, participant_consume() returns TIMEOUT at once. It may be called when
-     * there is nothing new. NULL: nobody is told.
+     * Called when participant_consume() would not block, because an instruction is there or the stream has
+     * ended. For event loops. Called on a network thread or the alarm thread, without a lock held; must not
+     * block. It may call participant_consume(), which returns TIMEOUT at once if nothing is there, and
+     * participant_dispatch(). It may be called when there is nothing new. NULL: not called.
      */
     void (*on_ready)(void *context, struct participant *participant);
     void *context;
 
-    /** TLS and a token, in files that are read by participant_connect(), and again, if they have changed,
-       before an attempt to come back. */
+    /**
+     * TLS and a token, from files. participant_connect() reads them. Before an attempt to come back they are
+     * read again if they have changed.
+     */
     struct muster_credentials credentials;
     /**
-     * A server that is silent for keepalive_time_ms is pinged, which also keeps alive what NATs know of the
-     * connection, and gone when it does not answer within keepalive_timeout_ms: one that is frozen or cut off
-     * is noticed within the sum of both. From 10000 ms, as servers end connections that ping much more often,
-     * and 100 ms, to 2147483647 ms.
+     * The participant pings a server that is silent for keepalive_time_ms. If no reply arrives within
+     * keepalive_timeout_ms, the connection is broken. So a server that is frozen or cut off is noticed within
+     * the sum of both. The pings also keep NAT entries alive. keepalive_time_ms is at least 10000 ms, because
+     * servers end connections that ping much more often; keepalive_timeout_ms is at least 100 ms. Both are at
+     * most 2147483647 ms.
      */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
     /**
-     * Told with `context` of what needs somebody's hand:
-     * - by participant_connect(): no TLS to another machine; a token that is easy to guess;
-     * - by it, and once a day by participant_consume(): a certificate that runs out within two weeks;
-     * - by participant_consume(): new files of the credentials that are not in order;
-     * - by participant_free(): that it was called in a callback;
+     * Receives warnings for the participant's operator, with `context`:
+     * - from participant_connect(): no TLS to another machine; a token that is easy to guess;
+     * - from participant_connect(), and once a day from participant_consume(): a certificate that expires
+     *   within two weeks;
+     * - from participant_consume(): new files of the credentials that are not valid;
+     * - from participant_free(): it was called in a callback;
      * - on a network thread: why it still waits for the server, after 2 s and then at intervals that double
-     *   up to 10 min, or as soon as the cause changes;
-     * - on a network thread: an answer that the server refused, and why. Eight at once, and then one in 5 s,
-     *   which says how many more there were.
-     * Without a lock held, one at a time on network threads; must not block. NULL: nobody is told.
+     *   up to 10 min, or earlier if the cause changes;
+     * - on a network thread: the server refused an answer, and why. Eight of these may come at once, and then
+     *   one every 5 s, which says how many were left out.
+     * Called without a lock held; network threads call it one at a time. Must not block. NULL: no warnings.
      */
     void (*on_warning)(void *context, const char *text);
 
-    /** Tells of an instruction that was consumed and not answered that nobody waits for the answer any more:
-       the server has given it up, or the stream has ended for good. Called with `context` on a network thread
-       without a lock held; must not block. NULL: participant_cancelled() can be asked. */
+    /**
+     * Called when nobody waits any more for the answer to the consumed instruction: the server has given up
+     * the turn, or the stream has ended for good. Called with `context` on a network thread or the alarm
+     * thread, without a lock held; must not block. NULL: not called; participant_cancelled() tells the same.
+     */
     void (*on_cancelled)(void *context, struct participant *participant);
 
-    /** The library's own: NULL for gRPC. */
+    /** For the library itself: NULL means gRPC. */
     struct muster_transport *transport;
 };
 
-/** What participant_options_init() calls with the size of the struct in the caller's header. */
+/** participant_options_init() calls this with the size of the struct in the caller's header. */
 MUSTER_API void participant_options_init_sized(struct participant_options *options, size_t size);
 
 /**
- * Fills in the defaults: 60 s to connect, 10 min to come back with pauses up to 0.1 s and then 10 s, no limit
- * to wait for an instruction, 5 s to close, messages to 128 MiB, 64 GiB in chunks beyond 512 KiB, no
- * credentials, pings after 30 s to be answered in 20 s, warnings to standard error. Any thread.
+ * Fills in the defaults. Any thread.
+ * - Times: 60 s to connect; 10 min to come back, with pauses from 0.1 s to 10 s; 5 s to close.
+ * - Sizes: messages up to 128 MiB; 64 GiB in chunks, used above 512 KiB.
+ * - Connection: no credentials; pings after 30 s, with 20 s to reply.
+ * - Warnings: to standard error.
  */
 static inline void participant_options_init(struct participant_options *options)
 {
@@ -115,20 +143,30 @@ static inline void participant_options_init(struct participant_options *options)
 }
 
 /**
- * Connects to the server at `address` ("host:port") and blocks until it has admitted the participant;
- * a server that is not up yet is waited for. On MUSTER_OK *participant is the caller's, to be freed with
- * participant_free(); otherwise it is NULL and *error (which may be NULL) says why:
- * - at once: INVALID (the address is not host:port or [v6]:port, which is taken literally, or an option makes
- *   no sense, or this is a callback), IO and FORMAT (files of the credentials), OUT_OF_MEMORY;
- * - as soon as the server, or its TLS, says so: FULL, REFUSED, EXISTS (the name is in use), UNAUTHENTICATED
- * (one of the two did not accept the other's certificate or token), PROTOCOL, UNSUPPORTED;
- * - after connect_timeout_ms: UNAVAILABLE, or EXISTS where the session of that name was away all the time,
- * and is kept for a while. The text has the last cause: connection refused, unknown host, not an HTTP/2
- * server and so on.
+ * Connects to the server at `address` ("host:port" or "[v6]:port", without a scheme) and blocks until the
+ * server has admitted the participant, at most for connect_timeout_ms. It waits for a server that is not up
+ * yet. `options` NULL means the defaults. On MUSTER_OK *participant is the caller's, who frees it with
+ * participant_free(). Otherwise it is NULL and *error (may be NULL) says why.
  *
- * A proxy that grpc_proxy, https_proxy or http_proxy names in the environment is used, unless no_grpc_proxy
- * or no_proxy has an end of the host's name, and never for loopback addresses; texts name it. `options` NULL
- * means the defaults. Any thread.
+ * At once:
+ * - INVALID: the address is not written as host:port or [v6]:port, an option is out of range, or this is a
+ *   callback;
+ * - IO, FORMAT: a file of the credentials cannot be read, or holds something else;
+ * - OUT_OF_MEMORY.
+ *
+ * As soon as the server, or its TLS, refuses:
+ * - FULL, REFUSED, PROTOCOL, UNSUPPORTED;
+ * - EXISTS: the name is in use;
+ * - UNAUTHENTICATED: one end did not accept the other's certificate or token.
+ *
+ * After connect_timeout_ms:
+ * - UNAVAILABLE: the text has the last cause, such as connection refused, unknown host, or not an HTTP/2
+ *   server;
+ * - EXISTS: the name belongs to a participant that was away all the time, and whose session is still kept.
+ *
+ * If grpc_proxy, https_proxy or http_proxy in the environment names an HTTP proxy, it is used, and the texts
+ * name it. It is not used for loopback addresses, or if no_grpc_proxy or no_proxy has an end of the host's
+ * name. Any thread.
  */
 MUSTER_API enum muster_status participant_connect(const char *address,
                                                   const struct participant_options *options,
@@ -136,84 +174,109 @@ MUSTER_API enum muster_status participant_connect(const char *address,
                                                   struct muster_error *error);
 
 /**
- * Sends a message: first an empty one, which passes the initiative to the server (participant_consume() does
- * it where it was not done), then one answer to each instruction. The message is read before the function
- * returns and stays the caller's. Does not wait for the server.
+ * Sends a message to the server: first an empty one, which passes the initiative, and then one answer to each
+ * instruction. If the program does not pass the initiative, participant_consume() does. The message is read
+ * before the function returns, and stays the caller's. Does not wait for the server.
  *
- * Arrays whose data lies where that of the instruction came in chunks are not copied but sent from there: a
- * model that is trained in place (see participant_consume()) costs the memory of one. Such data must not be
- * written to after this call, nor the next instruction be consumed during it.
+ * If the instruction came in chunks, an answer whose arrays use the instruction's memory is sent from there,
+ * without a copy. So a model that is trained in place (see participant_consume()) needs memory for one model
+ * only. Do not write to such data after this call, and do not call participant_consume() during it.
  *
- * CANCELLED: the server has given up this turn; the answer was dropped, go on with participant_consume().
- * INVALID: there is nothing to answer, or the first message is not empty, or the message makes no sense.
- * TOO_BIG, OUT_OF_MEMORY: nothing was sent; another answer may be. GONE, STOPPED, CLOSED and so on: as
- * participant_consume(). Any thread, one at a time.
+ * MUSTER_OK: the message is on its way. If the connection breaks, it is sent again when the participant is
+ * back. Otherwise *error (may be NULL) says why nothing was sent:
+ * - CANCELLED: the server has given up this turn, and the answer was dropped. Go on with
+ *   participant_consume().
+ * - INVALID: there is no instruction to answer, the first message is not empty, or the message is not valid.
+ * - TOO_BIG, OUT_OF_MEMORY: another answer may be sent.
+ * - GONE, STOPPED, CLOSED and others: as from participant_consume().
+ * Any thread, one at a time.
  */
 MUSTER_API enum muster_status participant_dispatch(struct participant *participant,
                                                    const struct muster_message *message,
                                                    struct muster_error *error);
 
 /**
- * Blocks for the next instruction, at most `timeout_ms` (0: not at all; MUSTER_NO_LIMIT); the first call
- * passes the initiative if nothing was dispatched yet. On MUSTER_OK *instruction is the participant's: valid
- * until the next call of participant_consume() or participant_free(). Until it is answered, the data of its
- * arrays may be written to: nobody else sees it. An instruction that was not answered is answered with
- * UNKNOWN_INSTRUCTION by the next call, and one that the server gave up before it was consumed is never seen.
- * reconnect_in is obeyed here, unseen, unless deliver_reconnect is set: the stream ends, the time passes, and
- * a new one takes over.
+ * Blocks for the next instruction, at most for `timeout_ms` (0: does not block; MUSTER_NO_LIMIT). In a
+ * callback it does not block. The first call passes the initiative if the program has not.
  *
- * Otherwise *instruction is NULL, and *error (may be NULL) says why. TIMEOUT: no instruction yet; call again.
- * STOPPED: the server said good-bye. GONE: the connection broke, or the time of a reconnect_in was over, and
- * no server answered within reconnect_timeout_ms. CLOSED: participant_close() was called. Others as
- * participant_connect(), when it came back; the text has the last cause. All but TIMEOUT are final. Any
- * thread, one at a time.
+ * On MUSTER_OK *instruction belongs to the participant, and is valid until the next call of
+ * participant_consume() or participant_free(). Until it is answered, the program may write to the data of its
+ * arrays: nobody else reads it.
+ * - If the program does not answer an instruction, the next call answers it with UNKNOWN_INSTRUCTION.
+ * - The program never sees an instruction that the server gave up before it was consumed.
+ * - A reconnect_in is obeyed here, unless deliver_reconnect is set: the stream ends, the time passes, and a
+ *   new stream takes over. The program sees nothing of it.
+ *
+ * Otherwise *instruction is NULL, and *error (may be NULL) says why. All statuses but TIMEOUT are final:
+ * - TIMEOUT: no instruction yet; call again.
+ * - STOPPED: the server stopped, or closed this participant's stream.
+ * - GONE: no server admitted the participant again within reconnect_timeout_ms, after the connection broke or
+ *   the time of a reconnect_in was over. The text has the last cause.
+ * - CLOSED: participant_close() was called.
+ * - Others: as from participant_connect(), when the participant came back.
+ * Any thread, one at a time.
  */
 MUSTER_API enum muster_status participant_consume(struct participant *participant, int64_t timeout_ms,
                                                   const struct muster_message **instruction,
                                                   struct muster_error *error);
 
 /**
- * A descriptor for poll(), epoll and event loops: readable while participant_consume() would not wait, as an
- * instruction is there, or the stream has ended. It is only to be waited for, and the participant's until
- * participant_free(); -1, with *error (may be NULL), when the process has no descriptor left. Any thread;
- * does not block.
+ * A descriptor for poll(), epoll and event loops. It is readable while participant_consume() would not block,
+ * because an instruction is there or the stream has ended. Only wait for it: do not read, write or close it.
+ * It belongs to the participant until participant_free(). -1, with *error (may be NULL), if the process has
+ * no descriptor left. Any thread; does not block.
  */
 MUSTER_API int participant_descriptor(struct participant *participant, struct muster_error *error);
 
-/** Why the stream ended for good, in a sentence; "" before that. Valid until free; any thread. */
+/**
+ * Why the stream ended for good, in one sentence; "" before that. Valid until participant_free(); any thread.
+ */
 MUSTER_API const char *participant_reason(struct participant *participant);
 
 /**
- * Tells the server how far the consumed instruction is, `fraction` from 0 to 1. Does not block; any
- * thread. INVALID without an instruction; CANCELLED when it was given up, so that a long training can stop.
+ * Tells the server how far the work on the consumed instruction is: `fraction` is from 0 to 1. Any thread;
+ * does not block. With *error (may be NULL):
+ * - INVALID: there is no instruction, or `fraction` is out of range;
+ * - CANCELLED: the server has given up the turn, so a long training can stop;
+ * - after the end of the stream, as from participant_consume().
  */
 MUSTER_API enum muster_status participant_report_progress(struct participant *participant, double fraction,
                                                           struct muster_error *error);
 
-/** How far the instruction that is arriving and the answer that was dispatched last are. Any thread. */
+/**
+ * How much of the arriving instruction and of the last answer has been transferred. Any thread; does not
+ * block.
+ */
 MUSTER_API struct muster_transfer participant_transfer(struct participant *participant);
 
-/** Whether the server has given up the consumed instruction. Any thread; does not block. */
+/**
+ * Whether nobody waits for the answer to the consumed instruction: the server has given up the turn, or the
+ * stream has ended for good. Any thread; does not block.
+ */
 MUSTER_API bool participant_cancelled(struct participant *participant);
 
-/** The name that this participant brought, or that the server gave it first. Valid until free; any thread. */
+/**
+ * The participant's own name, or the one that the server gave it first. Valid until participant_free(); any
+ * thread.
+ */
 MUSTER_API const char *participant_name(struct participant *participant);
 
-/** The rank that the server gave; see proxy_rank(). Any thread. */
+/** The rank that the server gave the participant; see proxy_rank(). Any thread. */
 MUSTER_API uint64_t participant_rank(struct participant *participant);
 
 /**
- * Ends the stream once what was dispatched is sent, or at once while there is none; a blocked
- * participant_consume() returns CLOSED. Idempotent; any thread, callbacks included, and safe to call while
- * others run; does not block.
+ * Ends the stream when what was dispatched is sent. If there is no stream at the moment, the participant ends
+ * at once. A blocked participant_consume() returns CLOSED. Idempotent; any thread, callbacks included, also
+ * while other functions run; does not block.
  */
 MUSTER_API void participant_close(struct participant *participant);
 
 /**
- * Closes, waits for the stream's end (at most close_timeout_ms, then it is cut) and frees. With a server that
- * is frozen while it is being sent more than the sockets hold, a cut takes until TCP gives up, 20 s. No other
- * function may be running on the participant. NULL is allowed. In a callback, of whatever object, it would
- * wait for itself: there it closes, says so by on_warning, and frees nothing; call it again elsewhere.
+ * Closes the participant, waits for the end of the stream (at most close_timeout_ms, then it is cut), and
+ * frees it. No other function may be running on the participant. NULL is allowed.
+ * - If the server is frozen and the sockets are full, a cut takes until TCP gives up: 20 s.
+ * - In a callback of any object it cannot wait: it closes, warns by on_warning, and frees nothing. Call it
+ *   again on another thread.
  */
 MUSTER_API void participant_free(struct participant *participant);
 
