@@ -12,8 +12,8 @@
 MUSTER_BEGIN_DECLS
 
 /**
- * Element types of an array, all little-endian. A peer that does not know a dtype refuses the message, and
- * says which dtype.
+ * Element types of an array, all little-endian. A peer that does not know a dtype refuses the message and
+ * names the dtype.
  */
 enum muster_dtype {
     MUSTER_FLOAT32 = 1,  /* numpy's '<f4' */
@@ -31,11 +31,12 @@ enum muster_dtype {
 #define MUSTER_DIMENSIONS_MAX 8
 
 /**
- * A view of an array in C order (last index fastest): it owns nothing. dimensions 0 is a single number.
- * data may be NULL only when a dimension is 0. The data of a received array is aligned for its type.
+ * A view of an array in C order (last index fastest); it owns nothing. `dimensions` counts the entries of
+ * `shape`; 0 means a single number. `data` may be NULL only if a dimension is 0. The data of a received array
+ * is aligned for its type.
  *
- * The size of this struct, of muster_scalar and of muster_value is final: what else is to be said of arrays
- * comes in lists beside them.
+ * The sizes of this struct, of muster_scalar and of muster_value are final. What later releases add is in
+ * lists beside the arrays, as array_names is.
  */
 struct muster_array {
     enum muster_dtype dtype;
@@ -44,7 +45,10 @@ struct muster_array {
     const void *data;
 };
 
-/** A named number beside the arrays: a hyperparameter downwards ("lr"), a metric upwards ("num_samples"). */
+/**
+ * A named number beside the arrays: a hyperparameter in an instruction ("lr"), or a metric in an answer
+ * ("num_samples").
+ */
 struct muster_scalar {
     const char *name;
     double value;
@@ -59,8 +63,9 @@ enum muster_value_kind {
 };
 
 /**
- * A named value that is not a double, beside the scalars: {.name = "epochs", .kind = MUSTER_VALUE_INTEGER,
- * .integer = 5}. A peer that knows doubles only gets integers and bools as scalars, and no texts and bytes.
+ * A named value beside the arrays that is not a double: {.name = "epochs", .kind = MUSTER_VALUE_INTEGER,
+ * .integer = 5}. A peer of an older release, which knows doubles only, gets integers and bools as scalars,
+ * and no texts and bytes.
  */
 struct muster_value {
     const char *name;
@@ -74,27 +79,25 @@ struct muster_value {
     size_t size; /* MUSTER_VALUE_BYTES */
 };
 
-/**
- * What a message is. An answer has the kind of its instruction, or MUSTER_FAILURE or
- * MUSTER_UNKNOWN.
- */
+/** The kind of a message. An answer has the kind of its instruction, or MUSTER_FAILURE or MUSTER_UNKNOWN. */
 enum muster_kind {
-    MUSTER_EMPTY = 0,   /* nothing: a participant's first message, passing the initiative */
-    MUSTER_TRAIN,       /* train: arrays, scalars and values, both ways */
+    MUSTER_EMPTY = 0,   /* nothing: a participant's first message, which passes the initiative */
+    MUSTER_TRAIN,       /* train: arrays, scalars and values, in both directions */
     MUSTER_EVALUATE,    /* evaluate: the same */
-    MUSTER_APPLICATION, /* the application's own: type and data, both ways */
+    MUSTER_APPLICATION, /* the application's own: type and data, in both directions */
     MUSTER_FAILURE,     /* answer: the participant could not do it; code and text */
     MUSTER_UNKNOWN,     /* answer: the participant does not know this kind */
     MUSTER_RECONNECT,   /* instruction: come back in reconnect_seconds */
 };
 
 /**
- * An instruction or an answer. Begin with MUSTER_MESSAGE_INIT, which makes everything zero, and fill in what
- * the kind uses: fields that come later take the place of reserved ones. Strings are UTF-8. The names of
- * scalars and values are unique in a message, and so are the names of arrays. A message that breaks these
- * rules is refused with INVALID, before it is sent and by its receiver. Sending reads a message and keeps
- * nothing of the caller's. A message that was received points into memory that it owns through `storage`; who
- * clears it stands at the function that gave it.
+ * An instruction or an answer. Begin with MUSTER_MESSAGE_INIT, which makes everything zero, and set the
+ * fields that the kind uses. New fields of later releases take the place of reserved ones.
+ * - Strings are UTF-8. In one message no two scalars or values have the same name, and no two arrays. A
+ *   message that breaks these rules is refused with INVALID, before it is sent and by its receiver.
+ * - Sending reads a message and keeps nothing of the caller's.
+ * - A received message points into memory that it owns through `storage`. The function that returns the
+ *   message says who clears it.
  */
 struct muster_message {
     enum muster_kind kind;
@@ -124,7 +127,9 @@ struct muster_message {
         }                                                                               \
     }
 
-/** How far a transfer is: bytes of the arrays that travel in chunks, of the running turn; 0 of 0 without any.
+/**
+ * How far a transfer is, in bytes. Only arrays of the running turn that travel in chunks count; without any,
+ * all four are 0.
  */
 struct muster_transfer {
     uint64_t sent; /* given to the network */
@@ -134,52 +139,56 @@ struct muster_transfer {
 };
 
 /**
- * Frees what a received message owns and makes it empty; everything that pointed into it dangles. On a
- * message that owns nothing it only empties it. Any thread; does not block.
+ * Frees what a received message owns, and makes the message empty. Pointers into it are no longer valid. A
+ * message that owns nothing is only made empty. Any thread; does not block.
  */
 MUSTER_API void muster_message_clear(struct muster_message *message);
 
-/** The number under `name` as a double: a scalar, or an integer or a bool of the values. `otherwise` when the
- * message has none. Any thread. */
+/**
+ * The number under `name` as a double: a scalar, an integer or a bool. `otherwise` if the message has none.
+ * Any thread.
+ */
 MUSTER_API double muster_message_scalar(const struct muster_message *message, const char *name,
                                         double otherwise);
 
 /**
- * The number under `name` as an integer: an integer or a bool of the values, or a scalar that has no fraction
- * and fits, as a peer sends that knows doubles only. `otherwise` for all else. Any thread.
+ * The number under `name` as an integer: an integer, a bool, or a scalar that has no fraction and fits (a
+ * peer that knows doubles only sends those). `otherwise` in all other cases. Any thread.
  */
 MUSTER_API int64_t muster_message_integer(const struct muster_message *message, const char *name,
                                           int64_t otherwise);
 
-/** The same as a bool, for numbers that are 0 or 1. Any thread. */
+/** The number under `name` as a bool, if it is 0 or 1. `otherwise` in all other cases. Any thread. */
 MUSTER_API bool muster_message_bool(const struct muster_message *message, const char *name, bool otherwise);
 
-/** The text under `name`, valid as long as the message, or `otherwise` when there is none. Any thread. */
+/** The text under `name`, valid as long as the message; `otherwise` if the message has none. Any thread. */
 MUSTER_API const char *muster_message_text(const struct muster_message *message, const char *name,
                                            const char *otherwise);
 
-/** The bytes under `name`, not NULL and valid as long as the message, and their number in *size; NULL and 0
- * when the message has none of that name. Any thread. */
+/**
+ * The bytes under `name`, and their number in *size: not NULL, and valid as long as the message. NULL and 0
+ * if the message has none of that name. Any thread.
+ */
 MUSTER_API const void *muster_message_bytes(const struct muster_message *message, const char *name,
                                             size_t *size);
 
 /**
- * Whether the arrays of `message` are those that `expected` has: as many, of the same dtypes and shapes in
- * the same order, and with the same names where both messages have names. FORMAT otherwise, with *error (may
- * be NULL) saying which array, what it is and what was expected. The arrays' data is not looked at and may be
- * NULL. Any thread.
+ * Compares the arrays of `message` with those of `expected`: their number, dtypes, shapes and order, and
+ * their names if both messages have names. The data of the arrays is not read and may be NULL. Returns OK if
+ * they match. FORMAT otherwise: *error (may be NULL) says which array differs, what it is, and what was
+ * expected. Any thread; does not block.
  */
 MUSTER_API enum muster_status muster_arrays_match(const struct muster_message *message,
                                                   const struct muster_message *expected,
                                                   struct muster_error *error);
 
-/** The number of elements of `array`, or SIZE_MAX when its shape does not fit in memory. */
+/** The number of elements of `array`; SIZE_MAX if its shape does not fit in memory. Any thread. */
 MUSTER_API size_t muster_array_count(const struct muster_array *array);
 
-/** The size of one element of `dtype` in bytes; 0 when `dtype` is none. */
+/** The size of one element of `dtype`, in bytes; 0 if there is no such dtype. Any thread. */
 MUSTER_API size_t muster_dtype_size(enum muster_dtype dtype);
 
-/** The name of `dtype`, such as "float32"; "unknown" when `dtype` is none. */
+/** The name of `dtype`, such as "float32"; "unknown" if there is no such dtype. Static; any thread. */
 MUSTER_API const char *muster_dtype_name(enum muster_dtype dtype);
 
 MUSTER_END_DECLS
