@@ -1,4 +1,4 @@
-/* Status codes: what every function of the library answers, and the error record that explains one. */
+/* Statuses, which functions return, and the error record that explains one. */
 #ifndef MUSTER_STATUS_H
 #define MUSTER_STATUS_H
 
@@ -9,9 +9,7 @@
 
 MUSTER_BEGIN_DECLS
 
-/**
- * The one list of statuses: X(name, value, text). Values are stable; new ones are added at the end.
- */
+/** All statuses: X(name, value, text). Values never change; later releases add new ones at the end. */
 #define MUSTER_STATUS_MAP(X)                                                            \
     X(OK, 0, "success")                                                                 \
     X(TIMEOUT, 1, "the limit of the wait passed")                                       \
@@ -35,7 +33,7 @@ MUSTER_BEGIN_DECLS
     X(FULL, 19, "the server takes no more participants now")                            \
     X(TOO_FEW, 20, "too few answers were accepted")
 
-/** Every function that can fail returns one of these; MUSTER_OK is 0. */
+/** What a function that can fail returns. MUSTER_OK is 0. */
 enum muster_status {
 #define MUSTER_STATUS_ENUM(name, value, text) MUSTER_##name = (value),
     MUSTER_STATUS_MAP(MUSTER_STATUS_ENUM)
@@ -45,30 +43,35 @@ enum muster_status {
 /** Size of muster_error.text in bytes, its terminating NUL included. */
 #define MUSTER_ERROR_TEXT_SIZE 256
 
-/** What went wrong, for a person: a status and one sentence. Plain data, owned by the caller. */
+/** What went wrong, for a person: a status and one sentence. Plain data that the caller owns. */
 struct muster_error {
     enum muster_status status;
     char text[MUSTER_ERROR_TEXT_SIZE];
 };
 
-/** "No limit" where a function or option takes a limit in milliseconds. 0 means "do not wait". */
+/**
+ * "No limit", for functions and options that take a limit in milliseconds. A limit of 0 means "do not wait".
+ */
 #define MUSTER_NO_LIMIT ((int64_t)-1)
 
-/** The status's name, such as "TIMEOUT"; "UNKNOWN" for a value that is none. Static; any thread. */
+/** The status's name, such as "TIMEOUT"; "UNKNOWN" if there is no such status. Static; any thread. */
 MUSTER_API const char *muster_status_name(enum muster_status status);
 
 /** One English phrase for the status; never NULL. Static; any thread. */
 MUSTER_API const char *muster_status_text(enum muster_status status);
 
 /**
- * Copies a text that somebody else wrote to `out`, of `size` bytes, such that it can be shown on a terminal
- * and be a part of a line of a log: each byte that is not UTF-8, each control character (line ends and
- * escapes too), U+2028, U+2029 and each mark that turns the direction of writing becomes a '?'. It is cut to
- * fit between two characters. `out` may be `text`; `text` NULL is an empty one. Returns `out`, or "" when
- * `size` is 0. Any thread.
+ * Copies `text` to `out`, of `size` bytes, and makes it safe to print on a terminal or in one line of a log.
+ * Use it for text that somebody else wrote. A '?' replaces
+ * - each byte that is not UTF-8,
+ * - each control character, line ends and escapes included,
+ * - U+2028, U+2029, and each mark that changes the direction of writing.
  *
- * The library's own texts (reasons, errors, events, entries of a round) are like this already; names, labels
- * and what is in messages are as they came, though always UTF-8.
+ * The result is cut to fit, between two characters. `out` may be `text`. NULL counts as an empty text.
+ * Returns `out`, or "" if `size` is 0. Any thread; does not block.
+ *
+ * The library's own texts (reasons, errors, events, entries of a round) are safe already. Names, labels and
+ * the content of messages are UTF-8, but otherwise as the peer sent them.
  */
 MUSTER_API const char *muster_text_harmless(const char *text, char *out, size_t size);
 
