@@ -11,74 +11,86 @@
 MUSTER_BEGIN_DECLS
 
 /**
- * A running weighted mean over the arrays of messages: sum(weight_i * x_i) / sum(weight_i), in the dtype of
- * the members, rounded once to the nearest value that the dtype has, and halfway to the even one. Sums are
- * doubles, so that the order of adding does not matter beyond rounding.
+ * A running weighted mean over the arrays of messages: sum(weight_i * x_i) / sum(weight_i). A *member* is
+ * what one call added. The result has the members' dtypes. Sums are doubles, so the order of adding does not
+ * matter beyond rounding. The result is rounded once, to the nearest value of the dtype, or to the even one
+ * of two that are equally near.
+ * - Integers are averaged and rounded like all others. They are counters among a model's arrays, such as
+ *   num_batches_tracked of BatchNorm. Their mean lies within the members' values, and is their value if all
+ *   agree. Beyond 2^53 it is as exact as a double.
+ * - A bool is true if the members in which it is true weigh more than the others. A tie is false.
  *
- * Integers are averaged and rounded like all others. They are counters among a model's arrays, such as
- * num_batches_tracked of BatchNorm: their mean lies within what the members have, does not depend on who
- * answers first, and is their value where they agree. Beyond 2^53 it is as exact as a double.
- *
- * A bool is true where the members that have it true weigh more than the others. A tie is false.
+ * One thread at a time for each mean; no function blocks.
  */
 struct muster_mean;
 
-/** A mean without members, to be freed with muster_mean_free(); NULL when out of memory. */
+/** Makes a mean without members. The caller frees it with muster_mean_free(). NULL if out of memory. */
 MUSTER_API struct muster_mean *muster_mean_new(void);
 
 /**
- * A mean whose members are all to have the dtypes and shapes of `count` arrays, such as the model that is
- * sent: the first answer does not decide what is right. The arrays' data is not looked at and may be NULL.
- * NULL when out of memory, or when they are no arrays.
+ * Makes a mean whose members must have the dtypes and shapes of `count` arrays, such as the model that the
+ * server sends. Without this, the first answer decides them. The data of the arrays is not read and may be
+ * NULL. NULL if out of memory, if `count` is 0, or if an array is not valid.
  */
 MUSTER_API struct muster_mean *muster_mean_new_like(const struct muster_array *arrays, size_t count);
 
-/** The same for the arrays of a message and their names: a member whose arrays have other names, or the same
- * in another order, is refused. One whose arrays have no names is not. */
+/**
+ * muster_mean_new_like() for the arrays of a message and their names. A member whose arrays have other names,
+ * or the same names in another order, is refused. A member without names is accepted.
+ */
 MUSTER_API struct muster_mean *muster_mean_new_like_message(const struct muster_message *model);
 
 /**
- * Adds `count` arrays with a weight. Without muster_mean_new_like() the first ones decide dtypes and shapes.
- * FORMAT: other dtypes or shapes than expected, as muster_arrays_match() says; INVALID: no arrays, a weight
- * that is not positive and finite, NaN or infinity in the data, or sums that could overflow, judged by the
- * largest of the values and up to 1 % too early; OUT_OF_MEMORY. *error (may be NULL) says which array, what
- * was expected and what it is, where, or which weight. After an error the mean is as it was before. Not
- * thread-safe; does not block.
+ * Adds `count` arrays with a weight. Without muster_mean_new_like() the first member decides dtypes and
+ * shapes. After an error the mean is as it was before. *error (may be NULL) says which array or weight is
+ * wrong, what it is, and what was expected:
+ * - FORMAT: dtypes or shapes differ from the expected ones; see muster_arrays_match().
+ * - INVALID: there are no arrays; the weight is not positive and finite; the data holds NaN or infinity; or a
+ *   sum could overflow. The last check uses the largest of the values, and may refuse up to 1 % too early.
+ * - OUT_OF_MEMORY.
  *
- * A weight is what somebody claims: bound it, or one who claims 1e300 samples has the mean for itself.
+ * A weight is only what a participant claims. Limit it: a participant that claims 1e300 samples decides the
+ * mean alone.
  */
 MUSTER_API enum muster_status muster_mean_add(struct muster_mean *mean, const struct muster_array *arrays,
                                               size_t count, double weight, struct muster_error *error);
 
-/** The most scalars that a mean has. */
+/** The most scalars that a mean can have. */
 #define MUSTER_MEAN_SCALARS_MAX 256
 
 /**
- * Adds the arrays of a message, whatever its kind, and its scalars: of each name the mean is over the members
- * that have it. Names of arrays are compared where both sides have them; without
- * muster_mean_new_like_message() the first member that has names decides them. A message without arrays is
- * good if it has scalars and all members are such. Values are not averaged. As muster_mean_add(), and INVALID
- * too for a scalar that is NaN or infinite, a sum of scalars that overflows, more than
- * MUSTER_MEAN_SCALARS_MAX names in all, or a name that is there twice.
+ * Adds the arrays and scalars of a message, whatever its kind. The mean of a scalar is over the members that
+ * have one of its name. Values are not averaged.
+ * - Names of arrays are compared if both sides have them. Without muster_mean_new_like_message() the first
+ *   member with names decides them.
+ * - A message without arrays is accepted if it has scalars, and if no member has arrays.
+ * - Errors are those of muster_mean_add(). INVALID also means: a scalar is NaN or infinite, its sum
+ *   overflows, a name is there twice, or the mean would have more than MUSTER_MEAN_SCALARS_MAX names.
  */
 MUSTER_API enum muster_status muster_mean_add_message(struct muster_mean *mean,
                                                       const struct muster_message *message, double weight,
                                                       struct muster_error *error);
 
 /**
- * Computes the mean into memory of its own: *arrays (*count views, in the dtypes of the members) is valid
- * until the next call on the mean. INVALID when nothing was added, OUT_OF_MEMORY, with *error (may be NULL).
+ * Computes the mean. *arrays are *count views, in the dtypes of the members, of memory that the mean owns.
+ * They are valid until the next call on the mean. INVALID (nothing was added) or OUT_OF_MEMORY, with *error
+ * (may be NULL).
  */
 MUSTER_API enum muster_status muster_mean_result(struct muster_mean *mean, const struct muster_array **arrays,
                                                  size_t *count, struct muster_error *error);
 
-/** The same as a message of the kind MUSTER_TRAIN, with the arrays' names and the scalars, which
- * muster_message_scalar() reads. It owns nothing. */
+/**
+ * muster_mean_result() as a message of the kind MUSTER_TRAIN, with the names of the arrays, and with the
+ * scalars, which muster_message_scalar() reads. The message owns nothing.
+ */
 MUSTER_API enum muster_status muster_mean_result_message(struct muster_mean *mean,
                                                          struct muster_message *message,
                                                          struct muster_error *error);
 
-/** Forgets the members and the scalars, what the first ones decided too, and keeps the memory of the sums. */
+/**
+ * Removes all members and scalars, and forgets what the first member decided. What muster_mean_new_like() set
+ * stays, and so does the memory of the sums.
+ */
 MUSTER_API void muster_mean_reset(struct muster_mean *mean);
 
 /** Frees the mean; NULL is allowed. */
