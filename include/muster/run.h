@@ -13,18 +13,18 @@
 MUSTER_BEGIN_DECLS
 
 /**
- * A run directory: what a server needs to go on after its own death, whenever that comes.
+ * A run directory: what a server needs to go on after its own death, at whatever instant that comes. It holds
+ * - DIR/muster-run.json: the configuration; this file makes the directory a run;
+ * - DIR/round-00000012.npz: the state after round 12; the last MUSTER_RUN_ROUNDS_KEPT rounds are kept;
+ * - DIR/metrics.csv: the metrics of all completed rounds;
+ * - DIR/lock: locked while a process has the run open.
  *
- * - DIR/muster-run.json: the configuration; its presence makes the directory that of a run
- * - DIR/round-00000012.npz: what the run has after round 12; those of the last MUSTER_RUN_ROUNDS_KEPT rounds
- * are kept
- * - DIR/metrics.csv: lines that the rounds left, up to the last completed one
- * - DIR/lock: held while a process has the run open
+ * One rename completes a round. Before it, everything of the round is on the disk under other names. After
+ * it, nothing else is needed. So after a kill or a power cut the run is as it was after the last completed
+ * round. Other files in the directory are left alone.
  *
- * A round is completed by one rename: before it, everything of the round is on the disk under other names,
- * and after it nothing else is needed. Killed or cut from power at any instant, the run is as it was after
- * the last completed round. Other files in the directory are left alone. One thread at a time; all functions
- * but muster_run_round(), _configuration() and _state() block on disk.
+ * One thread at a time for each run. All functions block on disk, except muster_run_round(),
+ * muster_run_configuration() and muster_run_state().
  */
 struct muster_run;
 
@@ -32,49 +32,60 @@ struct muster_run;
 #define MUSTER_RUN_ROUNDS_KEPT 3
 
 /**
- * Opens the run in the directory `path`, or begins one there with `configuration` (text, best JSON) if there
- * is no directory, or an empty one. A run that is there keeps its own configuration: compare it. With
- * `overwrite` its rounds and metrics are removed and it begins anew. Leftovers of a killed process are
- * removed, and so is what the metrics have beyond the last completed round.
+ * Opens the run in the directory `path`. If there is no directory, or an empty one, begins a run there with
+ * `configuration` (text, best as JSON).
+ * - An existing run keeps its own configuration: compare it with yours.
+ * - With `overwrite`, the rounds and metrics of an existing run are removed, and it begins anew with
+ *   `configuration`.
+ * - Leftovers of a killed process are removed, and so are metrics beyond the last completed round.
  *
- * On OK *run is the caller's, to be given to muster_run_close(); otherwise it is NULL and *error (may be
- * NULL) says why. EXISTS: the directory has something else in it; nothing was touched, `overwrite` or not.
- * BUSY: another process has the run open. FORMAT: a file of the run is damaged. INVALID: no configuration.
- * IO, OUT_OF_MEMORY: the run in the directory, if any, is intact.
+ * On MUSTER_OK *run is the caller's, who passes it to muster_run_close(). Otherwise it is NULL and *error
+ * (may be NULL) says why:
+ * - EXISTS: the directory holds files, but no run. Nothing was touched, with or without `overwrite`.
+ * - BUSY: another process has the run open.
+ * - FORMAT: a file of the run is damaged.
+ * - INVALID: there is no path, no configuration, or one that is too long.
+ * - IO, OUT_OF_MEMORY: an existing run is intact.
  */
 MUSTER_API enum muster_status muster_run_open(const char *path, const char *configuration, bool overwrite,
                                               struct muster_run **run, struct muster_error *error);
 
-/** The last completed round, 0 before the first. */
+/** The last completed round; 0 before the first. */
 MUSTER_API uint64_t muster_run_round(const struct muster_run *run);
 
-/** The run's configuration; valid until muster_run_configure() or muster_run_close(). */
+/** The run's configuration. Valid until muster_run_configure() or muster_run_close(). */
 MUSTER_API const char *muster_run_configuration(const struct muster_run *run);
 
-/** Replaces the configuration. INVALID, IO, OUT_OF_MEMORY: the old one stays. */
+/** Replaces the configuration. INVALID, IO or OUT_OF_MEMORY, with *error (may be NULL): the old one stays. */
 MUSTER_API enum muster_status muster_run_configure(struct muster_run *run, const char *configuration,
                                                    struct muster_error *error);
 
 /**
- * What the last completed round left when the run was opened: *count arrays, among them "round" and
- * "metrics_size", the library's own. 0 and NULL for a new run. Valid until the next OK of muster_run_commit()
- * or muster_run_close().
+ * The state after the last round that was completed before the run was opened: *count arrays. Two of them,
+ * "round" and "metrics_size", are the library's own. NULL and 0 for a new run. Valid until
+ * muster_run_close(), or until muster_run_commit() returns MUSTER_OK.
  */
 MUSTER_API const struct muster_named_array *muster_run_state(const struct muster_run *run, size_t *count);
 
 /**
- * Completes round `round`, which is higher than all before it: from OK on, the run is as `state` (as for
- * muster_npz_write(), without "round" and "metrics_size") says, and `metrics` (text, may be "") is added to
- * the metrics. Otherwise *error (may be NULL) says why, and the last completed round is what it was: INVALID,
- * IO (a full disk, for example), FORMAT (the metrics were made shorter by somebody), OUT_OF_MEMORY. If it was
- * only the last step that failed, with the round already visible, the round may or may not outlive a power
- * cut, and every later call is IO until the run is opened again.
+ * Completes round `round`, which must be higher than all before it. `state` is `count` arrays as for
+ * muster_npz_write(), without the names "round" and "metrics_size". `metrics` is text, may be "", and is
+ * appended to the metrics. On MUSTER_OK this round is the run's last one.
+ *
+ * Otherwise *error (may be NULL) says why, and the last completed round is what it was:
+ * - INVALID: the round or an array is not valid.
+ * - IO: the disk is full, for example.
+ * - FORMAT: somebody made the file of the metrics shorter.
+ * - OUT_OF_MEMORY.
+ *
+ * If only the last step failed (IO), the new round is visible, and may or may not survive a power cut. Every
+ * later call of this function then returns IO, until the run is opened again.
  */
 MUSTER_API enum muster_status muster_run_commit(struct muster_run *run, uint64_t round,
                                                 const struct muster_named_array *state, size_t count,
                                                 const char *metrics, struct muster_error *error);
 
-/** Lets go of the directory. NULL is allowed. */
+/** Closes the run, and unlocks its directory. NULL is allowed. */
 MUSTER_API void muster_run_close(struct muster_run *run);
 
 MUSTER_END_DECLS
