@@ -1,4 +1,4 @@
-/* The one macro that marks what the library exports; everything else in it is hidden. */
+/* The macros that mark what the library exports; everything else in it is hidden. */
 #ifndef MUSTER_EXPORT_H
 #define MUSTER_EXPORT_H
 

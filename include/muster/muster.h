@@ -8,7 +8,7 @@
 #include <muster/random.h>
 #include <muster/status.h>
 
-/* A library that was built without the server, or without learning, has no headers of them. */
+/* The headers of the server and of learning are missing if the library was built without these parts. */
 #if __has_include(<muster/proxy.h>)
 #include <muster/participant_manager.h>
 #include <muster/proxy.h>

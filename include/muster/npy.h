@@ -9,20 +9,23 @@
 MUSTER_BEGIN_DECLS
 
 /**
- * Writes `array` to the file `path` in numpy's .npy format (version 1.0, C order), replacing a file that is
- * there only once the new one is whole. IO, INVALID or OUT_OF_MEMORY, with *error (may be NULL) saying why.
- * Blocks on disk.
+ * Writes `array` to the file `path` in numpy's .npy format (version 1.0, C order). An existing file is
+ * replaced only when the new one is complete. IO, INVALID or OUT_OF_MEMORY: *error (may be NULL) says why.
+ * Any thread; blocks on disk.
  */
 MUSTER_API enum muster_status muster_npy_write(const char *path, const struct muster_array *array,
                                                struct muster_error *error);
 
 /**
- * Reads a .npy file of any dtype of enum muster_dtype (little-endian, C or Fortran order; the view is in C
- * order). '<V2' is read and written as bfloat16, for which numpy has no name: ml_dtypes writes it so, and in
- * numpy array.view(ml_dtypes.bfloat16) makes it one again. On OK *array views memory in *storage, which the
- * caller frees with free(). IO, FORMAT (a bad or unsupported header, a file shorter or longer than its header
- * says, a bool that is neither 0 nor 1) or OUT_OF_MEMORY, with *error (may be NULL) saying why; then nothing
- * is allocated. Blocks on disk.
+ * Reads a .npy file: any dtype of enum muster_dtype, little-endian, in C or Fortran order. On MUSTER_OK
+ * *array is a view, in C order, of memory in *storage, which the caller frees with free(). Otherwise nothing
+ * is allocated, and *error (may be NULL) says why:
+ * - IO, OUT_OF_MEMORY;
+ * - FORMAT: the header is bad or not supported, the file is shorter or longer than its header says, or a bool
+ *   is neither 0 nor 1.
+ *
+ * bfloat16 is written and read as '<V2', as ml_dtypes writes it, because numpy has no name for it. In numpy,
+ * array.view(ml_dtypes.bfloat16) makes it bfloat16 again. Any thread; blocks on disk.
  */
 MUSTER_API enum muster_status muster_npy_read(const char *path, struct muster_array *array, void **storage,
                                               struct muster_error *error);

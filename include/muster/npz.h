@@ -10,39 +10,46 @@
 
 MUSTER_BEGIN_DECLS
 
-/** An array with a name, as .npz files hold them. It owns nothing. */
+/** An array with a name, as in an .npz file. It owns nothing. */
 struct muster_named_array {
     const char *name;
     struct muster_array array;
 };
 
-/** The most arrays that an .npz file can have here. */
+/** The most arrays that this library writes to or reads from one .npz file. */
 #define MUSTER_NPZ_ARRAYS_MAX 16384
 
 /**
- * Writes arrays to the file `path` as numpy.savez() does, uncompressed, replacing a file that is there only
- * once the new one is whole and on the disk. The same arrays make the same bytes. Names are UTF-8 of 1 to 255
- * bytes without slashes, backslashes and control characters, each once, and without the ".npy" that they get
- * in the file. IO, INVALID (an array, a name, no arrays or too many) or OUT_OF_MEMORY, with *error (may be
- * NULL) saying why; then the old file is there. Any thread; blocks on disk.
+ * Writes `count` arrays to the file `path` as numpy.savez() does, uncompressed. An existing file is replaced
+ * only when the new one is complete and on the disk. The same arrays always make the same bytes.
+ *
+ * A name is UTF-8 of 1 to 255 bytes, without slashes, backslashes and control characters. Each name is there
+ * once, and without the ".npy" that it gets in the file.
+ *
+ * After an error the old file is still there, and *error (may be NULL) says why: IO, OUT_OF_MEMORY, or
+ * INVALID (a bad array or name, no arrays, or too many). Any thread; blocks on disk.
  */
 MUSTER_API enum muster_status muster_npz_write(const char *path, const struct muster_named_array *arrays,
                                                size_t count, struct muster_error *error);
 
 /**
- * Reads an .npz file of arrays that muster_npy_read() would read, stored or deflated. On OK *arrays are
- * *count in one piece of memory that the caller frees with free(); otherwise it is NULL, and *error (may be
- * NULL) says why. TOO_BIG: the arrays as files take more than `limit` bytes (SIZE_MAX: none) together; IO;
- * OUT_OF_MEMORY; FORMAT: not such an archive, a wrong checksum, a name that cannot be written, or sizes that
- * are not true. Whatever the archive says, no memory is taken for data that the file cannot hold; beside the
- * arrays it is at most a small multiple of the file's size, and a file that is 16 MiB bigger than `limit` is
- * not looked into. Any thread; blocks on disk.
+ * Reads an .npz file whose arrays muster_npy_read() could read, stored or deflated. On MUSTER_OK *arrays
+ * points to *count arrays in one piece of memory, which the caller frees with free(). Otherwise it is NULL,
+ * and *error (may be NULL) says why:
+ * - TOO_BIG: the arrays, as .npy files, take more than `limit` bytes together (SIZE_MAX: no limit);
+ * - FORMAT: this is not such an archive, a checksum is wrong, a name is one that muster_npz_write() refuses,
+ *   or a size is not true;
+ * - IO, OUT_OF_MEMORY.
+ *
+ * The archive is not trusted: no memory is allocated for data that the file cannot hold. Beside the arrays,
+ * the memory is at most a small multiple of the file's size. A file more than 16 MiB bigger than `limit` is
+ * not read. Any thread; blocks on disk.
  */
 MUSTER_API enum muster_status muster_npz_read(const char *path, size_t limit,
                                               struct muster_named_array **arrays, size_t *count,
                                               struct muster_error *error);
 
-/** The array of that name, or NULL. Any thread. */
+/** The array with the name `name`; NULL if there is none. Any thread. */
 MUSTER_API const struct muster_array *muster_npz_find(const struct muster_named_array *arrays, size_t count,
                                                       const char *name);
 

@@ -10,26 +10,30 @@
 
 MUSTER_BEGIN_DECLS
 
-/** A stream of pseudo-random numbers: the same seed gives the same stream on every machine. */
+/**
+ * A stream of pseudo-random numbers. The same seed gives the same stream on every machine. One thread at a
+ * time for each stream.
+ */
 struct muster_random {
     uint64_t state[4];
 };
 
-/** Seeds the stream; different seeds, even neighbouring ones, give independent streams. */
+/** Starts the stream from `seed`. Different seeds, even neighbouring ones, give independent streams. */
 MUSTER_API void muster_random_seed(struct muster_random *random, uint64_t seed);
 
-/** The next 64 bits (xoshiro256**, Blackman and Vigna 2018). Not thread-safe. */
+/** The next 64 bits (xoshiro256**, Blackman and Vigna 2018). */
 MUSTER_API uint64_t muster_random_next(struct muster_random *random);
 
-/** Uniform in [0, 1), with 53 bits. */
+/** A number with uniform distribution in [0, 1), with 53 random bits. */
 MUSTER_API double muster_random_uniform(struct muster_random *random);
 
-/** Normal with mean 0 and standard deviation 1. */
+/** A number with normal distribution, mean 0 and standard deviation 1. */
 MUSTER_API double muster_random_normal(struct muster_random *random);
 
 /**
- * Chooses `count` different numbers below `population` at random, each set as likely as any other, into
- * chosen[count] in ascending order. INVALID when count > population, with *error (may be NULL).
+ * Chooses `count` different numbers from 0 to `population` - 1 at random. Each set is as likely as any other.
+ * They are written to chosen[count] in ascending order. INVALID if count > population, with *error (may be
+ * NULL).
  */
 MUSTER_API enum muster_status muster_sample(struct muster_random *random, size_t population, size_t count,
                                             size_t *chosen, struct muster_error *error);
