@@ -180,7 +180,7 @@ enum muster_status participant_connect(const char *address, const struct partici
         options->reconnect_timeout_ms < MUSTER_NO_LIMIT || options->reconnect_first_ms < 1 ||
         options->reconnect_last_ms < options->reconnect_first_ms)
         return muster__error(error, MUSTER_INVALID,
-                             "an option makes no sense: see the limits in participant.h");
+                             "an option is out of range: see the limits in participant.h");
     status = check_texts(options, error);
     if (status != MUSTER_OK)
         return status;

@@ -338,7 +338,7 @@ enum muster_status muster__participant_no_answer(const struct participant *parti
         status = is_admitted(participant) && participant->options.reconnect_timeout_ms ? MUSTER_GONE
                                                                                        : MUSTER_UNAVAILABLE;
     if (!participant->waiting)
-        return muster__error(error, status, "asked to come back later by %.128s within %lld ms",
+        return muster__error(error, status, "still asked to come back later by %.128s after %lld ms",
                              participant->address, limit_ms);
     return muster__error(error, status, "not admitted by %.64s within %lld ms: %.140s", participant->address,
                          limit_ms, cause_of(participant));

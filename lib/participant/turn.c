@@ -149,7 +149,7 @@ static enum muster_status announce(struct participant *participant, struct envel
                                    struct muster_error *error)
 {
     if (envelope->announced > participant->options.max_payload_size)
-        return muster__error(error, MUSTER_TOO_BIG, "an instruction of more than max_payload_size");
+        return muster__error(error, MUSTER_TOO_BIG, "the instruction is bigger than max_payload_size");
     if (!muster__payload_begin(&envelope->message, NULL, NULL))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for an instruction of %llu bytes",
                              (unsigned long long)envelope->announced);
@@ -366,7 +366,7 @@ static enum muster_status answer(struct participant *participant, const struct m
     pthread_mutex_lock(&participant->lock);
     if (participant->consumed != consumed)
         status =
-            muster__error(error, MUSTER_CANCELLED, "on_ready has consumed a newer instruction meanwhile");
+            muster__error(error, MUSTER_CANCELLED, "on_ready consumed a newer instruction during this call");
     else
         status = begin_answer(participant, error);
     if (status == MUSTER_OK)
@@ -472,7 +472,7 @@ enum muster_status participant_report_progress(struct participant *participant, 
                                                struct muster_error *error)
 {
     if (!(fraction >= 0 && fraction <= 1))
-        return muster__error(error, MUSTER_INVALID, "progress is from 0 to 1, and not %g", fraction);
+        return muster__error(error, MUSTER_INVALID, "progress is a number from 0 to 1, not %g", fraction);
     pthread_mutex_lock(&participant->lock);
     enum muster_status status = may_answer(participant, error);
     int64_t now = status == MUSTER_OK ? participant->transport->ops->now(participant->transport) : 0;

@@ -358,7 +358,7 @@ static enum muster_status check_name(const struct participant_manager *manager, 
         return muster__error(error, MUSTER_INVALID,
                              "a name that begins with " GIVEN_NAME " is the server's to give");
     if (fault)
-        return muster__error(error, MUSTER_INVALID, "a name %s is not taken", fault);
+        return muster__error(error, MUSTER_INVALID, "a name %s is refused", fault);
     return MUSTER_OK;
 }
 
@@ -373,7 +373,7 @@ static enum muster_status check_labels(const struct proxy *proxy, struct muster_
             return muster__error(error, MUSTER_INVALID,
                                  "a label has at most %zu bytes, name and value together", most);
         if (fault || (fault = muster__text_fault(value)))
-            return muster__error(error, MUSTER_INVALID, "a label %s is not taken: it is number %zu", fault,
+            return muster__error(error, MUSTER_INVALID, "a label %s is refused: it is number %zu", fault,
                                  i + 1);
     }
     return MUSTER_OK;
@@ -439,7 +439,7 @@ enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, 
     const struct participant_manager_options *options = &manager->options;
     struct proxy *other;
     if (getrandom(proxy->session, sizeof(proxy->session), 0) != sizeof(proxy->session))
-        return muster__error(error, MUSTER_UNAVAILABLE, "the server has no random numbers");
+        return muster__error(error, MUSTER_UNAVAILABLE, "the server cannot get random numbers");
     enum muster_status status = give_name(proxy, name, error);
     if (status != MUSTER_OK)
         return status;
@@ -714,17 +714,17 @@ static enum muster_status check_options(const struct participant_manager_options
                              "options.max_message_size is not from 1024 to 2147483647 bytes");
     if (options->max_payload_size == 0 || options->upload_stall_ms <= 0)
         return muster__error(error, MUSTER_INVALID,
-                             "options.max_payload_size is 0 or options.upload_stall_ms not positive");
+                             "options.max_payload_size or options.upload_stall_ms is not above 0");
     if (options->session_grace_ms < 0 || options->progress_extends_ms < 0 ||
         options->progress_extends_most_ms < 0)
         return muster__error(error, MUSTER_INVALID,
-                             "options.session_grace_ms or one of options.progress_extends is negative");
+                             "session_grace_ms, progress_extends_ms or progress_extends_most_ms is negative");
     if (options->max_away == 0)
         return muster__error(error, MUSTER_INVALID,
-                             "options.max_away is 0: for nobody to be waited for, session_grace_ms is 0");
+                             "options.max_away is 0: to wait for nobody, set session_grace_ms to 0");
     if (options->join_timeout_ms == 0 || options->stop_timeout_ms < 0)
         return muster__error(error, MUSTER_INVALID,
-                             "options.join_timeout_ms is 0 or options.stop_timeout_ms negative");
+                             "options.join_timeout_ms is 0 or options.stop_timeout_ms is negative");
     if (!(options->join_rate >= 0 && options->join_rate < 1e9))
         return muster__error(error, MUSTER_INVALID,
                              "options.join_rate is not from 0 to 1e9 participants a second");
@@ -737,7 +737,7 @@ static enum muster_status check_options(const struct participant_manager_options
             error, MUSTER_INVALID,
             "options.connection_idle_ms is below 1000 or options.max_network_memory below 16 MiB");
     if (options->message_stall_ms != 0 && options->message_stall_ms < 1000)
-        return muster__error(error, MUSTER_INVALID, "options.message_stall_ms is below 1000 and not 0");
+        return muster__error(error, MUSTER_INVALID, "options.message_stall_ms is not 0 and below 1000");
     return muster__check_keepalive(options->keepalive_time_ms, options->keepalive_timeout_ms,
                                    KEEPALIVE_TIME_LEAST, error);
 }

@@ -248,7 +248,7 @@ static enum muster_status check(const struct proxy_round_options *options, size_
         return muster__error(error, MUSTER_INVALID, "options.enough is %zu, and there are %zu proxies",
                              options->enough, count);
     if (options->at_least > (options->enough ? options->enough : count))
-        return muster__error(error, MUSTER_INVALID, "options.at_least is %zu, and %zu answers are waited for",
+        return muster__error(error, MUSTER_INVALID, "options.at_least is %zu, and may be at most %zu",
                              options->at_least, options->enough ? options->enough : count);
     if (muster__in_callback())
         return muster__error(error, MUSTER_INVALID,

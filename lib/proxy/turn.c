@@ -235,7 +235,7 @@ enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, cons
     else if (!proxy->stream)
         status = muster__error(error, MUSTER_GONE, "it is away, and will not be told");
     else if (body->size + STREAM_HEAD_MAX > proxy->max_message_size)
-        status = muster__error(error, MUSTER_TOO_BIG, "it takes no messages of %llu bytes",
+        status = muster__error(error, MUSTER_TOO_BIG, "it does not take messages of %llu bytes",
                                (unsigned long long)body->size);
     else
         status = send_refused(proxy, turn, body, error);
@@ -247,7 +247,7 @@ enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, cons
 enum muster_status proxy_refuse(struct proxy *proxy, const char *reason, struct muster_error *error)
 {
     if (!reason || !*reason)
-        return muster__error(error, MUSTER_INVALID, "there is no reason to tell");
+        return muster__error(error, MUSTER_INVALID, "the reason is NULL or empty");
     return muster__proxy_named(proxy, muster__proxy_refuse(proxy, 0, reason, error), error);
 }
 

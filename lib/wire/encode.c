@@ -289,8 +289,7 @@ static enum muster_status check_array(const struct muster_message *message, size
                              i);
     *total += size;
     if (message->array_names && (!message->array_names[i] || !is_good(message->array_names[i])))
-        return muster__error(error, MUSTER_INVALID, "array %zu has no name in UTF-8, and others have names",
-                             i);
+        return muster__error(error, MUSTER_INVALID, "array %zu has no name, or one that is not UTF-8", i);
     return MUSTER_OK;
 }
 
@@ -303,7 +302,7 @@ static enum muster_status check_value(const struct muster_value *value, struct m
                 (value->kind == MUSTER_VALUE_BYTES && (value->bytes || value->size == 0));
     if (!good)
         return muster__error(error, MUSTER_INVALID,
-                             "the value '%.100s' has no kind that there is, no text in UTF-8, or no bytes",
+                             "the value '%.100s' has an unknown kind, no text in UTF-8, or no bytes",
                              value->name);
     return MUSTER_OK;
 }
@@ -329,7 +328,7 @@ enum muster_status muster__message_check(const struct muster_message *message, s
     enum muster_status status = check_lists(message, error);
     if (status == MUSTER_OK && !fields_fit(message))
         return muster__error(error, MUSTER_INVALID,
-                             "a message has at most %d arrays, or fewer with names, scalars and values",
+                             "too many fields: at most %d arrays, and fewer with names, scalars or values",
                              (WIRE_FIELDS_MAX - 2) / 2);
     if (status == MUSTER_OK && (!is_good(message->type) || !is_good(message->text)))
         return muster__error(error, MUSTER_INVALID, "the message's type or text is not UTF-8");
