@@ -97,7 +97,7 @@ enum muster_kind {
  *   message that breaks these rules is refused with INVALID, before it is sent and by its receiver.
  * - Sending reads a message and keeps nothing of the caller's.
  * - A received message points into memory that it owns through `storage`. The function that returns the
- *   message says who clears it.
+ *   message says whether the caller clears it.
  */
 struct muster_message {
     enum muster_kind kind;

@@ -145,7 +145,7 @@ static inline void participant_options_init(struct participant_options *options)
 /**
  * Connects to the server at `address` ("host:port" or "[v6]:port", without a scheme) and blocks until the
  * server has admitted the participant, at most for connect_timeout_ms. It waits for a server that is not up
- * yet. `options` NULL means the defaults. On MUSTER_OK *participant is the caller's, who frees it with
+ * yet. `options` NULL means the defaults. On MUSTER_OK the caller owns *participant and frees it with
  * participant_free(). Otherwise it is NULL and *error (may be NULL) says why.
  *
  * At once:
@@ -162,7 +162,7 @@ static inline void participant_options_init(struct participant_options *options)
  * After connect_timeout_ms:
  * - UNAVAILABLE: the text has the last cause, such as connection refused, unknown host, or not an HTTP/2
  *   server;
- * - EXISTS: the name belongs to a participant that was away all the time, and whose session is still kept.
+ * - EXISTS: the name belongs to a participant that was away all the time; the server still keeps its session.
  *
  * If grpc_proxy, https_proxy or http_proxy in the environment names an HTTP proxy, it is used, and the texts
  * name it. It is not used for loopback addresses, or if no_grpc_proxy or no_proxy has an end of the host's

@@ -20,7 +20,7 @@ struct muster_transport;
 enum participant_manager_event_kind {
     PARTICIPANT_MANAGER_JOINED,   /* a participant passed the initiative and can be given instructions */
     PARTICIPANT_MANAGER_LEFT,     /* a participant that had joined is gone; status and text say why */
-    PARTICIPANT_MANAGER_REFUSED,  /* a stream was turned away before it joined; status and text say why */
+    PARTICIPANT_MANAGER_REFUSED,  /* a stream was refused before it joined; status and text say why */
     PARTICIPANT_MANAGER_PROGRESS, /* a participant reported progress on its turn: see proxy_progress() */
     PARTICIPANT_MANAGER_AWAY,     /* a participant's connection broke; its proxy waits for it */
     PARTICIPANT_MANAGER_BACK,     /* the participant is connected again, with the same proxy */
@@ -44,9 +44,9 @@ struct participant_manager_options {
     size_t size;
     /** Address to listen on: "host:port" or "[v6]:port". Port 0 takes a free one. */
     const char *listen;
-    /** Participants at one time, including those that are away. At the limit, one more takes the place of the
-       one that has been away longest, of its own address if there is one; if nobody is away, it is turned
-       away with FULL. 0: limited only by the process's file descriptors and by max_away. */
+    /** Participants at one time, including those that are away. At the limit, a new one takes the place of
+       the one that has been away longest, first of those from its own address. If nobody is away, the new
+       one is refused with FULL. 0: limited only by the process's file descriptors and by max_away. */
     size_t max_participants;
     /** Biggest message, in either direction, in bytes; from 1024 to 2147483647. Data in chunks does not
        count. Participants of the original protocol send a whole model in one message: a server for them sets
@@ -88,8 +88,8 @@ struct participant_manager_options {
      * 0.
      */
     int64_t join_timeout_ms;
-    /** How long the server waits for a participant that is away. Its proxy and its turn go on meanwhile. If
-       it is not back in time, both end with GONE. 0: they end at once. */
+    /** How long the server waits for a participant that is away. Its proxy and its turn go on during that
+       time. If the participant is not back then, both end with GONE. 0: they end at once. */
     int64_t session_grace_ms;
     /** A progress report moves the deadline of its turn, or of its round for this participant, to at least
        this long from now, but never beyond progress_extends_most_ms after the turn began. 0: it does not. */
@@ -102,9 +102,9 @@ struct participant_manager_options {
 
     /**
      * Decides whether to admit a participant, before the participant is listed. The function can read the
-     * proxy's name, peer and labels. Return MUSTER_OK to admit. Any other status turns the participant away;
-     * it sees what was written to `text` (`size` bytes) as the reason. NULL admits everyone. Called on a
-     * network thread without a lock held; must not block.
+     * proxy's name, peer and labels. Return MUSTER_OK to admit. Any other status refuses the participant; it
+     * sees what was written to `text` (`size` bytes) as the reason. NULL admits everyone. Called on a network
+     * thread without a lock held; must not block.
      */
     enum muster_status (*admit)(void *context, struct proxy *proxy, char *text, size_t size);
     /**
@@ -126,17 +126,17 @@ struct participant_manager_options {
     /**
      * TLS and a token, from files that are read again when they change: see
      * participant_manager_reload_credentials(). Credentials are checked before anything of a stream is read:
-     * - a participant that does not show them is turned away with UNAUTHENTICATED;
-     * - a participant whose name is not one of its certificate's is turned away with REFUSED;
+     * - a participant that does not show them is refused with UNAUTHENTICATED;
+     * - a participant whose name is not one of its certificate's is refused with REFUSED;
      * - calls of the health service need no credentials.
      */
     struct muster_credentials credentials;
     /** Participants at one time from one IP address, including those that are joining or away. At the limit,
-       one more takes the place of the one that has been away longest, or is turned away with FULL. 0: no
-       limit. */
+       a new one takes the place of the one that has been away longest. If nobody is away, the new one is
+       refused with FULL. 0: no limit. */
     size_t max_participants_per_address;
     /** Participants per second that may come, for the first time or again. A burst of one second's worth, and
-       at least one, is allowed; the rest is turned away with UNAVAILABLE. 0: no limit. Below 1e9. */
+       at least one, is allowed; the rest is refused with UNAVAILABLE. 0: no limit. Below 1e9. */
     double join_rate;
     /**
      * Biggest Hello, name, and label (its name and value together), in bytes. Whatever their size, these are
@@ -163,7 +163,7 @@ struct participant_manager_options {
      * - at the start and each day: a certificate that expires within two weeks;
      * - new files of the credentials that are not valid;
      * - failed TLS handshakes, at most once in ten seconds;
-     * - an address that sent wrong tokens, and whose calls are now judged slowly;
+     * - an address that sent wrong tokens: its calls are now judged slowly;
      * - that nobody can connect because the process has no descriptors left, and when it has some again;
      * - participant_manager_stop() or participant_manager_free() in a callback.
      * Any thread, without a lock held; must not block. NULL: no warnings.
@@ -190,7 +190,7 @@ struct participant_manager_options {
     size_t max_network_memory;
 
     /** Participants that may be away at one time, at least 1. One more takes the place of the one that has
-       been away longest, of its own address if there is one. The turn of the one displaced ends with GONE,
+       been away longest, first of those from its own address. The turn of the displaced one ends with GONE,
        and if it comes back it is a new participant. One that is away costs about 1.5 KiB, plus its labels
        and the factory's object. */
     size_t max_away;
@@ -245,7 +245,7 @@ static inline void participant_manager_options_init(struct participant_manager_o
 }
 
 /**
- * Starts to listen and to admit participants. On MUSTER_OK *manager is the caller's, who frees it with
+ * Starts to listen and to admit participants. On MUSTER_OK the caller owns *manager and frees it with
  * participant_manager_free(). Otherwise it is NULL and *error (may be NULL) says why:
  * - EXISTS: the address is in use;
  * - INVALID: an option is out of range, or the address or the credentials are not valid;

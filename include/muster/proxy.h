@@ -16,12 +16,12 @@ struct proxy;
 
 /**
  * Runs one turn: sends `instruction` and blocks for its answer, at most for `timeout_ms` (MUSTER_NO_LIMIT:
- * until the participant answers or is gone). *answer (may be NULL) is the caller's, who calls
- * muster_message_clear() on it whatever the status. Unless the status is OK, *error (may be NULL) says why,
+ * until the participant answers or is gone). The caller owns *answer (may be NULL) and calls
+ * muster_message_clear() on it, whatever the status. Unless the status is OK, *error (may be NULL) says why,
  * and names the participant.
  *
- * How the turn ended. On a proxy that has closed, the call returns the final status (GONE, CLOSED or STOPPED,
- * for example) at once.
+ * These statuses say how the turn ended. On a closed proxy the call returns the proxy's final status (GONE,
+ * CLOSED or STOPPED, for example) at once.
  * - OK: *answer is the answer.
  * - REFUSED: the participant failed; *answer has the kind MUSTER_FAILURE, with the participant's code and
  *   text.
@@ -167,7 +167,8 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  * or was given up because `enough` answers were accepted.
  * - `options` NULL: the defaults.
  * - `on_answer` NULL: every answer is accepted.
- * - `result` NULL is allowed. Otherwise it is the caller's to clear; its count is 0 if nothing was sent.
+ * - `result` may be NULL. Otherwise the caller clears it with proxy_round_result_clear(). Its count is 0 if
+ *   nothing was sent.
  *
  * A participant whose answer has another kind than the instruction is told so, as by proxy_refuse(). If a
  * proxy is in the array twice, its second entry is BUSY. In rounds of 64 proxies and more, answers may be

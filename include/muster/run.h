@@ -39,7 +39,7 @@ struct muster_run;
  *   `configuration`.
  * - Leftovers of a killed process are removed, and so are metrics beyond the last completed round.
  *
- * On MUSTER_OK *run is the caller's, who passes it to muster_run_close(). Otherwise it is NULL and *error
+ * On MUSTER_OK the caller owns *run and closes it with muster_run_close(). Otherwise it is NULL and *error
  * (may be NULL) says why:
  * - EXISTS: the directory holds files, but no run. Nothing was touched, with or without `overwrite`.
  * - BUSY: another process has the run open.
