@@ -83,10 +83,7 @@ struct participant_manager_options {
        Among late answers, each has twice the time when it starts again; each complete answer halves it. More
        than 0. */
     int64_t upload_stall_ms;
-    /**
-     * The stream of a participant that has not passed the initiative within this time ends with TIMEOUT. Not
-     * 0.
-     */
+    /** The time to pass the initiative after the stream opens. Then the stream ends with TIMEOUT. Not 0. */
     int64_t join_timeout_ms;
     /** How long the server waits for a participant that is away. Its proxy and its turn go on during that
        time. If the participant is not back then, both end with GONE. 0: they end at once. */
