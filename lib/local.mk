@@ -49,6 +49,8 @@ libmuster_core_la_SOURCES = \
     lib/federation/npz.h \
     lib/federation/random.c \
     lib/federation/run.c \
+    lib/link/service.c \
+    lib/link/service.h \
     lib/network/buffer.c \
     lib/network/buffer.h \
     lib/network/credentials.c \

@@ -46,7 +46,9 @@ struct connection {
     struct network *network;
     struct listener *listener;
     char *address;
-    const char *host; /* of the client */
+    const struct service *service;
+    const struct served *served; /* of the listener */
+    const char *host;            /* of the client */
     size_t number;
     size_t max_message_size[2]; /* that the client, that the server receives */
     unsigned references;        /* each end's owner's, and one of each event on its way */
@@ -357,6 +359,14 @@ static void match(struct network *network, struct connection *connection)
     for (struct listener *listener = network->listeners; listener; listener = listener->next) {
         if (listener->closed || strcmp(listener->address, connection->address) != 0)
             continue;
+        const char *method = connection->service->method;
+        char text[MUSTER_ERROR_TEXT_SIZE];
+        connection->served = muster__find_served(listener->events->served, method, strlen(method));
+        if (!connection->served) {
+            muster__not_served(listener->events->served, text);
+            finish_end(&connection->client, MUSTER_UNSUPPORTED, text, network->now);
+            return;
+        }
         listener->streams++;
         connection->listener = listener;
         connection->max_message_size[1] = listener->max_message_size;
@@ -372,7 +382,8 @@ static void match(struct network *network, struct connection *connection)
 }
 
 static enum muster_status transport_connect(struct muster_transport *base, const char *address,
-                                            size_t max_message_size, const struct connection_options *options,
+                                            const struct service *service, size_t max_message_size,
+                                            const struct connection_options *options,
                                             const struct stream_events *events, void *context,
                                             struct stream **stream, struct muster_error *error)
 {
@@ -387,6 +398,7 @@ static enum muster_status transport_connect(struct muster_transport *base, const
     }
     connection->network = network;
     connection->address = copy;
+    connection->service = service;
     connection->references = 1; /* the client's; the server's follows when it is accepted */
     connection->max_message_size[0] = max_message_size;
     end_init(&connection->client, connection, &connection->server);
@@ -519,7 +531,7 @@ static void deliver_opened(struct connection *connection)
         return;
 
     const struct stream_events *events = NULL;
-    void *context = listener->events->accepted(listener->context, &server->base, &events);
+    void *context = connection->served->accepted(listener->context, &server->base, &events);
     pthread_mutex_lock(&network->lock);
     server->events = events;
     server->context = context;

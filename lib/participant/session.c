@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "callback.h"
+#include "link/service.h"
 #include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
@@ -199,8 +200,9 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     participant->opened_at = now_of(participant);
     participant->proven = false;
     enum muster_status status = participant->transport->ops->connect(
-        participant->transport, participant->address, participant->options.max_message_size,
-        &participant->connection, &stream_events, participant, &participant->stream, error);
+        participant->transport, participant->address, &muster__connect_service,
+        participant->options.max_message_size, &participant->connection, &stream_events, participant,
+        &participant->stream, error);
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = participant->stream;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "callback.h"
+#include "link/service.h"
 #include "network/credentials.h"
 #include "options.h"
 #include "proxy/internal.h"
@@ -599,8 +600,10 @@ static void listener_warned(void *context, const char *text)
     muster__callback_warn(options->on_warning, options->context, text);
 }
 
+static const struct served served[] = {{&muster__connect_service, stream_accepted}, {NULL, NULL}};
+
 static const struct listener_events listener_events = {
-    .accepted = stream_accepted,
+    .served = served,
     .stopped = listener_stopped,
     .warned = listener_warned,
 };

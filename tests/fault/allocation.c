@@ -22,6 +22,7 @@
 
 #include <muster/muster.h>
 
+#include "link/service.h"
 #include "network/local.h"
 #include "proxy/internal.h"
 #include "wire/codec.h"
@@ -317,9 +318,9 @@ static void connect_original(void)
 {
     static const struct stream_events events = {.message = original_message, .closed = original_closed};
     struct muster_error error;
-    original_over = !PLAUSIBLE(
-        network->ops->connect(network, "server:1", SIZE_MAX, NULL, &events, NULL, &original, &error),
-        MUSTER_OUT_OF_MEMORY);
+    original_over = !PLAUSIBLE(network->ops->connect(network, "server:1", &muster__connect_service, SIZE_MAX,
+                                                     NULL, &events, NULL, &original, &error),
+                               MUSTER_OUT_OF_MEMORY);
     if (!original_over && original->ops->send(original, NULL, 0, NULL) != MUSTER_OK)
         original->ops->cut(original);
 }
@@ -707,8 +708,8 @@ static struct stream *arrive(bool *over)
     size_t so_far = allocations;
     fail_at = SIZE_MAX;
     struct buffer *body = muster__encode_hello(&hello);
-    EXPECT(network->ops->connect(network, "server:1", SIZE_MAX, NULL, &events, over, &stream, &error) ==
-           MUSTER_OK);
+    EXPECT(network->ops->connect(network, "server:1", &muster__connect_service, SIZE_MAX, NULL, &events, over,
+                                 &stream, &error) == MUSTER_OK);
     stream->ops->send(stream, NULL, 0, body);
     stream->ops->send(stream, NULL, 0, NULL);
     muster__buffer_release(body);

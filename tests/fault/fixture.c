@@ -97,8 +97,8 @@ struct peer *peer_connect(struct fixture *fixture)
 {
     struct peer *peer = peer_new(fixture, TO_PARTICIPANT);
     struct muster_error error;
-    cr_assert_eq(fixture->network->ops->connect(fixture->network, ADDRESS, SIZE_MAX, NULL, &peer_events, peer,
-                                                &peer->stream, &error),
+    cr_assert_eq(fixture->network->ops->connect(fixture->network, ADDRESS, &muster__connect_service, SIZE_MAX,
+                                                NULL, &peer_events, peer, &peer->stream, &error),
                  MUSTER_OK);
     return peer;
 }
@@ -292,7 +292,8 @@ static void raw_stopped(void *context)
     pthread_mutex_unlock(&fixture->lock);
 }
 
-static const struct listener_events raw_events = {.accepted = raw_accepted, .stopped = raw_stopped};
+static const struct served raw_served[] = {{&muster__connect_service, raw_accepted}, {NULL, NULL}};
+static const struct listener_events raw_events = {.served = raw_served, .stopped = raw_stopped};
 
 void fixture_listen(struct fixture *fixture)
 {

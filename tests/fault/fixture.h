@@ -13,6 +13,7 @@
 
 #include <muster/muster.h>
 
+#include "link/service.h"
 #include "network/local.h"
 #include "wire/codec.h"
 
@@ -127,9 +128,9 @@ struct fixture {
 #define ADDRESS "server:1"
 
 /* No limit to join, 5 s a turn, 1 s to stop; events are recorded, `context` is the fixture. */
-#define TURN_MS 5000
+#define TURN_MS    5000
 #define CONSUME_MS 1000
-#define STOP_MS 1000
+#define STOP_MS    1000
 struct participant_manager_options fixture_options(void);
 
 /* A network with a manager; `options` NULL means fixture_options(). Transport and context are filled in. */

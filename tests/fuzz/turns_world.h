@@ -9,6 +9,7 @@
 #include <muster/muster.h>
 
 #include "fuzz/fuzz.h"
+#include "link/service.h"
 #include "network/local.h"
 #include "wire/transfer.h"
 
