@@ -114,6 +114,9 @@ struct transport_ops {
                                   const struct stream_events *events, void *context, struct stream **stream,
                                   struct muster_error *error);
 
+    /* What is sent does not leave the process: nobody else can read it, and nobody has to show anything. */
+    bool is_inside;
+
     /* Shuts the connections over which borrowed bytes of `body` are still on their way, of streams that have
        ended too, so that the last references to it go soon, even if a peer reads nothing. It is only
        compared. Any thread; does not block. */
@@ -200,9 +203,5 @@ const struct served *muster__find_served(const struct served *served, const char
 
 /* What is told to who asks for another: which there are. */
 void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT_SIZE]);
-
-/* The gRPC transport of this process, which all its managers and participants share, with at least `threads`
-   network threads. A reference for the caller to release, or NULL with *error. */
-struct muster_transport *muster__grpc_transport_acquire(unsigned threads, struct muster_error *error);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "callback.h"
 #include "network/credentials.h"
+#include "network/scheme.h"
 #include "options.h"
 #include "participant/internal.h"
 #include "status.h"
@@ -153,7 +154,7 @@ static void warn_of_connection(const struct participant *participant)
         muster__credentials_warning(participant->credentials, OF_PARTICIPANT, participant->address);
     char line[MUSTER_ERROR_TEXT_SIZE];
     muster__credentials_tell(participant->credentials);
-    if (!text || !options->on_warning || options->transport)
+    if (!text || !options->on_warning || participant->transport->ops->is_inside)
         return;
     snprintf(line, sizeof(line), "connecting to %.64s without TLS: %s", participant->address, text);
     muster__callback_warn(options->on_warning, options->context, line);
@@ -192,11 +193,10 @@ enum muster_status participant_connect(const char *address, const struct partici
         muster__participant_release(participant);
         return status;
     }
-    participant->transport =
-        options->transport ? options->transport : muster__grpc_transport_acquire(1, error);
-    if (!participant->transport) {
+    status = muster__transport_acquire(address, 1, &participant->transport, error);
+    if (status != MUSTER_OK) {
         muster__participant_release(participant);
-        return MUSTER_OUT_OF_MEMORY;
+        return status;
     }
     muster__block_participant(true); /* until participant_free() */
 

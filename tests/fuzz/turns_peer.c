@@ -172,7 +172,7 @@ void peer_free(struct peer *peer)
         return;
     if (!peer->closed) {
         peer->stream->ops->cut(peer->stream);
-        muster__local_settle(world.network);
+        muster_fixture_settle(world.network);
     }
     CHECK(peer->closed);
     muster__outgoing_begin(&peer->outgoing, NULL, 0);

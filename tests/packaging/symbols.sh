@@ -15,8 +15,11 @@ foreign() {
     names "$@" | grep -vE "$prefixes"
 }
 
+# Of all headers but muster/fixture.h, unless that was asked for.
 declared() {
-    grep -hv '^#' "$top_srcdir"/include/muster/*.h | tr '\n' ' ' | grep -oE 'MUSTER_API [^;{]*;' |
+    local but=fixture.h
+    grep -q '^#define MUSTER_FIXTURE' "$top_builddir/config.h" && but=
+    find "$top_srcdir/include/muster" -name '*.h' ! -name "$but" -exec grep -hv '^#' {} + | tr '\n' ' ' | grep -oE 'MUSTER_API [^;{]*;' |
         sed -E 's/^[^(]*[ *]([a-z0-9_]+)\(.*/\1/' | sort -u
 }
 
