@@ -49,8 +49,16 @@ libmuster_core_la_SOURCES = \
     lib/federation/npz.h \
     lib/federation/random.c \
     lib/federation/run.c \
+    lib/link/hello.c \
+    lib/link/hello.h \
     lib/link/service.c \
     lib/link/service.h \
+    lib/link/token.c \
+    lib/link/token.h \
+    lib/link/transfer.c \
+    lib/link/transfer.h \
+    lib/link/window.c \
+    lib/link/window.h \
     lib/network/buffer.c \
     lib/network/buffer.h \
     lib/network/credentials.c \
@@ -82,7 +90,6 @@ libmuster_core_la_SOURCES = \
     lib/proxy/session.c \
     lib/proxy/turn.c \
     lib/proxy/upload.c \
-    lib/proxy/window.c \
     lib/callback.c \
     lib/callback.h \
     lib/options.c \
@@ -103,9 +110,7 @@ libmuster_core_la_SOURCES = \
     lib/wire/npy.c \
     lib/wire/npy.h \
     lib/wire/reader.c \
-    lib/wire/reader.h \
-    lib/wire/transfer.c \
-    lib/wire/transfer.h
+    lib/wire/reader.h
 
 libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS) $(PROTOBUF_C_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "callback.h"
+#include "link/hello.h"
 #include "network/credentials.h"
 #include "network/scheme.h"
 #include "options.h"
@@ -75,38 +76,13 @@ static enum muster_status check_texts(const struct participant_options *options,
     return MUSTER_OK;
 }
 
-static struct buffer *pack_hello(const struct participant_options *options)
-{
-    char chunks[] = FEATURE_CHUNKS, refused[] = FEATURE_REFUSED;
-    char *features[] = {chunks, refused};
-    Muster__Hello hello = MUSTER__HELLO__INIT;
-    Muster__Label *labels = calloc(options->label_count + 1, sizeof(*labels));
-    Muster__Label **pointers = calloc(options->label_count + 1, sizeof(*pointers));
-    struct buffer *buffer = NULL;
-    if (!labels || !pointers)
-        goto cleanup;
-    for (size_t i = 0; i < options->label_count; i++) {
-        muster__label__init(&labels[i]);
-        labels[i].name = (char *)(options->labels[i].name ? options->labels[i].name : "");
-        labels[i].value = (char *)(options->labels[i].value ? options->labels[i].value : "");
-        pointers[i] = &labels[i];
-    }
-    hello.name = (char *)(options->name ? options->name : "");
-    hello.labels = pointers;
-    hello.n_labels = options->label_count;
-    hello.max_message_size = options->max_message_size;
-    hello.max_payload_size = options->max_payload_size;
-    hello.features = features;
-    hello.n_features = options->on_warning ? 2 : 1; /* nobody else would see why an answer was refused */
-    buffer = muster__pack_hello(&hello);
-cleanup:
-    free(labels);
-    free(pointers);
-    return buffer;
-}
-
 static struct participant *participant_new(const char *address, const struct participant_options *options)
 {
+    const struct abilities own = {
+        .max_message_size = options->max_message_size,
+        .max_payload_size = options->max_payload_size,
+        .hears_refusals = options->on_warning, /* nobody else would see why an answer was refused */
+    };
     struct participant *participant = calloc(1, sizeof(*participant));
     if (!participant)
         return NULL;
@@ -120,7 +96,7 @@ static struct participant *participant_new(const char *address, const struct par
     participant->deadline = INT64_MAX;
     participant->descriptor = -1;
     participant->address = strdup(address);
-    participant->hello = pack_hello(options);
+    participant->hello = muster__hello_pack(&own, options->name, options->labels, options->label_count);
     if (participant->address && participant->hello)
         return participant;
     muster__participant_release(participant);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "callback.h"
@@ -440,7 +439,7 @@ enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, 
     struct participant_manager *manager = proxy->manager;
     const struct participant_manager_options *options = &manager->options;
     struct proxy *other;
-    if (getrandom(proxy->session, sizeof(proxy->session), 0) != sizeof(proxy->session))
+    if (!muster__token_make(proxy->session))
         return muster__error(error, MUSTER_UNAVAILABLE, "the server has no random numbers");
     enum muster_status status = give_name(proxy, name, error);
     if (status != MUSTER_OK)

@@ -22,12 +22,6 @@ enum direction { TO_PARTICIPANT, TO_SERVER };
 /* Fields of the messages themselves, which the generated code does not name. */
 enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 10, FIELD_LIMIT = 11 };
 
-/* What a peer that takes chunks says in Hello and Welcome. */
-#define FEATURE_CHUNKS "chunks"
-
-/* What a participant says in Hello that wants to be told of its answers that were refused. */
-#define FEATURE_REFUSED "refused"
-
 /* ---- writing: encode.c ---- */
 
 /* How a message is to be put into bytes. */

@@ -14,6 +14,7 @@
 #include <muster/fixture.h>
 #include <muster/muster.h>
 
+#include "link/hello.h"
 #include "link/service.h"
 #include "wire/codec.h"
 

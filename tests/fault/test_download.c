@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fault/fixture.h"
-#include "wire/transfer.h"
+#include "link/transfer.h"
 
 #define SIZE        ((size_t)30000)
 #define PAYLOAD_MAX (2 * SIZE)

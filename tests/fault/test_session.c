@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "fault/fixture.h"
+#include "link/transfer.h"
 #include "network/transport.h"
 #include "proxy/internal.h"
-#include "wire/transfer.h"
 
 /* A manager with sessions, and a participant that has joined; the test steps the network. */
 struct company {

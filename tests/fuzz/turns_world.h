@@ -10,8 +10,9 @@
 #include <muster/muster.h>
 
 #include "fuzz/fuzz.h"
+#include "link/hello.h"
 #include "link/service.h"
-#include "wire/transfer.h"
+#include "link/transfer.h"
 
 #define MANAGER_ADDRESS "fixture:test/manager"
 #define RAW_ADDRESS     "fixture:test/raw"
