@@ -1,15 +1,20 @@
-# The library: a core that knows no transport but the in-process one, and the gRPC transport beside it.
+# The library: a core that knows no transport but the in-process one, and the gRPC transport beside it. The server's
+# side and what learning adds can be left out of it.
 musterincludedir = $(includedir)/muster
 musterinclude_HEADERS = \
     include/muster/credentials.h \
     include/muster/export.h \
-    include/muster/federation.h \
     include/muster/message.h \
     include/muster/muster.h \
     include/muster/participant.h \
-    include/muster/participant_manager.h \
-    include/muster/proxy.h \
+    include/muster/random.h \
     include/muster/status.h
+if SERVER
+musterinclude_HEADERS += include/muster/participant_manager.h include/muster/proxy.h
+endif
+if LEARNING
+musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/run.h
+endif
 
 # protoc-c derives C names from the proto package. The wire has none, so one is put in for C alone.
 proto_sources = proto/muster.pb-c.c proto/muster.pb-c.h
@@ -41,14 +46,6 @@ libmuster_wire_la_SOURCES =
 libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS)
 libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS)
 libmuster_core_la_SOURCES = \
-    lib/federation/file.c \
-    lib/federation/file.h \
-    lib/federation/mean.c \
-    lib/federation/npy_file.c \
-    lib/federation/npz.c \
-    lib/federation/npz.h \
-    lib/federation/random.c \
-    lib/federation/run.c \
     lib/link/hello.c \
     lib/link/hello.h \
     lib/link/service.c \
@@ -57,8 +54,6 @@ libmuster_core_la_SOURCES = \
     lib/link/token.h \
     lib/link/transfer.c \
     lib/link/transfer.h \
-    lib/link/window.c \
-    lib/link/window.h \
     lib/network/buffer.c \
     lib/network/buffer.h \
     lib/network/credentials.c \
@@ -77,7 +72,11 @@ libmuster_core_la_SOURCES = \
     lib/participant/internal.h \
     lib/participant/participant.c \
     lib/participant/session.c \
-    lib/participant/turn.c \
+    lib/participant/turn.c
+if SERVER
+libmuster_core_la_SOURCES += \
+    lib/link/window.c \
+    lib/link/window.h \
     lib/proxy/answer.c \
     lib/proxy/connection.c \
     lib/proxy/instruction.c \
@@ -89,15 +88,20 @@ libmuster_core_la_SOURCES = \
     lib/proxy/round.c \
     lib/proxy/session.c \
     lib/proxy/turn.c \
-    lib/proxy/upload.c \
+    lib/proxy/upload.c
+endif
+libmuster_core_la_SOURCES += \
     lib/callback.c \
     lib/callback.h \
     lib/options.c \
     lib/options.h \
+    lib/random.c \
     lib/status.c \
     lib/status.h \
     lib/text.c \
     lib/text.h \
+    lib/wire/array.c \
+    lib/wire/array.h \
     lib/wire/block.c \
     lib/wire/block.h \
     lib/wire/codec.h \
@@ -110,7 +114,22 @@ libmuster_core_la_SOURCES = \
     lib/wire/npy.c \
     lib/wire/npy.h \
     lib/wire/reader.c \
-    lib/wire/reader.h
+    lib/wire/reader.h \
+    lib/wire/storage.c \
+    lib/wire/storage.h \
+    lib/wire/values.c
+if LEARNING
+libmuster_core_la_SOURCES += \
+    lib/learning/element.c \
+    lib/learning/element.h \
+    lib/learning/file.c \
+    lib/learning/file.h \
+    lib/learning/mean.c \
+    lib/learning/npy_file.c \
+    lib/learning/npz.c \
+    lib/learning/npz.h \
+    lib/learning/run.c
+endif
 
 libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS) $(PROTOBUF_C_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)

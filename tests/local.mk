@@ -9,32 +9,36 @@ CORE_TEST_LIBS = libmuster-fixture.la libmuster-core.la $(TEST_LIBS)
 GRPC_TEST_LINKING = -static
 GRPC_TEST_LIBS = libmuster-fixture.la libmuster.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/unit/unit tests/fault/fault tests/fault/allocation tests/fault/disk tests/conformance/by_hand \
-    tests/conformance/local tests/conformance/grpc tests/integration/network tests/fault/chaos
+check_PROGRAMS += tests/unit/unit tests/fault/fault tests/conformance/by_hand tests/conformance/local \
+    tests/conformance/grpc tests/integration/network
+if LEARNING
+check_PROGRAMS += tests/fault/allocation tests/fault/disk tests/fault/chaos
+endif
 TESTS += $(check_PROGRAMS)
 
 tests_unit_unit_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_unit_unit_LDADD = $(CORE_TEST_LIBS)
 tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
+    tests/unit/test_array.c \
     tests/unit/test_block.c \
     tests/unit/test_codec.c \
     tests/unit/test_copy.c \
     tests/unit/test_guesses.c \
     tests/unit/test_link.c \
-    tests/unit/test_mean.c \
-    tests/unit/test_npy.c \
-    tests/unit/test_npz.c \
     tests/unit/test_options.c \
     tests/unit/test_random.c \
     tests/unit/test_reader.c \
     tests/unit/test_renewal.c \
-    tests/unit/test_run.c \
     tests/unit/test_status.c \
     tests/unit/test_text.c \
     tests/unit/test_timer.c \
     tests/unit/test_transfer.c \
+    tests/unit/test_values.c \
     tests/unit/test_window.c
+if LEARNING
+tests_unit_unit_SOURCES += tests/unit/test_mean.c tests/unit/test_npy.c tests/unit/test_npz.c tests/unit/test_run.c
+endif
 
 tests_fault_fault_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 # A test is told when the library encodes, and another when it unlists.

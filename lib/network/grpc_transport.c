@@ -183,7 +183,7 @@ static void stop_alarm(struct grpc_transport *transport)
 #define LIVES_TIMEOUT_MS 5000
 
 /* That its threads may take to end after that. */
-#define THREADS_TIMEOUT_MS 100
+#define THREADS_TIMEOUT_MS 1000
 
 static pthread_mutex_t lives_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t lives_moved = PTHREAD_COND_INITIALIZER;

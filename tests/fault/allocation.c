@@ -855,7 +855,7 @@ Test(allocation, codec)
 
 static char path[] = "allocation-XXXXXX";
 
-static void federation(void)
+static void learning(void)
 {
     struct muster_array read = {0};
     void *storage = NULL;
@@ -876,6 +876,35 @@ static void federation(void)
         free(storage);
     }
     muster_mean_free(mean);
+}
+
+/* Names and scalars; a member that fails leaves the mean as it was. */
+static void mean_of_messages(void)
+{
+    static const char *const names[] = {"w"};
+    struct muster_message message = train, result;
+    message.array_names = names;
+    struct muster_mean *mean = muster_mean_new_like_message(&message);
+    EXPECT(mean || !undisturbed());
+    size_t added = 0;
+    for (size_t i = 0; mean && i < 3; i++)
+        added += PLAUSIBLE(muster_mean_add_message(mean, &message, 1, NULL), MUSTER_OUT_OF_MEMORY);
+    if (added && PLAUSIBLE(muster_mean_result_message(mean, &result, NULL), MUSTER_OUT_OF_MEMORY)) {
+        EXPECT(result.array_count == 1 && strcmp(result.array_names[0], "w") == 0);
+        EXPECT(result.scalar_count == 1 && (float)muster_message_scalar(&result, "lr", 0) == 0.1F);
+        EXPECT(memcmp(result.arrays[0].data, values, sizeof(values)) == 0);
+    }
+    muster_mean_free(mean);
+    /* What the first decides. */
+    mean = muster_mean_new();
+    if (mean && PLAUSIBLE(muster_mean_add_message(mean, &message, 1, NULL), MUSTER_OUT_OF_MEMORY))
+        PLAUSIBLE(muster_mean_add_message(mean, &message, 1, NULL), MUSTER_OUT_OF_MEMORY);
+    muster_mean_free(mean);
+}
+
+Test(allocation, mean_of_messages)
+{
+    cr_assert_gt(run_all_ways(mean_of_messages), 5);
 }
 
 static char run_path[] = "allocation-run-XXXXXX";
@@ -909,12 +938,12 @@ Test(allocation, run_directory)
     cr_assert_gt(count, 10);
 }
 
-Test(allocation, federation)
+Test(allocation, learning)
 {
     int file = mkstemp(path);
     cr_assert_geq(file, 0);
     close(file);
-    size_t count = run_all_ways(federation);
+    size_t count = run_all_ways(learning);
     unlink(path);
     cr_assert_gt(count, 3);
 }

@@ -529,13 +529,26 @@ static const struct muster_array arrays[] = {
     {.dtype = MUSTER_FLOAT32, .dimensions = 2, .shape = {2, 3}, .data = matrix},
     {.dtype = MUSTER_INT64, .dimensions = 1, .shape = {2}, .data = vector},
 };
+static const char *const array_names[] = {"fc.weight", "steps"};
 static const struct muster_scalar scalars[] = {{"lr", 0.25}, {"num_samples", 17}};
+static const struct muster_value values[] = {
+    {.name = "seed", .kind = MUSTER_VALUE_INTEGER, .integer = INT64_MAX},
+    {.name = "freeze", .kind = MUSTER_VALUE_BOOL, .boolean = true},
+    {.name = "optimizer", .kind = MUSTER_VALUE_TEXT, .text = "sgd"},
+    {.name = "mask", .kind = MUSTER_VALUE_BYTES, .bytes = "\0\1", .size = 2},
+};
 static const char payload[] = "any\0bytes";
 
 static const struct muster_message samples[] = {
     [MUSTER_EMPTY] = {.kind = MUSTER_EMPTY},
-    [MUSTER_TRAIN] =
-        {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 2, .scalars = scalars, .scalar_count = 2},
+    [MUSTER_TRAIN] = {.kind = MUSTER_TRAIN,
+                      .arrays = arrays,
+                      .array_count = 2,
+                      .array_names = array_names,
+                      .scalars = scalars,
+                      .scalar_count = 2,
+                      .values = values,
+                      .value_count = 4},
     [MUSTER_EVALUATE] = {.kind = MUSTER_EVALUATE, .arrays = arrays, .array_count = 1},
     [MUSTER_APPLICATION] = {.kind = MUSTER_APPLICATION,
                             .type = "test",
@@ -564,15 +577,38 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
+static bool same_value(const struct muster_value *a, const struct muster_value *b)
+{
+    if (a->kind != b->kind || !same_text(a->name, b->name))
+        return false;
+    switch (a->kind) {
+    case MUSTER_VALUE_INTEGER:
+        return a->integer == b->integer;
+    case MUSTER_VALUE_BOOL:
+        return a->boolean == b->boolean;
+    case MUSTER_VALUE_TEXT:
+        return same_text(a->text, b->text);
+    case MUSTER_VALUE_BYTES:
+        return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
+    }
+    return false;
+}
+
 bool is_same(const struct muster_message *message, const struct muster_message *expected)
 {
     if (message->kind != expected->kind || message->array_count != expected->array_count ||
-        message->scalar_count != expected->scalar_count || message->size != expected->size ||
+        message->scalar_count != expected->scalar_count || message->value_count != expected->value_count ||
+        !message->array_names != !expected->array_names || message->size != expected->size ||
         message->code != expected->code || message->reconnect_seconds != expected->reconnect_seconds ||
         !same_text(message->type, expected->type) || !same_text(message->text, expected->text))
         return false;
     for (size_t i = 0; i < message->array_count; i++) {
-        if (!same_array(&message->arrays[i], &expected->arrays[i]))
+        if (!same_array(&message->arrays[i], &expected->arrays[i]) ||
+            (expected->array_names && !same_text(message->array_names[i], expected->array_names[i])))
+            return false;
+    }
+    for (size_t i = 0; i < message->value_count; i++) {
+        if (!same_value(&message->values[i], &expected->values[i]))
             return false;
     }
     for (size_t i = 0; i < message->scalar_count; i++) {

@@ -134,6 +134,8 @@ FAULT_TEST(payload, arrays_of_every_shape)
 {
     struct line line = line_new();
     uint8_t *bytes = noise(3 * CHUNK_SIZE);
+    static uint8_t bools[THRESHOLD + 1];
+    memset(bools + 1, 1, sizeof(bools) / 2);
     const double number = -0.1;
     const struct muster_scalar scalars[] = {{"lr", 0.25}, {"num_samples", 17}};
     const struct muster_array arrays[] = {
@@ -144,6 +146,11 @@ FAULT_TEST(payload, arrays_of_every_shape)
         {.dtype = MUSTER_FLOAT32, .dimensions = 3, .shape = {4, 0, 1000000}},
         {.dtype = MUSTER_FLOAT64, .dimensions = 8, .shape = {1, 2, 1, 3, 1, 1, 5, 7}, .data = bytes + 16},
         vector(MUSTER_INT32, bytes + 12, 1),
+        vector(MUSTER_BFLOAT16, bytes + 2, 70001),
+        vector(MUSTER_FLOAT16, bytes + 4, 3),
+        vector(MUSTER_UINT8, bytes + 1, 9999),
+        vector(MUSTER_INT8, bytes + 3, 5),
+        vector(MUSTER_BOOL, bools, sizeof(bools)),
         vector(MUSTER_FLOAT64, bytes, 300000),
     };
     const struct muster_message message = {.kind = MUSTER_TRAIN,

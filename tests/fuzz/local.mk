@@ -3,10 +3,12 @@
 fuzz_targets = \
     tests/fuzz/chunks \
     tests/fuzz/npy \
-    tests/fuzz/npz \
     tests/fuzz/participant_message \
     tests/fuzz/server_message \
     tests/fuzz/turns
+if LEARNING
+fuzz_targets += tests/fuzz/npz
+endif
 fuzz_data_targets = tests/fuzz/idx tests/fuzz/leaf
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/make_corpus
 

@@ -19,7 +19,7 @@ waits_badly() {
 
 # What is below the two sides knows neither, and the wire knows no link.
 looks_up() {
-    grep -nE '^#include "(proxy|participant|federation)/' lib/link/* lib/wire/* lib/network/*
+    grep -nE '^#include "(proxy|participant|learning)/' lib/link/* lib/wire/* lib/network/*
     grep -nE '^#include "link/' lib/wire/* lib/network/*
     grep -nE '^#include "wire/' lib/network/*
 }

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <muster/federation.h>
 #include <muster/fixture.h>
+#include <muster/random.h>
 
 #include "network/timer.h"
 #include "network/transport.h"
