@@ -46,6 +46,14 @@ libmuster_wire_la_SOURCES =
 libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS)
 libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS)
 libmuster_core_la_SOURCES = \
+    lib/link/hello.c \
+    lib/link/hello.h \
+    lib/link/service.c \
+    lib/link/service.h \
+    lib/link/token.c \
+    lib/link/token.h \
+    lib/link/transfer.c \
+    lib/link/transfer.h \
     lib/network/buffer.c \
     lib/network/buffer.h \
     lib/network/credentials.c \
@@ -55,6 +63,8 @@ libmuster_core_la_SOURCES = \
     lib/network/local.c \
     lib/network/local.h \
     lib/network/renewal.c \
+    lib/network/scheme.c \
+    lib/network/scheme.h \
     lib/network/timer.c \
     lib/network/timer.h \
     lib/network/transport.c \
@@ -65,6 +75,8 @@ libmuster_core_la_SOURCES = \
     lib/participant/turn.c
 if SERVER
 libmuster_core_la_SOURCES += \
+    lib/link/window.c \
+    lib/link/window.h \
     lib/proxy/answer.c \
     lib/proxy/connection.c \
     lib/proxy/instruction.c \
@@ -76,8 +88,7 @@ libmuster_core_la_SOURCES += \
     lib/proxy/round.c \
     lib/proxy/session.c \
     lib/proxy/turn.c \
-    lib/proxy/upload.c \
-    lib/proxy/window.c
+    lib/proxy/upload.c
 endif
 libmuster_core_la_SOURCES += \
     lib/callback.c \
@@ -106,8 +117,6 @@ libmuster_core_la_SOURCES += \
     lib/wire/reader.h \
     lib/wire/storage.c \
     lib/wire/storage.h \
-    lib/wire/transfer.c \
-    lib/wire/transfer.h \
     lib/wire/values.c
 if LEARNING
 libmuster_core_la_SOURCES += \
@@ -150,4 +159,14 @@ libmuster_grpc_la_SOURCES = \
 lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined
 libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
-libmuster_la_SOURCES =
+libmuster_la_SOURCES = lib/network/built_in.c
+
+# A network for tests: ours, and with --with-fixture those of programs.
+noinst_LTLIBRARIES += libmuster-fixture.la
+libmuster_fixture_la_SOURCES = lib/network/fixture.c
+if WITH_FIXTURE
+musterinclude_HEADERS += include/muster/fixture.h
+libmuster_la_LIBADD += libmuster-fixture.la
+else
+noinst_HEADERS = include/muster/fixture.h
+endif

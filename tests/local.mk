@@ -4,13 +4,13 @@ EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/ru
 
 if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
-CORE_TEST_LIBS = libmuster-core.la $(TEST_LIBS)
+CORE_TEST_LIBS = libmuster-fixture.la libmuster-core.la $(TEST_LIBS)
 # From the archive, whose internals can be reached.
 GRPC_TEST_LINKING = -static
-GRPC_TEST_LIBS = libmuster.la $(TEST_LIBS)
+GRPC_TEST_LIBS = libmuster-fixture.la libmuster.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/unit/unit tests/fault/fault tests/conformance/local tests/conformance/grpc \
-    tests/integration/network
+check_PROGRAMS += tests/unit/unit tests/fault/fault tests/conformance/by_hand tests/conformance/local \
+    tests/conformance/grpc tests/integration/network
 if LEARNING
 check_PROGRAMS += tests/fault/allocation tests/fault/disk tests/fault/chaos
 endif
@@ -25,6 +25,7 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_codec.c \
     tests/unit/test_copy.c \
     tests/unit/test_guesses.c \
+    tests/unit/test_link.c \
     tests/unit/test_options.c \
     tests/unit/test_random.c \
     tests/unit/test_reader.c \
@@ -53,6 +54,7 @@ tests_fault_fault_SOURCES = \
     tests/fault/test_corners.c \
     tests/fault/test_doors.c \
     tests/fault/test_download.c \
+    tests/fault/test_local.c \
     tests/fault/test_participant.c \
     tests/fault/test_payload.c \
     tests/fault/test_prepared.c \
@@ -102,7 +104,19 @@ tests_conformance_local_SOURCES = \
     tests/conformance/conformance.h \
     tests/conformance/fixture.c \
     tests/conformance/fixture.h \
+    tests/conformance/inside.c \
     tests/conformance/over_local.c \
+    tests/support/no_grpc.c
+tests_conformance_by_hand_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_conformance_by_hand_LDFLAGS = $(CONFORMANCE_LINKING)
+tests_conformance_by_hand_LDADD = $(CORE_TEST_LIBS)
+tests_conformance_by_hand_SOURCES = \
+    tests/conformance/conformance.c \
+    tests/conformance/conformance.h \
+    tests/conformance/fixture.c \
+    tests/conformance/fixture.h \
+    tests/conformance/inside.c \
+    tests/conformance/over_fixture.c \
     tests/support/no_grpc.c
 tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)

@@ -14,7 +14,6 @@
 MUSTER_BEGIN_DECLS
 
 struct participant;
-struct muster_transport;
 
 /**
  * A label that the server can read, in UTF-8: where the participant runs, for example, or what data it has.
@@ -122,9 +121,6 @@ struct participant_options {
      * thread, without a lock held; must not block. NULL: not called; participant_cancelled() tells the same.
      */
     void (*on_cancelled)(void *context, struct participant *participant);
-
-    /** For the library itself: NULL means gRPC. */
-    struct muster_transport *transport;
 };
 
 /** participant_options_init() calls this with the size of the struct in the caller's header. */
@@ -143,14 +139,14 @@ static inline void participant_options_init(struct participant_options *options)
 }
 
 /**
- * Connects to the server at `address` ("host:port" or "[v6]:port", without a scheme) and blocks until the
- * server has admitted the participant, at most for connect_timeout_ms. It waits for a server that is not up
- * yet. `options` NULL means the defaults. On MUSTER_OK the caller owns *participant and frees it with
- * participant_free(). Otherwise it is NULL and *error (may be NULL) says why.
+ * Connects to the server at `address` ("host:port" or "[v6]:port" with gRPC, or "local:NAME" for a server in
+ * this process) and blocks until the server has admitted the participant, at most for connect_timeout_ms. It
+ * waits for a server that is not up yet. `options` NULL means the defaults. On MUSTER_OK the caller owns
+ * *participant and frees it with participant_free(). Otherwise it is NULL and *error (may be NULL) says why.
  *
  * At once:
- * - INVALID: the address is not written as host:port or [v6]:port, an option is out of range, or this is a
- *   callback;
+ * - INVALID: the address is written in none of these ways, an option is out of range, or this is a callback;
+ * - UNSUPPORTED: this build does not have the transport of the address;
  * - IO, FORMAT: a file of the credentials cannot be read, or holds something else;
  * - OUT_OF_MEMORY.
  *

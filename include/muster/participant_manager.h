@@ -14,7 +14,6 @@
 MUSTER_BEGIN_DECLS
 
 struct participant_manager;
-struct muster_transport;
 
 /** What the manager reports to on_event, for logs and metrics. */
 enum participant_manager_event_kind {
@@ -42,7 +41,8 @@ struct participant_manager_event {
 struct participant_manager_options {
     /** The size of this struct; set by participant_manager_options_init(). */
     size_t size;
-    /** Address to listen on: "host:port" or "[v6]:port". Port 0 takes a free one. */
+    /** Address to listen on: "host:port" or "[v6]:port" with gRPC, where port 0 takes a free one; or
+       "local:NAME", for participants of this process, which need no credentials. */
     const char *listen;
     /** Participants at one time, including those that are away. At the limit, a new one takes the place of
        the one that has been away longest, first of those from its own address. If nobody is away, the new
@@ -215,9 +215,6 @@ struct participant_manager_options {
      *   connection. If the connection has several streams, those that had no message for this long end.
      */
     int64_t message_stall_ms;
-
-    /** For the library itself: NULL means gRPC. */
-    struct muster_transport *transport;
 };
 
 /** participant_manager_options_init() calls this with the size of the struct in the caller's header. */
@@ -246,6 +243,7 @@ static inline void participant_manager_options_init(struct participant_manager_o
  * participant_manager_free(). Otherwise it is NULL and *error (may be NULL) says why:
  * - EXISTS: the address is in use;
  * - INVALID: an option is out of range, or the address or the credentials are not valid;
+ * - UNSUPPORTED: this build does not have the transport of the address;
  * - IO, FORMAT: a file of the credentials cannot be read, or holds something else;
  * - UNAVAILABLE, OUT_OF_MEMORY.
  *
@@ -259,7 +257,7 @@ MUSTER_API enum muster_status participant_manager_start(const struct participant
                                                         struct participant_manager **manager,
                                                         struct muster_error *error);
 
-/** The port that the manager listens on. Any thread. */
+/** The port that the manager listens on; 0 if the address has none. Any thread. */
 MUSTER_API uint16_t participant_manager_port(const struct participant_manager *manager);
 
 /**

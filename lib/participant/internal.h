@@ -14,11 +14,10 @@
 
 #include <muster/participant.h>
 
+#include "link/token.h"
+#include "link/transfer.h"
 #include "network/transport.h"
 #include "wire/codec.h"
-#include "wire/transfer.h"
-
-#define SESSION_SIZE_MAX 64
 
 enum participant_state {
     CONNECTING, /* a stream is being opened; the server has not said anything yet */

@@ -9,6 +9,8 @@
 #include <sys/random.h>
 
 #include "callback.h"
+#include "link/hello.h"
+#include "link/service.h"
 #include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
@@ -199,8 +201,9 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     participant->opened_at = now_of(participant);
     participant->proven = false;
     enum muster_status status = participant->transport->ops->connect(
-        participant->transport, participant->address, participant->options.max_message_size,
-        &participant->connection, &stream_events, participant, &participant->stream, error);
+        participant->transport, participant->address, &muster__connect_service,
+        participant->options.max_message_size, &participant->connection, &stream_events, participant,
+        &participant->stream, error);
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = participant->stream;
@@ -375,17 +378,11 @@ static void end_session(struct participant *participant)
     muster__participant_forget_turns(participant);
 }
 
-static bool is_session(const struct participant *participant, const ProtobufCBinaryData *token)
-{
-    return token->len > 0 && token->len == participant->session_size &&
-           memcmp(token->data, participant->session, token->len) == 0;
-}
-
 /* Whether the session that went on before goes on, or another begins. */
 static void enter_session(struct participant *participant, const Muster__Welcome *welcome_message)
 {
     const ProtobufCBinaryData *token = &welcome_message->session;
-    if (is_session(participant, token)) {
+    if (muster__token_is(token, participant->session, participant->session_size)) {
         muster__participant_resume_turns(participant, welcome_message->last_turn);
         return;
     }
@@ -405,16 +402,10 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     if (!participant->name && !(participant->name = strdup(welcome_message->name)))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Anew with each server: the one before may have taken less. */
-    participant->max_message_size = participant->options.max_message_size;
-    if (welcome_message->max_message_size &&
-        welcome_message->max_message_size < participant->max_message_size)
-        participant->max_message_size = (size_t)welcome_message->max_message_size;
-    participant->max_payload_size = 0;
-    for (size_t i = 0; i < welcome_message->n_features; i++) {
-        if (strcmp(welcome_message->features[i], FEATURE_CHUNKS) == 0)
-            participant->max_payload_size =
-                welcome_message->max_payload_size ? welcome_message->max_payload_size : UINT64_MAX;
-    }
+    const struct abilities peer =
+        muster__welcome_read(welcome_message, participant->options.max_message_size);
+    participant->max_message_size = peer.max_message_size;
+    participant->max_payload_size = peer.max_payload_size;
     participant->original = false;
     let_in(participant);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and

@@ -5,18 +5,9 @@
 #include <config.h>
 
 #include <stdlib.h>
-#include <string.h>
 
+#include "link/hello.h"
 #include "proxy/internal.h"
-
-static bool has_feature(const Muster__Hello *hello, const char *feature)
-{
-    for (size_t i = 0; i < hello->n_features; i++) {
-        if (strcmp(hello->features[i], feature) == 0)
-            return true;
-    }
-    return false;
-}
 
 static bool admit(struct proxy *proxy, const char *name)
 {
@@ -30,11 +21,10 @@ static bool admit(struct proxy *proxy, const char *name)
 static void admit_new(struct proxy *proxy)
 {
     const Muster__Hello *hello = proxy->hello.hello;
-    if (hello->max_message_size && hello->max_message_size < proxy->max_message_size)
-        proxy->max_message_size = (size_t)hello->max_message_size;
-    if (has_feature(hello, FEATURE_CHUNKS))
-        proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
-    proxy->hears_refusals = has_feature(hello, FEATURE_REFUSED);
+    const struct abilities peer = muster__hello_read(hello, proxy->max_message_size);
+    proxy->max_message_size = peer.max_message_size;
+    proxy->max_payload_size = peer.max_payload_size;
+    proxy->hears_refusals = peer.hears_refusals;
     bool admitted = admit(proxy, hello->name);
     muster__envelope_clear(&proxy->hello);
     if (!admitted)

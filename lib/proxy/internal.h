@@ -17,10 +17,12 @@
 #include <muster/participant_manager.h>
 #include <muster/proxy.h>
 
+#include "link/token.h"
+#include "link/transfer.h"
+#include "link/window.h"
 #include "network/transport.h"
 #include "proxy/ring.h"
 #include "wire/codec.h"
-#include "wire/transfer.h"
 
 struct credentials;
 struct address;
@@ -91,8 +93,6 @@ enum proxy_state {
     PROXY_CLOSED,
 };
 
-#define SESSION_SIZE 16
-
 /* A stream's side towards us: it begins with a proxy of its own, and may turn out to be another's. Of the
    network thread that runs the stream's events. */
 struct connection {
@@ -131,17 +131,6 @@ enum upload_state {
     UPLOAD_RESERVED, /* room is promised to an answer that was not announced yet */
     UPLOAD_WAITING,  /* announced, and waiting for room */
     UPLOAD_GRANTED,  /* its chunks are arriving */
-};
-
-/* How far ahead of what has arrived a participant may send: window.c. */
-struct window {
-    int64_t greeted_at;
-    uint64_t limit; /* bytes of the answer that it has been told of */
-    uint64_t mark;  /* the limit before: what comes behind it follows our last word */
-    bool is_dry;    /* all that comes before the mark has come, the last chunk so long after the one before */
-    int64_t pace_ms;
-    int64_t heard_at; /* when the last chunk came */
-    int64_t lost_ms;  /* by late words, less what those in time have made up for */
 };
 
 /* A big answer, from its announcement until it is whole. */
@@ -390,18 +379,6 @@ uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruc
 /* With the lock held: ends what the turn holds of the upload budget. What has arrived is the caller's, to be
    cleared once the lock is not held. */
 struct muster_message muster__proxy_end_upload(struct proxy *proxy);
-
-/* ---- window.c; with the lock of the proxy held ---- */
-
-/* Welcome is sent, and the participant's next word has come. */
-void muster__window_greet(struct window *window, int64_t now);
-void muster__window_reply(struct window *window, int64_t now);
-
-/* For an answer from its first byte on; returns the limit to tell the participant. */
-uint64_t muster__window_open(struct window *window);
-
-/* So much of the answer has been received. True: the limit has moved, and the participant is to be told. */
-bool muster__window_move(struct window *window, uint64_t received, uint64_t total, int64_t now);
 
 /* ---- session.c ---- */
 

@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "callback.h"
+#include "link/service.h"
 #include "network/credentials.h"
+#include "network/scheme.h"
 #include "options.h"
 #include "proxy/internal.h"
 #include "status.h"
@@ -438,7 +439,7 @@ enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, 
     struct participant_manager *manager = proxy->manager;
     const struct participant_manager_options *options = &manager->options;
     struct proxy *other;
-    if (getrandom(proxy->session, sizeof(proxy->session), 0) != sizeof(proxy->session))
+    if (!muster__token_make(proxy->session))
         return muster__error(error, MUSTER_UNAVAILABLE, "the server cannot get random numbers");
     enum muster_status status = give_name(proxy, name, error);
     if (status != MUSTER_OK)
@@ -599,8 +600,10 @@ static void listener_warned(void *context, const char *text)
     muster__callback_warn(options->on_warning, options->context, text);
 }
 
+static const struct served served[] = {{&muster__connect_service, stream_accepted}, {NULL, NULL}};
+
 static const struct listener_events listener_events = {
-    .accepted = stream_accepted,
+    .served = served,
     .stopped = listener_stopped,
     .warned = listener_warned,
 };
@@ -742,14 +745,14 @@ static enum muster_status check_options(const struct participant_manager_options
                                    KEEPALIVE_TIME_LEAST, error);
 }
 
-/* For an address that others can reach; the local transport has none. */
+/* For an address that others can reach. */
 static void warn(const struct participant_manager *manager)
 {
     const struct participant_manager_options *options = &manager->options;
     const char *text = muster__credentials_warning(manager->credentials, OF_SERVER, manager->address);
     char line[MUSTER_ERROR_TEXT_SIZE];
     muster__credentials_tell(manager->credentials);
-    if (!text || !options->on_warning || options->transport)
+    if (!text || !options->on_warning || manager->transport->ops->is_inside)
         return;
     snprintf(line, sizeof(line), "listening on %.64s without TLS: %s", manager->address, text);
     muster__callback_warn(options->on_warning, options->context, line);
@@ -829,11 +832,10 @@ enum muster_status participant_manager_start(const struct participant_manager_op
     };
 
     unsigned threads = options->network_threads ? options->network_threads : default_threads();
-    manager->transport =
-        options->transport ? options->transport : muster__grpc_transport_acquire(threads, error);
-    if (!manager->transport) {
+    status = muster__transport_acquire(manager->address, threads, &manager->transport, error);
+    if (status != MUSTER_OK) {
         muster__manager_release(manager);
-        return MUSTER_OUT_OF_MEMORY;
+        return status;
     }
     manager->join_allowance = options->join_rate > 1 ? options->join_rate : 1;
     manager->join_allowance_at = manager->transport->ops->now(manager->transport);

@@ -7,27 +7,25 @@
 
 #include <string.h>
 
+#include "link/hello.h"
 #include "proxy/internal.h"
 
 /* ---- the token, and Welcome, which tells it ---- */
 
 enum muster_status muster__proxy_welcome(struct proxy *proxy)
 {
-    char chunks[] = FEATURE_CHUNKS;
-    char *features[] = {chunks};
+    const struct participant_manager_options *options = &proxy->manager->options;
+    const struct abilities own = {.max_message_size = options->max_message_size,
+                                  .max_payload_size = options->max_payload_size};
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
     if (proxy->state == PROXY_CLOSED)
         return MUSTER_OK;
-    if (proxy->manager->options.session_grace_ms)
+    if (options->session_grace_ms)
         welcome.session = (ProtobufCBinaryData){sizeof(proxy->session), proxy->session};
     welcome.rank = proxy->rank;
     welcome.name = proxy->name;
-    welcome.max_message_size = proxy->manager->options.max_message_size;
-    welcome.max_payload_size = proxy->manager->options.max_payload_size;
-    welcome.features = features;
-    welcome.n_features = 1;
     welcome.last_turn = proxy->running ? proxy->turn - 1 : proxy->turn;
-    struct buffer *body = muster__encode_welcome(&welcome);
+    struct buffer *body = muster__welcome_encode(&own, &welcome);
     if (!body)
         return MUSTER_OUT_OF_MEMORY;
     enum muster_status status = proxy->stream->ops->send(proxy->stream, NULL, 0, body);
@@ -35,26 +33,16 @@ enum muster_status muster__proxy_welcome(struct proxy *proxy)
     return status;
 }
 
-/* In a time that does not tell how much of it is right. */
-static bool is_token(const ProtobufCBinaryData *token, const void *right, size_t size)
-{
-    const uint8_t *bytes = right;
-    unsigned different = token->len != size;
-    for (size_t i = 0; i < size && i < token->len; i++)
-        different |= bytes[i] ^ token->data[i];
-    return !different;
-}
-
 bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
 {
-    return is_token(token, proxy->session, SESSION_SIZE);
+    return muster__token_is(token, proxy->session, SESSION_SIZE);
 }
 
 bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token)
 {
     const struct introduction *introduction = proxy->introduction;
     return introduction && introduction->token_size >= SESSION_SIZE &&
-           is_token(token, introduction->bytes, introduction->token_size);
+           muster__token_is(token, introduction->bytes, introduction->token_size);
 }
 
 /* ---- a connection breaks ---- */

@@ -40,12 +40,6 @@ enum {
     FIELD_VALUE_DATA = 3,
 };
 
-/* What a peer that takes chunks says in Hello and Welcome. */
-#define FEATURE_CHUNKS "chunks"
-
-/* What a participant says in Hello that wants to be told of its answers that were refused. */
-#define FEATURE_REFUSED "refused"
-
 /* ---- writing: encode.c ---- */
 
 /* How a message is to be put into bytes. */

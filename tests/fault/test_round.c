@@ -492,7 +492,7 @@ static void *pass_deadline(void *context)
         peer_wait_count(company->peers[i], 2);
         proxy_is_open(company->proxies[i]);
     }
-    muster__local_advance(company->fixture->network, company->options.deadline_ms);
+    muster_fixture_advance(company->fixture->network, company->options.deadline_ms);
     return NULL;
 }
 
@@ -893,6 +893,7 @@ FAULT_TEST(round, at_least_waits_for_all_and_is_content_with_fewer)
     cr_assert_eq(run_round(company, 3), MUSTER_OK);
     expect_counts(company, 2, 0, 1);
     company->options.at_least = 3;
+    company->called = 0;
     cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
     expect_counts(company, 2, 0, 1);
     company_free(company);

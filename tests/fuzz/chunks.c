@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "wire/transfer.h"
+#include "link/transfer.h"
 
 enum { PAYLOAD_MAX = 3 << 20, ARRAYS_MAX = 24, SOURCE_SIZE = 1 << 19 };
 

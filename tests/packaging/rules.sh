@@ -17,6 +17,13 @@ waits_badly() {
         '\b(poll|ppoll|select|pselect|epoll_wait|sleep|usleep|nanosleep|clock_nanosleep|thrd_sleep|sched_yield|gpr_sleep_until)[[:space:]]*\(' lib
 }
 
+# What is below the two sides knows neither, and the wire knows no link.
+looks_up() {
+    grep -nE '^#include "(proxy|participant|learning)/' lib/link/* lib/wire/* lib/network/*
+    grep -nE '^#include "link/' lib/wire/* lib/network/*
+    grep -nE '^#include "wire/' lib/network/*
+}
+
 scripts() {
     find run .ci examples bench tests -type f -exec grep -lE '^#!.*(/| )(ba)?sh$' {} +
 }
@@ -32,6 +39,7 @@ lint() {
 }
 
 check "only lib/network includes <grpc/...>" nothing includes_grpc
+check "lower layers do not include higher ones" nothing looks_up
 check "no poll and no sleep in lib/" nothing waits_badly
 check "scripts parse" nothing parse
 if command -v shellcheck >/dev/null; then

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/transfer.h"
+#include "link/transfer.h"
 
 #define TURN 7
 

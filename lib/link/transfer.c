@@ -1,8 +1,8 @@
 /* Transfers: cutting a payload into chunks, and putting chunks together again. */
 #include <config.h>
 
+#include "link/transfer.h"
 #include "status.h"
-#include "wire/transfer.h"
 
 void muster__outgoing_begin(struct outgoing *outgoing, struct buffer *body, uint64_t turn)
 {
