@@ -1,7 +1,7 @@
 /*
  * A network for tests: inside this process, with a clock that moves when the test says so, and faults on
- * request. Where muster was configured with --with-fixture, it is part of the library; muster.h leaves it
- * out.
+ * request. The library has it only if muster was configured with --with-fixture. muster.h does not
+ * include it.
  */
 #ifndef MUSTER_FIXTURE_H
 #define MUSTER_FIXTURE_H
@@ -17,59 +17,77 @@ MUSTER_BEGIN_DECLS
 struct muster_transport;
 
 /**
- * A network without anybody, its clock at 0. Managers listen, and participants connect, on its addresses,
- * "fixture:NAME/" and any text; who connects where nobody listens waits. Nothing happens by itself: a test
- * steps the network, event by event, or lets a thread of its own run it. Blocking functions wait for that.
- * NULL: out of memory, or the name is not from 1 to 32 bytes without a slash. Of two with one name, the
- * newer one is found. Any thread, as all functions here.
+ * Makes an empty network with its clock at 0. Managers listen and participants connect on its addresses:
+ * "fixture:NAME/" and any text. A participant that connects where nobody listens waits. If two networks have
+ * the same name, addresses lead to the newer one. NULL if out of memory, or if `name` is not 1 to 32 bytes
+ * without a slash.
+ *
+ * Nothing happens by itself. A test delivers event by event with muster_fixture_step(), or has a thread of
+ * its own in muster_fixture_run(). Functions that block wait for that. All functions here may be called from
+ * any thread.
  */
 MUSTER_API struct muster_transport *muster_fixture_new(const char *name);
 
-/** All that used it must be freed; what is undelivered is dropped. */
+/**
+ * Frees the network. All managers and participants that used it must be freed before. What is not delivered
+ * is dropped.
+ */
 MUSTER_API void muster_fixture_free(struct muster_transport *network);
 
-/** Delivers the earliest event that is due, on this thread; of one thread at a time. False: none is. */
+/**
+ * Delivers the earliest event that is due, on the calling thread. Only one thread at a time. False: no event
+ * is due.
+ */
 MUSTER_API bool muster_fixture_step(struct muster_transport *network);
 
-/** Steps until nothing is due. */
+/** Delivers events until none is due. */
 MUSTER_API void muster_fixture_settle(struct muster_transport *network);
 
-/** Delivers events as they fall due, until muster_fixture_stop(). */
+/** Delivers events when they are due. Blocks until muster_fixture_stop(). */
 MUSTER_API void muster_fixture_run(struct muster_transport *network);
 
-/** Ends one run, the one that goes on or the next. */
+/** Ends one muster_fixture_run(): the one that is running, or else the next. */
 MUSTER_API void muster_fixture_stop(struct muster_transport *network);
 
-/** Moves the clock. What falls due by that is delivered by the next steps, in the order of its time. */
+/** Moves the clock forward. The next steps deliver what is due then, in the order of time. */
 MUSTER_API void muster_fixture_advance(struct muster_transport *network, int64_t milliseconds);
 
-/** Blocks until an alarm is set for `at` or earlier: until another thread waits with such a limit. */
+/**
+ * Blocks until an alarm is set for the time `at` or earlier, that is, until another thread waits with such a
+ * limit. `at` is in milliseconds, as on the network's clock.
+ */
 MUSTER_API void muster_fixture_wait_alarm(struct muster_transport *network, int64_t at);
 
-/** From now on each message takes this long. */
+/** From now on, each message takes this long. */
 MUSTER_API void muster_fixture_delay(struct muster_transport *network, int64_t milliseconds);
 
-/** The n-th send from now, on any stream, finds the connection broken. 1 is the next; 0 none. */
+/** The n-th send from now, on any stream, finds its connection broken. 1 is the next send; 0: none. */
 MUSTER_API void muster_fixture_fail_send(struct muster_transport *network, size_t n);
 
-/** New connections are refused, until told otherwise. */
+/** While `refuse` is true, new connections are refused. */
 MUSTER_API void muster_fixture_refuse(struct muster_transport *network, bool refuse);
 
-/** Messages vanish and nobody is told, until told otherwise: a cut cable. */
+/** While `lose` is true, messages are lost and nobody is told, as with a cut cable. */
 MUSTER_API void muster_fixture_lose(struct muster_transport *network, bool lose);
 
-/** The host that new connections come from: "local" until told otherwise. What is pointed to stays. */
+/**
+ * The host that new connections come from; "local" at first. The text must stay valid as long as the network
+ * uses it.
+ */
 MUSTER_API void muster_fixture_come_from(struct muster_transport *network, const char *host);
 
-/** What streams show a server from now on: the names of a certificate, with NULL behind the last, or NULL; or
-   that they are refused, for `refusal`. What is pointed to stays. */
+/**
+ * What streams show a server from now on: `names`, the names of a certificate, with NULL behind the last
+ * (NULL: no certificate). If `refusal` is not NULL, the server refuses them for that reason. What the
+ * pointers lead to must stay valid as long as the network uses it.
+ */
 MUSTER_API void muster_fixture_show(struct muster_transport *network, const char *const *names,
                                     const char *refusal);
 
-/** The n-th connection (from 0, in the order of connecting) breaks; false: it is over. */
+/** Breaks the n-th connection (from 0, in the order of connecting). False: it has ended already. */
 MUSTER_API bool muster_fixture_drop(struct muster_transport *network, size_t n);
 
-/** The client of the n-th connection closes its side; false: it is over. */
+/** The client of the n-th connection closes its side. False: the connection has ended already. */
 MUSTER_API bool muster_fixture_half_close(struct muster_transport *network, size_t n);
 
 MUSTER_END_DECLS
