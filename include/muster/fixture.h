@@ -78,8 +78,8 @@ MUSTER_API void muster_fixture_come_from(struct muster_transport *network, const
 
 /**
  * What streams show a server from now on: `names`, the names of a certificate, with NULL behind the last
- * (NULL: no certificate). If `refusal` is not NULL, the server refuses them for that reason. What the
- * pointers lead to must stay valid as long as the network uses it.
+ * (NULL: no certificate). If `refusal` is not NULL, the server refuses them (UNAUTHENTICATED) for that
+ * reason. What the pointers lead to must stay valid as long as the network uses it.
  */
 MUSTER_API void muster_fixture_show(struct muster_transport *network, const char *const *names,
                                     const char *refusal);
