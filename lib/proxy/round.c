@@ -285,7 +285,7 @@ static enum muster_status run(struct round *round, struct instruction *instructi
 }
 
 static enum muster_status run_round(struct proxy *const *proxies, size_t count,
-                                    const struct muster_message *const *messages, size_t message_count,
+                                    const struct muster_message *const *messages, bool one_for_all,
                                     const struct proxy_round_options *given, proxy_on_answer *on_answer,
                                     void *context, struct proxy_round_result *caller_result,
                                     struct muster_error *error)
@@ -300,6 +300,7 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
                           .wake_at = 1};
     sem_t returned;
     enum muster_status status = MUSTER_OK;
+    size_t message_count = one_for_all ? 1 : count;
     struct instruction *instructions = calloc(message_count + 1, sizeof(*instructions));
     sem_init(&returned, 0, 0);
     if (given)
@@ -311,7 +312,7 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
     for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
         instructions[i] =
             (struct instruction){.manager = proxies[0]->manager, .message = messages[i], .borrow = &returned};
-        if (message_count == 1)
+        if (one_for_all)
             status = muster__instruction_check(&instructions[i], proxies, count, error);
     }
     if (count && status == MUSTER_OK)
@@ -333,7 +334,7 @@ enum muster_status proxy_run_all(struct proxy *const *proxies, size_t count,
                                  const struct proxy_round_options *options, proxy_on_answer *on_answer,
                                  void *context, struct proxy_round_result *result, struct muster_error *error)
 {
-    return run_round(proxies, count, &instruction, 1, options, on_answer, context, result, error);
+    return run_round(proxies, count, &instruction, true, options, on_answer, context, result, error);
 }
 
 enum muster_status proxy_run_each(struct proxy *const *proxies,
@@ -342,7 +343,7 @@ enum muster_status proxy_run_each(struct proxy *const *proxies,
                                   void *context, struct proxy_round_result *result,
                                   struct muster_error *error)
 {
-    return run_round(proxies, count, instructions, count, options, on_answer, context, result, error);
+    return run_round(proxies, count, instructions, false, options, on_answer, context, result, error);
 }
 
 void proxy_round_result_clear(struct proxy_round_result *result)
