@@ -68,6 +68,8 @@ libmuster_core_la_SOURCES = \
     lib/participant/turn.c \
     lib/proxy/answer.c \
     lib/proxy/connection.c \
+    lib/proxy/drain.c \
+    lib/proxy/drain.h \
     lib/proxy/instruction.c \
     lib/proxy/internal.h \
     lib/proxy/name.c \

@@ -20,6 +20,7 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_block.c \
     tests/unit/test_codec.c \
     tests/unit/test_copy.c \
+    tests/unit/test_drain.c \
     tests/unit/test_guesses.c \
     tests/unit/test_mean.c \
     tests/unit/test_npy.c \

@@ -39,7 +39,7 @@ static struct prepared *prepared_new(struct participant_manager *manager,
         return NULL;
     }
     pthread_mutex_init(&prepared->lock, NULL);
-    atomic_fetch_add(&manager->references, 1);
+    muster__manager_retain(manager);
     prepared->instruction = (struct instruction){
         .manager = manager, .message = &prepared->message, .keep = prepared->message.storage};
     return prepared;

@@ -18,6 +18,7 @@
 #include <muster/proxy.h>
 
 #include "network/transport.h"
+#include "proxy/drain.h"
 #include "proxy/ring.h"
 #include "wire/codec.h"
 #include "wire/transfer.h"
@@ -56,20 +57,17 @@ struct participant_manager {
     struct listener *listener;
     uint16_t port;
     struct credentials *credentials;
-    struct timer reminder; /* once a day, while there are credentials; one of `pending` */
+    struct timer reminder; /* once a day, while there are credentials; pending in the drain */
     struct connection_options connection;
     struct buffer *cancel; /* the one message that is the same for everybody */
     struct uploads uploads;
 
-    /* Turns that have begun and whose end has not been told yet, timers that run or have just expired, and
-       calls that use the transport. */
-    atomic_size_t pending;
-    atomic_bool closing;  /* set under the lock */
+    struct drain drain;
+
     pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t idle;  /* the last turn or stream has ended */
-    bool stopped;         /* no stream is left and none will come */
-    struct link streams;  /* every proxy with a stream, until its end begins */
-    struct link open;     /* those that can be given instructions, in the order of joining */
+    bool closing;
+    struct link streams; /* every proxy with a stream, until its end begins */
+    struct link open;    /* those that can be given instructions, in the order of joining */
     size_t open_count;
     struct link away; /* those that are waited for, the longest first */
     size_t away_count;
@@ -255,9 +253,8 @@ void muster__manager_withdraw(struct proxy *proxy);
 
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text);
-/* Keeps the manager from being freed, until muster__manager_done(); false when it is closing. */
-bool muster__manager_enter(struct participant_manager *manager);
-void muster__manager_done(struct participant_manager *manager);
+/* Its memory, which proxies and prepared messages hold for longer than its user. */
+void muster__manager_retain(struct participant_manager *manager);
 void muster__manager_release(struct participant_manager *manager);
 
 /* ---- name.c ---- */

@@ -583,10 +583,7 @@ static void *stream_accepted(void *context, struct stream *stream, const struct 
 static void listener_stopped(void *context)
 {
     struct participant_manager *manager = context;
-    pthread_mutex_lock(&manager->lock);
-    manager->stopped = true;
-    pthread_cond_broadcast(&manager->idle);
-    pthread_mutex_unlock(&manager->lock);
+    muster__drain_stopped(&manager->drain);
 }
 
 static void listener_warned(void *context, const char *text)
@@ -601,38 +598,26 @@ static const struct listener_events listener_events = {
     .warned = listener_warned,
 };
 
-bool muster__manager_enter(struct participant_manager *manager)
-{
-    atomic_fetch_add(&manager->pending, 1);
-    if (!manager->closing)
-        return true;
-    muster__manager_done(manager);
-    return false;
-}
-
-void muster__manager_done(struct participant_manager *manager)
-{
-    if (atomic_fetch_sub(&manager->pending, 1) != 1 || !manager->closing)
-        return;
-    pthread_mutex_lock(&manager->lock);
-    pthread_cond_broadcast(&manager->idle);
-    pthread_mutex_unlock(&manager->lock);
-}
-
 /* ---- credentials over time ---- */
 
 #define REMINDER_INTERVAL_MS 86400000
 
 static void reminder_expired(struct timer *timer);
 
-/* With the lock held, in `pending`; false: no more. */
-static bool set_reminder(struct participant_manager *manager)
+static void stop_reminder(struct participant_manager *manager)
 {
-    if (manager->closing)
-        return false;
+    if (muster__timer_stop(manager->transport, &manager->reminder))
+        muster__drain_done(&manager->drain);
+}
+
+/* The close stops it, unless that was before it was set. The caller is pending itself. */
+static void set_reminder(struct participant_manager *manager)
+{
+    muster__drain_add(&manager->drain);
     muster__timer_start(manager->transport, &manager->reminder,
                         muster__transport_after(manager->transport, REMINDER_INTERVAL_MS), reminder_expired);
-    return true;
+    if (muster__drain_is_closed(&manager->drain))
+        stop_reminder(manager);
 }
 
 /* Nobody may have called for days, and still something may run out. */
@@ -641,23 +626,17 @@ static void reminder_expired(struct timer *timer)
     struct participant_manager *manager = CONTAINER(timer, struct participant_manager, reminder);
     muster__credentials_look(manager->credentials);
     muster__credentials_remind(manager->credentials, manager->transport->ops->now(manager->transport));
-    pthread_mutex_lock(&manager->lock);
-    bool more = set_reminder(manager);
-    pthread_mutex_unlock(&manager->lock);
-    if (!more)
-        muster__manager_done(manager);
+    set_reminder(manager);
+    muster__drain_done(&manager->drain);
 }
 
 static void begin_reminders(struct participant_manager *manager)
 {
-    if (!manager->credentials || !muster__manager_enter(manager))
+    if (!manager->credentials || !muster__drain_enter(&manager->drain))
         return;
     muster__credentials_remind(manager->credentials, manager->transport->ops->now(manager->transport));
-    pthread_mutex_lock(&manager->lock);
-    bool begun = set_reminder(manager);
-    pthread_mutex_unlock(&manager->lock);
-    if (!begun)
-        muster__manager_done(manager);
+    set_reminder(manager);
+    muster__drain_done(&manager->drain);
 }
 
 enum muster_status participant_manager_reload_credentials(struct participant_manager *manager,
@@ -751,6 +730,11 @@ static void warn(const struct participant_manager *manager)
     muster__callback_warn(options->on_warning, options->context, line);
 }
 
+void muster__manager_retain(struct participant_manager *manager)
+{
+    atomic_fetch_add_explicit(&manager->references, 1, memory_order_relaxed);
+}
+
 void muster__manager_release(struct participant_manager *manager)
 {
     if (atomic_fetch_sub_explicit(&manager->references, 1, memory_order_acq_rel) != 1)
@@ -759,7 +743,7 @@ void muster__manager_release(struct participant_manager *manager)
     muster__buffer_release(manager->cancel);
     muster__uploads_destroy(&manager->uploads);
     free(manager->ranks);
-    pthread_cond_destroy(&manager->idle);
+    muster__drain_destroy(&manager->drain);
     pthread_mutex_destroy(&manager->lock);
     free(manager->address);
     free(manager);
@@ -791,7 +775,7 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     atomic_init(&manager->references, 1);
     pthread_mutex_init(&manager->lock, NULL);
-    pthread_cond_init(&manager->idle, NULL);
+    muster__drain_init(&manager->drain);
     muster__uploads_init(&manager->uploads, options->upload_budget, options->upload_stall_ms);
     ring_init(&manager->streams);
     ring_init(&manager->open);
@@ -866,8 +850,8 @@ static void dismiss(struct proxy *proxy, struct buffer *last)
 /* `last` is said to every participant that is there; NULL: nothing. */
 static void close_door(struct participant_manager *manager, struct buffer *last)
 {
+    bool first = muster__drain_close(&manager->drain);
     pthread_mutex_lock(&manager->lock);
-    bool first = !manager->closing;
     manager->closing = true;
     for (struct link *at = manager->waiters.next; at != &manager->waiters; at = at->next)
         pthread_cond_signal(&CONTAINER(at, struct arrival_waiter, link)->arrived);
@@ -875,8 +859,7 @@ static void close_door(struct participant_manager *manager, struct buffer *last)
     if (!first)
         return;
     manager->transport->ops->close_listener(manager->listener);
-    if (muster__timer_stop(manager->transport, &manager->reminder))
-        muster__manager_done(manager);
+    stop_reminder(manager);
 
     /* The end takes each stream out of the ring, so that its first one is always one that was not told. */
     pthread_mutex_lock(&manager->lock);
@@ -917,24 +900,10 @@ static bool wait_for_end(struct participant_manager *manager, const char *caller
         muster__callback_warn(manager->options.on_warning, manager->options.context, line);
         return false;
     }
-    pthread_mutex_lock(&manager->lock);
-    if (!manager->stopped) {
-        struct waiter waiter;
-        muster__waiter_begin(&waiter, manager->transport, &manager->lock, &manager->idle,
-                             manager->options.stop_timeout_ms);
-        while (!manager->stopped && !waiter.expired)
-            muster__waiter_sleep(&waiter);
-        muster__waiter_end(&waiter);
-    }
-    if (!manager->stopped) {
-        pthread_mutex_unlock(&manager->lock);
+    if (!muster__drain_wait_stopped(&manager->drain, manager->transport, manager->options.stop_timeout_ms))
         manager->transport->ops->cut_listener(manager->listener);
-        pthread_mutex_lock(&manager->lock);
-    }
     /* What was cut ends at once; what remains are callbacks that are running. */
-    while (!manager->stopped || manager->pending > 0)
-        pthread_cond_wait(&manager->idle, &manager->lock);
-    pthread_mutex_unlock(&manager->lock);
+    muster__drain_wait(&manager->drain);
     return true;
 }
 

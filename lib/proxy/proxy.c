@@ -62,7 +62,7 @@ int64_t muster__proxy_now(const struct proxy *proxy)
 static void timer_expired(struct timer *timer)
 {
     struct proxy *proxy = CONTAINER(timer, struct proxy, timer);
-    struct participant_manager *manager = proxy->manager;
+    struct drain *drain = &proxy->manager->drain;
     struct turn *turn = NULL;
     bool joins_late = false;
     pthread_mutex_lock(&proxy->lock);
@@ -86,26 +86,25 @@ static void timer_expired(struct timer *timer)
             proxy, MUSTER_TIMEOUT, NULL, MUSTER_TIMEOUT,
             "no message that passes the initiative came in time: send Hello, then an empty message");
     /* This may be the last reference: the user's object goes with it, and a stop is to wait for that. */
-    atomic_fetch_add(&manager->references, 1);
     proxy_release(proxy);
-    muster__manager_done(manager);
-    muster__manager_release(manager);
+    muster__drain_done(drain);
 }
 
 /* Lets the timer run until the earlier deadline. */
 void muster__proxy_arm_timer(struct proxy *proxy)
 {
+    struct drain *drain = &proxy->manager->drain;
     int64_t at = proxy->deadline < proxy->away_until ? proxy->deadline : proxy->away_until;
-    if (muster__timer_stop(transport_of(proxy), &proxy->timer)) {
+    bool ran = muster__timer_stop(transport_of(proxy), &proxy->timer), runs = at != INT64_MAX;
+    if (runs && !ran) {
+        proxy_retain(proxy);
+        muster__drain_add(drain);
+    } else if (ran && !runs) {
         atomic_fetch_sub(&proxy->references, 1); /* never the last: whoever holds the lock has one */
-        /* Never what a stop waits for last: the turn, or the end, is still to be told. */
-        atomic_fetch_sub(&proxy->manager->pending, 1);
+        muster__drain_done(drain); /* never the last: the turn, or the end, is still to be told */
     }
-    if (at == INT64_MAX)
-        return;
-    proxy_retain(proxy);
-    atomic_fetch_add(&proxy->manager->pending, 1);
-    muster__timer_start(transport_of(proxy), &proxy->timer, at, timer_expired);
+    if (runs)
+        muster__timer_start(transport_of(proxy), &proxy->timer, at, timer_expired);
 }
 
 void muster__proxy_stop_timer(struct proxy *proxy)
@@ -133,7 +132,7 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
         return NULL;
     }
     atomic_init(&proxy->references, 2);
-    atomic_fetch_add(&manager->references, 1);
+    muster__manager_retain(manager);
     proxy->manager = manager;
     proxy->connection = connection;
     proxy->stream = stream;
@@ -231,10 +230,9 @@ static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status cl
         /* A participant that does not read cannot hold its stream open for ever. */
         muster__proxy_start_timer(proxy, manager->options.stop_timeout_ms);
     } else if (begins) {
-        muster__proxy_stop_timer(proxy);
         /* No end of a stream will follow: a stop is to wait for this. */
-        atomic_fetch_add(&manager->pending, 1);
-        atomic_fetch_add(&manager->references, 1);
+        muster__drain_add(&manager->drain);
+        muster__proxy_stop_timer(proxy);
     }
     pthread_mutex_unlock(&proxy->lock);
     if (!begins)
@@ -245,8 +243,7 @@ static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status cl
     if (connected)
         return true;
     muster__proxy_retire(proxy, closed_status, text);
-    muster__manager_done(manager);
-    muster__manager_release(manager);
+    muster__drain_done(&manager->drain);
     return true;
 }
 

@@ -267,7 +267,7 @@ static enum muster_status run(struct round *round, struct instruction *instructi
     if (!round->turns || !result->entries)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Until the end: what was lent has to be given back. */
-    if (!muster__manager_enter(manager))
+    if (!muster__drain_enter(&manager->drain))
         return muster__error(error, MUSTER_STOPPED, "%s", muster_status_text(MUSTER_STOPPED));
     result->count = count;
     round->manager = manager;
@@ -279,7 +279,7 @@ static enum muster_status run(struct round *round, struct instruction *instructi
     enum muster_status status = verdict(round, result, options->at_least ? options->at_least : enough, error);
     for (size_t i = 0; i < instruction_count; i++)
         muster__instruction_return(&instructions[i]);
-    muster__manager_done(manager);
+    muster__drain_done(&manager->drain);
     return status;
 }
 

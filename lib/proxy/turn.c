@@ -89,7 +89,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         muster__instruction_body(instruction, proxy->max_payload_size > 0, &body, error);
     if (status != MUSTER_OK)
         return status;
-    atomic_fetch_add(&proxy->manager->pending, 1);
+    muster__drain_add(&proxy->manager->drain);
     pthread_mutex_lock(&proxy->lock);
     status = may_begin(proxy, turn, body, error);
     if (status == MUSTER_OK && proxy->stream) { /* or else when it comes back */
@@ -110,7 +110,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
     }
     pthread_mutex_unlock(&proxy->lock);
     if (status != MUSTER_OK)
-        muster__manager_done(proxy->manager);
+        muster__drain_done(&proxy->manager->drain);
     else if (sent)
         *sent = body->size + (body->payload ? body->payload->size : 0);
     return status;
@@ -140,7 +140,7 @@ void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_
     muster_message_clear(&turn->arrived);
     turn->ended(turn, proxy, status, answer ? answer : &nothing, answer_size);
     muster__uploads_serve(&manager->uploads);
-    muster__manager_done(manager);
+    muster__drain_done(&manager->drain);
 }
 
 void muster__proxy_send_cancel(struct proxy *proxy)
@@ -314,7 +314,7 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
             "proxy_run() waits, and is not to be called in a callback: proxy_run_async() is");
     sem_init(&blocking.ended, 0, 0);
     sem_init(&returned, 0, 0);
-    atomic_fetch_add(&proxy->manager->pending, 1); /* a stop waits for the memory, too */
+    muster__drain_add(&proxy->manager->drain); /* a stop waits for the memory, too */
     enum muster_status status = muster__proxy_begin(proxy, &blocking.turn, &sending, timeout_ms, NULL, error);
     if (status == MUSTER_OK) {
         /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
@@ -323,7 +323,7 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
         status = explain(proxy, &blocking, error);
     }
     muster__instruction_return(&sending);
-    muster__manager_done(proxy->manager);
+    muster__drain_done(&proxy->manager->drain);
     sem_destroy(&returned);
     sem_destroy(&blocking.ended);
     if (answer)

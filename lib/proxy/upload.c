@@ -135,10 +135,8 @@ static struct upload *find_due(struct uploads *uploads, int64_t now)
 static void release_timer(struct uploads *uploads)
 {
     struct participant_manager *manager = manager_of(uploads);
-    /* Never the last, and never what a stop waits for last: a turn is still to be told. */
     uploads->timed = false;
-    atomic_fetch_sub(&manager->pending, 1);
-    atomic_fetch_sub(&manager->references, 1);
+    muster__drain_done(&manager->drain); /* never the last: a turn is still to be told */
 }
 
 /* Lets the timer run until the first is due. One that runs until then, or rings sooner, is left alone. */
@@ -156,8 +154,7 @@ static void watch(struct uploads *uploads)
         release_timer(uploads);
     uploads->timed = true;
     uploads->rings_at = due;
-    atomic_fetch_add(&manager->pending, 1);
-    atomic_fetch_add(&manager->references, 1);
+    muster__drain_add(&manager->drain);
     muster__timer_start(manager->transport, &uploads->timer, due, timer_expired);
 }
 
@@ -441,6 +438,5 @@ static void timer_expired(struct timer *timer)
     uploads->timed = false;
     pthread_mutex_unlock(&uploads->lock);
     muster__uploads_serve(uploads);
-    muster__manager_done(manager);
-    muster__manager_release(manager);
+    muster__drain_done(&manager->drain);
 }
