@@ -67,6 +67,8 @@ libmuster_core_la_SOURCES = \
     lib/participant/session.c \
     lib/participant/turn.c \
     lib/proxy/answer.c \
+    lib/proxy/budget.c \
+    lib/proxy/budget.h \
     lib/proxy/connection.c \
     lib/proxy/drain.c \
     lib/proxy/drain.h \
@@ -79,7 +81,6 @@ libmuster_core_la_SOURCES = \
     lib/proxy/round.c \
     lib/proxy/session.c \
     lib/proxy/turn.c \
-    lib/proxy/upload.c \
     lib/proxy/window.c \
     lib/callback.c \
     lib/callback.h \

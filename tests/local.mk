@@ -18,6 +18,7 @@ tests_unit_unit_LDADD = $(CORE_TEST_LIBS)
 tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
     tests/unit/test_block.c \
+    tests/unit/test_budget.c \
     tests/unit/test_codec.c \
     tests/unit/test_copy.c \
     tests/unit/test_drain.c \

@@ -14,8 +14,7 @@ uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruc
     struct upload *upload = &proxy->upload;
     uint64_t size =
         upload->last_size || !instruction->payload ? upload->last_size : instruction->payload->size;
-    upload->grants = 0;
-    upload->pregranted = size && muster__uploads_reserve(upload, &proxy->manager->uploads, size);
+    upload->pregranted = size && muster__budget_reserve(&proxy->manager->budget, &upload->claim, size);
     if (!upload->pregranted)
         return 0;
     upload->state = UPLOAD_RESERVED;
@@ -27,8 +26,8 @@ uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruc
 static bool begin_payload(struct proxy *proxy)
 {
     struct upload *upload = &proxy->upload;
-    struct uploads *uploads = &proxy->manager->uploads;
-    if (!muster__payload_begin(&upload->incoming.message, muster__uploads_returned, uploads))
+    struct budget *budget = &proxy->manager->budget;
+    if (!muster__payload_begin(&upload->incoming.message, muster__budget_returned, budget))
         return false;
     upload->state = UPLOAD_GRANTED;
     upload->incoming.received = 0;
@@ -57,7 +56,7 @@ static uint64_t answer_most(const struct proxy *proxy)
 static enum muster_status begin_upload(struct proxy *proxy, struct envelope *envelope, size_t size)
 {
     struct upload *upload = &proxy->upload;
-    struct uploads *uploads = &proxy->manager->uploads;
+    struct budget *budget = &proxy->manager->budget;
     if (envelope->announced > answer_most(proxy))
         return MUSTER_TOO_BIG;
     bool promised = upload->state == UPLOAD_RESERVED && envelope->announced <= upload->reserved;
@@ -66,15 +65,15 @@ static enum muster_status begin_upload(struct proxy *proxy, struct envelope *env
     if (promised) {
         if (!begin_payload(proxy))
             return MUSTER_OUT_OF_MEMORY;
-        muster__uploads_use(upload, uploads, upload->reserved, upload->incoming.size,
-                            muster__proxy_now(proxy));
+        muster__budget_use(budget, &upload->claim, upload->reserved, upload->incoming.size,
+                           muster__proxy_now(proxy));
         return MUSTER_OK;
     }
     if (upload->state == UPLOAD_RESERVED)
-        muster__uploads_unreserve(uploads, upload->reserved);
+        muster__budget_unreserve(budget, upload->reserved);
     upload->pregranted = false;
     upload->state = UPLOAD_WAITING;
-    upload->request = muster__uploads_wait(upload, uploads, upload->incoming.size);
+    upload->request = muster__budget_wait(budget, &upload->claim, upload->incoming.size);
     return MUSTER_OK;
 }
 
@@ -90,8 +89,14 @@ static void send_grant(struct proxy *proxy)
         stream->ops->cut(stream);
 }
 
-bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
+static struct proxy *proxy_of(struct claim *claim)
 {
+    return CONTAINER(claim, struct proxy, upload.claim);
+}
+
+static bool grant(struct claim *claim, uint64_t ticket)
+{
+    struct proxy *proxy = proxy_of(claim);
     struct upload *upload = &proxy->upload;
     struct turn *turn = NULL;
     pthread_mutex_lock(&proxy->lock);
@@ -100,7 +105,7 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
         granted = begin_payload(proxy);
         if (granted) {
             upload->incoming.grant = ++upload->grants;
-            muster__uploads_granted(upload, &proxy->manager->uploads, muster__proxy_now(proxy));
+            muster__budget_granted(&proxy->manager->budget, &upload->claim, muster__proxy_now(proxy));
             muster__window_open(&upload->window);
             send_grant(proxy);
         } else {
@@ -113,29 +118,49 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
     return granted;
 }
 
-void muster__proxy_pass_over(struct proxy *proxy)
+static void pass_over(struct claim *claim)
 {
+    struct proxy *proxy = proxy_of(claim);
     struct upload *upload = &proxy->upload;
-    struct uploads *uploads = &proxy->manager->uploads;
+    struct budget *budget = &proxy->manager->budget;
     pthread_mutex_lock(&proxy->lock);
     if (upload->state == UPLOAD_GRANTED) {
-        muster__uploads_leave(upload, uploads);
+        muster__budget_leave(budget, &upload->claim);
         muster__payload_drop(&upload->incoming.message);
         upload->state = UPLOAD_WAITING;
-        upload->request = muster__uploads_wait(upload, uploads, upload->incoming.size);
+        upload->request = muster__budget_wait(budget, &upload->claim, upload->incoming.size);
     }
     pthread_mutex_unlock(&proxy->lock);
 }
 
+static void retain(struct claim *claim)
+{
+    proxy_retain(proxy_of(claim));
+}
+
+static void release(struct claim *claim)
+{
+    proxy_release(proxy_of(claim));
+}
+
+const struct claim_events muster__proxy_claim_events = {
+    .grant = grant,
+    .pass_over = pass_over,
+    .retain = retain,
+    .release = release,
+};
+
 struct muster_message muster__proxy_end_upload(struct proxy *proxy)
 {
     struct upload *upload = &proxy->upload;
-    struct uploads *uploads = &proxy->manager->uploads;
+    struct budget *budget = &proxy->manager->budget;
     if (upload->state == UPLOAD_RESERVED)
-        muster__uploads_unreserve(uploads, upload->reserved);
+        muster__budget_unreserve(budget, upload->reserved);
     else if (upload->state != UPLOAD_NONE)
-        muster__uploads_leave(upload, uploads);
+        muster__budget_leave(budget, &upload->claim);
     upload->state = UPLOAD_NONE;
+    upload->grants = 0;
+    upload->pregranted = false;
     return muster__incoming_take(&upload->incoming);
 }
 
@@ -208,7 +233,7 @@ void muster__proxy_answer(struct connection *connection, struct envelope *envelo
     else if (reply == REPLY_UNASKED)
         muster__proxy_misbehaved(proxy, "an answer without an instruction");
     else
-        muster__uploads_serve(&proxy->manager->uploads);
+        muster__budget_serve(&proxy->manager->budget);
 }
 
 /* ---- chunks ---- */
@@ -244,7 +269,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
                envelope->grant == incoming->grant) {
         status = muster__incoming_add(incoming, envelope, &error);
         int64_t now = muster__proxy_now(proxy);
-        muster__uploads_active(upload, &proxy->manager->uploads, incoming->received, now);
+        muster__budget_active(&proxy->manager->budget, &upload->claim, incoming->received, now);
         if (status == MUSTER_OK &&
             muster__window_move(&upload->window, incoming->received, incoming->size, now))
             send_grant(proxy);
@@ -252,7 +277,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
             muster__connection_idled(connection);
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
-            muster__uploads_whole(upload, &proxy->manager->uploads, now);
+            muster__budget_whole(&proxy->manager->budget, &upload->claim, now);
             answer = muster__proxy_end_upload(proxy);
             turn = take_answered(proxy);
         }
@@ -265,7 +290,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     if (turn)
         muster__proxy_end_turn(proxy, turn, status_of_answer(turn->kind, answer.kind), &answer, size);
     else
-        muster__uploads_serve(&proxy->manager->uploads);
+        muster__budget_serve(&proxy->manager->budget);
     muster_message_clear(&answer);
     if (status != MUSTER_OK)
         muster__proxy_misbehaved(proxy, error.text);

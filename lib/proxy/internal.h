@@ -1,7 +1,7 @@
 /*
  * What the files of lib/proxy share: the manager and the proxy from inside.
  *
- * Three locks: manager->lock and proxy->lock, never held together, and uploads->lock, which may be taken
+ * Three locks: manager->lock and proxy->lock, never held together, and budget->lock, which may be taken
  * under proxy->lock. Under the last two the transport's stream functions and the timers are called, which
  * take their own locks and call nothing back. No user code runs under any of them.
  *
@@ -18,6 +18,7 @@
 #include <muster/proxy.h>
 
 #include "network/transport.h"
+#include "proxy/budget.h"
 #include "proxy/drain.h"
 #include "proxy/ring.h"
 #include "wire/codec.h"
@@ -25,29 +26,6 @@
 
 struct credentials;
 struct address;
-
-/* The budget for big answers in memory: upload.c. */
-struct uploads {
-    uint64_t budget; /* bytes; 0: as much as the round needs */
-    int64_t stall_ms;
-    pthread_mutex_t lock; /* guards all below; a leaf but for the timers' */
-    uint64_t reserved;    /* promised to answers that have not been announced */
-    uint64_t held;        /* granted, or whole and not handed to the user yet */
-    size_t holders;       /* of either */
-    uint64_t largest;     /* of the answers since nobody held or waited */
-    bool room_for_second; /* beside one big answer: it has come */
-    uint64_t tickets;
-    size_t waiting_count; /* in the next two */
-    struct link waiting;  /* uploads that are announced, in that order */
-    struct link late;     /* those of participants that were too slow: after all others */
-    struct link granted;  /* those that are being received */
-    struct upload *aside; /* the one of them that does not count, as it was too slow; NULL: none */
-    int64_t usual_ms;     /* that an answer takes from its grant until it is whole: a running median */
-    int64_t displaced_at; /* when the last had to make way in its usual time */
-    bool timed;
-    int64_t rings_at;
-    struct timer timer;
-};
 
 struct participant_manager {
     atomic_size_t references; /* the user's, and one of each proxy */
@@ -60,9 +38,8 @@ struct participant_manager {
     struct timer reminder; /* once a day, while there are credentials; pending in the drain */
     struct connection_options connection;
     struct buffer *cancel; /* the one message that is the same for everybody */
-    struct uploads uploads;
-
     struct drain drain;
+    struct budget budget;
 
     pthread_mutex_t lock; /* guards all below */
     bool closing;
@@ -142,28 +119,17 @@ struct window {
     int64_t lost_ms;  /* by late words, less what those in time have made up for */
 };
 
-/* A big answer, from its announcement until it is whole. */
+/* A big answer, from its announcement until it is whole. Guarded by proxy->lock, but for the claim. */
 struct upload {
-    enum upload_state state; /* guarded by proxy->lock, as are the next seven */
-    uint64_t reserved;       /* bytes, in UPLOAD_RESERVED */
-    uint64_t request;        /* the ticket, in UPLOAD_WAITING */
-    uint64_t grants;         /* in this turn, the reservation not counted */
-    bool pregranted;         /* in this turn */
+    enum upload_state state;
+    uint64_t reserved; /* bytes, in UPLOAD_RESERVED */
+    uint64_t request;  /* the ticket, in UPLOAD_WAITING */
+    uint64_t grants;   /* in this turn, the reservation not counted */
+    bool pregranted;   /* in this turn */
     struct incoming incoming;
     struct window window;
     uint64_t last_size; /* of this participant's latest, 0: none yet */
-
-    struct link link; /* guarded by uploads->lock, as are all below */
-    uint64_t ticket;  /* not 0: it is in `waiting` */
-    uint64_t size;    /* announced */
-    uint64_t received;
-    uint64_t noted; /* of that, at active_at */
-    int64_t granted_at;
-    int64_t timed_from; /* that its time counts from: it was granted, or put aside */
-    int64_t active_at;  /* when as much as counts as progress had come since the time before */
-    bool late;          /* the participant was too slow, and has delivered no answer since */
-    double late_ms;     /* how long it seemed to need: its place among those */
-    unsigned patience;  /* times the usual time that it has beside others of those; 0: once */
+    struct claim claim;
 };
 
 /* What of a Hello is needed for as long as the proxy: 16 KiB of it can be half a megabyte once they are read.
@@ -370,11 +336,8 @@ void muster__proxy_answer(struct connection *connection, struct envelope *envelo
 void muster__proxy_chunk(struct connection *connection, struct envelope *envelope);
 void muster__proxy_progress(struct connection *connection, const struct envelope *envelope);
 
-/* Lets the announced answer with this ticket come, if it is still wanted. */
-bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);
-
-/* Takes the room of an answer that is too slow away; it waits anew. */
-void muster__proxy_pass_over(struct proxy *proxy);
+/* What the budget asks of a proxy, whose claim is part of it. */
+extern const struct claim_events muster__proxy_claim_events;
 
 /* With the lock held: promises room to the answer to an instruction, which is expected to be as big as the
    last one or as the instruction; in bytes, 0: none. */
@@ -445,35 +408,5 @@ void muster__instruction_release(struct instruction *instruction);
  * that after the manager's stop_timeout_ms.
  */
 void muster__instruction_return(struct instruction *instruction);
-
-/* ---- upload.c: all but init, destroy and serve may be called under a proxy's lock ---- */
-
-void muster__uploads_init(struct uploads *uploads, uint64_t budget, int64_t stall_ms);
-void muster__uploads_destroy(struct uploads *uploads);
-
-/* Promises room to an answer of `size` bytes, if there is, and if the participant keeps its promises. */
-bool muster__uploads_reserve(struct upload *upload, struct uploads *uploads, uint64_t size);
-void muster__uploads_unreserve(struct uploads *uploads, uint64_t size);
-
-/* An answer begins to arrive: as it was promised room, and `size` bytes take the place of `reserved`; or as
-   it was granted after a wait. */
-void muster__uploads_use(struct upload *upload, struct uploads *uploads, uint64_t reserved, uint64_t size,
-                         int64_t now);
-void muster__uploads_granted(struct upload *upload, struct uploads *uploads, int64_t now);
-
-/* So much of it has come; it is whole. */
-void muster__uploads_active(struct upload *upload, struct uploads *uploads, uint64_t received, int64_t now);
-void muster__uploads_whole(struct upload *upload, struct uploads *uploads, int64_t now);
-
-/* It waits for room; the ticket. */
-uint64_t muster__uploads_wait(struct upload *upload, struct uploads *uploads, uint64_t size);
-
-/* It neither waits nor arrives any more. The room of what has arrived is returned with its memory. */
-void muster__uploads_leave(struct upload *upload, struct uploads *uploads);
-void muster__uploads_returned(void *uploads, uint64_t size);
-
-/* Grants what there is room for, and lets those who are too slow make way. To be called, without a lock held,
-   after room may have become free, and when somebody waits. */
-void muster__uploads_serve(struct uploads *uploads);
 
 #endif

@@ -741,7 +741,7 @@ void muster__manager_release(struct participant_manager *manager)
         return;
     muster__credentials_free(manager->credentials);
     muster__buffer_release(manager->cancel);
-    muster__uploads_destroy(&manager->uploads);
+    muster__budget_destroy(&manager->budget);
     free(manager->ranks);
     muster__drain_destroy(&manager->drain);
     pthread_mutex_destroy(&manager->lock);
@@ -757,48 +757,40 @@ static unsigned default_threads(void)
     return cores > 1 ? (unsigned)(cores + 1) / 2 : 1;
 }
 
-enum muster_status participant_manager_start(const struct participant_manager_options *given,
-                                             struct participant_manager **result, struct muster_error *error)
+/* Takes over the reference to the transport and the credentials; NULL when out of memory: then it does
+   not. */
+static struct participant_manager *manager_new(const struct participant_manager_options *options,
+                                               struct muster_transport *transport,
+                                               struct credentials *credentials)
 {
-    struct participant_manager_options own = default_options;
-    const struct participant_manager_options *options = &own;
-    enum muster_status status = MUSTER_OK;
-    *result = NULL;
-    if (given)
-        status = muster__options_take(&own, sizeof(own), given, "participant_manager_options_init", error);
-    if (status == MUSTER_OK)
-        status = check_options(options, error);
-    if (status != MUSTER_OK)
-        return status;
     struct participant_manager *manager = calloc(1, sizeof(*manager));
     if (!manager)
-        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+        return NULL;
     atomic_init(&manager->references, 1);
     pthread_mutex_init(&manager->lock, NULL);
     muster__drain_init(&manager->drain);
-    muster__uploads_init(&manager->uploads, options->upload_budget, options->upload_stall_ms);
+    muster__budget_init(&manager->budget, options->upload_budget, options->upload_stall_ms, transport,
+                        &manager->drain);
     ring_init(&manager->streams);
     ring_init(&manager->open);
     ring_init(&manager->away);
     ring_init(&manager->waiters);
     manager->options = *options;
+    manager->options.credentials = (struct muster_credentials){0}; /* its strings are not ours */
     manager->address = strdup(options->listen);
     manager->options.listen = manager->address;
     manager->cancel = muster__encode_cancel();
     manager->ranks = calloc(1, RANKS_KEPT / 8);
     if (!manager->address || !manager->cancel || !manager->ranks) {
         muster__manager_release(manager);
-        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+        return NULL;
     }
-    status = muster__credentials_load(&options->credentials, OF_SERVER, options->on_warning, options->context,
-                                      &manager->credentials, error);
-    if (status != MUSTER_OK) {
-        muster__manager_release(manager);
-        return status;
-    }
-    manager->options.credentials = (struct muster_credentials){0}; /* its strings are not ours */
+    manager->transport = transport;
+    manager->credentials = credentials;
+    manager->join_allowance = options->join_rate > 1 ? options->join_rate : 1;
+    manager->join_allowance_at = transport->ops->now(transport);
     manager->connection = (struct connection_options){
-        .credentials = manager->credentials,
+        .credentials = credentials,
         .keepalive_time_ms = options->keepalive_time_ms,
         .keepalive_timeout_ms = options->keepalive_timeout_ms,
         .max_streams = options->max_streams_per_connection,
@@ -807,21 +799,44 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         .memory = options->max_network_memory ? options->max_network_memory : NETWORK_MEMORY,
         .memory_per_peer = options->max_network_memory ? 0 : NETWORK_MEMORY_PER_PARTICIPANT,
     };
+    return manager;
+}
 
+enum muster_status participant_manager_start(const struct participant_manager_options *given,
+                                             struct participant_manager **result, struct muster_error *error)
+{
+    struct participant_manager_options own = default_options;
+    const struct participant_manager_options *options = &own;
+    struct credentials *credentials = NULL;
+    enum muster_status status = MUSTER_OK;
+    *result = NULL;
+    if (given)
+        status = muster__options_take(&own, sizeof(own), given, "participant_manager_options_init", error);
+    if (status == MUSTER_OK)
+        status = check_options(options, error);
+    if (status == MUSTER_OK)
+        status = muster__credentials_load(&options->credentials, OF_SERVER, options->on_warning,
+                                          options->context, &credentials, error);
+    if (status != MUSTER_OK)
+        return status;
     unsigned threads = options->network_threads ? options->network_threads : default_threads();
-    manager->transport =
+    struct muster_transport *transport =
         options->transport ? options->transport : muster__grpc_transport_acquire(threads, error);
-    if (!manager->transport) {
-        muster__manager_release(manager);
+    if (!transport) {
+        muster__credentials_free(credentials);
         return MUSTER_OUT_OF_MEMORY;
     }
-    manager->join_allowance = options->join_rate > 1 ? options->join_rate : 1;
-    manager->join_allowance_at = manager->transport->ops->now(manager->transport);
-    status = manager->transport->ops->listen(manager->transport, manager->address, options->max_message_size,
-                                             &manager->connection, &listener_events, manager,
-                                             &manager->listener, &manager->port, error);
+    struct participant_manager *manager = manager_new(options, transport, credentials);
+    if (!manager) {
+        transport->ops->release(transport);
+        muster__credentials_free(credentials);
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    }
+    status =
+        transport->ops->listen(transport, manager->address, options->max_message_size, &manager->connection,
+                               &listener_events, manager, &manager->listener, &manager->port, error);
     if (status != MUSTER_OK) {
-        manager->transport->ops->release(manager->transport);
+        transport->ops->release(transport);
         muster__manager_release(manager);
         return status;
     }

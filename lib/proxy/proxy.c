@@ -141,7 +141,7 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     ring_init(&proxy->in_open);
     ring_init(&proxy->in_away);
     ring_init(&proxy->in_address);
-    ring_init(&proxy->upload.link);
+    muster__claim_init(&proxy->upload.claim, &muster__proxy_claim_events);
     proxy->max_message_size = manager->options.max_message_size;
     proxy->away_until = INT64_MAX;
     pthread_mutex_init(&proxy->lock, NULL);

@@ -202,7 +202,7 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             settle(round, result, turn->index, turn->status, turn->milliseconds, reason.text,
                    answered && !accepted);
             muster_message_clear(&turn->answer);
-            muster__uploads_serve(&round->proxies[turn->index]->manager->uploads);
+            muster__budget_serve(&round->proxies[turn->index]->manager->budget);
             if (accepted && result->answered == enough && round->running > 0)
                 give_up_rest(round);
             turn = next;

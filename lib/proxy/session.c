@@ -65,8 +65,6 @@ static struct muster_message forget_transfers(struct proxy *proxy)
 {
     muster__outgoing_begin(&proxy->outgoing, NULL, 0);
     proxy->outgoing.on_wire = false;
-    proxy->upload.grants = 0;
-    proxy->upload.pregranted = false;
     return muster__proxy_end_upload(proxy);
 }
 
@@ -111,7 +109,7 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
         /* It may be back by now, on another thread. */
         if (muster__manager_unlist(proxy, connection->number))
             muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
-        muster__uploads_serve(&proxy->manager->uploads);
+        muster__budget_serve(&proxy->manager->budget);
     } else if (ours) {
         muster__manager_withdraw(proxy);
         if (turn)
@@ -179,7 +177,7 @@ bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, st
     }
     muster__manager_list(proxy, connection->number, fresh);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_BACK, MUSTER_OK, "");
-    muster__uploads_serve(&proxy->manager->uploads);
+    muster__budget_serve(&proxy->manager->budget);
     return true;
 }
 

@@ -139,7 +139,7 @@ void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_
     struct participant_manager *manager = proxy->manager;
     muster_message_clear(&turn->arrived);
     turn->ended(turn, proxy, status, answer ? answer : &nothing, answer_size);
-    muster__uploads_serve(&manager->uploads);
+    muster__budget_serve(&manager->budget);
     muster__drain_done(&manager->drain);
 }
 

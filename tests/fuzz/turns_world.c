@@ -344,7 +344,7 @@ void world_begin(struct input input)
 /* Nothing is left of any turn or participant. */
 static void check_idle(const struct participant_manager *manager)
 {
-    const struct uploads *uploads = &manager->uploads;
+    const struct budget *uploads = &manager->budget;
     for (uint64_t i = 1; i <= world.asked_count; i++)
         CHECK(world.asked[i].ended);
     CHECK(uploads->reserved == 0 && uploads->held == 0 && uploads->holders == 0);
