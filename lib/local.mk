@@ -66,6 +66,8 @@ libmuster_core_la_SOURCES = \
     lib/participant/participant.c \
     lib/participant/session.c \
     lib/participant/turn.c \
+    lib/proxy/admission.c \
+    lib/proxy/admission.h \
     lib/proxy/answer.c \
     lib/proxy/budget.c \
     lib/proxy/budget.h \
@@ -77,6 +79,8 @@ libmuster_core_la_SOURCES = \
     lib/proxy/name.c \
     lib/proxy/participant_manager.c \
     lib/proxy/proxy.c \
+    lib/proxy/registry.c \
+    lib/proxy/registry.h \
     lib/proxy/ring.h \
     lib/proxy/round.c \
     lib/proxy/session.c \

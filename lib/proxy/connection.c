@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/admission.h"
 #include "proxy/internal.h"
 
 static bool has_feature(const Muster__Hello *hello, const char *feature)
@@ -18,26 +19,25 @@ static bool has_feature(const Muster__Hello *hello, const char *feature)
     return false;
 }
 
-static bool admit(struct proxy *proxy, const char *name)
+static bool admit(struct connection *connection, const Muster__Hello *hello)
 {
+    struct proxy *proxy = connection->proxy;
     struct muster_error error = {MUSTER_OK, ""};
-    enum muster_status status = muster__manager_admit(proxy, name, &error);
+    enum muster_status status = muster__admission_admit(proxy, connection->stream, hello, &error);
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
     return status == MUSTER_OK;
 }
 
-static void admit_new(struct proxy *proxy)
+static void admit_new(struct connection *connection, const Muster__Hello *hello)
 {
-    const Muster__Hello *hello = proxy->hello.hello;
+    struct proxy *proxy = connection->proxy;
     if (hello->max_message_size && hello->max_message_size < proxy->max_message_size)
         proxy->max_message_size = (size_t)hello->max_message_size;
     if (has_feature(hello, FEATURE_CHUNKS))
         proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
     proxy->hears_refusals = has_feature(hello, FEATURE_REFUSED);
-    bool admitted = admit(proxy, hello->name);
-    muster__envelope_clear(&proxy->hello);
-    if (!admitted)
+    if (!admit(connection, hello))
         return;
     pthread_mutex_lock(&proxy->lock);
     enum muster_status status = muster__proxy_welcome(proxy);
@@ -50,12 +50,12 @@ static void admit_new(struct proxy *proxy)
 }
 
 /* Makes the connection that of the participant whose session it resumes. */
-static bool resume(struct connection *connection, struct proxy *found)
+static bool resume(struct connection *connection, struct proxy *found, const Muster__Hello *hello)
 {
     struct proxy *fresh = connection->proxy;
     connection->resumed = true;
     connection->proxy = found;
-    if (muster__proxy_resume(found, connection, fresh)) {
+    if (muster__proxy_resume(found, connection, fresh, hello)) {
         muster__proxy_discard(fresh);
         return true;
     }
@@ -65,7 +65,7 @@ static bool resume(struct connection *connection, struct proxy *found)
     return false;
 }
 
-static void hello_message(struct connection *connection, struct envelope *envelope, size_t size)
+static void hello_message(struct connection *connection, const Muster__Hello *hello, size_t size)
 {
     struct proxy *proxy = connection->proxy;
     struct muster_error error = {MUSTER_OK, ""};
@@ -75,13 +75,11 @@ static void hello_message(struct connection *connection, struct envelope *envelo
                                  "Hello is bigger than the server takes: send fewer or shorter labels");
         return;
     }
-    proxy->hello = *envelope;
-    *envelope = (struct envelope){.content = CONTENT_MESSAGE};
-    enum muster_status status = muster__manager_find(proxy, &found, &error);
+    enum muster_status status = muster__admission_find(proxy, connection->stream, hello, &found, &error);
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
-    else if (!found || !resume(connection, found))
-        admit_new(proxy);
+    else if (!found || !resume(connection, found, hello))
+        admit_new(connection, hello);
 }
 
 static bool is_empty(const struct envelope *envelope)
@@ -93,10 +91,10 @@ static void first_message(struct connection *connection, struct envelope *envelo
 {
     struct proxy *proxy = connection->proxy;
     if (envelope->content == CONTENT_HELLO) {
-        hello_message(connection, envelope, size);
+        hello_message(connection, envelope->hello, size);
     } else if (is_empty(envelope) && !envelope->turn) {
         proxy->original = true;
-        if (admit(proxy, ""))
+        if (admit(connection, NULL))
             muster__proxy_open(proxy);
     } else {
         muster__proxy_misbehaved(proxy, "the first message is to be Hello, or an empty one");

@@ -1,7 +1,7 @@
 /*
  * What the files of lib/proxy share: the manager and the proxy from inside.
  *
- * Three locks: manager->lock and proxy->lock, never held together, and budget->lock, which may be taken
+ * Three locks: registry->lock and proxy->lock, never held together, and budget->lock, which may be taken
  * under proxy->lock. Under the last two the transport's stream functions and the timers are called, which
  * take their own locks and call nothing back. No user code runs under any of them.
  *
@@ -20,12 +20,12 @@
 #include "network/transport.h"
 #include "proxy/budget.h"
 #include "proxy/drain.h"
+#include "proxy/registry.h"
 #include "proxy/ring.h"
 #include "wire/codec.h"
 #include "wire/transfer.h"
 
 struct credentials;
-struct address;
 
 struct participant_manager {
     atomic_size_t references; /* the user's, and one of each proxy */
@@ -40,22 +40,7 @@ struct participant_manager {
     struct buffer *cancel; /* the one message that is the same for everybody */
     struct drain drain;
     struct budget budget;
-
-    pthread_mutex_t lock; /* guards all below */
-    bool closing;
-    struct link streams; /* every proxy with a stream, until its end begins */
-    struct link open;    /* those that can be given instructions, in the order of joining */
-    size_t open_count;
-    struct link away; /* those that are waited for, the longest first */
-    size_t away_count;
-    size_t admitted_count;
-    uint64_t next_rank;
-    uint8_t *ranks; /* those that were given: a bit for each of the lower ones */
-    void *names;    /* of the admitted: a tree of proxies, tsearch(3) */
-    struct link waiters;
-    void *addresses;           /* that participants come from: a tree */
-    double join_allowance;     /* how many may come now, */
-    int64_t join_allowance_at; /* as of then */
+    struct registry registry;
 };
 
 enum proxy_state {
@@ -147,10 +132,7 @@ struct proxy {
 
     /* Set on the way to PROXY_OPEN by the network thread; constant for everybody else. */
     bool original; /* it speaks the original protocol only */
-    uint64_t rank;
-    char *name;
     char *peer;
-    struct envelope hello;             /* until the participant is admitted */
     struct introduction *introduction; /* NULL: it said no Hello */
     size_t max_message_size;
     uint64_t max_payload_size; /* 0: it does not take chunks */
@@ -160,17 +142,7 @@ struct proxy {
     bool joined;                   /* it has passed the initiative, so that its end is an event of its own */
     uint8_t session[SESSION_SIZE]; /* the token */
 
-    /* Guarded by manager->lock. */
-    struct link in_streams;
-    struct link in_open;
-    struct link in_away;
-    struct link in_address;  /* those of its address that are away */
-    struct address *address; /* where it counts; NULL: it does not */
-    bool away;               /* it counts as one that is away, and not as one that is there */
-    bool admitted;           /* it counts, and its name is taken */
-    bool listed;
-    uint64_t listed_number; /* of the connection that it was listed or unlisted for last */
-    bool withdrawn;         /* its end has begun: it is not to be listed any more */
+    struct place place;
 
     pthread_mutex_t lock; /* guards all below */
     enum proxy_state state;
@@ -197,25 +169,9 @@ struct proxy {
 
 /* ---- participant_manager.c ---- */
 
-/* Counts the participant and takes its name, or says why not, in which case the stream is to be ended with
-   that. Those that are away may have to make room for it. On a network thread. */
-enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, struct muster_error *error);
-
-/* The participant whose session a Hello wants to resume, a reference; NULL: there is none. Not OK: the stream
-   is to be ended with that. */
-enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **found,
-                                        struct muster_error *error);
-
-/* Makes an admitted participant known to get_participants(), unless its end has begun, or a newer connection
-   than the one of this number has decided about it. It is where `fresh` (may be NULL) comes from. */
-void muster__manager_list(struct proxy *proxy, uint64_t number, struct proxy *fresh);
-
-/* Takes it from there again: it counts as one that is away, for which another may have to make room. False:
-   a newer connection is there, or its end has begun. */
+/* It is away, and counts as such, for which another may have to make room. False: a newer connection than
+   the one of this number is there, or its end has begun. */
 bool muster__manager_unlist(struct proxy *proxy, uint64_t number);
-
-/* Undoes all of it. Idempotent. */
-void muster__manager_withdraw(struct proxy *proxy);
 
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text);
@@ -248,8 +204,14 @@ void muster__connection_idled(struct connection *connection);
 struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream,
                                 struct connection *connection);
 
-/* Keeps what is needed of Hello; false: out of memory. */
-bool muster__proxy_introduce(struct proxy *proxy);
+/* Keeps what is needed of Hello, which may be NULL; false: out of memory. */
+bool muster__proxy_introduce(struct proxy *proxy, const Muster__Hello *hello);
+
+/* It is admitted: makes the user's object. */
+void muster__proxy_make_user(struct proxy *proxy);
+
+/* Its state, which may be another at once; *left_ms (may be NULL): that it is waited for. */
+enum proxy_state muster__proxy_state(struct proxy *proxy, int64_t *left_ms);
 
 /* The participant passes the initiative. */
 void muster__proxy_open(struct proxy *proxy);
@@ -364,8 +326,11 @@ bool muster__window_move(struct window *window, uint64_t received, uint64_t tota
 /* With the lock held: sends Welcome; OK also when nobody is welcome any more. */
 enum muster_status muster__proxy_welcome(struct proxy *proxy);
 
-/* Under any lock: whether that is the token of its session; or the one that it came with, of a server before
-   this one. */
+/* The session's token, before the participant is admitted; false: there are no random numbers. */
+bool muster__proxy_draw_token(struct proxy *proxy);
+
+/* Under any lock, once it is admitted: whether that is the token of its session; or the one that it came
+   with, of a server before this one. */
 bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token);
 bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token);
 
@@ -378,7 +343,8 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
 /* Goes on with a new connection, which takes the place of an older one; `fresh` was the connection's so far.
    False: its end has begun, and its name is free. The caller's reference to the proxy becomes the
    connection's. */
-bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh);
+bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh,
+                          const Muster__Hello *hello);
 
 /* A proxy that is not needed, as its connection is another's. */
 void muster__proxy_discard(struct proxy *fresh);

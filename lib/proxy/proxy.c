@@ -29,11 +29,10 @@ void proxy_release(struct proxy *proxy)
         manager->options.destroy(manager->options.context, proxy->user);
         muster__callback_end(outer);
     }
-    muster__envelope_clear(&proxy->hello);
     muster__buffer_release(proxy->refused);
     free(proxy->introduction);
     free(proxy->closed_text);
-    free(proxy->name);
+    muster__place_destroy(&proxy->place);
     free(proxy->peer);
     pthread_mutex_destroy(&proxy->lock);
     free(proxy);
@@ -136,11 +135,7 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     proxy->manager = manager;
     proxy->connection = connection;
     proxy->stream = stream;
-    /* In no ring yet: the end may begin, by the timer, before the manager has put it into one. */
-    ring_init(&proxy->in_streams);
-    ring_init(&proxy->in_open);
-    ring_init(&proxy->in_away);
-    ring_init(&proxy->in_address);
+    muster__place_init(&proxy->place, proxy);
     muster__claim_init(&proxy->upload.claim, &muster__proxy_claim_events);
     proxy->max_message_size = manager->options.max_message_size;
     proxy->away_until = INT64_MAX;
@@ -158,9 +153,8 @@ static char *add_text(char *at, const char *text)
     return at + size;
 }
 
-bool muster__proxy_introduce(struct proxy *proxy)
+bool muster__proxy_introduce(struct proxy *proxy, const Muster__Hello *hello)
 {
-    const Muster__Hello *hello = proxy->hello.hello;
     if (!hello)
         return true;
     size_t size = hello->session.len;
@@ -180,6 +174,17 @@ bool muster__proxy_introduce(struct proxy *proxy)
     return true;
 }
 
+void muster__proxy_make_user(struct proxy *proxy)
+{
+    const struct participant_manager_options *options = &proxy->manager->options;
+    if (!options->factory)
+        return;
+    bool outer = muster__callback_begin();
+    proxy->user = options->factory(options->context, proxy);
+    muster__callback_end(outer);
+    proxy->has_user = true;
+}
+
 void muster__proxy_open(struct proxy *proxy)
 {
     pthread_mutex_lock(&proxy->lock);
@@ -194,7 +199,7 @@ void muster__proxy_open(struct proxy *proxy)
     if (!opens)
         return;
     proxy->joined = true;
-    muster__manager_list(proxy, 0, NULL);
+    muster__registry_list(&proxy->manager->registry, &proxy->place, 0, NULL);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_JOINED, MUSTER_OK, "");
 }
 
@@ -237,7 +242,7 @@ static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status cl
     pthread_mutex_unlock(&proxy->lock);
     if (!begins)
         return false;
-    muster__manager_withdraw(proxy);
+    muster__registry_withdraw(&manager->registry, &proxy->place);
     if (turn)
         muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
     if (connected)
@@ -296,12 +301,12 @@ void proxy_close(struct proxy *proxy)
 
 const char *proxy_name(const struct proxy *proxy)
 {
-    return proxy->name ? proxy->name : "";
+    return proxy->place.name ? proxy->place.name : "";
 }
 
 uint64_t proxy_rank(const struct proxy *proxy)
 {
-    return proxy->rank;
+    return proxy->place.rank;
 }
 
 const char *proxy_peer(const struct proxy *proxy)
@@ -329,12 +334,19 @@ void *proxy_user(const struct proxy *proxy)
     return proxy->user;
 }
 
-bool proxy_is_open(struct proxy *proxy)
+enum proxy_state muster__proxy_state(struct proxy *proxy, int64_t *left_ms)
 {
     pthread_mutex_lock(&proxy->lock);
-    bool open = proxy->state == PROXY_OPEN;
+    enum proxy_state state = proxy->state;
+    if (left_ms)
+        *left_ms = proxy->away_until - muster__proxy_now(proxy);
     pthread_mutex_unlock(&proxy->lock);
-    return open;
+    return state;
+}
+
+bool proxy_is_open(struct proxy *proxy)
+{
+    return muster__proxy_state(proxy, NULL) == PROXY_OPEN;
 }
 
 double proxy_progress(struct proxy *proxy)

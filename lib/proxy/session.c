@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <string.h>
+#include <sys/random.h>
 
 #include "proxy/internal.h"
 
@@ -20,8 +21,8 @@ enum muster_status muster__proxy_welcome(struct proxy *proxy)
         return MUSTER_OK;
     if (proxy->manager->options.session_grace_ms)
         welcome.session = (ProtobufCBinaryData){sizeof(proxy->session), proxy->session};
-    welcome.rank = proxy->rank;
-    welcome.name = proxy->name;
+    welcome.rank = proxy->place.rank;
+    welcome.name = proxy->place.name;
     welcome.max_message_size = proxy->manager->options.max_message_size;
     welcome.max_payload_size = proxy->manager->options.max_payload_size;
     welcome.features = features;
@@ -33,6 +34,11 @@ enum muster_status muster__proxy_welcome(struct proxy *proxy)
     enum muster_status status = proxy->stream->ops->send(proxy->stream, NULL, 0, body);
     muster__buffer_release(body);
     return status;
+}
+
+bool muster__proxy_draw_token(struct proxy *proxy)
+{
+    return getrandom(proxy->session, sizeof(proxy->session), 0) == sizeof(proxy->session);
 }
 
 /* In a time that does not tell how much of it is right. */
@@ -111,7 +117,7 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
             muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
         muster__budget_serve(&proxy->manager->budget);
     } else if (ours) {
-        muster__manager_withdraw(proxy);
+        muster__registry_withdraw(&proxy->manager->registry, &proxy->place);
         if (turn)
             muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
         muster__proxy_retire(proxy, closed_status, text);
@@ -144,9 +150,10 @@ static void catch_up(struct proxy *proxy, uint64_t last_turn)
         muster__proxy_send_cancel(proxy);
 }
 
-bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh)
+bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh,
+                          const Muster__Hello *hello)
 {
-    const Muster__Hello *hello = fresh->hello.hello;
+    struct registry *registry = &proxy->manager->registry;
     struct muster_message arrived = MUSTER_MESSAGE_INIT;
     pthread_mutex_lock(&proxy->lock);
     bool resumes = proxy->state == PROXY_OPEN || proxy->state == PROXY_AWAY;
@@ -172,10 +179,10 @@ bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, st
         /* It had not passed the initiative, and nothing is lost: it begins anew. */
         muster__proxy_end(proxy, MUSTER_GONE, NULL, MUSTER_EXISTS,
                           "a newer connection of this participant has taken over");
-        muster__manager_withdraw(proxy);
+        muster__registry_withdraw(registry, &proxy->place);
         return false;
     }
-    muster__manager_list(proxy, connection->number, fresh);
+    muster__registry_list(registry, &proxy->place, connection->number, &fresh->place);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_BACK, MUSTER_OK, "");
     muster__budget_serve(&proxy->manager->budget);
     return true;
@@ -190,7 +197,7 @@ void muster__proxy_discard(struct proxy *fresh)
     fresh->stream = NULL;
     muster__proxy_stop_timer(fresh);
     pthread_mutex_unlock(&fresh->lock);
-    muster__manager_withdraw(fresh);
+    muster__registry_withdraw(&fresh->manager->registry, &fresh->place);
     proxy_release(fresh); /* the connection's, which has another proxy now, */
     proxy_release(fresh); /* and the one until the end has been told: it has none */
 }
