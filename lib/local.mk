@@ -72,20 +72,28 @@ libmuster_core_la_SOURCES = \
     lib/proxy/budget.c \
     lib/proxy/budget.h \
     lib/proxy/connection.c \
+    lib/proxy/connection.h \
     lib/proxy/drain.c \
     lib/proxy/drain.h \
     lib/proxy/instruction.c \
+    lib/proxy/instruction.h \
     lib/proxy/internal.h \
+    lib/proxy/manager.h \
     lib/proxy/name.c \
+    lib/proxy/name.h \
     lib/proxy/participant_manager.c \
     lib/proxy/proxy.c \
+    lib/proxy/proxy.h \
     lib/proxy/registry.c \
     lib/proxy/registry.h \
     lib/proxy/ring.h \
     lib/proxy/round.c \
+    lib/proxy/round.h \
+    lib/proxy/run.c \
     lib/proxy/session.c \
     lib/proxy/turn.c \
     lib/proxy/window.c \
+    lib/proxy/window.h \
     lib/callback.c \
     lib/callback.h \
     lib/options.c \

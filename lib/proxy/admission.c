@@ -5,19 +5,21 @@
 
 #include "callback.h"
 #include "proxy/admission.h"
-#include "proxy/internal.h"
+#include "proxy/manager.h"
+#include "proxy/name.h"
+#include "proxy/proxy.h"
 #include "status.h"
 
 enum muster_status muster__admission_let_in(struct proxy *proxy, struct stream *stream,
                                             struct muster_error *error)
 {
-    struct participant_manager *manager = proxy->manager;
+    struct participant_manager *manager = muster__proxy_manager(proxy);
     const char *const *names;
     /* Who shows no credentials spends no allowance either. */
     enum muster_status status = stream->ops->authenticate(stream, &names, error);
     if (status != MUSTER_OK)
         return status;
-    return muster__registry_count(&manager->registry, &proxy->place, proxy_peer(proxy),
+    return muster__registry_count(&manager->registry, muster__proxy_place(proxy), proxy_peer(proxy),
                                   manager->transport->ops->now(manager->transport), error);
 }
 
@@ -58,7 +60,7 @@ enum muster_status muster__admission_find(struct proxy *fresh, struct stream *st
     enum muster_status status = bind_name(stream, &name, error);
     if (status != MUSTER_OK)
         return status;
-    struct proxy *namesake = muster__registry_find(&fresh->manager->registry, hello->name);
+    struct proxy *namesake = muster__registry_find(&muster__proxy_manager(fresh)->registry, hello->name);
     /* Who still shows the token that it came with has not got Welcome. */
     if (namesake && (muster__proxy_has_session(namesake, &hello->session) ||
                      muster__proxy_came_with(namesake, &hello->session)))
@@ -103,7 +105,7 @@ static enum muster_status check_labels(const struct participant_manager_options 
 static enum muster_status give_name(struct proxy *proxy, struct stream *stream, const Muster__Hello *hello,
                                     struct muster_error *error)
 {
-    struct participant_manager *manager = proxy->manager;
+    struct participant_manager *manager = muster__proxy_manager(proxy);
     const char *name = hello ? hello->name : "";
     enum muster_status status = bind_name(stream, &name, error);
     if (status == MUSTER_OK)
@@ -117,8 +119,8 @@ static enum muster_status give_name(struct proxy *proxy, struct stream *stream, 
         return status;
     if (!muster__proxy_introduce(proxy, hello))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
-    return muster__registry_name(&manager->registry, &proxy->place, name, hello ? hello->former_rank : 0,
-                                 error);
+    return muster__registry_name(&manager->registry, muster__proxy_place(proxy), name,
+                                 hello ? hello->former_rank : 0, error);
 }
 
 /* ---- making room ---- */
@@ -131,7 +133,7 @@ static enum muster_status check_other(const struct proxy *proxy, struct proxy *o
     int64_t left_ms;
     enum proxy_state state = muster__proxy_state(other, &left_ms);
     if (strcmp(name, proxy_name(other)) != 0 || state == PROXY_CLOSED ||
-        (state == PROXY_AWAY && proxy->manager->options.name_takeover))
+        (state == PROXY_AWAY && muster__proxy_manager(proxy)->options.name_takeover))
         return MUSTER_OK;
     if (state == PROXY_AWAY)
         return muster__error(error, MUSTER_EXISTS, "the name '%s' is away, kept for %lld s more", name,
@@ -142,7 +144,7 @@ static enum muster_status check_other(const struct proxy *proxy, struct proxy *o
 /* Makes the other leave, if it is away or about to end. Who bears its name gets its rank, too. */
 static enum muster_status displace(struct proxy *proxy, struct proxy *other, struct muster_error *error)
 {
-    struct registry *registry = &proxy->manager->registry;
+    struct registry *registry = &muster__proxy_manager(proxy)->registry;
     bool is_namesake = strcmp(proxy_name(proxy), proxy_name(other)) == 0;
     enum muster_status status = check_other(proxy, other, error);
     if (status != MUSTER_OK)
@@ -151,12 +153,12 @@ static enum muster_status displace(struct proxy *proxy, struct proxy *other, str
         other, is_namesake ? "the connection broke, and a newer participant has taken its name"
                            : "the connection broke, and its place was given to another participant");
     if (ended && is_namesake)
-        muster__registry_inherit(registry, &proxy->place, &other->place);
+        muster__registry_inherit(registry, muster__proxy_place(proxy), muster__proxy_place(other));
     else if (!ended)
-        muster__registry_came_back(registry, &other->place);
+        muster__registry_came_back(registry, muster__proxy_place(other));
     if (muster__proxy_state(other, NULL) == PROXY_CLOSED)
         /* By whomever it was ended, this may be still to come. */
-        muster__registry_withdraw(registry, &other->place);
+        muster__registry_withdraw(registry, muster__proxy_place(other));
     return MUSTER_OK;
 }
 
@@ -165,8 +167,8 @@ static enum muster_status enter_at_last(struct proxy *proxy, struct muster_error
 {
     for (;;) {
         struct proxy *other;
-        enum muster_status status =
-            muster__registry_enter(&proxy->manager->registry, &proxy->place, &other, error);
+        enum muster_status status = muster__registry_enter(&muster__proxy_manager(proxy)->registry,
+                                                           muster__proxy_place(proxy), &other, error);
         if (status != MUSTER_OK || !other)
             return status;
         status = displace(proxy, other, error);
@@ -180,7 +182,7 @@ static enum muster_status enter_at_last(struct proxy *proxy, struct muster_error
 
 static enum muster_status ask_user(struct proxy *proxy, struct muster_error *error)
 {
-    const struct participant_manager_options *options = &proxy->manager->options;
+    const struct participant_manager_options *options = &muster__proxy_manager(proxy)->options;
     char reason[MUSTER_ERROR_TEXT_SIZE] = "";
     if (!options->admit)
         return MUSTER_OK;
@@ -195,14 +197,14 @@ static enum muster_status ask_user(struct proxy *proxy, struct muster_error *err
 enum muster_status muster__admission_admit(struct proxy *proxy, struct stream *stream,
                                            const Muster__Hello *hello, struct muster_error *error)
 {
-    struct registry *registry = &proxy->manager->registry;
+    struct registry *registry = &muster__proxy_manager(proxy)->registry;
     struct proxy *other;
     if (!muster__proxy_draw_token(proxy))
         return muster__error(error, MUSTER_UNAVAILABLE, "the server has no random numbers");
     enum muster_status status = give_name(proxy, stream, hello, error);
     if (status != MUSTER_OK)
         return status;
-    status = muster__registry_enter(registry, &proxy->place, &other, error);
+    status = muster__registry_enter(registry, muster__proxy_place(proxy), &other, error);
     /* Nobody has to make room for one whom the user does not want. */
     if (other)
         status = check_other(proxy, other, error);
@@ -214,6 +216,6 @@ enum muster_status muster__admission_admit(struct proxy *proxy, struct stream *s
     if (status == MUSTER_OK)
         muster__proxy_make_user(proxy);
     else
-        muster__registry_turn_away(registry, &proxy->place);
+        muster__registry_turn_away(registry, muster__proxy_place(proxy));
     return status;
 }

@@ -1,6 +1,6 @@
 /*
- * What a participant sends about its turns: answers, whole or announced and then in chunks as the upload
- * budget lets them, and progress. The states of an upload: docs/architecture.md, "Big arrays".
+ * Answers: whole, or announced and then in chunks as the upload budget lets them. The states of an upload:
+ * docs/architecture.md, "Big arrays".
  */
 #include <config.h>
 
@@ -175,26 +175,6 @@ static enum muster_status status_of_answer(enum muster_kind instruction, enum mu
     return answer == instruction ? MUSTER_OK : MUSTER_PROTOCOL;
 }
 
-enum reply { REPLY_ANSWERS, REPLY_LATE, REPLY_UNASKED };
-
-/* What a message from an open participant is to the turns so far. With the lock held. */
-static enum reply classify(struct proxy *proxy, uint64_t turn)
-{
-    if (proxy->original) {
-        if (turn != 0)
-            return REPLY_UNASKED;
-        if (proxy->owed == 0)
-            return proxy->running ? REPLY_ANSWERS : REPLY_UNASKED;
-        proxy->owed--;
-        return REPLY_LATE;
-    }
-    if (turn == proxy->turn && proxy->running)
-        return REPLY_ANSWERS;
-    if (turn > 0 && (turn < proxy->turn || (turn == proxy->turn && proxy->given_up)))
-        return REPLY_LATE;
-    return REPLY_UNASKED;
-}
-
 /* The answer to the running turn is there: takes the turn out. In a `message` event, with the lock held. */
 static struct turn *take_answered(struct proxy *proxy)
 {
@@ -210,7 +190,8 @@ void muster__proxy_answer(struct connection *connection, struct envelope *envelo
     struct turn *turn = NULL;
     enum muster_status status = MUSTER_OK;
     pthread_mutex_lock(&proxy->lock);
-    enum reply reply = proxy->connection == connection ? classify(proxy, envelope->turn) : REPLY_LATE;
+    enum reply reply =
+        proxy->connection == connection ? muster__proxy_classify(proxy, envelope->turn) : REPLY_LATE;
     if (reply == REPLY_ANSWERS && proxy->upload.incoming.size) {
         reply = REPLY_UNASKED; /* the answer is arriving already */
     } else if (reply == REPLY_ANSWERS && envelope->announced) {
@@ -294,35 +275,4 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     muster_message_clear(&answer);
     if (status != MUSTER_OK)
         muster__proxy_misbehaved(proxy, error.text);
-}
-
-/* ---- progress ---- */
-
-/* Moves the limit of the running turn, never back, and no further than a turn may last. With the lock held.
- */
-static void extend(struct proxy *proxy)
-{
-    const struct participant_manager_options *options = &proxy->manager->options;
-    int64_t limit_ms = options->progress_extends_ms;
-    int64_t now = muster__proxy_now(proxy);
-    int64_t left_ms = options->progress_extends_most_ms - (now - proxy->began_at);
-    if (options->progress_extends_most_ms && left_ms < limit_ms)
-        limit_ms = left_ms;
-    if (limit_ms > 0 && proxy->deadline - now < limit_ms)
-        muster__proxy_start_timer(proxy, limit_ms);
-}
-
-void muster__proxy_progress(struct connection *connection, const struct envelope *envelope)
-{
-    struct proxy *proxy = connection->proxy;
-    pthread_mutex_lock(&proxy->lock);
-    bool current = proxy->connection == connection && proxy->running && envelope->turn == proxy->turn;
-    if (current)
-        proxy->progress = envelope->progress;
-    if (current)
-        extend(proxy);
-    muster__connection_idled(connection);
-    pthread_mutex_unlock(&proxy->lock);
-    if (current)
-        muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");
 }

@@ -5,48 +5,21 @@
 #include <config.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "proxy/admission.h"
-#include "proxy/internal.h"
-
-static bool has_feature(const Muster__Hello *hello, const char *feature)
-{
-    for (size_t i = 0; i < hello->n_features; i++) {
-        if (strcmp(hello->features[i], feature) == 0)
-            return true;
-    }
-    return false;
-}
+#include "proxy/connection.h"
+#include "proxy/manager.h"
+#include "proxy/proxy.h"
 
 static bool admit(struct connection *connection, const Muster__Hello *hello)
 {
     struct proxy *proxy = connection->proxy;
     struct muster_error error = {MUSTER_OK, ""};
+    muster__proxy_agree(proxy, hello);
     enum muster_status status = muster__admission_admit(proxy, connection->stream, hello, &error);
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
     return status == MUSTER_OK;
-}
-
-static void admit_new(struct connection *connection, const Muster__Hello *hello)
-{
-    struct proxy *proxy = connection->proxy;
-    if (hello->max_message_size && hello->max_message_size < proxy->max_message_size)
-        proxy->max_message_size = (size_t)hello->max_message_size;
-    if (has_feature(hello, FEATURE_CHUNKS))
-        proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
-    proxy->hears_refusals = has_feature(hello, FEATURE_REFUSED);
-    if (!admit(connection, hello))
-        return;
-    pthread_mutex_lock(&proxy->lock);
-    enum muster_status status = muster__proxy_welcome(proxy);
-    muster__window_greet(&proxy->upload.window, muster__proxy_now(proxy));
-    if (proxy->state == PROXY_ARRIVED)
-        proxy->state = PROXY_ADMITTED;
-    pthread_mutex_unlock(&proxy->lock);
-    if (status == MUSTER_OUT_OF_MEMORY)
-        muster__proxy_end(proxy, status, NULL, status, "the server is out of memory");
 }
 
 /* Makes the connection that of the participant whose session it resumes. */
@@ -70,7 +43,7 @@ static void hello_message(struct connection *connection, const Muster__Hello *he
     struct proxy *proxy = connection->proxy;
     struct muster_error error = {MUSTER_OK, ""};
     struct proxy *found;
-    if (size > proxy->manager->options.max_hello_size) {
+    if (size > muster__proxy_manager(proxy)->options.max_hello_size) {
         muster__proxy_misbehaved(proxy,
                                  "Hello is bigger than the server takes: send fewer or shorter labels");
         return;
@@ -78,8 +51,8 @@ static void hello_message(struct connection *connection, const Muster__Hello *he
     enum muster_status status = muster__admission_find(proxy, connection->stream, hello, &found, &error);
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
-    else if (!found || !resume(connection, found, hello))
-        admit_new(connection, hello);
+    else if ((!found || !resume(connection, found, hello)) && admit(connection, hello))
+        muster__proxy_welcome(proxy);
 }
 
 static bool is_empty(const struct envelope *envelope)
@@ -87,13 +60,12 @@ static bool is_empty(const struct envelope *envelope)
     return envelope->content == CONTENT_MESSAGE && envelope->message.kind == MUSTER_EMPTY;
 }
 
-static void first_message(struct connection *connection, struct envelope *envelope, size_t size)
+static void first_message(struct connection *connection, const struct envelope *envelope, size_t size)
 {
     struct proxy *proxy = connection->proxy;
     if (envelope->content == CONTENT_HELLO) {
         hello_message(connection, envelope->hello, size);
     } else if (is_empty(envelope) && !envelope->turn) {
-        proxy->original = true;
         if (admit(connection, NULL))
             muster__proxy_open(proxy);
     } else {
@@ -141,13 +113,9 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     struct envelope envelope;
     struct muster_error error;
     enum muster_status status = muster__decode(TO_SERVER, pieces, count, &envelope, &error);
-    pthread_mutex_lock(&proxy->lock);
-    enum proxy_state state = proxy->state;
-    bool current = proxy->connection == connection;
-    pthread_mutex_unlock(&proxy->lock);
-
-    if (!current)
-        ; /* a newer one has taken its place, and it is about to end */
+    enum proxy_state state = muster__proxy_state_for(proxy, connection);
+    if (state == PROXY_CLOSED)
+        ; /* or a newer connection has taken its place, and it is about to end */
     else if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
     else if (state == PROXY_ARRIVED)

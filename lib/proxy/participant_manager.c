@@ -10,7 +10,10 @@
 #include "network/credentials.h"
 #include "options.h"
 #include "proxy/admission.h"
-#include "proxy/internal.h"
+#include "proxy/connection.h"
+#include "proxy/manager.h"
+#include "proxy/proxy.h"
+#include "proxy/round.h"
 #include "status.h"
 #include "text.h"
 
@@ -28,7 +31,8 @@
 bool muster__manager_unlist(struct proxy *proxy, uint64_t number)
 {
     struct proxy *superfluous;
-    bool newest = muster__registry_unlist(&proxy->manager->registry, &proxy->place, number, &superfluous);
+    bool newest = muster__registry_unlist(&muster__proxy_manager(proxy)->registry, muster__proxy_place(proxy),
+                                          number, &superfluous);
     if (superfluous)
         muster__proxy_end_away(superfluous, "the connection broke, and too many others are away as well");
     proxy_release(superfluous);
@@ -38,7 +42,7 @@ bool muster__manager_unlist(struct proxy *proxy, uint64_t number)
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text)
 {
-    const struct participant_manager_options *options = &proxy->manager->options;
+    const struct participant_manager_options *options = &muster__proxy_manager(proxy)->options;
     if (!options->on_event)
         return;
     char shown[MUSTER_ERROR_TEXT_SIZE];
@@ -60,7 +64,7 @@ static void *stream_accepted(void *context, struct stream *stream, const struct 
     struct proxy *proxy = connection->proxy;
     *events = &muster__connection_events;
     struct muster_error refusal = {MUSTER_OK, ""};
-    if (!muster__registry_add_stream(&manager->registry, &proxy->place))
+    if (!muster__registry_add_stream(&manager->registry, muster__proxy_place(proxy)))
         muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is stopping");
     else if (muster__admission_let_in(proxy, stream, &refusal) != MUSTER_OK)
         muster__proxy_end(proxy, refusal.status, NULL, refusal.status, refusal.text);

@@ -1,6 +1,6 @@
 /*
- * The proxy: the server's handle on one participant, from the arrival of its stream to its end, with the
- * timer that both it and its turns wait by.
+ * The proxy: the server's handle on one participant, from the arrival of its stream to its end, with every
+ * change of its state, and the timer that both it and its turns wait by.
  */
 #include <config.h>
 
@@ -90,7 +90,7 @@ static void timer_expired(struct timer *timer)
 }
 
 /* Lets the timer run until the earlier deadline. */
-void muster__proxy_arm_timer(struct proxy *proxy)
+static void arm_timer(struct proxy *proxy)
 {
     struct drain *drain = &proxy->manager->drain;
     int64_t at = proxy->deadline < proxy->away_until ? proxy->deadline : proxy->away_until;
@@ -109,13 +109,13 @@ void muster__proxy_arm_timer(struct proxy *proxy)
 void muster__proxy_stop_timer(struct proxy *proxy)
 {
     proxy->deadline = INT64_MAX;
-    muster__proxy_arm_timer(proxy);
+    arm_timer(proxy);
 }
 
 void muster__proxy_start_timer(struct proxy *proxy, int64_t limit_ms)
 {
     proxy->deadline = muster__transport_after(transport_of(proxy), limit_ms);
-    muster__proxy_arm_timer(proxy);
+    arm_timer(proxy);
 }
 
 /* ---- arriving, and joining ---- */
@@ -185,6 +185,20 @@ void muster__proxy_make_user(struct proxy *proxy)
     proxy->has_user = true;
 }
 
+/* ---- the state: every change of it ---- */
+
+void muster__proxy_welcome(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    enum muster_status status = muster__proxy_send_welcome(proxy);
+    muster__window_greet(&proxy->upload.window, muster__proxy_now(proxy));
+    if (proxy->state == PROXY_ARRIVED)
+        proxy->state = PROXY_ADMITTED;
+    pthread_mutex_unlock(&proxy->lock);
+    if (status == MUSTER_OUT_OF_MEMORY)
+        muster__proxy_end(proxy, status, NULL, status, "the server is out of memory");
+}
+
 void muster__proxy_open(struct proxy *proxy)
 {
     pthread_mutex_lock(&proxy->lock);
@@ -201,6 +215,70 @@ void muster__proxy_open(struct proxy *proxy)
     proxy->joined = true;
     muster__registry_list(&proxy->manager->registry, &proxy->place, 0, NULL);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_JOINED, MUSTER_OK, "");
+}
+
+void muster__proxy_go_away(struct proxy *proxy)
+{
+    proxy->connection = NULL;
+    proxy->stream = NULL;
+    proxy->state = PROXY_AWAY;
+    proxy->away_until =
+        muster__transport_after(proxy->manager->transport, proxy->manager->options.session_grace_ms);
+    arm_timer(proxy);
+}
+
+void muster__proxy_come_back(struct proxy *proxy, struct connection *connection)
+{
+    connection->number = ++proxy->connections;
+    proxy->connection = connection;
+    proxy->stream = connection->stream;
+    proxy->state = PROXY_OPEN;
+    proxy->away_until = INT64_MAX;
+    arm_timer(proxy);
+}
+
+/* The last change; returns the running turn, as muster__proxy_take_turn(). With the lock held. */
+static struct turn *shut(struct proxy *proxy, enum muster_status closed_status, const char *text)
+{
+    proxy->state = PROXY_CLOSED;
+    proxy->closed_status = closed_status;
+    proxy->closed_text = strdup(text);
+    proxy->away_until = INT64_MAX;
+    return muster__proxy_take_turn(proxy);
+}
+
+struct turn *muster__proxy_go_for_good(struct proxy *proxy, enum muster_status closed_status,
+                                       const char *text)
+{
+    struct turn *turn = proxy->state == PROXY_CLOSED ? NULL : shut(proxy, closed_status, text);
+    proxy->connection = NULL;
+    proxy->stream = NULL;
+    muster__proxy_stop_timer(proxy);
+    return turn;
+}
+
+enum proxy_state muster__proxy_state_for(struct proxy *proxy, const struct connection *connection)
+{
+    pthread_mutex_lock(&proxy->lock);
+    enum proxy_state state = proxy->connection == connection ? proxy->state : PROXY_CLOSED;
+    pthread_mutex_unlock(&proxy->lock);
+    return state;
+}
+
+enum proxy_state muster__proxy_state(struct proxy *proxy, int64_t *left_ms)
+{
+    pthread_mutex_lock(&proxy->lock);
+    enum proxy_state state = proxy->state;
+    if (left_ms)
+        *left_ms = proxy->away_until - muster__proxy_now(proxy);
+    pthread_mutex_unlock(&proxy->lock);
+    return state;
+}
+
+enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error)
+{
+    return muster__error(error, proxy->closed_status, "%.64s: %s", proxy_name(proxy),
+                         proxy->closed_text ? proxy->closed_text : muster_status_text(proxy->closed_status));
 }
 
 /* ---- the end ---- */
@@ -221,13 +299,8 @@ static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status cl
     pthread_mutex_lock(&proxy->lock);
     bool begins = only_away ? proxy->state == PROXY_AWAY : proxy->state != PROXY_CLOSED;
     bool connected = proxy->stream;
-    if (begins) {
-        proxy->state = PROXY_CLOSED;
-        proxy->closed_status = closed_status;
-        proxy->closed_text = strdup(text);
-        proxy->away_until = INT64_MAX;
-        turn = muster__proxy_take_turn(proxy);
-    }
+    if (begins)
+        turn = shut(proxy, closed_status, text);
     if (begins && connected) {
         if (last)
             proxy->stream->ops->send(proxy->stream, NULL, 0, last);
@@ -299,6 +372,21 @@ void proxy_close(struct proxy *proxy)
 
 /* ---- what is known of the participant ---- */
 
+struct participant_manager *muster__proxy_manager(const struct proxy *proxy)
+{
+    return proxy->manager;
+}
+
+struct place *muster__proxy_place(struct proxy *proxy)
+{
+    return &proxy->place;
+}
+
+bool muster__proxy_takes_chunks(const struct proxy *proxy)
+{
+    return proxy->max_payload_size > 0;
+}
+
 const char *proxy_name(const struct proxy *proxy)
 {
     return proxy->place.name ? proxy->place.name : "";
@@ -332,16 +420,6 @@ const char *proxy_label(const struct proxy *proxy, const char *name)
 void *proxy_user(const struct proxy *proxy)
 {
     return proxy->user;
-}
-
-enum proxy_state muster__proxy_state(struct proxy *proxy, int64_t *left_ms)
-{
-    pthread_mutex_lock(&proxy->lock);
-    enum proxy_state state = proxy->state;
-    if (left_ms)
-        *left_ms = proxy->away_until - muster__proxy_now(proxy);
-    pthread_mutex_unlock(&proxy->lock);
-    return state;
 }
 
 bool proxy_is_open(struct proxy *proxy)

@@ -9,7 +9,10 @@
 
 #include "callback.h"
 #include "options.h"
-#include "proxy/internal.h"
+#include "proxy/instruction.h"
+#include "proxy/manager.h"
+#include "proxy/proxy.h"
+#include "proxy/round.h"
 #include "status.h"
 
 /* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
@@ -202,7 +205,7 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             settle(round, result, turn->index, turn->status, turn->milliseconds, reason.text,
                    answered && !accepted);
             muster_message_clear(&turn->answer);
-            muster__budget_serve(&round->proxies[turn->index]->manager->budget);
+            muster__budget_serve(&muster__proxy_manager(round->proxies[turn->index])->budget);
             if (accepted && result->answered == enough && round->running > 0)
                 give_up_rest(round);
             turn = next;
@@ -261,7 +264,7 @@ static enum muster_status run(struct round *round, struct instruction *instructi
                               void *context, struct proxy_round_result *result, struct muster_error *error)
 {
     size_t count = round->count, enough = options->enough ? options->enough : count;
-    struct participant_manager *manager = round->proxies[0]->manager;
+    struct participant_manager *manager = muster__proxy_manager(round->proxies[0]);
     round->turns = calloc(count, sizeof(*round->turns));
     result->entries = calloc(count, sizeof(*result->entries));
     if (!round->turns || !result->entries)
@@ -308,8 +311,8 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
     if (status == MUSTER_OK && !instructions)
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
-        instructions[i] =
-            (struct instruction){.manager = proxies[0]->manager, .message = messages[i], .borrow = &returned};
+        instructions[i] = (struct instruction){
+            .manager = muster__proxy_manager(proxies[0]), .message = messages[i], .borrow = &returned};
         if (message_count == 1)
             status = muster__instruction_check(&instructions[i], proxies, count, error);
     }

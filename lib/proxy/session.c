@@ -10,9 +10,30 @@
 
 #include "proxy/internal.h"
 
-/* ---- the token, and Welcome, which tells it ---- */
+/* ---- Hello, the token, and Welcome, which tells it ---- */
 
-enum muster_status muster__proxy_welcome(struct proxy *proxy)
+static bool has_feature(const Muster__Hello *hello, const char *feature)
+{
+    for (size_t i = 0; i < hello->n_features; i++) {
+        if (strcmp(hello->features[i], feature) == 0)
+            return true;
+    }
+    return false;
+}
+
+void muster__proxy_agree(struct proxy *proxy, const Muster__Hello *hello)
+{
+    proxy->original = !hello;
+    if (!hello)
+        return;
+    if (hello->max_message_size && hello->max_message_size < proxy->max_message_size)
+        proxy->max_message_size = (size_t)hello->max_message_size;
+    if (has_feature(hello, FEATURE_CHUNKS))
+        proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
+    proxy->hears_refusals = has_feature(hello, FEATURE_REFUSED);
+}
+
+enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
 {
     char chunks[] = FEATURE_CHUNKS;
     char *features[] = {chunks};
@@ -69,8 +90,7 @@ bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryDat
    caller's to clear. With the lock held. */
 static struct muster_message forget_transfers(struct proxy *proxy)
 {
-    muster__outgoing_begin(&proxy->outgoing, NULL, 0);
-    proxy->outgoing.on_wire = false;
+    muster__proxy_interrupt_instruction(proxy);
     return muster__proxy_end_upload(proxy);
 }
 
@@ -88,24 +108,12 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
     pthread_mutex_lock(&proxy->lock);
     bool ours = proxy->connection == connection;
     bool away = ours && muster__proxy_may_come_back(proxy, status);
-    if (ours) {
-        proxy->connection = NULL;
-        proxy->stream = NULL;
-    }
     if (away) {
-        proxy->state = PROXY_AWAY;
-        proxy->away_until =
-            muster__transport_after(proxy->manager->transport, proxy->manager->options.session_grace_ms);
         arrived = forget_transfers(proxy);
-        muster__proxy_arm_timer(proxy);
+        muster__proxy_go_away(proxy);
     } else if (ours) {
-        if (proxy->state != PROXY_CLOSED) {
-            proxy->state = PROXY_CLOSED;
-            proxy->closed_status = status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE;
-            proxy->closed_text = strdup(text);
-            turn = muster__proxy_take_turn(proxy);
-        }
-        muster__proxy_stop_timer(proxy);
+        turn =
+            muster__proxy_go_for_good(proxy, status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE, text);
     }
     enum muster_status closed_status = proxy->closed_status;
     pthread_mutex_unlock(&proxy->lock);
@@ -160,14 +168,9 @@ bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, st
     if (resumes) {
         end_older_stream(proxy);
         arrived = forget_transfers(proxy);
-        connection->number = ++proxy->connections;
-        proxy->connection = connection;
-        proxy->stream = connection->stream;
-        proxy->state = PROXY_OPEN;
-        proxy->away_until = INT64_MAX;
-        muster__proxy_arm_timer(proxy);
+        muster__proxy_come_back(proxy, connection);
         /* Without a Welcome the participant would wait for nothing: it is to try again. */
-        if (muster__proxy_welcome(proxy) == MUSTER_OUT_OF_MEMORY)
+        if (muster__proxy_send_welcome(proxy) == MUSTER_OUT_OF_MEMORY)
             proxy->stream->ops->cut(proxy->stream);
         else
             /* Who does not know this session yet has nothing of it. */
@@ -191,11 +194,7 @@ bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, st
 void muster__proxy_discard(struct proxy *fresh)
 {
     pthread_mutex_lock(&fresh->lock);
-    fresh->state = PROXY_CLOSED;
-    fresh->closed_status = MUSTER_CLOSED;
-    fresh->connection = NULL;
-    fresh->stream = NULL;
-    muster__proxy_stop_timer(fresh);
+    muster__proxy_go_for_good(fresh, MUSTER_CLOSED, "");
     pthread_mutex_unlock(&fresh->lock);
     muster__registry_withdraw(&fresh->manager->registry, &fresh->place);
     proxy_release(fresh); /* the connection's, which has another proxy now, */
