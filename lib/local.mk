@@ -62,10 +62,13 @@ libmuster_core_la_SOURCES = \
     lib/network/timer.h \
     lib/network/transport.c \
     lib/network/transport.h \
+    lib/participant/dispatch.c \
     lib/participant/internal.h \
     lib/participant/participant.c \
     lib/participant/session.c \
+    lib/participant/session.h \
     lib/participant/turn.c \
+    lib/participant/turn.h \
     lib/proxy/admission.c \
     lib/proxy/admission.h \
     lib/proxy/answer.c \
