@@ -355,4 +355,4 @@ static void stop(void)
     grpc_shutdown();
 }
 
-const struct role_server core_server = {start, join, turn, round_with_all, stop, NULL, NULL};
+const struct role_server core_server = {start, join, turn, round_with_all, stop, NULL, NULL, NULL, NULL};

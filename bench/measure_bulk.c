@@ -22,7 +22,6 @@
 #define GROWTH             4 /* times the participants */
 #define MICROSECONDS_IN_MS 1e3
 #define BYTES_IN_GIB       (1024.0 * 1024 * 1024)
-#define HOLD_AFTER         ((size_t)1 << 18)
 #define SETTLE_INTERVAL_MS 100
 #define SETTLE_READINGS    3
 #define SETTLE_LIMIT       50 /* readings */
@@ -123,41 +122,34 @@ static uint64_t settled_memory(struct process *serving)
     return largest;
 }
 
-/* One more participant, whose answer fills the budget and whose upload stops in its midst: nothing but its
-   first bytes pass the relay. */
-static void open_holder(struct contender *holder, struct process *serving, uint16_t port,
-                        const struct role_options *load)
+/* One more participant, whose answer fills the budget while the server works on it. */
+static void open_holder(struct contender *holder, struct process *serving, const struct role_options *load)
 {
     struct role_options options = *load;
-    options.port = port;
+    options.port = holder->port;
     options.participants = 1;
     options.connecting = 1;
-    options.hold_after = HOLD_AFTER;
-    holder->relaying = process_start("relay", &options);
-    options.port = (uint16_t)process_hear_one(holder->relaying, "port");
     start_participants(holder, &options);
     process_tell(serving, "join %zu", load->participants + 1);
     (void)connect_participants(holder);
     (void)process_hear_one(serving, "joined");
+    (void)ask(serving, "hold");
 }
 
 /* Bytes for each participant. */
 static double measure_stall(struct contender *contender, const struct role_options *load)
 {
-    struct contender holder = *contender;
     size_t participants = load->participants;
     open_contender(contender, load);
-    open_holder(&holder, contender->serving, contender->port, load);
-    process_tell(contender->serving, "begin %zu 1", participants);
-    (void)process_hear_one(contender->serving, "begun");
-    (void)ask(holder.relaying, "held");
+    struct contender holder = *contender;
+    open_holder(&holder, contender->serving, load);
     uint64_t idle = settled_memory(contender->serving);
     process_tell(contender->serving, "begin 0 %zu", participants);
     (void)process_hear_one(contender->serving, "begun");
     process_tell(contender->participating[0], "answered %zu", participants); /* it has all of them */
     (void)process_hear_one(contender->participating[0], "answered");
     uint64_t stalled = settled_memory(contender->serving);
-    process_end(holder.relaying); /* breaks the connection, which frees the budget */
+    (void)ask(contender->serving, "let_go");
     process_tell(contender->serving, "gather 0 %zu", participants);
     (void)process_hear_one(contender->serving, "gathered");
     end_participants(&holder);
@@ -166,12 +158,9 @@ static double measure_stall(struct contender *contender, const struct role_optio
 }
 
 /* The memory that waiting answers take at the server: every participant has one, all of them have been given
-   to the library, and none may be sent, because the upload budget is as big as one answer and another one,
-   which does not get on, holds it. This relies on a server that grants uploads one after the other within
-   that budget, and that does not pass over a sender that is still for the half second or so of the reading.
-   Idle is the server with all connected and the holder's first bytes received. A server without a budget
-   takes all answers at once; then the figure is about what it holds at most of them. In the end the holder's
-   connection breaks, and all others must have been answered. */
+   to the library, and none may be sent, because the upload budget is as big as one answer, and another one
+   that the server works on has it. Idle is the server with all connected and that answer. In the end all
+   others must have been answered. */
 void measure_stalled(const struct measure_plan *plan, const struct measurement *measurement)
 {
     struct contender contender = contender_muster;

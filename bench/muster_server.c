@@ -32,6 +32,9 @@ static struct {
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
     struct turn *turns; /* those that were begun, by the participant's place */
+    bool held;          /* the answer of the last participant is being worked on, */
+    bool released;      /* and is not to be any longer */
+    pthread_t holder;
 } server = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static void require(enum muster_status status, const char *what)
@@ -192,6 +195,54 @@ static void gather(size_t first, size_t count)
     pthread_mutex_unlock(&server.mutex);
 }
 
+/* ---- an answer that is worked on for a while ---- */
+
+static enum muster_status work_on(void *context, size_t index, struct proxy *proxy,
+                                  const struct muster_message *answer, struct muster_error *reason)
+{
+    (void)context;
+    (void)index;
+    (void)proxy;
+    (void)answer;
+    (void)reason;
+    pthread_mutex_lock(&server.mutex);
+    server.held = true;
+    pthread_cond_broadcast(&server.changed);
+    while (!server.released) {
+        pthread_cond_wait(&server.changed, &server.mutex);
+    }
+    pthread_mutex_unlock(&server.mutex);
+    return MUSTER_OK;
+}
+
+static void *run_holder(void *unused)
+{
+    struct proxy *const *last = &server.proxies[server.count - 1];
+    require(proxy_run_all(last, 1, &server.instruction, NULL, work_on, NULL, NULL, NULL), "proxy_run_all");
+    return unused;
+}
+
+static void hold(void)
+{
+    if (pthread_create(&server.holder, NULL, run_holder, NULL) != 0) {
+        role_fail("no thread");
+    }
+    pthread_mutex_lock(&server.mutex);
+    while (!server.held) {
+        pthread_cond_wait(&server.changed, &server.mutex);
+    }
+    pthread_mutex_unlock(&server.mutex);
+}
+
+static void let_go(void)
+{
+    pthread_mutex_lock(&server.mutex);
+    server.released = true;
+    pthread_cond_broadcast(&server.changed);
+    pthread_mutex_unlock(&server.mutex);
+    pthread_join(server.holder, NULL);
+}
+
 static void stop(void)
 {
     proxy_release_all(server.proxies, server.count);
@@ -203,4 +254,5 @@ static void stop(void)
     free(server.answer);
 }
 
-const struct role_server muster_server = {start, join, turn, round_with_all, stop, begin, gather};
+const struct role_server muster_server = {start, join,   turn, round_with_all, stop,
+                                          begin, gather, hold, let_go};

@@ -36,8 +36,6 @@ struct direction {
     int from;
     int to;
     uint64_t delay;    /* nanoseconds */
-    size_t hold_after; /* SIZE_MAX: never */
-    size_t taken;      /* bytes, in all */
     size_t on_its_way; /* bytes */
     struct piece *first;
     struct piece **last;
@@ -63,7 +61,6 @@ struct relay {
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
-    bool held;
 };
 
 static uint64_t now(void)
@@ -75,18 +72,9 @@ static uint64_t now(void)
 
 /* ---- one direction ---- */
 
-static void tell_held(struct relay *relay)
-{
-    pthread_mutex_lock(&relay->mutex);
-    relay->held = true;
-    pthread_mutex_unlock(&relay->mutex);
-    pthread_cond_broadcast(&relay->changed);
-}
-
 static bool wants_more(const struct direction *direction)
 {
-    return !direction->ended && direction->taken < direction->hold_after &&
-           direction->on_its_way < ON_ITS_WAY;
+    return !direction->ended && direction->on_its_way < ON_ITS_WAY;
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -102,7 +90,6 @@ static bool take(struct direction *direction)
         return false;
     }
     size_t size = smaller(available > 0 ? (size_t)available : 1, PIECE_MAXIMUM);
-    size = smaller(size, direction->hold_after - direction->taken);
     struct piece *piece = malloc(sizeof *piece + size);
     ssize_t got = piece == NULL ? -1 : recv(direction->from, piece->data, size, MSG_DONTWAIT);
     if (got <= 0) {
@@ -116,11 +103,7 @@ static bool take(struct direction *direction)
     piece->written = 0;
     *direction->last = piece;
     direction->last = &piece->next;
-    direction->taken += piece->size;
     direction->on_its_way += piece->size;
-    if (direction->taken == direction->hold_after) {
-        tell_held(direction->relay);
-    }
     return true;
 }
 
@@ -186,13 +169,12 @@ static void *forward(void *argument)
 }
 
 static bool start_direction(struct direction *direction, struct relay *relay, int from, int to,
-                            unsigned delay_ms, size_t hold_after)
+                            unsigned delay_ms)
 {
     direction->relay = relay;
     direction->from = from;
     direction->to = to;
     direction->delay = (uint64_t)delay_ms * NANOSECONDS_IN_MS;
-    direction->hold_after = hold_after > 0 ? hold_after : SIZE_MAX;
     direction->last = &direction->first;
     return pthread_create(&direction->thread, NULL, forward, direction) == 0;
 }
@@ -235,11 +217,10 @@ static void free_connection(struct connection *connection)
 static bool start_directions(struct relay *relay, struct connection *connection)
 {
     const struct relay_options *options = &relay->options;
-    if (!start_direction(&connection->up, relay, connection->near, connection->far, options->up_ms,
-                         options->hold_after)) {
+    if (!start_direction(&connection->up, relay, connection->near, connection->far, options->up_ms)) {
         return false;
     }
-    if (!start_direction(&connection->down, relay, connection->far, connection->near, options->down_ms, 0)) {
+    if (!start_direction(&connection->down, relay, connection->far, connection->near, options->down_ms)) {
         shutdown(connection->near, SHUT_RDWR);
         pthread_join(connection->up.thread, NULL);
         return false;
@@ -338,26 +319,6 @@ struct relay *relay_start(const struct relay_options *options)
 uint16_t relay_port(const struct relay *relay)
 {
     return relay->port;
-}
-
-bool relay_wait_held(struct relay *relay, int timeout_ms)
-{
-    struct timespec deadline;
-    clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_sec += timeout_ms / 1000;
-    deadline.tv_nsec += timeout_ms % 1000 * (long)NANOSECONDS_IN_MS;
-    if (deadline.tv_nsec >= (long)NANOSECONDS_IN_S) {
-        deadline.tv_nsec -= (long)NANOSECONDS_IN_S;
-        ++deadline.tv_sec;
-    }
-    int error = 0;
-    pthread_mutex_lock(&relay->mutex);
-    while (!relay->held && error == 0) {
-        error = pthread_cond_timedwait(&relay->changed, &relay->mutex, &deadline);
-    }
-    bool held = relay->held;
-    pthread_mutex_unlock(&relay->mutex);
-    return held;
 }
 
 void relay_stop(struct relay *relay)

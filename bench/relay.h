@@ -1,5 +1,5 @@
 /* A relay: TCP connections handed on to another port of this machine, every byte after a delay, as if the
-   network between were long. Bandwidth is not limited. Connections can be made to stall. */
+   network between were long. Bandwidth is not limited. */
 #ifndef BENCH_RELAY_H
 #define BENCH_RELAY_H
 
@@ -10,10 +10,9 @@
 struct relay;
 
 struct relay_options {
-    uint16_t port;     /* the target's, on 127.0.0.1 */
-    unsigned up_ms;    /* delay from those who connect to the target */
-    unsigned down_ms;  /* and back */
-    size_t hold_after; /* bytes upwards, of each connection, after which no more are taken; 0: never */
+    uint16_t port;    /* the target's, on 127.0.0.1 */
+    unsigned up_ms;   /* delay from those who connect to the target */
+    unsigned down_ms; /* and back */
 };
 
 /** Listens on a free port of 127.0.0.1 and hands on from then on, on threads of its own. NULL, with errno,
@@ -23,9 +22,6 @@ struct relay *relay_start(const struct relay_options *options);
 
 /** Where it listens. */
 uint16_t relay_port(const struct relay *relay);
-
-/** Blocks until a connection is held, for at most `timeout_ms`; false when none is by then. Any thread. */
-bool relay_wait_held(struct relay *relay, int timeout_ms);
 
 /** Closes all connections, whatever is still on its way, and frees. NULL is allowed. */
 void relay_stop(struct relay *relay);

@@ -17,8 +17,6 @@
 
 #include "relay.h"
 
-#define HOLD_LIMIT_MS 30000
-
 static const char *role_name = "bench";
 
 void role_fail(const char *format, ...)
@@ -140,6 +138,12 @@ static bool serve_turns_without_wait(const struct role_server *server, const cha
     } else if (server->gather != NULL && sscanf(line, "gather %zu %zu", &first, &count) == 2) {
         server->gather(first, count);
         printf("gathered %zu\n", count);
+    } else if (server->hold != NULL && strcmp(line, "hold\n") == 0) {
+        server->hold();
+        puts("hold 0");
+    } else if (server->let_go != NULL && strcmp(line, "let_go\n") == 0) {
+        server->let_go();
+        puts("let_go 0");
     } else {
         return false;
     }
@@ -210,8 +214,7 @@ static void run_participants(const struct role_participants *participants, const
 
 static void run_relay(const struct role_options *options)
 {
-    struct relay_options relay_options = {options->port, options->delay_ms, options->delay_ms,
-                                          options->hold_after};
+    struct relay_options relay_options = {options->port, options->delay_ms, options->delay_ms};
     struct relay *relay = relay_start(&relay_options);
     char line[256];
     if (relay == NULL) {
@@ -219,12 +222,8 @@ static void run_relay(const struct role_options *options)
     }
     printf("port %u\n", relay_port(relay));
     fflush(stdout);
-    while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
-        if (strcmp(line, "held\n") != 0 || !relay_wait_held(relay, HOLD_LIMIT_MS)) {
-            role_fail("nothing is held, or unknown command: %s", line);
-        }
-        puts("held 1");
-        fflush(stdout);
+    if (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
+        role_fail("unknown command: %s", line);
     }
     relay_stop(relay);
 }
@@ -245,17 +244,17 @@ static void run_fold(const struct role_options *options)
     }
 }
 
-#define OPTIONS_FORMAT                                                                                      \
-    "port=%hu,participants=%zu,instruction=%zu,answer=%zu,arrays=%d,folds=%d,budget=%zu,delay=%u,hold=%zu," \
+#define OPTIONS_FORMAT                                                                             \
+    "port=%hu,participants=%zu,instruction=%zu,answer=%zu,arrays=%d,folds=%d,budget=%zu,delay=%u," \
     "connecting=%zu,threads=%zu,batched=%d,consumes=%d"
-#define OPTIONS_COUNT 13
+#define OPTIONS_COUNT 12
 
 void role_write_options(const struct role_options *options, char *text)
 {
     snprintf(text, ROLE_OPTIONS_MAXIMUM, OPTIONS_FORMAT, options->port, options->participants,
              options->instruction, options->answer, (int)options->arrays, (int)options->folds,
-             options->budget, options->delay_ms, options->hold_after, options->connecting, options->threads,
-             (int)options->batched, (int)options->consumes);
+             options->budget, options->delay_ms, options->connecting, options->threads, (int)options->batched,
+             (int)options->consumes);
 }
 
 static struct role_options read_options(const char *text)
@@ -266,8 +265,8 @@ static struct role_options read_options(const char *text)
     int batched = 0;
     int consumes = 0;
     if (sscanf(text, OPTIONS_FORMAT, &options.port, &options.participants, &options.instruction,
-               &options.answer, &arrays, &folds, &options.budget, &options.delay_ms, &options.hold_after,
-               &options.connecting, &options.threads, &batched, &consumes) != OPTIONS_COUNT) {
+               &options.answer, &arrays, &folds, &options.budget, &options.delay_ms, &options.connecting,
+               &options.threads, &batched, &consumes) != OPTIONS_COUNT) {
         role_fail("bad options: %s", text);
     }
     options.arrays = arrays != 0;

@@ -18,7 +18,6 @@ struct role_options {
     bool folds;    /* muster's server: a round ends with the mean of the answers */
     size_t budget; /* muster's server: bytes of answers in memory; 0: the library's default */
     unsigned delay_ms; /* relay: of either way */
-    size_t hold_after; /* relay: bytes upwards after which it takes no more; 0: never */
     size_t connecting; /* participants: handshakes under way at one time */
     size_t threads;    /* core: completion threads; 0: the waiting thread serves the queue itself */
     bool batched;  /* core: {SEND_MESSAGE, RECV_MESSAGE} in one batch, instead of a RECV that is always posted
@@ -40,6 +39,8 @@ struct role_server {
      */
     void (*begin)(size_t first, size_t count);
     void (*gather)(size_t first, size_t count); /* waits for their answers */
+    void (*hold)(void);                         /* works on an answer of the participant that joined last, */
+    void (*let_go)(void);                       /* until this */
 };
 
 /** The participants of one process. As for role_server. */

@@ -111,7 +111,7 @@ static void stop(void)
     finish();
 }
 
-const struct role_server tcp_server = {start, join, turn, turn, stop, NULL, NULL};
+const struct role_server tcp_server = {start, join, turn, turn, stop, NULL, NULL, NULL, NULL};
 
 /* ---- the participant ---- */
 

@@ -55,8 +55,8 @@ uint64_t argument_size(const struct argp_state *state, const char *option, const
     const char *unit = *end == '\0' ? NULL : strchr(units, *end);
     int shift = unit == NULL ? 0 : 10 * (int)(unit - units + 1);
     if (*text < '0' || *text > '9' || end[unit != NULL] != '\0' || errno != 0 || number > high >> shift)
-        argp_error(state, "--%s %s: expected a number of bytes from 0 to %llu, or of K, M or G", option, text,
-                   (unsigned long long)high);
+        argp_error(state, "--%s %s: expected a number of bytes from 0 to %llu, or such as 64K, 20M or 2G",
+                   option, text, (unsigned long long)high);
     return (uint64_t)number << shift;
 }
 

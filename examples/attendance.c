@@ -1,17 +1,19 @@
 /* Events come on network threads, which must not wait for a terminal or a disk: a thread of its own writes
  * the lines. A network that breaks takes all participants at once, and strangers may knock as often as they
- * like: so lines are limited, for the two apart, and each limit starts anew with the minute. */
+ * like: so lines are limited, for the two and for warnings apart, and each limit starts anew with the minute.
+ */
 #include <config.h>
 
 #include "attendance.h"
 
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "progress.h"
 
-enum { LINES_A_MINUTE = 40, LINES_MAX = 2 * LINES_A_MINUTE, LINE_SIZE = 512 };
+enum { LINES_A_MINUTE = 40, LINES_MAX = 3 * LINES_A_MINUTE, LINE_SIZE = 512 };
 
 struct allowance {
     time_t began;
@@ -24,7 +26,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static pthread_t writer;
 /* Guarded by the lock. */
 static bool open;
-static struct allowance participants, strangers;
+static struct allowance participants, strangers, warnings;
 static char lines[LINES_MAX][LINE_SIZE]; /* that wait, from `first` on, in a circle */
 static size_t first, waiting;
 
@@ -102,23 +104,38 @@ static const char *word_for(const struct participant_manager_event *event)
     }
 }
 
+/** Queues a line that ends with how many there was no room for. */
+static void tell(struct allowance *allowance, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void tell(struct allowance *allowance, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    pthread_mutex_lock(&lock);
+    if (may_tell(allowance)) {
+        char *line = lines[(first + waiting++) % LINES_MAX];
+        int length = vsnprintf(line, LINE_SIZE, format, arguments);
+        if (allowance->untold > 0 && length > 0 && length < LINE_SIZE)
+            snprintf(line + length, LINE_SIZE - (size_t)length, "; %zu more before that", allowance->untold);
+        allowance->untold = 0;
+        pthread_cond_signal(&changed);
+    }
+    pthread_mutex_unlock(&lock);
+    va_end(arguments);
+}
+
 void attendance_tell(void *unused, const struct participant_manager_event *event)
 {
     struct allowance *allowance = event->kind == PARTICIPANT_MANAGER_REFUSED ? &strangers : &participants;
     const char *word = word_for(event), *name = proxy_name(event->proxy);
-    char more[64] = "";
     (void)unused;
-    if (word == NULL)
-        return;
-    pthread_mutex_lock(&lock);
-    if (may_tell(allowance)) {
-        if (allowance->untold > 0)
-            snprintf(more, sizeof more, "; %zu more before that", allowance->untold);
-        allowance->untold = 0;
-        snprintf(lines[(first + waiting++) % LINES_MAX], LINE_SIZE, "%s%s(%s) %s%s%s%s", name,
-                 *name != '\0' ? " " : "", proxy_peer(event->proxy), word, *event->text != '\0' ? ": " : "",
-                 event->text, more);
-        pthread_cond_signal(&changed);
-    }
-    pthread_mutex_unlock(&lock);
+    if (word != NULL)
+        tell(allowance, "%s%s(%s) %s%s%s", name, *name != '\0' ? " " : "", proxy_peer(event->proxy), word,
+             *event->text != '\0' ? ": " : "", event->text);
+}
+
+void attendance_warn(void *unused, const char *text)
+{
+    (void)unused;
+    tell(&warnings, "warning: %s", text);
 }

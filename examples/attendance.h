@@ -15,4 +15,7 @@ void attendance_end(void);
  */
 void attendance_tell(void *unused, const struct participant_manager_event *event);
 
+/** For the manager's on_warning: a line for each. Does not block. */
+void attendance_warn(void *unused, const char *text);
+
 #endif

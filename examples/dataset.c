@@ -42,7 +42,7 @@ enum muster_status dataset_load(const struct dataset_options *options, struct da
     size_t i = 0;
     while (i < 3 && strncmp(options->spec, formats[i].prefix, strlen(formats[i].prefix)) != 0)
         i++;
-    if (i == 3)
+    if (i == 3 || options->spec[strlen(formats[i].prefix)] == '\0')
         explain(error, MUSTER_INVALID, "%s is none of synthetic:ALPHA,BETA, leaf:DIR and idx:DIR",
                 options->spec);
     else

@@ -81,9 +81,14 @@ static enum muster_status check_end(const struct idx *idx, struct muster_error *
     gzerror(idx->file, &code);
     if (read < 0 || (code != Z_OK && code != Z_STREAM_END))
         return broken(idx, error);
-    if (read > 0 || (!gzdirect(idx->file) && !ends_well(idx)))
+    if (read > 0)
         return explain(error, MUSTER_FORMAT, "%.180s: there is more behind its end at byte %llu", idx->path,
                        (unsigned long long)idx->size);
+    if (!gzdirect(idx->file) && !ends_well(idx))
+        return explain(error, MUSTER_FORMAT,
+                       "%.140s: something stands behind its compressed end, or it is joined of several .gz files: "
+                       "compress it anew",
+                       idx->path);
     return MUSTER_OK;
 }
 

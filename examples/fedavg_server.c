@@ -66,17 +66,18 @@ static enum muster_status announce_port(const char *path, uint16_t port, struct 
     return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
 }
 
-/** Names the options that a participant needs so that it has the same data, and the token. Which authority
- * signed the server's certificate cannot be told from the server's options. */
+/** Names the options that a participant needs so that it has the same data, and the token, each with a NUL
+ * behind it, as a path may have any other character. Which authority signed the server's certificate cannot
+ * be told from the server's options. */
 static void print_participant_options(const struct server_options *options, size_t count)
 {
     const struct dataset_options *data = &options->data;
-    printf("%zu\n--data=%s\n--seed=%llu\n--dirichlet=%.17g\n", count, data->spec,
-           (unsigned long long)data->seed, data->dirichlet);
+    printf("%zu%c--data=%s%c--seed=%llu%c--dirichlet=%.17g%c", count, '\0', data->spec, '\0',
+           (unsigned long long)data->seed, '\0', data->dirichlet, '\0');
     if (data->participants > 0)
-        printf("--participants=%zu\n", data->participants);
+        printf("--participants=%zu%c", data->participants, '\0');
     if (options->credentials.token_file != NULL)
-        printf("--token-file=%s\n", options->credentials.token_file);
+        printf("--token-file=%s%c", options->credentials.token_file, '\0');
 }
 
 static void end_process(void *context, bool at_once)
@@ -129,10 +130,12 @@ static enum muster_status serve(struct federation *federation, struct muster_err
     manager_options.max_message_size = (size_t)federation->options->max_message_size;
     manager_options.session_grace_ms = federation->options->grace_ms;
     manager_options.on_event = attendance_tell;
+    manager_options.on_warning = attendance_begin() ? attendance_warn : muster_warn;
     enum muster_status status = participant_manager_start(&manager_options, &federation->manager, error);
-    if (status != MUSTER_OK)
+    if (status != MUSTER_OK) {
+        attendance_end();
         return status;
-    attendance_begin();
+    }
     bool credentials =
         manager_options.credentials.certificate != NULL || manager_options.credentials.token_file != NULL;
     if (credentials)
@@ -151,8 +154,9 @@ static enum muster_status train(struct federation *federation, struct muster_err
     const struct server_options *options = federation->options;
     enum muster_status status = checkpoint_open(federation, error);
     if (status == MUSTER_FORMAT)
-        progress_note("fedavg_server: without a round's file that is damaged the run goes on from the round "
-                      "before; with --overwrite it begins anew");
+        progress_note(
+            "fedavg_server: a file of the run is damaged, as the next line says: if it is a round's, "
+            "remove it, and the run goes on from the round before; or begin anew with --overwrite");
     if (status != MUSTER_OK)
         return status;
     if (federation->rounds_held > 0)
@@ -211,9 +215,11 @@ static int run(const struct server_options *options, const struct dataset *datas
     }
     enum muster_status status = train(&federation, &error);
     int result = EXIT_SUCCESS;
+    char accuracy[40] = "";
+    if (federation.rounds_held > 0)
+        snprintf(accuracy, sizeof accuracy, ", test accuracy %.3f", federation.accuracy);
     if (status == MUSTER_STOPPED)
-        progress_note("fedavg_server: stopped after round %zu, test accuracy %.3f%s", federation.rounds_held,
-                      federation.accuracy,
+        progress_note("fedavg_server: stopped after round %zu%s%s", federation.rounds_held, accuracy,
                       federation.run != NULL ? "; the same command goes on from there" : "");
     else if (status != MUSTER_OK)
         progress_note("fedavg_server: %s", error.text);

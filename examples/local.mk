@@ -1,5 +1,15 @@
 # The FedAvg pair. It uses muster as any program does: through its public headers.
-EXTRA_DIST += examples/demo examples/participant.py
+# Built by tests/packaging/lessons.sh, from the installed library.
+lessons = \
+    examples/01_first_round.c \
+    examples/02_k_of_n.c \
+    examples/03_evaluation.c \
+    examples/04_own_messages.c \
+    examples/05_different_instructions.c \
+    examples/06_asynchronous.c \
+    examples/07_tls.c \
+    examples/08_resume.c
+EXTRA_DIST += examples/demo examples/participant.py $(lessons)
 
 if HAVE_EXAMPLES
 noinst_PROGRAMS += examples/fedavg_server examples/participant

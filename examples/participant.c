@@ -52,7 +52,9 @@ static void note(const struct options *options, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "%s: %s\n", options->name, muster_text_harmless(line, line, sizeof line));
+    char name[MUSTER_ERROR_TEXT_SIZE];
+    fprintf(stderr, "%s: %s\n", muster_text_harmless(options->name, name, sizeof name),
+            muster_text_harmless(line, line, sizeof line));
 }
 
 /** An answer that says why there is none; the text is not copied. */
@@ -230,7 +232,7 @@ static int take_part(struct worker *worker)
     struct muster_error error;
     if (participant_connect(options->connect, &participant_options, &worker->participant, &error) !=
         MUSTER_OK) {
-        note(options, "cannot take part at %s: %s", options->connect, error.text);
+        note(options, "cannot take part: %s", error.text);
         return EXIT_FAILURE;
     }
     note(options, "connected to %s with %zu samples", options->connect, worker->train.count);
@@ -332,7 +334,14 @@ static void parse_options(int count, char **arguments, struct options *options)
     static const struct argp parser = {
         .options = option_list,
         .parser = parse,
-        .doc = "Trains on one user's data when the server says so; its samples stay here.",
+        .doc =
+            "Trains on one user's data when the server says so; its samples stay here.\v"
+            "A connection that breaks is made again for up to 10 minutes, and the training goes on. A "
+            "participant that was started again with its --name takes the place of its old self.\n\n"
+            "If grpc_proxy, https_proxy or http_proxy is set, the connection goes by that proxy, unless "
+            "no_grpc_proxy or no_proxy has an end of the host's name. Loopback addresses never do.\n\n"
+            "The exit status is 0 after the server's good-bye, 128 plus the signal's number after SIGINT or "
+            "SIGTERM, and 1 or 2 otherwise.",
         .children = children,
     };
     *options = (struct options){

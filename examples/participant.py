@@ -3,7 +3,10 @@
 regression by mini-batch SGD in numpy, on the samples of x.npy and y.npy (made by `participant --export DIR`).
 
 The original protocol carries nothing but arrays, so how to train is said on the command line, and the server
-weights the answers with its --default-weight."""
+weights the answers with its --default-weight.
+
+It sends and gets the whole model in one message: for a model of 4 MiB or more start the server with a
+--max-message-size beyond that."""
 
 import argparse
 import importlib
@@ -84,8 +87,11 @@ def take_part(channel, protocol, answer_to):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[2])
     parser.add_argument("--connect", default="127.0.0.1:8080", metavar="HOST:PORT", help="the server (%(default)s)")
+    parser.add_argument(
+        "--wait", type=float, default=60, metavar="SECONDS", help="how long to wait for the server (%(default)s)"
+    )
     parser.add_argument("--data", default=".", type=pathlib.Path, metavar="DIR", help="folder of x.npy and y.npy")
     parser.add_argument("--seed", type=int, default=0, help="seed of the order of the samples (%(default)s)")
     parser.add_argument("--epochs", type=int, default=20, help="epochs of a round (%(default)s)")
@@ -123,7 +129,11 @@ def main():
             # The original protocol leaves message sizes to gRPC; models are bigger than its default.
             unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
             with grpc.insecure_channel(options.connect, unlimited) as channel:
+                grpc.channel_ready_future(channel).result(timeout=options.wait)
                 pause = take_part(channel, protocol, answer_to)
+    except grpc.FutureTimeoutError:
+        print(f"participant.py: no server at {options.connect} within {options.wait:g} s (is it up?)", file=sys.stderr)
+        return 1
     except grpc.RpcError as error:
         # Whoever wrote it is not to command the terminal, or forge a line of a log.
         details = "".join(letter if letter.isprintable() else "?" for letter in error.details())

@@ -17,6 +17,10 @@
 
 #define METRICS_COLUMNS "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy\n"
 
+/** Where the model goes in one message, to participants of the original protocol. */
+#define TOO_BIG_ADVICE \
+    " (participants such as participant.py get the whole model in one: see --max-message-size)"
+
 enum { HYPERPARAMETERS = 6 };
 
 /** What became of one participant's answer. */
@@ -35,6 +39,9 @@ struct round {
     size_t scalar_count;
     struct proxy_round_result result;
     double started;
+    size_t too_heavy; /* answers that claimed a weight beyond the most */
+    size_t heaviest;  /* the one of those that claimed most */
+    double heaviest_weight;
 };
 
 static double now_seconds(void)
@@ -235,9 +242,12 @@ static enum muster_status on_answer(void *context, size_t index, struct proxy *p
     struct federation *federation = round->federation;
     double weight = muster_message_scalar(answer, "num_samples", federation->options->default_weight);
     double most = most_samples(federation);
+    (void)proxy;
     if (isfinite(weight) && weight > most) {
-        progress_note("round %zu: %s says that it has %g samples: it counts as %g",
-                      federation->rounds_held + 1, proxy_name(proxy), weight, most);
+        if (round->too_heavy++ == 0 || weight > round->heaviest_weight) {
+            round->heaviest = index;
+            round->heaviest_weight = weight;
+        }
         weight = most;
     }
     enum muster_status status =
@@ -280,6 +290,28 @@ static void keep_refusal(struct refusals *refusals, const struct proxy_round_ent
     snprintf(refusals->example[kind], sizeof refusals->example[kind], "%s", line);
 }
 
+/** One line for all of them, as with a --max-weight that is low there may be many. */
+static void note_weights(const struct round *round)
+{
+    char others[64] = "";
+    double most = most_samples(round->federation);
+    if (round->too_heavy == 0)
+        return;
+    if (round->too_heavy > 1)
+        snprintf(others, sizeof others, ", like %zu more that claim too many", round->too_heavy - 1);
+    progress_note("round %zu: %s says that it has %g samples: it counts as %g%s",
+                  round->federation->rounds_held + 1, proxy_name(round->chosen[round->heaviest]),
+                  round->heaviest_weight, most, others);
+}
+
+/** What to do about it, where the text of an entry leaves that open. */
+static const char *advice_for(const struct proxy_round_entry *entry)
+{
+    if (entry->status == MUSTER_TIMEOUT)
+        return " (no answer came within --deadline)";
+    return entry->status == MUSTER_TOO_BIG ? TOO_BIG_ADVICE : "";
+}
+
 static void note_failures(const struct round *round)
 {
     struct refusals *refusals = &round->federation->refusals;
@@ -292,8 +324,8 @@ static void note_failures(const struct round *round)
         if (entry->status == MUSTER_OK || entry->status == MUSTER_STOPPED || was_not_waited_for(entry))
             continue;
         char line[2 * MUSTER_ERROR_TEXT_SIZE];
-        snprintf(line, sizeof line, "round %zu: %.200s: %s", round->federation->rounds_held + 1,
-                 proxy_name(round->chosen[i]), entry->text);
+        snprintf(line, sizeof line, "round %zu: %.128s: %s%s", round->federation->rounds_held + 1,
+                 proxy_name(round->chosen[i]), entry->text, advice_for(entry));
         progress_note("%s", line);
         if (round->result.answered == 0)
             keep_refusal(refusals, entry, line);
@@ -339,6 +371,7 @@ static enum muster_status complete(struct round *round, struct muster_error *err
     const struct proxy_round_result *result = &round->result;
     double loss = train_loss(round);
     logistic_evaluate(&federation->model.averaged, &federation->dataset->test, &federation->accuracy, NULL);
+    note_weights(round);
     note_failures(round);
     federation->rounds_held++;
     seed_next_round(federation);
@@ -385,7 +418,8 @@ static enum muster_status train(struct round *round, struct muster_error *error)
     if (is_void(round))
         return MUSTER_STOPPED;
     if (status != MUSTER_OK && status != MUSTER_TIMEOUT && status != MUSTER_TOO_FEW)
-        return explain(error, status, "round %zu: %.200s", federation->rounds_held + 1, failure.text);
+        return explain(error, status, "round %zu: %.200s%s", federation->rounds_held + 1, failure.text,
+                       status == MUSTER_TOO_BIG ? TOO_BIG_ADVICE : "");
     size_t answered = round->result.answered, least = federation->options->at_least;
     if (answered > 0 && answered < least)
         progress_note(

@@ -50,9 +50,8 @@ static const struct argp_option option_list[] = {
     {"enough", KEY_ENOUGH, "K", 0,
      "A round is complete with K accepted answers; whoever has not answered by then is not waited for, so "
      "that one "
-     "that is frozen does not cost each round its deadline (default: all). Which K are the first is not "
-     "drawn from "
-     "the seed",
+     "that is frozen does not cost each round its deadline (default: all, also where a round has fewer "
+     "than K). Which K are the first is not drawn from the seed",
      GROUP_ROUNDS},
     {"at-least", KEY_AT_LEAST, "K", 0,
      "The model moves only after a round with K accepted answers or more; all are waited for (default: 1)",
@@ -74,8 +73,9 @@ static const struct argp_option option_list[] = {
      "--max-message-size in all with participants of the original protocol)",
      GROUP_ROUNDS},
     {"max-message-size", KEY_MAX_MESSAGE_SIZE, "BYTES", 0,
-     "Biggest message in one piece (default 4M). Participants of the original protocol, such as "
-     "participant.py, send the whole model in one: give them room",
+     "Biggest message in one piece; K, M and G at the end are KiB, MiB and GiB (default 4M, at least 1K). "
+     "Participants of the original protocol, such as participant.py, send and get the whole model in one: "
+     "with a bigger model give them room",
      GROUP_ROUNDS},
     {"stop-within", KEY_STOP_WITHIN, "SECONDS", 0,
      "After SIGINT or SIGTERM the round that runs may take so long to finish (default 10); then, or at a "
@@ -132,7 +132,9 @@ static const struct argp_option option_list[] = {
      "there",
      GROUP_OUTPUT},
     {"participant-options", KEY_PARTICIPANT_OPTIONS, 0, 0,
-     "Print how many participants the data is for and the options that each needs, one per line, and exit",
+     "Print how many participants the data is for and the options that each needs, each with a NUL byte "
+     "behind "
+     "it, and exit",
      GROUP_OUTPUT},
     {0},
 };
@@ -260,8 +262,8 @@ static void check(const struct server_options *options, const struct argp_state 
         argp_error(state, "--learning-rate %g times --mu %g: expected less than 1, or training runs away",
                    options->learning_rate, options->mu);
     if (options->max_weight > 0 && options->default_weight > options->max_weight)
-        argp_error(state, "--max-weight %g: less than --default-weight %g", options->max_weight,
-                   options->default_weight);
+        argp_error(state, "--max-weight %g: less than --default-weight %g: lower that, too",
+                   options->max_weight, options->default_weight);
     double chosen = round((double)options->min_participants * options->fraction);
     if (options->min_participants > 0 && (double)options->enough > fmax(chosen, 1))
         argp_error(state,

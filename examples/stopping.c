@@ -3,6 +3,8 @@
 
 #include "stopping.h"
 
+#include "progress.h"
+
 void stopping_init(struct stopping *stopping, struct participant_manager *manager, int32_t come_back_seconds)
 {
     *stopping = (struct stopping){.manager = manager, .come_back_seconds = come_back_seconds};
@@ -24,10 +26,15 @@ void stopping_ask(void *context, bool at_once)
 {
     struct stopping *stopping = context;
     pthread_mutex_lock(&stopping->lock);
+    bool first = !stopping->asked;
     stopping->asked = true;
     bool gives_up = !stopping->gave_up && (at_once || stopping->waiting);
     stopping->gave_up = stopping->gave_up || gives_up;
     pthread_mutex_unlock(&stopping->lock);
+    if (!gives_up && first)
+        progress_note(
+            "stopping: the round that runs is finished first, within --stop-within; a second signal "
+            "gives it up");
     if (!gives_up)
         return;
     /* Both end the turns that run, and the second the wait. */

@@ -29,6 +29,7 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_options.c \
     tests/unit/test_random.c \
     tests/unit/test_reader.c \
+    tests/unit/test_renewal.c \
     tests/unit/test_run.c \
     tests/unit/test_status.c \
     tests/unit/test_text.c \

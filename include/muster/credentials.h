@@ -13,7 +13,8 @@ MUSTER_BEGIN_DECLS
  * be read, FORMAT when it does not hold what it should, INVALID when they do not go together; the text names
  * the file. They are read again when they have changed, by a server when somebody connects and by a
  * participant before it tries to come back; what is then not in order is warned of, and what was read before
- * stays in use. Certificates and keys are PEM; keys are not encrypted. All NULL and false: no TLS, no token.
+ * stays in use. A pipe is read once. Certificates and keys are PEM; keys are not encrypted. All NULL and
+ * false: no TLS, no token.
  */
 struct muster_credentials {
     /** A participant's TLS without files of its own; the files below imply it. A server's comes with
@@ -34,9 +35,10 @@ struct muster_credentials {
     const char *ca;
     /**
      * A secret that all participants share with the server: printable ASCII without spaces, at most 4096
-     * characters, and random: fewer than 16, or than 6 different ones, are warned of; a line end behind it is
-     * no part of it. The participant sends it as `authorization: Bearer ...` in the call's metadata, without
-     * TLS too, when anybody on the way can read it: see on_warning.
+     * characters. Line ends behind it do not count. Make it random, with `openssl rand -hex 16` for instance:
+     * one of fewer than 16 characters, or of fewer than 6 different ones, is warned of. The participant sends
+     * it as `authorization: Bearer ...` in the call's metadata, without TLS too, when anybody on the way can
+     * read it: see on_warning.
      */
     const char *token_file;
     const char *reserved[4]; /* NULL, for files of later releases */

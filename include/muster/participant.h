@@ -43,7 +43,9 @@ struct participant_options {
        at either end (it may be replaced), are repeated. Until then, the participant's code sees nothing of
        it. 0: not at all, and after a reconnect_in for connect_timeout_ms. MUSTER_NO_LIMIT: for ever. */
     int64_t reconnect_timeout_ms;
-    /** Pauses between attempts: random up to the first, which doubles with each up to the last. From 1 ms. */
+    /** Pauses between attempts are random and at most so long: reconnect_first_ms before the first attempt,
+       twice as long before each further one, and never more than reconnect_last_ms. A connection that
+       breaks before it brought an instruction, or lasted so long, counts as an attempt. From 1 ms. */
     int64_t reconnect_first_ms;
     int64_t reconnect_last_ms;
     /** How long participant_free() waits for the last answer to reach the server. */
@@ -76,14 +78,18 @@ struct participant_options {
      */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
-    /** Told with `context` of what needs somebody's hand: by participant_connect() of no TLS to another
-       machine, and of a token that is easy to guess; by it, and once a day by participant_consume(), of a
-       certificate that runs out within two weeks; and by participant_consume() of new files of the
-       credentials that are not in order; and of participant_free() in a callback. Also of why it still waits
-       for the server, at first or coming back: after 2 s, then at intervals that double up to 10 min, earlier
-       when the cause is another. And of an answer that the server's code refused, with its reason: eight at
-       once, and then one in 5 s, which says how many more there were. Words of both come on a network
-       thread, without a lock held, one at a time: it must not block. NULL: nobody is told. */
+    /**
+     * Told with `context` of what needs somebody's hand:
+     * - by participant_connect(): no TLS to another machine; a token that is easy to guess;
+     * - by it, and once a day by participant_consume(): a certificate that runs out within two weeks;
+     * - by participant_consume(): new files of the credentials that are not in order;
+     * - by participant_free(): that it was called in a callback;
+     * - on a network thread: why it still waits for the server, after 2 s and then at intervals that double
+     *   up to 10 min, or as soon as the cause changes;
+     * - on a network thread: an answer that the server refused, and why. Eight at once, and then one in 5 s,
+     *   which says how many more there were.
+     * Without a lock held, one at a time on network threads; must not block. NULL: nobody is told.
+     */
     void (*on_warning)(void *context, const char *text);
 
     /** Tells of an instruction that was consumed and not answered that nobody waits for the answer any more:

@@ -63,10 +63,10 @@ struct participant_manager_options {
      * and at least 64 MiB, with at most two of more than 16 MiB at a time, the second when the first is
      * there; one that is expected from a participant which is still at work counts.
      *
-     * While others wait, an answer has twice the time that answers took lately, and at least 100 ms. Who
-     * needs longer comes after all others from then on, until an answer of its has come. One such answer, the
-     * one that is likely to be there first, comes beside the budget meanwhile; of each other one what has
-     * come is freed, and it starts again.
+     * While others wait, an answer has twice the time that answers took lately, and at least 100 ms. A
+     * participant that needs longer comes after all others until one of its answers has come. One such
+     * answer, the one that is likely to be there first, comes beside the budget meanwhile; of each other one
+     * what has come is freed, and it starts again.
      *
      * What gRPC has read and not delivered comes on top: up to 4 MiB for each participant that is sending
      * from nearby, and more for one that is far away. With glibc each of its threads keeps such memory for
@@ -143,12 +143,18 @@ struct participant_manager_options {
      */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
-    /** Told of what needs somebody's hand, in plain text: by participant_manager_start() of no TLS on an
-       address that others can reach, and of a token that is easy to guess; then and each day of a certificate
-       that runs out within two weeks; of new files of the credentials that are not in order; and of TLS
-       handshakes that fail, at most once in ten seconds; that nobody can connect as the
-       process has no descriptors left, and that it has again; and of stop and free in a callback. Any thread,
-       without a lock held; must not block. NULL: nobody is told. */
+    /**
+     * Told of what needs somebody's hand, in plain text:
+     * - by participant_manager_start(): no TLS on an address that others can reach; a token that is easy to
+     *   guess;
+     * - then and each day: a certificate that runs out within two weeks;
+     * - new files of the credentials that are not in order;
+     * - TLS handshakes that fail, at most once in ten seconds;
+     * - wrong tokens from an address, whose calls are looked at slowly from then on;
+     * - that nobody can connect, as the process has no descriptors left, and that it has again;
+     * - participant_manager_stop() and participant_manager_free() in a callback.
+     * Any thread, without a lock held; must not block. NULL: nobody is told.
+     */
     void (*on_warning)(void *context, const char *text);
     /**
      * Streams that one connection may have open at a time. A participant has one, and a process with several
@@ -157,8 +163,8 @@ struct participant_manager_options {
      * closed: what it costs to begin a stream and to reset it is bounded by that. From 1 to 65536.
      */
     size_t max_streams_per_connection;
-    /** A connection without a stream for so long is closed; one with an open stream is not idle. It is closed
-        within twice the time. At least 1000 ms. TLS and HTTP/2 have to be agreed on within 20 s. */
+    /** A connection that has had no open stream for so long is closed, at the latest after twice as long. At
+        least 1000 ms. TLS and HTTP/2 have to be agreed on within 20 s. */
     int64_t connection_idle_ms;
     /**
      * How much gRPC may hold for all connections together, in bytes: what it has read of messages that are
@@ -219,8 +225,8 @@ static inline void participant_manager_options_init(struct participant_manager_o
  * Starts to listen and to admit participants. On MUSTER_OK *manager is the caller's, to be freed with
  * participant_manager_free(); otherwise it is NULL and *error (which may be NULL) says why: EXISTS for an
  * address in use, INVALID for options that make no sense, IO and FORMAT for files of the credentials,
- * UNAVAILABLE, OUT_OF_MEMORY. Any thread; does not
- * wait for participants. In a program that forks, start after the fork.
+ * UNAVAILABLE, OUT_OF_MEMORY. Any thread; does not wait for participants. In a program that forks, start
+ * after the fork.
  *
  * Raises the process's soft limit of descriptors (RLIMIT_NOFILE) to the hard one, and keeps 16 descriptors
  * for the program's own files: when there are none left for another connection, those are given back,

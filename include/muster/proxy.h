@@ -133,7 +133,8 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  * A round: gives `instruction`, serialised once, to all of `count` proxies and hands their answers to
  * `on_answer` as they arrive. Blocks until every turn has ended: answered, failed, at the deadline, or
  * given up because `enough` answers were accepted. `options` NULL means the defaults, `on_answer` NULL
- * accepts every answer, `result` NULL is allowed.
+ * accepts every answer, `result` NULL is allowed. A participant whose answer is of another kind than the
+ * instruction is told so as by proxy_refuse().
  *
  * Returns OK when `enough` answers were accepted, or `at_least`; TIMEOUT when the deadline left too few;
  * TOO_FEW when all turns ended and too few were accepted; STOPPED when the manager stopped; TOO_BIG, INVALID

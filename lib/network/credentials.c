@@ -202,7 +202,7 @@ enum muster_status muster__credentials_check(const struct muster_credentials *fi
                                              enum credentials_side side, struct muster_error *error)
 {
     if (!files->certificate != !files->key)
-        return muster__error(error, MUSTER_INVALID, "%s '%s' is there without its %s",
+        return muster__error(error, MUSTER_INVALID, "%s '%s' was given without a %s: TLS needs both",
                              files->key ? "the key file" : "the certificate file",
                              files->key ? files->key : files->certificate,
                              files->key ? "certificate file" : "key file");

@@ -49,6 +49,7 @@ struct credentials {
     void *context;
     pthread_mutex_t reading; /* held while files are read; network threads only try it; taken before `lock` */
     struct file_state states[CREDENTIAL_FILES]; /* guarded by `reading` */
+    bool unread;          /* they could not be read, perhaps for want of descriptors: guarded by `reading` */
     pthread_mutex_t lock; /* guards all below; nothing is taken under it, and nothing waited for */
     struct keys *keys;
     int64_t looked_at;   /* on CLOCK_MONOTONIC, in milliseconds */

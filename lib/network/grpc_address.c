@@ -97,7 +97,10 @@ enum muster_status muster__explain_bind(const char *address, const char *host, c
     }
     freeaddrinfo(found);
     return muster__error(error, reason == EADDRINUSE ? MUSTER_EXISTS : MUSTER_UNAVAILABLE,
-                         "cannot listen on '%s': %s", address, strerror(reason));
+                         "cannot listen on '%s': %s%s", address, strerror(reason),
+                         reason == EADDRNOTAVAIL ? " (is it one of this machine's?)"
+                         : reason == EADDRINUSE  ? " (port 0 takes a free one)"
+                                                 : "");
 }
 
 /* The two ends of a connection. */

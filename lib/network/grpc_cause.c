@@ -60,6 +60,9 @@ static const struct {
     {"Connection refused", "connection refused (is the server up?)"},
     {"Failed parsing HTTP/2", "what answers there is not an HTTP/2 server (is it the right port?)"},
     {"http1.x server", "what answers there is not an HTTP/2 server (is it the right port?)"},
+    {"certificate verify failed",
+     "TLS: certificate verify failed: the server's has run out, or no authority trusted here has signed it "
+     "(is the CA file right?)"},
     {"wrong version number", "TLS handshake failed: what answers there does not use TLS"},
     {"receiving SETTINGS frame",
      "timed out: the connection was taken, and then nothing came (is it frozen?)"},
@@ -88,6 +91,9 @@ enum muster_status muster__grpc_explain(const struct client_side *client, const 
     const char *words = last_error(text);
     bool refused = strcasestr(text, "handshake failed") || strstr(text, "is not in peer certificate");
     char unknown[MUSTER_ERROR_TEXT_SIZE];
+    /* With a proxy, C-core looks up and connects to that one alone. */
+    bool proxy_failed =
+        proxy && (strstr(words, "Connection refused") || strstr(text, "DNS resolution failed"));
     if (strncmp(text, "DNS resolution failed", strlen("DNS resolution failed")) == 0) {
         const char *why = strrchr(text, ':');
         snprintf(unknown, sizeof(unknown), "unknown host:%.100s (is the name right?)", why ? why + 1 : "");
@@ -100,8 +106,13 @@ enum muster_status muster__grpc_explain(const struct client_side *client, const 
         if (strstr(words, causes[i].words))
             words = causes[i].cause;
     }
-    snprintf(cause, MUSTER_ERROR_TEXT_SIZE, "%.180s%s%.50s", words, proxy ? ", by way of the proxy " : "",
-             proxy ? proxy : "");
+    if (proxy_failed)
+        snprintf(cause, MUSTER_ERROR_TEXT_SIZE,
+                 "the proxy %.50s: %.*s(is it right? no_proxy lists hosts that do not need it)", proxy,
+                 (int)strcspn(words, "("), words);
+    else
+        snprintf(cause, MUSTER_ERROR_TEXT_SIZE, "%.180s%s%.50s", words, proxy ? ", by way of the proxy " : "",
+                 proxy ? proxy : "");
     return refused ? MUSTER_UNAUTHENTICATED : MUSTER_UNAVAILABLE;
 }
 

@@ -100,7 +100,8 @@ static void check_token(const struct keys *keys, const grpc_metadata_array *meta
     const grpc_metadata *authorization = find_authorization(metadata);
     if (!authorization) {
         muster__error(&identity->refusal, MUSTER_UNAUTHENTICATED,
-                      "the server asks for a token: send it as metadata 'authorization: Bearer TOKEN'");
+                      "the server asks for a token: set its file (in other languages: send metadata "
+                      "'authorization: Bearer TOKEN')");
         return;
     }
     const char *text = (const char *)GRPC_SLICE_START_PTR(authorization->value);

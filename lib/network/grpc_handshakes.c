@@ -45,6 +45,8 @@ static void copy_reason(const char *message, char reason[MUSTER_ERROR_TEXT_SIZE]
 static void tell(struct handshakes *handshakes, bool broken_off, size_t count, const char *reason)
 {
     const char *plural = count == 1 ? "" : "s";
+    const char *hint =
+        strcmp(reason, "wrong version number") == 0 ? " (the other side did not speak TLS)" : "";
     if (broken_off)
         muster__credentials_warn(handshakes->credentials,
                                  "%zu TLS handshake%s broken off by the other side: it does not trust the "
@@ -52,8 +54,8 @@ static void tell(struct handshakes *handshakes, bool broken_off, size_t count, c
                                  count, count == 1 ? " was" : "s were");
     else
         muster__credentials_warn(handshakes->credentials,
-                                 "%zu TLS handshake%s failed, the last because of: %s", count, plural,
-                                 reason);
+                                 "%zu TLS handshake%s failed, the last because of: %s%s", count, plural,
+                                 reason, hint);
     muster__credentials_tell(handshakes->credentials);
 }
 
@@ -80,6 +82,7 @@ static void add(struct handshake_failures *failures, int64_t interval_ms, const 
     struct muster_transport *transport = &handshakes->transport->base;
     failures->count++;
     copy_reason(message, failures->reason);
+    muster__grpc_trim_later(handshakes->transport);
     if (failures->timed)
         return;
     int64_t now = transport->ops->now(transport);

@@ -379,7 +379,8 @@ static void reopen(struct timer *timer)
     struct muster_transport *transport = &listener->transport->base;
     sigset_t saved;
     if (!listener->told)
-        tell(listener, "the process has no descriptors left: nobody can connect until some are closed");
+        tell(listener, "connections cannot be accepted, as when the process has no descriptors left: nobody can connect "
+                       "until some are closed");
     listener->told = true;
     muster__grpc_block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);

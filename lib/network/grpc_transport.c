@@ -17,7 +17,7 @@
 #include "network/grpc_handshakes.h"
 #include "status.h"
 
-/* After a stream of a server has ended; once for all that end meanwhile. */
+/* After a stream of a server, or a connection, has ended; once for all that end meanwhile. */
 #define TRIM_AFTER_MS 2000
 
 struct network_thread {
@@ -215,6 +215,9 @@ static void make_thread_key(void)
 
 static void end_life(void *life)
 {
+    struct grpc_transport *transport = log_transport; /* it stays while there is a life */
+    if (transport)
+        muster__grpc_trim_later(transport);
     pthread_mutex_lock(&lives_lock);
     if (!pthread_getspecific(thread_key) && pthread_setspecific(thread_key, life) == 0)
         enders++;

@@ -109,8 +109,8 @@ static void look_at(const char *path, struct file_state *state)
 {
     struct stat found;
     memset(state, 0, sizeof(*state));
-    if (!path || stat(path, &found) != 0)
-        return;
+    if (!path || stat(path, &found) != 0 || !S_ISREG(found.st_mode))
+        return; /* a pipe changes as it is read, and reading it again might wait for ever */
     *state = (struct file_state){
         .device = (int64_t)found.st_dev,
         .inode = (int64_t)found.st_ino,
@@ -168,7 +168,10 @@ void muster__credentials_look(struct credentials *credentials)
     pthread_mutex_unlock(&credentials->lock);
     if (!due || pthread_mutex_trylock(&credentials->reading) != 0)
         return;
-    if (look_at_all(credentials) && read_all(credentials, &error) != MUSTER_OK)
+    bool changed = look_at_all(credentials);
+    if (changed || credentials->unread)
+        credentials->unread = read_all(credentials, &error) != MUSTER_OK;
+    if (changed && credentials->unread)
         muster__credentials_warn(credentials, "what was read before stays in use: %.400s", error.text);
     pthread_mutex_unlock(&credentials->reading);
 }
@@ -180,6 +183,7 @@ enum muster_status muster__credentials_reload(struct credentials *credentials, s
     pthread_mutex_lock(&credentials->reading);
     look_at_all(credentials);
     enum muster_status status = read_all(credentials, error);
+    credentials->unread = false; /* the caller is told, and says when again */
     pthread_mutex_unlock(&credentials->reading);
     return status;
 }

@@ -165,12 +165,14 @@ enum muster_status participant_connect(const char *address, const struct partici
         status = muster__options_take(&own, sizeof(own), given, "participant_options_init", error);
     if (status != MUSTER_OK)
         return status;
-    if (!address || !*address || options->max_payload_size == 0 || options->max_message_size < 1024 ||
+    if (!address || !*address)
+        return muster__error(error, MUSTER_INVALID, "there is no address: write it as host:port");
+    if (options->max_payload_size == 0 || options->max_message_size < 1024 ||
         options->max_message_size > INT32_MAX || (options->label_count && !options->labels) ||
         options->reconnect_timeout_ms < MUSTER_NO_LIMIT || options->reconnect_first_ms < 1 ||
         options->reconnect_last_ms < options->reconnect_first_ms)
         return muster__error(error, MUSTER_INVALID,
-                             "an address such as host:8080 is missing, or an option makes no sense");
+                             "an option makes no sense: see the limits in participant.h");
     status = check_texts(options, error);
     if (status != MUSTER_OK)
         return status;

@@ -23,8 +23,9 @@ enum { REFUSALS_MOST = 8, REFUSAL_MS = 5000, UNTOLD_MOST = 256, UNTOLD_PAUSE_MS 
 
 enum { LINE_SIZE = MUSTER_ERROR_TEXT_SIZE + 128 };
 
-/* In the words of a server that refuses a name of which the session may soon be over. */
-#define NAME_IS_AWAY "is away, kept for"
+/* How a server ends that refuses a name of which the session may soon be over: "... is away, kept for 43 s
+   more". A name could hold these words, too, but not at the end. */
+#define NAME_IS_AWAY " s more"
 
 static const struct stream_events stream_events;
 
@@ -85,8 +86,8 @@ static void start_timer_at(struct participant *participant, int64_t deadline)
     stop_timer(participant);
     session->deadline = deadline;
     int64_t tell_at = session->told_at + session->told_interval_ms;
-    int64_t at =
-        session->waiting && participant->options.on_warning && tell_at < deadline ? tell_at : deadline;
+    bool tells = session->waiting && participant->options.on_warning && !session->telling;
+    int64_t at = tells && tell_at < deadline ? tell_at : deadline;
     if (at == INT64_MAX)
         return;
     atomic_fetch_add(&participant->references, 1);
@@ -133,12 +134,22 @@ static void close_stream(struct participant *participant)
 
 /* ---- waiting for the server; with the lock held but for tell() ---- */
 
-/* From now on attempts are made, for so long, to get in. */
+/* Whether the latest connection was worth having. */
+static bool was_good(const struct participant *participant)
+{
+    const struct session *session = &participant->session;
+    return session->proven ||
+           now_of(participant) - session->opened_at >= participant->options.reconnect_last_ms;
+}
+
+/* From now on attempts are made, for so long, to get in. Pauses are short again after a connection that was
+   good for something; one that breaks as soon as it is there, each time, is an attempt like others. */
 static void begin_waiting(struct participant *participant, int64_t limit_ms)
 {
     struct session *session = &participant->session;
     session->try_until = muster__transport_after(participant->transport, limit_ms);
-    session->reconnect_pause_ms = participant->options.reconnect_first_ms;
+    if (was_good(participant))
+        session->reconnect_pause_ms = participant->options.reconnect_first_ms;
     session->waiting = true;
     session->cause_status = MUSTER_OK;
     session->cause[0] = session->told[0] = '\0';
@@ -200,6 +211,8 @@ static void tell(struct participant *participant, const char *line)
     muster__callback_warn(participant->options.on_warning, participant->options.context, line);
     pthread_mutex_lock(&participant->lock);
     participant->session.telling = false;
+    if (participant->session.waiting)
+        start_timer_at(participant, participant->session.deadline);
     pthread_cond_broadcast(&participant->changed);
     muster__participant_unlock(participant);
 }
@@ -226,6 +239,8 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 {
     struct session *session = &participant->session;
     session->state = CONNECTING;
+    session->opened_at = now_of(participant);
+    session->proven = false;
     enum muster_status status = participant->transport->ops->connect(
         participant->transport, participant->address, participant->options.max_message_size,
         &participant->connection, &stream_events, participant, &session->stream, error);
@@ -244,6 +259,7 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 void muster__session_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
+    participant->session.reconnect_pause_ms = participant->options.reconnect_first_ms;
     begin_waiting(participant, participant->options.connect_timeout_ms);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
@@ -268,6 +284,12 @@ static enum muster_status status_of_end(enum participant_state state, enum muste
     return status;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text), end_size = strlen(end);
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
 /* Whether the end of a stream is one after which to try again. */
 static bool is_broken(const struct participant *participant, enum muster_status status, const char *text)
 {
@@ -283,7 +305,7 @@ static bool is_broken(const struct participant *participant, enum muster_status 
     if (session->state != CONNECTING)
         return false;
     if (status == MUSTER_EXISTS)
-        return strstr(text, NAME_IS_AWAY) != NULL;
+        return ends_with(text, NAME_IS_AWAY);
     if (status == MUSTER_UNAUTHENTICATED)
         return admitted; /* a certificate has run out, at either end: it may be replaced */
     return session->returning && status_of_end(CONNECTING, status) == MUSTER_FULL;
@@ -318,21 +340,42 @@ static void begin_return(struct participant *participant)
     session->waiting = true;
 }
 
-/* Waits for a while, longer each time, before the next attempt. */
-static void come_back(struct participant *participant, enum muster_status status, const char *text)
+/* Longer each time. */
+static int64_t next_pause(struct participant *participant)
 {
-    struct session *session = &participant->session;
     const struct participant_options *options = &participant->options;
-    if (muster__session_is_admitted(participant))
-        begin_return(participant);
-    note_cause(participant, status, text);
-    session->state = AWAY;
+    struct session *session = &participant->session;
     int64_t pause_ms = random_up_to(session->reconnect_pause_ms);
-    int64_t left_ms = session->try_until - now_of(participant);
-    start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
     session->reconnect_pause_ms = session->reconnect_pause_ms < options->reconnect_last_ms / 2
                                       ? session->reconnect_pause_ms * 2
                                       : options->reconnect_last_ms;
+    return pause_ms;
+}
+
+/* Waits for a while before the next attempt. */
+static void come_back(struct participant *participant, enum muster_status status, const char *text)
+{
+    if (muster__session_is_admitted(participant))
+        begin_return(participant);
+    note_cause(participant, status, text);
+    participant->session.state = AWAY;
+    int64_t pause_ms = next_pause(participant);
+    int64_t left_ms = participant->session.try_until - now_of(participant);
+    start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
+}
+
+/* Waits for as long as it was asked to, or longer, if it is asked again and again for nothing. */
+static void stay_away(struct participant *participant)
+{
+    struct session *session = &participant->session;
+    int64_t wait_ms = (int64_t)session->reconnect_seconds * 1000;
+    bool again = session->reconnect_pause_ms > participant->options.reconnect_first_ms;
+    if (!was_good(participant)) {
+        int64_t pause_ms = next_pause(participant);
+        wait_ms = again && pause_ms > wait_ms ? pause_ms : wait_ms;
+    }
+    session->state = AWAY;
+    start_timer(participant, wait_ms);
 }
 
 enum muster_status muster__session_no_answer(const struct participant *participant,
@@ -582,6 +625,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
              (envelope.content != CONTENT_MESSAGE || is_for_code(participant, &envelope.message)))
         status =
             muster__turns_received(&participant->turns, &participant->lock, &envelope, size, &ready, &error);
+    participant->session.proven = participant->session.proven || ready;
     if (status != MUSTER_OK)
         cut(participant, status, error.text);
     else if (participant->session.closing)
@@ -641,9 +685,8 @@ static void stream_closed(void *context, enum muster_status status, const char *
     bool away = true, tells = false;
     char line[MUSTER_ERROR_TEXT_SIZE];
     if (session->state == LEAVING && !session->closed) {
-        session->state = AWAY;
         session->fault = MUSTER_OK; /* whatever it was, that stream is over */
-        start_timer(participant, (int64_t)session->reconnect_seconds * 1000);
+        stay_away(participant);
     } else if (is_broken(participant, status, text) &&
                (!session->waiting || session->try_until > now_of(participant))) {
         come_back(participant, status, text);

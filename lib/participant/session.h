@@ -45,6 +45,8 @@ struct session {
     bool returning;                  /* CONNECTING and AWAY are for attempts to come back */
     int64_t try_until;               /* so long are attempts repeated, the first ones too */
     int64_t reconnect_pause_ms;
+    int64_t opened_at; /* the latest connection */
+    bool proven;       /* an instruction came over it */
 
     /* The wait for the server, while it has not let the participant in. */
     bool waiting;

@@ -75,7 +75,8 @@ static enum muster_status check_name(const struct participant_manager_options *o
 {
     const char *fault = muster__name_fault(name);
     if (strlen(name) > options->max_name_size)
-        return muster__error(error, MUSTER_INVALID, "a name has at most %zu bytes", options->max_name_size);
+        return muster__error(error, MUSTER_INVALID, "the name has %zu bytes, and may have at most %zu bytes",
+                             strlen(name), options->max_name_size);
     if (is_given(name))
         return muster__error(error, MUSTER_INVALID,
                              "a name that begins with " GIVEN_NAME " is the server's to give");
@@ -138,7 +139,11 @@ static enum muster_status check_other(const struct proxy *proxy, struct proxy *o
     if (state == PROXY_AWAY)
         return muster__error(error, MUSTER_EXISTS, "the name '%s' is away, kept for %lld s more", name,
                              (long long)(left_ms > 0 ? (left_ms + 999) / 1000 : 0));
-    return muster__error(error, MUSTER_EXISTS, "the name '%s' is in use: choose another", name);
+    const struct participant_manager_options *options = &muster__proxy_manager(proxy)->options;
+    int64_t noticed_ms = options->keepalive_time_ms + options->keepalive_timeout_ms;
+    return muster__error(error, MUSTER_EXISTS,
+                         "the name '%s' is in use: choose another, or try again in %lld s if its bearer died",
+                         name, (long long)(noticed_ms + 999) / 1000);
 }
 
 /* Makes the other leave, if it is away or about to end. Who bears its name gets its rank, too. */

@@ -1,6 +1,6 @@
 /*
  * Answers: whole, or announced and then in chunks as the upload budget lets them. The states of an upload:
- * docs/architecture.md, "Big arrays".
+ * docs/big-arrays.md.
  */
 #include <config.h>
 

@@ -277,7 +277,7 @@ enum proxy_state muster__proxy_state(struct proxy *proxy, int64_t *left_ms)
 
 enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error)
 {
-    return muster__error(error, proxy->closed_status, "%.64s: %s", proxy_name(proxy),
+    return muster__error(error, proxy->closed_status, "%s",
                          proxy->closed_text ? proxy->closed_text : muster_status_text(proxy->closed_status));
 }
 
@@ -357,7 +357,9 @@ enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds, stru
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&proxy->lock);
-    status = proxy->state == PROXY_CLOSED ? muster__proxy_closed(proxy, error) : MUSTER_OK;
+    status = proxy->state == PROXY_CLOSED
+                 ? muster__proxy_named(proxy, muster__proxy_closed(proxy, error), error)
+                 : MUSTER_OK;
     pthread_mutex_unlock(&proxy->lock);
     if (status == MUSTER_OK)
         muster__proxy_end(proxy, MUSTER_CLOSED, body, MUSTER_OK, "come back later");
@@ -371,6 +373,16 @@ void proxy_close(struct proxy *proxy)
 }
 
 /* ---- what is known of the participant ---- */
+
+enum muster_status muster__proxy_named(const struct proxy *proxy, enum muster_status status,
+                                       struct muster_error *error)
+{
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    if (status == MUSTER_OK || !error)
+        return status;
+    memcpy(text, error->text, sizeof(text));
+    return muster__error(error, status, "%.64s: %s", proxy_name(proxy), text);
+}
 
 struct participant_manager *muster__proxy_manager(const struct proxy *proxy)
 {

@@ -34,6 +34,10 @@ struct participant_manager *muster__proxy_manager(const struct proxy *proxy);
 struct place *muster__proxy_place(struct proxy *proxy);
 bool muster__proxy_takes_chunks(const struct proxy *proxy);
 
+/* Puts the participant's name before the text of *error (may be NULL), unless `status` is OK; returns it. */
+enum muster_status muster__proxy_named(const struct proxy *proxy, enum muster_status status,
+                                       struct muster_error *error);
+
 /* What its clock shows, in milliseconds. */
 int64_t muster__proxy_now(const struct proxy *proxy);
 

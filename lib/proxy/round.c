@@ -198,10 +198,11 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             if (answered && on_answer)
                 turn->status = take_answer(round, turn, on_answer, context, &reason);
             bool accepted = turn->status == MUSTER_OK;
-            if (answered && !accepted && *reason.text)
-                muster__proxy_refuse(round->proxies[turn->index], turn->turn.number, reason.text, NULL);
             if (!answered)
                 muster__proxy_explain(round->proxies[turn->index], turn->status, &turn->answer, reason.text);
+            bool refused = (answered && !accepted) || turn->status == MUSTER_PROTOCOL;
+            if (refused && *reason.text)
+                muster__proxy_refuse(round->proxies[turn->index], turn->turn.number, reason.text, NULL);
             settle(round, result, turn->index, turn->status, turn->milliseconds, reason.text,
                    answered && !accepted);
             muster_message_clear(&turn->answer);

@@ -59,7 +59,8 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
     sem_init(&blocking.ended, 0, 0);
     sem_init(&returned, 0, 0);
     muster__drain_add(&manager->drain); /* a stop waits for the memory, too */
-    enum muster_status status = muster__proxy_begin(proxy, &blocking.turn, &sending, timeout_ms, NULL, error);
+    enum muster_status status = muster__proxy_named(
+        proxy, muster__proxy_begin(proxy, &blocking.turn, &sending, timeout_ms, NULL, error), error);
     if (status == MUSTER_OK) {
         /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
         while (sem_wait(&blocking.ended) != 0)
@@ -108,7 +109,8 @@ enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_mess
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     *async = (struct async_turn){{.kind = instruction->kind, .ended = async_turn_ended}, answered, context};
     struct instruction sending = {.manager = muster__proxy_manager(proxy), .message = instruction};
-    enum muster_status status = muster__proxy_begin(proxy, &async->turn, &sending, timeout_ms, NULL, error);
+    enum muster_status status = muster__proxy_named(
+        proxy, muster__proxy_begin(proxy, &async->turn, &sending, timeout_ms, NULL, error), error);
     muster__instruction_release(&sending);
     if (status != MUSTER_OK)
         free(async);

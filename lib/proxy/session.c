@@ -1,7 +1,7 @@
 /*
  * The session: what of a proxy outlives its connection, which may break and be followed by a newer one that
  * shows the token. What both sides then send again depends on the last turn that each has seen:
- * docs/architecture.md, "The life of a session".
+ * docs/sessions.md, "What is sent again".
  */
 #include <config.h>
 

@@ -54,25 +54,24 @@ void muster__proxy_sent(struct connection *connection)
 static enum muster_status may_begin(const struct proxy *proxy, const struct turn *turn,
                                     const struct buffer *body, struct muster_error *error)
 {
-    const char *name = proxy_name(proxy);
     if (proxy->state == PROXY_CLOSED)
         return muster__proxy_closed(proxy, error);
     if (proxy->state != PROXY_OPEN && proxy->state != PROXY_AWAY)
         return muster__error(error, MUSTER_INVALID,
-                             "%.64s has not joined yet: wait for the event, or in get_participants()", name);
+                             "it has not joined yet: wait for the event, or in get_participants()");
     if (proxy->running)
-        return muster__error(error, MUSTER_BUSY, "%.64s: %s", name, muster_status_text(MUSTER_BUSY));
+        return muster__error(error, MUSTER_BUSY, "%s", muster_status_text(MUSTER_BUSY));
     if (proxy->original && turn->kind != MUSTER_TRAIN)
         return muster__error(error, MUSTER_UNKNOWN_INSTRUCTION,
-                             "%.64s speaks the original protocol, which knows MUSTER_TRAIN only", name);
+                             "it speaks the original protocol, which knows MUSTER_TRAIN only");
     uint64_t chunks = body->payload ? body->payload->size : 0;
     if (body->size + STREAM_HEAD_MAX > proxy->max_message_size || chunks > proxy->max_payload_size)
-        return muster__error(
-            error, MUSTER_TOO_BIG,
-            "%.64s takes messages of %llu bytes, and %llu in chunks: the instruction has %llu "
-            "and %llu",
-            name, (unsigned long long)proxy->max_message_size, (unsigned long long)proxy->max_payload_size,
-            (unsigned long long)body->size, (unsigned long long)chunks);
+        return muster__error(error, MUSTER_TOO_BIG,
+                             "it takes messages of %llu bytes, and %llu in chunks: the instruction has %llu "
+                             "and %llu",
+                             (unsigned long long)proxy->max_message_size,
+                             (unsigned long long)proxy->max_payload_size, (unsigned long long)body->size,
+                             (unsigned long long)chunks);
     return MUSTER_OK;
 }
 
@@ -93,7 +92,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         if (status == MUSTER_GONE && muster__proxy_may_come_back(proxy, status))
             status = MUSTER_OK; /* the connection broke, and we are about to be told */
         if (status != MUSTER_OK)
-            muster__error(error, status, "%.64s: %s", proxy_name(proxy), muster_status_text(status));
+            muster__error(error, status, "%s", muster_status_text(status));
     }
     if (status == MUSTER_OK) {
         proxy->running = turn;
@@ -245,7 +244,7 @@ static enum muster_status send_refused(struct proxy *proxy, uint64_t turn, struc
     enum muster_status status = stream->ops->send(stream, head, head_size, body);
     status = status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
     if (status != MUSTER_OK)
-        muster__error(error, status, "%.64s: %s", proxy_name(proxy), muster_status_text(status));
+        muster__error(error, status, "%s", muster_status_text(status));
     return status;
 }
 
@@ -260,19 +259,17 @@ enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, cons
     pthread_mutex_lock(&proxy->lock);
     turn = turn ? turn : proxy->answered;
     if (proxy->state == PROXY_CLOSED)
-        status = proxy->closed_status;
+        status = muster__proxy_closed(proxy, error);
     else if (turn == 0)
-        status = muster__error(error, MUSTER_INVALID, "%.64s has not answered yet", proxy_name(proxy));
+        status = muster__error(error, MUSTER_INVALID, "it has not answered yet");
     else if (!proxy->hears_refusals)
-        status = muster__error(
-            error, MUSTER_UNKNOWN_INSTRUCTION,
-            "%.64s is not one that can be told: it is of an older release, or has no on_warning",
-            proxy_name(proxy));
+        status = muster__error(error, MUSTER_UNKNOWN_INSTRUCTION,
+                               "it cannot be told: it is of an older release, or has no on_warning");
     else if (!proxy->stream)
-        status = muster__error(error, MUSTER_GONE, "%.64s is away, and will not be told", proxy_name(proxy));
+        status = muster__error(error, MUSTER_GONE, "it is away, and will not be told");
     else if (body->size + STREAM_HEAD_MAX > proxy->max_message_size)
-        status = muster__error(error, MUSTER_TOO_BIG, "%.64s takes no messages of %llu bytes",
-                               proxy_name(proxy), (unsigned long long)body->size);
+        status = muster__error(error, MUSTER_TOO_BIG, "it takes no messages of %llu bytes",
+                               (unsigned long long)body->size);
     else
         status = send_refused(proxy, turn, body, error);
     pthread_mutex_unlock(&proxy->lock);
@@ -284,7 +281,7 @@ enum muster_status proxy_refuse(struct proxy *proxy, const char *reason, struct 
 {
     if (!reason || !*reason)
         return muster__error(error, MUSTER_INVALID, "there is no reason to tell");
-    return muster__proxy_refuse(proxy, 0, reason, error);
+    return muster__proxy_named(proxy, muster__proxy_refuse(proxy, 0, reason, error), error);
 }
 
 /* ---- why ---- */

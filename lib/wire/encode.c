@@ -390,11 +390,11 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     if (counter.size > encoding->max_message_size ||
         encoding->max_message_size - counter.size < STREAM_HEAD_MAX ||
         counted.size > encoding->max_payload_size)
-        return muster__error(error, MUSTER_TOO_BIG,
-                             "the message has %llu bytes, and %llu in chunks: the limits are %llu and %llu",
-                             (unsigned long long)counter.size, (unsigned long long)counted.size,
-                             (unsigned long long)encoding->max_message_size,
-                             (unsigned long long)encoding->max_payload_size);
+        return muster__error(
+            error, MUSTER_TOO_BIG,
+            "the message has %llu bytes, and %llu in chunks: max_message_size allows %llu, and the peer %llu",
+            (unsigned long long)counter.size, (unsigned long long)counted.size,
+            (unsigned long long)encoding->max_message_size, (unsigned long long)encoding->max_payload_size);
     if (counter.size == 0)
         return MUSTER_OK;
     *body = muster__buffer_new(counter.size);

@@ -21,7 +21,7 @@ class Data(support.Case):
     def options_for(self, *options):
         status, output, errors = self.run_program(SERVER, "--participant-options", *options)
         self.assertEqual(status, 0, errors)
-        count, *words = output.splitlines()
+        count, *words = output.removesuffix("\0").split("\0")
         return int(count), words
 
     def refused(self, *options):
@@ -63,6 +63,12 @@ class Synthetic(Data):
     def test_number_of_participants(self):
         self.assertEqual(self.options_for("--participants=7")[0], 7)
         self.assertIn("has 7", self.refused("--participants=7", "--user=7"))
+
+    def test_a_directory_that_is_missing(self):
+        for spec in ("idx:", "leaf:", "synthetic:", ""):
+            status, _, errors = self.run_program(support.SERVER, f"--data={spec}", "--participant-options")
+            self.assertEqual(status, 1)
+            self.assertIn("is none of synthetic:ALPHA,BETA, leaf:DIR and idx:DIR", errors)
 
     def test_bad_parameters(self):
         for spec in ("synthetic:", "synthetic:1", "synthetic:1,1,1", "synthetic:-1,1", "synthetic:nan,1", "other:1"):
@@ -241,7 +247,7 @@ class Idx(Data):
             file = self.scratch / name
             whole = file.read_bytes()
             file.write_bytes(whole + b"more")
-            self.assertRegex(self.refused(self.spec), f"{file}: there is more behind its end at byte")
+            self.assertRegex(self.refused(self.spec), f"{file}: (there is more|something stands) behind its")
             file.write_bytes(whole)
         self.write("t10k-labels-idx1-ubyte", self.labels[:50], gzip.open, b"more")
         self.assertIn("t10k-labels-idx1-ubyte.gz: there is more behind its end at byte 58", self.refused(self.spec))

@@ -189,6 +189,12 @@ class Strangers(support.Case):
             for _, text in told[name]:
                 self.assertRegex(text, f"^{reason}$")
 
+    def test_warnings_are_in_the_log_with_their_time(self):
+        (self.scratch / "token").write_text("aaa\n")
+        _, _, errors = self.run_program(support.SERVER, "--participants=1", "--listen=127.0.0.1:0", "--wait=0.01",
+            f"--token-file={self.scratch}/token")  # fmt: skip
+        self.assertRegex(errors, r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ warning: the token in .* is easy to guess")
+
     def test_nothing_learned(self):
         server = self.start_rounds(2)
         for name in ("a", "b"):
@@ -225,6 +231,15 @@ class Strangers(support.Case):
 
     def test_a_weight_out_of_all_proportion(self):
         self.assertAlmostEqual(self.weight_of_the_greedy("--max-weight=100"), 100 / 150, places=5)
+
+    def test_many_weights_out_of_all_proportion_are_one_line_of_each_round(self):
+        server = self.start_rounds(3, "--max-weight=100")
+        for name, samples in {"a": 101, "b": 300, "c": 200}.items():
+            self.join(server, name, self.gives(*GOOD, num_samples=samples))
+        status, _, errors = self.end_of(server)
+        self.assertEqual(status, 0, errors)
+        self.assertEqual(errors.count("samples: it counts as"), 2, errors)
+        self.assertIn("round 2: b says that it has 300 samples: it counts as 100, like 2 more that claim too many", errors)
 
     def test_nobody_has_more_samples_than_there_are(self):
         self.assertLess(self.weight_of_the_greedy(), 0.999)

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 
 import support
@@ -104,6 +105,16 @@ class Learning(Training):
         for row in self.rows():
             self.assertEqual((row["answered"], row["failed"]), ("2", "0"))
             self.assertGreater(int(row["bytes_received"]), 2 * 3 << 20)
+
+    def test_a_model_too_big_for_the_original_protocol_names_the_option(self):
+        data = ["--participants=2", "--seed=5"]
+        server = self.start_server("--rounds=1", "--fraction=1", "--no-baselines", "--model-size=6M", *data)
+        self.run_program(PARTICIPANT, "--user=0", f"--export={self.scratch}/0", *data)
+        self.start(PYTHON_PARTICIPANT, f"--connect=127.0.0.1:{server.port}", f"--data={self.scratch}/0")
+        self.start_participant(server.port, 1, *data)
+        self.assertIn("1 answered, 1 failed", server.stdout.read())
+        self.assertEqual(server.wait(), 0)
+        self.assertRegex(self.errors_of(server), r"round 1: .*: the message has .* max_message_size allows .* see --max-message-size\)")
 
     def test_python_participants_of_the_original_protocol_train_along(self):
         data = ["--participants=8", "--seed=5"]
@@ -278,7 +289,7 @@ class Ending(Training):
         self.assertEqual(server.wait(), 0)
 
     def test_demo_with_a_token(self):
-        token = self.scratch / "token"
+        token = self.scratch / "to\nken"
         token.write_text("a-secret\n")
         demo = self.demo(f"--token-file={token}", "--rounds=2", "--participants=2", "--no-baselines")
         self.assertIn("final accuracy", demo.stdout.read())
@@ -326,6 +337,17 @@ class Ending(Training):
         status, _, errors = self.run_program(SERVER, f"--listen=127.0.0.1:{server.port}")
         self.assertEqual(status, 1)
         self.assertIn(str(server.port), errors)
+
+    def test_a_python_participant_without_a_server(self):
+        data = ["--participants=2"]
+        self.run_program(PARTICIPANT, "--user=0", f"--export={self.scratch}/0", *data)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # and does not listen
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            status, _, errors = self.run_program(
+                PYTHON_PARTICIPANT, f"--connect={address}", "--wait=0.1", f"--data={self.scratch}/0"
+            )
+        self.assertEqual((status, errors), (1, f"participant.py: no server at {address} within 0.1 s (is it up?)\n"))
 
     def test_wrong_command_lines(self):
         for program, options, message in (

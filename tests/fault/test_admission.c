@@ -389,7 +389,8 @@ FAULT_TEST(admission, name_in_use)
     fixture_settle(fixture);
     cr_assert(second->closed);
     cr_assert_eq(second->status, MUSTER_EXISTS);
-    cr_assert_str_eq(second->text, "the name 'ada' is in use: choose another");
+    cr_assert_str_eq(second->text,
+                     "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died");
     cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_REFUSED, MUSTER_EXISTS, "ada"));
     cr_assert_not(first->closed);
     cr_assert_eq(fixture_open_count(fixture), 1);
@@ -448,15 +449,18 @@ FAULT_TEST(admission, names_that_are_not_allowed)
         "a\xc2\x9b"
         "31m",
         "\xe2\x80\xae"
-        "ada",            /* U+202E */
-        "a\xe2\x80\xaa",  /* U+202A */
-        "a\xe2\x81\xa6z", /* U+2066 */
-        "a\xe2\x81\xa9",  /* U+2069 */
-        "a\xe2\x80\x8e",  /* U+200E */
-        "a\xe2\x80\x8f",  /* U+200F */
-        "a\xd8\x9c",      /* U+061C */
-        "a\xe2\x80\xa8",  /* U+2028 */
-        "a\xe2\x80\x8b",  /* U+200B */
+        "ada",               /* U+202E */
+        "a\xe2\x80\xaa",     /* U+202A */
+        "a\xe2\x81\xa6z",    /* U+2066 */
+        "ada\xe3\x85\xa4",   /* U+3164, a letter that is not seen */
+        "ada\xcd\x8f",       /* U+034F */
+        "\xf3\xa0\x84\x80x", /* U+E0100 */
+        "a\xe2\x81\xa9",     /* U+2069 */
+        "a\xe2\x80\x8e",     /* U+200E */
+        "a\xe2\x80\x8f",     /* U+200F */
+        "a\xd8\x9c",         /* U+061C */
+        "a\xe2\x80\xa8",     /* U+2028 */
+        "a\xe2\x80\x8b",     /* U+200B */
         "\xef\xbb\xbf"
         "a",                 /* U+FEFF */
         "a\xf3\xa0\x81\x81", /* U+E0041 */

@@ -286,7 +286,8 @@ FAULT_TEST(participant, name_is_in_use)
     peer_join(fixture, "ada");
     fixture_pump(fixture);
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_EXISTS);
-    cr_assert_str_eq(error.text, "the name 'ada' is in use: choose another");
+    cr_assert_str_eq(error.text,
+                     "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died");
     options.name = "tab\t";
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
     fixture_free(fixture);
@@ -1352,7 +1353,7 @@ FAULT_TEST(participant, words_of_the_server_are_final_at_first)
 {
     static const struct ending endings[] = {
         {MUSTER_UNAUTHENTICATED, "the token is not the server's"},
-        {MUSTER_EXISTS, "the name 'ada' is in use: choose another"},
+        {MUSTER_EXISTS, "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died"},
         {MUSTER_FULL, "the server is full"},
         {MUSTER_UNSUPPORTED, "no such method"},
     };
@@ -1573,6 +1574,26 @@ FAULT_TEST(participant, told_to_come_back_in_place_of_a_welcome)
     dispatch(&duo, MUSTER_EMPTY);
     expect_back(&duo, 2);
     expect_turn(&duo, 2, 1);
+    duo_free(&duo);
+}
+
+static void reconnects_always(struct peer *peer, const struct received *received)
+{
+    struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 0};
+    (void)received;
+    peer_send(peer, 0, &message);
+    peer_close(peer, MUSTER_OK, "come back later");
+}
+
+FAULT_TEST(participant, told_to_come_back_at_once_without_end)
+{
+    struct duo duo = duo_new();
+    duo.fixture->react = reconnects_always;
+    ask_to_come_back(&duo, 0);
+    for (int64_t ms = 0; ms < 60000; ms += 50)
+        fixture_advance(duo.fixture, 50);
+    cr_assert_gt(duo.fixture->peer_count, 3);
+    cr_assert_lt(duo.fixture->peer_count, 100);
     duo_free(&duo);
 }
 

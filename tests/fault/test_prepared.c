@@ -168,7 +168,7 @@ FAULT_TEST(prepared, is_the_managers_own)
     struct proxy *eve = fixture_proxy(other, "eve");
     prepare(&hall);
     cr_assert_eq(proxy_run_async(eve, &hall.prepared, TURN_MS, NULL, NULL, &error), MUSTER_INVALID);
-    cr_assert_str_eq(error.text, "the message was prepared for another manager");
+    cr_assert_str_eq(error.text, "eve: the message was prepared for another manager");
     muster_message_clear(&hall.prepared);
     fixture_free(other);
     fixture_free(hall.fixture);

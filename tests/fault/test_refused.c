@@ -153,6 +153,25 @@ FAULT_TEST(refused, the_turn_is_that_of_the_round)
     fixture_free(fixture);
 }
 
+static void answer_another_kind(struct peer *peer, const struct received *received)
+{
+    if (received->content == CONTENT_MESSAGE)
+        peer_send(peer, received->turn, sample(MUSTER_EVALUATE));
+}
+
+FAULT_TEST(refused, an_answer_of_another_kind)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    struct peer *peer = peer_that_hears(fixture, "ada", 0);
+    struct proxy *proxy = fixture_proxy(fixture, "ada");
+    peer->react = answer_another_kind;
+    fixture_pump(fixture);
+    cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL, NULL), MUSTER_TOO_FEW);
+    peer_wait_count(peer, 1 + 2);
+    cr_assert(heard_last(peer, 1, "the answer is of another kind than the instruction"));
+    fixture_free(fixture);
+}
+
 FAULT_TEST(refused, one_turn)
 {
     struct fixture *fixture = fixture_new(NULL);

@@ -63,7 +63,7 @@ static void break_and_come_back(struct company *company, size_t n)
     cr_assert(muster__local_drop(company->fixture->network, n));
     fixture_settle(company->fixture);
     cr_assert_not(proxy_is_open(company->proxy));
-    fixture_advance(company->fixture, 100);
+    fixture_advance(company->fixture, 100 << n); /* no instruction may have come since the break before */
     cr_assert(proxy_is_open(company->proxy));
 }
 
@@ -121,6 +121,23 @@ FAULT_TEST(session, instruction_is_worked_on_once)
     cr_assert_eq(participant_dispatch(company.participant, instruction, NULL), MUSTER_OK);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_OK));
+    company_free(&company);
+}
+
+/* As by a proxy that lets Welcome pass and no more: pauses get longer, as if nobody were there. */
+FAULT_TEST(session, connection_that_breaks_at_once_is_an_attempt)
+{
+    struct company company;
+    size_t count = 0;
+    company_new(&company, "ada");
+    for (int64_t ms = 0; ms < 60000; ms += 50) {
+        if (muster__local_drop(company.fixture->network, count))
+            count++;
+        fixture_settle(company.fixture);
+        fixture_advance(company.fixture, 50);
+    }
+    cr_assert_gt(count, 3);
+    cr_assert_lt(count, 100);
     company_free(&company);
 }
 
@@ -1071,7 +1088,7 @@ FAULT_TEST(session, place_at_the_address_is_there_for_who_comes_back)
     for (size_t n = 0; n < 3; n++) {
         send_away(&company, n);
         muster__local_refuse(company.fixture->network, false);
-        fixture_advance(company.fixture, 100);
+        fixture_advance(company.fixture, 100 << n);
         cr_assert(proxy_is_open(company.proxy));
     }
     struct peer *peer = peer_connect(company.fixture);

@@ -9,27 +9,6 @@ if [[ ! -e $top_builddir/.libs/libmuster.so ]]; then
     exit 77
 fi
 
-install_into() {
-    env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL "$MAKE" -C "$top_builddir" install DESTDIR="$1"
-}
-
-# flags ROOT [--static]: what pkg-config says of the muster installed under ROOT.
-flags() {
-    local installed=$1
-    shift
-    PKG_CONFIG_PATH=$installed$pkgconfigdir PKG_CONFIG_SYSROOT_DIR=$installed PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 \
-        PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 pkg-config --cflags --libs "$@" muster
-}
-
-# compile ROOT PROGRAM [--static]: PROGRAM.c in the scratch directory.
-compile() {
-    local installed=$1 program=$2 found
-    shift 2
-    found=$(flags "$installed" "$@") || return
-    # shellcheck disable=SC2086 # these are lists of arguments
-    $CC -std=c11 "${warnings[@]}" -o "$scratch/$program" "$scratch/$program.c" $found
-}
-
 needs_no_libmuster() {
     ! ldd "$1" | grep libmuster
 }

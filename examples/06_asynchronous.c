@@ -1,0 +1,118 @@
+/*
+ * Lesson 6: an asynchronous server. There are no rounds: whoever answers is given the next instruction at
+ * once. The model is prepared: all turns send the same copy. What callbacks may do stands in docs/turns.md.
+ */
+#include <muster/muster.h>
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PARTICIPANTS = 3, ANSWERS = 30 };
+
+static char address[32];
+
+static void fail(const struct muster_error *error)
+{
+    fprintf(stderr, "%s\n", error->text);
+    exit(EXIT_FAILURE);
+}
+
+/* ---- a participant ---- */
+
+static void *take_part(void *unused)
+{
+    struct participant *participant;
+    const struct muster_message *instruction;
+    struct muster_error error;
+    if (participant_connect(address, NULL, &participant, &error) != MUSTER_OK)
+        fail(&error);
+    while (participant_consume(participant, MUSTER_NO_LIMIT, &instruction, &error) == MUSTER_OK)
+        participant_dispatch(participant, instruction, NULL); /* trained */
+    participant_free(participant);
+    return unused;
+}
+
+/* ---- the server ---- */
+
+struct training {
+    struct muster_message model; /* prepared */
+    atomic_int answers;
+    sem_t done;
+};
+
+static void answered(void *context, struct proxy *proxy, enum muster_status status,
+                     struct muster_message *answer);
+
+static void begin_turn(struct training *training, struct proxy *proxy)
+{
+    struct muster_error error;
+    enum muster_status status = proxy_run_async(proxy, &training->model, 60000, answered, training, &error);
+    if (status != MUSTER_OK && status != MUSTER_STOPPED)
+        printf("%s\n", error.text); /* GONE, CLOSED: this proxy has no turn any more */
+}
+
+/* Called on a network thread, once for each turn that began. It must not block; it may begin the next turn.
+ */
+static void answered(void *context, struct proxy *proxy, enum muster_status status,
+                     struct muster_message *answer)
+{
+    struct training *training = context;
+    muster_message_clear(answer); /* here it would be added to the model */
+    if (status == MUSTER_STOPPED)
+        return;
+    if (status == MUSTER_OK && atomic_fetch_add(&training->answers, 1) + 1 == ANSWERS)
+        sem_post(&training->done);
+    begin_turn(training, proxy);
+}
+
+/* Whoever joins, be it later, is given its first turn. A participant that is AWAY keeps its turn, which goes
+   on when it is BACK: there is nothing to do. LEFT is for good. */
+static void observe(void *context, const struct participant_manager_event *event)
+{
+    if (event->kind == PARTICIPANT_MANAGER_JOINED)
+        begin_turn(context, event->proxy);
+}
+
+static void train(struct participant_manager *manager, struct training *training)
+{
+    static const float weights[1000];
+    const struct muster_array array = {
+        .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {1000}, .data = weights};
+    const struct muster_message model = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
+    struct muster_error error;
+    if (participant_manager_prepare(manager, &model, &training->model, &error) != MUSTER_OK)
+        fail(&error);
+}
+
+int main(void)
+{
+    struct training training = {.answers = 0};
+    struct participant_manager_options options;
+    struct participant_manager *manager;
+    struct muster_error error;
+    sem_init(&training.done, 0, 0);
+    participant_manager_options_init(&options);
+    options.listen = "127.0.0.1:0";
+    options.on_event = observe;
+    options.context = &training;
+    if (participant_manager_start(&options, &manager, &error) != MUSTER_OK)
+        fail(&error);
+    train(manager, &training);
+    snprintf(address, sizeof(address), "127.0.0.1:%d", participant_manager_port(manager));
+
+    pthread_t threads[PARTICIPANTS];
+    for (size_t i = 0; i < PARTICIPANTS; i++)
+        pthread_create(&threads[i], NULL, take_part, NULL);
+    sem_wait(&training.done);
+    printf("%d answers\n", ANSWERS);
+
+    participant_manager_stop(manager); /* running turns end with STOPPED, and no callback comes after it */
+    muster_message_clear(&training.model);
+    participant_manager_free(manager);
+    for (size_t i = 0; i < PARTICIPANTS; i++)
+        pthread_join(threads[i], NULL);
+    sem_destroy(&training.done);
+}
