@@ -411,15 +411,18 @@ FAULT_TEST(corners, first_progress_of_a_turn_is_reported_at_once)
 }
 
 enum muster_status __real_muster__encode(enum direction direction, const struct muster_message *message,
-                                         const struct encoding *encoding, struct buffer **result);
+                                         const struct encoding *encoding, struct buffer **result,
+                                         struct muster_error *error);
 enum muster_status __wrap_muster__encode(enum direction direction, const struct muster_message *message,
-                                         const struct encoding *encoding, struct buffer **result);
+                                         const struct encoding *encoding, struct buffer **result,
+                                         struct muster_error *error);
 
 /* What happens once, while the test's own thread encodes. */
 static _Thread_local struct duo *newer_comes_for;
 
 enum muster_status __wrap_muster__encode(enum direction direction, const struct muster_message *message,
-                                         const struct encoding *encoding, struct buffer **result)
+                                         const struct encoding *encoding, struct buffer **result,
+                                         struct muster_error *error)
 {
     struct duo *duo = newer_comes_for;
     newer_comes_for = NULL;
@@ -429,7 +432,7 @@ enum muster_status __wrap_muster__encode(enum direction direction, const struct 
         fixture_settle(duo->fixture);
         duo->consumes_at_once = false;
     }
-    return __real_muster__encode(direction, message, encoding, result);
+    return __real_muster__encode(direction, message, encoding, result, error);
 }
 
 FAULT_TEST(corners, answer_that_a_newer_instruction_overtakes_is_cancelled)
