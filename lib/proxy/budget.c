@@ -455,10 +455,9 @@ void muster__budget_serve(struct budget *budget)
 static void timer_expired(struct timer *timer)
 {
     struct budget *budget = CONTAINER(timer, struct budget, timer);
-    struct drain *drain = budget->drain;
     pthread_mutex_lock(&budget->lock);
     budget->timed = false;
     pthread_mutex_unlock(&budget->lock);
     muster__budget_serve(budget);
-    muster__drain_done(drain);
+    muster__drain_done(budget->drain);
 }

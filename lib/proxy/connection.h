@@ -12,7 +12,6 @@ struct connection {
     struct stream *stream;
     struct proxy *proxy; /* a reference */
     bool resumed;        /* the initiative may be passed once more */
-    uint64_t number;     /* of those of the proxy, from 0 */
     int64_t idle_since;  /* messages of no use that have come, */
     unsigned idled;      /* and how many */
 };

@@ -79,7 +79,7 @@ struct proxy {
     enum muster_status closed_status; /* in PROXY_CLOSED: what proxy_run() answers */
     char *closed_text;                /* and why, in words; NULL: out of memory */
     struct connection *connection;    /* the one that counts, to be recognised; NULL: none */
-    uint64_t connections;             /* that came after the first */
+    uint64_t connections;             /* that came after the first: the number of the one that counts */
     struct stream *stream;            /* its stream */
     int64_t deadline;                 /* of the turn, or of the state; INT64_MAX: nothing */
     int64_t away_until;               /* in PROXY_AWAY; INT64_MAX otherwise */

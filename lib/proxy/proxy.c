@@ -229,7 +229,7 @@ void muster__proxy_go_away(struct proxy *proxy)
 
 void muster__proxy_come_back(struct proxy *proxy, struct connection *connection)
 {
-    connection->number = ++proxy->connections;
+    proxy->connections++;
     proxy->connection = connection;
     proxy->stream = connection->stream;
     proxy->state = PROXY_OPEN;

@@ -108,6 +108,7 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
     pthread_mutex_lock(&proxy->lock);
     bool ours = proxy->connection == connection;
     bool away = ours && muster__proxy_may_come_back(proxy, status);
+    uint64_t number = proxy->connections;
     if (away) {
         arrived = forget_transfers(proxy);
         muster__proxy_go_away(proxy);
@@ -121,7 +122,7 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
     muster_message_clear(&arrived);
     if (away) {
         /* It may be back by now, on another thread. */
-        if (muster__manager_unlist(proxy, connection->number))
+        if (muster__manager_unlist(proxy, number))
             muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
         muster__budget_serve(&proxy->manager->budget);
     } else if (ours) {
@@ -176,6 +177,7 @@ bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, st
             /* Who does not know this session yet has nothing of it. */
             catch_up(proxy, muster__proxy_has_session(proxy, &hello->session) ? hello->last_turn : 0);
     }
+    uint64_t number = proxy->connections;
     pthread_mutex_unlock(&proxy->lock);
     muster_message_clear(&arrived);
     if (!resumes) {
@@ -185,7 +187,7 @@ bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, st
         muster__registry_withdraw(registry, &proxy->place);
         return false;
     }
-    muster__registry_list(registry, &proxy->place, connection->number, &fresh->place);
+    muster__registry_list(registry, &proxy->place, number, &fresh->place);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_BACK, MUSTER_OK, "");
     muster__budget_serve(&proxy->manager->budget);
     return true;
