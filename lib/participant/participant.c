@@ -195,13 +195,13 @@ enum muster_status participant_connect(const char *address, const struct partici
     pthread_mutex_lock(&participant->lock);
     muster__session_open(participant);
     bool begun = participant->session.state != ENDED;
+    struct waiter waiter; /* begun under the same lock as the attempts: both limits end together */
+    muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
+                         options->connect_timeout_ms);
     muster__participant_unlock(participant);
     if (begun) /* an address that makes no sense needs no other word */
         warn_of_connection(participant);
     pthread_mutex_lock(&participant->lock);
-    struct waiter waiter;
-    muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
-                         options->connect_timeout_ms);
     while (!muster__session_is_admitted(participant) && participant->session.state != ENDED &&
            !waiter.expired)
         muster__waiter_sleep(&waiter);
