@@ -11,7 +11,7 @@
 #include <pthread.h>
 
 #define CORE_THREADS_MAXIMUM 64
-#define CORE_METHOD          "/ParticipantManager/Connect"
+#define CORE_METHOD          "/Core/Exchange"
 
 /** Keepalive, which a stream that lives for days needs at both ends, as muster sets it: C-core pays for it
    with each packet that it reads. */

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include <muster/federation.h>
+#include <muster/mean.h>
 
 #include "role.h"
 

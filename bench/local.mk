@@ -1,4 +1,5 @@
 # The benchmark: one program, which runs itself again for every process of a measurement.
+if WHOLE
 noinst_PROGRAMS += bench/bench
 bench_bench_CPPFLAGS = -I$(top_srcdir)/include $(GRPC_CFLAGS)
 bench_bench_LDADD = libmuster.la $(GRPC_LIBRARIES)
@@ -25,3 +26,4 @@ bench_bench_SOURCES = \
     bench/role.c \
     bench/role.h \
     bench/tcp.c
+endif

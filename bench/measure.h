@@ -35,6 +35,7 @@ struct measurement {
 
 /** Those of measure_bulk.c. */
 void measure_bulk(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_each(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_stalled(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_peak(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_fold(const struct measure_plan *plan, const struct measurement *measurement);

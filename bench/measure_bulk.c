@@ -96,6 +96,27 @@ void measure_bulk(const struct measure_plan *plan, const struct measurement *mea
     free_values(contenders, count);
 }
 
+/* A round in which each participant is told something different, against one of the same bytes. */
+void measure_each(const struct measure_plan *plan, const struct measurement *measurement)
+{
+    struct contender contenders[] = {contender_muster, contender_muster};
+    struct role_options load = load_of(plan, measurement);
+    size_t pairs = pairs_of(plan, measurement);
+    contenders[0].name = "each";
+    contenders[0].server = "muster-each-server";
+    contenders[1].name = "all";
+    if (plan->self) {
+        return; /* bare C-core serialises nothing */
+    }
+    contenders[0].processes = contenders[1].processes = measurement->processes;
+    run_sessions(contenders, 2, "rounds", measurement, &load, pairs);
+    figures_at_most(key("%s_vs_all", measurement->name), ratio_of(&contenders[0], &contenders[1], pairs),
+                    BOUND_TIME);
+    print_times(measurement, &contenders[0], "", pairs);
+    print_times(measurement, &contenders[1], "all_", pairs);
+    free_values(contenders, 2);
+}
+
 /* ---- memory ---- */
 
 static uint64_t ask(struct process *process, const char *word)

@@ -24,9 +24,10 @@ static struct {
     struct proxy **proxies;
     size_t count;
     struct muster_message instruction;
-    struct muster_array array; /* the instruction's */
-    float *numbers;            /* the array's */
-    char *answer;              /* what the last turn brought */
+    struct muster_array array;          /* the instruction's */
+    float *numbers;                     /* the array's */
+    const struct muster_message **each; /* of arrays of their own; until the process ends */
+    char *answer;                       /* what the last turn brought */
     struct muster_mean *mean;
 
     pthread_mutex_t mutex; /* guards what follows */
@@ -140,6 +141,20 @@ static void finish_mean(void)
     muster_mean_reset(server.mean);
 }
 
+static void make_each(void)
+{
+    struct muster_message *messages = role_allocate(server.count, sizeof *messages);
+    struct muster_array *arrays = role_allocate(server.count, sizeof *arrays);
+    server.each = role_allocate(server.count, sizeof *server.each);
+    for (size_t i = 0; i < server.count; ++i) {
+        arrays[i] = server.array;
+        arrays[i].data = role_numbers(server.options.instruction);
+        messages[i] = server.instruction;
+        messages[i].arrays = &arrays[i];
+        server.each[i] = &messages[i];
+    }
+}
+
 static void round_with_all(void)
 {
     size_t answers = 0;
@@ -151,6 +166,20 @@ static void round_with_all(void)
     }
     if (server.mean != NULL) {
         finish_mean();
+    }
+}
+
+/* A round in which each participant gets an array of its own. */
+static void round_with_each(void)
+{
+    size_t count = server.count, answers = 0;
+    if (server.each == NULL) {
+        make_each();
+    }
+    require(proxy_run_each(server.proxies, server.each, count, NULL, take_answer, &answers, NULL, NULL),
+            "proxy_run_each");
+    if (answers != count) {
+        role_fail("%zu of %zu answers", answers, count);
     }
 }
 
@@ -256,3 +285,6 @@ static void stop(void)
 
 const struct role_server muster_server = {start, join,   turn, round_with_all, stop,
                                           begin, gather, hold, let_go};
+
+const struct role_server muster_each_server = {start, join,   turn, round_with_each, stop,
+                                               begin, gather, hold, let_go};

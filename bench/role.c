@@ -293,6 +293,7 @@ static const struct {
     void (*run)(const struct role_options *options);
 } roles[] = {
     {"muster-server", &muster_server, NULL, NULL},
+    {"muster-each-server", &muster_each_server, NULL, NULL},
     {"muster-participants", NULL, &muster_participants, NULL},
     {"core-server", &core_server, NULL, NULL},
     {"core-participants", NULL, &core_participants, NULL},

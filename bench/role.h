@@ -52,7 +52,7 @@ struct role_participants {
     void (*answered)(size_t count); /* muster only: waits until so many answers were given to the library */
 };
 
-extern const struct role_server muster_server, core_server, tcp_server;
+extern const struct role_server muster_server, muster_each_server, core_server, tcp_server;
 extern const struct role_participants muster_participants, core_participants, tcp_participants;
 
 /** Makes `pairs` pairs of times in nanoseconds: of folding `bytes` of float32 into a running mean, and of

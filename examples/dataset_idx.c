@@ -85,10 +85,11 @@ static enum muster_status check_end(const struct idx *idx, struct muster_error *
         return explain(error, MUSTER_FORMAT, "%.180s: there is more behind its end at byte %llu", idx->path,
                        (unsigned long long)idx->size);
     if (!gzdirect(idx->file) && !ends_well(idx))
-        return explain(error, MUSTER_FORMAT,
-                       "%.140s: something stands behind its compressed end, or it is joined of several .gz files: "
-                       "compress it anew",
-                       idx->path);
+        return explain(
+            error, MUSTER_FORMAT,
+            "%.140s: something stands behind its compressed end, or it is joined of several .gz files: "
+            "compress it anew",
+            idx->path);
     return MUSTER_OK;
 }
 

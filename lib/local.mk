@@ -1,15 +1,20 @@
-# The library: a core that knows no transport but the in-process one, and the gRPC transport beside it.
+# The library: a core that knows no transport but the in-process one, and the gRPC transport beside it. The server's
+# side and what learning adds can be left out of it.
 musterincludedir = $(includedir)/muster
 musterinclude_HEADERS = \
     include/muster/credentials.h \
     include/muster/export.h \
-    include/muster/federation.h \
     include/muster/message.h \
     include/muster/muster.h \
     include/muster/participant.h \
-    include/muster/participant_manager.h \
-    include/muster/proxy.h \
+    include/muster/random.h \
     include/muster/status.h
+if SERVER
+musterinclude_HEADERS += include/muster/participant_manager.h include/muster/proxy.h
+endif
+if LEARNING
+musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/run.h
+endif
 
 # protoc-c derives C names from the proto package. The wire has none, so one is put in for C alone.
 proto_sources = proto/muster.pb-c.c proto/muster.pb-c.h
@@ -41,14 +46,14 @@ libmuster_wire_la_SOURCES =
 libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS)
 libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS)
 libmuster_core_la_SOURCES = \
-    lib/federation/file.c \
-    lib/federation/file.h \
-    lib/federation/mean.c \
-    lib/federation/npy_file.c \
-    lib/federation/npz.c \
-    lib/federation/npz.h \
-    lib/federation/random.c \
-    lib/federation/run.c \
+    lib/link/hello.c \
+    lib/link/hello.h \
+    lib/link/service.c \
+    lib/link/service.h \
+    lib/link/token.c \
+    lib/link/token.h \
+    lib/link/transfer.c \
+    lib/link/transfer.h \
     lib/network/buffer.c \
     lib/network/buffer.h \
     lib/network/credentials.c \
@@ -58,6 +63,8 @@ libmuster_core_la_SOURCES = \
     lib/network/local.c \
     lib/network/local.h \
     lib/network/renewal.c \
+    lib/network/scheme.c \
+    lib/network/scheme.h \
     lib/network/timer.c \
     lib/network/timer.h \
     lib/network/transport.c \
@@ -68,7 +75,11 @@ libmuster_core_la_SOURCES = \
     lib/participant/session.c \
     lib/participant/session.h \
     lib/participant/turn.c \
-    lib/participant/turn.h \
+    lib/participant/turn.h
+if SERVER
+libmuster_core_la_SOURCES += \
+    lib/link/window.c \
+    lib/link/window.h \
     lib/proxy/admission.c \
     lib/proxy/admission.h \
     lib/proxy/answer.c \
@@ -94,17 +105,20 @@ libmuster_core_la_SOURCES = \
     lib/proxy/round.h \
     lib/proxy/run.c \
     lib/proxy/session.c \
-    lib/proxy/turn.c \
-    lib/proxy/window.c \
-    lib/proxy/window.h \
+    lib/proxy/turn.c
+endif
+libmuster_core_la_SOURCES += \
     lib/callback.c \
     lib/callback.h \
     lib/options.c \
     lib/options.h \
+    lib/random.c \
     lib/status.c \
     lib/status.h \
     lib/text.c \
     lib/text.h \
+    lib/wire/array.c \
+    lib/wire/array.h \
     lib/wire/block.c \
     lib/wire/block.h \
     lib/wire/codec.h \
@@ -118,8 +132,21 @@ libmuster_core_la_SOURCES = \
     lib/wire/npy.h \
     lib/wire/reader.c \
     lib/wire/reader.h \
-    lib/wire/transfer.c \
-    lib/wire/transfer.h
+    lib/wire/storage.c \
+    lib/wire/storage.h \
+    lib/wire/values.c
+if LEARNING
+libmuster_core_la_SOURCES += \
+    lib/learning/element.c \
+    lib/learning/element.h \
+    lib/learning/file.c \
+    lib/learning/file.h \
+    lib/learning/mean.c \
+    lib/learning/npy_file.c \
+    lib/learning/npz.c \
+    lib/learning/npz.h \
+    lib/learning/run.c
+endif
 
 libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS) $(PROTOBUF_C_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
@@ -149,4 +176,14 @@ libmuster_grpc_la_SOURCES = \
 lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined
 libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
-libmuster_la_SOURCES =
+libmuster_la_SOURCES = lib/network/built_in.c
+
+# A network for tests: ours, and with --with-fixture those of programs.
+noinst_LTLIBRARIES += libmuster-fixture.la
+libmuster_fixture_la_SOURCES = lib/network/fixture.c
+if WITH_FIXTURE
+musterinclude_HEADERS += include/muster/fixture.h
+libmuster_la_LIBADD += libmuster-fixture.la
+else
+noinst_HEADERS = include/muster/fixture.h
+endif

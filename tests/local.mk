@@ -4,38 +4,43 @@ EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/ru
 
 if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
-CORE_TEST_LIBS = libmuster-core.la $(TEST_LIBS)
+CORE_TEST_LIBS = libmuster-fixture.la libmuster-core.la $(TEST_LIBS)
 # From the archive, whose internals can be reached.
 GRPC_TEST_LINKING = -static
-GRPC_TEST_LIBS = libmuster.la $(TEST_LIBS)
+GRPC_TEST_LIBS = libmuster-fixture.la libmuster.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/unit/unit tests/fault/fault tests/fault/allocation tests/fault/disk tests/conformance/local \
-    tests/conformance/grpc tests/integration/network tests/fault/chaos
+check_PROGRAMS += tests/unit/unit tests/fault/fault tests/conformance/by_hand tests/conformance/local \
+    tests/conformance/grpc tests/integration/network
+if LEARNING
+check_PROGRAMS += tests/fault/allocation tests/fault/disk tests/fault/chaos
+endif
 TESTS += $(check_PROGRAMS)
 
 tests_unit_unit_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_unit_unit_LDADD = $(CORE_TEST_LIBS)
 tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
+    tests/unit/test_array.c \
     tests/unit/test_block.c \
     tests/unit/test_budget.c \
     tests/unit/test_codec.c \
     tests/unit/test_copy.c \
     tests/unit/test_drain.c \
     tests/unit/test_guesses.c \
-    tests/unit/test_mean.c \
-    tests/unit/test_npy.c \
-    tests/unit/test_npz.c \
+    tests/unit/test_link.c \
     tests/unit/test_options.c \
     tests/unit/test_random.c \
     tests/unit/test_reader.c \
     tests/unit/test_renewal.c \
-    tests/unit/test_run.c \
     tests/unit/test_status.c \
     tests/unit/test_text.c \
     tests/unit/test_timer.c \
     tests/unit/test_transfer.c \
+    tests/unit/test_values.c \
     tests/unit/test_window.c
+if LEARNING
+tests_unit_unit_SOURCES += tests/unit/test_mean.c tests/unit/test_npy.c tests/unit/test_npz.c tests/unit/test_run.c
+endif
 
 tests_fault_fault_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 # A test is told when the library encodes, and another when it unlists.
@@ -51,6 +56,7 @@ tests_fault_fault_SOURCES = \
     tests/fault/test_corners.c \
     tests/fault/test_doors.c \
     tests/fault/test_download.c \
+    tests/fault/test_local.c \
     tests/fault/test_participant.c \
     tests/fault/test_payload.c \
     tests/fault/test_prepared.c \
@@ -100,7 +106,19 @@ tests_conformance_local_SOURCES = \
     tests/conformance/conformance.h \
     tests/conformance/fixture.c \
     tests/conformance/fixture.h \
+    tests/conformance/inside.c \
     tests/conformance/over_local.c \
+    tests/support/no_grpc.c
+tests_conformance_by_hand_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_conformance_by_hand_LDFLAGS = $(CONFORMANCE_LINKING)
+tests_conformance_by_hand_LDADD = $(CORE_TEST_LIBS)
+tests_conformance_by_hand_SOURCES = \
+    tests/conformance/conformance.c \
+    tests/conformance/conformance.h \
+    tests/conformance/fixture.c \
+    tests/conformance/fixture.h \
+    tests/conformance/inside.c \
+    tests/conformance/over_fixture.c \
     tests/support/no_grpc.c
 tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)

@@ -3,11 +3,21 @@
 #define MUSTER_MUSTER_H
 
 #include <muster/credentials.h>
-#include <muster/federation.h>
 #include <muster/message.h>
 #include <muster/participant.h>
+#include <muster/random.h>
+#include <muster/status.h>
+
+/* A library that was built without the server, or without learning, has no headers of them. */
+#if __has_include(<muster/proxy.h>)
 #include <muster/participant_manager.h>
 #include <muster/proxy.h>
-#include <muster/status.h>
+#endif
+#if __has_include(<muster/mean.h>)
+#include <muster/mean.h>
+#include <muster/npy.h>
+#include <muster/npz.h>
+#include <muster/run.h>
+#endif
 
 #endif

@@ -14,7 +14,6 @@
 MUSTER_BEGIN_DECLS
 
 struct participant;
-struct muster_transport;
 
 /** A label that the server can read: where the participant runs, what data it has. */
 struct participant_label {
@@ -96,9 +95,6 @@ struct participant_options {
        the server has given it up, or the stream has ended for good. Called with `context` on a network thread
        without a lock held; must not block. NULL: participant_cancelled() can be asked. */
     void (*on_cancelled)(void *context, struct participant *participant);
-
-    /** The library's own: NULL for gRPC. */
-    struct muster_transport *transport;
 };
 
 /** What participant_options_init() calls with the size of the struct in the caller's header. */
@@ -115,11 +111,13 @@ static inline void participant_options_init(struct participant_options *options)
 }
 
 /**
- * Connects to the server at `address` ("host:port") and blocks until it has admitted the participant;
- * a server that is not up yet is waited for. On MUSTER_OK *participant is the caller's, to be freed with
- * participant_free(); otherwise it is NULL and *error (which may be NULL) says why:
- * - at once: INVALID (the address is not host:port or [v6]:port, which is taken literally, or an option makes
- *   no sense, or this is a callback), IO and FORMAT (files of the credentials), OUT_OF_MEMORY;
+ * Connects to the server at `address`, "host:port", "[v6]:port", or "local:NAME" for one in this process, and
+ * blocks until it has admitted the participant; a server that is not up yet is waited for. On MUSTER_OK
+ * *participant is the caller's, to be freed with participant_free(); otherwise it is NULL and *error (which
+ * may be NULL) says why:
+ * - at once: INVALID (the address is none of these, which are taken literally, or an option makes no sense,
+ *   or this is a callback), UNSUPPORTED (an address of a transport that this build does not have), IO and
+ *   FORMAT (files of the credentials), OUT_OF_MEMORY;
  * - as soon as the server, or its TLS, says so: FULL, REFUSED, EXISTS (the name is in use), UNAUTHENTICATED
  * (one of the two did not accept the other's certificate or token), PROTOCOL, UNSUPPORTED;
  * - after connect_timeout_ms: UNAVAILABLE, or EXISTS where the session of that name was away all the time,

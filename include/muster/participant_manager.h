@@ -14,7 +14,6 @@
 MUSTER_BEGIN_DECLS
 
 struct participant_manager;
-struct muster_transport;
 
 /** What happens at the door, for logs and metrics. */
 enum participant_manager_event_kind {
@@ -40,7 +39,8 @@ struct participant_manager_event {
 struct participant_manager_options {
     /** The size of this struct; set by participant_manager_options_init(). */
     size_t size;
-    /** Address to listen on, "host:port" or "[v6]:port"; port 0 takes a free one. */
+    /** Address to listen on: "host:port" or "[v6]:port" with gRPC, where port 0 takes a free one; or
+       "local:NAME", for participants of this process, of whom no credentials are asked. */
     const char *listen;
     /** Participants at one time, those that are away included; one more takes the place of the one that has
         been away longest, of its own address before others, or is turned away with FULL. 0: as many as the
@@ -200,9 +200,6 @@ struct participant_manager_options {
      * shows nothing of a message before it is whole. From 1000 ms; 0: no limit.
      */
     int64_t message_stall_ms;
-
-    /** The library's own: NULL for gRPC. */
-    struct muster_transport *transport;
 };
 
 /** What participant_manager_options_init() calls with the size of the struct in the caller's header. */
@@ -224,9 +221,9 @@ static inline void participant_manager_options_init(struct participant_manager_o
 /**
  * Starts to listen and to admit participants. On MUSTER_OK *manager is the caller's, to be freed with
  * participant_manager_free(); otherwise it is NULL and *error (which may be NULL) says why: EXISTS for an
- * address in use, INVALID for options that make no sense, IO and FORMAT for files of the credentials,
- * UNAVAILABLE, OUT_OF_MEMORY. Any thread; does not wait for participants. In a program that forks, start
- * after the fork.
+ * address in use, INVALID for options that make no sense, UNSUPPORTED for an address of a transport that this
+ * build does not have, IO and FORMAT for files of the credentials, UNAVAILABLE, OUT_OF_MEMORY. Any thread;
+ * does not wait for participants. In a program that forks, start after the fork.
  *
  * Raises the process's soft limit of descriptors (RLIMIT_NOFILE) to the hard one, and keeps 16 descriptors
  * for the program's own files: when there are none left for another connection, those are given back,
@@ -236,7 +233,7 @@ MUSTER_API enum muster_status participant_manager_start(const struct participant
                                                         struct participant_manager **manager,
                                                         struct muster_error *error);
 
-/** The port that is listened on. Any thread. */
+/** The port that is listened on; 0 for an address without one. Any thread. */
 MUSTER_API uint16_t participant_manager_port(const struct participant_manager *manager);
 
 /**

@@ -35,8 +35,6 @@ enum { LOOKAHEAD = 2 << 20, FRAME_SIZE_MAX = 1 << 20 };
    server has many connections; a participant has one, and is quicker with bigger reads. */
 enum { READ_SIZE_MIN = 8 << 10, SERVER_READ_SIZE_MAX = 24 << 10, CLIENT_READ_SIZE_MAX = 128 << 10 };
 
-#define CONNECT_METHOD "/ParticipantManager/Connect"
-
 /* Pings of a participant that come faster than this end its connection. */
 enum { PING_INTERVAL_MIN_MS = 5000 };
 
@@ -241,8 +239,9 @@ void muster__grpc_free_listener(struct listener *listener);
 /* A stray of the transport: C-core could not accept a connection. */
 void muster__grpc_accept_failed(struct tag *tag, bool ok);
 
-/* Judges a call that has arrived, and hands it to the listener's owner; `known`: its method is ours. */
-void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, bool known,
+/* Judges a call that has arrived, and hands it to the listener's owner; `served` NULL: its method is none of
+   ours. */
+void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
                         const grpc_metadata_array *metadata);
 
 /* One more, and one less, of what keeps the listener from having stopped; the first only while there is
@@ -252,12 +251,15 @@ void muster__grpc_let_go(struct grpc_listener *listener);
 /* A stream of which a message came, and its end. */
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more);
 struct unfinished *muster__grpc_unfinished(struct grpc_listener *listener);
+/* Whether it has a service of this name. */
+bool muster__grpc_has_service(const struct grpc_listener *listener, const char *name);
 bool muster__grpc_was_cut(const struct grpc_listener *listener);
 
 /* ---- grpc_client.c ---- */
 
 enum muster_status muster__grpc_connect(struct muster_transport *transport, const char *address,
-                                        size_t max_message_size, const struct connection_options *options,
+                                        const struct service *service, size_t max_message_size,
+                                        const struct connection_options *options,
                                         const struct stream_events *events, void *context,
                                         struct stream **stream, struct muster_error *error);
 

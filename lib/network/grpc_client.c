@@ -42,7 +42,8 @@ static grpc_channel *channel_new(const char *address, size_t max_message_size, b
 }
 
 static struct grpc_stream *client_stream_new(struct grpc_transport *transport, const char *address,
-                                             const char *host, size_t max_message_size,
+                                             const char *host, const struct service *service,
+                                             size_t max_message_size,
                                              const struct connection_options *options)
 {
     struct client_side *client = calloc(1, sizeof(*client));
@@ -64,13 +65,14 @@ static struct grpc_stream *client_stream_new(struct grpc_transport *transport, c
     grpc_metadata_array_init(&client->initial);
     grpc_metadata_array_init(&client->trailing);
     stream->call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, transport->queue,
-                                            grpc_slice_from_static_string(CONNECT_METHOD), NULL,
+                                            grpc_slice_from_static_string(service->method), NULL,
                                             gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
     return stream;
 }
 
 enum muster_status muster__grpc_connect(struct muster_transport *base, const char *address,
-                                        size_t max_message_size, const struct connection_options *options,
+                                        const struct service *service, size_t max_message_size,
+                                        const struct connection_options *options,
                                         const struct stream_events *events, void *context,
                                         struct stream **result, struct muster_error *error)
 {
@@ -85,7 +87,7 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
     sigset_t saved;
     muster__grpc_block_signals(&saved);
     struct grpc_stream *stream =
-        client_stream_new((struct grpc_transport *)base, address, host, max_message_size, options);
+        client_stream_new((struct grpc_transport *)base, address, host, service, max_message_size, options);
     if (!stream) {
         pthread_sigmask(SIG_SETMASK, &saved, NULL);
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");

@@ -147,7 +147,7 @@ static void go_on(struct health_call *call)
             fail(call, GRPC_STATUS_UNAVAILABLE, "the server is stopping");
     } else if (!call->watch && !call->known) {
         fail(call, GRPC_STATUS_NOT_FOUND,
-             "there is no such service here: ask for '' or 'ParticipantManager'");
+             "there is no such service here: ask for '', which is the whole server");
     } else if (!call->watch) {
         send(call, now, true, GRPC_STATUS_OK, "");
     } else {
@@ -183,11 +183,6 @@ static void leave(struct health_call *call)
 
 /* ---- completions ---- */
 
-static bool is_known(const char *service)
-{
-    return !*service || strcmp(service, "ParticipantManager") == 0;
-}
-
 /* False: it makes no sense. */
 static bool read_request(struct health_call *call, grpc_byte_buffer *bytes)
 {
@@ -203,7 +198,7 @@ static bool read_request(struct health_call *call, grpc_byte_buffer *bytes)
     grpc_byte_buffer_reader_destroy(&reader);
     if (!request)
         return false;
-    call->known = is_known(request->service);
+    call->known = !*request->service || muster__grpc_has_service(call->health->listener, request->service);
     muster__health__health_check_request__free_unpacked(request, NULL);
     return true;
 }

@@ -92,6 +92,14 @@ void muster__grpc_let_go(struct grpc_listener *listener)
         listener->events->stopped(listener->context);
 }
 
+bool muster__grpc_has_service(const struct grpc_listener *listener, const char *name)
+{
+    const struct served *served = listener->events->served;
+    while (served->service && strcmp(served->service->name, name) != 0)
+        served++;
+    return served->service;
+}
+
 bool muster__grpc_was_cut(const struct grpc_listener *listener)
 {
     return listener->cut;
@@ -162,7 +170,7 @@ static void drop_call(grpc_call *call)
 }
 
 /* Hands an arrived call to the listener's owner, which asks for its identity, or refuses it. */
-static void open_call(struct grpc_listener *listener, grpc_call *call, bool known,
+static void open_call(struct grpc_listener *listener, grpc_call *call, const struct served *served,
                       struct peer_identity *identity)
 {
     struct grpc_stream *stream = muster__grpc_stream_new(listener->transport, call);
@@ -184,7 +192,8 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, bool know
     pthread_mutex_unlock(&stream->lock);
 
     const struct stream_events *events = NULL;
-    void *context = known ? listener->events->accepted(listener->context, &stream->base, &events) : NULL;
+    void *context = served ? served->accepted(listener->context, &stream->base, &events) : NULL;
+    char text[MUSTER_ERROR_TEXT_SIZE];
 
     pthread_mutex_lock(&stream->lock);
     if (context) {
@@ -194,10 +203,9 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, bool know
             muster__grpc_start_receive(stream);
     } else {
         atomic_fetch_sub(&stream->references, 1); /* nobody owns it */
-        if (known)
-            muster__grpc_close(stream, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
-        else
-            muster__grpc_close(stream, MUSTER_UNSUPPORTED, "the only method here is " CONNECT_METHOD);
+        muster__not_served(listener->events->served, text);
+        muster__grpc_close(stream, served ? MUSTER_OUT_OF_MEMORY : MUSTER_UNSUPPORTED,
+                           served ? "the server is out of memory" : text);
     }
     muster__grpc_leave(stream);
 }
@@ -218,7 +226,7 @@ static struct peer_identity *identify(struct grpc_listener *listener, grpc_call 
     return identity;
 }
 
-void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, bool known,
+void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
                         const grpc_metadata_array *metadata)
 {
     struct credentials *credentials = listener->source.credentials;
@@ -226,7 +234,7 @@ void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, bool kn
     if (!identity && credentials && credentials->asks)
         drop_call(call);
     else
-        open_call(listener, call, known, identity);
+        open_call(listener, call, served, identity);
 }
 
 /* A call for health. Where tokens are not looked at now, it is a stranger's, who is answered all the same. */
@@ -244,14 +252,15 @@ static void route(struct grpc_listener *listener, grpc_call *call, grpc_slice me
                   grpc_metadata_array *metadata)
 {
     bool passes = muster__grpc_waiting_passes(&listener->waiting, call, metadata);
-    bool known = grpc_slice_str_cmp(method, CONNECT_METHOD) == 0;
+    const struct served *served = muster__find_served(
+        listener->events->served, (const char *)GRPC_SLICE_START_PTR(method), GRPC_SLICE_LENGTH(method));
     bool watch = grpc_slice_str_cmp(method, HEALTH_WATCH_METHOD) == 0;
     if (watch || grpc_slice_str_cmp(method, HEALTH_CHECK_METHOD) == 0)
         tell_health(listener, call, watch, passes, metadata);
     else if (passes)
-        muster__grpc_admit(listener, call, known, metadata);
+        muster__grpc_admit(listener, call, served, metadata);
     else
-        muster__grpc_waiting_add(&listener->waiting, call, known, metadata);
+        muster__grpc_waiting_add(&listener->waiting, call, served, metadata);
 }
 
 static void accepted_complete(struct tag *tag, bool ok)
@@ -379,8 +388,10 @@ static void reopen(struct timer *timer)
     struct muster_transport *transport = &listener->transport->base;
     sigset_t saved;
     if (!listener->told)
-        tell(listener, "connections cannot be accepted, as when the process has no descriptors left: nobody can connect "
-                       "until some are closed");
+        tell(
+            listener,
+            "connections cannot be accepted, as when the process has no descriptors left: nobody can connect "
+            "until some are closed");
     listener->told = true;
     muster__grpc_block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);

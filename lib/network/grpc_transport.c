@@ -15,6 +15,7 @@
 
 #include "network/grpc.h"
 #include "network/grpc_handshakes.h"
+#include "network/scheme.h"
 #include "status.h"
 
 /* After a stream of a server, or a connection, has ended; once for all that end meanwhile. */
@@ -182,7 +183,7 @@ static void stop_alarm(struct grpc_transport *transport)
 #define LIVES_TIMEOUT_MS 5000
 
 /* That its threads may take to end after that. */
-#define THREADS_TIMEOUT_MS 100
+#define THREADS_TIMEOUT_MS 1000
 
 static pthread_mutex_t lives_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t lives_moved = PTHREAD_COND_INITIALIZER;
@@ -351,8 +352,11 @@ void muster__grpc_block_signals(sigset_t *saved)
     pthread_sigmask(SIG_SETMASK, &all, saved);
 }
 
-struct muster_transport *muster__grpc_transport_acquire(unsigned threads, struct muster_error *error)
+/* One per process, which all its managers and participants share. */
+static struct muster_transport *acquire(const struct scheme *scheme, unsigned threads,
+                                        struct muster_error *error)
 {
+    (void)scheme;
     sigset_t saved;
     muster__grpc_block_signals(&saved);
     pthread_mutex_lock(&process_lock);
@@ -374,6 +378,9 @@ struct muster_transport *muster__grpc_transport_acquire(unsigned threads, struct
     muster__error(error, MUSTER_OUT_OF_MEMORY, "cannot start %u network threads", threads);
     return NULL;
 }
+
+const struct scheme muster__grpc_scheme = {
+    .prefix = "", .form = "host:port or [v6]:port", .acquire = acquire};
 
 grpc_arg muster__grpc_integer(const char *key, int value)
 {

@@ -23,7 +23,7 @@ enum {
 
 struct waiting_call {
     grpc_call *call;
-    bool known; /* its method */
+    const struct served *served; /* see muster__grpc_admit() */
     grpc_metadata_array metadata;
     struct source source;
     char *peer;
@@ -156,7 +156,7 @@ static void warn(struct waiting_room *room, const char *peer)
                              "wrong tokens come from %.100s: they are looked at slowly from now on", peer);
 }
 
-void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, bool known,
+void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const struct served *served,
                               grpc_metadata_array *metadata)
 {
     struct waiting_call *waiting = calloc(1, sizeof(*waiting));
@@ -165,7 +165,7 @@ void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, bool k
         return;
     }
     waiting->call = call;
-    waiting->known = known;
+    waiting->served = served;
     waiting->peer = grpc_call_get_peer(call);
     waiting->source = muster__source(waiting->peer);
     pthread_mutex_lock(&room->lock);
@@ -218,7 +218,7 @@ static bool go_on(struct waiting_room *room, struct waiting_call *waiting)
     pthread_mutex_unlock(&room->lock);
     if (!allowed)
         return false;
-    muster__grpc_admit(room->listener, waiting->call, waiting->known, &waiting->metadata);
+    muster__grpc_admit(room->listener, waiting->call, waiting->served, &waiting->metadata);
     drop(waiting);
     muster__grpc_let_go(room->listener);
     return true;

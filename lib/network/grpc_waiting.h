@@ -37,7 +37,7 @@ void muster__grpc_waiting_wrong(struct waiting_room *room, grpc_call *call);
  * Takes over a call that may not pass yet, with its metadata, until muster__grpc_admit() gets it; or refuses
  * it, if too many of its connection, of its source, or in all are waiting.
  */
-void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, bool known,
+void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const struct served *served,
                               grpc_metadata_array *metadata);
 
 /* The server stops: refuses all that wait. Does not block. */

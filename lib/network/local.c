@@ -5,13 +5,19 @@
  */
 #include <config.h>
 
-#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "network/local.h"
+#include "network/scheme.h"
 #include "status.h"
+
+/* A message up to this size is copied, which takes its sender about as long as its delivery takes. Where it
+   is shared, a thread that sends small ones without end gets far ahead, and keeps others from the lock. */
+enum { COPIED_MOST = 16 << 10 };
 
 enum event_kind { EVENT_OPENED, EVENT_MESSAGE, EVENT_SENT, EVENT_LEFT, EVENT_CLOSED, EVENT_STOPPED };
 
@@ -22,7 +28,15 @@ struct event {
     bool queued;
     struct end *end;
     struct listener *listener;
-    struct buffer *bytes;
+};
+
+/* A message on its way, with the memory of its pieces. */
+struct letter {
+    struct event event; /* its first member */
+    struct buffer *body;
+    size_t size;
+    size_t count;
+    struct piece pieces[];
 };
 
 struct end {
@@ -43,10 +57,13 @@ struct end {
 
 struct connection {
     struct connection *next;
+    struct connection **place; /* where it is pointed at */
     struct network *network;
     struct listener *listener;
     char *address;
-    const char *host; /* of the client */
+    const struct service *service;
+    const struct served *served; /* of the listener */
+    const char *host;            /* of the client */
     size_t number;
     size_t max_message_size[2]; /* that the client, that the server receives */
     unsigned references;        /* each end's owner's, and one of each event on its way */
@@ -69,34 +86,23 @@ struct listener {
     bool closed;
 };
 
-struct network {
-    struct muster_transport base;
-    pthread_mutex_t lock; /* guards all below, and all of listeners, connections and ends */
-    pthread_cond_t changed;
-    struct event *events; /* in the order of delivery */
-    struct listener *listeners;
-    struct connection *connections;
-    size_t connected;
-    int64_t now;
-    int64_t alarm_at;
-    int64_t delay;
-    size_t fail_send;
-    bool refuse;
-    bool lose;
-    bool stopped;
-    const char *host;         /* that connections come from */
-    const char *const *names; /* what streams show a server */
-    const char *refusal;
-};
-
-static const struct transport_ops transport_ops;
 static const struct stream_ops stream_ops;
+
+/* With the lock held, where the clock moves by hand. */
+static int64_t now_of(const struct network *network)
+{
+    struct timespec now;
+    if (network->by_hand)
+        return network->time;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static void drop_event(struct event *event)
 {
     if (event->kind != EVENT_MESSAGE)
         return; /* part of its connection or listener */
-    muster__buffer_release(event->bytes);
+    muster__buffer_release(((struct letter *)event)->body);
     free(event);
 }
 
@@ -115,10 +121,9 @@ static void connection_unreference(struct connection *connection)
 {
     if (--connection->references > 0)
         return;
-    struct connection **place = &connection->network->connections;
-    while (*place != connection)
-        place = &(*place)->next;
-    *place = connection->next;
+    *connection->place = connection->next;
+    if (connection->next)
+        connection->next->place = connection->place;
     connection_free(connection);
 }
 
@@ -126,10 +131,14 @@ static void insert(struct network *network, struct event *event, int64_t due)
 {
     event->due = due;
     struct event **place = &network->events;
+    if (network->events && network->last_event->due <= due)
+        place = &network->last_event->next;
     while (*place && (*place)->due <= due)
         place = &(*place)->next;
     event->next = *place;
     *place = event;
+    if (!event->next)
+        network->last_event = event;
     pthread_cond_broadcast(&network->changed);
 }
 
@@ -144,9 +153,9 @@ static void enqueue(struct network *network, struct event *event, int64_t due)
 }
 
 /* What is told in order waits while its end pauses. */
-static bool must_wait(const struct network *network, const struct event *event)
+static bool must_wait(const struct event *event, int64_t now)
 {
-    return (event->kind == EVENT_MESSAGE || event->kind == EVENT_LEFT) && event->end->reads_at > network->now;
+    return (event->kind == EVENT_MESSAGE || event->kind == EVENT_LEFT) && event->end->reads_at > now;
 }
 
 /* A message to an end, or that its peer left: after all that is on its way there. */
@@ -181,56 +190,91 @@ static void finish_end(struct end *end, enum muster_status status, const char *t
 static void break_connection(struct connection *connection, enum muster_status client_status,
                              const char *text)
 {
-    int64_t now = connection->network->now;
+    int64_t now = now_of(connection->network);
     finish_end(&connection->client, client_status, text, now);
     finish_end(&connection->server, MUSTER_GONE, text, now);
 }
 
 /* ---- streams ---- */
 
-/* Puts a message on its way, in memory of its own. */
+/* NULL when out of memory. */
+static struct letter *letter_new(const uint8_t *head, size_t head_size, struct buffer *body,
+                                 const struct piece *pieces, size_t count)
+{
+    struct letter *letter = calloc(1, sizeof(*letter) + (count + 1) * sizeof(*pieces) + head_size);
+    if (!letter)
+        return NULL;
+    letter->event.kind = EVENT_MESSAGE;
+    letter->body = body ? muster__buffer_retain(body) : NULL;
+    letter->count = count + 1;
+    letter->pieces[0] = (struct piece){(uint8_t *)&letter->pieces[count + 1], head_size};
+    if (head_size)
+        memcpy(&letter->pieces[count + 1], head, head_size);
+    for (size_t i = 0; i <= count; i++) {
+        if (i > 0)
+            letter->pieces[i] = pieces[i - 1];
+        letter->size += letter->pieces[i].size;
+    }
+    return letter;
+}
+
+/* The same in memory of its own. On the clock of a test all are: it holds messages back for as long as it
+   likes, and nobody is to wait for what was lent. In pieces that do not go by the message, as a network
+   delivers them. */
+static struct letter *copy_letter(const struct letter *letter)
+{
+    struct buffer *copy = muster__buffer_new(letter->size);
+    if (!copy)
+        return NULL;
+    uint8_t *at = copy->data;
+    for (size_t i = 0; i < letter->count; i++) {
+        if (letter->pieces[i].size)
+            memcpy(at, letter->pieces[i].data, letter->pieces[i].size);
+        at += letter->pieces[i].size;
+    }
+    size_t first = copy->size / 3;
+    const struct piece pieces[] = {{copy->data, first}, {copy->data + first, copy->size - first}};
+    struct letter *copied = letter_new(NULL, 0, copy, pieces, 2);
+    muster__buffer_release(copy);
+    return copied;
+}
+
+static struct letter *write_letter(const struct network *network, const uint8_t *head, size_t head_size,
+                                   struct buffer *body, const struct piece *pieces, size_t count)
+{
+    struct letter *letter = letter_new(head, head_size, body, pieces, count);
+    if (!letter || (!network->by_hand && letter->size > COPIED_MOST))
+        return letter;
+    struct letter *copied = copy_letter(letter);
+    drop_event(&letter->event);
+    return copied;
+}
+
+/* Puts a message on its way. */
 static enum muster_status send_message(struct end *end, const uint8_t *head, size_t head_size,
-                                       const struct piece *pieces, size_t count, bool part)
+                                       struct buffer *body, const struct piece *pieces, size_t count,
+                                       bool part)
 {
     struct network *network = end->connection->network;
-    enum muster_status status = MUSTER_OUT_OF_MEMORY;
-    size_t size = head_size;
-    for (size_t i = 0; i < count; i++)
-        size += pieces[i].size;
-    struct event *event = calloc(1, sizeof(*event));
-    struct buffer *bytes = muster__buffer_new(size);
-    if (!event || !bytes)
-        goto cleanup;
-    uint8_t *at = bytes->data;
-    if (head_size)
-        memcpy(at, head, head_size);
-    at += head_size;
-    for (size_t i = 0; i < count; i++) {
-        memcpy(at, pieces[i].data, pieces[i].size);
-        at += pieces[i].size;
-    }
-    *event = (struct event){.kind = EVENT_MESSAGE, .end = end->peer, .bytes = bytes};
-
+    enum muster_status status = MUSTER_OK;
+    struct letter *letter = write_letter(network, head, head_size, body, pieces, count);
+    if (!letter)
+        return MUSTER_OUT_OF_MEMORY;
+    letter->event.end = end->peer;
     pthread_mutex_lock(&network->lock);
-    bool broken = network->fail_send > 0 && --network->fail_send == 0;
+    bool broken = network->faults.fail_send > 0 && --network->faults.fail_send == 0;
     if (broken)
         break_connection(end->connection, MUSTER_UNAVAILABLE, "the connection broke");
-    if (end->closing) {
+    bool goes = !end->closing && !network->faults.lose; /* what is lost stays unsent: the windows are full */
+    if (end->closing)
         status = MUSTER_CLOSED;
-    } else if (network->lose) {
-        status = MUSTER_OK; /* and a part stays unsent: the windows are full */
-    } else {
-        enqueue_to(end->peer, event, network->now + network->delay);
-        if (part)
-            enqueue(network, &end->sent, network->now);
-        event = NULL;
-        bytes = NULL;
-        status = MUSTER_OK;
-    }
+    if (goes)
+        enqueue_to(end->peer, &letter->event, now_of(network) + network->faults.delay);
+    if (goes && part)
+        enqueue(network, &end->sent, now_of(network));
     pthread_mutex_unlock(&network->lock);
-cleanup:
-    free(event);
-    muster__buffer_release(bytes);
+    if (!goes)
+        drop_event(&letter->event);
     return status;
 }
 
@@ -238,14 +282,13 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
                                       struct buffer *body)
 {
     const struct piece piece = {body ? body->data : NULL, body ? body->size : 0};
-    return send_message((struct end *)base, head, head_size, &piece, body && body->size ? 1 : 0, false);
+    return send_message((struct end *)base, head, head_size, body, &piece, body ? 1 : 0, false);
 }
 
 static enum muster_status stream_send_part(struct stream *base, const uint8_t *head, size_t head_size,
                                            struct buffer *body, const struct piece *pieces, size_t count)
 {
-    (void)body; /* its bytes are copied */
-    return send_message((struct end *)base, head, head_size, pieces, count, true);
+    return send_message((struct end *)base, head, head_size, body, pieces, count, true);
 }
 
 /*
@@ -258,13 +301,13 @@ static void stream_close(struct stream *base, enum muster_status status, const c
     struct connection *connection = end->connection;
     struct network *network = connection->network;
     pthread_mutex_lock(&network->lock);
-    bool begins = !end->closing && !network->lose;
+    bool begins = !end->closing && !network->faults.lose;
     end->closing = true;
     if (begins && end == &connection->server) {
         finish_end(&connection->client, status, text, connection->client.last_due);
-        finish_end(end, status, text, network->now);
+        finish_end(end, status, text, now_of(network));
     } else if (begins) {
-        enqueue_to(&connection->server, &connection->left, network->now);
+        enqueue_to(&connection->server, &connection->left, now_of(network));
     }
     pthread_mutex_unlock(&network->lock);
 }
@@ -297,7 +340,7 @@ static void stream_pause(struct stream *base, int64_t milliseconds)
     struct end *end = (struct end *)base;
     struct network *network = end->connection->network;
     pthread_mutex_lock(&network->lock);
-    end->reads_at = network->now + milliseconds;
+    end->reads_at = now_of(network) + milliseconds;
     pthread_mutex_unlock(&network->lock);
 }
 
@@ -312,8 +355,8 @@ static enum muster_status stream_authenticate(struct stream *base, const char *c
 {
     struct network *network = ((struct end *)base)->connection->network;
     pthread_mutex_lock(&network->lock);
-    *names = network->names;
-    const char *refusal = network->refusal;
+    *names = network->faults.names;
+    const char *refusal = network->faults.refusal;
     pthread_mutex_unlock(&network->lock);
     return refusal ? muster__error(error, MUSTER_UNAUTHENTICATED, "%s", refusal) : MUSTER_OK;
 }
@@ -357,22 +400,31 @@ static void match(struct network *network, struct connection *connection)
     for (struct listener *listener = network->listeners; listener; listener = listener->next) {
         if (listener->closed || strcmp(listener->address, connection->address) != 0)
             continue;
+        const char *method = connection->service->method;
+        char text[MUSTER_ERROR_TEXT_SIZE];
+        connection->served = muster__find_served(listener->events->served, method, strlen(method));
+        if (!connection->served) {
+            muster__not_served(listener->events->served, text);
+            finish_end(&connection->client, MUSTER_UNSUPPORTED, text, now_of(network));
+            return;
+        }
         listener->streams++;
         connection->listener = listener;
         connection->max_message_size[1] = listener->max_message_size;
-        enqueue(network, &connection->opened, network->now);
+        enqueue(network, &connection->opened, now_of(network));
         while (connection->waiting) {
             struct event *event = connection->waiting;
             connection->waiting = event->next;
             event->queued = false;
-            enqueue_to(&connection->server, event, network->now);
+            enqueue_to(&connection->server, event, now_of(network));
         }
         return;
     }
 }
 
 static enum muster_status transport_connect(struct muster_transport *base, const char *address,
-                                            size_t max_message_size, const struct connection_options *options,
+                                            const struct service *service, size_t max_message_size,
+                                            const struct connection_options *options,
                                             const struct stream_events *events, void *context,
                                             struct stream **stream, struct muster_error *error)
 {
@@ -387,6 +439,7 @@ static enum muster_status transport_connect(struct muster_transport *base, const
     }
     connection->network = network;
     connection->address = copy;
+    connection->service = service;
     connection->references = 1; /* the client's; the server's follows when it is accepted */
     connection->max_message_size[0] = max_message_size;
     end_init(&connection->client, connection, &connection->server);
@@ -400,11 +453,14 @@ static enum muster_status transport_connect(struct muster_transport *base, const
 
     pthread_mutex_lock(&network->lock);
     connection->number = network->connected++;
-    connection->host = network->host;
+    connection->host = network->faults.host ? network->faults.host : "local";
     connection->next = network->connections;
+    connection->place = &network->connections;
+    if (connection->next)
+        connection->next->place = &connection->next;
     network->connections = connection;
-    if (network->refuse)
-        finish_end(&connection->client, MUSTER_UNAVAILABLE, "refused", network->now);
+    if (network->faults.refuse)
+        finish_end(&connection->client, MUSTER_UNAVAILABLE, "refused", now_of(network));
     else
         match(network, connection);
     pthread_mutex_unlock(&network->lock);
@@ -460,7 +516,7 @@ static enum muster_status transport_listen(struct muster_transport *base, const 
 static void stop_if_done(struct listener *listener)
 {
     if (listener->closed && listener->streams == 0)
-        enqueue(listener->network, &listener->stopped, listener->network->now);
+        enqueue(listener->network, &listener->stopped, now_of(listener->network));
 }
 
 static void close_listener(struct listener *listener)
@@ -506,7 +562,7 @@ static void deliver_opened(struct connection *connection)
     pthread_mutex_lock(&network->lock);
     bool gone = listener->closed || connection->client.closed.queued;
     if (gone) {
-        finish_end(&connection->client, MUSTER_UNAVAILABLE, "the server is stopping", network->now);
+        finish_end(&connection->client, MUSTER_UNAVAILABLE, "the server is stopping", now_of(network));
         listener->streams--;
         stop_if_done(listener);
         connection->listener = NULL;
@@ -519,19 +575,19 @@ static void deliver_opened(struct connection *connection)
         return;
 
     const struct stream_events *events = NULL;
-    void *context = listener->events->accepted(listener->context, &server->base, &events);
+    void *context = connection->served->accepted(listener->context, &server->base, &events);
     pthread_mutex_lock(&network->lock);
     server->events = events;
     server->context = context;
     if (!context) {
         connection_unreference(connection); /* nobody owns the server's end */
-        finish_end(&connection->client, MUSTER_OUT_OF_MEMORY, "the server is out of memory", network->now);
-        finish_end(server, MUSTER_OUT_OF_MEMORY, "out of memory", network->now);
+        finish_end(&connection->client, MUSTER_OUT_OF_MEMORY, "the server is out of memory", now_of(network));
+        finish_end(server, MUSTER_OUT_OF_MEMORY, "out of memory", now_of(network));
     }
     pthread_mutex_unlock(&network->lock);
 }
 
-static void deliver_message(struct end *end, struct buffer *bytes)
+static void deliver_message(struct end *end, const struct letter *letter)
 {
     struct connection *connection = end->connection;
     struct network *network = connection->network;
@@ -539,20 +595,17 @@ static void deliver_message(struct end *end, struct buffer *bytes)
     size_t limit = connection->max_message_size[to_server ? 1 : 0];
     pthread_mutex_lock(&network->lock);
     bool deaf = end->over;
-    bool too_big = !deaf && bytes->size > limit;
+    bool too_big = !deaf && letter->size > limit;
     if (too_big) {
-        finish_end(end, MUSTER_TOO_BIG, "a message was bigger than the limit", network->now);
+        finish_end(end, MUSTER_TOO_BIG, "a message was bigger than the limit", now_of(network));
         finish_end(end->peer, to_server ? MUSTER_TOO_BIG : MUSTER_GONE, "a message was bigger than the limit",
-                   network->now);
+                   now_of(network));
     }
     const struct stream_events *events = end->events;
     pthread_mutex_unlock(&network->lock);
     if (deaf || too_big || !events)
         return;
-    /* In pieces, as a network delivers them. */
-    size_t first = bytes->size < 3 ? bytes->size : bytes->size / 3;
-    const struct piece pieces[] = {{bytes->data, first}, {bytes->data + first, bytes->size - first}};
-    events->message(end->context, pieces, 2, bytes->size);
+    events->message(end->context, letter->pieces, letter->count, letter->size);
 }
 
 static void deliver_sent(struct end *end)
@@ -571,8 +624,8 @@ static void deliver_left(struct end *server)
 {
     struct network *network = server->connection->network;
     pthread_mutex_lock(&network->lock);
-    finish_end(server->peer, MUSTER_OK, "", network->now);
-    finish_end(server, MUSTER_CLOSED, "the participant closed its stream", network->now);
+    finish_end(server->peer, MUSTER_OK, "", now_of(network));
+    finish_end(server, MUSTER_CLOSED, "the participant closed its stream", now_of(network));
     pthread_mutex_unlock(&network->lock);
 }
 
@@ -602,7 +655,7 @@ static void deliver(struct network *network, struct event *event)
         deliver_opened(connection);
         break;
     case EVENT_MESSAGE:
-        deliver_message(event->end, event->bytes);
+        deliver_message(event->end, (struct letter *)event);
         drop_event(event);
         break;
     case EVENT_SENT:
@@ -625,22 +678,24 @@ static void deliver(struct network *network, struct event *event)
     pthread_mutex_unlock(&network->lock);
 }
 
-bool muster__local_step(struct muster_transport *transport)
+/* ---- what falls due ---- */
+
+bool muster__local_step(struct network *network)
 {
-    struct network *network = (struct network *)transport;
     pthread_mutex_lock(&network->lock);
+    int64_t now = now_of(network);
     struct event *event = network->events;
-    while (event && event->due <= network->now && must_wait(network, event)) {
+    while (event && event->due <= now && must_wait(event, now)) {
         network->events = event->next;
         insert(network, event, event->end->reads_at);
         event = network->events;
     }
     int64_t due = event ? event->due : INT64_MAX;
-    bool ring = network->alarm_at <= network->now && network->alarm_at < due;
+    bool ring = network->alarm_at <= now && network->alarm_at < due;
     if (ring) {
         network->alarm_at = INT64_MAX;
         event = NULL;
-    } else if (event && due <= network->now) {
+    } else if (event && due <= now) {
         network->events = event->next;
     } else {
         event = NULL;
@@ -648,62 +703,63 @@ bool muster__local_step(struct muster_transport *transport)
     bool happened = event; /* which its delivery may free */
     pthread_mutex_unlock(&network->lock);
     if (ring)
-        muster__timers_ring(transport);
+        muster__timers_ring(&network->base);
     else if (event)
         deliver(network, event);
     return ring || happened;
 }
 
-void muster__local_settle(struct muster_transport *transport)
+/* Waits for a change, or until something is due; true: it is. With the lock held. */
+static bool wait_until_due(struct network *network)
 {
-    while (muster__local_step(transport))
-        ;
+    int64_t at = network->alarm_at;
+    if (network->events && network->events->due < at)
+        at = network->events->due;
+    if (at <= now_of(network))
+        return true;
+    const struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+    if (network->by_hand || at == INT64_MAX)
+        pthread_cond_wait(&network->changed, &network->lock);
+    else
+        pthread_cond_timedwait(&network->changed, &network->lock, &until);
+    return false;
 }
 
-static bool is_due(const struct network *network)
+void muster__local_run(struct network *network)
 {
-    return network->alarm_at <= network->now || (network->events && network->events->due <= network->now);
-}
-
-void muster__local_run(struct muster_transport *transport)
-{
-    struct network *network = (struct network *)transport;
     pthread_mutex_lock(&network->lock);
     while (!network->stopped) {
-        if (!is_due(network)) {
-            pthread_cond_wait(&network->changed, &network->lock);
+        if (!wait_until_due(network))
             continue;
-        }
         pthread_mutex_unlock(&network->lock);
-        muster__local_step(transport);
+        muster__local_step(network);
         pthread_mutex_lock(&network->lock);
     }
     network->stopped = false; /* for the next run */
     pthread_mutex_unlock(&network->lock);
 }
 
-void muster__local_stop(struct muster_transport *transport)
+void muster__local_stop(struct network *network)
 {
-    struct network *network = (struct network *)transport;
     pthread_mutex_lock(&network->lock);
     network->stopped = true;
     pthread_cond_broadcast(&network->changed);
     pthread_mutex_unlock(&network->lock);
 }
 
-/* ---- the clock and the faults ---- */
-
 static void shut_borrowers(struct muster_transport *transport, const struct buffer *body)
 {
-    (void)transport; /* what was sent is a copy */
+    (void)transport; /* what was sent is read at once, or a copy */
     (void)body;
 }
 
 static int64_t transport_now(struct muster_transport *transport)
 {
     struct network *network = (struct network *)transport;
+    if (!network->by_hand)
+        return now_of(network);
     pthread_mutex_lock(&network->lock);
-    int64_t now = network->now;
+    int64_t now = now_of(network);
     pthread_mutex_unlock(&network->lock);
     return now;
 }
@@ -717,73 +773,6 @@ static void set_alarm(struct muster_transport *transport, int64_t at)
     pthread_mutex_unlock(&network->lock);
 }
 
-void muster__local_advance(struct muster_transport *transport, int64_t milliseconds)
-{
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
-    network->now += milliseconds;
-    pthread_cond_broadcast(&network->changed);
-    pthread_mutex_unlock(&network->lock);
-}
-
-void muster__local_wait_alarm(struct muster_transport *transport, int64_t at)
-{
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
-    while (network->alarm_at > at)
-        pthread_cond_wait(&network->changed, &network->lock);
-    pthread_mutex_unlock(&network->lock);
-}
-
-void muster__local_delay(struct muster_transport *transport, int64_t milliseconds)
-{
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
-    network->delay = milliseconds;
-    pthread_mutex_unlock(&network->lock);
-}
-
-void muster__local_fail_send(struct muster_transport *transport, size_t n)
-{
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
-    network->fail_send = n;
-    pthread_mutex_unlock(&network->lock);
-}
-
-void muster__local_refuse(struct muster_transport *transport, bool refuse)
-{
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
-    network->refuse = refuse;
-    pthread_mutex_unlock(&network->lock);
-}
-
-void muster__local_come_from(struct muster_transport *transport, const char *host)
-{
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
-    network->host = host;
-    pthread_mutex_unlock(&network->lock);
-}
-
-void muster__local_lose(struct muster_transport *transport, bool lose)
-{
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
-    network->lose = lose;
-    pthread_mutex_unlock(&network->lock);
-}
-
-void muster__local_show(struct muster_transport *transport, const char *const *names, const char *refusal)
-{
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
-    network->names = names;
-    network->refusal = refusal;
-    pthread_mutex_unlock(&network->lock);
-}
-
 static struct connection *find_connection(struct network *network, size_t n)
 {
     struct connection *connection = network->connections;
@@ -792,50 +781,38 @@ static struct connection *find_connection(struct network *network, size_t n)
     return connection && !connection->client.closed.queued ? connection : NULL;
 }
 
-bool muster__local_drop(struct muster_transport *transport, size_t n)
+bool muster__local_break(struct network *network, size_t n)
 {
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
     struct connection *connection = find_connection(network, n);
     if (connection)
         break_connection(connection, MUSTER_UNAVAILABLE, "the connection broke");
-    pthread_mutex_unlock(&network->lock);
     return connection;
 }
 
-bool muster__local_half_close(struct muster_transport *transport, size_t n)
+bool muster__local_leave(struct network *network, size_t n)
 {
-    struct network *network = (struct network *)transport;
-    pthread_mutex_lock(&network->lock);
     struct connection *connection = find_connection(network, n);
     if (connection)
-        enqueue_to(&connection->server, &connection->left, network->now);
-    pthread_mutex_unlock(&network->lock);
+        enqueue_to(&connection->server, &connection->left, now_of(network));
     return connection;
 }
 
-static void transport_release(struct muster_transport *transport)
-{
-    (void)transport; /* the test's own: muster__local_free() */
-}
+/* ---- networks ---- */
 
-struct muster_transport *muster__local_new(void)
+void muster__local_init(struct network *network, bool by_hand)
 {
-    struct network *network = calloc(1, sizeof(*network));
-    if (!network)
-        return NULL;
-    network->base.ops = &transport_ops;
+    pthread_condattr_t monotonic;
+    *network = (struct network){.base.ops = &muster__local_ops, .by_hand = by_hand, .alarm_at = INT64_MAX};
     muster__timers_init(&network->base.timers);
     pthread_mutex_init(&network->lock, NULL);
-    pthread_cond_init(&network->changed, NULL);
-    network->alarm_at = INT64_MAX;
-    network->host = "local";
-    return &network->base;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&network->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
 }
 
-void muster__local_free(struct muster_transport *transport)
+void muster__local_destroy(struct network *network)
 {
-    struct network *network = (struct network *)transport;
     while (network->events) {
         struct event *event = network->events;
         network->events = event->next;
@@ -848,15 +825,93 @@ void muster__local_free(struct muster_transport *transport)
     pthread_cond_destroy(&network->changed);
     pthread_mutex_destroy(&network->lock);
     muster__timers_destroy(&network->base.timers);
-    free(network);
 }
 
-static const struct transport_ops transport_ops = {
+/* ---- the one with the real clock ---- */
+
+static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct process_network {
+    struct network network;
+    pthread_t thread;
+    size_t users;
+} * process_network; /* NULL: nobody uses it; guarded by process_lock, and so is `users` */
+
+static void *serve(void *network)
+{
+    muster__local_run(network);
+    return NULL;
+}
+
+/* Signals are the program's: the thread gets none. */
+static bool start_thread(struct process_network *process)
+{
+    sigset_t all, saved;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    bool started = pthread_create(&process->thread, NULL, serve, &process->network) == 0;
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    return started;
+}
+
+static struct process_network *process_network_new(void)
+{
+    struct process_network *process = calloc(1, sizeof(*process));
+    if (!process)
+        return NULL;
+    muster__local_init(&process->network, false);
+    if (start_thread(process))
+        return process;
+    muster__local_destroy(&process->network);
+    free(process);
+    return NULL;
+}
+
+static struct muster_transport *acquire(const struct scheme *scheme, unsigned threads,
+                                        struct muster_error *error)
+{
+    (void)scheme;
+    (void)threads; /* it has one */
+    pthread_mutex_lock(&process_lock);
+    if (!process_network)
+        process_network = process_network_new();
+    struct process_network *process = process_network;
+    if (process)
+        process->users++;
+    pthread_mutex_unlock(&process_lock);
+    if (process)
+        return &process->network.base;
+    muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory, or of threads");
+    return NULL;
+}
+
+static void transport_release(struct muster_transport *base)
+{
+    struct network *network = (struct network *)base;
+    struct process_network *process = CONTAINER(network, struct process_network, network);
+    if (network->by_hand)
+        return; /* it is the fixture's */
+    pthread_mutex_lock(&process_lock);
+    bool last = --process->users == 0;
+    if (last)
+        process_network = NULL;
+    pthread_mutex_unlock(&process_lock);
+    if (!last)
+        return;
+    muster__local_stop(network);
+    pthread_join(process->thread, NULL);
+    muster__local_destroy(network);
+    free(process);
+}
+
+const struct scheme muster__local_scheme = {.prefix = "local:", .form = "local:NAME", .acquire = acquire};
+
+const struct transport_ops muster__local_ops = {
     .listen = transport_listen,
     .close_listener = close_listener,
     .cut_listener = cut_listener,
     .free_listener = free_listener,
     .connect = transport_connect,
+    .is_inside = true,
     .shut_borrowers = shut_borrowers,
     .now = transport_now,
     .set_alarm = set_alarm,

@@ -1,60 +1,64 @@
-/* The local transport: streams inside one process, with a clock that only moves when told to and faults on
-   request. Nothing happens by itself: a test steps it, event by event, or lets a thread of its own run it. */
+/*
+ * The local transport: streams inside one process, with one of two clocks. Networks with the real one have a
+ * thread that delivers what is said; there is one for the process, of addresses local:NAME. On others, which
+ * the fixture makes, nothing happens by itself: their clock moves when it is told to, and they have faults.
+ *
+ * local.c owns all that is here; fixture.c sets the clock and the faults, under the lock.
+ */
 #ifndef MUSTER_NETWORK_LOCAL_H
 #define MUSTER_NETWORK_LOCAL_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "network/transport.h"
 
-/* A network without listeners, its clock at 0; NULL when out of memory. */
-struct muster_transport *muster__local_new(void);
+/* What a fixture does to a network; of zeros, nothing. */
+struct faults {
+    int64_t delay;            /* of each message */
+    size_t fail_send;         /* the n-th send from now finds the connection broken; 0: none */
+    bool refuse;              /* new connections */
+    bool lose;                /* messages, and nobody is told */
+    const char *host;         /* that new connections come from */
+    const char *const *names; /* what streams show a server */
+    const char *refusal;
+};
+
+struct network {
+    struct muster_transport base;
+    bool by_hand;         /* its clock moves when it is told to */
+    pthread_mutex_t lock; /* guards all below, and all of listeners, connections and ends */
+    pthread_cond_t changed;
+    struct event *events; /* in the order of delivery */
+    struct event *last_event;
+    struct listener *listeners;
+    struct connection *connections;
+    size_t connected;
+    int64_t time; /* by hand */
+    int64_t alarm_at;
+    bool stopped;
+    struct faults faults;
+};
+
+extern const struct transport_ops muster__local_ops;
+
+void muster__local_init(struct network *network, bool by_hand);
 
 /* Everything that used it must be freed; what is undelivered is dropped. */
-void muster__local_free(struct muster_transport *transport);
+void muster__local_destroy(struct network *network);
 
 /* Delivers the earliest event that is due, on this thread. False: none is. */
-bool muster__local_step(struct muster_transport *transport);
+bool muster__local_step(struct network *network);
 
-/* Steps until nothing is due. */
-void muster__local_settle(struct muster_transport *transport);
+/* Delivers events as they fall due, until muster__local_stop(), one call of which ends one run. */
+void muster__local_run(struct network *network);
+void muster__local_stop(struct network *network);
 
-/* Delivers events as they fall due, until muster__local_stop(), one call of which ends one run. For tests
- * with threads. */
-void muster__local_run(struct muster_transport *transport);
-void muster__local_stop(struct muster_transport *transport);
-
-/* Moves the clock. What falls due by that is delivered by the next steps, in the order of its time. */
-void muster__local_advance(struct muster_transport *transport, int64_t milliseconds);
-
-/* Blocks until an alarm is set for `at` or earlier: until another thread has begun a wait with such a limit.
- */
-void muster__local_wait_alarm(struct muster_transport *transport, int64_t at);
-
-/* From now on each message takes this long. */
-void muster__local_delay(struct muster_transport *transport, int64_t milliseconds);
-
-/* The n-th send from now, on any stream, finds the connection broken. 1 is the next; 0 none. */
-void muster__local_fail_send(struct muster_transport *transport, size_t n);
-
-/* New connections are refused, until told otherwise. */
-void muster__local_refuse(struct muster_transport *transport, bool refuse);
-
-/* The host that new connections come from: "local" until told otherwise. What is pointed to stays. */
-void muster__local_come_from(struct muster_transport *transport, const char *host);
-
-/* Messages vanish and nobody is told, until told otherwise: a cut cable. */
-void muster__local_lose(struct muster_transport *transport, bool lose);
-
-/* What streams show a server from now on: names with NULL behind the last, or NULL; or that they are refused,
-   for `refusal`. What is pointed to stays. */
-void muster__local_show(struct muster_transport *transport, const char *const *names, const char *refusal);
-
-/* The n-th connection's (from 0, in the order of connecting) breaking, and its client's half-close; false
-   when it is over. */
-bool muster__local_drop(struct muster_transport *transport, size_t n);
-bool muster__local_half_close(struct muster_transport *transport, size_t n);
+/* With the lock held: the n-th connection (from 0, in the order of connecting) breaks, or its client closes
+   its side; false when it is over. */
+bool muster__local_break(struct network *network, size_t n);
+bool muster__local_leave(struct network *network, size_t n);
 
 #endif

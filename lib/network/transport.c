@@ -1,6 +1,9 @@
 /* What all transports share. */
 #include <config.h>
 
+#include <stdio.h>
+#include <string.h>
+
 #include "network/transport.h"
 #include "status.h"
 
@@ -12,6 +15,23 @@ int64_t muster__transport_after(struct muster_transport *transport, int64_t limi
     if (limit_ms < 0 || limit_ms > INT64_MAX - now)
         return INT64_MAX;
     return now + limit_ms;
+}
+
+const struct served *muster__find_served(const struct served *served, const char *method, size_t size)
+{
+    for (; served->service; served++) {
+        if (strlen(served->service->method) == size && memcmp(served->service->method, method, size) == 0)
+            return served;
+    }
+    return NULL;
+}
+
+void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT_SIZE])
+{
+    int size = snprintf(text, MUSTER_ERROR_TEXT_SIZE, "there is no such method here, but");
+    for (; served->service && size < MUSTER_ERROR_TEXT_SIZE; served++)
+        size += snprintf(text + size, (size_t)(MUSTER_ERROR_TEXT_SIZE - size), " %s (stream %s to stream %s)",
+                         served->service->method, served->service->to_server, served->service->to_client);
 }
 
 enum muster_status muster__check_keepalive(int64_t time_ms, int64_t timeout_ms, int64_t time_least,

@@ -62,10 +62,24 @@ struct stream_events {
     void (*closed)(void *context, enum muster_status status, const char *text);
 };
 
-/* What a listener tells its owner. */
-struct listener_events {
+/* What a stream is for. Constant. */
+struct service {
+    const char *name;
+    const char *method;    /* its path */
+    const char *to_server; /* the type of the messages each way */
+    const char *to_client;
+};
+
+/* A service that a listener has. Constant. */
+struct served {
+    const struct service *service;
     /* A stream was opened by a peer. Give its events and their context, or return NULL to refuse it. */
     void *(*accepted)(void *context, struct stream *stream, const struct stream_events **events);
+};
+
+/* What a listener serves, and what it tells its owner. */
+struct listener_events {
+    const struct served *served; /* behind the last, one without a service */
     /* After close_listener(): every stream has ended and no event will follow. Once. */
     void (*stopped)(void *context);
     /* A sentence for the server's owner: nobody can connect for now, or again. Not after `stopped`. May be
@@ -90,13 +104,18 @@ struct transport_ops {
 
     /*
      * Opens a stream to `address`; INVALID when that is none. Where there is no connection, the stream ends
-     * with the cause: UNAVAILABLE, or UNAUTHENTICATED. *stream is the caller's to release after `closed`,
-     * which may come before this returns. `options` as in listen().
+     * with the cause: UNAVAILABLE, or UNAUTHENTICATED; where the listener does not have the service, with
+     * UNSUPPORTED. *stream is the caller's to release after `closed`, which may come before this returns.
+     * `options` as in listen().
      */
     enum muster_status (*connect)(struct muster_transport *transport, const char *address,
-                                  size_t max_message_size, const struct connection_options *options,
+                                  const struct service *service, size_t max_message_size,
+                                  const struct connection_options *options,
                                   const struct stream_events *events, void *context, struct stream **stream,
                                   struct muster_error *error);
+
+    /* What is sent does not leave the process: nobody else can read it, and nobody has to show anything. */
+    bool is_inside;
 
     /* Shuts the connections over which borrowed bytes of `body` are still on their way, of streams that have
        ended too, so that the last references to it go soon, even if a peer reads nothing. It is only
@@ -179,8 +198,10 @@ enum muster_status muster__check_keepalive(int64_t time_ms, int64_t timeout_ms, 
 /* `limit_ms` from now; INT64_MAX for MUSTER_NO_LIMIT and what is beyond the end of time. */
 int64_t muster__transport_after(struct muster_transport *transport, int64_t limit_ms);
 
-/* The gRPC transport of this process, which all its managers and participants share, with at least `threads`
-   network threads. A reference for the caller to release, or NULL with *error. */
-struct muster_transport *muster__grpc_transport_acquire(unsigned threads, struct muster_error *error);
+/* The service of this method, which has `size` bytes; NULL: there is none. */
+const struct served *muster__find_served(const struct served *served, const char *method, size_t size);
+
+/* What is told to who asks for another: which there are. */
+void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT_SIZE]);
 
 #endif

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "callback.h"
+#include "link/hello.h"
 #include "network/credentials.h"
+#include "network/scheme.h"
 #include "options.h"
 #include "participant/internal.h"
 #include "status.h"
@@ -67,38 +69,13 @@ static enum muster_status check_texts(const struct participant_options *options,
     return MUSTER_OK;
 }
 
-static struct buffer *pack_hello(const struct participant_options *options)
-{
-    char chunks[] = FEATURE_CHUNKS, refused[] = FEATURE_REFUSED;
-    char *features[] = {chunks, refused};
-    Muster__Hello hello = MUSTER__HELLO__INIT;
-    Muster__Label *labels = calloc(options->label_count + 1, sizeof(*labels));
-    Muster__Label **pointers = calloc(options->label_count + 1, sizeof(*pointers));
-    struct buffer *buffer = NULL;
-    if (!labels || !pointers)
-        goto cleanup;
-    for (size_t i = 0; i < options->label_count; i++) {
-        muster__label__init(&labels[i]);
-        labels[i].name = (char *)(options->labels[i].name ? options->labels[i].name : "");
-        labels[i].value = (char *)(options->labels[i].value ? options->labels[i].value : "");
-        pointers[i] = &labels[i];
-    }
-    hello.name = (char *)(options->name ? options->name : "");
-    hello.labels = pointers;
-    hello.n_labels = options->label_count;
-    hello.max_message_size = options->max_message_size;
-    hello.max_payload_size = options->max_payload_size;
-    hello.features = features;
-    hello.n_features = options->on_warning ? 2 : 1; /* nobody else would see why an answer was refused */
-    buffer = muster__pack_hello(&hello);
-cleanup:
-    free(labels);
-    free(pointers);
-    return buffer;
-}
-
 static struct participant *participant_new(const char *address, const struct participant_options *options)
 {
+    const struct abilities own = {
+        .max_message_size = options->max_message_size,
+        .max_payload_size = options->max_payload_size,
+        .hears_refusals = options->on_warning, /* nobody else would see why an answer was refused */
+    };
     struct participant *participant = calloc(1, sizeof(*participant));
     if (!participant)
         return NULL;
@@ -111,7 +88,7 @@ static struct participant *participant_new(const char *address, const struct par
     muster__session_init(&participant->session);
     muster__turns_init(&participant->turns, options->max_payload_size);
     participant->address = strdup(address);
-    participant->hello = pack_hello(options);
+    participant->hello = muster__hello_pack(&own, options->name, options->labels, options->label_count);
     if (participant->address && participant->hello)
         return participant;
     muster__participant_release(participant);
@@ -145,7 +122,7 @@ static void warn_of_connection(const struct participant *participant)
         muster__credentials_warning(participant->credentials, OF_PARTICIPANT, participant->address);
     char line[MUSTER_ERROR_TEXT_SIZE];
     muster__credentials_tell(participant->credentials);
-    if (!text || !options->on_warning || options->transport)
+    if (!text || !options->on_warning || participant->transport->ops->is_inside)
         return;
     snprintf(line, sizeof(line), "connecting to %.64s without TLS: %s", participant->address, text);
     muster__callback_warn(options->on_warning, options->context, line);
@@ -184,11 +161,10 @@ enum muster_status participant_connect(const char *address, const struct partici
         muster__participant_release(participant);
         return status;
     }
-    participant->transport =
-        options->transport ? options->transport : muster__grpc_transport_acquire(1, error);
-    if (!participant->transport) {
+    status = muster__transport_acquire(address, 1, &participant->transport, error);
+    if (status != MUSTER_OK) {
         muster__participant_release(participant);
-        return MUSTER_OUT_OF_MEMORY;
+        return status;
     }
     muster__block_participant(true); /* until participant_free() */
 

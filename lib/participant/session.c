@@ -10,6 +10,8 @@
 #include <sys/random.h>
 
 #include "callback.h"
+#include "link/hello.h"
+#include "link/service.h"
 #include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
@@ -242,8 +244,9 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     session->opened_at = now_of(participant);
     session->proven = false;
     enum muster_status status = participant->transport->ops->connect(
-        participant->transport, participant->address, participant->options.max_message_size,
-        &participant->connection, &stream_events, participant, &session->stream, error);
+        participant->transport, participant->address, &muster__connect_service,
+        participant->options.max_message_size, &participant->connection, &stream_events, participant,
+        &session->stream, error);
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = session->stream;
@@ -429,17 +432,11 @@ static void end_session(struct participant *participant)
     muster__turns_forget(&participant->turns);
 }
 
-static bool is_session(const struct participant *participant, const ProtobufCBinaryData *token)
-{
-    return token->len > 0 && token->len == participant->session.token_size &&
-           memcmp(token->data, participant->session.token, token->len) == 0;
-}
-
 /* Whether the session that went on before goes on, or another begins. */
 static void enter_session(struct participant *participant, const Muster__Welcome *welcome_message)
 {
     const ProtobufCBinaryData *token = &welcome_message->session;
-    if (is_session(participant, token)) {
+    if (muster__token_is(token, participant->session.token, participant->session.token_size)) {
         muster__turns_resume(&participant->turns, welcome_message->last_turn);
         return;
     }
@@ -460,16 +457,9 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     if (!session->name && !(session->name = strdup(welcome_message->name)))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Anew with each server: the one before may have taken less. */
-    size_t max_message_size = participant->options.max_message_size;
-    uint64_t max_payload_size = 0;
-    if (welcome_message->max_message_size && welcome_message->max_message_size < max_message_size)
-        max_message_size = (size_t)welcome_message->max_message_size;
-    for (size_t i = 0; i < welcome_message->n_features; i++) {
-        if (strcmp(welcome_message->features[i], FEATURE_CHUNKS) == 0)
-            max_payload_size =
-                welcome_message->max_payload_size ? welcome_message->max_payload_size : UINT64_MAX;
-    }
-    let_in(participant, false, max_message_size, max_payload_size);
+    const struct abilities peer =
+        muster__welcome_read(welcome_message, participant->options.max_message_size);
+    let_in(participant, false, peer.max_message_size, peer.max_payload_size);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
     if (session->initiative &&

@@ -9,9 +9,8 @@
 
 #include <muster/participant.h>
 
+#include "link/token.h"
 #include "network/transport.h"
-
-#define SESSION_SIZE_MAX 64
 
 enum participant_state {
     CONNECTING, /* a stream is being opened; the server has not said anything yet */

@@ -10,8 +10,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "link/transfer.h"
 #include "wire/codec.h"
-#include "wire/transfer.h"
 
 struct instruction {
     struct muster_message message;

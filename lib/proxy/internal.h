@@ -16,14 +16,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "link/token.h"
+#include "link/transfer.h"
+#include "link/window.h"
 #include "proxy/connection.h"
 #include "proxy/instruction.h"
 #include "proxy/manager.h"
 #include "proxy/proxy.h"
-#include "proxy/window.h"
-#include "wire/transfer.h"
-
-#define SESSION_SIZE 16
 
 enum upload_state {
     UPLOAD_NONE,

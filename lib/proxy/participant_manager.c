@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "callback.h"
+#include "link/service.h"
 #include "network/credentials.h"
+#include "network/scheme.h"
 #include "options.h"
 #include "proxy/admission.h"
 #include "proxy/connection.h"
@@ -83,8 +85,10 @@ static void listener_warned(void *context, const char *text)
     muster__callback_warn(options->on_warning, options->context, text);
 }
 
+static const struct served served[] = {{&muster__connect_service, stream_accepted}, {NULL, NULL}};
+
 static const struct listener_events listener_events = {
-    .accepted = stream_accepted,
+    .served = served,
     .stopped = listener_stopped,
     .warned = listener_warned,
 };
@@ -208,14 +212,14 @@ static enum muster_status check_options(const struct participant_manager_options
                                    KEEPALIVE_TIME_LEAST, error);
 }
 
-/* For an address that others can reach; the local transport has none. */
+/* For an address that others can reach. */
 static void warn(const struct participant_manager *manager)
 {
     const struct participant_manager_options *options = &manager->options;
     const char *text = muster__credentials_warning(manager->credentials, OF_SERVER, manager->address);
     char line[MUSTER_ERROR_TEXT_SIZE];
     muster__credentials_tell(manager->credentials);
-    if (!text || !options->on_warning || options->transport)
+    if (!text || !options->on_warning || manager->transport->ops->is_inside)
         return;
     snprintf(line, sizeof(line), "listening on %.64s without TLS: %s", manager->address, text);
     muster__callback_warn(options->on_warning, options->context, line);
@@ -304,11 +308,11 @@ enum muster_status participant_manager_start(const struct participant_manager_op
     if (status != MUSTER_OK)
         return status;
     unsigned threads = options->network_threads ? options->network_threads : default_threads();
-    struct muster_transport *transport =
-        options->transport ? options->transport : muster__grpc_transport_acquire(threads, error);
-    if (!transport) {
+    struct muster_transport *transport;
+    status = muster__transport_acquire(options->listen, threads, &transport, error);
+    if (status != MUSTER_OK) {
         muster__credentials_free(credentials);
-        return MUSTER_OUT_OF_MEMORY;
+        return status;
     }
     struct participant_manager *manager = manager_new(options, transport, credentials);
     if (!manager) {

@@ -5,51 +5,36 @@
  */
 #include <config.h>
 
-#include <string.h>
-#include <sys/random.h>
-
+#include "link/hello.h"
 #include "proxy/internal.h"
 
 /* ---- Hello, the token, and Welcome, which tells it ---- */
-
-static bool has_feature(const Muster__Hello *hello, const char *feature)
-{
-    for (size_t i = 0; i < hello->n_features; i++) {
-        if (strcmp(hello->features[i], feature) == 0)
-            return true;
-    }
-    return false;
-}
 
 void muster__proxy_agree(struct proxy *proxy, const Muster__Hello *hello)
 {
     proxy->original = !hello;
     if (!hello)
         return;
-    if (hello->max_message_size && hello->max_message_size < proxy->max_message_size)
-        proxy->max_message_size = (size_t)hello->max_message_size;
-    if (has_feature(hello, FEATURE_CHUNKS))
-        proxy->max_payload_size = hello->max_payload_size ? hello->max_payload_size : UINT64_MAX;
-    proxy->hears_refusals = has_feature(hello, FEATURE_REFUSED);
+    const struct abilities peer = muster__hello_read(hello, proxy->max_message_size);
+    proxy->max_message_size = peer.max_message_size;
+    proxy->max_payload_size = peer.max_payload_size;
+    proxy->hears_refusals = peer.hears_refusals;
 }
 
 enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
 {
-    char chunks[] = FEATURE_CHUNKS;
-    char *features[] = {chunks};
+    const struct participant_manager_options *options = &proxy->manager->options;
+    const struct abilities own = {.max_message_size = options->max_message_size,
+                                  .max_payload_size = options->max_payload_size};
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
     if (proxy->state == PROXY_CLOSED)
         return MUSTER_OK;
-    if (proxy->manager->options.session_grace_ms)
+    if (options->session_grace_ms)
         welcome.session = (ProtobufCBinaryData){sizeof(proxy->session), proxy->session};
     welcome.rank = proxy->place.rank;
     welcome.name = proxy->place.name;
-    welcome.max_message_size = proxy->manager->options.max_message_size;
-    welcome.max_payload_size = proxy->manager->options.max_payload_size;
-    welcome.features = features;
-    welcome.n_features = 1;
     welcome.last_turn = proxy->running ? proxy->turn - 1 : proxy->turn;
-    struct buffer *body = muster__encode_welcome(&welcome);
+    struct buffer *body = muster__welcome_encode(&own, &welcome);
     if (!body)
         return MUSTER_OUT_OF_MEMORY;
     enum muster_status status = proxy->stream->ops->send(proxy->stream, NULL, 0, body);
@@ -59,29 +44,19 @@ enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
 
 bool muster__proxy_draw_token(struct proxy *proxy)
 {
-    return getrandom(proxy->session, sizeof(proxy->session), 0) == sizeof(proxy->session);
-}
-
-/* In a time that does not tell how much of it is right. */
-static bool is_token(const ProtobufCBinaryData *token, const void *right, size_t size)
-{
-    const uint8_t *bytes = right;
-    unsigned different = token->len != size;
-    for (size_t i = 0; i < size && i < token->len; i++)
-        different |= bytes[i] ^ token->data[i];
-    return !different;
+    return muster__token_make(proxy->session);
 }
 
 bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
 {
-    return is_token(token, proxy->session, SESSION_SIZE);
+    return muster__token_is(token, proxy->session, SESSION_SIZE);
 }
 
 bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token)
 {
     const struct introduction *introduction = proxy->introduction;
     return introduction && introduction->token_size >= SESSION_SIZE &&
-           is_token(token, introduction->bytes, introduction->token_size);
+           muster__token_is(token, introduction->bytes, introduction->token_size);
 }
 
 /* ---- a connection breaks ---- */

@@ -22,11 +22,23 @@ enum direction { TO_PARTICIPANT, TO_SERVER };
 /* Fields of the messages themselves, which the generated code does not name. */
 enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 10, FIELD_LIMIT = 11 };
 
-/* What a peer that takes chunks says in Hello and Welcome. */
-#define FEATURE_CHUNKS "chunks"
-
-/* What a participant says in Hello that wants to be told of its answers that were refused. */
-#define FEATURE_REFUSED "refused"
+/* Fields of what is written and read by hand. */
+enum {
+    FIELD_ARRAYS_THETA = 1,
+    FIELD_ARRAYS_SCALARS = 2,
+    FIELD_ARRAYS_NAMES = 3,
+    FIELD_ARRAYS_VALUES = 4,
+    FIELD_NDARRAY = 1,
+    FIELD_NDARRAY_HEADER = 2,
+    FIELD_NDARRAY_DTYPE = 3,
+    FIELD_SCALAR_NAME = 1,
+    FIELD_SCALAR_VALUE = 2,
+    FIELD_SCALAR_INTEGER = 3,
+    FIELD_SCALAR_BOOLEAN = 4,
+    FIELD_VALUE_NAME = 1,
+    FIELD_VALUE_TEXT = 2,
+    FIELD_VALUE_DATA = 3,
+};
 
 /* ---- writing: encode.c ---- */
 
@@ -42,9 +54,8 @@ struct encoding {
 
 /*
  * Serialises all but the head, which is each stream's own. On OK *body is the caller's (NULL for an empty
- * message). INVALID: a kind that does not go this way, an array that makes no sense, a string that is not
- * UTF-8 or a scalar that is there twice; TOO_BIG; OUT_OF_MEMORY. Copies the data once, or not at all where it
- * is borrowed or kept. Any thread.
+ * message). INVALID: a kind that does not go this way, or what muster__message_check() refuses; TOO_BIG;
+ * OUT_OF_MEMORY. Copies the data once, or not at all where it is borrowed or kept. Any thread.
  */
 enum muster_status muster__encode(enum direction direction, const struct muster_message *message,
                                   const struct encoding *encoding, struct buffer **body,
@@ -116,7 +127,7 @@ struct envelope {
 
 /*
  * Parses one message. PROTOCOL with a text for the sender when it is malformed, INVALID where a string is not
- * UTF-8 or two scalars have the same name; OUT_OF_MEMORY. On OK the envelope is to be cleared with
+ * UTF-8 or two names are the same; OUT_OF_MEMORY. On OK the envelope is to be cleared with
  * muster__envelope_clear(); otherwise it holds nothing. Copies the data of arrays once, into memory of the
  * message's own. Any thread.
  */
@@ -150,7 +161,8 @@ void muster__payload_hand_over(struct muster_message *message);
 /* Takes the memory back again, and `returned` is called. */
 void muster__payload_drop(struct muster_message *message);
 
-/* Copies a chunk's data to its place: behind the one before, where it fits. */
-void muster__payload_add(struct muster_message *message, struct reader *chunk);
+/* Copies a chunk's data to its place: behind the one before, where it fits. False when a bool among it is
+   neither 0 nor 1: the message is of no use then. */
+bool muster__payload_add(struct muster_message *message, struct reader *chunk);
 
 #endif

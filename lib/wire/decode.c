@@ -5,19 +5,16 @@
  */
 #include <config.h>
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "status.h"
 #include "text.h"
-#include "wire/block.h"
+#include "wire/array.h"
 #include "wire/codec.h"
-#include "wire/copy.h"
 #include "wire/names.h"
 #include "wire/npy.h"
-
-#define ALIGNMENT BLOCK_ALIGNMENT
+#include "wire/storage.h"
 
 /* The header that announces an array: ours are 128 bytes. */
 #define HEADER_SIZE_MAX 1024
@@ -41,300 +38,13 @@ static void release(void *context, void *pointer)
 /* protobuf-c's own default would do the same out of the reach of a test that lets allocations fail. */
 static ProtobufCAllocator allocator = {.alloc = allocate, .free = release};
 
-static size_t round_up(size_t size)
-{
-    return size + (ALIGNMENT - size % ALIGNMENT) % ALIGNMENT;
-}
-
-/* ---- what a received message points into ---- */
-
-#define NO_ARRAY SIZE_MAX
-
-/* Data that follows in chunks: of an array, or of an application's message. */
-struct part {
-    size_t array; /* its index, or NO_ARRAY */
-    size_t size;
-};
-
-/* The tables and small data are in the same block of memory, behind it. */
-struct storage {
-    atomic_uint references; /* the message's, and those of answers that are sent from here */
-    struct muster_array *arrays;
-    struct muster_scalar *scalars;
-    struct part *parts;
-    size_t part_count;
-    char *text;    /* where the next string goes */
-    uint8_t *data; /* where the next array goes, aligned */
-    /* What came in chunks. */
-    uint8_t *payload;
-    size_t payload_room;
-    uint64_t payload_size;
-    size_t part;        /* where the next chunk begins */
-    size_t part_offset; /* in that part */
-    uint8_t *part_data;
-    void (*returned)(void *context, uint64_t size);
-    void *context;
-    /* Of a message that was not received. */
-    void *owned;
-    void (*let_go)(void *owned);
-};
-
-struct counts {
-    size_t arrays;
-    size_t scalars;
-    size_t parts;
-    size_t text;
-    size_t data;
-};
-
-static bool make_storage(struct muster_message *message, const struct counts *counts)
-{
-    size_t head = sizeof(struct storage) + counts->arrays * sizeof(struct muster_array) +
-                  counts->scalars * sizeof(struct muster_scalar) + counts->parts * sizeof(struct part) +
-                  counts->text;
-    /* malloc's own alignment may be less: there is room to move up. */
-    struct storage *storage = malloc(head + (counts->data ? ALIGNMENT + counts->data : 0));
-    if (!storage)
-        return false;
-    *storage = (struct storage){.references = 1, .arrays = (struct muster_array *)(storage + 1)};
-    storage->scalars = (struct muster_scalar *)(storage->arrays + counts->arrays);
-    storage->parts = (struct part *)(storage->scalars + counts->scalars);
-    storage->text = (char *)(storage->parts + counts->parts);
-    uintptr_t end = (uintptr_t)storage->text + counts->text;
-    storage->data = (uint8_t *)storage->text + counts->text + (ALIGNMENT - end % ALIGNMENT) % ALIGNMENT;
-    message->storage = storage;
-    return true;
-}
-
-/* NULL when it is not UTF-8. */
-static const char *store_text(struct storage *storage, struct reader contents)
-{
-    char *text = storage->text;
-    size_t size = contents.left;
-    muster__read_bytes(&contents, text, size);
-    text[size] = '\0';
-    storage->text += size + 1;
-    return muster__text_is_good(text, size) ? text : NULL;
-}
-
 /* Peers in other languages refuse a string like this, and what is shown or sent on is not to be one. */
 static enum muster_status bad_text(const char *what, struct muster_error *error)
 {
     return muster__error(error, MUSTER_INVALID, "%s is not UTF-8, or has a NUL in it", what);
 }
 
-static uint8_t *store_data(struct storage *storage, struct reader contents)
-{
-    uint8_t *data = storage->data;
-    storage->data += round_up(contents.left);
-    muster__read_bytes(&contents, data, contents.left);
-    return data;
-}
-
-static void drop_payload(struct storage *storage)
-{
-    if (!storage->payload)
-        return;
-    muster__block_free(storage->payload, storage->payload_room);
-    storage->payload = NULL;
-    if (storage->returned)
-        storage->returned(storage->context, storage->payload_size);
-}
-
-void muster_message_clear(struct muster_message *message)
-{
-    muster__storage_release(message->storage);
-    *message = (struct muster_message)MUSTER_MESSAGE_INIT;
-}
-
-struct storage *muster__storage_retain(struct storage *storage)
-{
-    if (storage)
-        atomic_fetch_add_explicit(&storage->references, 1, memory_order_relaxed);
-    return storage;
-}
-
-void muster__storage_release(void *released)
-{
-    struct storage *storage = released;
-    if (!storage || atomic_fetch_sub_explicit(&storage->references, 1, memory_order_acq_rel) != 1)
-        return;
-    drop_payload(storage);
-    if (storage->owned)
-        storage->let_go(storage->owned);
-    free(storage);
-}
-
-struct storage *muster__storage_of(void *owned, void (*let_go)(void *owned))
-{
-    struct storage *storage = malloc(sizeof(*storage));
-    if (storage)
-        *storage = (struct storage){.references = 1, .owned = owned, .let_go = let_go};
-    return storage;
-}
-
-void *muster__storage_owned(const struct storage *storage)
-{
-    return storage ? storage->owned : NULL;
-}
-
-bool muster__storage_has(const struct storage *storage, const void *data, size_t size)
-{
-    uintptr_t begin = (uintptr_t)storage->payload;
-    uintptr_t at = (uintptr_t)data;
-    return at >= begin && at - begin <= storage->payload_room && size <= storage->payload_room - (at - begin);
-}
-
-double muster_message_scalar(const struct muster_message *message, const char *name, double otherwise)
-{
-    for (size_t i = 0; i < message->scalar_count; i++) {
-        if (strcmp(message->scalars[i].name, name) == 0)
-            return message->scalars[i].value;
-    }
-    return otherwise;
-}
-
-/* ---- a copy ---- */
-
-static size_t text_size(const char *text)
-{
-    return text ? strlen(text) + 1 : 0;
-}
-
-static const char *copy_text(struct storage *storage, const char *text)
-{
-    if (!text)
-        return NULL;
-    char *copy = storage->text;
-    storage->text += text_size(text);
-    return memcpy(copy, text, text_size(text));
-}
-
-static const void *copy_data(uint8_t **at, const void *data, size_t size)
-{
-    uint8_t *copy = *at;
-    *at += round_up(size);
-    if (size >= BIG_COPY_MIN)
-        muster__copy_big(copy, data, size);
-    else if (size)
-        muster__copy(copy, data, size);
-    return copy;
-}
-
-static size_t data_size(const struct muster_array *array)
-{
-    return muster_array_count(array) * muster_dtype_size(array->dtype);
-}
-
-bool muster__message_copy(const struct muster_message *message, struct muster_message *copy)
-{
-    struct counts counts = {.arrays = message->array_count,
-                            .scalars = message->scalar_count,
-                            .text = text_size(message->type) + text_size(message->text)};
-    size_t room = round_up(message->size);
-    for (size_t i = 0; i < message->scalar_count; i++)
-        counts.text += text_size(message->scalars[i].name);
-    for (size_t i = 0; i < message->array_count; i++)
-        room += round_up(data_size(&message->arrays[i]));
-    *copy = *message;
-    copy->storage = NULL;
-    if (!make_storage(copy, &counts))
-        return false;
-    struct storage *storage = copy->storage;
-    storage->payload = room ? muster__block_new(room) : NULL;
-    storage->payload_room = room;
-    if (room && !storage->payload) {
-        muster_message_clear(copy);
-        return false;
-    }
-    uint8_t *at = storage->payload;
-    for (size_t i = 0; i < message->array_count; i++) {
-        storage->arrays[i] = message->arrays[i];
-        storage->arrays[i].data = copy_data(&at, message->arrays[i].data, data_size(&message->arrays[i]));
-    }
-    for (size_t i = 0; i < message->scalar_count; i++) {
-        storage->scalars[i] = message->scalars[i];
-        storage->scalars[i].name = copy_text(storage, message->scalars[i].name);
-    }
-    copy->arrays = storage->arrays;
-    copy->scalars = storage->scalars;
-    copy->type = copy_text(storage, message->type);
-    copy->text = copy_text(storage, message->text);
-    copy->data = copy_data(&at, message->data, message->size);
-    return true;
-}
-
-/* ---- what came in chunks ---- */
-
-static void point_at(struct muster_message *message, const struct part *part, uint8_t *data)
-{
-    struct storage *storage = message->storage;
-    if (part->array == NO_ARRAY)
-        message->data = data;
-    else
-        storage->arrays[part->array].data = data;
-}
-
-bool muster__payload_begin(struct muster_message *message, void (*returned)(void *context, uint64_t size),
-                           void *context)
-{
-    struct storage *storage = message->storage;
-    size_t room = 0;
-    for (size_t i = 0; i < storage->part_count; i++)
-        room += round_up(storage->parts[i].size);
-    storage->payload = muster__block_new(room);
-    storage->payload_room = room;
-    if (!storage->payload)
-        return false;
-    uint8_t *data = storage->payload;
-    for (size_t i = 0; i < storage->part_count; i++) {
-        point_at(message, &storage->parts[i], data);
-        data += round_up(storage->parts[i].size);
-    }
-    storage->part = 0;
-    storage->part_offset = 0;
-    storage->part_data = storage->payload;
-    storage->returned = returned;
-    storage->context = context;
-    return true;
-}
-
-void muster__payload_hand_over(struct muster_message *message)
-{
-    struct storage *storage = message->storage;
-    if (!storage || !storage->payload || !storage->returned)
-        return;
-    storage->returned(storage->context, storage->payload_size);
-    storage->returned = NULL;
-}
-
-void muster__payload_drop(struct muster_message *message)
-{
-    struct storage *storage = message->storage;
-    drop_payload(storage);
-    for (size_t i = 0; i < storage->part_count; i++)
-        point_at(message, &storage->parts[i], NULL);
-}
-
-void muster__payload_add(struct muster_message *message, struct reader *chunk)
-{
-    struct storage *storage = message->storage;
-    while (chunk->left) {
-        const struct part *part = &storage->parts[storage->part];
-        size_t left = part->size - storage->part_offset;
-        size_t size = chunk->left < left ? chunk->left : left;
-        chunk->big = part->size >= BIG_COPY_MIN;
-        muster__read_bytes(chunk, storage->part_data + storage->part_offset, size);
-        storage->part_offset += size;
-        if (size == left) {
-            storage->part_data += round_up(part->size);
-            storage->part_offset = 0;
-            storage->part++;
-        }
-    }
-}
-
-/* ---- arrays and scalars ---- */
+/* ---- arrays, scalars and values ---- */
 
 /* Takes a field, of which a message has only so many. */
 static bool next_field(struct reader *reader, struct field *field, size_t *budget)
@@ -351,45 +61,86 @@ static bool count_array(struct reader reader, struct counts *counts, size_t *bud
     while (reader.left) {
         if (!next_field(&reader, &field, budget))
             return false;
-        bool whole = field.number == 1;
-        bool announced = field.number == 2;
-        if ((whole || announced) && field.type != WIRE_LENGTH)
+        bool whole = field.number == FIELD_NDARRAY;
+        bool announced = field.number == FIELD_NDARRAY_HEADER;
+        if (((whole || announced) && field.type != WIRE_LENGTH) ||
+            (field.number == FIELD_NDARRAY_DTYPE && field.type != WIRE_VARINT))
             return false;
         if (whole)
-            counts->data += round_up(field.contents.left);
+            counts->data += muster__storage_round(field.contents.left);
         counts->parts += announced;
     }
     counts->arrays++;
     return true;
 }
 
-static bool count_scalar(struct reader reader, struct counts *counts, size_t *budget)
+static bool count_name(struct reader reader, struct counts *counts, size_t *budget)
 {
-    struct field field;
-    while (reader.left) {
-        if (!next_field(&reader, &field, budget))
-            return false;
-        if ((field.number == 1 && field.type != WIRE_LENGTH) ||
-            (field.number == 2 && field.type != WIRE_FIXED64))
-            return false;
-        if (field.number == 1)
-            counts->text += field.contents.left + 1;
-    }
-    counts->text++; /* of one without a name */
-    counts->scalars++;
+    (void)budget;
+    counts->text += reader.left + 1;
+    counts->names++;
     return true;
 }
 
-static bool count_arrays(struct reader reader, struct counts *counts, size_t *budget)
+static bool count_scalar(struct reader reader, struct counts *counts, size_t *budget)
+{
+    static const enum wire_type types[] = {[FIELD_SCALAR_NAME] = WIRE_LENGTH,
+                                           [FIELD_SCALAR_VALUE] = WIRE_FIXED64,
+                                           [FIELD_SCALAR_INTEGER] = WIRE_VARINT,
+                                           [FIELD_SCALAR_BOOLEAN] = WIRE_VARINT};
+    struct field field;
+    bool exact = false;
+    while (reader.left) {
+        if (!next_field(&reader, &field, budget))
+            return false;
+        if (field.number > FIELD_SCALAR_BOOLEAN)
+            continue;
+        if (field.type != types[field.number])
+            return false;
+        if (field.number == FIELD_SCALAR_NAME)
+            counts->text += field.contents.left + 1;
+        exact = exact || field.number >= FIELD_SCALAR_INTEGER;
+    }
+    counts->text++; /* of one without a name */
+    if (exact)
+        counts->values++;
+    else
+        counts->scalars++;
+    return true;
+}
+
+static bool count_value(struct reader reader, struct counts *counts, size_t *budget)
 {
     struct field field;
     while (reader.left) {
         if (!next_field(&reader, &field, budget))
             return false;
-        if (field.number != 1 && field.number != 2)
+        if (field.number > FIELD_VALUE_DATA)
             continue;
-        if (field.type != WIRE_LENGTH ||
-            !(field.number == 1 ? count_array : count_scalar)(field.contents, counts, budget))
+        if (field.type != WIRE_LENGTH)
+            return false;
+        counts->text += field.contents.left + 1;
+    }
+    counts->text++;
+    counts->values++;
+    return true;
+}
+
+typedef bool count_content(struct reader reader, struct counts *counts, size_t *budget);
+
+static bool count_arrays(struct reader reader, struct counts *counts, size_t *budget)
+{
+    static count_content *const counters[] = {[FIELD_ARRAYS_THETA] = count_array,
+                                              [FIELD_ARRAYS_SCALARS] = count_scalar,
+                                              [FIELD_ARRAYS_NAMES] = count_name,
+                                              [FIELD_ARRAYS_VALUES] = count_value};
+    struct field field;
+    while (reader.left) {
+        if (!next_field(&reader, &field, budget))
+            return false;
+        if (field.number > FIELD_ARRAYS_VALUES)
+            continue;
+        if (field.type != WIRE_LENGTH || !counters[field.number](field.contents, counts, budget))
             return false;
     }
     return true;
@@ -406,10 +157,11 @@ static enum muster_status read_announced(struct storage *storage, struct muster_
     enum muster_status status = muster__npy_parse_header(bytes, size, array, error);
     if (status != MUSTER_OK)
         return status;
-    size_t data_size = muster_array_count(array) * muster_dtype_size(array->dtype);
+    size_t data_size = muster__array_size(array);
     if (data_size == 0)
         return muster__error(error, MUSTER_FORMAT, "it is announced, but empty");
-    storage->parts[storage->part_count++] = (struct part){index, data_size};
+    if (!muster__storage_announce(storage, index, data_size))
+        return muster__error(error, MUSTER_FORMAT, "with it more is announced than there is memory");
     return MUSTER_OK;
 }
 
@@ -419,35 +171,104 @@ static enum muster_status read_array(struct storage *storage, size_t index, stru
     struct muster_array *array = &storage->arrays[index];
     struct field field;
     struct field found = {0};
+    uint64_t dtype = MUSTER__NDARRAY__DTYPE__IN_HEADER;
     while (reader.left && muster__read_field(&reader, &field)) {
-        if (field.number == 1 || field.number == 2) {
-            if (found.number)
-                return muster__error(error, MUSTER_FORMAT, "it is there twice");
-            found = field;
-        }
+        if (field.number == FIELD_NDARRAY_DTYPE)
+            dtype = field.value;
+        if (field.number != FIELD_NDARRAY && field.number != FIELD_NDARRAY_HEADER)
+            continue;
+        if (found.number)
+            return muster__error(error, MUSTER_FORMAT, "it is there twice");
+        found = field;
     }
-    if (found.number == 2)
-        return read_announced(storage, array, index, found.contents, error);
     size_t size = found.contents.left;
-    return muster__npy_parse(store_data(storage, found.contents), size, array, error);
+    enum muster_status status =
+        found.number == FIELD_NDARRAY_HEADER
+            ? read_announced(storage, array, index, found.contents, error)
+            : muster__npy_parse(muster__storage_data(storage, found.contents), size, array, error);
+    if (status != MUSTER_OK)
+        return status;
+    if (dtype != MUSTER__NDARRAY__DTYPE__IN_HEADER &&
+        (dtype != MUSTER__NDARRAY__DTYPE__BFLOAT16 || array->dtype != MUSTER_BFLOAT16))
+        return muster__error(error, MUSTER_FORMAT, "its dtype %llu is not known, or not that of its header",
+                             (unsigned long long)dtype);
+    return MUSTER_OK;
 }
 
-static enum muster_status read_scalar(struct storage *storage, struct muster_scalar *scalar,
-                                      struct reader reader, struct muster_error *error)
+static enum muster_status read_name(struct storage *storage, const char **name, struct reader contents,
+                                    const char *what, struct muster_error *error)
 {
+    *name = muster__storage_text(storage, contents);
+    return *name ? MUSTER_OK : bad_text(what, error);
+}
+
+/* A scalar, or a value of those that are sent as one. */
+static enum muster_status read_scalar(struct muster_message *message, struct reader reader,
+                                      struct muster_error *error)
+{
+    struct storage *storage = message->storage;
+    struct muster_scalar scalar = {NULL, 0};
+    struct muster_value value = {.kind = (enum muster_value_kind)0};
     struct field field;
-    *scalar = (struct muster_scalar){NULL, 0};
     while (reader.left && muster__read_field(&reader, &field)) {
-        if (field.number == 2)
-            memcpy(&scalar->value, &field.value, sizeof(scalar->value));
-        if (field.number != 1)
-            continue;
-        scalar->name = store_text(storage, field.contents);
-        if (!scalar->name)
-            return bad_text("a scalar's name", error);
+        switch (field.number) {
+        case FIELD_SCALAR_NAME:
+            if (read_name(storage, &scalar.name, field.contents, "a scalar's name", error) != MUSTER_OK)
+                return MUSTER_INVALID;
+            break;
+        case FIELD_SCALAR_VALUE:
+            memcpy(&scalar.value, &field.value, sizeof(scalar.value));
+            break;
+        case FIELD_SCALAR_INTEGER:
+            value.kind = MUSTER_VALUE_INTEGER;
+            value.integer = (int64_t)field.value;
+            break;
+        case FIELD_SCALAR_BOOLEAN:
+            value.kind = MUSTER_VALUE_BOOL;
+            value.boolean = field.value != 0;
+            break;
+        default:
+            break;
+        }
     }
-    if (!scalar->name)
-        scalar->name = store_text(storage, (struct reader){0});
+    value.name = scalar.name = scalar.name ? scalar.name : muster__storage_text(storage, (struct reader){0});
+    if (value.kind)
+        storage->values[message->value_count++] = value;
+    else
+        storage->scalars[message->scalar_count++] = scalar;
+    return MUSTER_OK;
+}
+
+static enum muster_status read_value(struct muster_message *message, struct reader reader,
+                                     struct muster_error *error)
+{
+    struct storage *storage = message->storage;
+    struct muster_value value = {.kind = (enum muster_value_kind)0};
+    struct field field;
+    while (reader.left && muster__read_field(&reader, &field)) {
+        switch (field.number) {
+        case FIELD_VALUE_NAME:
+            if (read_name(storage, &value.name, field.contents, "a value's name", error) != MUSTER_OK)
+                return MUSTER_INVALID;
+            break;
+        case FIELD_VALUE_TEXT:
+            value.kind = MUSTER_VALUE_TEXT;
+            value.size = 0;
+            if (read_name(storage, &value.text, field.contents, "a value's text", error) != MUSTER_OK)
+                return MUSTER_INVALID;
+            break;
+        case FIELD_VALUE_DATA:
+            value.kind = MUSTER_VALUE_BYTES;
+            value.size = field.contents.left;
+            value.bytes = muster__storage_bytes(storage, field.contents);
+            break;
+        default:
+            break;
+        }
+    }
+    value.name = value.name ? value.name : muster__storage_text(storage, (struct reader){0});
+    if (value.kind) /* not one from the future */
+        storage->values[message->value_count++] = value;
     return MUSTER_OK;
 }
 
@@ -458,16 +279,30 @@ static enum muster_status malformed(struct muster_error *error, size_t budget)
                : muster__error(error, MUSTER_PROTOCOL, "the bytes are no message");
 }
 
-static enum muster_status add_announced(struct envelope *envelope, struct muster_error *error)
+/* Reads what was counted, of which there is something. */
+static enum muster_status read_field_of_arrays(struct muster_message *message, size_t *name_count,
+                                               const struct field *field, struct muster_error *error)
 {
-    const struct storage *storage = envelope->message.storage;
-    for (size_t i = 0; i < storage->part_count; i++) {
-        if (storage->parts[i].size > SIZE_MAX / 4 - envelope->announced)
-            return muster__error(error, MUSTER_PROTOCOL, "more is announced than there is memory");
-        envelope->announced += storage->parts[i].size;
+    struct storage *storage = message->storage;
+    struct muster_error why = {MUSTER_OK, ""};
+    enum muster_status status;
+    switch (field->number) {
+    case FIELD_ARRAYS_THETA:
+        status = read_array(storage, message->array_count, field->contents, &why);
+        if (status != MUSTER_OK && status != MUSTER_OUT_OF_MEMORY)
+            return muster__error(error, MUSTER_PROTOCOL, "array %zu: %.200s", message->array_count, why.text);
+        message->array_count++;
+        return status;
+    case FIELD_ARRAYS_NAMES:
+        return read_name(storage, &storage->names[(*name_count)++], field->contents, "an array's name",
+                         error);
+    case FIELD_ARRAYS_SCALARS:
+        return read_scalar(message, field->contents, error);
+    case FIELD_ARRAYS_VALUES:
+        return read_value(message, field->contents, error);
+    default:
+        return MUSTER_OK;
     }
-    ((struct storage *)envelope->message.storage)->payload_size = envelope->announced;
-    return MUSTER_OK;
 }
 
 static enum muster_status read_arrays(struct envelope *envelope, enum muster_kind kind, struct reader reader,
@@ -477,32 +312,27 @@ static enum muster_status read_arrays(struct envelope *envelope, enum muster_kin
     struct counts counts = {0};
     if (!count_arrays(reader, &counts, &budget))
         return malformed(error, budget);
+    if (counts.names && counts.names != counts.arrays)
+        return muster__error(error, MUSTER_PROTOCOL, "%zu names of %zu arrays", counts.names, counts.arrays);
     message->kind = kind;
-    if (!counts.arrays && !counts.scalars)
+    if (!counts.arrays && !counts.scalars && !counts.values)
         return MUSTER_OK;
-    if (!make_storage(message, &counts))
+    if (!muster__storage_make(message, &counts))
         return MUSTER_OUT_OF_MEMORY;
     struct storage *storage = message->storage;
     struct field field;
+    size_t name_count = 0;
     enum muster_status status = MUSTER_OK;
-    while (status == MUSTER_OK && reader.left && muster__read_field(&reader, &field)) {
-        if (field.number == 2)
-            status = read_scalar(storage, &storage->scalars[message->scalar_count++], field.contents, error);
-        if (field.number != 1)
-            continue;
-        struct muster_error why = {MUSTER_OK, ""};
-        status = read_array(storage, message->array_count, field.contents, &why);
-        if (status == MUSTER_OUT_OF_MEMORY)
-            return status;
-        if (status != MUSTER_OK)
-            return muster__error(error, MUSTER_PROTOCOL, "array %zu: %.200s", message->array_count, why.text);
-        message->array_count++;
-    }
+    while (status == MUSTER_OK && reader.left && muster__read_field(&reader, &field))
+        status = read_field_of_arrays(message, &name_count, &field, error);
+    if (status != MUSTER_OK)
+        return status;
     message->arrays = storage->arrays;
+    message->array_names = counts.names ? storage->names : NULL;
     message->scalars = storage->scalars;
-    if (status == MUSTER_OK)
-        status = muster__names_check(message->scalars, message->scalar_count, error);
-    return status == MUSTER_OK ? add_announced(envelope, error) : status;
+    message->values = storage->values;
+    envelope->announced = storage->payload_size;
+    return muster__names_check(message, error);
 }
 
 /* ---- the other messages ---- */
@@ -540,20 +370,21 @@ static enum muster_status read_payload(struct envelope *envelope, struct reader 
     if (announced > SIZE_MAX / 4 || (announced && size))
         return muster__error(error, MUSTER_PROTOCOL, "more is announced than there can be");
     const struct counts counts = {
-        .parts = 1, .text = fields[0].contents.left + 1, .data = size ? round_up(size) : 0};
-    if (!make_storage(message, &counts))
+        .parts = 1, .text = fields[0].contents.left + 1, .data = size ? muster__storage_round(size) : 0};
+    if (!muster__storage_make(message, &counts))
         return MUSTER_OUT_OF_MEMORY;
     struct storage *storage = message->storage;
     message->kind = MUSTER_APPLICATION;
-    message->type = store_text(storage, fields[0].contents);
+    message->type = muster__storage_text(storage, fields[0].contents);
     if (!message->type)
         return bad_text("a payload's type", error);
     message->size = announced ? (size_t)announced : size;
     if (size)
-        message->data = store_data(storage, fields[1].contents);
+        message->data = muster__storage_data(storage, fields[1].contents);
     if (announced)
-        storage->parts[storage->part_count++] = (struct part){NO_ARRAY, (size_t)announced};
-    return add_announced(envelope, error);
+        muster__storage_announce(storage, NO_ARRAY, (size_t)announced);
+    envelope->announced = announced;
+    return MUSTER_OK;
 }
 
 static enum muster_status read_failure(struct envelope *envelope, struct reader reader, size_t budget,
@@ -565,11 +396,11 @@ static enum muster_status read_failure(struct envelope *envelope, struct reader 
     if (!read_small(reader, &budget, types, fields))
         return malformed(error, budget);
     const struct counts counts = {.text = fields[1].contents.left + 1};
-    if (!make_storage(message, &counts))
+    if (!muster__storage_make(message, &counts))
         return MUSTER_OUT_OF_MEMORY;
     message->kind = MUSTER_FAILURE;
     message->code = (int32_t)fields[0].value;
-    message->text = store_text(message->storage, fields[1].contents);
+    message->text = muster__storage_text(message->storage, fields[1].contents);
     return message->text ? MUSTER_OK : bad_text("a failure's text", error);
 }
 
@@ -582,10 +413,10 @@ static enum muster_status read_refused(struct envelope *envelope, struct reader 
     if (!read_small(reader, &budget, types, fields))
         return malformed(error, budget);
     const struct counts counts = {.text = fields[0].contents.left + 1};
-    if (!make_storage(message, &counts))
+    if (!muster__storage_make(message, &counts))
         return MUSTER_OUT_OF_MEMORY;
     envelope->content = CONTENT_REFUSED;
-    message->text = store_text(message->storage, fields[0].contents);
+    message->text = muster__storage_text(message->storage, fields[0].contents);
     return message->text ? MUSTER_OK : bad_text("the reason of a refusal", error);
 }
 

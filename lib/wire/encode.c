@@ -10,6 +10,7 @@
 
 #include "status.h"
 #include "text.h"
+#include "wire/array.h"
 #include "wire/block.h"
 #include "wire/codec.h"
 #include "wire/copy.h"
@@ -19,14 +20,8 @@
 /* A smaller array is not worth an announcement. */
 #define CHUNKED_MIN 4096
 
-/* Field numbers of proto/stream.proto, as the generated code does not name them. */
+/* Fields of the messages that are small. */
 enum {
-    FIELD_REPEATED_THETA = 1,
-    FIELD_REPEATED_SCALARS = 2,
-    FIELD_NDARRAY = 1,
-    FIELD_NDARRAY_HEADER = 2,
-    FIELD_SCALAR_NAME = 1,
-    FIELD_SCALAR_VALUE = 2,
     FIELD_PAYLOAD_TYPE = 1,
     FIELD_PAYLOAD_DATA = 2,
     FIELD_PAYLOAD_ANNOUNCED = 3,
@@ -112,17 +107,11 @@ static void put_nested(struct writer *writer, uint32_t field, put_content *put, 
         writer->size += counter.size;
 }
 
-/* Bytes of the data of an array that check_message() has passed. */
-static size_t data_size(const struct muster_array *array)
-{
-    return muster_array_count(array) * muster_dtype_size(array->dtype);
-}
-
 static void put_array(struct writer *writer, const void *content)
 {
     const struct muster_array *array = content;
     size_t header = muster__npy_header_size(array);
-    size_t size = data_size(array);
+    size_t size = muster__array_size(array);
     bool chunked = writer->chunks && size >= CHUNKED_MIN;
     put_tag(writer, chunked ? FIELD_NDARRAY_HEADER : FIELD_NDARRAY, WIRE_LENGTH);
     put_varint(writer, chunked ? header : header + size);
@@ -133,6 +122,10 @@ static void put_array(struct writer *writer, const void *content)
     writer->size += header;
     if (!chunked)
         put_bytes(writer, array->data, size);
+    if (array->dtype == MUSTER_BFLOAT16) {
+        put_tag(writer, FIELD_NDARRAY_DTYPE, WIRE_VARINT);
+        put_varint(writer, MUSTER__NDARRAY__DTYPE__BFLOAT16);
+    }
 }
 
 static void put_scalar(struct writer *writer, const void *content)
@@ -142,13 +135,50 @@ static void put_scalar(struct writer *writer, const void *content)
     put_double(writer, FIELD_SCALAR_VALUE, scalar->value);
 }
 
+/* An integer or a bool, and before it the double that others read. */
+static void put_exact(struct writer *writer, const void *content)
+{
+    const struct muster_value *value = content;
+    bool boolean = value->kind == MUSTER_VALUE_BOOL;
+    int64_t integer = boolean ? value->boolean : value->integer;
+    const struct muster_scalar scalar = {value->name, (double)integer};
+    put_scalar(writer, &scalar);
+    put_tag(writer, boolean ? FIELD_SCALAR_BOOLEAN : FIELD_SCALAR_INTEGER, WIRE_VARINT);
+    put_varint(writer, (uint64_t)integer);
+}
+
+/* A text or bytes; which it is shows even where it is empty. */
+static void put_value(struct writer *writer, const void *content)
+{
+    const struct muster_value *value = content;
+    put_text(writer, FIELD_VALUE_NAME, value->name);
+    if (value->kind == MUSTER_VALUE_TEXT)
+        put_blob(writer, FIELD_VALUE_TEXT, value->text, strlen(value->text));
+    else
+        put_blob(writer, FIELD_VALUE_DATA, value->bytes, value->size);
+}
+
+static bool is_number(const struct muster_value *value)
+{
+    return value->kind == MUSTER_VALUE_INTEGER || value->kind == MUSTER_VALUE_BOOL;
+}
+
 static void put_arrays(struct writer *writer, const void *content)
 {
     const struct muster_message *message = content;
     for (size_t i = 0; i < message->array_count; i++)
-        put_nested(writer, FIELD_REPEATED_THETA, put_array, &message->arrays[i]);
+        put_nested(writer, FIELD_ARRAYS_THETA, put_array, &message->arrays[i]);
+    for (size_t i = 0; message->array_names && i < message->array_count; i++)
+        put_blob(writer, FIELD_ARRAYS_NAMES, message->array_names[i], strlen(message->array_names[i]));
     for (size_t i = 0; i < message->scalar_count; i++)
-        put_nested(writer, FIELD_REPEATED_SCALARS, put_scalar, &message->scalars[i]);
+        put_nested(writer, FIELD_ARRAYS_SCALARS, put_scalar, &message->scalars[i]);
+    for (size_t i = 0; i < message->value_count; i++) {
+        const struct muster_value *value = &message->values[i];
+        if (is_number(value))
+            put_nested(writer, FIELD_ARRAYS_SCALARS, put_exact, value);
+        else
+            put_nested(writer, FIELD_ARRAYS_VALUES, put_value, value);
+    }
 }
 
 static void put_payload(struct writer *writer, const void *content)
@@ -230,35 +260,89 @@ static bool is_good(const char *text)
     return !text || muster__text_is_good(text, strlen(text));
 }
 
-enum muster_status muster__message_check(const struct muster_message *message, struct muster_error *error)
+/* A list of so many that is there. */
+static bool is_list(const void *list, size_t count)
 {
-    /* What the other side would refuse: content and turn are two fields, an array two more, a scalar three.
-     */
-    if (message->array_count > WIRE_FIELDS_MAX || message->scalar_count > WIRE_FIELDS_MAX ||
-        2 + 2 * message->array_count + 3 * message->scalar_count > WIRE_FIELDS_MAX)
-        return muster__error(error, MUSTER_INVALID, "a message has at most %d arrays, or fewer with scalars",
-                             (WIRE_FIELDS_MAX - 2) / 2);
-    if ((message->array_count && !message->arrays) || (message->scalar_count && !message->scalars) ||
-        (message->size && !message->data))
-        return muster__error(error, MUSTER_INVALID, "the message's arrays, scalars or data are NULL");
-    if (!is_good(message->type) || !is_good(message->text))
-        return muster__error(error, MUSTER_INVALID, "the message's type or text is not UTF-8");
-    size_t total = message->size;
-    for (size_t i = 0; i < message->array_count; i++) {
-        size_t size;
-        if (muster__npy_size(&message->arrays[i], &size) != MUSTER_OK || size > SIZE_MAX / 2 - total)
+    return count == 0 || (list && count <= WIRE_FIELDS_MAX);
+}
+
+/* Whether the other side reads as many fields: content and turn are two, an array two and one each for a name
+ * and a dtype of its own, a scalar three, a value up to four. */
+static bool fields_fit(const struct muster_message *message)
+{
+    size_t fields = 2 + 2 * message->array_count + 3 * message->scalar_count + 4 * message->value_count;
+    if (message->array_names)
+        fields += message->array_count;
+    for (size_t i = 0; fields <= WIRE_FIELDS_MAX && i < message->array_count; i++)
+        fields += message->arrays[i].dtype == MUSTER_BFLOAT16;
+    return fields <= WIRE_FIELDS_MAX;
+}
+
+static enum muster_status check_array(const struct muster_message *message, size_t i, size_t *total,
+                                      struct muster_error *error)
+{
+    size_t size;
+    if (muster__npy_size(&message->arrays[i], &size) != MUSTER_OK || size > SIZE_MAX / 2 - *total)
+        return muster__error(error, MUSTER_INVALID,
+                             "array %zu has no data, a dtype or a number of dimensions that there is not, a "
+                             "shape that does not fit in memory, or a bool that is neither 0 nor 1",
+                             i);
+    *total += size;
+    if (message->array_names && (!message->array_names[i] || !is_good(message->array_names[i])))
+        return muster__error(error, MUSTER_INVALID, "array %zu has no name in UTF-8, and others have names",
+                             i);
+    return MUSTER_OK;
+}
+
+static enum muster_status check_value(const struct muster_value *value, struct muster_error *error)
+{
+    if (!value->name || !is_good(value->name))
+        return muster__error(error, MUSTER_INVALID, "a value has no name in UTF-8");
+    bool good = is_number(value) ||
+                (value->kind == MUSTER_VALUE_TEXT && value->text && is_good(value->text)) ||
+                (value->kind == MUSTER_VALUE_BYTES && (value->bytes || value->size == 0));
+    if (!good)
+        return muster__error(error, MUSTER_INVALID,
+                             "the value '%.100s' has no kind that there is, no text in UTF-8, or no bytes",
+                             value->name);
+    return MUSTER_OK;
+}
+
+static enum muster_status check_lists(const struct muster_message *message, struct muster_error *error)
+{
+    if (!is_list(message->arrays, message->array_count) ||
+        !is_list(message->scalars, message->scalar_count) ||
+        !is_list(message->values, message->value_count) || (message->size && !message->data))
+        return muster__error(error, MUSTER_INVALID,
+                             "the message's arrays, scalars, values or data are NULL, or too many");
+    for (size_t i = 0; i < sizeof(message->reserved) / sizeof(message->reserved[0]); i++) {
+        if (message->reserved[i])
             return muster__error(
                 error, MUSTER_INVALID,
-                "array %zu has no data, a dtype or a number of dimensions that there is not, or "
-                "a shape that does not fit in memory",
-                i);
-        total += size;
+                "a reserved field of the message is not NULL: begin with MUSTER_MESSAGE_INIT");
     }
-    for (size_t i = 0; i < message->scalar_count; i++) {
+    return MUSTER_OK;
+}
+
+enum muster_status muster__message_check(const struct muster_message *message, struct muster_error *error)
+{
+    enum muster_status status = check_lists(message, error);
+    if (status == MUSTER_OK && !fields_fit(message))
+        return muster__error(error, MUSTER_INVALID,
+                             "a message has at most %d arrays, or fewer with names, scalars and values",
+                             (WIRE_FIELDS_MAX - 2) / 2);
+    if (status == MUSTER_OK && (!is_good(message->type) || !is_good(message->text)))
+        return muster__error(error, MUSTER_INVALID, "the message's type or text is not UTF-8");
+    size_t total = message->size;
+    for (size_t i = 0; status == MUSTER_OK && i < message->array_count; i++)
+        status = check_array(message, i, &total, error);
+    for (size_t i = 0; status == MUSTER_OK && i < message->scalar_count; i++) {
         if (!message->scalars[i].name || !is_good(message->scalars[i].name))
             return muster__error(error, MUSTER_INVALID, "scalar %zu has no name in UTF-8", i);
     }
-    return muster__names_check(message->scalars, message->scalar_count, error);
+    for (size_t i = 0; status == MUSTER_OK && i < message->value_count; i++)
+        status = check_value(&message->values[i], error);
+    return status == MUSTER_OK ? muster__names_check(message, error) : status;
 }
 
 /* Calls `use` for each part of a message that is sent in chunks, in their order. */
@@ -266,8 +350,8 @@ static void each_part(const struct muster_message *message,
                       void (*use)(void *context, const void *data, size_t size), void *context)
 {
     for (size_t i = 0; i < message->array_count; i++) {
-        if (data_size(&message->arrays[i]) >= CHUNKED_MIN)
-            use(context, message->arrays[i].data, data_size(&message->arrays[i]));
+        if (muster__array_size(&message->arrays[i]) >= CHUNKED_MIN)
+            use(context, message->arrays[i].data, muster__array_size(&message->arrays[i]));
     }
     if (message->size >= CHUNKED_MIN)
         use(context, message->data, message->size);

@@ -1,8 +1,7 @@
-/* The names of a message's scalars: each is there once. Many are sorted first, or a stranger's message of
- * thousands would cost the square of its size. */
+/* The names in a message: each is there once. Many are sorted first, or a stranger's message of thousands
+ * would cost the square of its size. */
 #include <config.h>
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,18 +11,37 @@
 /* So few are compared with each other, which takes no memory. */
 #define FEW 16
 
-static enum muster_status twice(const char *name, struct muster_error *error)
+/* Names that are not to be the same. */
+struct names {
+    const char *of; /* what, in words */
+    const char *(*at)(const struct muster_message *message, size_t index);
+    size_t count;
+};
+
+/* Scalars first, and then values. */
+static const char *scalar_at(const struct muster_message *message, size_t index)
 {
-    return muster__error(error, MUSTER_INVALID, "the scalar '%.100s' is there twice", name);
+    return index < message->scalar_count ? message->scalars[index].name
+                                         : message->values[index - message->scalar_count].name;
 }
 
-static enum muster_status check_few(const struct muster_scalar *scalars, size_t count,
+static const char *array_at(const struct muster_message *message, size_t index)
+{
+    return message->array_names[index];
+}
+
+static enum muster_status twice(const struct names *names, const char *name, struct muster_error *error)
+{
+    return muster__error(error, MUSTER_INVALID, "%s '%.100s' is there twice", names->of, name);
+}
+
+static enum muster_status check_few(const struct muster_message *message, const struct names *names,
                                     struct muster_error *error)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < names->count; i++) {
         for (size_t j = 0; j < i; j++) {
-            if (strcmp(scalars[i].name, scalars[j].name) == 0)
-                return twice(scalars[i].name, error);
+            if (strcmp(names->at(message, i), names->at(message, j)) == 0)
+                return twice(names, names->at(message, i), error);
         }
     }
     return MUSTER_OK;
@@ -34,22 +52,30 @@ static int compare(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-enum muster_status muster__names_check(const struct muster_scalar *scalars, size_t count,
-                                       struct muster_error *error)
+static enum muster_status check(const struct muster_message *message, const struct names *names,
+                                struct muster_error *error)
 {
     enum muster_status status = MUSTER_OK;
-    if (count <= FEW)
-        return check_few(scalars, count, error);
-    const char **names = calloc(count, sizeof(*names));
-    if (!names)
+    if (names->count <= FEW)
+        return check_few(message, names, error);
+    const char **sorted = calloc(names->count, sizeof(*sorted));
+    if (!sorted)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    for (size_t i = 0; i < count; i++)
-        names[i] = scalars[i].name;
-    qsort(names, count, sizeof(*names), compare);
-    for (size_t i = 1; status == MUSTER_OK && i < count; i++) {
-        if (strcmp(names[i - 1], names[i]) == 0)
-            status = twice(names[i], error);
+    for (size_t i = 0; i < names->count; i++)
+        sorted[i] = names->at(message, i);
+    qsort(sorted, names->count, sizeof(*sorted), compare);
+    for (size_t i = 1; status == MUSTER_OK && i < names->count; i++) {
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            status = twice(names, sorted[i], error);
     }
-    free(names);
+    free(sorted);
     return status;
+}
+
+enum muster_status muster__names_check(const struct muster_message *message, struct muster_error *error)
+{
+    const struct names scalars = {"the scalar", scalar_at, message->scalar_count + message->value_count};
+    const struct names arrays = {"the array", array_at, message->array_names ? message->array_count : 0};
+    enum muster_status status = check(message, &scalars, error);
+    return status == MUSTER_OK ? check(message, &arrays, error) : status;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "status.h"
+#include "wire/array.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "arrays are sent as they lie in memory, which has to be little-endian"
@@ -23,57 +24,8 @@
 
 enum {
     HEADER_READ_MAX = 10000, /* longest header that is read; numpy's own limit */
-    ELEMENT_SIZE_MAX = 8,
-    SHOWN_MAX = 16, /* characters of a stranger's text that go into an error */
+    SHOWN_MAX = 16,          /* characters of a stranger's text that go into an error */
 };
-
-static const struct {
-    const char *descr;
-    enum muster_dtype dtype;
-    size_t size;
-} dtypes[] = {
-    {"<f4", MUSTER_FLOAT32, 4},
-    {"<f8", MUSTER_FLOAT64, 8},
-    {"<i4", MUSTER_INT32, 4},
-    {"<i8", MUSTER_INT64, 8},
-};
-
-enum { DTYPE_COUNT = sizeof dtypes / sizeof dtypes[0] };
-
-static size_t find_dtype(enum muster_dtype dtype)
-{
-    size_t i = 0;
-    while (i < DTYPE_COUNT && dtypes[i].dtype != dtype)
-        i++;
-    return i;
-}
-
-size_t muster_dtype_size(enum muster_dtype dtype)
-{
-    size_t i = find_dtype(dtype);
-    return i < DTYPE_COUNT ? dtypes[i].size : 0;
-}
-
-size_t muster_array_count(const struct muster_array *array)
-{
-    if (array->dimensions > MUSTER_DIMENSIONS_MAX)
-        return SIZE_MAX;
-    /* The bytes fit too, whatever the dtype. As in numpy a dimension of 0 does not excuse the others: who
-       loops over them would never end. */
-    size_t limit = SIZE_MAX / 2 / ELEMENT_SIZE_MAX;
-    size_t count = 1;
-    bool empty = false;
-    for (uint32_t i = 0; i < array->dimensions; i++) {
-        if (array->shape[i] == 0) {
-            empty = true;
-        } else if (array->shape[i] > limit / count) {
-            return SIZE_MAX;
-        } else {
-            count *= (size_t)array->shape[i];
-        }
-    }
-    return empty ? 0 : count;
-}
 
 /* Writing. */
 
@@ -81,7 +33,7 @@ size_t muster_array_count(const struct muster_array *array)
 static size_t format_dictionary(const struct muster_array *array, char *text, size_t size)
 {
     size_t length = (size_t)snprintf(text, size, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-                                     dtypes[find_dtype(array->dtype)].descr);
+                                     muster__dtype(array->dtype)->descr);
     for (uint32_t i = 0; i < array->dimensions; i++)
         length +=
             (size_t)snprintf(text + length, size - length, "%s%" PRIu64, i > 0 ? ", " : "", array->shape[i]);
@@ -115,6 +67,8 @@ enum muster_status muster__npy_size(const struct muster_array *array, size_t *si
     if (element == 0 || count == SIZE_MAX || (count > 0 && array->data == NULL))
         return MUSTER_INVALID;
     if (count > (SIZE_MAX / 2 - MUSTER__NPY_HEADER_SIZE) / element)
+        return MUSTER_INVALID;
+    if (array->dtype == MUSTER_BOOL && !muster__bools_are_good(array->data, count))
         return MUSTER_INVALID;
     *size = MUSTER__NPY_HEADER_SIZE + count * element;
     return MUSTER_OK;
@@ -231,21 +185,22 @@ static enum muster_status read_descr(struct reader *reader)
     if (!take_string(reader, &piece))
         return muster__error(reader->error, MUSTER_FORMAT,
                              "npy header: 'descr' is not a string; structured types are not supported");
-    for (size_t i = 0; i < DTYPE_COUNT; i++) {
-        if (is(piece, dtypes[i].descr)) {
-            reader->array.dtype = dtypes[i].dtype;
+    for (enum muster_dtype dtype = MUSTER_FLOAT32; dtype <= DTYPE_LAST; dtype++) {
+        const char *descr = muster__dtype(dtype)->descr;
+        if (is(piece, descr)) {
+            reader->array.dtype = dtype;
             return MUSTER_OK;
         }
-        if (piece.length == 3 && piece.start[0] == '>' &&
-            memcmp(piece.start + 1, dtypes[i].descr + 1, 2) == 0)
+        if (piece.length == 3 && piece.start[0] == '>' && memcmp(piece.start + 1, descr + 1, 2) == 0)
             return muster__error(reader->error, MUSTER_FORMAT,
                                  "npy header: '>%s' is big-endian; convert with array.astype('%s')",
-                                 dtypes[i].descr + 1, dtypes[i].descr);
+                                 descr + 1, descr);
     }
     char shown[SHOWN_MAX + 1];
     return muster__error(
         reader->error, MUSTER_FORMAT,
-        "npy header: type '%s' is not supported; convert to float32, float64, int32 or int64",
+        "npy header: type '%s' is not supported; convert to float16, float32, float64, int8, "
+        "int32, int64, uint8 or bool",
         show(piece, shown));
 }
 
@@ -370,14 +325,29 @@ static enum muster_status find_header(const uint8_t *bytes, size_t size, struct 
 }
 
 /* Copies every stride-th element of `from` to `to`, which lies closely packed. */
+static inline void gather_elements(uint8_t *to, const uint8_t *from, size_t count, size_t stride,
+                                   size_t element)
+{
+    for (size_t i = 0; i < count; i++)
+        memcpy(to + element * i, from + element * i * stride, element);
+}
+
+/* A copy of a size that the compiler knows is an assignment. */
 static void gather(uint8_t *to, const uint8_t *from, size_t count, size_t stride, size_t element)
 {
-    if (element == 4) {
-        for (size_t i = 0; i < count; i++)
-            memcpy(to + 4 * i, from + 4 * i * stride, 4);
-    } else {
-        for (size_t i = 0; i < count; i++)
-            memcpy(to + 8 * i, from + 8 * i * stride, 8);
+    switch (element) {
+    case 1:
+        gather_elements(to, from, count, stride, 1);
+        break;
+    case 2:
+        gather_elements(to, from, count, stride, 2);
+        break;
+    case 4:
+        gather_elements(to, from, count, stride, 4);
+        break;
+    default:
+        gather_elements(to, from, count, stride, 8);
+        break;
     }
 }
 
@@ -464,6 +434,8 @@ enum muster_status muster__npy_parse(uint8_t *bytes, size_t size, struct muster_
                              count * element, data_size);
 
     uint8_t *data = bytes + header_size;
+    if (reader.array.dtype == MUSTER_BOOL && !muster__bools_are_good(data, data_size))
+        return muster__error(error, MUSTER_FORMAT, "npy data: a bool is neither 0 nor 1");
     size_t odd = (uintptr_t)data % element;
     if (odd != 0)
         memmove(data - odd, data, data_size);

@@ -22,8 +22,8 @@ size_t muster__npy_header_size(const struct muster_array *array);
 void muster__npy_write_header(const struct muster_array *array, uint8_t *out);
 
 /* Whole size, header and data, into *size. INVALID: unknown dtype, too many dimensions, a size beyond
-   SIZE_MAX / 2, or data NULL with elements. Every array from a caller passes here before anything else reads
-   it. */
+   SIZE_MAX / 2, data NULL with elements, or a bool that is neither 0 nor 1. Every array from a caller passes
+   here before anything else reads it. */
 enum muster_status muster__npy_size(const struct muster_array *array, size_t *size);
 
 /* Reads a header without its data into *array, whose data is NULL. FORMAT as below; Fortran order is refused.
@@ -35,7 +35,8 @@ enum muster_status muster__npy_parse_header(const uint8_t *bytes, size_t size, s
  * Makes *array a view into `bytes`, which it may rearrange: Fortran order is turned into C order, and data
  * behind a header of odd length is moved so that it is aligned (bytes itself is aligned as malloc aligns).
  * Never reads beyond `size`. FORMAT with *error (may be NULL) saying what is wrong: magic, version, header,
- * dtype, shape, or a size that does not match exactly. OUT_OF_MEMORY only for Fortran order.
+ * dtype, shape, a size that does not match exactly, or a bool that is neither 0 nor 1. OUT_OF_MEMORY only for
+ * Fortran order.
  */
 enum muster_status muster__npy_parse(uint8_t *bytes, size_t size, struct muster_array *array,
                                      struct muster_error *error);

@@ -125,6 +125,37 @@ Test(transport, a_refused_stream_ends_at_the_client)
     conclude();
 }
 
+Test(transport, a_listener_has_several_services)
+{
+    begin();
+    struct server *server = server_start(NULL, LIMIT);
+    const struct service *const services[] = {&second_service, &first_service};
+    for (unsigned i = 0; i < 2; i++) {
+        struct end *client = client_connect_for(server->address, services[i]);
+        send_number(client, i);
+        struct end *accepted = server_end(server, i);
+        wait_messages(accepted, 1);
+        cr_assert_eq(accepted->second, i == 0);
+    }
+    conclude();
+}
+
+Test(transport, a_service_that_is_not_there_ends_the_stream)
+{
+    static const struct service unknown = {"Third", "/Third/Exchange", "Request", "Reply"};
+    begin();
+    struct server *server = server_start(NULL, LIMIT);
+    struct end *client = client_connect_for(server->address, &unknown);
+    wait_closed(client);
+    cr_assert_eq(client->status, MUSTER_UNSUPPORTED, "%s", client->text);
+    cr_assert_not_null(strstr(client->text, first_service.method), "%s", client->text);
+    cr_assert_not_null(strstr(client->text, second_service.method), "%s", client->text);
+    pthread_mutex_lock(&fixture.lock);
+    cr_assert_eq(server->count, 0);
+    pthread_mutex_unlock(&fixture.lock);
+    conclude();
+}
+
 /* ---- messages ---- */
 
 Test(transport, messages_arrive_in_order_both_ways)

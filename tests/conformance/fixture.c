@@ -148,6 +148,15 @@ static void *accepted_event(void *context, struct stream *stream, const struct s
     return end;
 }
 
+static void *accepted_by_second(void *context, struct stream *stream, const struct stream_events **events)
+{
+    struct end *end = accepted_event(context, stream, events);
+    lock();
+    end->second = true;
+    unlock();
+    return end;
+}
+
 static void stopped_event(void *context)
 {
     struct server *server = context;
@@ -160,7 +169,12 @@ static void stopped_event(void *context)
     unlock();
 }
 
-static const struct listener_events listener_events = {.accepted = accepted_event, .stopped = stopped_event};
+const struct service first_service = {"First", "/First/Exchange", "Request", "Reply"};
+const struct service second_service = {"Second", "/Second/Exchange", "Question", "Answer"};
+
+static const struct served served[] = {
+    {&first_service, accepted_event}, {&second_service, accepted_by_second}, {NULL, NULL}};
+static const struct listener_events listener_events = {.served = served, .stopped = stopped_event};
 
 /* ---- servers and clients ---- */
 
@@ -223,26 +237,31 @@ struct end *server_end(struct server *server, size_t n)
     return end;
 }
 
-static struct end *connect_to(const char *address, size_t limit,
+static struct end *connect_to(const char *address, const struct service *service, size_t limit,
                               void (*react)(struct end *, const uint8_t *, size_t))
 {
     struct muster_error error = {MUSTER_OK, ""};
     struct end *end = end_new(NULL);
     end->react = react;
-    enum muster_status status = fixture.transport->ops->connect(fixture.transport, address, limit, NULL,
-                                                                &stream_events, end, &end->stream, &error);
+    enum muster_status status = fixture.transport->ops->connect(
+        fixture.transport, address, service, limit, NULL, &stream_events, end, &end->stream, &error);
     cr_assert_eq(status, MUSTER_OK, "connecting to %s: %s", address, error.text);
     return end;
 }
 
 struct end *client_connect(const char *address, size_t limit)
 {
-    return connect_to(address, limit, NULL);
+    return connect_to(address, &first_service, limit, NULL);
 }
 
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t))
 {
-    return connect_to(address, LIMIT, react);
+    return connect_to(address, &first_service, LIMIT, react);
+}
+
+struct end *client_connect_for(const char *address, const struct service *service)
+{
+    return connect_to(address, service, LIMIT, NULL);
 }
 
 /* ---- waiting ---- */

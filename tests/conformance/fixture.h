@@ -23,6 +23,7 @@ struct server;
 struct end {
     struct end *next;
     struct server *server; /* NULL at a client */
+    bool second;           /* accepted by the second service */
     struct stream *stream;
     struct message *messages; /* what was received */
     size_t count;
@@ -60,6 +61,10 @@ struct fixture {
 
 extern struct fixture fixture;
 
+/* What each server has. */
+extern const struct service first_service;
+extern const struct service second_service;
+
 /* Every test begins and ends with these. The first starts a watchdog; the second ends what is open, waits for
    all ends, stops the network and looks whether a promise was broken. */
 void begin(void);
@@ -76,6 +81,8 @@ void server_wait_stopped(struct server *server);
 struct end *server_end(struct server *server, size_t n);
 
 struct end *client_connect(const char *address, size_t limit);
+/* For another service than the first. */
+struct end *client_connect_for(const char *address, const struct service *service);
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t));
 
 void wait_messages(struct end *end, size_t count);

@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 #include "conformance/fixture.h"
+#include "network/scheme.h"
 
 struct muster_transport *network_start(void)
 {
-    struct muster_error error;
-    struct muster_transport *transport = muster__grpc_transport_acquire(4, &error);
+    struct muster_transport *transport = muster__grpc_scheme.acquire(&muster__grpc_scheme, 4, NULL);
     if (!transport)
         abort();
     return transport;
@@ -99,7 +99,7 @@ void network_pass(struct muster_transport *transport, int64_t milliseconds)
 Test(grpc, users_share_the_transport_until_the_last_is_gone)
 {
     struct muster_transport *first = network_start();
-    struct muster_transport *second = muster__grpc_transport_acquire(1, NULL);
+    struct muster_transport *second = muster__grpc_scheme.acquire(&muster__grpc_scheme, 1, NULL);
     cr_assert_eq(first, second);
     network_stop(first);
     for (size_t i = 0; i < 3; i++) { /* with the other user's, then with new ones */

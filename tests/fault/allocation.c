@@ -20,9 +20,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <muster/fixture.h>
 #include <muster/muster.h>
 
-#include "network/local.h"
+#include "link/service.h"
 #include "proxy/internal.h"
 #include "wire/codec.h"
 
@@ -33,6 +34,8 @@ static bool all_that_follow;
 static size_t allocations;
 static size_t fail_at;
 static long live;
+#define ADDRESS "fixture:test/server"
+
 static struct muster_transport *network;
 static size_t waits;
 static void (*meanwhile)(void); /* happens, once, in the middle of the next malloc() */
@@ -121,8 +124,8 @@ static void step_instead_of_waiting(void)
         fprintf(stderr, "hang: allocation %zu\n", fail_at);
         abort();
     }
-    if (!muster__local_step(network))
-        muster__local_advance(network, STEP_MS);
+    if (!muster_fixture_step(network))
+        muster_fixture_advance(network, STEP_MS);
 }
 
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
@@ -317,9 +320,9 @@ static void connect_original(void)
 {
     static const struct stream_events events = {.message = original_message, .closed = original_closed};
     struct muster_error error;
-    original_over = !PLAUSIBLE(
-        network->ops->connect(network, "server:1", SIZE_MAX, NULL, &events, NULL, &original, &error),
-        MUSTER_OUT_OF_MEMORY);
+    original_over = !PLAUSIBLE(network->ops->connect(network, ADDRESS, &muster__connect_service, SIZE_MAX,
+                                                     NULL, &events, NULL, &original, &error),
+                               MUSTER_OUT_OF_MEMORY);
     if (!original_over && original->ops->send(original, NULL, 0, NULL) != MUSTER_OK)
         original->ops->cut(original);
 }
@@ -329,11 +332,10 @@ static struct participant_manager *start_manager(void)
     struct participant_manager_options options;
     participant_manager_options_init(&options);
     struct participant_manager *manager = NULL;
-    options.listen = "server:1";
+    options.listen = ADDRESS;
     options.factory = make;
     options.destroy = destroy;
     options.on_event = on_event;
-    options.transport = network;
     PLAUSIBLE(participant_manager_start(&options, &manager, NULL), MUSTER_OUT_OF_MEMORY);
     return manager;
 }
@@ -350,9 +352,8 @@ static struct participant *connect_participant(bool *slow, bool server_is_there)
     options.on_warning = take_word;
     options.on_ready = work;
     options.context = slow;
-    options.transport = network;
     /* PROTOCOL is what a message that there was no memory to unpack looks like. */
-    if (PLAUSIBLE(participant_connect("server:1", &options, &participant, NULL), MUSTER_OUT_OF_MEMORY,
+    if (PLAUSIBLE(participant_connect(ADDRESS, &options, &participant, NULL), MUSTER_OUT_OF_MEMORY,
                   MUSTER_PROTOCOL, server_is_there ? MUSTER_PROTOCOL : MUSTER_UNAVAILABLE))
         PLAUSIBLE(participant_dispatch(participant, &empty, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
                   MUSTER_PROTOCOL);
@@ -387,7 +388,7 @@ static void run_turns(struct proxy *proxy, bool *slow)
     size_t before = words;
     if (PLAUSIBLE(proxy_refuse(proxy, "no", NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL,
                   MUSTER_INVALID, MUSTER_UNKNOWN_INSTRUCTION)) {
-        muster__local_settle(network);
+        muster_fixture_settle(network);
         EXPECT(words == before + 1 || !undisturbed());
     }
 
@@ -395,10 +396,10 @@ static void run_turns(struct proxy *proxy, bool *slow)
     *slow = true;
     bool runs = PLAUSIBLE(proxy_run_async(proxy, &train, MUSTER_NO_LIMIT, count_answer, &ended, NULL),
                           MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL);
-    muster__local_settle(network);
+    muster_fixture_settle(network);
     proxy_cancel(proxy);
     EXPECT(ended == (runs ? 1 : 0));
-    muster__local_settle(network);
+    muster_fixture_settle(network);
     *slow = false;
 }
 
@@ -448,7 +449,7 @@ static void turns(void)
 {
     bool slow = false;
     joined = left = made = destroyed = 0;
-    network = muster__local_new();
+    network = muster_fixture_new("test");
     if (!network)
         return;
     struct participant_manager *manager = start_manager();
@@ -460,12 +461,12 @@ static void turns(void)
     participant_free(participant);
     if (!original_over)
         original->ops->cut(original);
-    muster__local_settle(network);
+    muster_fixture_settle(network);
     EXPECT(original_over);
     EXPECT(joined == left);
     EXPECT(made == destroyed);
     EXPECT(joined == 3 || !undisturbed());
-    muster__local_free(network);
+    muster_fixture_free(network);
 }
 
 Test(allocation, turns, .timeout = 120)
@@ -525,8 +526,7 @@ static struct participant *connect_for_chunks(bool *slow)
     options.reconnect_timeout_ms = 0;
     options.on_ready = work;
     options.context = slow;
-    options.transport = network;
-    if (PLAUSIBLE(participant_connect("server:1", &options, &participant, NULL), MUSTER_OUT_OF_MEMORY,
+    if (PLAUSIBLE(participant_connect(ADDRESS, &options, &participant, NULL), MUSTER_OUT_OF_MEMORY,
                   MUSTER_PROTOCOL))
         PLAUSIBLE(participant_dispatch(participant, &empty, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
                   MUSTER_PROTOCOL);
@@ -574,14 +574,13 @@ static void chunks(void)
     struct proxy **proxies = NULL;
     size_t count = 0;
     big_answers = 0;
-    network = muster__local_new();
+    network = muster_fixture_new("test");
     if (!network)
         return;
-    options.listen = "server:1";
+    options.listen = ADDRESS;
     options.upload_budget = 3 * sizeof(big_values);
     options.chunk_threshold = 0;
     options.session_grace_ms = 0;
-    options.transport = network;
     if (PLAUSIBLE(participant_manager_start(&options, &manager, NULL), MUSTER_OUT_OF_MEMORY)) {
         for (size_t i = 0; i < 2; i++)
             participants[i] = connect_for_chunks(&slow);
@@ -591,15 +590,15 @@ static void chunks(void)
         run_big(proxies, count);
     proxy_release_all(proxies, count);
     if (manager) {
-        muster__local_settle(network);
+        muster_fixture_settle(network);
         participant_manager_stop(manager);
         expect_idle_uploads(manager);
     }
     participant_manager_free(manager);
     for (size_t i = 0; i < 2; i++)
         participant_free(participants[i]);
-    muster__local_settle(network);
-    muster__local_free(network);
+    muster_fixture_settle(network);
+    muster_fixture_free(network);
 }
 
 Test(allocation, chunks, .timeout = 120)
@@ -615,11 +614,11 @@ Test(allocation, chunks, .timeout = 120)
 static void break_connections(void)
 {
     for (size_t n = 0; n < 20; n++)
-        muster__local_drop(network, n);
-    muster__local_settle(network);
+        muster_fixture_drop(network, n);
+    muster_fixture_settle(network);
     for (size_t i = 0; i < 20; i++) {
-        muster__local_advance(network, 50);
-        muster__local_settle(network);
+        muster_fixture_advance(network, 50);
+        muster_fixture_settle(network);
     }
 }
 
@@ -635,9 +634,9 @@ static void serve_over_breaks(struct proxy *proxy, bool *slow)
     *slow = true; /* the instruction is there when the connection breaks, */
     bool runs = PLAUSIBLE(proxy_run_async(proxy, &train, 2000, count_any, &ended, NULL), MUSTER_OUT_OF_MEMORY,
                           MUSTER_GONE, MUSTER_PROTOCOL);
-    muster__local_settle(network);
+    muster_fixture_settle(network);
     *slow = false;
-    muster__local_drop(network, 1);
+    muster_fixture_drop(network, 1);
     work_again(); /* and the answer is given while there is none */
     break_connections();
     break_connections();
@@ -652,7 +651,7 @@ static void sessions(void)
     struct proxy **proxies = NULL;
     size_t count = 0;
     joined = left = made = destroyed = 0;
-    network = muster__local_new();
+    network = muster_fixture_new("test");
     if (!network)
         return;
     struct participant_manager *manager = start_manager();
@@ -665,11 +664,11 @@ static void sessions(void)
     proxy_release_all(proxies, proxies ? count : 0);
     participant_manager_free(manager);
     participant_free(slow_one);
-    muster__local_settle(network);
+    muster_fixture_settle(network);
     EXPECT(joined == left);
     EXPECT(made == destroyed);
     EXPECT(joined == 1 || !undisturbed());
-    muster__local_free(network);
+    muster_fixture_free(network);
 }
 
 Test(allocation, sessions, .timeout = 120)
@@ -707,8 +706,8 @@ static struct stream *arrive(bool *over)
     size_t so_far = allocations;
     fail_at = SIZE_MAX;
     struct buffer *body = muster__encode_hello(&hello);
-    EXPECT(network->ops->connect(network, "server:1", SIZE_MAX, NULL, &events, over, &stream, &error) ==
-           MUSTER_OK);
+    EXPECT(network->ops->connect(network, ADDRESS, &muster__connect_service, SIZE_MAX, NULL, &events, over,
+                                 &stream, &error) == MUSTER_OK);
     stream->ops->send(stream, NULL, 0, body);
     stream->ops->send(stream, NULL, 0, NULL);
     muster__buffer_release(body);
@@ -721,21 +720,21 @@ static void arrival(void)
 {
     bool over = false;
     joined = left = made = destroyed = 0;
-    network = muster__local_new();
+    network = muster_fixture_new("test");
     struct participant_manager *manager = network ? start_manager() : NULL;
     if (manager) {
         struct stream *stream = arrive(&over);
-        muster__local_settle(network);
+        muster_fixture_settle(network);
         EXPECT(over == (joined == 0));
         participant_manager_free(manager);
-        muster__local_settle(network);
+        muster_fixture_settle(network);
         EXPECT(over);
         stream->ops->release(stream);
         EXPECT(joined == left);
         EXPECT(made == destroyed);
     }
     if (network)
-        muster__local_free(network);
+        muster_fixture_free(network);
 }
 
 Test(allocation, arrival, .timeout = 60)
@@ -747,7 +746,7 @@ Test(allocation, arrival, .timeout = 60)
 
 static void settle(void)
 {
-    muster__local_settle(network);
+    muster_fixture_settle(network);
 }
 
 /* The cancel arrives while the answer is being written. */
@@ -757,7 +756,7 @@ Test(allocation, cancel_meets_the_answer)
     struct proxy **proxies = NULL;
     size_t count = 0;
     size_t ended = 0;
-    network = muster__local_new();
+    network = muster_fixture_new("test");
     fail_at = SIZE_MAX;
     struct participant_manager *manager = start_manager();
     struct participant *participant = connect_participant(&slow, true);
@@ -772,7 +771,7 @@ Test(allocation, cancel_meets_the_answer)
     proxy_release_all(proxies, count);
     participant_manager_free(manager);
     participant_free(participant);
-    muster__local_free(network);
+    muster_fixture_free(network);
 }
 
 static struct participant_manager *manager_of_both;
@@ -786,13 +785,13 @@ static void come_back(void)
     struct proxy **proxies = NULL;
     size_t count = 0;
     proxy_reconnect_in(proxy_before, 0, NULL);
-    muster__local_settle(network);
+    muster_fixture_settle(network);
     participant_manager_get_participants(manager_of_both, 1, 0, &proxies, &count, NULL);
     proxy_after = proxies ? proxy_retain(proxies[0]) : NULL;
     proxy_release_all(proxies, count);
     if (proxy_after)
         proxy_run_async(proxy_after, &train, 1000, count_any, &answered_after, NULL);
-    muster__local_settle(network);
+    muster_fixture_settle(network);
 }
 
 /* While an answer is being written, the participant comes back and is given the first instruction anew: both
@@ -802,7 +801,7 @@ Test(allocation, answer_of_another_session)
     bool slow = true;
     struct proxy **proxies = NULL;
     size_t count = 0;
-    network = muster__local_new();
+    network = muster_fixture_new("test");
     fail_at = SIZE_MAX;
     answered_before = answered_after = 0;
     manager_of_both = start_manager();
@@ -825,7 +824,7 @@ Test(allocation, answer_of_another_session)
     proxy_release_all(proxies, count);
     participant_manager_free(manager_of_both);
     participant_free(participant);
-    muster__local_free(network);
+    muster_fixture_free(network);
 }
 
 /* ---- the codec alone ---- */
@@ -856,7 +855,7 @@ Test(allocation, codec)
 
 static char path[] = "allocation-XXXXXX";
 
-static void federation(void)
+static void learning(void)
 {
     struct muster_array read = {0};
     void *storage = NULL;
@@ -877,6 +876,35 @@ static void federation(void)
         free(storage);
     }
     muster_mean_free(mean);
+}
+
+/* Names and scalars; a member that fails leaves the mean as it was. */
+static void mean_of_messages(void)
+{
+    static const char *const names[] = {"w"};
+    struct muster_message message = train, result;
+    message.array_names = names;
+    struct muster_mean *mean = muster_mean_new_like_message(&message);
+    EXPECT(mean || !undisturbed());
+    size_t added = 0;
+    for (size_t i = 0; mean && i < 3; i++)
+        added += PLAUSIBLE(muster_mean_add_message(mean, &message, 1, NULL), MUSTER_OUT_OF_MEMORY);
+    if (added && PLAUSIBLE(muster_mean_result_message(mean, &result, NULL), MUSTER_OUT_OF_MEMORY)) {
+        EXPECT(result.array_count == 1 && strcmp(result.array_names[0], "w") == 0);
+        EXPECT(result.scalar_count == 1 && (float)muster_message_scalar(&result, "lr", 0) == 0.1F);
+        EXPECT(memcmp(result.arrays[0].data, values, sizeof(values)) == 0);
+    }
+    muster_mean_free(mean);
+    /* What the first decides. */
+    mean = muster_mean_new();
+    if (mean && PLAUSIBLE(muster_mean_add_message(mean, &message, 1, NULL), MUSTER_OUT_OF_MEMORY))
+        PLAUSIBLE(muster_mean_add_message(mean, &message, 1, NULL), MUSTER_OUT_OF_MEMORY);
+    muster_mean_free(mean);
+}
+
+Test(allocation, mean_of_messages)
+{
+    cr_assert_gt(run_all_ways(mean_of_messages), 5);
 }
 
 static char run_path[] = "allocation-run-XXXXXX";
@@ -910,12 +938,12 @@ Test(allocation, run_directory)
     cr_assert_gt(count, 10);
 }
 
-Test(allocation, federation)
+Test(allocation, learning)
 {
     int file = mkstemp(path);
     cr_assert_geq(file, 0);
     close(file);
-    size_t count = run_all_ways(federation);
+    size_t count = run_all_ways(learning);
     unlink(path);
     cr_assert_gt(count, 3);
 }

@@ -29,7 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <muster/federation.h>
+#include <muster/random.h>
+#include <muster/run.h>
 
 #include "fault/chaos.h"
 

@@ -28,7 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <muster/federation.h>
+#include <muster/run.h>
 
 enum { FILES_MAX = 64, JOURNAL_MAX = 64, NAME_SIZE = 64 };
 

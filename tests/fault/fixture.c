@@ -1,6 +1,7 @@
 /* The fixture of the tests above the transport. */
 #include <config.h>
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,8 +98,8 @@ struct peer *peer_connect(struct fixture *fixture)
 {
     struct peer *peer = peer_new(fixture, TO_PARTICIPANT);
     struct muster_error error;
-    cr_assert_eq(fixture->network->ops->connect(fixture->network, ADDRESS, SIZE_MAX, NULL, &peer_events, peer,
-                                                &peer->stream, &error),
+    cr_assert_eq(fixture->network->ops->connect(fixture->network, fixture->address, &muster__connect_service,
+                                                SIZE_MAX, NULL, &peer_events, peer, &peer->stream, &error),
                  MUSTER_OK);
     return peer;
 }
@@ -292,14 +293,15 @@ static void raw_stopped(void *context)
     pthread_mutex_unlock(&fixture->lock);
 }
 
-static const struct listener_events raw_events = {.accepted = raw_accepted, .stopped = raw_stopped};
+static const struct served raw_served[] = {{&muster__connect_service, raw_accepted}, {NULL, NULL}};
+static const struct listener_events raw_events = {.served = raw_served, .stopped = raw_stopped};
 
 void fixture_listen(struct fixture *fixture)
 {
     uint16_t port;
     struct muster_error error;
-    cr_assert_eq(fixture->network->ops->listen(fixture->network, ADDRESS, SIZE_MAX, NULL, &raw_events,
-                                               fixture, &fixture->listener, &port, &error),
+    cr_assert_eq(fixture->network->ops->listen(fixture->network, fixture->address, SIZE_MAX, NULL,
+                                               &raw_events, fixture, &fixture->listener, &port, &error),
                  MUSTER_OK);
 }
 
@@ -336,26 +338,36 @@ struct participant_manager_options fixture_options(void)
     return options;
 }
 
-struct fixture *fixture_new_empty(void)
+static struct fixture *make_fixture(const char *name)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     if (!fixture)
         abort();
     pthread_mutex_init(&fixture->lock, NULL);
     pthread_cond_init(&fixture->changed, NULL);
-    fixture->network = muster__local_new();
+    fixture->network = muster_fixture_new(name);
+    snprintf(fixture->address, sizeof(fixture->address), "fixture:%s/server", name);
     cr_assert_not_null(fixture->network);
     return fixture;
+}
+
+struct fixture *fixture_new_empty(void)
+{
+    return make_fixture("test");
+}
+
+static void add_manager(struct fixture *fixture, const struct participant_manager_options *options)
+{
+    struct participant_manager_options own = options ? *options : fixture_options();
+    struct muster_error error = {.text = ""};
+    own.context = fixture;
+    cr_assert_eq(participant_manager_start(&own, &fixture->manager, &error), MUSTER_OK, "%s", error.text);
 }
 
 struct fixture *fixture_new(const struct participant_manager_options *options)
 {
     struct fixture *fixture = fixture_new_empty();
-    struct participant_manager_options own = options ? *options : fixture_options();
-    struct muster_error error = {.text = ""};
-    own.transport = fixture->network;
-    own.context = fixture;
-    cr_assert_eq(participant_manager_start(&own, &fixture->manager, &error), MUSTER_OK, "%s", error.text);
+    add_manager(fixture, options);
     return fixture;
 }
 
@@ -373,7 +385,7 @@ static void free_listener(struct fixture *fixture)
 
 void fixture_free(struct fixture *fixture)
 {
-    muster__local_lose(fixture->network, false);
+    muster_fixture_lose(fixture->network, false);
     for (struct peer *peer = fixture->peers; peer; peer = peer->next)
         peer_cut(peer);
     if (fixture->manager)
@@ -391,7 +403,7 @@ void fixture_free(struct fixture *fixture)
         fixture->peers = peer->next;
         peer_free(peer);
     }
-    muster__local_free(fixture->network);
+    muster_fixture_free(fixture->network);
     pthread_cond_destroy(&fixture->changed);
     pthread_mutex_destroy(&fixture->lock);
     free(fixture);
@@ -399,7 +411,7 @@ void fixture_free(struct fixture *fixture)
 
 static void *pump(void *network)
 {
-    muster__local_run(network);
+    muster_fixture_run(network);
     return NULL;
 }
 
@@ -413,7 +425,7 @@ void fixture_unpump(struct fixture *fixture)
 {
     if (!fixture->pumping)
         return;
-    muster__local_stop(fixture->network);
+    muster_fixture_stop(fixture->network);
     pthread_join(fixture->pump, NULL);
     fixture->pumping = false;
 }
@@ -421,19 +433,25 @@ void fixture_unpump(struct fixture *fixture)
 void fixture_settle(struct fixture *fixture)
 {
     if (!fixture->pumping)
-        muster__local_settle(fixture->network);
+        muster_fixture_settle(fixture->network);
 }
 
 void fixture_advance(struct fixture *fixture, int64_t milliseconds)
 {
-    muster__local_advance(fixture->network, milliseconds);
+    muster_fixture_advance(fixture->network, milliseconds);
     fixture_settle(fixture);
 }
 
 static void *be_busy(void *nothing)
 {
+    static atomic_uint others;
+    char name[16];
+    snprintf(name, sizeof(name), "other-%u", atomic_fetch_add(&others, 1));
     for (size_t i = 0; i < 50; i++) {
-        struct fixture *fixture = fixture_new(NULL);
+        struct fixture *fixture = make_fixture(name);
+        struct participant_manager_options options = fixture_options();
+        options.listen = fixture->address;
+        add_manager(fixture, &options);
         peer_join(fixture, "ada");
         fixture_free(fixture);
     }
@@ -511,13 +529,26 @@ static const struct muster_array arrays[] = {
     {.dtype = MUSTER_FLOAT32, .dimensions = 2, .shape = {2, 3}, .data = matrix},
     {.dtype = MUSTER_INT64, .dimensions = 1, .shape = {2}, .data = vector},
 };
+static const char *const array_names[] = {"fc.weight", "steps"};
 static const struct muster_scalar scalars[] = {{"lr", 0.25}, {"num_samples", 17}};
+static const struct muster_value values[] = {
+    {.name = "seed", .kind = MUSTER_VALUE_INTEGER, .integer = INT64_MAX},
+    {.name = "freeze", .kind = MUSTER_VALUE_BOOL, .boolean = true},
+    {.name = "optimizer", .kind = MUSTER_VALUE_TEXT, .text = "sgd"},
+    {.name = "mask", .kind = MUSTER_VALUE_BYTES, .bytes = "\0\1", .size = 2},
+};
 static const char payload[] = "any\0bytes";
 
 static const struct muster_message samples[] = {
     [MUSTER_EMPTY] = {.kind = MUSTER_EMPTY},
-    [MUSTER_TRAIN] =
-        {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 2, .scalars = scalars, .scalar_count = 2},
+    [MUSTER_TRAIN] = {.kind = MUSTER_TRAIN,
+                      .arrays = arrays,
+                      .array_count = 2,
+                      .array_names = array_names,
+                      .scalars = scalars,
+                      .scalar_count = 2,
+                      .values = values,
+                      .value_count = 4},
     [MUSTER_EVALUATE] = {.kind = MUSTER_EVALUATE, .arrays = arrays, .array_count = 1},
     [MUSTER_APPLICATION] = {.kind = MUSTER_APPLICATION,
                             .type = "test",
@@ -546,15 +577,38 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
+static bool same_value(const struct muster_value *a, const struct muster_value *b)
+{
+    if (a->kind != b->kind || !same_text(a->name, b->name))
+        return false;
+    switch (a->kind) {
+    case MUSTER_VALUE_INTEGER:
+        return a->integer == b->integer;
+    case MUSTER_VALUE_BOOL:
+        return a->boolean == b->boolean;
+    case MUSTER_VALUE_TEXT:
+        return same_text(a->text, b->text);
+    case MUSTER_VALUE_BYTES:
+        return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
+    }
+    return false;
+}
+
 bool is_same(const struct muster_message *message, const struct muster_message *expected)
 {
     if (message->kind != expected->kind || message->array_count != expected->array_count ||
-        message->scalar_count != expected->scalar_count || message->size != expected->size ||
+        message->scalar_count != expected->scalar_count || message->value_count != expected->value_count ||
+        !message->array_names != !expected->array_names || message->size != expected->size ||
         message->code != expected->code || message->reconnect_seconds != expected->reconnect_seconds ||
         !same_text(message->type, expected->type) || !same_text(message->text, expected->text))
         return false;
     for (size_t i = 0; i < message->array_count; i++) {
-        if (!same_array(&message->arrays[i], &expected->arrays[i]))
+        if (!same_array(&message->arrays[i], &expected->arrays[i]) ||
+            (expected->array_names && !same_text(message->array_names[i], expected->array_names[i])))
+            return false;
+    }
+    for (size_t i = 0; i < message->value_count; i++) {
+        if (!same_value(&message->values[i], &expected->values[i]))
             return false;
     }
     for (size_t i = 0; i < message->scalar_count; i++) {
@@ -639,7 +693,8 @@ void call_get(struct call *call, struct fixture *fixture, size_t min, int64_t ti
 static void *connect_called(void *context)
 {
     struct call *call = context;
-    call->status = participant_connect(ADDRESS, &call->options, &call->participant, &call->error);
+    call->status =
+        participant_connect(call->fixture->address, &call->options, &call->participant, &call->error);
     return NULL;
 }
 
@@ -648,7 +703,6 @@ void call_connect(struct call *call, struct fixture *fixture, const struct parti
     struct participant_options defaults;
     participant_options_init(&defaults);
     *call = (struct call){.fixture = fixture, .options = options ? *options : defaults};
-    call->options.transport = fixture->network;
     start_call(call, connect_called);
 }
 

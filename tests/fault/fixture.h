@@ -11,9 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <muster/fixture.h>
 #include <muster/muster.h>
 
-#include "network/local.h"
+#include "link/hello.h"
+#include "link/service.h"
 #include "wire/codec.h"
 
 /* The limit is for a test that hangs; none comes near it. */
@@ -103,6 +105,7 @@ struct event_record {
 
 struct fixture {
     struct muster_transport *network;
+    char address[48];                    /* ADDRESS */
     struct participant_manager *manager; /* NULL with a raw listener */
     struct listener *listener;
     pthread_t pump;
@@ -124,12 +127,13 @@ struct fixture {
     struct proxy *proxies[RECORDS_MAX];
 };
 
-#define ADDRESS "server:1"
+/* On the fixture's network, which is called "test". */
+#define ADDRESS "fixture:test/server"
 
 /* No limit to join, 5 s a turn, 1 s to stop; events are recorded, `context` is the fixture. */
-#define TURN_MS 5000
+#define TURN_MS    5000
 #define CONSUME_MS 1000
-#define STOP_MS 1000
+#define STOP_MS    1000
 struct participant_manager_options fixture_options(void);
 
 /* A network with a manager; `options` NULL means fixture_options(). Transport and context are filled in. */

@@ -340,7 +340,7 @@ FAULT_TEST(admission, stream_that_breaks_after_hello)
     struct peer *peer = peer_connect(fixture);
     peer_send_hello(peer, "ada");
     fixture_settle(fixture);
-    cr_assert(muster__local_drop(fixture->network, 0));
+    cr_assert(muster_fixture_drop(fixture->network, 0));
     fixture_settle(fixture);
     cr_assert_eq(fixture->event_count, 1);
     cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_GONE, "ada"));
@@ -369,7 +369,7 @@ FAULT_TEST(admission, welcome_that_finds_the_connection_broken)
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
     peer_send_hello(peer, "ada");
-    muster__local_fail_send(fixture->network, 1);
+    muster_fixture_fail_send(fixture->network, 1);
     fixture_settle(fixture);
     cr_assert(peer->closed);
     cr_assert_eq(fixture->event_count, 1);
@@ -750,7 +750,6 @@ FAULT_TEST(admission, options_that_make_no_sense)
 {
     struct fixture *fixture = fixture_new_empty();
     struct participant_manager_options good = fixture_options();
-    good.transport = fixture->network;
     struct participant_manager_options unfilled = {.listen = ADDRESS};
     expect_bad_options(&unfilled);
     struct participant_manager_options options = good;
@@ -774,7 +773,6 @@ FAULT_TEST(admission, address_in_use)
     struct participant_manager_options options = fixture_options();
     struct participant_manager *second = NULL;
     struct muster_error error = {.text = ""};
-    options.transport = fixture->network;
     cr_assert_eq(participant_manager_start(&options, &second, &error), MUSTER_EXISTS);
     cr_assert_null(second);
     cr_assert_eq(error.status, MUSTER_EXISTS);

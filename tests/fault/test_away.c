@@ -130,12 +130,12 @@ FAULT_TEST(away, certificate_of_another_name_takes_nobodys_place)
     static const char *const ada[] = {"ada", NULL}, *const eve[] = {"eve", NULL};
     struct participant_manager_options options = away_options();
     struct fixture *fixture = fixture_new(&options);
-    muster__local_show(fixture->network, ada, NULL);
+    muster_fixture_show(fixture->network, ada, NULL);
     join_and_go_away(fixture, "ada");
     struct proxy *old = fixture->proxies[0];
-    muster__local_show(fixture->network, eve, NULL);
+    muster_fixture_show(fixture->network, eve, NULL);
     expect_refused(fixture, "ada", MUSTER_REFUSED, "its name is 'eve'");
-    muster__local_show(fixture->network, ada, NULL);
+    muster_fixture_show(fixture->network, ada, NULL);
     come(fixture, ""); /* its certificate gives it the name */
     cr_assert_not_null(fixture_proxy(fixture, "ada"));
     cr_assert_neq(fixture_proxy(fixture, "ada"), old);
@@ -294,7 +294,7 @@ FAULT_TEST(away, who_comes_and_goes_displaces_its_own_address)
     options.max_away = 2;
     struct fixture *fixture = fixture_new(&options);
     join_and_go_away(fixture, "ada");
-    muster__local_come_from(fixture->network, "elsewhere");
+    muster_fixture_come_from(fixture->network, "elsewhere");
     join_and_go_away(fixture, "b");
     join_and_go_away(fixture, "c"); /* one more than are waited for */
     expect_left(fixture, 2, "b", "too many others are away");
@@ -332,7 +332,6 @@ FAULT_TEST(away, nobody_to_be_waited_for_is_no_option)
     struct participant_manager *manager;
     struct muster_error error;
     struct fixture *fixture = fixture_new_empty();
-    options.transport = fixture->network;
     options.max_away = 0;
     cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_INVALID);
     cr_assert(strstr(error.text, "max_away") != NULL, "%s", error.text);

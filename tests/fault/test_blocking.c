@@ -70,11 +70,11 @@ FAULT_TEST(blocking, woken_by_arrivals)
     peer_join(fixture, "a");
     fixture_pump(fixture);
     call_get(&calls[0], fixture, 2, 3000);
-    muster__local_wait_alarm(fixture->network, 3000);
+    muster_fixture_wait_alarm(fixture->network, 3000);
     call_get(&calls[1], fixture, 3, 2000);
-    muster__local_wait_alarm(fixture->network, 2000);
+    muster_fixture_wait_alarm(fixture->network, 2000);
     call_get(&calls[2], fixture, 3, 1000);
-    muster__local_wait_alarm(fixture->network, 1000); /* all three wait */
+    muster_fixture_wait_alarm(fixture->network, 1000); /* all three wait */
 
     join_in_background(fixture, "b");
     cr_assert_eq(call_join(&calls[0]), MUSTER_OK);
@@ -97,13 +97,13 @@ FAULT_TEST(blocking, arrivals_that_leave_do_not_count)
     peer_join(fixture, "a");
     fixture_pump(fixture);
     call_get(&call, fixture, 2, 1000);
-    muster__local_wait_alarm(fixture->network, 1000);
+    muster_fixture_wait_alarm(fixture->network, 1000);
     struct peer *peer = peer_connect(fixture);
     peer_send_hello(peer, "b"); /* and no initiative */
     peer_wait_count(peer, 1);
     peer_cut(peer);
     fixture_wait_events(fixture, 2);
-    muster__local_advance(fixture->network, 1000);
+    muster_fixture_advance(fixture->network, 1000);
     cr_assert_eq(call_join(&call), MUSTER_TIMEOUT);
     cr_assert_null(call.proxies);
     cr_assert_eq(call.count, 1);
@@ -116,8 +116,8 @@ FAULT_TEST(blocking, get_participants_limit_passes)
     struct call call;
     fixture_pump(fixture);
     call_get(&call, fixture, 1, 500);
-    muster__local_wait_alarm(fixture->network, 500);
-    muster__local_advance(fixture->network, 500);
+    muster_fixture_wait_alarm(fixture->network, 500);
+    muster_fixture_advance(fixture->network, 500);
     cr_assert_eq(call_join(&call), MUSTER_TIMEOUT);
     cr_assert_eq(call.count, 0);
     join_in_background(fixture, "late");
@@ -214,8 +214,8 @@ FAULT_TEST(blocking, proxy_run_limit_is_the_managers)
     fixture_pump(fixture);
     call_run(&call, fixture_proxy(fixture, "ada"));
     peer_wait_count(peer, 2);
-    muster__local_wait_alarm(fixture->network, TURN_MS);
-    muster__local_advance(fixture->network, TURN_MS);
+    muster_fixture_wait_alarm(fixture->network, TURN_MS);
+    muster_fixture_advance(fixture->network, TURN_MS);
     cr_assert_eq(call_join(&call), MUSTER_TIMEOUT);
     peer_wait_count(peer, 3);
     cr_assert_eq(peer->messages[2].content, CONTENT_CANCEL);
@@ -290,7 +290,6 @@ static void *work(void *context)
     participant_options_init(&options);
     struct participant *participant;
     const struct muster_message *instruction;
-    options.transport = worker->fixture->network;
     options.name = worker->name;
     worker->last = participant_connect(ADDRESS, &options, &participant, NULL);
     if (worker->last != MUSTER_OK)
@@ -372,7 +371,7 @@ FAULT_TEST(blocking, everything_at_once)
         join_in_background(fixture, NULL);
         proxy_cancel(turmoil.proxy);
         cr_assert_geq(fixture_open_count(fixture), 1);
-        muster__local_advance(fixture->network, TURN_MS);
+        muster_fixture_advance(fixture->network, TURN_MS);
     }
     participant_manager_stop(fixture->manager);
     for (size_t i = 0; i < 2; i++)

@@ -50,7 +50,6 @@ static void try_all(struct fixture *fixture, struct proxy *proxy)
     size_t count;
     if (attempts.made++)
         return;
-    client.transport = fixture->network;
     attempts.run = proxy_run(proxy, sample(MUSTER_TRAIN), TURN_MS, &answer, NULL);
     cr_assert_eq(answer.kind, MUSTER_EMPTY, "to be cleared, whatever the status");
     attempts.run_all = proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result, NULL);
@@ -345,8 +344,8 @@ FAULT_TEST(callback, participant_is_not_freed_in_a_warning)
     cr_assert_eq(call_join(&call), MUSTER_OK);
     fixture_unpump(fixture);
     unreachable = call.participant;
-    muster__local_refuse(fixture->network, true);
-    cr_assert(muster__local_drop(fixture->network, 0));
+    muster_fixture_refuse(fixture->network, true);
+    cr_assert(muster_fixture_drop(fixture->network, 0));
     for (size_t i = 0; i < 30; i++)
         fixture_advance(fixture, 100);
     cr_assert_eq(attempts.warnings, 2);

@@ -214,7 +214,7 @@ static void wait_visits(struct fixture *fixture, size_t count)
 static void come_back(struct fixture *fixture, size_t visits)
 {
     wait_visits(fixture, visits);
-    muster__local_wait_alarm(fixture->network, (int64_t)visits * 2000);
+    muster_fixture_wait_alarm(fixture->network, (int64_t)visits * 2000);
     fixture_advance(fixture, 2000);
 }
 
@@ -274,9 +274,8 @@ FAULT_TEST(corners, sizes_from_two_gigabytes_make_no_sense)
     struct participant_manager *manager;
     struct participant *participant;
     struct muster_error error = {MUSTER_OK, ""};
-    server.transport = client.transport = fixture->network;
     server.context = fixture;
-    muster__local_refuse(fixture->network, true);
+    muster_fixture_refuse(fixture->network, true);
     fixture_pump(fixture);
     for (size_t i = 0; i < 2; i++) {
         server.max_message_size = client.max_message_size = i == 0 ? (size_t)INT32_MAX + 1 : SIZE_MAX;
@@ -357,7 +356,6 @@ static void duo_begin(struct duo *duo)
     *duo = (struct duo){.fixture = fixture_new_empty()};
     duo->fixture->react = welcomes;
     fixture_listen(duo->fixture);
-    options.transport = duo->fixture->network;
     options.name = "ada";
     options.on_warning = NULL; /* its timers are not awaited here */
     options.on_ready = is_ready;

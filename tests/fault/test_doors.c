@@ -81,10 +81,10 @@ FAULT_TEST(doors, who_shows_no_credentials_spends_nothing)
     options.join_rate = 1;
     options.max_participants_per_address = 1;
     struct fixture *fixture = fixture_new(&options);
-    muster__local_show(fixture->network, NULL, "no certificate");
+    muster_fixture_show(fixture->network, NULL, "no certificate");
     for (size_t i = 0; i < 3; i++)
         expect_turned_away(fixture, MUSTER_UNAUTHENTICATED, "no certificate");
-    muster__local_show(fixture->network, NULL, NULL);
+    muster_fixture_show(fixture->network, NULL, NULL);
     peer_join(fixture, "a");
     fixture_free(fixture);
 }
@@ -96,7 +96,7 @@ static const char *const names[] = {"ada", "ada.example", NULL};
 FAULT_TEST(doors, certificate_gives_the_name)
 {
     struct fixture *fixture = fixture_new(NULL);
-    muster__local_show(fixture->network, names, NULL);
+    muster_fixture_show(fixture->network, names, NULL);
     peer_join(fixture, "");
     cr_assert_not_null(fixture_proxy(fixture, "ada"));
     peer_join(fixture, "ada.example");
@@ -107,7 +107,7 @@ FAULT_TEST(doors, certificate_gives_the_name)
 FAULT_TEST(doors, certificate_names_an_original_participant_too)
 {
     struct fixture *fixture = fixture_new(NULL);
-    muster__local_show(fixture->network, names, NULL);
+    muster_fixture_show(fixture->network, names, NULL);
     peer_join(fixture, NULL);
     cr_assert_not_null(fixture_proxy(fixture, "ada"));
     fixture_free(fixture);
@@ -117,7 +117,7 @@ FAULT_TEST(doors, certificate_is_for_no_other_name)
 {
     static const char *const others[] = {"bob", "ADA", "ada.", "example", "anonymous-0"};
     struct fixture *fixture = fixture_new(NULL);
-    muster__local_show(fixture->network, names, NULL);
+    muster_fixture_show(fixture->network, names, NULL);
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
         struct peer *peer = peer_connect(fixture);
         peer_send_hello(peer, others[i]);
@@ -134,7 +134,7 @@ FAULT_TEST(doors, certificate_with_a_name_that_makes_no_sense)
 {
     static const char *const strange[] = {"anonymous-7", NULL};
     struct fixture *fixture = fixture_new(NULL);
-    muster__local_show(fixture->network, strange, NULL);
+    muster_fixture_show(fixture->network, strange, NULL);
     struct peer *peer = peer_connect(fixture);
     peer_send_hello(peer, "");
     fixture_settle(fixture);
@@ -161,7 +161,7 @@ FAULT_TEST(doors, certificate_whose_name_is_not_utf8)
 {
     static const char *const strange[] = {"caf\xe9", NULL};
     struct fixture *fixture = fixture_new(NULL);
-    muster__local_show(fixture->network, strange, NULL);
+    muster_fixture_show(fixture->network, strange, NULL);
     struct peer *peer = peer_connect(fixture);
     peer_send_hello(peer, "");
     fixture_settle(fixture);

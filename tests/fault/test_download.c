@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fault/fixture.h"
-#include "wire/transfer.h"
+#include "link/transfer.h"
 
 #define SIZE        ((size_t)30000)
 #define PAYLOAD_MAX (2 * SIZE)
@@ -34,7 +34,6 @@ static struct duo duo_with(uint64_t server_max_payload_size)
     participant_options_init(&options);
     options.on_warning = NULL;
     struct muster_error error = {.text = ""};
-    options.transport = duo.fixture->network;
     options.name = "ada";
     options.max_payload_size = PAYLOAD_MAX;
     options.chunk_threshold = 0;
@@ -272,7 +271,7 @@ FAULT_TEST(download, connection_breaks_in_the_middle)
     struct duo duo = duo_new();
     announce(&duo, 1, SIZE);
     send_part(&duo, 1, 0, 1000);
-    muster__local_drop(duo.fixture->network, 0);
+    muster_fixture_drop(duo.fixture->network, 0);
     expect_over(&duo, MUSTER_GONE, "broke");
 }
 
@@ -491,7 +490,7 @@ FAULT_TEST(download, answer_that_is_granted_again_in_the_middle)
     cr_assert_eq(next_message(&duo)->announced, COUNT * each);
     peer_send_grant(duo.peer, 1, 1, 0);
     while (participant_transfer(duo.participant).sent < 2 * most)
-        cr_assert(muster__local_step(duo.fixture->network));
+        cr_assert(muster_fixture_step(duo.fixture->network));
     peer_send_grant(duo.peer, 1, 2, 0);
     fixture_settle(duo.fixture);
     const struct received *received;
@@ -588,8 +587,8 @@ FAULT_TEST(download, free_waits_for_a_grant_only_so_long)
     pthread_t thread;
     const int64_t limit = 5000; /* the default */
     cr_assert_eq(pthread_create(&thread, NULL, free_called, duo.participant), 0);
-    muster__local_wait_alarm(duo.fixture->network, limit);
-    muster__local_advance(duo.fixture->network, limit);
+    muster_fixture_wait_alarm(duo.fixture->network, limit);
+    muster_fixture_advance(duo.fixture->network, limit);
     pthread_join(thread, NULL);
     peer_wait_closed(duo.peer);
     fixture_unpump(duo.fixture);

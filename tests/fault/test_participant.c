@@ -27,11 +27,10 @@ static void welcomes(struct peer *peer, const struct received *received)
         peer_send_welcome(peer, received->name[0] ? received->name : "given");
 }
 
-static struct participant_options options_for(struct fixture *fixture)
+static struct participant_options ada_options(void)
 {
     struct participant_options options;
     participant_options_init(&options);
-    options.transport = fixture->network;
     options.name = "ada";
     options.on_warning = NULL; /* whose timers are not awaited here */
     return options;
@@ -59,7 +58,7 @@ static void duo_connect(struct duo *duo, const struct participant_options *optio
 static struct duo duo_with(void (*adjust)(struct participant_options *options))
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     if (adjust)
         adjust(&options);
     duo_connect(&duo, &options);
@@ -142,7 +141,7 @@ static void expect_over(struct duo *duo, enum muster_status status, const char *
 FAULT_TEST(participant, says_hello)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     options.max_message_size = 4096;
     duo_connect(&duo, &options);
     cr_assert_eq(duo.peer->count, 1);
@@ -158,7 +157,7 @@ FAULT_TEST(participant, says_hello)
 FAULT_TEST(participant, is_given_a_name)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     options.name = NULL;
     duo_connect(&duo, &options);
     cr_assert_str_eq(participant_name(duo.participant), "given");
@@ -170,7 +169,7 @@ FAULT_TEST(participant, labels_reach_the_server)
     struct fixture *fixture = fixture_new(NULL);
     char site[] = "site";
     const struct participant_label labels[] = {{site, "Graz"}, {"empty", NULL}};
-    struct participant_options options = options_for(fixture);
+    struct participant_options options = ada_options();
     struct participant *participant;
     options.labels = labels;
     options.label_count = 2;
@@ -189,12 +188,12 @@ FAULT_TEST(participant, labels_reach_the_server)
 FAULT_TEST(participant, waits_for_a_server_that_is_not_up_yet)
 {
     struct duo duo = {.fixture = fixture_new_empty()};
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     struct call call;
     duo.fixture->react = welcomes;
     fixture_pump(duo.fixture);
     call_connect(&call, duo.fixture, &options);
-    muster__local_wait_alarm(duo.fixture->network, 60000);
+    muster_fixture_wait_alarm(duo.fixture->network, 60000);
     fixture_be_busy();
     fixture_listen(duo.fixture);
     cr_assert_eq(call_join(&call), MUSTER_OK);
@@ -211,8 +210,8 @@ static void expect_unavailable(struct fixture *fixture, const char *text)
     struct call call;
     fixture_pump(fixture);
     call_connect(&call, fixture, NULL);
-    muster__local_wait_alarm(fixture->network, 60000);
-    muster__local_advance(fixture->network, 60000);
+    muster_fixture_wait_alarm(fixture->network, 60000);
+    muster_fixture_advance(fixture->network, 60000);
     cr_assert_eq(call_join(&call), MUSTER_UNAVAILABLE);
     cr_assert_null(call.participant);
     cr_assert_eq(call.error.status, MUSTER_UNAVAILABLE);
@@ -235,7 +234,7 @@ FAULT_TEST(participant, server_does_not_welcome_it)
 FAULT_TEST(participant, connection_is_refused)
 {
     struct fixture *fixture = fixture_new_empty();
-    muster__local_refuse(fixture->network, true);
+    muster_fixture_refuse(fixture->network, true);
     expect_unavailable(fixture, "within 60000 ms: refused");
 }
 
@@ -250,7 +249,7 @@ FAULT_TEST(participant, server_stops_right_after_its_welcome)
 {
     for (size_t i = 0; i < 50; i++) {
         struct duo duo = duo_empty();
-        struct participant_options options = options_for(duo.fixture);
+        struct participant_options options = ada_options();
         duo.fixture->react = welcomes_and_stops;
         duo_connect(&duo, &options);
         expect_over(&duo, MUSTER_STOPPED, "good-bye");
@@ -267,7 +266,7 @@ static void refuses(struct peer *peer, const struct received *received)
 FAULT_TEST(participant, server_refuses_it)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     struct muster_error error;
     duo.fixture->react = refuses;
     fixture_pump(duo.fixture);
@@ -280,7 +279,7 @@ FAULT_TEST(participant, server_refuses_it)
 FAULT_TEST(participant, name_is_in_use)
 {
     struct fixture *fixture = fixture_new(NULL);
-    struct participant_options options = options_for(fixture);
+    struct participant_options options = ada_options();
     struct participant *participant;
     struct muster_error error;
     peer_join(fixture, "ada");
@@ -296,14 +295,14 @@ FAULT_TEST(participant, name_is_in_use)
 FAULT_TEST(participant, hello_finds_the_connection_broken)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     struct call call;
     options.reconnect_timeout_ms = 0; /* has no part in this */
-    muster__local_fail_send(duo.fixture->network, 1);
+    muster_fixture_fail_send(duo.fixture->network, 1);
     fixture_pump(duo.fixture);
     call_connect(&call, duo.fixture, &options);
-    muster__local_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
-    muster__local_advance(duo.fixture->network, options.reconnect_first_ms);
+    muster_fixture_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
+    muster_fixture_advance(duo.fixture->network, options.reconnect_first_ms);
     cr_assert_eq(call_join(&call), MUSTER_OK);
     fixture_unpump(duo.fixture);
     duo.participant = call.participant;
@@ -313,7 +312,7 @@ FAULT_TEST(participant, hello_finds_the_connection_broken)
 FAULT_TEST(participant, arguments_that_make_no_sense)
 {
     struct duo duo = duo_empty();
-    struct participant_options good = options_for(duo.fixture);
+    struct participant_options good = ada_options();
     struct participant *participant = (struct participant *)&participant;
     struct muster_error error;
     cr_assert_eq(participant_connect(NULL, &good, &participant, &error), MUSTER_INVALID);
@@ -358,7 +357,7 @@ FAULT_TEST(participant, answers_of_every_kind)
 FAULT_TEST(participant, first_message_is_to_be_empty)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo_connect(&duo, &options);
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
     cr_assert_eq(duo.peer->count, 1, "nothing was sent");
@@ -372,7 +371,7 @@ FAULT_TEST(participant, first_message_is_to_be_empty)
 FAULT_TEST(participant, consume_passes_an_initiative_that_was_forgotten)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo_connect(&duo, &options);
     cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
     cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
@@ -387,7 +386,7 @@ FAULT_TEST(participant, consume_passes_an_initiative_that_was_forgotten)
 FAULT_TEST(participant, consume_passes_no_initiative_once_it_is_closed)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo_connect(&duo, &options);
     participant_close(duo.participant);
     cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_CLOSED);
@@ -398,9 +397,9 @@ FAULT_TEST(participant, consume_passes_no_initiative_once_it_is_closed)
 FAULT_TEST(participant, consume_passes_no_initiative_where_the_connection_broke)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo_connect(&duo, &options);
-    muster__local_fail_send(duo.fixture->network, 1);
+    muster_fixture_fail_send(duo.fixture->network, 1);
     cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_GONE);
     cr_assert_null(duo.instruction);
     duo_free(&duo);
@@ -447,7 +446,7 @@ static void takes_little(struct peer *peer, const struct received *received)
 FAULT_TEST(participant, answer_over_the_servers_limit)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     char data[1024] = "";
     struct muster_message message = {.kind = MUSTER_APPLICATION, .data = data, .size = sizeof(data)};
     duo.fixture->react = takes_little;
@@ -668,7 +667,7 @@ FAULT_TEST(participant, instruction_before_the_good_bye_is_not_seen)
 FAULT_TEST(participant, connection_breaks)
 {
     struct duo duo = duo_new();
-    cr_assert(muster__local_drop(duo.fixture->network, 0));
+    cr_assert(muster_fixture_drop(duo.fixture->network, 0));
     expect_over(&duo, MUSTER_GONE, "the connection broke");
     duo_free(&duo);
 }
@@ -677,7 +676,7 @@ FAULT_TEST(participant, answer_finds_the_connection_broken)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
-    muster__local_fail_send(duo.fixture->network, 1);
+    muster_fixture_fail_send(duo.fixture->network, 1);
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_GONE);
     expect_over(&duo, MUSTER_GONE, "the connection broke");
     duo_free(&duo);
@@ -686,9 +685,9 @@ FAULT_TEST(participant, answer_finds_the_connection_broken)
 FAULT_TEST(participant, initiative_finds_the_connection_broken)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo_connect(&duo, &options);
-    muster__local_fail_send(duo.fixture->network, 1);
+    muster_fixture_fail_send(duo.fixture->network, 1);
     cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY), NULL), MUSTER_GONE);
     expect_over(&duo, MUSTER_GONE, "the connection broke");
     duo_free(&duo);
@@ -720,7 +719,7 @@ FAULT_TEST(participant, initiative_that_came_too_late)
     struct participant_manager_options manager_options = fixture_options();
     manager_options.join_timeout_ms = 1000;
     struct duo duo = {.fixture = fixture_new(&manager_options)};
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     fixture_pump(duo.fixture);
     cr_assert_eq(participant_connect(ADDRESS, &options, &duo.participant, NULL), MUSTER_OK);
     fixture_unpump(duo.fixture);
@@ -733,7 +732,7 @@ static void expect_malformed(const void *bytes, size_t size, const char *text)
 {
     struct duo duo = duo_new();
     peer_send_bytes(duo.peer, bytes, size);
-    cr_assert(muster__local_step(duo.fixture->network));
+    cr_assert(muster_fixture_step(duo.fixture->network));
     cr_assert_str_eq(participant_reason(duo.participant), "", "the stream has not ended yet");
     expect_over(&duo, MUSTER_PROTOCOL, text);
     cr_assert(duo.peer->closed);
@@ -768,7 +767,7 @@ FAULT_TEST(participant, close_sends_what_was_dispatched)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
-    muster__local_delay(duo.fixture->network, 10);
+    muster_fixture_delay(duo.fixture->network, 10);
     cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
     participant_close(duo.participant);
     participant_close(duo.participant);
@@ -830,13 +829,13 @@ FAULT_TEST(participant, free_waits_for_the_last_answer)
     struct duo duo = duo_new();
     pthread_t thread;
     instruct(&duo, 1);
-    muster__local_delay(duo.fixture->network, 10);
+    muster_fixture_delay(duo.fixture->network, 10);
     fixture_pump(duo.fixture);
     cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
     cr_assert_eq(pthread_create(&thread, NULL, free_participant, duo.participant), 0);
-    muster__local_wait_alarm(duo.fixture->network, 5000);
+    muster_fixture_wait_alarm(duo.fixture->network, 5000);
     fixture_be_busy();
-    muster__local_advance(duo.fixture->network, 10);
+    muster_fixture_advance(duo.fixture->network, 10);
     pthread_join(thread, NULL);
     peer_wait_closed(duo.peer);
     cr_assert_eq(duo.peer->status, MUSTER_CLOSED);
@@ -848,11 +847,11 @@ FAULT_TEST(participant, free_cuts_what_does_not_end)
 {
     struct duo duo = duo_new();
     pthread_t thread;
-    muster__local_lose(duo.fixture->network, true);
+    muster_fixture_lose(duo.fixture->network, true);
     fixture_pump(duo.fixture);
     cr_assert_eq(pthread_create(&thread, NULL, free_participant, duo.participant), 0);
-    muster__local_wait_alarm(duo.fixture->network, 5000);
-    muster__local_advance(duo.fixture->network, 5000);
+    muster_fixture_wait_alarm(duo.fixture->network, 5000);
+    muster_fixture_advance(duo.fixture->network, 5000);
     pthread_join(thread, NULL);
     peer_wait_closed(duo.peer);
     fixture_free(duo.fixture);
@@ -865,7 +864,7 @@ static void start_consuming(struct duo *duo, struct call *call)
     *duo = duo_new();
     fixture_pump(duo->fixture);
     call_consume(call, duo->participant);
-    muster__local_wait_alarm(duo->fixture->network, 1000);
+    muster_fixture_wait_alarm(duo->fixture->network, 1000);
 }
 
 static void free_blocking(struct duo *duo)
@@ -890,7 +889,7 @@ FAULT_TEST(participant, consume_is_woken_by_its_limit)
     struct duo duo;
     struct call call;
     start_consuming(&duo, &call);
-    muster__local_advance(duo.fixture->network, 1000);
+    muster_fixture_advance(duo.fixture->network, 1000);
     cr_assert_eq(call_join(&call), MUSTER_TIMEOUT);
     cr_assert_null(call.instruction);
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
@@ -915,11 +914,11 @@ FAULT_TEST(participant, close_on_a_cut_cable_wakes_consume)
     struct duo duo;
     struct call call;
     start_consuming(&duo, &call);
-    muster__local_lose(duo.fixture->network, true);
+    muster_fixture_lose(duo.fixture->network, true);
     participant_close(duo.participant);
     cr_assert_eq(call_join(&call), MUSTER_CLOSED);
-    muster__local_lose(duo.fixture->network, false);
-    muster__local_drop(duo.fixture->network, 0);
+    muster_fixture_lose(duo.fixture->network, false);
+    muster_fixture_drop(duo.fixture->network, 0);
     free_blocking(&duo);
 }
 
@@ -1067,7 +1066,7 @@ FAULT_TEST(participant, instruction_before_the_request_to_come_back_is_not_seen)
 FAULT_TEST(participant, initiative_while_it_is_away)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo_connect(&duo, &options);
     ask_to_come_back(&duo, 1);
     cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
@@ -1080,11 +1079,11 @@ FAULT_TEST(participant, initiative_while_it_is_away)
 FAULT_TEST(participant, initiative_while_it_leaves)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo_connect(&duo, &options);
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
     peer_send(duo.peer, 0, &message);
-    cr_assert(muster__local_step(duo.fixture->network)); /* it knows, and its stream has not ended yet */
+    cr_assert(muster_fixture_step(duo.fixture->network)); /* it knows, and its stream has not ended yet */
     cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
     fixture_advance(duo.fixture, 1000);
     expect_back(&duo, 2);
@@ -1107,7 +1106,7 @@ FAULT_TEST(participant, server_that_does_not_end_the_stream_after_asking)
 {
     struct duo duo = duo_new();
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
-    muster__local_delay(duo.fixture->network, 1);
+    muster_fixture_delay(duo.fixture->network, 1);
     peer_send(duo.peer, 0, &message);
     fixture_advance(duo.fixture, 1);
     cr_assert(duo.peer->closed, "it closes by itself");
@@ -1120,16 +1119,16 @@ FAULT_TEST(participant, stream_that_does_not_end_after_asking_is_cut)
 {
     struct duo duo = duo_new();
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
-    muster__local_delay(duo.fixture->network, 10);
+    muster_fixture_delay(duo.fixture->network, 10);
     peer_send(duo.peer, 0, &message);
-    muster__local_lose(duo.fixture->network, true); /* its good-bye gets lost */
+    muster_fixture_lose(duo.fixture->network, true); /* its good-bye gets lost */
     fixture_advance(duo.fixture, 10);
     fixture_advance(duo.fixture, 4999);
     cr_assert_not(duo.peer->closed);
     fixture_advance(duo.fixture, 1);
     cr_assert(duo.peer->closed);
-    muster__local_lose(duo.fixture->network, false);
-    muster__local_delay(duo.fixture->network, 0);
+    muster_fixture_lose(duo.fixture->network, false);
+    muster_fixture_delay(duo.fixture->network, 0);
     fixture_advance(duo.fixture, 1000);
     expect_back(&duo, 2);
     duo_free(&duo);
@@ -1176,7 +1175,7 @@ FAULT_TEST(participant, nobody_is_there_when_it_comes_back)
 /* Asks it to come back in a second, and then refuses it. */
 static void ask_and_refuse(struct duo *duo)
 {
-    muster__local_refuse(duo->fixture->network, true);
+    muster_fixture_refuse(duo->fixture->network, true);
     ask_to_come_back(duo, 1);
     fixture_advance(duo->fixture, 1000);
 }
@@ -1188,7 +1187,7 @@ FAULT_TEST(participant, comes_back_when_the_first_attempts_break)
     fixture_advance(duo.fixture, 599999);
     cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
     cr_assert_eq(duo.fixture->peer_count, 1);
-    muster__local_refuse(duo.fixture->network, false);
+    muster_fixture_refuse(duo.fixture->network, false);
     fixture_advance(duo.fixture, 1);
     expect_over(&duo, MUSTER_GONE, "within 600000 ms");
     duo_free(&duo);
@@ -1196,7 +1195,7 @@ FAULT_TEST(participant, comes_back_when_the_first_attempts_break)
     duo = duo_new();
     ask_and_refuse(&duo);
     fixture_advance(duo.fixture, 590000);
-    muster__local_refuse(duo.fixture->network, false);
+    muster_fixture_refuse(duo.fixture->network, false);
     fixture_advance(duo.fixture, 9999);
     expect_back(&duo, 2);
     expect_turn(&duo, 2, 1);
@@ -1231,16 +1230,16 @@ FAULT_TEST(participant, asked_again_while_it_comes_back)
     struct duo duo = duo_with(tries_for_a_second);
     ask_and_refuse(&duo);
     fixture_advance(duo.fixture, 500);
-    muster__local_refuse(duo.fixture->network, false);
+    muster_fixture_refuse(duo.fixture->network, false);
     duo.fixture->react = asks_to_wait;
     fixture_advance(duo.fixture, 499);
     cr_assert_eq(duo.fixture->peer_count, 2);
     duo.fixture->react = welcomes;
     fixture_advance(duo.fixture, 30000 - 500);
     cr_assert_eq(duo.fixture->peer_count, 2);
-    muster__local_refuse(duo.fixture->network, true);
+    muster_fixture_refuse(duo.fixture->network, true);
     fixture_advance(duo.fixture, 500); /* its second begins anew */
-    muster__local_refuse(duo.fixture->network, false);
+    muster_fixture_refuse(duo.fixture->network, false);
     fixture_advance(duo.fixture, 999);
     expect_back(&duo, 3);
     expect_turn(&duo, 2, 1);
@@ -1250,7 +1249,7 @@ FAULT_TEST(participant, asked_again_while_it_comes_back)
 FAULT_TEST(participant, initiative_waits_for_welcome)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo_connect(&duo, &options);
     ask_to_come_back(&duo, 1);
     duo.fixture->react = NULL; /* no Welcome */
@@ -1310,15 +1309,15 @@ FAULT_TEST(participant, ends_that_pass_are_tried_again_before_the_first_welcome)
     };
     for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
         struct duo duo = duo_empty();
-        struct participant_options options = options_for(duo.fixture);
+        struct participant_options options = ada_options();
         struct call call;
         options.reconnect_timeout_ms = 0; /* has no part in this */
         duo.fixture->react = ends_first;
         duo.fixture->data = (void *)(uintptr_t)&endings[i];
         fixture_pump(duo.fixture);
         call_connect(&call, duo.fixture, &options);
-        muster__local_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
-        muster__local_advance(duo.fixture->network, options.reconnect_first_ms);
+        muster_fixture_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
+        muster_fixture_advance(duo.fixture->network, options.reconnect_first_ms);
         cr_assert_eq(call_join(&call), MUSTER_OK, "%s", call.error.text);
         fixture_unpump(duo.fixture);
         duo.participant = call.participant;
@@ -1334,14 +1333,14 @@ FAULT_TEST(participant, ends_that_do_not_pass_have_their_last_cause_in_the_text)
     };
     for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
         struct duo duo = duo_empty();
-        struct participant_options options = options_for(duo.fixture);
+        struct participant_options options = ada_options();
         struct call call;
         duo.fixture->react = always_ends;
         duo.fixture->data = (void *)(uintptr_t)&endings[i];
         fixture_pump(duo.fixture);
         call_connect(&call, duo.fixture, &options);
-        muster__local_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
-        muster__local_advance(duo.fixture->network, 60000);
+        muster_fixture_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
+        muster_fixture_advance(duo.fixture->network, 60000);
         cr_assert_eq(call_join(&call), endings[i].status);
         cr_assert_not_null(strstr(call.error.text, "within 60000 ms: "), "%s", call.error.text);
         cr_assert_not_null(strstr(call.error.text, endings[i].text), "%s", call.error.text);
@@ -1359,7 +1358,7 @@ FAULT_TEST(participant, words_of_the_server_are_final_at_first)
     };
     for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
         struct duo duo = duo_empty();
-        struct participant_options options = options_for(duo.fixture);
+        struct participant_options options = ada_options();
         struct muster_error error;
         duo.fixture->react = always_ends;
         duo.fixture->data = (void *)(uintptr_t)&endings[i];
@@ -1414,7 +1413,7 @@ FAULT_TEST(participant, a_word_now_and_then_while_it_waits)
     struct words words = {.count = 0};
     struct duo duo = duo_empty();
     sem_init(&words.said, 0, 0);
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     options.on_warning = take_word;
     options.context = &words;
     options.reconnect_timeout_ms = MUSTER_NO_LIMIT;
@@ -1442,7 +1441,7 @@ FAULT_TEST(participant, a_word_now_and_then_while_it_waits)
     size_t before = words.count;
     duo.fixture->react = always_ends;
     duo.fixture->data = (void *)(uintptr_t)&ending;
-    muster__local_refuse(duo.fixture->network, false);
+    muster_fixture_refuse(duo.fixture->network, false);
     for (size_t i = 0; i < 300; i++)
         fixture_advance(duo.fixture, 1000);
     cr_assert_geq(words.count, before + 1);
@@ -1457,16 +1456,16 @@ FAULT_TEST(participant, a_word_while_nothing_happens)
     struct words words = {.count = 0};
     struct fixture *fixture = fixture_new_empty();
     sem_init(&words.said, 0, 0);
-    struct participant_options options = options_for(fixture);
+    struct participant_options options = ada_options();
     struct call call;
     options.on_warning = take_word;
     options.context = &words;
     fixture_pump(fixture);
     call_connect(&call, fixture, &options);
-    muster__local_wait_alarm(fixture->network, 2000);
-    muster__local_advance(fixture->network, 2000);
+    muster_fixture_wait_alarm(fixture->network, 2000);
+    muster_fixture_advance(fixture->network, 2000);
     sem_wait(&words.said);
-    muster__local_advance(fixture->network, 58000);
+    muster_fixture_advance(fixture->network, 58000);
     cr_assert_eq(call_join(&call), MUSTER_UNAVAILABLE);
     cr_assert_not_null(strstr(call.error.text, "no answer"), "%s", call.error.text);
     cr_assert_not_null(strstr(words.last, "no answer"), "%s", words.last);
@@ -1490,7 +1489,7 @@ FAULT_TEST(participant, free_while_it_is_away)
     struct duo duo = duo_new();
     ask_to_come_back(&duo, 1);
     participant_free(duo.participant);
-    cr_assert_not(muster__local_step(duo.fixture->network));
+    cr_assert_not(muster_fixture_step(duo.fixture->network));
     fixture_free(duo.fixture);
 }
 
@@ -1510,14 +1509,14 @@ FAULT_TEST(participant, close_while_it_leaves)
 {
     struct duo duo = duo_new();
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
-    muster__local_delay(duo.fixture->network, 10);
+    muster_fixture_delay(duo.fixture->network, 10);
     peer_send(duo.peer, 0, &message);
-    muster__local_lose(duo.fixture->network, true);
+    muster_fixture_lose(duo.fixture->network, true);
     fixture_advance(duo.fixture, 10);
     participant_close(duo.participant);
     cr_assert_eq(consume(&duo), MUSTER_CLOSED);
-    muster__local_lose(duo.fixture->network, false);
-    muster__local_drop(duo.fixture->network, 0);
+    muster_fixture_lose(duo.fixture->network, false);
+    muster_fixture_drop(duo.fixture->network, 0);
     expect_over(&duo, MUSTER_CLOSED, "participant_close()");
     fixture_advance(duo.fixture, 10000);
     cr_assert_eq(duo.fixture->peer_count, 1);
@@ -1567,7 +1566,7 @@ static void reconnects_at_once(struct peer *peer, const struct received *receive
 FAULT_TEST(participant, told_to_come_back_in_place_of_a_welcome)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo.fixture->react = reconnects_at_once;
     duo_connect(&duo, &options);
     duo.peer = fixture_wait_peer(duo.fixture, 2);
@@ -1602,19 +1601,19 @@ static void reconnects_and_refuses(struct peer *peer, const struct received *rec
 {
     reconnects_at_once(peer, received);
     if (peer->number == 0)
-        muster__local_refuse(peer->fixture->network, true);
+        muster_fixture_refuse(peer->fixture->network, true);
 }
 
 /* It has been asked to come back before it was admitted, and its first attempt is over. */
 static void start_connecting(struct duo *duo, struct call *call)
 {
     *duo = duo_empty();
-    struct participant_options options = options_for(duo->fixture);
+    struct participant_options options = ada_options();
     tries_for_a_second(&options);
     duo->fixture->react = reconnects_and_refuses;
     fixture_pump(duo->fixture);
     call_connect(call, duo->fixture, &options);
-    muster__local_wait_alarm(duo->fixture->network, options.reconnect_first_ms);
+    muster_fixture_wait_alarm(duo->fixture->network, options.reconnect_first_ms);
 }
 
 FAULT_TEST(participant, attempts_break_before_it_is_admitted)
@@ -1622,8 +1621,8 @@ FAULT_TEST(participant, attempts_break_before_it_is_admitted)
     struct duo duo;
     struct call call;
     start_connecting(&duo, &call);
-    muster__local_refuse(duo.fixture->network, false);
-    muster__local_advance(duo.fixture->network, 100);
+    muster_fixture_refuse(duo.fixture->network, false);
+    muster_fixture_advance(duo.fixture->network, 100);
     cr_assert_eq(call_join(&call), MUSTER_OK);
     duo.participant = call.participant;
     fixture_unpump(duo.fixture);
@@ -1638,8 +1637,8 @@ FAULT_TEST(participant, attempts_before_it_is_admitted_end_with_the_time_to_conn
     struct duo duo;
     struct call call;
     start_connecting(&duo, &call);
-    muster__local_advance(duo.fixture->network, 59999);
-    muster__local_advance(duo.fixture->network, 1);
+    muster_fixture_advance(duo.fixture->network, 59999);
+    muster_fixture_advance(duo.fixture->network, 1);
     cr_assert_eq(call_join(&call), MUSTER_UNAVAILABLE);
     cr_assert(strstr(call.error.text, "not admitted by " ADDRESS " within 60000 ms") != NULL, "%s",
               call.error.text);
@@ -1653,7 +1652,7 @@ FAULT_TEST(participant, full_server_is_tried_again)
     for (size_t i = 0; i < 2; i++) {
         struct duo duo = duo_new();
         ask_and_refuse(&duo);
-        muster__local_refuse(duo.fixture->network, false);
+        muster_fixture_refuse(duo.fixture->network, false);
         duo.fixture->react = NULL;
         fixture_advance(duo.fixture, 1000);
         duo.peer = fixture_wait_peer(duo.fixture, 2);
@@ -1673,9 +1672,9 @@ FAULT_TEST(participant, garbage_behind_a_request_to_come_back)
     peer_send(duo.peer, 0, &message);
     peer_send_bytes(duo.peer, garbage, sizeof(garbage));
     fixture_settle(duo.fixture);
-    muster__local_refuse(duo.fixture->network, true);
+    muster_fixture_refuse(duo.fixture->network, true);
     fixture_advance(duo.fixture, 1000);
-    muster__local_refuse(duo.fixture->network, false);
+    muster_fixture_refuse(duo.fixture->network, false);
     fixture_advance(duo.fixture, 1000);
     cr_assert_str_eq(participant_reason(duo.participant), "");
     duo_free(&duo);
@@ -1692,7 +1691,7 @@ static void instructs_at_once(struct peer *peer, const struct received *received
 FAULT_TEST(participant, server_of_the_original_protocol)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo.fixture->react = instructs_at_once;
     duo_connect(&duo, &options);
     cr_assert_str_eq(participant_name(duo.participant), "");
@@ -1711,13 +1710,13 @@ FAULT_TEST(participant, server_of_the_original_protocol)
 FAULT_TEST(participant, comes_back_to_a_server_of_the_original_protocol)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo.fixture->react = instructs_at_once;
     duo_connect(&duo, &options);
     dispatch(&duo, MUSTER_EMPTY);
     ask_and_refuse(&duo);
     fixture_advance(duo.fixture, 5000);
-    muster__local_refuse(duo.fixture->network, false);
+    muster_fixture_refuse(duo.fixture->network, false);
     fixture_advance(duo.fixture, 10000);
     expect_back_at_original(&duo, 2);
     cr_assert_eq(consume(&duo), MUSTER_OK);
@@ -1749,7 +1748,7 @@ FAULT_TEST(participant, server_of_the_original_protocol_takes_over)
 {
     for (size_t i = 0; i < 2; i++) {
         struct duo duo = duo_empty();
-        struct participant_options options = options_for(duo.fixture);
+        struct participant_options options = ada_options();
         duo.fixture->react = welcomes_with_session;
         duo_connect(&duo, &options);
         dispatch(&duo, MUSTER_EMPTY);
@@ -1779,7 +1778,7 @@ FAULT_TEST(participant, server_of_the_original_protocol_gets_big_answers_whole)
     const struct muster_array array = {MUSTER_FLOAT32, 1, {1 << 20}, zeros};
     const struct muster_message answer = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo.fixture->react = welcomes_with_chunks;
     duo_connect(&duo, &options);
     dispatch(&duo, MUSTER_EMPTY);
@@ -1798,7 +1797,7 @@ FAULT_TEST(participant, server_of_the_original_protocol_gets_big_answers_whole)
 FAULT_TEST(participant, server_of_the_original_protocol_gives_way)
 {
     struct duo duo = duo_empty();
-    struct participant_options options = options_for(duo.fixture);
+    struct participant_options options = ada_options();
     duo.fixture->react = instructs_at_once;
     duo_connect(&duo, &options);
     dispatch(&duo, MUSTER_EMPTY);
@@ -1841,7 +1840,7 @@ static void on_ready(void *context, struct participant *participant)
 static void duo_with_readiness(struct duo *duo, struct readiness *readiness)
 {
     *duo = duo_empty();
-    struct participant_options options = options_for(duo->fixture);
+    struct participant_options options = ada_options();
     options.on_ready = on_ready;
     options.context = readiness;
     duo_connect(duo, &options);

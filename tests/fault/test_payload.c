@@ -49,7 +49,6 @@ static struct line line_with(const struct participant_manager_options *server,
     struct line line = {.fixture = fixture_new(server)};
     struct participant_options options = *client;
     struct muster_error error = {.text = ""};
-    options.transport = line.fixture->network;
     fixture_pump(line.fixture);
     cr_assert_eq(participant_connect(ADDRESS, &options, &line.participant, &error), MUSTER_OK, "%s",
                  error.text);
@@ -135,6 +134,8 @@ FAULT_TEST(payload, arrays_of_every_shape)
 {
     struct line line = line_new();
     uint8_t *bytes = noise(3 * CHUNK_SIZE);
+    static uint8_t bools[THRESHOLD + 1];
+    memset(bools + 1, 1, sizeof(bools) / 2);
     const double number = -0.1;
     const struct muster_scalar scalars[] = {{"lr", 0.25}, {"num_samples", 17}};
     const struct muster_array arrays[] = {
@@ -145,6 +146,11 @@ FAULT_TEST(payload, arrays_of_every_shape)
         {.dtype = MUSTER_FLOAT32, .dimensions = 3, .shape = {4, 0, 1000000}},
         {.dtype = MUSTER_FLOAT64, .dimensions = 8, .shape = {1, 2, 1, 3, 1, 1, 5, 7}, .data = bytes + 16},
         vector(MUSTER_INT32, bytes + 12, 1),
+        vector(MUSTER_BFLOAT16, bytes + 2, 70001),
+        vector(MUSTER_FLOAT16, bytes + 4, 3),
+        vector(MUSTER_UINT8, bytes + 1, 9999),
+        vector(MUSTER_INT8, bytes + 3, 5),
+        vector(MUSTER_BOOL, bools, sizeof(bools)),
         vector(MUSTER_FLOAT64, bytes, 300000),
     };
     const struct muster_message message = {.kind = MUSTER_TRAIN,
@@ -301,7 +307,6 @@ FAULT_TEST(payload, round_within_a_small_budget)
         struct participant_options options = participant_options();
         options.name = NULL;
         options.on_ready = echo;
-        options.transport = fixture->network;
         cr_assert_eq(participant_connect(ADDRESS, &options, &participants[i], NULL), MUSTER_OK);
         cr_assert_eq(participant_dispatch(participants[i], sample(MUSTER_EMPTY), NULL), MUSTER_OK);
     }
@@ -340,7 +345,7 @@ static void step_until(struct line *line, uint64_t down, uint64_t up)
 {
     while (participant_transfer(line->participant).received < down ||
            proxy_transfer(line->proxy).received < up)
-        cr_assert(muster__local_step(line->fixture->network));
+        cr_assert(muster_fixture_step(line->fixture->network));
 }
 
 FAULT_TEST(payload, transfers_are_seen_at_both_ends)
@@ -460,23 +465,23 @@ static void expect_copies(size_t in_place)
     const struct muster_message *instruction;
     pthread_t thread;
     fixture_unpump(line.fixture);
-    muster__local_delay(line.fixture->network, 1);
+    muster_fixture_delay(line.fixture->network, 1);
     copies_of(half);
     cr_assert_eq(pthread_create(&thread, NULL, call_proxy_run, &caller), 0);
-    muster__local_wait_alarm(line.fixture->network, TURN_MS); /* it is sent, and the caller blocks */
+    muster_fixture_wait_alarm(line.fixture->network, TURN_MS); /* it is sent, and the caller blocks */
     cr_assert_eq(copies_of(half), 0);
-    muster__local_delay(line.fixture->network, 0);
+    muster_fixture_delay(line.fixture->network, 0);
     fixture_advance(line.fixture, 1);
     cr_assert_eq(copies_of(half), 2);
     cr_assert_eq(participant_consume(line.participant, 0, &instruction, NULL), MUSTER_OK);
-    muster__local_delay(line.fixture->network, 1);
+    muster_fixture_delay(line.fixture->network, 1);
     struct muster_array answers[] = {instruction->arrays[0], instruction->arrays[1]};
     for (size_t i = in_place; i < 2; i++)
         answers[i] = arrays[i];
     const struct muster_message answer = {.kind = MUSTER_TRAIN, .arrays = answers, .array_count = 2};
     cr_assert_eq(participant_dispatch(line.participant, &answer, NULL), MUSTER_OK);
     cr_assert_eq(copies_of(half), 2 - in_place);
-    muster__local_delay(line.fixture->network, 0);
+    muster_fixture_delay(line.fixture->network, 0);
     fixture_advance(line.fixture, 1);
     pthread_join(thread, NULL);
     cr_assert_eq(copies_of(half), 2);
@@ -568,7 +573,7 @@ FAULT_TEST(payload, instruction_after_a_cancelled_one)
     for (size_t steps = 0; steps < 12; steps++) {
         flow_start(&flow);
         for (size_t i = 0; i < steps; i++)
-            muster__local_step(flow.line.fixture->network);
+            muster_fixture_step(flow.line.fixture->network);
         proxy_cancel(flow.line.proxy);
         cr_assert(ended_with(&flow.outcome, MUSTER_CANCELLED));
         flow_start(&flow);
@@ -587,7 +592,7 @@ FAULT_TEST(payload, cancel_in_the_middle_of_an_upload)
         flow_start(&flow);
         flow_answer(&flow);
         for (size_t i = 0; i < steps && flow.outcome.ended == 0; i++)
-            muster__local_step(flow.line.fixture->network);
+            muster_fixture_step(flow.line.fixture->network);
         proxy_cancel(flow.line.proxy);
         cr_assert(ended_with(&flow.outcome, flow.outcome.status));
         cr_assert(flow.outcome.status == MUSTER_CANCELLED || flow.outcome.status == MUSTER_OK);
@@ -604,10 +609,10 @@ FAULT_TEST(payload, limit_of_the_turn_passes_in_the_middle)
     struct flow flow = flow_new();
     flow_start(&flow);
     step_until(&flow.line, CHUNK_SIZE, 0);
-    muster__local_lose(flow.line.fixture->network, true);
+    muster_fixture_lose(flow.line.fixture->network, true);
     fixture_advance(flow.line.fixture, TURN_MS);
     cr_assert(ended_with(&flow.outcome, MUSTER_TIMEOUT));
-    muster__local_lose(flow.line.fixture->network, false);
+    muster_fixture_lose(flow.line.fixture->network, false);
     line_free(&flow.line);
     free(flow.bytes);
 }
@@ -647,12 +652,12 @@ FAULT_TEST(payload, connection_breaks_in_the_middle)
         flow_start(&flow);
         flow_answer(&flow);
         for (size_t i = 0; i < steps % 8; i++)
-            muster__local_step(flow.line.fixture->network);
-        muster__local_fail_send(flow.line.fixture->network, 1 + steps / 8);
+            muster_fixture_step(flow.line.fixture->network);
+        muster_fixture_fail_send(flow.line.fixture->network, 1 + steps / 8);
         fixture_settle(flow.line.fixture);
         cr_assert(ended_with(&flow.outcome, flow.outcome.status));
         cr_assert(flow.outcome.status == MUSTER_GONE || flow.outcome.status == MUSTER_OK);
-        muster__local_fail_send(flow.line.fixture->network, 0);
+        muster_fixture_fail_send(flow.line.fixture->network, 0);
         line_free(&flow.line);
         free(flow.bytes);
     }
@@ -668,9 +673,9 @@ FAULT_TEST(payload, session_goes_on_after_a_connection_that_breaks_anywhere)
         flow_start(&flow);
         for (size_t step = 0; flow.outcome.ended == 0; step++) {
             if (step == steps)
-                muster__local_drop(flow.line.fixture->network, 0);
-            if (!muster__local_step(flow.line.fixture->network))
-                muster__local_advance(flow.line.fixture->network, 100);
+                muster_fixture_drop(flow.line.fixture->network, 0);
+            if (!muster_fixture_step(flow.line.fixture->network))
+                muster_fixture_advance(flow.line.fixture->network, 100);
             if (participant_consume(flow.line.participant, 0, &flow.instruction, NULL) == MUSTER_OK) {
                 consumed++;
                 cr_assert(is_same(flow.instruction, &flow.message));
@@ -702,7 +707,6 @@ FAULT_TEST(payload, stop_in_the_middle_of_both)
     const struct muster_message *instruction;
     (void)server;
     client.name = "bob";
-    client.transport = fixture->network;
     fixture_pump(fixture);
     cr_assert_eq(participant_connect(ADDRESS, &client, &other, NULL), MUSTER_OK);
     cr_assert_eq(participant_dispatch(other, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
@@ -714,7 +718,7 @@ FAULT_TEST(payload, stop_in_the_middle_of_both)
     step_until(&up.line, 0, CHUNK_SIZE);
     cr_assert_eq(start_message(down, &up.message, TURN_MS, &outcome), MUSTER_OK);
     while (participant_transfer(other).received < CHUNK_SIZE)
-        cr_assert(muster__local_step(fixture->network));
+        cr_assert(muster_fixture_step(fixture->network));
     cr_assert_eq(up.outcome.ended, 0);
     participant_manager_close(fixture->manager);
     cr_assert(ended_with(&up.outcome, MUSTER_STOPPED));

@@ -166,7 +166,8 @@ FAULT_TEST(refused, an_answer_of_another_kind)
     struct proxy *proxy = fixture_proxy(fixture, "ada");
     peer->react = answer_another_kind;
     fixture_pump(fixture);
-    cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL, NULL), MUSTER_TOO_FEW);
+    cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, NULL, NULL),
+                 MUSTER_TOO_FEW);
     peer_wait_count(peer, 1 + 2);
     cr_assert(heard_last(peer, 1, "the answer is of another kind than the instruction"));
     fixture_free(fixture);

@@ -492,7 +492,7 @@ static void *pass_deadline(void *context)
         peer_wait_count(company->peers[i], 2);
         proxy_is_open(company->proxies[i]);
     }
-    muster__local_advance(company->fixture->network, company->options.deadline_ms);
+    muster_fixture_advance(company->fixture->network, company->options.deadline_ms);
     return NULL;
 }
 

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "fault/fixture.h"
+#include "link/transfer.h"
 #include "network/transport.h"
 #include "proxy/internal.h"
-#include "wire/transfer.h"
 
 /* A manager with sessions, and a participant that has joined; the test steps the network. */
 struct company {
@@ -60,7 +60,7 @@ static void company_free(struct company *company)
 /* The n-th connection breaks, and the participant comes back on another. */
 static void break_and_come_back(struct company *company, size_t n)
 {
-    cr_assert(muster__local_drop(company->fixture->network, n));
+    cr_assert(muster_fixture_drop(company->fixture->network, n));
     fixture_settle(company->fixture);
     cr_assert_not(proxy_is_open(company->proxy));
     fixture_advance(company->fixture, 100 << n); /* no instruction may have come since the break before */
@@ -131,7 +131,7 @@ FAULT_TEST(session, connection_that_breaks_at_once_is_an_attempt)
     size_t count = 0;
     company_new(&company, "ada");
     for (int64_t ms = 0; ms < 60000; ms += 50) {
-        if (muster__local_drop(company.fixture->network, count))
+        if (muster_fixture_drop(company.fixture->network, count))
             count++;
         fixture_settle(company.fixture);
         fixture_advance(company.fixture, 50);
@@ -162,7 +162,7 @@ FAULT_TEST(session, answer_that_is_given_while_away_is_sent)
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
     const struct muster_message *instruction = consume(&company, MUSTER_TRAIN);
-    cr_assert(muster__local_drop(company.fixture->network, 0));
+    cr_assert(muster_fixture_drop(company.fixture->network, 0));
     fixture_settle(company.fixture);
     cr_assert_eq(participant_report_progress(company.participant, 0.5, NULL), MUSTER_OK);
     cr_assert_eq(participant_dispatch(company.participant, instruction, NULL), MUSTER_OK);
@@ -176,7 +176,7 @@ FAULT_TEST(session, turn_can_begin_while_away)
     struct company company;
     company_new(&company, "ada");
     struct outcome outcome = {0};
-    cr_assert(muster__local_drop(company.fixture->network, 0));
+    cr_assert(muster_fixture_drop(company.fixture->network, 0));
     fixture_settle(company.fixture);
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_advance(company.fixture, 100);
@@ -194,7 +194,7 @@ FAULT_TEST(session, turn_that_is_given_up_while_away_is_cancelled)
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
     const struct muster_message *instruction = consume(&company, MUSTER_TRAIN);
-    cr_assert(muster__local_drop(company.fixture->network, 0));
+    cr_assert(muster_fixture_drop(company.fixture->network, 0));
     fixture_settle(company.fixture);
     proxy_cancel(company.proxy);
     cr_assert(ended_with(&outcome, MUSTER_CANCELLED));
@@ -210,8 +210,8 @@ FAULT_TEST(session, who_stays_away_is_gone_after_the_grace_period)
     company_new(&company, "ada");
     struct outcome outcome = {0};
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, MUSTER_NO_LIMIT, &outcome), MUSTER_OK);
-    muster__local_refuse(company.fixture->network, true);
-    cr_assert(muster__local_drop(company.fixture->network, 0));
+    muster_fixture_refuse(company.fixture->network, true);
+    cr_assert(muster_fixture_drop(company.fixture->network, 0));
     fixture_settle(company.fixture);
     for (int i = 0; i < 59; i++)
         fixture_advance(company.fixture, 1000);
@@ -328,7 +328,7 @@ FAULT_TEST(session, wrong_tokens_with_a_name_in_use_are_refused)
         proxy_close(fixture_proxy(company.fixture, "eve"));
         fixture_settle(company.fixture);
         cr_assert_eq(fixture_open_count(company.fixture), 1 - (size_t)away);
-        muster__local_drop(company.fixture->network, 0);
+        muster_fixture_drop(company.fixture->network, 0);
         fixture_settle(company.fixture);
     }
     fixture_free(company.fixture);
@@ -347,7 +347,7 @@ FAULT_TEST(session, who_breaks_off_before_the_initiative_comes_back_as_somebody_
     call_connect(&call, fixture, &client);
     cr_assert_eq(call_join(&call), MUSTER_OK);
     fixture_unpump(fixture);
-    cr_assert(muster__local_drop(fixture->network, 0));
+    cr_assert(muster_fixture_drop(fixture->network, 0));
     /* The stream has ended, and the participant is about to be told. */
     cr_assert_eq(participant_dispatch(call.participant, &empty, NULL), MUSTER_OK);
     fixture_settle(fixture);
@@ -385,8 +385,8 @@ static void restart_server(struct company *company)
     struct participant_manager_options options = session_options();
     struct fixture *fixture = company->fixture;
     for (size_t n = 0; n < 100; n++)
-        muster__local_drop(fixture->network, n);
-    muster__local_refuse(fixture->network, true);
+        muster_fixture_drop(fixture->network, n);
+    muster_fixture_refuse(fixture->network, true);
     fixture_settle(fixture);
     participant_manager_close(fixture->manager);
     fixture_settle(fixture);
@@ -394,10 +394,9 @@ static void restart_server(struct company *company)
         proxy_release(fixture->proxies[i]);
     fixture->proxy_count = 0;
     participant_manager_free(fixture->manager);
-    options.transport = fixture->network;
     options.context = fixture;
     cr_assert_eq(participant_manager_start(&options, &fixture->manager, NULL), MUSTER_OK);
-    muster__local_refuse(fixture->network, false);
+    muster_fixture_refuse(fixture->network, false);
 }
 
 FAULT_TEST(session, participants_of_a_server_that_died_come_back_with_name_and_rank)
@@ -493,12 +492,12 @@ FAULT_TEST(session, welcome_of_a_new_server_may_be_lost)
     struct outcome outcome = {0};
     company_new(&company, "ada");
     restart_server(&company);
-    muster__local_delay(company.fixture->network, 10);
+    muster_fixture_delay(company.fixture->network, 10);
     fixture_advance(company.fixture, 100);                     /* it connects, */
     fixture_advance(company.fixture, 10);                      /* Hello arrives, */
     for (size_t connection = 0; connection < 10; connection++) /* and Welcome does not */
-        muster__local_drop(company.fixture->network, connection);
-    muster__local_delay(company.fixture->network, 0);
+        muster_fixture_drop(company.fixture->network, connection);
+    muster_fixture_delay(company.fixture->network, 0);
     fixture_settle(company.fixture);
     fixture_advance(company.fixture, 1000);
     cr_assert_str_eq(participant_reason(company.participant), "");
@@ -540,7 +539,7 @@ FAULT_TEST(session, turn_can_begin_when_the_connection_has_just_broken)
     struct company company;
     struct outcome outcome;
     company_new(&company, "ada");
-    cr_assert(muster__local_drop(company.fixture->network, 0)); /* and nobody has been told */
+    cr_assert(muster_fixture_drop(company.fixture->network, 0)); /* and nobody has been told */
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(company.fixture);
     fixture_advance(company.fixture, 100);
@@ -614,7 +613,7 @@ static void journey_run(struct journey *journey, size_t second_break)
     for (size_t step = 0; step < 300 && !journey->ended; step++) {
         const struct muster_message *instruction;
         if (step == 1 && second_break)
-            muster__local_fail_send(network, second_break);
+            muster_fixture_fail_send(network, second_break);
         fixture_advance(company->fixture, 100);
         if (participant_consume(company->participant, 0, &instruction, NULL) != MUSTER_OK)
             continue;
@@ -622,13 +621,13 @@ static void journey_run(struct journey *journey, size_t second_break)
         cr_assert(journey->is_whole(instruction));
         if (journey->early) {
             for (size_t n = 0; n < 100; n++)
-                muster__local_drop(network, n);
+                muster_fixture_drop(network, n);
             fixture_settle(company->fixture);
             fixture_advance(company->fixture, 1000);
         }
         cr_assert_eq(participant_dispatch(company->participant, instruction, NULL), MUSTER_OK);
     }
-    muster__local_fail_send(network, 0);
+    muster_fixture_fail_send(network, 0);
     fixture_settle(company->fixture);
     fixture_advance(company->fixture, 30000);
     cr_assert_eq(journey->ended, 1);
@@ -654,7 +653,7 @@ static void break_everywhere(struct journey *journey, size_t most, size_t most_a
         for (size_t second = 0; second <= most_again; second++) {
             journey_new(journey);
             for (size_t turn = 0; turn < 3; turn++) {
-                muster__local_fail_send(journey->company.fixture->network, first);
+                muster_fixture_fail_send(journey->company.fixture->network, first);
                 journey_run(journey, second);
             }
             company_free(&journey->company);
@@ -692,8 +691,8 @@ FAULT_TEST(session, chunks_survive_a_break_at_every_message)
 /* The n-th connection breaks, and there is no other until the test says so. */
 static void send_away(struct company *company, size_t n)
 {
-    muster__local_refuse(company->fixture->network, true);
-    cr_assert(muster__local_drop(company->fixture->network, n));
+    muster_fixture_refuse(company->fixture->network, true);
+    cr_assert(muster_fixture_drop(company->fixture->network, n));
     fixture_settle(company->fixture);
     cr_assert_not(proxy_is_open(company->proxy));
 }
@@ -711,7 +710,7 @@ FAULT_TEST(session, proxy_is_closed_while_away)
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_CLOSED);
     proxy_close(company.proxy);
     /* It could not be told. */
-    muster__local_refuse(company.fixture->network, false);
+    muster_fixture_refuse(company.fixture->network, false);
     fixture_advance(company.fixture, 1000);
     cr_assert_neq(fixture_proxy(company.fixture, "ada"), company.proxy);
     cr_assert_eq(fixture_open_count(company.fixture), 1);
@@ -739,11 +738,11 @@ FAULT_TEST(session, welcome_after_a_reconnect_in_may_be_lost)
     company_new(&company, "ada");
     cr_assert_eq(proxy_reconnect_in(company.proxy, 1, NULL), MUSTER_OK);
     fixture_settle(company.fixture);
-    muster__local_delay(company.fixture->network, 10);
+    muster_fixture_delay(company.fixture->network, 10);
     fixture_advance(company.fixture, 1000);
     fixture_advance(company.fixture, 10);
-    cr_assert(muster__local_drop(company.fixture->network, 1));
-    muster__local_delay(company.fixture->network, 0);
+    cr_assert(muster_fixture_drop(company.fixture->network, 1));
+    muster_fixture_delay(company.fixture->network, 0);
     fixture_settle(company.fixture);
     fixture_advance(company.fixture, 1000);
     cr_assert_str_eq(participant_reason(company.participant), "");
@@ -763,7 +762,7 @@ FAULT_TEST(session, server_restarts_while_those_it_asked_come_back)
     company_new(&company, "ada");
     cr_assert_eq(proxy_reconnect_in(company.proxy, 1, NULL), MUSTER_OK);
     fixture_settle(company.fixture);
-    muster__local_refuse(company.fixture->network, true);
+    muster_fixture_refuse(company.fixture->network, true);
     fixture_advance(company.fixture, 20000);
     cr_assert_str_eq(participant_reason(company.participant), "");
     restart_server(&company);
@@ -814,8 +813,8 @@ FAULT_TEST(session, participant_is_freed_while_it_comes_back)
 {
     struct company company;
     company_new(&company, "ada");
-    cr_assert(muster__local_drop(company.fixture->network, 0));
-    muster__local_lose(company.fixture->network, true);
+    cr_assert(muster_fixture_drop(company.fixture->network, 0));
+    muster_fixture_lose(company.fixture->network, true);
     fixture_settle(company.fixture);
     fixture_advance(company.fixture, 1000);
     cr_assert_not(proxy_is_open(company.proxy));
@@ -838,16 +837,16 @@ FAULT_TEST(session, reconnecting_ends_at_its_limit)
         client.reconnect_timeout_ms = cases[i].limit_ms;
         client.reconnect_first_ms = 1000;
         company_new_with(&company, &options, &client);
-        muster__local_refuse(company.fixture->network, cases[i].refuse);
-        cr_assert(muster__local_drop(company.fixture->network, 0));
+        muster_fixture_refuse(company.fixture->network, cases[i].refuse);
+        cr_assert(muster_fixture_drop(company.fixture->network, 0));
         fixture_settle(company.fixture);
-        muster__local_lose(company.fixture->network, true);
+        muster_fixture_lose(company.fixture->network, true);
         fixture_advance(company.fixture, cases[i].limit_ms - 1);
         cr_assert_eq(participant_consume(company.participant, 0, &instruction, NULL), MUSTER_TIMEOUT);
         fixture_advance(company.fixture, 1);
         cr_assert_eq(participant_consume(company.participant, 0, &instruction, NULL), MUSTER_GONE);
         cr_assert_neq(participant_reason(company.participant)[0], 0);
-        muster__local_lose(company.fixture->network, false);
+        muster_fixture_lose(company.fixture->network, false);
         company_free(&company);
     }
 }
@@ -868,7 +867,7 @@ FAULT_TEST(session, reconnecting_may_have_no_limit)
     company_new_with(&company, &options, &client);
     send_away(&company, 0);
     fixture_advance(company.fixture, 1000000000);
-    muster__local_refuse(company.fixture->network, false);
+    muster_fixture_refuse(company.fixture->network, false);
     fixture_advance(company.fixture, 10000);
     cr_assert(proxy_is_open(company.proxy));
     company_free(&company);
@@ -882,7 +881,6 @@ FAULT_TEST(session, pauses_that_make_no_sense_are_refused)
         struct participant_options client;
         participant_options_init(&client);
         struct participant *participant;
-        client.transport = fixture->network;
         client.reconnect_timeout_ms = wrong[i][0];
         client.reconnect_first_ms = wrong[i][1];
         client.reconnect_last_ms = wrong[i][2];
@@ -902,7 +900,7 @@ FAULT_TEST(session, without_grace_a_break_is_the_end)
     client.name = "ada";
     company_new_with(&company, &options, &client);
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
-    cr_assert(muster__local_drop(company.fixture->network, 0));
+    cr_assert(muster_fixture_drop(company.fixture->network, 0));
     cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &(struct outcome){0}), MUSTER_BUSY);
     fixture_settle(company.fixture);
     cr_assert(ended_with(&outcome, MUSTER_GONE));
@@ -925,7 +923,7 @@ FAULT_TEST(session, participant_that_does_not_reconnect_is_gone)
     client.name = "ada";
     client.reconnect_timeout_ms = 0;
     company_new_with(&company, &options, &client);
-    cr_assert(muster__local_drop(company.fixture->network, 0));
+    cr_assert(muster_fixture_drop(company.fixture->network, 0));
     fixture_settle(company.fixture);
     cr_assert_eq(participant_consume(company.participant, 0, &instruction, NULL), MUSTER_GONE);
     company_free(&company);
@@ -940,7 +938,7 @@ FAULT_TEST(session, who_is_away_is_not_listed)
     cr_assert_eq(fixture_open_count(company.fixture), 1);
     send_away(&company, 0);
     cr_assert_eq(fixture_open_count(company.fixture), 0);
-    muster__local_refuse(company.fixture->network, false);
+    muster_fixture_refuse(company.fixture->network, false);
     fixture_advance(company.fixture, 100);
     cr_assert_eq(fixture_open_count(company.fixture), 1);
     company_free(&company);
@@ -963,7 +961,7 @@ static enum muster_status let_time_pass(void *context, size_t index, struct prox
     (void)index;
     (void)proxy;
     (void)answer;
-    muster__local_refuse(fixture->network, false);
+    muster_fixture_refuse(fixture->network, false);
     fixture_advance(fixture, 100);
     return MUSTER_OK;
 }
@@ -1087,7 +1085,7 @@ FAULT_TEST(session, place_at_the_address_is_there_for_who_comes_back)
     company_new_with(&company, &options, &client);
     for (size_t n = 0; n < 3; n++) {
         send_away(&company, n);
-        muster__local_refuse(company.fixture->network, false);
+        muster_fixture_refuse(company.fixture->network, false);
         fixture_advance(company.fixture, 100 << n);
         cr_assert(proxy_is_open(company.proxy));
     }

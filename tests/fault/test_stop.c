@@ -199,7 +199,7 @@ static size_t closed_listeners;
 static void settle_and_close_listener(struct listener *listener)
 {
     closed_listeners++;
-    muster__local_settle(only_network); /* what arrives meanwhile */
+    muster_fixture_settle(only_network); /* what arrives meanwhile */
     real_ops->close_listener(listener);
 }
 
@@ -375,7 +375,7 @@ FAULT_TEST(stop, threads_in_get_participants)
     call_get(&calls[0], fixture, 2, 1000);
     call_get(&calls[1], fixture, 3, 1000);
     call_get(&calls[2], fixture, 2, MUSTER_NO_LIMIT);
-    muster__local_wait_alarm(fixture->network, 1000); /* one of them at least is waiting */
+    muster_fixture_wait_alarm(fixture->network, 1000); /* one of them at least is waiting */
     participant_manager_close(fixture->manager);
     for (size_t i = 0; i < 3; i++) {
         cr_assert_eq(call_join(&calls[i]), MUSTER_STOPPED);
@@ -389,11 +389,11 @@ FAULT_TEST(stop, threads_in_stop)
     struct fixture *fixture = fixture_new(NULL);
     struct call calls[2];
     struct peer *peer = peer_join(fixture, "ada");
-    muster__local_lose(fixture->network, true);
+    muster_fixture_lose(fixture->network, true);
     fixture_pump(fixture);
     call_stop(&calls[0], fixture);
     call_stop(&calls[1], fixture);
-    muster__local_wait_alarm(fixture->network, STOP_MS); /* one of them waits, and after this both should */
+    muster_fixture_wait_alarm(fixture->network, STOP_MS); /* one of them waits, and after this both should */
     fixture_be_busy();
     peer_cut(peer);
     participant_manager_stop(fixture->manager);
@@ -408,12 +408,12 @@ FAULT_TEST(stop, stop_cuts_what_does_not_end)
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
     struct call call;
-    muster__local_lose(fixture->network, true);
+    muster_fixture_lose(fixture->network, true);
     fixture_pump(fixture);
     call_stop(&call, fixture);
-    muster__local_wait_alarm(fixture->network, STOP_MS);
+    muster_fixture_wait_alarm(fixture->network, STOP_MS);
     fixture_be_busy();
-    muster__local_advance(fixture->network, STOP_MS);
+    muster_fixture_advance(fixture->network, STOP_MS);
     call_join(&call);
     cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_STOPPED, "ada"));
     cr_assert_eq(fixture->events[1].at, STOP_MS, "not before its time");
@@ -428,7 +428,7 @@ FAULT_TEST(stop, stop_without_patience)
     options.stop_timeout_ms = 0;
     struct fixture *fixture = fixture_new(&options);
     peer_join(fixture, "ada");
-    muster__local_lose(fixture->network, true);
+    muster_fixture_lose(fixture->network, true);
     fixture_pump(fixture);
     participant_manager_stop(fixture->manager);
     cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_STOPPED, "ada"));

@@ -144,7 +144,7 @@ FAULT_TEST(turn, answer_that_takes_its_time)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
-    muster__local_delay(pair.fixture->network, 100);
+    muster_fixture_delay(pair.fixture->network, 100);
     cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, 200, &outcome), MUSTER_OK);
     fixture_advance(pair.fixture, 99);
     cr_assert_eq(pair.peer->count, 1);
@@ -238,11 +238,11 @@ FAULT_TEST(turn, lost_instruction_ends_by_its_limit)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
-    muster__local_lose(pair.fixture->network, true);
+    muster_fixture_lose(pair.fixture->network, true);
     cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
     fixture_advance(pair.fixture, TURN_MS);
     cr_assert(ended_with(&outcome, MUSTER_TIMEOUT));
-    muster__local_lose(pair.fixture->network, false);
+    muster_fixture_lose(pair.fixture->network, false);
     expect_turn(&pair, 2);
     pair_free(&pair);
 }
@@ -252,7 +252,7 @@ FAULT_TEST(turn, lost_answer_ends_by_the_limit)
     struct pair pair = pair_new();
     struct outcome outcome;
     start(&pair, MUSTER_TRAIN, &outcome);
-    muster__local_lose(pair.fixture->network, true);
+    muster_fixture_lose(pair.fixture->network, true);
     answer(&pair, 1, MUSTER_TRAIN);
     cr_assert_eq(outcome.ended, 0);
     fixture_advance(pair.fixture, TURN_MS);
@@ -638,7 +638,7 @@ FAULT_TEST(turn, send_that_fails)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
-    muster__local_fail_send(pair.fixture->network, 1);
+    muster_fixture_fail_send(pair.fixture->network, 1);
     cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_GONE);
     fixture_settle(pair.fixture);
     cr_assert_eq(outcome.ended, 0);
@@ -651,7 +651,7 @@ FAULT_TEST(turn, cancel_that_cannot_be_sent)
     struct pair pair = pair_new();
     struct outcome outcome;
     start(&pair, MUSTER_TRAIN, &outcome);
-    muster__local_fail_send(pair.fixture->network, 1);
+    muster_fixture_fail_send(pair.fixture->network, 1);
     proxy_cancel(pair.proxy);
     cr_assert(ended_with(&outcome, MUSTER_CANCELLED));
     fixture_settle(pair.fixture);
@@ -904,7 +904,7 @@ FAULT_TEST(turn, gone_while_it_works)
     struct pair pair = pair_new();
     struct outcome outcome;
     start(&pair, MUSTER_TRAIN, &outcome);
-    cr_assert(muster__local_drop(pair.fixture->network, 0));
+    cr_assert(muster_fixture_drop(pair.fixture->network, 0));
     fixture_settle(pair.fixture);
     cr_assert(ended_with(&outcome, MUSTER_GONE));
     cr_assert(event_is(pair.fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_GONE, "ada"));
@@ -933,7 +933,7 @@ FAULT_TEST(turn, half_closed_while_it_works)
     struct pair pair = pair_new();
     struct outcome outcome;
     start(&pair, MUSTER_TRAIN, &outcome);
-    cr_assert(muster__local_half_close(pair.fixture->network, 0));
+    cr_assert(muster_fixture_half_close(pair.fixture->network, 0));
     fixture_settle(pair.fixture);
     cr_assert(ended_with(&outcome, MUSTER_GONE));
     pair_free(&pair);
@@ -1015,7 +1015,7 @@ FAULT_TEST(turn, close_after_the_manager_was_closed)
 FAULT_TEST(turn, close_on_a_cut_cable)
 {
     struct pair pair = pair_new();
-    muster__local_lose(pair.fixture->network, true);
+    muster_fixture_lose(pair.fixture->network, true);
     proxy_close(pair.proxy);
     fixture_settle(pair.fixture);
     cr_assert_eq(pair.fixture->event_count, 1, "the good-bye has not gone out yet");

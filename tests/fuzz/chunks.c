@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "wire/transfer.h"
+#include "link/transfer.h"
 
 enum { PAYLOAD_MAX = 3 << 20, ARRAYS_MAX = 24, SOURCE_SIZE = 1 << 19 };
 
@@ -96,6 +96,31 @@ static bool announce(struct arrival *arrival, const struct piece *pieces, size_t
     return true;
 }
 
+/* Room is taken away, and given again. */
+static void begin_again(struct arrival *arrival)
+{
+    muster__payload_drop(&arrival->incoming.message);
+    CHECK(arrival->returned == arrival->begun);
+    begin(arrival);
+}
+
+/* Whether bools that are among these bytes of the payload are 0 or 1. */
+static bool bools_are_good(const struct arrival *arrival, size_t first, size_t end)
+{
+    const struct muster_message *message = &arrival->incoming.message;
+    size_t at = 0;
+    for (size_t i = 0; i < message->array_count; i++) {
+        const struct muster_array *array = &message->arrays[i];
+        size_t size = arrival->whole[i] ? 0 : muster_array_count(array) * muster_dtype_size(array->dtype);
+        for (size_t j = at; array->dtype == MUSTER_BOOL && j < at + size; j++) {
+            if (j >= first && j < end && arrival->model[j] > 1)
+                return false;
+        }
+        at += size;
+    }
+    return true;
+}
+
 /* A message that may be a chunk. */
 static void receive(struct arrival *arrival, const struct piece *pieces, size_t count)
 {
@@ -111,8 +136,11 @@ static void receive(struct arrival *arrival, const struct piece *pieces, size_t 
         bool next = envelope.offset == received && size > 0 && size <= arrival->size - received;
         if (next)
             muster__read_bytes(&reader, arrival->model + received, size);
-        CHECK(muster__incoming_add(incoming, &envelope, &error) == (next ? MUSTER_OK : MUSTER_PROTOCOL));
-        CHECK(incoming->received == received + (next ? size : 0));
+        bool good = next && bools_are_good(arrival, (size_t)received, (size_t)received + size);
+        CHECK(muster__incoming_add(incoming, &envelope, &error) == (good ? MUSTER_OK : MUSTER_PROTOCOL));
+        CHECK(incoming->received == received + (good ? size : 0));
+        if (next && !good) /* a stream would end here */
+            begin_again(arrival);
     }
     muster__envelope_clear(&envelope);
 }
@@ -166,10 +194,11 @@ static void make_body(struct sender *sender, struct input *input, bool fill_late
     size_t count = take_byte(input) % (ARRAYS_MAX + 1);
     for (size_t i = 0; i < count; i++) {
         uint64_t elements = take_size(input) % (SOURCE_SIZE / 8);
-        sender->arrays[i] = (struct muster_array){.dtype = (enum muster_dtype)(1 + take_byte(input) % 4),
-                                                  .dimensions = 1,
-                                                  .shape = {elements},
-                                                  .data = source};
+        sender->arrays[i] =
+            (struct muster_array){.dtype = (enum muster_dtype)(1 + take_byte(input) % MUSTER_INT8),
+                                  .dimensions = 1,
+                                  .shape = {elements},
+                                  .data = source};
     }
     sender->message =
         (struct muster_message){.kind = MUSTER_TRAIN, .arrays = sender->arrays, .array_count = count};
@@ -236,12 +265,10 @@ static void move_limit(struct sender *sender, uint64_t limit)
         muster__outgoing_start(&sender->outgoing, sender->outgoing.grant, limit);
 }
 
-/* Room is taken away, and given again: the sender starts from the first byte. */
+/* The sender starts from the first byte. */
 static void pass_over(struct arrival *arrival, struct sender *sender)
 {
-    muster__payload_drop(&arrival->incoming.message);
-    CHECK(arrival->returned == arrival->begun);
-    begin(arrival);
+    begin_again(arrival);
     if (sender->outgoing.body)
         muster__outgoing_start(&sender->outgoing, sender->outgoing.grant + 1, 0);
 }

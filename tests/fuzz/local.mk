@@ -3,10 +3,12 @@
 fuzz_targets = \
     tests/fuzz/chunks \
     tests/fuzz/npy \
-    tests/fuzz/npz \
     tests/fuzz/participant_message \
     tests/fuzz/server_message \
     tests/fuzz/turns
+if LEARNING
+fuzz_targets += tests/fuzz/npz
+endif
 fuzz_data_targets = tests/fuzz/idx tests/fuzz/leaf
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/make_corpus
 
@@ -56,7 +58,7 @@ tests_fuzz_server_message_SOURCES = $(fuzz_message_sources) tests/fuzz/server_me
 # One thread: where the library would wait, the input goes on.
 tests_fuzz_turns_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_turns_LDFLAGS = $(FUZZ_LINKING) -Wl,--wrap=pthread_cond_wait,--wrap=getrandom,--wrap=muster__payload_fill
-tests_fuzz_turns_LDADD = libmuster-core.la
+tests_fuzz_turns_LDADD = libmuster-fixture.la libmuster-core.la
 tests_fuzz_turns_SOURCES = \
     $(fuzz_sources) \
     tests/fuzz/turns.c \

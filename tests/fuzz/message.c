@@ -88,14 +88,46 @@ static bool same_array(const struct muster_array *a, const struct muster_array *
            (!a->data || !b->data ? !a->data && !b->data : same_bytes(a->data, b->data, size));
 }
 
+static bool same_value(const struct muster_value *a, const struct muster_value *b)
+{
+    if (a->kind != b->kind || !same_text(a->name, b->name))
+        return false;
+    switch (a->kind) {
+    case MUSTER_VALUE_INTEGER:
+        return a->integer == b->integer;
+    case MUSTER_VALUE_BOOL:
+        return a->boolean == b->boolean;
+    case MUSTER_VALUE_TEXT:
+        return same_text(a->text, b->text);
+    case MUSTER_VALUE_BYTES:
+        return a->size == b->size && same_bytes(a->bytes, b->bytes, a->size);
+    }
+    return false;
+}
+
+static const struct muster_value *find_value(const struct muster_message *message, const char *name)
+{
+    size_t i = 0;
+    while (i < message->value_count && strcmp(message->values[i].name, name) != 0)
+        i++;
+    CHECK(i < message->value_count);
+    return &message->values[i];
+}
+
 static bool same_message(const struct muster_message *a, const struct muster_message *b)
 {
     if (a->kind != b->kind || a->array_count != b->array_count || a->scalar_count != b->scalar_count ||
-        a->size != b->size || a->code != b->code || a->reconnect_seconds != b->reconnect_seconds ||
-        !same_text(a->type, b->type) || !same_text(a->text, b->text))
+        a->value_count != b->value_count || !a->array_names != !b->array_names || a->size != b->size ||
+        a->code != b->code || a->reconnect_seconds != b->reconnect_seconds || !same_text(a->type, b->type) ||
+        !same_text(a->text, b->text))
         return false;
     for (size_t i = 0; i < a->array_count; i++) {
-        if (!same_array(&a->arrays[i], &b->arrays[i]))
+        if (!same_array(&a->arrays[i], &b->arrays[i]) ||
+            (a->array_names && !same_text(a->array_names[i], b->array_names[i])))
+            return false;
+    }
+    for (size_t i = 0; i < a->value_count; i++) { /* numbers come first when they were written */
+        if (!same_value(&a->values[i], find_value(b, a->values[i].name)))
             return false;
     }
     for (size_t i = 0; i < a->scalar_count; i++) {
@@ -146,6 +178,15 @@ static bool same_envelope(const struct envelope *a, const struct envelope *b)
 
 /* ---- writing what was read ---- */
 
+static size_t count_fields(const struct muster_message *message)
+{
+    size_t fields = 2 + (message->array_names ? 3 : 2) * message->array_count + 3 * message->scalar_count +
+                    4 * message->value_count;
+    for (size_t i = 0; i < message->array_count; i++)
+        fields += message->arrays[i].dtype == MUSTER_BFLOAT16;
+    return fields;
+}
+
 static struct buffer *write_body(enum direction direction, const struct envelope *envelope)
 {
     const struct muster_message *message = &envelope->message;
@@ -169,7 +210,7 @@ static struct buffer *write_body(enum direction direction, const struct envelope
     }
     enum muster_status status = muster__encode(direction, message, &encoding, &body, NULL);
     bool goes = message->kind != MUSTER_EMPTY || direction == TO_SERVER;
-    bool fits = 2 + 2 * message->array_count + 3 * message->scalar_count <= WIRE_FIELDS_MAX;
+    bool fits = count_fields(message) <= WIRE_FIELDS_MAX;
     CHECK(status == (goes && fits ? MUSTER_OK : MUSTER_INVALID));
     return body;
 }
@@ -240,15 +281,61 @@ static void compare_array(const Muster__NDArray *theirs, const struct muster_arr
     CHECK(same_array(&array, ours));
 }
 
+static void compare_scalar(const Muster__Scalar *theirs, const struct muster_message *ours, size_t *scalar)
+{
+    const struct muster_value *value;
+    switch (theirs->exact_case) {
+    case MUSTER__SCALAR__EXACT_INTEGER:
+        value = find_value(ours, theirs->name);
+        CHECK(value->kind == MUSTER_VALUE_INTEGER && value->integer == theirs->integer);
+        CHECK(muster_message_integer(ours, theirs->name, ~theirs->integer) == theirs->integer);
+        break;
+    case MUSTER__SCALAR__EXACT_BOOLEAN:
+        value = find_value(ours, theirs->name);
+        CHECK(value->kind == MUSTER_VALUE_BOOL && value->boolean == !!theirs->boolean);
+        CHECK(muster_message_bool(ours, theirs->name, !theirs->boolean) == !!theirs->boolean);
+        break;
+    default:
+        CHECK(*scalar < ours->scalar_count);
+        CHECK(same_text(theirs->name, ours->scalars[*scalar].name));
+        CHECK(same_bytes(&theirs->value, &ours->scalars[(*scalar)++].value, sizeof(double)));
+        break;
+    }
+}
+
+static size_t compare_value(const Muster__Value *theirs, const struct muster_message *ours)
+{
+    size_t size;
+    const void *bytes;
+    switch (theirs->kind_case) {
+    case MUSTER__VALUE__KIND_TEXT:
+        CHECK(same_text(muster_message_text(ours, theirs->name, NULL), theirs->text));
+        return 1;
+    case MUSTER__VALUE__KIND_DATA:
+        bytes = muster_message_bytes(ours, theirs->name, &size);
+        CHECK(bytes && size == theirs->data.len && same_bytes(bytes, theirs->data.data, size));
+        return 1;
+    default:
+        return 0;
+    }
+}
+
 static void compare_arrays(const Muster__Arrays *theirs, const struct muster_message *ours)
 {
-    CHECK(theirs->n_theta == ours->array_count && theirs->n_scalars == ours->scalar_count);
+    size_t scalars = 0, values = 0;
+    CHECK(theirs->n_theta == ours->array_count);
+    CHECK(theirs->n_names == (ours->array_names ? ours->array_count : 0));
     for (size_t i = 0; i < theirs->n_theta; i++)
         compare_array(theirs->theta[i], &ours->arrays[i]);
-    for (size_t i = 0; i < theirs->n_scalars; i++) {
-        CHECK(same_text(theirs->scalars[i]->name, ours->scalars[i].name));
-        CHECK(same_bytes(&theirs->scalars[i]->value, &ours->scalars[i].value, sizeof(double)));
-    }
+    for (size_t i = 0; i < theirs->n_names; i++)
+        CHECK(same_text(theirs->names[i], ours->array_names[i]));
+    for (size_t i = 0; i < theirs->n_scalars; i++)
+        compare_scalar(theirs->scalars[i], ours, &scalars);
+    for (size_t i = 0; i < theirs->n_values; i++)
+        values += compare_value(theirs->values[i], ours);
+    CHECK(scalars == ours->scalar_count);
+    CHECK(values + theirs->n_scalars - scalars == ours->value_count);
+    CHECK(muster_arrays_match(ours, ours, NULL) == MUSTER_OK);
 }
 
 /* What is shown of a text is text, has nothing that commands a terminal, and is shown as it is. */

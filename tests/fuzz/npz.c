@@ -7,8 +7,8 @@
 #include <unistd.h>
 #include <zip.h>
 
-#include "federation/npz.h"
 #include "fuzz/fuzz.h"
+#include "learning/npz.h"
 
 enum { LIMIT = 1 << 20, ENTRIES_MAX = 8, NAME_MAX_SIZE = 16 };
 

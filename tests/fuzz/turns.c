@@ -57,22 +57,22 @@ static void network_event(struct input *input)
     uint8_t how = take_byte(input);
     switch (how % 6) {
     case 0:
-        muster__local_drop(world.network, take_byte(input));
+        muster_fixture_drop(world.network, take_byte(input));
         break;
     case 1:
-        muster__local_half_close(world.network, take_byte(input));
+        muster_fixture_half_close(world.network, take_byte(input));
         break;
     case 2:
-        muster__local_fail_send(world.network, how / 6);
+        muster_fixture_fail_send(world.network, how / 6);
         break;
     case 3:
-        muster__local_refuse(world.network, how & 8);
+        muster_fixture_refuse(world.network, how & 8);
         break;
     case 4:
-        muster__local_lose(world.network, how & 8);
+        muster_fixture_lose(world.network, how & 8);
         break;
     case 5:
-        muster__local_delay(world.network, how & 8 ? 0 : how);
+        muster_fixture_delay(world.network, how & 8 ? 0 : how);
         break;
     }
 }
@@ -86,14 +86,14 @@ void do_event(void)
     case 0:
     case 1:
         for (size_t i = 0; i < which + 1; i++)
-            muster__local_step(world.network);
+            muster_fixture_step(world.network);
         break;
     case 2:
-        muster__local_settle(world.network);
+        muster_fixture_settle(world.network);
         break;
     case 3:
-        muster__local_advance(world.network, (int64_t)50 * (int64_t)(which + 1));
-        muster__local_settle(world.network);
+        muster_fixture_advance(world.network, (int64_t)50 * (int64_t)(which + 1));
+        muster_fixture_settle(world.network);
         break;
     case 4:
         peer_connect(&world.clients[which % PEERS], which >= PEERS);

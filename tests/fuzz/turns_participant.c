@@ -76,7 +76,6 @@ static void connect_member(struct member *member, uint8_t how)
     struct participant *participant;
     if (member->participant || world.depth)
         return;
-    options.transport = world.network;
     options.name = how & 1 ? NULL : "ada";
     options.connect_timeout_ms = 1000;
     options.reconnect_timeout_ms = how & 2 ? 0 : 2000;

@@ -172,7 +172,7 @@ void peer_free(struct peer *peer)
         return;
     if (!peer->closed) {
         peer->stream->ops->cut(peer->stream);
-        muster__local_settle(world.network);
+        muster_fixture_settle(world.network);
     }
     CHECK(peer->closed);
     muster__outgoing_begin(&peer->outgoing, NULL, 0);
@@ -187,8 +187,8 @@ void peer_connect(struct peer *peer, bool automatic)
     peer_free(peer);
     peer->receives = TO_PARTICIPANT;
     peer->automatic = automatic;
-    CHECK(world.network->ops->connect(world.network, MANAGER_ADDRESS, SIZE_MAX, NULL, &events, peer,
-                                      &peer->stream, NULL) == MUSTER_OK);
+    CHECK(world.network->ops->connect(world.network, MANAGER_ADDRESS, &muster__connect_service, SIZE_MAX,
+                                      NULL, &events, peer, &peer->stream, NULL) == MUSTER_OK);
 }
 
 static void *raw_accepted(void *context, struct stream *stream, const struct stream_events **stream_events)
@@ -212,7 +212,8 @@ static void raw_stopped(void *context)
     world.raw_stopped = true;
 }
 
-static const struct listener_events listener_events = {.accepted = raw_accepted, .stopped = raw_stopped};
+static const struct served served[] = {{&muster__connect_service, raw_accepted}, {NULL, NULL}};
+static const struct listener_events listener_events = {.served = served, .stopped = raw_stopped};
 
 void raw_listen(void)
 {

@@ -28,8 +28,8 @@ int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
     pthread_mutex_unlock(lock);
     if (world.input.left)
         do_event();
-    else if (!muster__local_step(world.network))
-        muster__local_advance(world.network, STEP_MS);
+    else if (!muster_fixture_step(world.network))
+        muster_fixture_advance(world.network, STEP_MS);
     pthread_mutex_lock(lock);
     return 0;
 }
@@ -40,12 +40,12 @@ void __wrap_muster__payload_fill(const struct buffer *body, const struct muster_
 {
     uint8_t steps = take_byte(&world.input);
     if (steps & 0x80)
-        muster__local_drop(world.network, steps >> 4 & 7);
+        muster_fixture_drop(world.network, steps >> 4 & 7);
     for (size_t i = 0; i < (steps & 7); i++)
-        muster__local_step(world.network);
+        muster_fixture_step(world.network);
     __real_muster__payload_fill(body, message, end);
     for (size_t i = 0; i < (steps >> 3 & 1); i++)
-        muster__local_step(world.network);
+        muster_fixture_step(world.network);
 }
 
 ssize_t __wrap_getrandom(void *to, size_t size, unsigned flags)
@@ -313,7 +313,6 @@ static struct participant_manager_options choose_options(void)
     participant_manager_options_init(&options);
     uint8_t choice = take_byte(&world.input);
     options.listen = MANAGER_ADDRESS;
-    options.transport = world.network;
     options.on_event = on_event;
     options.max_message_size = 32768;
     options.max_payload_size = 65536;
@@ -334,7 +333,7 @@ void world_begin(struct input input)
 {
     memset(&world, 0, sizeof(world));
     world.input = input;
-    world.network = muster__local_new();
+    world.network = muster_fixture_new("test");
     CHECK(world.network);
     struct participant_manager_options options = choose_options();
     CHECK(participant_manager_start(&options, &world.manager, NULL) == MUSTER_OK);
@@ -362,7 +361,7 @@ static void end_raw_server(void)
     const struct transport_ops *ops = world.network->ops;
     ops->close_listener(world.raw_listener);
     ops->cut_listener(world.raw_listener);
-    muster__local_settle(world.network);
+    muster_fixture_settle(world.network);
     CHECK(world.raw_stopped);
     ops->free_listener(world.raw_listener);
 }
@@ -371,9 +370,9 @@ void world_end(void)
 {
     bool server_first = world.asked_count & 1;
     world.input.left = 0;
-    muster__local_lose(world.network, false);
-    muster__local_refuse(world.network, false);
-    muster__local_fail_send(world.network, 0);
+    muster_fixture_lose(world.network, false);
+    muster_fixture_refuse(world.network, false);
+    muster_fixture_fail_send(world.network, 0);
     if (server_first)
         participant_manager_stop(world.manager);
     for (size_t i = 0; i < MEMBERS; i++)
@@ -382,7 +381,7 @@ void world_end(void)
     check_idle(world.manager);
     participant_manager_free(world.manager);
     end_raw_server();
-    muster__local_advance(world.network, 1000);
+    muster_fixture_advance(world.network, 1000);
     for (size_t i = 0; i < PEERS; i++) {
         peer_free(&world.clients[i]);
         peer_free(&world.servers[i]);
@@ -391,5 +390,5 @@ void world_end(void)
         proxy_release(world.held[i]);
     for (uint64_t i = 1; i <= world.asked_count; i++)
         muster_message_clear(&world.asked[i].answer);
-    muster__local_free(world.network);
+    muster_fixture_free(world.network);
 }

@@ -6,14 +6,16 @@
 #ifndef MUSTER_TESTS_FUZZ_TURNS_WORLD_H
 #define MUSTER_TESTS_FUZZ_TURNS_WORLD_H
 
+#include <muster/fixture.h>
 #include <muster/muster.h>
 
 #include "fuzz/fuzz.h"
-#include "network/local.h"
-#include "wire/transfer.h"
+#include "link/hello.h"
+#include "link/service.h"
+#include "link/transfer.h"
 
-#define MANAGER_ADDRESS "manager:1"
-#define RAW_ADDRESS     "raw:1"
+#define MANAGER_ADDRESS "fixture:test/manager"
+#define RAW_ADDRESS     "fixture:test/raw"
 
 /* Of a refused answer, as it is given and as it is to be sent. */
 #define REASON       "no\n"

@@ -9,7 +9,7 @@
 
 #include <grpc/status.h>
 
-#define CONNECT_METHOD "/ParticipantManager/Connect"
+#include "link/service.h"
 
 struct raw_peer;
 

@@ -13,6 +13,7 @@
 #include <muster/muster.h>
 
 #include "integration/fixture.h"
+#include "link/hello.h"
 
 /* Exit codes of participants: the status of their end, behind these. */
 enum { FAILED = 100 };

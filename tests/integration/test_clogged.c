@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "integration/fixture.h"
+#include "link/hello.h"
 
 #define MEGABYTE ((size_t)1 << 20)
 

@@ -13,10 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <muster/fixture.h>
+
 #include "integration/fixture.h"
 #include "network/credentials.h"
 #include "network/guesses.h"
-#include "network/local.h"
 
 #define TEXT_SIZE    300
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -876,7 +877,7 @@ FILES_TEST(doors, what_runs_out_is_warned_of_again_each_day)
     muster__credentials_free(loaded);
 }
 
-/* Nobody calls, and a day passes by the clock of the local transport. */
+/* Nobody calls, and a day passes by the clock of the fixture. */
 FILES_TEST(doors, a_server_that_nobody_calls_warns_each_day)
 {
     enum { DAY = 86400000 };
@@ -884,23 +885,23 @@ FILES_TEST(doors, a_server_that_nobody_calls_warns_each_day)
     participant_manager_options_init(&options);
     struct participant_manager *manager;
     struct warnings warnings = {0};
-    options.listen = "server:1";
+    options.listen = "fixture:test/server";
     options.credentials = credentials("server-soon", NULL, NULL);
     options.on_warning = note_warning;
     options.context = &warnings;
-    options.transport = muster__local_new();
-    muster__local_advance(options.transport, DAY);
+    struct muster_transport *network = muster_fixture_new("test");
+    muster_fixture_advance(network, DAY);
     cr_assert_eq(participant_manager_start(&options, &manager, NULL), MUSTER_OK);
     cr_assert_eq(warnings.count, 1);
     for (size_t day = 1; day <= 3; day++) {
-        muster__local_advance(options.transport, DAY);
-        muster__local_settle(options.transport);
+        muster_fixture_advance(network, DAY);
+        muster_fixture_settle(network);
         cr_assert_eq(warnings.count, 1 + day);
     }
     participant_manager_close(manager);
-    muster__local_settle(options.transport);
+    muster_fixture_settle(network);
     participant_manager_free(manager);
-    muster__local_free(options.transport);
+    muster_fixture_free(network);
 }
 
 /* ---- health ---- */

@@ -60,6 +60,22 @@ Test(listeners, addresses_that_make_no_sense)
     }
 }
 
+Test(listeners, a_scheme_that_nobody_has_is_told_which_there_are)
+{
+    static const char *const addresses[] = {"tcp://127.0.0.1:80", "ipc:name", "http3+127.0.0.1:80",
+                                            "localhost:http"};
+    struct participant *participant;
+    struct muster_error error = {MUSTER_OK, ""};
+    begin();
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
+        cr_assert_eq(participant_connect(addresses[i], NULL, &participant, &error), MUSTER_INVALID);
+        cr_assert_not_null(strstr(error.text, addresses[i]), "%s", error.text);
+        cr_assert_not_null(strstr(error.text, "local:NAME or host:port or [v6]:port"), "%s", error.text);
+    }
+    cr_assert_eq(participant_connect("mpi:3", NULL, &participant, &error), MUSTER_UNSUPPORTED);
+    cr_assert_not_null(strstr(error.text, "built without"), "%s", error.text);
+}
+
 /* A host that C-core would take for a scheme is a host. */
 Test(listeners, a_host_named_as_a_scheme)
 {

@@ -9,10 +9,6 @@ if [[ ! -e $top_builddir/.libs/libmuster.so ]]; then
     exit 77
 fi
 
-needs_no_libmuster() {
-    ! ldd "$1" | grep libmuster
-}
-
 refers_to_build_tree() {
     local source
     source=$(realpath "$top_srcdir")
@@ -67,13 +63,38 @@ if [[ -e $shared_root$libdir/libmuster.a ]]; then
     cp -a "$shared_root" "$static_root"
     rm -f "$static_root$libdir"/libmuster.so*
     check "a foreign program builds with pkg-config --static" compile "$static_root" foreign_static --static
-    check "it does not need libmuster.so" needs_no_libmuster "$scratch/foreign_static"
+    check "it does not need libmuster.so" nothing needs libmuster "$scratch/foreign_static"
     check "and runs" "$scratch/foreign_static"
+fi
+
+if [[ ${public_headers:?is not set: run this through make check} == *muster/fixture.h* ]]; then
+    cat >"$scratch/fixture.c" <<'C'
+#include <muster/fixture.h>
+#include <muster/muster.h>
+int main(void)
+{
+    struct muster_transport *network = muster_fixture_new("mine");
+    struct participant_manager_options options;
+    struct participant_manager *manager;
+    participant_manager_options_init(&options);
+    options.listen = "fixture:mine/server";
+    if (participant_manager_start(&options, &manager, NULL) != MUSTER_OK)
+        return 1;
+    participant_manager_close(manager);
+    muster_fixture_settle(network);
+    participant_manager_free(manager);
+    muster_fixture_free(network);
+    return 0;
+}
+C
+    check "a foreign program builds with the fixture" compile "$shared_root" fixture
+    check "it listens on it" run_shared "$scratch/fixture"
 fi
 
 for program in $(extract_programs); do
     check "README: $program compiles" compile "$shared_root" "$program"
 done
 check "README: server and participants run a round" readme_round
+check "README: the same as threads of one process" readme_threads
 
 exit "$failed"

@@ -1,14 +1,20 @@
 # What is checked of the package as a whole, by scripts.
 packaging_tests = \
     tests/packaging/docs.py \
-    tests/packaging/grown.sh \
     tests/packaging/headers.sh \
-    tests/packaging/install.sh \
-    tests/packaging/lessons.sh \
     tests/packaging/rules.sh \
     tests/packaging/symbols.sh
-EXTRA_DIST += $(packaging_tests) tests/packaging/common
+# These run programs that make a mean: those of the README and the numbered examples.
+learning_tests = \
+    tests/packaging/grown.sh \
+    tests/packaging/install.sh \
+    tests/packaging/lessons.sh \
+    tests/packaging/without.sh
+EXTRA_DIST += $(packaging_tests) $(learning_tests) tests/packaging/common
 
 if HAVE_TESTS
 TESTS += $(packaging_tests)
+if LEARNING
+TESTS += $(learning_tests)
+endif
 endif

@@ -26,6 +26,13 @@ changes_state() {
     grep -rnE -- '->state = PROXY_' lib | grep -v '^lib/proxy/proxy\.c:'
 }
 
+# What is below the two sides knows neither, and the wire knows no link.
+looks_up() {
+    grep -nE '^#include "(proxy|participant|learning)/' lib/link/* lib/wire/* lib/network/*
+    grep -nE '^#include "link/' lib/wire/* lib/network/*
+    grep -nE '^#include "wire/' lib/network/*
+}
+
 scripts() {
     find run .ci examples bench tests -type f -exec grep -lE '^#!.*(/| )(ba)?sh$' {} +
 }
@@ -41,6 +48,7 @@ lint() {
 }
 
 check "only lib/network includes <grpc/...>" nothing includes_grpc
+check "lower layers do not include higher ones" nothing looks_up
 check "no poll and no sleep in lib/" nothing waits_badly
 check "only the state machine knows the proxy from inside" nothing knows_proxy
 check "only proxy.c changes a proxy's state" nothing changes_state

@@ -15,9 +15,11 @@ foreign() {
     names "$@" | grep -vE "$prefixes"
 }
 
+# Of the headers of what was built.
 declared() {
-    grep -hv '^#' "$top_srcdir"/include/muster/*.h | tr '\n' ' ' | grep -oE 'MUSTER_API [^;{]*;' |
-        sed -E 's/^[^(]*[ *]([a-z0-9_]+)\(.*/\1/' | sort -u
+    # shellcheck disable=SC2086 # this is a list
+    (cd "$top_srcdir" && grep -hv '^#' ${public_headers:?is not set: run this through make check}) | tr '\n' ' ' |
+        grep -oE 'MUSTER_API [^;{]*;' | sed -E 's/^[^(]*[ *]([a-z0-9_]+)\(.*/\1/' | sort -u
 }
 
 missing() {

@@ -1,4 +1,4 @@
-/* The upload budget by itself: claims of nobody, on the local network's clock. A test's name begins with the
+/* The upload budget by itself: claims of nobody, on the fixture's clock. A test's name begins with the
    numbers of the rules in proxy/budget.h. */
 #include <config.h>
 
@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#include "network/local.h"
+#include <muster/fixture.h>
+
 #include "proxy/budget.h"
 
 enum { SENDERS = 4, SIZE = 1000000, SLOT_MS = 100, STALL_MS = 1000, PROGRESS = 16000 };
@@ -86,7 +87,7 @@ static const struct claim_events events = {
 
 static void begin(struct world *world)
 {
-    *world = (struct world){.network = muster__local_new()};
+    *world = (struct world){.network = muster_fixture_new("test")};
     muster__drain_init(&world->drain);
     muster__budget_init(&world->budget, SIZE, STALL_MS, world->network, &world->drain);
     for (size_t i = 0; i < SENDERS; i++) {
@@ -131,8 +132,8 @@ static void finish(struct world *world, size_t i)
 
 static void pass_time(struct world *world, int64_t milliseconds)
 {
-    muster__local_advance(world->network, milliseconds);
-    muster__local_settle(world->network);
+    muster_fixture_advance(world->network, milliseconds);
+    muster_fixture_settle(world->network);
 }
 
 /* Whether these, and no others, hold room. */
@@ -155,7 +156,7 @@ static void end(struct world *world)
     cr_assert_eq(world->drain.pending, 0);
     muster__budget_destroy(&world->budget);
     muster__drain_destroy(&world->drain);
-    muster__local_free(world->network);
+    muster_fixture_free(world->network);
 }
 
 Test(budget, first_come_first_served)

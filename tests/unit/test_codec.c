@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <muster/federation.h>
+#include <muster/random.h>
 
 #include "wire/codec.h"
 #include "wire/npy.h"
@@ -156,6 +156,152 @@ Test(codec, scalars_of_every_sort)
     cr_assert_eq(muster_message_scalar(&envelope.message, "tiny", 0), 5e-324);
     cr_assert_eq(muster_message_scalar(&envelope.message, "none", -1), -1);
     muster__envelope_clear(&envelope);
+}
+
+static const struct muster_value values[] = {
+    {.name = "seed", .kind = MUSTER_VALUE_INTEGER, .integer = INT64_MIN},
+    {.name = "steps", .kind = MUSTER_VALUE_INTEGER, .integer = (INT64_C(1) << 53) + 1},
+    {.name = "freeze", .kind = MUSTER_VALUE_BOOL, .boolean = true},
+    {.name = "augment", .kind = MUSTER_VALUE_BOOL, .boolean = false},
+    {.name = "optimizer", .kind = MUSTER_VALUE_TEXT, .text = "b\xc3\xa4r"},
+    {.name = "note", .kind = MUSTER_VALUE_TEXT, .text = ""},
+    {.name = "mask", .kind = MUSTER_VALUE_BYTES, .bytes = "\0\xff", .size = 2},
+    {.name = "", .kind = MUSTER_VALUE_BYTES},
+};
+enum { VALUE_COUNT = sizeof(values) / sizeof(values[0]), EXACT_COUNT = 4 };
+static const char *const names[] = {"weight", "bias", "mask"};
+static const struct muster_message settings = {.kind = MUSTER_TRAIN,
+                                               .arrays = arrays,
+                                               .array_count = 3,
+                                               .array_names = names,
+                                               .scalars = scalars,
+                                               .scalar_count = 2,
+                                               .values = values,
+                                               .value_count = VALUE_COUNT};
+
+static const struct muster_value *find_value(const struct muster_message *message, const char *name)
+{
+    size_t i = 0;
+    while (i < message->value_count && strcmp(message->values[i].name, name) != 0)
+        i++;
+    cr_assert_lt(i, message->value_count, "%s", name);
+    return &message->values[i];
+}
+
+static void expect_settings(const struct muster_message *got)
+{
+    size_t size;
+    cr_assert_eq(got->array_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_str_eq(got->array_names[i], names[i]);
+    cr_assert_eq(got->scalar_count, 2);
+    cr_assert_eq(muster_message_scalar(got, "lr", 0), 0.01);
+    cr_assert_eq(got->value_count, (size_t)VALUE_COUNT);
+    for (size_t i = 0; i < VALUE_COUNT; i++)
+        cr_assert_eq(find_value(got, values[i].name)->kind, values[i].kind);
+    cr_assert_eq(find_value(got, "seed")->integer, INT64_MIN);
+    cr_assert_eq(find_value(got, "steps")->integer, (INT64_C(1) << 53) + 1);
+    cr_assert_eq(find_value(got, "freeze")->boolean, true);
+    cr_assert_eq(find_value(got, "augment")->boolean, false);
+    cr_assert_str_eq(muster_message_text(got, "optimizer", NULL), "b\xc3\xa4r");
+    cr_assert_str_eq(muster_message_text(got, "note", NULL), "");
+    cr_assert_eq(memcmp(muster_message_bytes(got, "mask", &size), "\0\xff", 2), 0);
+    cr_assert_eq(size, 2);
+    cr_assert_not_null(muster_message_bytes(got, "", &size));
+    cr_assert_eq(size, 0);
+}
+
+Test(codec, values_and_names)
+{
+    for (enum direction direction = TO_PARTICIPANT; direction <= TO_SERVER; direction++) {
+        struct envelope envelope = through(direction, &settings);
+        expect_settings(&envelope.message);
+        muster__envelope_clear(&envelope);
+    }
+}
+
+Test(codec, values_alone)
+{
+    const struct muster_message message = {.kind = MUSTER_EVALUATE, .values = &values[4], .value_count = 1};
+    struct envelope envelope = through(TO_SERVER, &message);
+    cr_assert_eq(envelope.message.value_count, 1);
+    cr_assert_str_eq(muster_message_text(&envelope.message, "optimizer", NULL), "b\xc3\xa4r");
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, a_copy_has_values_and_names_of_its_own)
+{
+    struct muster_message copy;
+    cr_assert(muster__message_copy(&settings, &copy));
+    expect_settings(&copy);
+    cr_assert_neq(copy.array_names[0], names[0]);
+    cr_assert_neq((const void *)find_value(&copy, "mask")->bytes, values[6].bytes);
+    cr_assert_neq(find_value(&copy, "optimizer")->text, values[4].text);
+    muster_message_clear(&copy);
+}
+
+/* What protobuf's own code sees, of whatever age the peer's proto file is: numbers are scalars. */
+Test(codec, others_see_doubles)
+{
+    struct buffer *body = encoded(TO_SERVER, &settings);
+    Muster__ParticipantMessage *message = muster__participant_message__unpack(NULL, body->size, body->data);
+    cr_assert_not_null(message);
+    const Muster__Arrays *got = message->result;
+    cr_assert_eq(got->n_scalars, 2 + EXACT_COUNT);
+    cr_assert_eq(got->n_values, VALUE_COUNT - EXACT_COUNT);
+    cr_assert_eq(got->n_names, 3);
+    cr_assert_str_eq(got->scalars[2]->name, "seed");
+    cr_assert_eq(got->scalars[2]->value, -0x1p63);
+    cr_assert_eq(got->scalars[2]->integer, INT64_MIN);
+    cr_assert_eq(got->scalars[0]->exact_case, MUSTER__SCALAR__EXACT__NOT_SET);
+    cr_assert_eq(got->scalars[3]->value, 0x1p53);
+    cr_assert_eq(got->scalars[4]->value, 1);
+    cr_assert_eq(got->scalars[4]->exact_case, MUSTER__SCALAR__EXACT_BOOLEAN);
+    cr_assert_eq(got->scalars[5]->value, 0);
+    cr_assert_eq(got->values[1]->kind_case, MUSTER__VALUE__KIND_TEXT);
+    cr_assert_eq(got->values[3]->kind_case, MUSTER__VALUE__KIND_DATA);
+    muster__participant_message__free_unpacked(message, NULL);
+    muster__buffer_release(body);
+}
+
+Test(codec, values_from_the_future)
+{
+    /* Arrays { Value { name: "a", 9: 1 } Value { name: "b", text: "c" } 9: 1 } */
+    struct envelope envelope = decoded(
+        TO_SERVER, "\x0a\x11\x22\x05\x0a\x01\x61\x48\x01\x22\x06\x0a\x01\x62\x12\x01\x63\x48\x01", 19);
+    cr_assert_eq(envelope.message.value_count, 1);
+    cr_assert_str_eq(muster_message_text(&envelope.message, "b", NULL), "c");
+    muster__envelope_clear(&envelope);
+    /* The last of several counts. */
+    envelope = decoded(TO_SERVER, "\x0a\x0a\x22\x08\x12\x01\x63\x1a\x03\x64\x00\x65", 12);
+    size_t size;
+    cr_assert_eq(memcmp(muster_message_bytes(&envelope.message, "", &size), "d\0e", 3), 0);
+    cr_assert_eq(size, 3);
+    muster__envelope_clear(&envelope);
+}
+
+Test(codec, bfloat16_has_its_dtype_beside_the_header)
+{
+    static const uint16_t halves[] = {0x3f80, 0xc000};
+    const struct muster_array array = {MUSTER_BFLOAT16, 1, {2}, halves};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
+    struct buffer *body = encoded(TO_SERVER, &message);
+    Muster__ParticipantMessage *theirs = muster__participant_message__unpack(NULL, body->size, body->data);
+    cr_assert_eq(theirs->result->theta[0]->dtype, MUSTER__NDARRAY__DTYPE__BFLOAT16);
+    cr_assert_not_null(memmem(theirs->result->theta[0]->ndarray.data, 128, "'<V2'", 5));
+    muster__participant_message__free_unpacked(theirs, NULL);
+    struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
+    cr_assert_eq(envelope.message.arrays[0].dtype, MUSTER_BFLOAT16);
+    cr_assert_eq(memcmp(envelope.message.arrays[0].data, halves, sizeof(halves)), 0);
+    muster__envelope_clear(&envelope);
+    /* A dtype that is not known, or that is not the header's. */
+    cr_assert_eq(body->data[body->size - 1], MUSTER__NDARRAY__DTYPE__BFLOAT16);
+    body->data[body->size - 1] = 2;
+    expect_refused(TO_SERVER, body->data, body->size, "array 0: its dtype 2 is not known");
+    body->data[body->size - 1] = MUSTER__NDARRAY__DTYPE__BFLOAT16;
+    memcpy(memmem(body->data, body->size, "'<V2'", 5), "'<f2'", 5);
+    expect_refused(TO_SERVER, body->data, body->size, "array 0: its dtype 1 is not known, or not");
+    muster__buffer_release(body);
 }
 
 Test(codec, application)
@@ -494,7 +640,28 @@ Test(codec, messages_that_make_no_sense)
     const struct muster_array huge = {
         .dtype = MUSTER_FLOAT64, .dimensions = 2, .shape = {UINT64_MAX / 2, 16}, .data = floats};
     const struct muster_scalar nameless = {NULL, 1};
+    const uint8_t two = 2;
+    const struct muster_array no_bool = {.dtype = MUSTER_BOOL, .data = &two};
+    const char *const hole[] = {"a", NULL, "c"}, *const latin[] = {"a", "caf\xe9", "c"};
+    const struct muster_value bad_values[] = {
+        {.kind = MUSTER_VALUE_BOOL},
+        {.name = "caf\xe9", .kind = MUSTER_VALUE_BOOL},
+        {.name = "a"},
+        {.name = "a", .kind = (enum muster_value_kind)5},
+        {.name = "a", .kind = MUSTER_VALUE_TEXT},
+        {.name = "a", .kind = MUSTER_VALUE_TEXT, .text = "caf\xe9"},
+        {.name = "a", .kind = MUSTER_VALUE_BYTES, .size = 1},
+    };
+    for (size_t i = 0; i < sizeof(bad_values) / sizeof(bad_values[0]); i++)
+        expect_unwritable(TO_SERVER, &(struct muster_message){
+                                         .kind = MUSTER_TRAIN, .values = &bad_values[i], .value_count = 1});
     const struct muster_message messages[] = {
+        {.kind = MUSTER_TRAIN, .value_count = 1},
+        {.kind = MUSTER_TRAIN, .values = values, .value_count = WIRE_FIELDS_MAX},
+        {.kind = MUSTER_TRAIN, .arrays = &no_bool, .array_count = 1},
+        {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 3, .array_names = hole},
+        {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 3, .array_names = latin},
+        {.kind = MUSTER_TRAIN, .reserved = {&two}},
         {.kind = MUSTER_TRAIN, .array_count = 1},
         {.kind = MUSTER_TRAIN, .scalar_count = 1},
         {.kind = MUSTER_TRAIN, .arrays = &no_data, .array_count = 1},
@@ -594,6 +761,39 @@ Test(codec, as_many_arrays_and_scalars_as_can_be_read)
     expect_most(0, SCALARS + 1, false);
     expect_most(ARRAYS / 2, SCALARS / 2, true);
     expect_most(ARRAYS / 2, SCALARS / 2 + 2, false);
+}
+
+/* The same with names, of bfloat16, and with values. */
+Test(codec, as_many_names_and_values_as_can_be_read)
+{
+    enum { ARRAYS = (WIRE_FIELDS_MAX - 2) / 4, VALUES = (WIRE_FIELDS_MAX - 2) / 4 };
+    struct muster_array *many_arrays = calloc(ARRAYS + 1, sizeof(*many_arrays));
+    const char **many_names = calloc(ARRAYS + 1, sizeof(*many_names));
+    struct muster_value *many_values = calloc(VALUES + 1, sizeof(*many_values));
+    for (size_t i = 0; i <= ARRAYS; i++) {
+        many_arrays[i] = (struct muster_array){.dtype = MUSTER_BFLOAT16, .dimensions = 1};
+        many_names[i] = made_name(i);
+        many_values[i] =
+            (struct muster_value){.name = many_names[i], .kind = MUSTER_VALUE_INTEGER, .integer = (int64_t)i};
+    }
+    struct muster_message message = {
+        .kind = MUSTER_TRAIN, .arrays = many_arrays, .array_count = ARRAYS, .array_names = many_names};
+    struct envelope envelope = through(TO_SERVER, &message);
+    cr_assert_str_eq(envelope.message.array_names[ARRAYS - 1], many_names[ARRAYS - 1]);
+    muster__envelope_clear(&envelope);
+    message.array_count = ARRAYS + 1;
+    expect_unwritable(TO_SERVER, &message);
+    message = (struct muster_message){.kind = MUSTER_TRAIN, .values = many_values, .value_count = VALUES};
+    envelope = through(TO_SERVER, &message);
+    cr_assert_eq(muster_message_integer(&envelope.message, many_names[VALUES - 1], -1), VALUES - 1);
+    muster__envelope_clear(&envelope);
+    message.value_count = VALUES + 1;
+    expect_unwritable(TO_SERVER, &message);
+    for (size_t i = 0; i <= ARRAYS; i++)
+        free((char *)(uintptr_t)many_names[i]);
+    free(many_arrays);
+    free(many_names);
+    free(many_values);
 }
 
 /* ---- what cannot be read ---- */
@@ -729,6 +929,11 @@ Test(codec, strings_that_are_not_utf8_are_not_read)
     EXPECT_BAD_STRING(TO_PARTICIPANT, "\x2a\x05\x12\x03\x0a\x01\xe9", "a scalar's name");
     /* Of two names of one scalar, too. */
     EXPECT_BAD_STRING(TO_SERVER, "\x0a\x08\x12\x06\x0a\x01\xe9\x0a\x01x", "a scalar's name");
+    /* Arrays { names }, and Value { name } and { text }; its bytes are any. */
+    EXPECT_BAD_STRING(TO_SERVER, "\x0a\x05\x1a\x01\xe9\x0a\x00", "an array's name");
+    EXPECT_BAD_STRING(TO_SERVER, "\x0a\x05\x22\x03\x0a\x01\xe9", "a value's name");
+    EXPECT_BAD_STRING(TO_SERVER, "\x0a\x05\x22\x03\x12\x01\xe9", "a value's text");
+    EXPECT_BAD_STRING(TO_PARTICIPANT, "\x12\x08\x22\x06\x12\x01\xe9\x12\x01x", "a value's text");
     EXPECT_BAD_STRING(TO_SERVER, "\x2a\x03\x0a\x01\xe9", "a payload's type");
     EXPECT_BAD_STRING(TO_PARTICIPANT, "\x32\x03\x0a\x01\xe9", "a payload's type");
     EXPECT_BAD_STRING(TO_SERVER, "\x32\x04\x12\x02\xed\xa0", "a failure's text");
@@ -755,6 +960,44 @@ Test(codec, a_scalar_that_is_there_twice)
                       &(struct muster_message){.kind = MUSTER_TRAIN, .scalars = twice, .scalar_count = 3});
     static const char bytes[] = "\x0a\x0f\x12\x03\x0a\x01\x61\x12\x03\x0a\x01\x62\x12\x03\x0a\x01\x61";
     expect_status(TO_SERVER, bytes, sizeof(bytes) - 1, MUSTER_INVALID, "the scalar 'a' is there twice");
+}
+
+Test(codec, a_name_that_a_scalar_and_a_value_have)
+{
+    struct muster_value value = {.name = "lr", .kind = MUSTER_VALUE_TEXT, .text = "fast"};
+    struct muster_message message = {
+        .kind = MUSTER_TRAIN, .scalars = scalars, .scalar_count = 3, .values = &value, .value_count = 1};
+    expect_unwritable(TO_SERVER, &message);
+    value.name = "speed";
+    struct envelope envelope = through(TO_SERVER, &message);
+    muster__envelope_clear(&envelope);
+    /* Scalar { name: "a" } Value { name: "a", text: "" } */
+    static const char bytes[] = "\x0a\x0c\x12\x03\x0a\x01\x61\x22\x05\x0a\x01\x61\x12\x00";
+    expect_status(TO_SERVER, bytes, sizeof(bytes) - 1, MUSTER_INVALID, "the scalar 'a' is there twice");
+}
+
+Test(codec, names_of_arrays)
+{
+    const char *const twice[] = {"weight", "bias", "weight"};
+    struct muster_message message = {
+        .kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 3, .array_names = twice};
+    expect_unwritable(TO_SERVER, &message);
+    /* As many as arrays: Arrays { names: "a" }. */
+    expect_refused(TO_SERVER, "\x0a\x03\x1a\x01\x61", 5, "1 names of 0 arrays");
+    message.array_names = names;
+    struct buffer *body = encoded(TO_SERVER, &message);
+    static const uint8_t renamed[] = "\x1a\x04mask";
+    uint8_t *at = memmem(body->data, body->size, renamed, sizeof(renamed) - 1);
+    cr_assert_not_null(at);
+    at[0] = 0x7a; /* a field of the future in its place */
+    expect_refused(TO_SERVER, body->data, body->size, "2 names of 3 arrays");
+    at[0] = 0x1a;
+    memcpy(at,
+           "\x1a\x04"
+           "bias",
+           6);
+    expect_status(TO_SERVER, body->data, body->size, MUSTER_INVALID, "the array 'bias' is there twice");
+    muster__buffer_release(body);
 }
 
 Test(codec, a_scalar_that_is_there_twice_among_many)
@@ -790,7 +1033,7 @@ static void read_anything(const uint8_t *bytes, size_t size)
 
 Test(codec, every_beginning_of_a_message)
 {
-    struct buffer *body = encoded(TO_SERVER, &train);
+    struct buffer *body = encoded(TO_SERVER, &settings);
     for (size_t size = 0; size <= body->size; size++)
         read_anything(body->data, size);
     muster__buffer_release(body);
@@ -799,7 +1042,7 @@ Test(codec, every_beginning_of_a_message)
 Test(codec, every_byte_of_a_message_changed)
 {
     static const uint8_t masks[] = {0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xff};
-    struct buffer *body = encoded(TO_SERVER, &train);
+    struct buffer *body = encoded(TO_SERVER, &settings);
     uint8_t *bytes = copy_of(body->data, body->size);
     for (size_t i = 0; i < body->size; i++) {
         for (size_t j = 0; j < sizeof(masks); j++) {

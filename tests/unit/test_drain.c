@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-#include "network/local.h"
+#include <muster/fixture.h>
+
 #include "proxy/drain.h"
 
 enum { ROUNDS = 200, THREADS = 4 };
@@ -43,14 +44,14 @@ Test(drain, nobody_enters_after_the_close)
 
 Test(drain, streams_that_do_not_end_are_waited_for_so_long)
 {
-    struct muster_transport *network = muster__local_new();
+    struct muster_transport *network = muster_fixture_new("test");
     struct drain *drain = drain_new();
     muster__drain_close(drain);
     cr_assert_not(muster__drain_wait_stopped(drain, network, 0));
     muster__drain_stopped(drain);
     cr_assert(muster__drain_wait_stopped(drain, network, 0));
     drain_free(drain);
-    muster__local_free(network);
+    muster_fixture_free(network);
 }
 
 static void *end_one(void *context)

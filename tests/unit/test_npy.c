@@ -21,7 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <muster/federation.h>
+#include <muster/npy.h>
+#include <muster/random.h>
 
 #include "wire/npy.h"
 
@@ -64,6 +65,27 @@ static const char numpy_int32_version3[] =
     ", }                                                      \012\000\000\000\000\004\000\000"
     "\000\002\000\000\000\006\000\000\000\001\000\000\000\005\000\000\000\003\000\000\000\007"
     "\000\000\000";
+
+static const char numpy_float16_vector[] =
+    "\223NUMPY\001\000v\000{'descr': '<f2', 'fortran_order': False, 'shape': (3,), }"
+    "                                                            \012\000>\000\300\377{";
+
+static const char numpy_uint8_matrix[] =
+    "\223NUMPY\001\000v\000{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }"
+    "                                                          \012\001\002\003\004\005\377";
+
+static const char numpy_int8_vector[] =
+    "\223NUMPY\001\000v\000{'descr': '|i1', 'fortran_order': False, 'shape': (2,), }"
+    "                                                            \012\200\177";
+
+static const char numpy_bool_fortran[] =
+    "\223NUMPY\001\000v\000{'descr': '|b1', 'fortran_order': True, 'shape': (2, 3), }"
+    "                                                           \012\001\000\000\000\001\001";
+
+/* The same of uint16, with the type that ml_dtypes gives to bfloat16. */
+static const char numpy_bfloat16_vector[] =
+    "\223NUMPY\001\000v\000{'descr': '<V2', 'fortran_order': False, 'shape': (2,), }"
+    "                                                            \012\300?\000\300";
 
 /* Memory of exactly `size` bytes, aligned as malloc aligns. */
 static uint8_t *copy_of(const void *bytes, size_t size)
@@ -160,6 +182,12 @@ static const double float64_fortran[] = {1, 2, 3, 4, 5, 6};
 static const int64_t int64_version2[] = {-1, INT64_C(1) << 62};
 static const int32_t int32_version3[] = {0, 1, 2, 3, 4, 5, 6, 7};
 
+static const uint16_t float16_vector[] = {0x3e00, 0xc000, 0x7bff};
+static const uint8_t uint8_matrix[] = {1, 2, 3, 4, 5, 255};
+static const int8_t int8_vector[] = {-128, 127};
+static const uint8_t bool_fortran[] = {1, 0, 1, 0, 0, 1};
+static const uint16_t bfloat16_vector[] = {0x3fc0, 0xc000};
+
 #define FROM_NUMPY(name) #name, numpy_##name, sizeof numpy_##name - 1
 
 static const struct {
@@ -177,6 +205,11 @@ static const struct {
     {FROM_NUMPY(float64_fortran), false, {MUSTER_FLOAT64, 2, {2, 3}, float64_fortran}},
     {FROM_NUMPY(int64_version2), false, {MUSTER_INT64, 1, {2}, int64_version2}},
     {FROM_NUMPY(int32_version3), false, {MUSTER_INT32, 3, {2, 2, 2}, int32_version3}},
+    {FROM_NUMPY(float16_vector), true, {MUSTER_FLOAT16, 1, {3}, float16_vector}},
+    {FROM_NUMPY(uint8_matrix), true, {MUSTER_UINT8, 2, {2, 3}, uint8_matrix}},
+    {FROM_NUMPY(int8_vector), true, {MUSTER_INT8, 1, {2}, int8_vector}},
+    {FROM_NUMPY(bool_fortran), false, {MUSTER_BOOL, 2, {2, 3}, bool_fortran}},
+    {FROM_NUMPY(bfloat16_vector), true, {MUSTER_BFLOAT16, 1, {2}, bfloat16_vector}},
 };
 
 enum { FROM_NUMPY_COUNT = sizeof from_numpy / sizeof from_numpy[0] };
@@ -234,15 +267,33 @@ static const struct muster_array shapes[] = {
 
 enum { SHAPE_COUNT = sizeof shapes / sizeof shapes[0] };
 
-static const enum muster_dtype dtypes[] = {MUSTER_FLOAT32, MUSTER_FLOAT64, MUSTER_INT32, MUSTER_INT64};
+static const struct {
+    enum muster_dtype dtype;
+    const char *descr;
+} dtypes[] = {
+    {MUSTER_FLOAT32, "<f4"}, {MUSTER_FLOAT64, "<f8"}, {MUSTER_INT32, "<i4"},
+    {MUSTER_INT64, "<i8"},   {MUSTER_FLOAT16, "<f2"}, {MUSTER_BFLOAT16, "<V2"},
+    {MUSTER_UINT8, "|u1"},   {MUSTER_INT8, "|i1"},    {MUSTER_BOOL, "|b1"},
+};
+
+enum { DTYPE_COUNT = sizeof dtypes / sizeof dtypes[0] };
+
+/* Data for the array, which the caller frees. */
+static uint8_t *data_of(const struct muster_array *array)
+{
+    uint8_t *data = ramp(data_size(array));
+    for (size_t i = 0; array->dtype == MUSTER_BOOL && i < data_size(array); i++)
+        data[i] &= 1;
+    return data;
+}
 
 Test(npy, round_trip)
 {
     for (size_t i = 0; i < SHAPE_COUNT; i++) {
-        for (size_t j = 0; j < 4; j++) {
+        for (size_t j = 0; j < DTYPE_COUNT; j++) {
             struct muster_array array = shapes[i];
-            array.dtype = dtypes[j];
-            uint8_t *data = ramp(data_size(&array));
+            array.dtype = dtypes[j].dtype;
+            uint8_t *data = data_of(&array);
             array.data = data;
             size_t size;
             uint8_t *bytes = written(&array, &size);
@@ -289,19 +340,18 @@ Test(npy, the_longest_header_fits)
 
 Test(npy, fortran_order)
 {
-    static const char *const descr[] = {"<f4", "<f8", "<i4", "<i8"};
     for (size_t i = 0; i < SHAPE_COUNT; i++) {
-        for (size_t j = 0; j < 4; j++) {
+        for (size_t j = 0; j < DTYPE_COUNT; j++) {
             struct muster_array array = shapes[i];
-            array.dtype = dtypes[j];
+            array.dtype = dtypes[j].dtype;
             size_t element = muster_dtype_size(array.dtype);
-            uint8_t *data = ramp(data_size(&array));
+            uint8_t *data = data_of(&array);
             uint8_t *turned = ramp(data_size(&array));
             for (size_t k = 0; k < muster_array_count(&array); k++)
                 memcpy(turned + place_in_fortran_order(&array, k) * element, data + k * element, element);
             array.data = data;
             char header[256];
-            format_header(&array, descr[j], "True", header);
+            format_header(&array, dtypes[j].descr, "True", header);
             size_t size;
             uint8_t *bytes = built(1, header, turned, data_size(&array), &size);
             expect_array(bytes, size, &array, header);
@@ -391,10 +441,14 @@ Test(npy, refuses_bad_headers)
         {"{'descr': '>f8', " ORDER SHAPE "}", "array.astype('<f8')"},
         {"{'descr': '>i4', " ORDER SHAPE "}", "array.astype('<i4')"},
         {"{'descr': '>i8', " ORDER SHAPE "}", "big-endian"},
-        {"{'descr': '<f2', " ORDER SHAPE "}", "type '<f2' is not supported"},
+        {"{'descr': '>f2', " ORDER SHAPE "}", "array.astype('<f2')"},
+        {"{'descr': '<u2', " ORDER SHAPE "}", "type '<u2' is not supported"},
+        {"{'descr': '|V2', " ORDER SHAPE "}", "not supported"},
+        {"{'descr': '<V4', " ORDER SHAPE "}", "not supported"},
+        {"{'descr': '<u1', " ORDER SHAPE "}", "not supported"},
         {"{'descr': '<c8', " ORDER SHAPE "}", "type '<c8' is not supported"},
         {"{'descr': '<u4', " ORDER SHAPE "}", "not supported"},
-        {"{'descr': '|b1', " ORDER SHAPE "}", "not supported"},
+        {"{'descr': '|b1', " ORDER SHAPE "}", "1 bytes of data, but there are 4"},
         {"{'descr': '|f4', " ORDER SHAPE "}", "not supported"},
         {"{'descr': '=f4', " ORDER SHAPE "}", "not supported"},
         {"{'descr': '|O', " ORDER SHAPE "}", "type '|O' is not supported"},
@@ -531,14 +585,22 @@ Test(npy, counts_elements)
     cr_assert_eq(muster_array_count(&array), SIZE_MAX);
 }
 
-Test(npy, knows_the_size_of_each_dtype)
+Test(npy, refuses_bools_that_are_neither_0_nor_1)
 {
-    cr_assert_eq(muster_dtype_size(MUSTER_FLOAT32), sizeof(float));
-    cr_assert_eq(muster_dtype_size(MUSTER_FLOAT64), sizeof(double));
-    cr_assert_eq(muster_dtype_size(MUSTER_INT32), sizeof(int32_t));
-    cr_assert_eq(muster_dtype_size(MUSTER_INT64), sizeof(int64_t));
-    cr_assert_eq(muster_dtype_size((enum muster_dtype)0), 0);
-    cr_assert_eq(muster_dtype_size((enum muster_dtype)5), 0);
+    const uint8_t bools[] = {0, 1, 1, 0};
+    struct muster_array array = {MUSTER_BOOL, 2, {2, 2}, bools};
+    for (size_t i = 0; i < sizeof bools; i++) {
+        uint8_t bad[sizeof bools];
+        size_t size;
+        memcpy(bad, bools, sizeof bad);
+        bad[i] = i % 2 ? 2 : 0xff;
+        array.data = bad;
+        cr_assert_eq(muster__npy_size(&array, &size), MUSTER_INVALID);
+        uint8_t *bytes =
+            built(1, "{'descr': '|b1', 'fortran_order': True, 'shape': (2, 2)}", bad, sizeof bad, &size);
+        expect_refused(bytes, size, "a bool is neither 0 nor 1");
+        free(bytes);
+    }
 }
 
 Test(npy, refuses_a_callers_invalid_array)

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <muster/federation.h>
+#include <muster/npz.h>
 
 /* Written by numpy 1.24: w = [[1, 2, 3], [4, 5, 6]] of float32 and n = 7 of int64; savez and
  * savez_compressed. */
@@ -162,11 +162,18 @@ Test(npz, does_not_look_into_a_file_far_beyond_its_limit, .init = set_up, .fini 
 
 static const float floats[] = {1, -2, 3e38F};
 static const double number = -0.1;
+static const uint16_t halves[] = {0x3c00, 0xc000, 0x7bff};
+static const uint8_t bools[] = {0, 1, 1};
 static const struct muster_named_array mixed[] = {
     {"layer.0.weight", {MUSTER_FLOAT32, 1, {3}, floats}},
     {"scalar", {MUSTER_FLOAT64, 0, {0}, &number}},
     {"empty", {MUSTER_INT32, 2, {0, 5}, NULL}},
     {"b\303\244r", {MUSTER_INT64, 3, {1, 1, 1}, &number}},
+    {"half", {MUSTER_FLOAT16, 1, {3}, halves}},
+    {"bfloat", {MUSTER_BFLOAT16, 1, {3}, halves}},
+    {"unsigned", {MUSTER_UINT8, 1, {3}, halves}},
+    {"signed", {MUSTER_INT8, 1, {5}, halves}},
+    {"bool", {MUSTER_BOOL, 1, {3}, bools}},
 };
 enum { MIXED_COUNT = sizeof mixed / sizeof *mixed };
 
@@ -256,6 +263,8 @@ Test(npz, refuses_what_cannot_be_written, .init = set_up, .fini = tear_down)
     expect_not_written(two, 2, "not UTF-8");
     two[1] = mixed[2];
     two[1].array.shape[0] = 1;
+    expect_not_written(two, 2, "entry 1: the array's dtype, shape or data is invalid");
+    two[1] = (struct muster_named_array){"bool", {MUSTER_BOOL, 1, {3}, halves}};
     expect_not_written(two, 2, "entry 1: the array's dtype, shape or data is invalid");
     longest[255] = '\0';
     two[1] = mixed[1];

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <muster/federation.h>
+#include <muster/random.h>
 
 enum { DRAWS = 1000000 };
 

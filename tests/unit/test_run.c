@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <muster/federation.h>
+#include <muster/run.h>
 
 static char folder[] = "/tmp/muster-run-XXXXXX";
 static char path[sizeof folder + 16];

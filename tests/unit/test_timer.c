@@ -1,4 +1,4 @@
-/* Timers and waits with a limit, on the local network's clock. */
+/* Timers and waits with a limit, on the fixture's clock. */
 #include <config.h>
 
 #include <criterion/criterion.h>
@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <muster/federation.h>
+#include <muster/fixture.h>
+#include <muster/random.h>
 
-#include "network/local.h"
+#include "network/timer.h"
+#include "network/transport.h"
 
 enum { LOG_MAX = 2000 };
 
@@ -33,7 +35,7 @@ struct ringing {
 
 static struct ringing ringing_new(void)
 {
-    return (struct ringing){.network = muster__local_new()};
+    return (struct ringing){.network = muster_fixture_new("test")};
 }
 
 static struct bell bell_new(struct ringing *ringing)
@@ -68,8 +70,8 @@ static bool stop(struct bell *bell)
 
 static void advance(struct ringing *ringing, int64_t milliseconds)
 {
-    muster__local_advance(ringing->network, milliseconds);
-    muster__local_settle(ringing->network);
+    muster_fixture_advance(ringing->network, milliseconds);
+    muster_fixture_settle(ringing->network);
 }
 
 Test(timer, rings_once_at_its_time)
@@ -83,7 +85,7 @@ Test(timer, rings_once_at_its_time)
     cr_assert_eq(bell.rang, 1);
     advance(&ringing, 100);
     cr_assert_eq(bell.rang, 1);
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, rings_when_its_time_has_passed)
@@ -93,9 +95,9 @@ Test(timer, rings_when_its_time_has_passed)
     advance(&ringing, 50);
     start(&bell, 10);
     cr_assert_eq(bell.rang, 0, "not on the thread that starts it");
-    muster__local_settle(ringing.network);
+    muster_fixture_settle(ringing.network);
     cr_assert_eq(bell.rang, 1);
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, rings_in_order)
@@ -110,7 +112,7 @@ Test(timer, rings_in_order)
     cr_assert_eq(ringing.log[0], &bells[2]);
     cr_assert_eq(ringing.log[1], &bells[0]);
     cr_assert_eq(ringing.log[2], &bells[1]);
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, alarm_moves_to_an_earlier_time)
@@ -125,7 +127,7 @@ Test(timer, alarm_moves_to_an_earlier_time)
     cr_assert_eq(late.rang, 0);
     advance(&ringing, 990);
     cr_assert_eq(late.rang, 1);
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, stopped_in_time)
@@ -141,7 +143,7 @@ Test(timer, stopped_in_time)
     cr_assert_eq(bell.rang, 0);
     advance(&ringing, 5);
     cr_assert_eq(other.rang, 1);
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, stopped_too_late_or_never_started)
@@ -152,7 +154,7 @@ Test(timer, stopped_too_late_or_never_started)
     start(&bell, 10);
     advance(&ringing, 10);
     cr_assert_not(stop(&bell));
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, started_again)
@@ -168,7 +170,7 @@ Test(timer, started_again)
     cr_assert_eq(bell.rang, 1);
     advance(&ringing, 1);
     cr_assert_eq(bell.rang, 2);
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, stopped_by_another_that_rings)
@@ -183,7 +185,7 @@ Test(timer, stopped_by_another_that_rings)
     cr_assert_eq(first.rang, 1);
     cr_assert(first.stopped);
     cr_assert_eq(second.rang, 0);
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, started_by_one_that_rings)
@@ -198,7 +200,7 @@ Test(timer, started_by_one_that_rings)
     cr_assert_eq(second.rang, 0);
     advance(&ringing, 5);
     cr_assert_eq(second.rang, 1);
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, starts_itself_again)
@@ -213,7 +215,7 @@ Test(timer, starts_itself_again)
         cr_assert_eq(bell.rang, i);
     }
     cr_assert(stop(&bell));
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 /* Starts and stops many at random and compares with what a list would do. */
@@ -253,20 +255,20 @@ Test(timer, many)
     for (size_t i = 0; i < BELLS; i++)
         cr_assert_eq(stop(&bells[i]), started[i]);
     free(bells);
-    muster__local_free(ringing.network);
+    muster_fixture_free(ringing.network);
 }
 
 Test(timer, limits_become_times)
 {
-    struct muster_transport *network = muster__local_new();
-    muster__local_advance(network, 100);
+    struct muster_transport *network = muster_fixture_new("test");
+    muster_fixture_advance(network, 100);
     cr_assert_eq(muster__transport_after(network, 0), 100);
     cr_assert_eq(muster__transport_after(network, 50), 150);
     cr_assert_eq(muster__transport_after(network, MUSTER_NO_LIMIT), INT64_MAX);
     cr_assert_eq(muster__transport_after(network, INT64_MAX), INT64_MAX);
     cr_assert_eq(muster__transport_after(network, INT64_MAX - 101), INT64_MAX - 1);
     cr_assert_eq(muster__transport_after(network, INT64_MAX - 99), INT64_MAX);
-    muster__local_free(network);
+    muster_fixture_free(network);
 }
 
 /* ---- waiters ---- */
@@ -296,7 +298,7 @@ static void *wait_for_it(void *context)
 
 static struct waiting waiting_new(int64_t limit_ms)
 {
-    return (struct waiting){.network = muster__local_new(),
+    return (struct waiting){.network = muster_fixture_new("test"),
                             .lock = PTHREAD_MUTEX_INITIALIZER,
                             .changed = PTHREAD_COND_INITIALIZER,
                             .limit_ms = limit_ms};
@@ -315,7 +317,7 @@ Test(waiter, limit_of_nothing_has_passed)
     struct waiting waiting = waiting_new(0);
     wait_for_it(&waiting);
     cr_assert(waiting.expired);
-    muster__local_free(waiting.network);
+    muster_fixture_free(waiting.network);
 }
 
 Test(waiter, what_is_there_is_not_waited_for)
@@ -324,10 +326,10 @@ Test(waiter, what_is_there_is_not_waited_for)
     waiting.wanted = true;
     wait_for_it(&waiting);
     cr_assert_not(waiting.expired);
-    cr_assert_not(muster__local_step(waiting.network));
-    muster__local_advance(waiting.network, 1000);
-    muster__local_settle(waiting.network); /* its timer left with it */
-    muster__local_free(waiting.network);
+    cr_assert_not(muster_fixture_step(waiting.network));
+    muster_fixture_advance(waiting.network, 1000);
+    muster_fixture_settle(waiting.network); /* its timer left with it */
+    muster_fixture_free(waiting.network);
 }
 
 Test(waiter, limit_passes)
@@ -335,12 +337,12 @@ Test(waiter, limit_passes)
     struct waiting waiting = waiting_new(1000);
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, wait_for_it, &waiting), 0);
-    muster__local_wait_alarm(waiting.network, 1000);
-    muster__local_advance(waiting.network, 1000);
-    muster__local_settle(waiting.network);
+    muster_fixture_wait_alarm(waiting.network, 1000);
+    muster_fixture_advance(waiting.network, 1000);
+    muster_fixture_settle(waiting.network);
     pthread_join(thread, NULL);
     cr_assert(waiting.expired);
-    muster__local_free(waiting.network);
+    muster_fixture_free(waiting.network);
 }
 
 Test(waiter, woken_before_the_limit)
@@ -348,11 +350,11 @@ Test(waiter, woken_before_the_limit)
     struct waiting waiting = waiting_new(1000);
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, wait_for_it, &waiting), 0);
-    muster__local_wait_alarm(waiting.network, 1000);
+    muster_fixture_wait_alarm(waiting.network, 1000);
     grant(&waiting);
     pthread_join(thread, NULL);
     cr_assert_not(waiting.expired);
-    muster__local_free(waiting.network);
+    muster_fixture_free(waiting.network);
 }
 
 Test(waiter, no_limit)
@@ -360,18 +362,18 @@ Test(waiter, no_limit)
     struct waiting waiting = waiting_new(MUSTER_NO_LIMIT);
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, wait_for_it, &waiting), 0);
-    muster__local_advance(waiting.network, (int64_t)1 << 40);
-    muster__local_settle(waiting.network);
+    muster_fixture_advance(waiting.network, (int64_t)1 << 40);
+    muster_fixture_settle(waiting.network);
     grant(&waiting);
     pthread_join(thread, NULL);
     cr_assert_not(waiting.expired);
-    muster__local_free(waiting.network);
+    muster_fixture_free(waiting.network);
 }
 
 static void *advance_and_settle(void *network)
 {
-    muster__local_advance(network, 1000);
-    muster__local_settle(network);
+    muster_fixture_advance(network, 1000);
+    muster_fixture_settle(network);
     return NULL;
 }
 
@@ -383,11 +385,11 @@ Test(waiter, limit_passes_as_it_is_woken)
         struct waiting waiting = waiting_new(1000);
         pthread_t threads[2];
         cr_assert_eq(pthread_create(&threads[0], NULL, wait_for_it, &waiting), 0);
-        muster__local_wait_alarm(waiting.network, 1000);
+        muster_fixture_wait_alarm(waiting.network, 1000);
         cr_assert_eq(pthread_create(&threads[1], NULL, advance_and_settle, waiting.network), 0);
         grant(&waiting);
         pthread_join(threads[0], NULL);
         pthread_join(threads[1], NULL);
-        muster__local_free(waiting.network);
+        muster_fixture_free(waiting.network);
     }
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/transfer.h"
+#include "link/transfer.h"
 
 #define TURN 7
 
@@ -464,6 +464,36 @@ Test(transfer, memory_that_is_dropped_and_taken_again)
     cr_assert_eq(returned, 40000);
 }
 
+Test(transfer, bools_are_looked_at_as_they_come)
+{
+    static uint8_t bools[10000];
+    for (size_t i = 0; i < sizeof(bools); i++)
+        bools[i] = i % 3 == 0;
+    const struct muster_array arrays[] = {
+        vector(0, 2000), {.dtype = MUSTER_BOOL, .dimensions = 1, .shape = {sizeof(bools)}, .data = bools}};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 2};
+    fill();
+    struct buffer *body = encode(&message, NULL);
+    struct envelope envelope = decode(body->data, body->size);
+    struct incoming incoming = {.message = MUSTER_MESSAGE_INIT};
+    muster__incoming_begin(&incoming, &envelope, 0);
+    cr_assert(muster__payload_begin(&incoming.message, NULL, NULL));
+    envelope.chunk = (struct reader){.piece = &(struct piece){(const uint8_t *)floats, 8000}, .left = 8000};
+    cr_assert_eq(muster__incoming_add(&incoming, &envelope, NULL), MUSTER_OK); /* floats are what they are */
+    envelope.chunk = (struct reader){.piece = &(struct piece){bools, 5000}, .left = 5000};
+    envelope.offset = 8000;
+    cr_assert_eq(muster__incoming_add(&incoming, &envelope, NULL), MUSTER_OK);
+    bools[9999] = 2;
+    struct muster_error error;
+    envelope.chunk = (struct reader){.piece = &(struct piece){bools + 5000, 5000}, .left = 5000};
+    envelope.offset = 13000;
+    cr_assert_eq(muster__incoming_add(&incoming, &envelope, &error), MUSTER_PROTOCOL);
+    cr_assert_str_eq(error.text, "a chunk with a bool that is neither 0 nor 1");
+    struct muster_message taken = muster__incoming_take(&incoming);
+    muster_message_clear(&taken);
+    muster__buffer_release(body);
+}
+
 /* ---- announcements that nobody should write ---- */
 
 static void expect_refused(const void *bytes, size_t size, const char *text)
@@ -510,7 +540,7 @@ Test(transfer, headers_that_make_no_sense)
                       "bigger than memory");
     expect_bad_header("{'descr': '<f8', 'fortran_order': False, 'shape': (1152921504606846975,)}", "", 0,
                       "more is announced than there is memory");
-    expect_bad_header("{'descr': '<f2', 'fortran_order': False, 'shape': (9,)}", "", 0, "not supported");
+    expect_bad_header("{'descr': '<f3', 'fortran_order': False, 'shape': (9,)}", "", 0, "not supported");
     expect_bad_header("{'descr': '<f4', 'fortran_order': False, 'shape': (9,)}", "\x0a\x01x", 3, "twice");
     expect_bad_header("{'descr': '<f4', 'fortran_order': False, 'shape': (9,)}", "\x12\x01x", 3, "twice");
     expect_bad_header("{", "", 0, "array 0: ");

@@ -3,7 +3,7 @@
 
 #include <criterion/criterion.h>
 
-#include "proxy/internal.h"
+#include "link/window.h"
 
 #define MIB     ((uint64_t)1 << 20)
 #define TOTAL   (20 * MIB)

@@ -5,7 +5,7 @@
  */
 #include <config.h>
 
-#include <muster/federation.h>
+#include <muster/run.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "federation/file.h"
-#include "federation/npz.h"
+#include "learning/file.h"
+#include "learning/npz.h"
 #include "status.h"
 
 #define CONFIGURATION "muster-run.json"

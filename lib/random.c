@@ -5,7 +5,7 @@
  */
 #include <config.h>
 
-#include <muster/federation.h>
+#include <muster/random.h>
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /* Transfers: cutting a payload into chunks, and putting chunks together again. */
 #include <config.h>
 
+#include "link/transfer.h"
 #include "status.h"
-#include "wire/transfer.h"
 
 void muster__outgoing_begin(struct outgoing *outgoing, struct buffer *body, uint64_t turn)
 {
@@ -102,7 +102,8 @@ enum muster_status muster__incoming_add(struct incoming *incoming, struct envelo
                              (unsigned long long)envelope->offset, (unsigned long long)incoming->received);
     if (size == 0 || size > incoming->size - incoming->received)
         return muster__error(error, MUSTER_PROTOCOL, "an empty chunk, or more bytes than announced");
-    muster__payload_add(&incoming->message, &envelope->chunk);
+    if (!muster__payload_add(&incoming->message, &envelope->chunk))
+        return muster__error(error, MUSTER_PROTOCOL, "a chunk with a bool that is neither 0 nor 1");
     incoming->received += size;
     return MUSTER_OK;
 }

@@ -1,13 +1,14 @@
 /* Arrays in .npy files. */
 #include <config.h>
 
-#include <muster/federation.h>
+#include <muster/npy.h>
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "federation/file.h"
+#include "learning/file.h"
+#include "wire/array.h"
 #include "wire/npy.h"
 
 static enum muster_status write_array(const void *context, int file, const char *path,
@@ -17,7 +18,7 @@ static enum muster_status write_array(const void *context, int file, const char 
     uint8_t header[MUSTER__NPY_HEADER_SIZE];
     muster__npy_write_header(array, header);
     size_t header_size = muster__npy_header_size(array);
-    size_t size = muster_array_count(array) * muster_dtype_size(array->dtype);
+    size_t size = muster__array_size(array);
     if (muster__file_write(file, 0, header, header_size) &&
         muster__file_write(file, header_size, array->data, size))
         return MUSTER_OK;

@@ -4,7 +4,7 @@
  */
 #include <config.h>
 
-#include "federation/npz.h"
+#include "learning/npz.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,8 @@
 #include <unistd.h>
 #include <zip.h>
 
-#include "federation/file.h"
+#include "learning/file.h"
+#include "wire/array.h"
 #include "wire/npy.h"
 
 #define SUFFIX ".npy"
@@ -162,7 +163,7 @@ static bool add_array(zip_t *archive, const struct muster_named_array *named, ui
     char name[NAME_LENGTH_MAX + sizeof SUFFIX];
     snprintf(name, sizeof name, "%s" SUFFIX, named->name);
     muster__npy_write_header(array, header);
-    size_t size = muster_array_count(array) * muster_dtype_size(array->dtype);
+    size_t size = muster__array_size(array);
     const zip_buffer_fragment_t parts[] = {
         {header, muster__npy_header_size(array)},
         {(zip_uint8_t *)(uintptr_t)array->data, size}, /* which is only read */

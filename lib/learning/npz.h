@@ -1,8 +1,8 @@
 /* The .npz format: what the run directory shares with muster_npz_*. */
-#ifndef MUSTER_FEDERATION_NPZ_H
-#define MUSTER_FEDERATION_NPZ_H
+#ifndef MUSTER_LEARNING_NPZ_H
+#define MUSTER_LEARNING_NPZ_H
 
-#include <muster/federation.h>
+#include <muster/npz.h>
 
 /* What to write. */
 struct npz {

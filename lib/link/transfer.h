@@ -1,7 +1,7 @@
 /* Transfers: what follows a message in chunks, on its way out and on its way in. Both ends of a stream use
    them, under their own lock. */
-#ifndef MUSTER_WIRE_TRANSFER_H
-#define MUSTER_WIRE_TRANSFER_H
+#ifndef MUSTER_LINK_TRANSFER_H
+#define MUSTER_LINK_TRANSFER_H
 
 #include <stdbool.h>
 

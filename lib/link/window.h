@@ -1,7 +1,7 @@
-/* The window: how far ahead of what has arrived of an answer its participant may send. With the lock of the
-   proxy held. */
-#ifndef MUSTER_PROXY_WINDOW_H
-#define MUSTER_PROXY_WINDOW_H
+/* The window: how far ahead of what has arrived of an answer its participant may send. Its owner has a lock.
+ */
+#ifndef MUSTER_LINK_WINDOW_H
+#define MUSTER_LINK_WINDOW_H
 
 #include <stdbool.h>
 #include <stdint.h>

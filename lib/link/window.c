@@ -1,7 +1,7 @@
 /* How far ahead of what has arrived of an answer its participant may send. */
 #include <config.h>
 
-#include "proxy/window.h"
+#include "link/window.h"
 
 /*
  * What comes faster than it is taken waits in C-core's memory, whose own window grows with the speed: a

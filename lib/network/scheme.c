@@ -1,0 +1,96 @@
+/* Which transport an address is for. */
+#include <config.h>
+
+#include <ctype.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "network/scheme.h"
+#include "status.h"
+
+#define SCHEME_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789+-."
+
+static pthread_mutex_t schemes_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct scheme *registered; /* guarded by schemes_lock */
+
+void muster__scheme_register(struct scheme *scheme)
+{
+    pthread_mutex_lock(&schemes_lock);
+    scheme->next = registered;
+    registered = scheme;
+    pthread_mutex_unlock(&schemes_lock);
+}
+
+void muster__scheme_unregister(struct scheme *scheme)
+{
+    pthread_mutex_lock(&schemes_lock);
+    struct scheme **place = &registered;
+    while (*place != scheme)
+        place = &(*place)->next;
+    *place = scheme->next;
+    pthread_mutex_unlock(&schemes_lock);
+}
+
+/* Whether an address begins as one with a scheme does, and no host with its port. */
+static bool has_scheme(const char *address)
+{
+    const char *end = address + strspn(address, SCHEME_CHARACTERS);
+    return islower((unsigned char)*address) && *end == ':' && end[1] &&
+           (!isdigit((unsigned char)end[1]) || memchr(address, '+', (size_t)(end - address)));
+}
+
+static bool is_of(const char *address, const struct scheme *scheme)
+{
+    return *scheme->prefix ? strncmp(address, scheme->prefix, strlen(scheme->prefix)) == 0
+                           : !has_scheme(address);
+}
+
+/* NULL: nobody's. With the lock held. */
+static const struct scheme *find(const char *address)
+{
+    for (const struct scheme *scheme = registered; scheme; scheme = scheme->next) {
+        if (is_of(address, scheme))
+            return scheme;
+    }
+    for (const struct scheme *const *scheme = muster__built_in_schemes; *scheme; scheme++) {
+        if (is_of(address, *scheme))
+            return *scheme;
+    }
+    return NULL;
+}
+
+/* With the lock held. */
+static enum muster_status explain(const char *address, const struct scheme *found, struct muster_error *error)
+{
+    char forms[128] = "";
+    size_t size = 0;
+    for (const struct scheme *const *at = muster__built_in_schemes; *at && size < sizeof(forms); at++) {
+        if ((*at)->acquire)
+            size +=
+                (size_t)snprintf(forms + size, sizeof(forms) - size, "%s%s", size ? " or " : "", (*at)->form);
+    }
+    for (const struct scheme *at = registered; at && size < sizeof(forms); at = at->next)
+        size += (size_t)snprintf(forms + size, sizeof(forms) - size, "%s%s", size ? " or " : "", at->form);
+    if (found)
+        return muster__error(error, MUSTER_UNSUPPORTED,
+                             "'%.64s': this muster was built without the transport of %s; there is %s",
+                             address, found->form, forms);
+    return muster__error(error, MUSTER_INVALID, "there is no transport for '%.64s': write it as %s", address,
+                         forms);
+}
+
+enum muster_status muster__transport_acquire(const char *address, unsigned threads,
+                                             struct muster_transport **transport, struct muster_error *error)
+{
+    *transport = NULL;
+    pthread_mutex_lock(&schemes_lock);
+    const struct scheme *scheme = find(address);
+    enum muster_status status = MUSTER_OK;
+    if (!scheme || !scheme->acquire)
+        status = explain(address, scheme, error);
+    pthread_mutex_unlock(&schemes_lock);
+    if (status == MUSTER_OK && !(*transport = scheme->acquire(scheme, threads, error)))
+        status = MUSTER_OUT_OF_MEMORY;
+    return status;
+}
