@@ -894,6 +894,7 @@ FAULT_TEST(round, at_least_waits_for_all_and_is_content_with_fewer)
     expect_counts(company, 2, 0, 1);
     company->called = 0;
     company->options.at_least = 3;
+    company->called = 0;
     cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
     expect_counts(company, 2, 0, 1);
     company_free(company);
