@@ -69,26 +69,43 @@ libmuster_core_la_SOURCES = \
     lib/network/timer.h \
     lib/network/transport.c \
     lib/network/transport.h \
+    lib/participant/dispatch.c \
     lib/participant/internal.h \
     lib/participant/participant.c \
     lib/participant/session.c \
-    lib/participant/turn.c
+    lib/participant/session.h \
+    lib/participant/turn.c \
+    lib/participant/turn.h
 if SERVER
 libmuster_core_la_SOURCES += \
     lib/link/window.c \
     lib/link/window.h \
+    lib/proxy/admission.c \
+    lib/proxy/admission.h \
     lib/proxy/answer.c \
+    lib/proxy/budget.c \
+    lib/proxy/budget.h \
     lib/proxy/connection.c \
+    lib/proxy/connection.h \
+    lib/proxy/drain.c \
+    lib/proxy/drain.h \
     lib/proxy/instruction.c \
+    lib/proxy/instruction.h \
     lib/proxy/internal.h \
+    lib/proxy/manager.h \
     lib/proxy/name.c \
+    lib/proxy/name.h \
     lib/proxy/participant_manager.c \
     lib/proxy/proxy.c \
+    lib/proxy/proxy.h \
+    lib/proxy/registry.c \
+    lib/proxy/registry.h \
     lib/proxy/ring.h \
     lib/proxy/round.c \
+    lib/proxy/round.h \
+    lib/proxy/run.c \
     lib/proxy/session.c \
-    lib/proxy/turn.c \
-    lib/proxy/upload.c
+    lib/proxy/turn.c
 endif
 libmuster_core_la_SOURCES += \
     lib/callback.c \

@@ -22,8 +22,10 @@ tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
     tests/unit/test_array.c \
     tests/unit/test_block.c \
+    tests/unit/test_budget.c \
     tests/unit/test_codec.c \
     tests/unit/test_copy.c \
+    tests/unit/test_drain.c \
     tests/unit/test_guesses.c \
     tests/unit/test_link.c \
     tests/unit/test_options.c \

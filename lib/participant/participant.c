@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "callback.h"
 #include "link/hello.h"
@@ -23,18 +22,12 @@ void muster__participant_release(struct participant *participant)
 {
     if (atomic_fetch_sub_explicit(&participant->references, 1, memory_order_acq_rel) != 1)
         return;
-    muster_message_clear(&participant->current.message);
-    muster_message_clear(&participant->next.message);
-    muster_message_clear(&participant->arriving.message);
-    muster__outgoing_begin(&participant->outgoing, NULL, 0);
-    muster__buffer_release(participant->held);
+    muster__turns_destroy(&participant->turns);
+    muster__session_destroy(&participant->session);
     muster__buffer_release(participant->hello);
     muster__credentials_free(participant->credentials);
-    if (participant->descriptor >= 0)
-        close(participant->descriptor);
     pthread_cond_destroy(&participant->changed);
     pthread_mutex_destroy(&participant->lock);
-    free(participant->name);
     free(participant->address);
     free(participant);
 }
@@ -92,9 +85,8 @@ static struct participant *participant_new(const char *address, const struct par
     participant->options = *options;
     participant->options.name = NULL;
     participant->options.labels = NULL;
-    participant->max_message_size = options->max_message_size;
-    participant->deadline = INT64_MAX;
-    participant->descriptor = -1;
+    muster__session_init(&participant->session);
+    muster__turns_init(&participant->turns, options->max_payload_size);
     participant->address = strdup(address);
     participant->hello = muster__hello_pack(&own, options->name, options->labels, options->label_count);
     if (participant->address && participant->hello)
@@ -177,24 +169,25 @@ enum muster_status participant_connect(const char *address, const struct partici
     muster__block_participant(true); /* until participant_free() */
 
     pthread_mutex_lock(&participant->lock);
-    muster__participant_open(participant);
-    bool begun = participant->state != ENDED;
+    muster__session_open(participant);
+    bool begun = participant->session.state != ENDED;
+    struct waiter waiter; /* begun under the same lock as the attempts: both limits end together */
+    muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
+                         options->connect_timeout_ms);
     muster__participant_unlock(participant);
     if (begun) /* an address that makes no sense needs no other word */
         warn_of_connection(participant);
     pthread_mutex_lock(&participant->lock);
-    struct waiter waiter;
-    muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
-                         options->connect_timeout_ms);
-    while (!is_admitted(participant) && participant->state != ENDED && !waiter.expired)
+    while (!muster__session_is_admitted(participant) && participant->session.state != ENDED &&
+           !waiter.expired)
         muster__waiter_sleep(&waiter);
     muster__waiter_end(&waiter);
     /* Admitted, if only to be asked to leave at once: participant_consume() tells. */
-    bool admitted = is_admitted(participant);
-    if (!admitted && participant->state == ENDED)
-        status = muster__error(error, participant->status, "%s", participant->reason);
+    bool admitted = muster__session_is_admitted(participant);
+    if (!admitted && participant->session.state == ENDED)
+        status = muster__error(error, participant->session.status, "%s", participant->session.reason);
     else if (!admitted)
-        status = muster__participant_no_answer(participant, error);
+        status = muster__session_no_answer(participant, error);
     muster__participant_unlock(participant);
     if (!admitted) {
         participant_free(participant);
@@ -207,7 +200,7 @@ enum muster_status participant_connect(const char *address, const struct partici
 void participant_close(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
-    muster__participant_hang_up(participant);
+    muster__session_hang_up(participant);
     muster__participant_unlock(participant);
 }
 
@@ -225,12 +218,12 @@ void participant_free(struct participant *participant)
     pthread_mutex_lock(&participant->lock);
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          participant->options.close_timeout_ms);
-    while (!participant->settled && !waiter.expired)
+    while (!participant->session.settled && !waiter.expired)
         muster__waiter_sleep(&waiter);
     muster__waiter_end(&waiter);
-    if (participant->stream)
-        participant->stream->ops->cut(participant->stream);
-    while (!participant->settled || participant->telling) /* what was cut ends at once */
+    if (participant->session.stream)
+        participant->session.stream->ops->cut(participant->session.stream);
+    while (!participant->session.settled || participant->session.telling) /* what was cut ends at once */
         pthread_cond_wait(&participant->changed, &participant->lock);
     muster__participant_unlock(participant);
     participant->transport->ops->release(participant->transport);
@@ -244,20 +237,20 @@ void participant_free(struct participant *participant)
 const char *participant_reason(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
-    const char *reason = participant->state == ENDED ? participant->reason : "";
+    const char *reason = participant->session.state == ENDED ? participant->session.reason : "";
     muster__participant_unlock(participant);
     return reason;
 }
 
 const char *participant_name(struct participant *participant)
 {
-    return participant->name ? participant->name : "";
+    return participant->session.name ? participant->session.name : "";
 }
 
 uint64_t participant_rank(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
-    uint64_t rank = participant->rank;
+    uint64_t rank = participant->session.rank;
     muster__participant_unlock(participant);
     return rank;
 }

@@ -5,6 +5,7 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -30,6 +31,40 @@ enum { LINE_SIZE = MUSTER_ERROR_TEXT_SIZE + 128 };
 
 static const struct stream_events stream_events;
 
+void muster__session_init(struct session *session)
+{
+    session->deadline = INT64_MAX;
+}
+
+void muster__session_destroy(struct session *session)
+{
+    free(session->name);
+}
+
+/* ---- what others ask; with the lock held ---- */
+
+bool muster__session_is_admitted(const struct participant *participant)
+{
+    return participant->session.name || participant->session.original;
+}
+
+bool muster__session_comes_back(const struct participant *participant)
+{
+    return participant->session.returning ||
+           (participant->options.reconnect_timeout_ms != 0 && participant->session.token_size);
+}
+
+enum muster_status muster__session_final_status(const struct participant *participant,
+                                                struct muster_error *error)
+{
+    const struct session *session = &participant->session;
+    if (session->closed)
+        return muster__error(error, MUSTER_CLOSED, "participant_close() was called");
+    if (session->state == ENDED)
+        return muster__error(error, session->status, "%s", session->reason);
+    return MUSTER_OK;
+}
+
 /* ---- changes of state; all with the lock held ---- */
 
 static int64_t now_of(const struct participant *participant)
@@ -39,8 +74,8 @@ static int64_t now_of(const struct participant *participant)
 
 static void stop_timer(struct participant *participant)
 {
-    participant->deadline = INT64_MAX;
-    if (muster__timer_stop(participant->transport, &participant->timer))
+    participant->session.deadline = INT64_MAX;
+    if (muster__timer_stop(participant->transport, &participant->session.timer))
         atomic_fetch_sub(&participant->references, 1); /* never the last: the user's is there */
 }
 
@@ -49,15 +84,16 @@ static void timer_expired(struct timer *timer);
 /* The timer rings at the deadline, and before that when the user is to be told of the wait. */
 static void start_timer_at(struct participant *participant, int64_t deadline)
 {
+    struct session *session = &participant->session;
     stop_timer(participant);
-    participant->deadline = deadline;
-    int64_t tell_at = participant->told_at + participant->told_interval_ms;
-    bool tells = participant->waiting && participant->options.on_warning && !participant->telling;
+    session->deadline = deadline;
+    int64_t tell_at = session->told_at + session->told_interval_ms;
+    bool tells = session->waiting && participant->options.on_warning && !session->telling;
     int64_t at = tells && tell_at < deadline ? tell_at : deadline;
     if (at == INT64_MAX)
         return;
     atomic_fetch_add(&participant->references, 1);
-    muster__timer_start(participant->transport, &participant->timer, at, timer_expired);
+    muster__timer_start(participant->transport, &session->timer, at, timer_expired);
 }
 
 static void start_timer(struct participant *participant, int64_t limit_ms)
@@ -67,32 +103,35 @@ static void start_timer(struct participant *participant, int64_t limit_ms)
 
 static void end(struct participant *participant, enum muster_status status, const char *reason)
 {
-    participant->state = ENDED;
-    participant->waiting = false;
-    muster__participant_end_turns(participant);
-    participant->status = participant->closed ? MUSTER_CLOSED : status;
+    struct session *session = &participant->session;
+    session->state = ENDED;
+    session->waiting = false;
+    muster__turns_end(&participant->turns);
+    session->status = session->closed ? MUSTER_CLOSED : status;
     /* A server, or who poses as one, may have written it. */
-    muster_text_harmless(participant->closed ? "participant_close() was called" : reason, participant->reason,
-                         sizeof(participant->reason));
+    muster_text_harmless(session->closed ? "participant_close() was called" : reason, session->reason,
+                         sizeof(session->reason));
     pthread_cond_broadcast(&participant->changed);
 }
 
 /* Ends the stream for a reason of our own, which its end will report. */
 static void cut(struct participant *participant, enum muster_status fault, const char *reason)
 {
-    if (participant->fault == MUSTER_OK) {
-        participant->fault = fault;
-        snprintf(participant->reason, sizeof(participant->reason), "%s", reason);
+    struct session *session = &participant->session;
+    if (session->fault == MUSTER_OK) {
+        session->fault = fault;
+        snprintf(session->reason, sizeof(session->reason), "%s", reason);
     }
-    participant->stream->ops->cut(participant->stream);
+    session->stream->ops->cut(session->stream);
 }
 
 /* Ends the stream, once a big answer is sent. */
 static void close_stream(struct participant *participant)
 {
-    participant->closing = muster__outgoing_busy(&participant->outgoing);
-    if (!participant->closing)
-        participant->stream->ops->close(participant->stream, MUSTER_OK, "");
+    struct session *session = &participant->session;
+    session->closing = muster__outgoing_busy(&participant->turns.outgoing);
+    if (!session->closing)
+        session->stream->ops->close(session->stream, MUSTER_OK, "");
 }
 
 /* ---- waiting for the server; with the lock held but for tell() ---- */
@@ -100,35 +139,37 @@ static void close_stream(struct participant *participant)
 /* Whether the latest connection was worth having. */
 static bool was_good(const struct participant *participant)
 {
-    return participant->proven ||
-           now_of(participant) - participant->opened_at >= participant->options.reconnect_last_ms;
+    const struct session *session = &participant->session;
+    return session->proven ||
+           now_of(participant) - session->opened_at >= participant->options.reconnect_last_ms;
 }
 
 /* From now on attempts are made, for so long, to get in. Pauses are short again after a connection that was
    good for something; one that breaks as soon as it is there, each time, is an attempt like others. */
 static void begin_waiting(struct participant *participant, int64_t limit_ms)
 {
-    participant->try_until = muster__transport_after(participant->transport, limit_ms);
+    struct session *session = &participant->session;
+    session->try_until = muster__transport_after(participant->transport, limit_ms);
     if (was_good(participant))
-        participant->reconnect_pause_ms = participant->options.reconnect_first_ms;
-    participant->waiting = true;
-    participant->cause_status = MUSTER_OK;
-    participant->cause[0] = participant->told[0] = '\0';
-    participant->told_at = now_of(participant);
-    participant->told_interval_ms = TELL_FIRST_MS;
+        session->reconnect_pause_ms = participant->options.reconnect_first_ms;
+    session->waiting = true;
+    session->cause_status = MUSTER_OK;
+    session->cause[0] = session->told[0] = '\0';
+    session->told_at = now_of(participant);
+    session->told_interval_ms = TELL_FIRST_MS;
 }
 
 static void note_cause(struct participant *participant, enum muster_status status, const char *text)
 {
-    participant->cause_status = status;
-    muster_text_harmless(*text ? text : muster_status_text(status), participant->cause,
-                         sizeof(participant->cause));
+    struct session *session = &participant->session;
+    session->cause_status = status;
+    muster_text_harmless(*text ? text : muster_status_text(status), session->cause, sizeof(session->cause));
 }
 
 static const char *cause_of(const struct participant *participant)
 {
-    return participant->cause_status != MUSTER_OK
-               ? participant->cause
+    return participant->session.cause_status != MUSTER_OK
+               ? participant->session.cause
                : "no answer (is the address right, and no firewall in the way?)";
 }
 
@@ -149,20 +190,20 @@ static bool is_other(const char *cause, const char *other)
    than that which was told is told earlier, but causes that take turns do not make it talk without end. */
 static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ERROR_TEXT_SIZE])
 {
-    if (!participant->waiting || participant->closed || participant->telling ||
-        !participant->options.on_warning)
+    struct session *session = &participant->session;
+    if (!session->waiting || session->closed || session->telling || !participant->options.on_warning)
         return false;
     const char *cause = cause_of(participant);
-    bool news = participant->told[0] && is_other(participant->told, cause);
-    int64_t interval_ms = news ? participant->told_interval_ms / 4 : participant->told_interval_ms;
+    bool news = session->told[0] && is_other(session->told, cause);
+    int64_t interval_ms = news ? session->told_interval_ms / 4 : session->told_interval_ms;
     int64_t now = now_of(participant);
-    if (now - participant->told_at < interval_ms)
+    if (now - session->told_at < interval_ms)
         return false;
-    participant->told_at = now;
-    participant->told_interval_ms =
-        participant->told_interval_ms < TELL_LAST_MS / 2 ? participant->told_interval_ms * 2 : TELL_LAST_MS;
-    memcpy(participant->told, cause, strlen(cause) + 1);
-    participant->telling = true;
+    session->told_at = now;
+    session->told_interval_ms =
+        session->told_interval_ms < TELL_LAST_MS / 2 ? session->told_interval_ms * 2 : TELL_LAST_MS;
+    memcpy(session->told, cause, strlen(cause) + 1);
+    session->telling = true;
     snprintf(line, MUSTER_ERROR_TEXT_SIZE, "still waiting for %.64s: %.160s", participant->address, cause);
     return true;
 }
@@ -171,9 +212,9 @@ static void tell(struct participant *participant, const char *line)
 {
     muster__callback_warn(participant->options.on_warning, participant->options.context, line);
     pthread_mutex_lock(&participant->lock);
-    participant->telling = false;
-    if (participant->waiting)
-        start_timer_at(participant, participant->deadline);
+    participant->session.telling = false;
+    if (participant->session.waiting)
+        start_timer_at(participant, participant->session.deadline);
     pthread_cond_broadcast(&participant->changed);
     muster__participant_unlock(participant);
 }
@@ -182,32 +223,34 @@ static void tell(struct participant *participant, const char *line)
 
 static struct buffer *make_hello(struct participant *participant)
 {
+    struct session *session = &participant->session;
     Muster__Hello more = MUSTER__HELLO__INIT;
-    if (participant->session_size) {
-        more.session = (ProtobufCBinaryData){participant->session_size, participant->session};
-        more.name = participant->name;
-        more.last_turn = participant->last_turn;
-        more.answer_held = participant->holds_answer;
+    if (session->token_size) {
+        more.session = (ProtobufCBinaryData){session->token_size, session->token};
+        more.name = session->name;
+        more.last_turn = participant->turns.last_turn;
+        more.answer_held = participant->turns.holds_answer;
     }
-    if (participant->name)
-        more.former_rank = participant->rank + 1;
+    if (session->name)
+        more.former_rank = session->rank + 1;
     return muster__encode_hello_again(participant->hello, &more);
 }
 
 /* Opens a stream and says Hello. Whatever goes wrong with the stream after this is told by its end. */
 static enum muster_status open_stream(struct participant *participant, struct muster_error *error)
 {
-    participant->state = CONNECTING;
-    participant->opened_at = now_of(participant);
-    participant->proven = false;
+    struct session *session = &participant->session;
+    session->state = CONNECTING;
+    session->opened_at = now_of(participant);
+    session->proven = false;
     enum muster_status status = participant->transport->ops->connect(
         participant->transport, participant->address, &muster__connect_service,
         participant->options.max_message_size, &participant->connection, &stream_events, participant,
-        &participant->stream, error);
+        &session->stream, error);
     if (status != MUSTER_OK)
         return status;
-    struct stream *stream = participant->stream;
-    start_timer_at(participant, participant->try_until);
+    struct stream *stream = session->stream;
+    start_timer_at(participant, session->try_until);
     struct buffer *hello = make_hello(participant);
     status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
     muster__buffer_release(hello);
@@ -216,15 +259,15 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     return MUSTER_OK;
 }
 
-void muster__participant_open(struct participant *participant)
+void muster__session_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
-    participant->reconnect_pause_ms = participant->options.reconnect_first_ms;
+    participant->session.reconnect_pause_ms = participant->options.reconnect_first_ms;
     begin_waiting(participant, participant->options.connect_timeout_ms);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
         end(participant, status, error.text);
-        participant->settled = true;
+        participant->session.settled = true;
     }
 }
 
@@ -253,20 +296,22 @@ static bool ends_with(const char *text, const char *end)
 /* Whether the end of a stream is one after which to try again. */
 static bool is_broken(const struct participant *participant, enum muster_status status, const char *text)
 {
-    bool admitted = is_admitted(participant);
-    if (participant->closed || participant->fault != MUSTER_OK || (admitted && !comes_back(participant)))
+    const struct session *session = &participant->session;
+    bool admitted = muster__session_is_admitted(participant);
+    if (session->closed || session->fault != MUSTER_OK ||
+        (admitted && !muster__session_comes_back(participant)))
         return false;
-    if (participant->state != OPEN && participant->state != CONNECTING)
+    if (session->state != OPEN && session->state != CONNECTING)
         return false;
     if (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT)
         return true;
-    if (participant->state != CONNECTING)
+    if (session->state != CONNECTING)
         return false;
     if (status == MUSTER_EXISTS)
         return ends_with(text, NAME_IS_AWAY);
     if (status == MUSTER_UNAUTHENTICATED)
         return admitted; /* a certificate has run out, at either end: it may be replaced */
-    return participant->returning && status_of_end(CONNECTING, status) == MUSTER_FULL;
+    return session->returning && status_of_end(CONNECTING, status) == MUSTER_FULL;
 }
 
 /* From 1. */
@@ -281,66 +326,71 @@ static int64_t random_up_to(int64_t most)
 static int64_t limit_of(const struct participant *participant)
 {
     const struct participant_options *options = &participant->options;
-    return is_admitted(participant) && options->reconnect_timeout_ms ? options->reconnect_timeout_ms
-                                                                     : options->connect_timeout_ms;
+    return muster__session_is_admitted(participant) && options->reconnect_timeout_ms
+               ? options->reconnect_timeout_ms
+               : options->connect_timeout_ms;
 }
 
 /* From now on it tries to come back. Before it was ever admitted, it goes on trying as before. */
 static void begin_return(struct participant *participant)
 {
-    if (participant->returning)
+    struct session *session = &participant->session;
+    if (session->returning)
         return;
-    participant->returning = true;
-    if (is_admitted(participant))
+    session->returning = true;
+    if (muster__session_is_admitted(participant))
         begin_waiting(participant, limit_of(participant));
-    participant->waiting = true;
+    session->waiting = true;
 }
 
 /* Longer each time. */
 static int64_t next_pause(struct participant *participant)
 {
     const struct participant_options *options = &participant->options;
-    int64_t pause_ms = random_up_to(participant->reconnect_pause_ms);
-    participant->reconnect_pause_ms = participant->reconnect_pause_ms < options->reconnect_last_ms / 2
-                                          ? participant->reconnect_pause_ms * 2
-                                          : options->reconnect_last_ms;
+    struct session *session = &participant->session;
+    int64_t pause_ms = random_up_to(session->reconnect_pause_ms);
+    session->reconnect_pause_ms = session->reconnect_pause_ms < options->reconnect_last_ms / 2
+                                      ? session->reconnect_pause_ms * 2
+                                      : options->reconnect_last_ms;
     return pause_ms;
 }
 
 /* Waits for a while before the next attempt. */
 static void come_back(struct participant *participant, enum muster_status status, const char *text)
 {
-    if (is_admitted(participant))
+    if (muster__session_is_admitted(participant))
         begin_return(participant);
     note_cause(participant, status, text);
-    participant->state = AWAY;
+    participant->session.state = AWAY;
     int64_t pause_ms = next_pause(participant);
-    int64_t left_ms = participant->try_until - now_of(participant);
+    int64_t left_ms = participant->session.try_until - now_of(participant);
     start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
 }
 
 /* Waits for as long as it was asked to, or longer, if it is asked again and again for nothing. */
 static void stay_away(struct participant *participant)
 {
-    int64_t wait_ms = (int64_t)participant->reconnect_seconds * 1000;
-    bool again = participant->reconnect_pause_ms > participant->options.reconnect_first_ms;
+    struct session *session = &participant->session;
+    int64_t wait_ms = (int64_t)session->reconnect_seconds * 1000;
+    bool again = session->reconnect_pause_ms > participant->options.reconnect_first_ms;
     if (!was_good(participant)) {
         int64_t pause_ms = next_pause(participant);
         wait_ms = again && pause_ms > wait_ms ? pause_ms : wait_ms;
     }
-    participant->state = AWAY;
+    session->state = AWAY;
     start_timer(participant, wait_ms);
 }
 
-enum muster_status muster__participant_no_answer(const struct participant *participant,
-                                                 struct muster_error *error)
+enum muster_status muster__session_no_answer(const struct participant *participant,
+                                             struct muster_error *error)
 {
-    enum muster_status status = participant->cause_status;
+    enum muster_status status = participant->session.cause_status;
     long long limit_ms = (long long)limit_of(participant);
     if (status != MUSTER_EXISTS && status != MUSTER_UNAUTHENTICATED)
-        status = is_admitted(participant) && participant->options.reconnect_timeout_ms ? MUSTER_GONE
-                                                                                       : MUSTER_UNAVAILABLE;
-    if (!participant->waiting)
+        status = muster__session_is_admitted(participant) && participant->options.reconnect_timeout_ms
+                     ? MUSTER_GONE
+                     : MUSTER_UNAVAILABLE;
+    if (!participant->session.waiting)
         return muster__error(error, status, "still asked to come back later by %.128s after %lld ms",
                              participant->address, limit_ms);
     return muster__error(error, status, "not admitted by %.64s within %lld ms: %.140s", participant->address,
@@ -352,10 +402,10 @@ static bool try_again(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
     enum muster_status status;
-    if (!participant->waiting)
+    if (!participant->session.waiting)
         begin_return(participant);
-    if (participant->try_until <= now_of(participant))
-        status = muster__participant_no_answer(participant, &error);
+    if (participant->session.try_until <= now_of(participant))
+        status = muster__session_no_answer(participant, &error);
     else
         status = open_stream(participant, &error);
     if (status != MUSTER_OK)
@@ -365,53 +415,55 @@ static bool try_again(struct participant *participant)
 
 /* ---- what the server says; with the lock held ---- */
 
-static void let_in(struct participant *participant)
+static void let_in(struct participant *participant, bool original, size_t max_message_size,
+                   uint64_t max_payload_size)
 {
-    participant->state = OPEN;
-    participant->returning = participant->waiting = false;
+    struct session *session = &participant->session;
+    session->original = original;
+    session->state = OPEN;
+    session->returning = session->waiting = false;
     stop_timer(participant);
+    muster__turns_open(&participant->turns, session->stream, original, max_message_size, max_payload_size);
 }
 
 static void end_session(struct participant *participant)
 {
-    participant->session_size = 0;
-    muster__participant_forget_turns(participant);
+    participant->session.token_size = 0;
+    muster__turns_forget(&participant->turns);
 }
 
 /* Whether the session that went on before goes on, or another begins. */
 static void enter_session(struct participant *participant, const Muster__Welcome *welcome_message)
 {
     const ProtobufCBinaryData *token = &welcome_message->session;
-    if (muster__token_is(token, participant->session, participant->session_size)) {
-        muster__participant_resume_turns(participant, welcome_message->last_turn);
+    if (muster__token_is(token, participant->session.token, participant->session.token_size)) {
+        muster__turns_resume(&participant->turns, welcome_message->last_turn);
         return;
     }
     end_session(participant);
     if (token->len <= SESSION_SIZE_MAX && token->len) {
-        memcpy(participant->session, token->data, token->len);
-        participant->session_size = token->len;
+        memcpy(participant->session.token, token->data, token->len);
+        participant->session.token_size = token->len;
     }
 }
 
 static enum muster_status welcome(struct participant *participant, const Muster__Welcome *welcome_message,
                                   struct muster_error *error)
 {
-    if (participant->state != CONNECTING)
+    struct session *session = &participant->session;
+    if (session->state != CONNECTING)
         return MUSTER_OK;
-    participant->rank = welcome_message->rank;
-    if (!participant->name && !(participant->name = strdup(welcome_message->name)))
+    session->rank = welcome_message->rank;
+    if (!session->name && !(session->name = strdup(welcome_message->name)))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Anew with each server: the one before may have taken less. */
     const struct abilities peer =
         muster__welcome_read(welcome_message, participant->options.max_message_size);
-    participant->max_message_size = peer.max_message_size;
-    participant->max_payload_size = peer.max_payload_size;
-    participant->original = false;
-    let_in(participant);
+    let_in(participant, false, peer.max_message_size, peer.max_payload_size);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
-    if (participant->initiative &&
-        participant->stream->ops->send(participant->stream, NULL, 0, NULL) == MUSTER_OUT_OF_MEMORY)
+    if (session->initiative &&
+        session->stream->ops->send(session->stream, NULL, 0, NULL) == MUSTER_OUT_OF_MEMORY)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enter_session(participant, welcome_message);
     pthread_cond_broadcast(&participant->changed);
@@ -421,11 +473,13 @@ static enum muster_status welcome(struct participant *participant, const Muster_
 /* The token stays: should the next Welcome be lost, the server knows by it who comes once more. */
 static void leave_for(struct participant *participant, int32_t seconds)
 {
-    participant->state = LEAVING;
-    participant->returning = participant->waiting = false;
-    participant->reconnect_seconds = seconds > 0 ? seconds : 0;
-    muster__participant_forget_turns(participant);
-    participant->stream->ops->close(participant->stream, MUSTER_OK, "");
+    struct session *session = &participant->session;
+    session->state = LEAVING;
+    session->returning = session->waiting = false;
+    session->reconnect_seconds = seconds > 0 ? seconds : 0;
+    muster__turns_forget(&participant->turns);
+    muster__turns_shut(&participant->turns);
+    session->stream->ops->close(session->stream, MUSTER_OK, "");
     start_timer(participant, participant->options.close_timeout_ms);
 }
 
@@ -433,17 +487,15 @@ static void leave_for(struct participant *participant, int32_t seconds)
    unless the code wants to see it. */
 static bool is_for_code(struct participant *participant, const struct muster_message *message)
 {
-    if (message->kind == MUSTER_EMPTY || participant->state > OPEN || participant->closed)
+    struct session *session = &participant->session;
+    if (message->kind == MUSTER_EMPTY || session->state > OPEN || session->closed)
         return false;
     if (message->kind == MUSTER_RECONNECT && !participant->options.deliver_reconnect) {
         leave_for(participant, message->reconnect_seconds);
         return false;
     }
-    if (participant->state == CONNECTING) { /* no Welcome: a server of the original protocol */
-        participant->original = true;
-        participant->max_message_size = participant->options.max_message_size;
-        participant->max_payload_size = 0;
-        let_in(participant);
+    if (session->state == CONNECTING) { /* no Welcome: a server of the original protocol */
+        let_in(participant, true, participant->options.max_message_size, 0);
         end_session(participant); /* if there was one before, it was another server's */
     }
     return true;
@@ -453,22 +505,22 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
 static bool is_refusal_to_tell(struct participant *participant, const struct envelope *envelope,
                                char line[LINE_SIZE])
 {
+    struct session *session = &participant->session;
     char text[MUSTER_ERROR_TEXT_SIZE], others[64] = "";
     int64_t now = now_of(participant);
-    if (participant->state != OPEN || participant->closed || participant->telling ||
-        !participant->options.on_warning ||
-        participant->refusals_until - now > (REFUSALS_MOST - 1) * REFUSAL_MS) {
-        if (++participant->untold % UNTOLD_MOST == 0)
-            participant->stream->ops->pause(participant->stream, UNTOLD_PAUSE_MS);
+    if (session->state != OPEN || session->closed || session->telling || !participant->options.on_warning ||
+        session->refusals_until - now > (REFUSALS_MOST - 1) * REFUSAL_MS) {
+        if (++session->untold % UNTOLD_MOST == 0)
+            session->stream->ops->pause(session->stream, UNTOLD_PAUSE_MS);
         return false;
     }
-    if (participant->refusals_until < now)
-        participant->refusals_until = now;
-    participant->refusals_until += REFUSAL_MS;
-    if (participant->untold)
-        snprintf(others, sizeof(others), " (and %llu more before)", (unsigned long long)participant->untold);
-    participant->untold = 0;
-    participant->telling = true;
+    if (session->refusals_until < now)
+        session->refusals_until = now;
+    session->refusals_until += REFUSAL_MS;
+    if (session->untold)
+        snprintf(others, sizeof(others), " (and %llu more before)", (unsigned long long)session->untold);
+    session->untold = 0;
+    session->telling = true;
     snprintf(line, LINE_SIZE, "the server refused the answer to turn %llu%s: %s",
              (unsigned long long)envelope->turn, others,
              muster_text_harmless(envelope->message.text, text, sizeof(text)));
@@ -489,9 +541,7 @@ static void tell_ready(struct participant *participant)
 /* With the lock held: whether tell_cancelled() is to follow, without it. */
 static bool take_cancelled(struct participant *participant)
 {
-    bool untold = participant->cancel_untold && participant->options.on_cancelled;
-    participant->cancel_untold = false;
-    return untold;
+    return muster__turns_take_cancelled(&participant->turns) && participant->options.on_cancelled;
 }
 
 static void tell_cancelled(struct participant *participant)
@@ -511,33 +561,34 @@ static void settle(struct participant *participant)
         tell_cancelled(participant);
     tell_ready(participant);
     pthread_mutex_lock(&participant->lock);
-    participant->settled = true;
+    participant->session.settled = true;
     pthread_cond_broadcast(&participant->changed);
     muster__participant_unlock(participant);
 }
 
 static void timer_expired(struct timer *timer)
 {
-    struct participant *participant = CONTAINER(timer, struct participant, timer);
+    struct participant *participant = CONTAINER(timer, struct participant, session.timer);
+    struct session *session = &participant->session;
     muster__credentials_look(participant->credentials); /* for the next attempt, and not under the lock */
     bool ended = false, tells = false;
     char line[MUSTER_ERROR_TEXT_SIZE];
     pthread_mutex_lock(&participant->lock);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
-    if (participant->deadline != INT64_MAX && participant->deadline <= now_of(participant)) {
-        participant->deadline = INT64_MAX;
-        if (participant->state == AWAY) {
+    if (session->deadline != INT64_MAX && session->deadline <= now_of(participant)) {
+        session->deadline = INT64_MAX;
+        if (session->state == AWAY) {
             ended = !try_again(participant);
-        } else if (participant->state == CONNECTING) {
+        } else if (session->state == CONNECTING) {
             struct muster_error error;
-            enum muster_status status = muster__participant_no_answer(participant, &error);
+            enum muster_status status = muster__session_no_answer(participant, &error);
             cut(participant, status, error.text);
-        } else if (participant->state == LEAVING) {
-            participant->stream->ops->cut(participant->stream);
+        } else if (session->state == LEAVING) {
+            session->stream->ops->cut(session->stream);
         }
-    } else if (participant->waiting) {
+    } else if (session->waiting) {
         tells = is_time_to_tell(participant, line);
-        start_timer_at(participant, participant->deadline);
+        start_timer_at(participant, session->deadline);
     }
     muster__participant_unlock(participant);
     if (ended)
@@ -562,10 +613,12 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         tells = is_refusal_to_tell(participant, &envelope, line);
     else if (status == MUSTER_OK &&
              (envelope.content != CONTENT_MESSAGE || is_for_code(participant, &envelope.message)))
-        status = muster__participant_received(participant, &envelope, size, &ready, &error);
+        status =
+            muster__turns_received(&participant->turns, &participant->lock, &envelope, size, &ready, &error);
+    participant->session.proven = participant->session.proven || ready;
     if (status != MUSTER_OK)
         cut(participant, status, error.text);
-    else if (participant->closing)
+    else if (participant->session.closing)
         close_stream(participant); /* the answer that is to be sent first may just have been cancelled */
     bool cancelled = take_cancelled(participant);
     muster__participant_unlock(participant);
@@ -584,8 +637,8 @@ static void part_sent(void *context)
 {
     struct participant *participant = context;
     pthread_mutex_lock(&participant->lock);
-    muster__participant_sent(participant);
-    if (participant->closing)
+    muster__turns_sent(&participant->turns);
+    if (participant->session.closing)
         close_stream(participant);
     muster__participant_unlock(participant);
 }
@@ -593,17 +646,18 @@ static void part_sent(void *context)
 /* The stream has ended, and there will be no other. With the lock held. */
 static void end_with_stream(struct participant *participant, enum muster_status status, const char *text)
 {
+    struct session *session = &participant->session;
     char reason[MUSTER_ERROR_TEXT_SIZE];
-    if (participant->fault != MUSTER_OK) {
-        status = participant->fault;
-        snprintf(reason, sizeof(reason), "%s", participant->reason);
+    if (session->fault != MUSTER_OK) {
+        status = session->fault;
+        snprintf(reason, sizeof(reason), "%s", session->reason);
     } else if (is_broken(participant, status, text)) { /* the last attempt in time */
         struct muster_error error;
         note_cause(participant, status, text);
-        status = muster__participant_no_answer(participant, &error);
+        status = muster__session_no_answer(participant, &error);
         snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
-        status = status_of_end(participant->state, status);
+        status = status_of_end(session->state, status);
         snprintf(reason, sizeof(reason), "%s", text);
     }
     end(participant, status, reason);
@@ -612,18 +666,19 @@ static void end_with_stream(struct participant *participant, enum muster_status 
 static void stream_closed(void *context, enum muster_status status, const char *text)
 {
     struct participant *participant = context;
+    struct session *session = &participant->session;
     pthread_mutex_lock(&participant->lock);
-    struct stream *stream = participant->stream;
-    participant->stream = NULL;
-    muster__participant_interrupt_turns(participant);
+    struct stream *stream = session->stream;
+    session->stream = NULL;
+    muster__turns_interrupt(&participant->turns);
     stop_timer(participant);
     bool away = true, tells = false;
     char line[MUSTER_ERROR_TEXT_SIZE];
-    if (participant->state == LEAVING && !participant->closed) {
-        participant->fault = MUSTER_OK; /* whatever it was, that stream is over */
+    if (session->state == LEAVING && !session->closed) {
+        session->fault = MUSTER_OK; /* whatever it was, that stream is over */
         stay_away(participant);
     } else if (is_broken(participant, status, text) &&
-               (!participant->waiting || participant->try_until > now_of(participant))) {
+               (!session->waiting || session->try_until > now_of(participant))) {
         come_back(participant, status, text);
         tells = is_time_to_tell(participant, line);
     } else {
@@ -646,20 +701,34 @@ static const struct stream_events stream_events = {
 
 /* ---- what the user does; with the lock held ---- */
 
-void muster__participant_hang_up(struct participant *participant)
+void muster__session_hang_up(struct participant *participant)
 {
-    if (participant->closed || participant->state == ENDED)
+    struct session *session = &participant->session;
+    if (session->closed || session->state == ENDED)
         return;
-    participant->closed = true;
-    muster__participant_end_turns(participant);
-    if (participant->state == AWAY) {
+    session->closed = true;
+    muster__turns_end(&participant->turns);
+    if (session->state == AWAY) {
         stop_timer(participant);
         end(participant, MUSTER_CLOSED, "");
-        participant->settled = true;
-    } else if (participant->state == CONNECTING) {
-        participant->stream->ops->cut(participant->stream);
+        session->settled = true;
+    } else if (session->state == CONNECTING) {
+        session->stream->ops->cut(session->stream);
     } else {
         close_stream(participant);
     }
     pthread_cond_broadcast(&participant->changed);
+}
+
+enum muster_status muster__session_pass_initiative(struct participant *participant)
+{
+    struct session *session = &participant->session;
+    enum muster_status status = MUSTER_OK;
+    if (session->state == OPEN && !session->original)
+        status = session->stream->ops->send(session->stream, NULL, 0, NULL);
+    /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
+    if (status == MUSTER_CLOSED)
+        status = muster__session_comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
+    session->initiative = status == MUSTER_OK;
+    return status;
 }

@@ -1,6 +1,6 @@
 /*
- * What a participant sends about its turns: answers, whole or announced and then in chunks as the upload
- * budget lets them, and progress. The states of an upload: docs/big-arrays.md.
+ * Answers: whole, or announced and then in chunks as the upload budget lets them. The states of an upload:
+ * docs/big-arrays.md.
  */
 #include <config.h>
 
@@ -14,8 +14,7 @@ uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruc
     struct upload *upload = &proxy->upload;
     uint64_t size =
         upload->last_size || !instruction->payload ? upload->last_size : instruction->payload->size;
-    upload->grants = 0;
-    upload->pregranted = size && muster__uploads_reserve(upload, &proxy->manager->uploads, size);
+    upload->pregranted = size && muster__budget_reserve(&proxy->manager->budget, &upload->claim, size);
     if (!upload->pregranted)
         return 0;
     upload->state = UPLOAD_RESERVED;
@@ -27,8 +26,8 @@ uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruc
 static bool begin_payload(struct proxy *proxy)
 {
     struct upload *upload = &proxy->upload;
-    struct uploads *uploads = &proxy->manager->uploads;
-    if (!muster__payload_begin(&upload->incoming.message, muster__uploads_returned, uploads))
+    struct budget *budget = &proxy->manager->budget;
+    if (!muster__payload_begin(&upload->incoming.message, muster__budget_returned, budget))
         return false;
     upload->state = UPLOAD_GRANTED;
     upload->incoming.received = 0;
@@ -57,7 +56,7 @@ static uint64_t answer_most(const struct proxy *proxy)
 static enum muster_status begin_upload(struct proxy *proxy, struct envelope *envelope, size_t size)
 {
     struct upload *upload = &proxy->upload;
-    struct uploads *uploads = &proxy->manager->uploads;
+    struct budget *budget = &proxy->manager->budget;
     if (envelope->announced > answer_most(proxy))
         return MUSTER_TOO_BIG;
     bool promised = upload->state == UPLOAD_RESERVED && envelope->announced <= upload->reserved;
@@ -66,15 +65,15 @@ static enum muster_status begin_upload(struct proxy *proxy, struct envelope *env
     if (promised) {
         if (!begin_payload(proxy))
             return MUSTER_OUT_OF_MEMORY;
-        muster__uploads_use(upload, uploads, upload->reserved, upload->incoming.size,
-                            muster__proxy_now(proxy));
+        muster__budget_use(budget, &upload->claim, upload->reserved, upload->incoming.size,
+                           muster__proxy_now(proxy));
         return MUSTER_OK;
     }
     if (upload->state == UPLOAD_RESERVED)
-        muster__uploads_unreserve(uploads, upload->reserved);
+        muster__budget_unreserve(budget, upload->reserved);
     upload->pregranted = false;
     upload->state = UPLOAD_WAITING;
-    upload->request = muster__uploads_wait(upload, uploads, upload->incoming.size);
+    upload->request = muster__budget_wait(budget, &upload->claim, upload->incoming.size);
     return MUSTER_OK;
 }
 
@@ -90,8 +89,14 @@ static void send_grant(struct proxy *proxy)
         stream->ops->cut(stream);
 }
 
-bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
+static struct proxy *proxy_of(struct claim *claim)
 {
+    return CONTAINER(claim, struct proxy, upload.claim);
+}
+
+static bool grant(struct claim *claim, uint64_t ticket)
+{
+    struct proxy *proxy = proxy_of(claim);
     struct upload *upload = &proxy->upload;
     struct turn *turn = NULL;
     pthread_mutex_lock(&proxy->lock);
@@ -100,7 +105,7 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
         granted = begin_payload(proxy);
         if (granted) {
             upload->incoming.grant = ++upload->grants;
-            muster__uploads_granted(upload, &proxy->manager->uploads, muster__proxy_now(proxy));
+            muster__budget_granted(&proxy->manager->budget, &upload->claim, muster__proxy_now(proxy));
             muster__window_open(&upload->window);
             send_grant(proxy);
         } else {
@@ -113,29 +118,49 @@ bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket)
     return granted;
 }
 
-void muster__proxy_pass_over(struct proxy *proxy)
+static void pass_over(struct claim *claim)
 {
+    struct proxy *proxy = proxy_of(claim);
     struct upload *upload = &proxy->upload;
-    struct uploads *uploads = &proxy->manager->uploads;
+    struct budget *budget = &proxy->manager->budget;
     pthread_mutex_lock(&proxy->lock);
     if (upload->state == UPLOAD_GRANTED) {
-        muster__uploads_leave(upload, uploads);
+        muster__budget_leave(budget, &upload->claim);
         muster__payload_drop(&upload->incoming.message);
         upload->state = UPLOAD_WAITING;
-        upload->request = muster__uploads_wait(upload, uploads, upload->incoming.size);
+        upload->request = muster__budget_wait(budget, &upload->claim, upload->incoming.size);
     }
     pthread_mutex_unlock(&proxy->lock);
 }
 
+static void retain(struct claim *claim)
+{
+    proxy_retain(proxy_of(claim));
+}
+
+static void release(struct claim *claim)
+{
+    proxy_release(proxy_of(claim));
+}
+
+const struct claim_events muster__proxy_claim_events = {
+    .grant = grant,
+    .pass_over = pass_over,
+    .retain = retain,
+    .release = release,
+};
+
 struct muster_message muster__proxy_end_upload(struct proxy *proxy)
 {
     struct upload *upload = &proxy->upload;
-    struct uploads *uploads = &proxy->manager->uploads;
+    struct budget *budget = &proxy->manager->budget;
     if (upload->state == UPLOAD_RESERVED)
-        muster__uploads_unreserve(uploads, upload->reserved);
+        muster__budget_unreserve(budget, upload->reserved);
     else if (upload->state != UPLOAD_NONE)
-        muster__uploads_leave(upload, uploads);
+        muster__budget_leave(budget, &upload->claim);
     upload->state = UPLOAD_NONE;
+    upload->grants = 0;
+    upload->pregranted = false;
     return muster__incoming_take(&upload->incoming);
 }
 
@@ -148,26 +173,6 @@ static enum muster_status status_of_answer(enum muster_kind instruction, enum mu
     if (answer == MUSTER_UNKNOWN)
         return MUSTER_UNKNOWN_INSTRUCTION;
     return answer == instruction ? MUSTER_OK : MUSTER_PROTOCOL;
-}
-
-enum reply { REPLY_ANSWERS, REPLY_LATE, REPLY_UNASKED };
-
-/* What a message from an open participant is to the turns so far. With the lock held. */
-static enum reply classify(struct proxy *proxy, uint64_t turn)
-{
-    if (proxy->original) {
-        if (turn != 0)
-            return REPLY_UNASKED;
-        if (proxy->owed == 0)
-            return proxy->running ? REPLY_ANSWERS : REPLY_UNASKED;
-        proxy->owed--;
-        return REPLY_LATE;
-    }
-    if (turn == proxy->turn && proxy->running)
-        return REPLY_ANSWERS;
-    if (turn > 0 && (turn < proxy->turn || (turn == proxy->turn && proxy->given_up)))
-        return REPLY_LATE;
-    return REPLY_UNASKED;
 }
 
 /* The answer to the running turn is there: takes the turn out. In a `message` event, with the lock held. */
@@ -185,7 +190,8 @@ void muster__proxy_answer(struct connection *connection, struct envelope *envelo
     struct turn *turn = NULL;
     enum muster_status status = MUSTER_OK;
     pthread_mutex_lock(&proxy->lock);
-    enum reply reply = proxy->connection == connection ? classify(proxy, envelope->turn) : REPLY_LATE;
+    enum reply reply =
+        proxy->connection == connection ? muster__proxy_classify(proxy, envelope->turn) : REPLY_LATE;
     if (reply == REPLY_ANSWERS && proxy->upload.incoming.size) {
         reply = REPLY_UNASKED; /* the answer is arriving already */
     } else if (reply == REPLY_ANSWERS && envelope->announced) {
@@ -208,7 +214,7 @@ void muster__proxy_answer(struct connection *connection, struct envelope *envelo
     else if (reply == REPLY_UNASKED)
         muster__proxy_misbehaved(proxy, "an answer without an instruction");
     else
-        muster__uploads_serve(&proxy->manager->uploads);
+        muster__budget_serve(&proxy->manager->budget);
 }
 
 /* ---- chunks ---- */
@@ -244,7 +250,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
                envelope->grant == incoming->grant) {
         status = muster__incoming_add(incoming, envelope, &error);
         int64_t now = muster__proxy_now(proxy);
-        muster__uploads_active(upload, &proxy->manager->uploads, incoming->received, now);
+        muster__budget_active(&proxy->manager->budget, &upload->claim, incoming->received, now);
         if (status == MUSTER_OK &&
             muster__window_move(&upload->window, incoming->received, incoming->size, now))
             send_grant(proxy);
@@ -252,7 +258,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
             muster__connection_idled(connection);
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
-            muster__uploads_whole(upload, &proxy->manager->uploads, now);
+            muster__budget_whole(&proxy->manager->budget, &upload->claim, now);
             answer = muster__proxy_end_upload(proxy);
             turn = take_answered(proxy);
         }
@@ -265,39 +271,8 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     if (turn)
         muster__proxy_end_turn(proxy, turn, status_of_answer(turn->kind, answer.kind), &answer, size);
     else
-        muster__uploads_serve(&proxy->manager->uploads);
+        muster__budget_serve(&proxy->manager->budget);
     muster_message_clear(&answer);
     if (status != MUSTER_OK)
         muster__proxy_misbehaved(proxy, error.text);
-}
-
-/* ---- progress ---- */
-
-/* Moves the limit of the running turn, never back, and no further than a turn may last. With the lock held.
- */
-static void extend(struct proxy *proxy)
-{
-    const struct participant_manager_options *options = &proxy->manager->options;
-    int64_t limit_ms = options->progress_extends_ms;
-    int64_t now = muster__proxy_now(proxy);
-    int64_t left_ms = options->progress_extends_most_ms - (now - proxy->began_at);
-    if (options->progress_extends_most_ms && left_ms < limit_ms)
-        limit_ms = left_ms;
-    if (limit_ms > 0 && proxy->deadline - now < limit_ms)
-        muster__proxy_start_timer(proxy, limit_ms);
-}
-
-void muster__proxy_progress(struct connection *connection, const struct envelope *envelope)
-{
-    struct proxy *proxy = connection->proxy;
-    pthread_mutex_lock(&proxy->lock);
-    bool current = proxy->connection == connection && proxy->running && envelope->turn == proxy->turn;
-    if (current)
-        proxy->progress = envelope->progress;
-    if (current)
-        extend(proxy);
-    muster__connection_idled(connection);
-    pthread_mutex_unlock(&proxy->lock);
-    if (current)
-        muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");
 }

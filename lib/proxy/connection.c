@@ -6,46 +6,29 @@
 
 #include <stdlib.h>
 
-#include "link/hello.h"
-#include "proxy/internal.h"
+#include "proxy/admission.h"
+#include "proxy/connection.h"
+#include "proxy/manager.h"
+#include "proxy/proxy.h"
 
-static bool admit(struct proxy *proxy, const char *name)
+static bool admit(struct connection *connection, const Muster__Hello *hello)
 {
+    struct proxy *proxy = connection->proxy;
     struct muster_error error = {MUSTER_OK, ""};
-    enum muster_status status = muster__manager_admit(proxy, name, &error);
+    muster__proxy_agree(proxy, hello);
+    enum muster_status status = muster__admission_admit(proxy, connection->stream, hello, &error);
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
     return status == MUSTER_OK;
 }
 
-static void admit_new(struct proxy *proxy)
-{
-    const Muster__Hello *hello = proxy->hello.hello;
-    const struct abilities peer = muster__hello_read(hello, proxy->max_message_size);
-    proxy->max_message_size = peer.max_message_size;
-    proxy->max_payload_size = peer.max_payload_size;
-    proxy->hears_refusals = peer.hears_refusals;
-    bool admitted = admit(proxy, hello->name);
-    muster__envelope_clear(&proxy->hello);
-    if (!admitted)
-        return;
-    pthread_mutex_lock(&proxy->lock);
-    enum muster_status status = muster__proxy_welcome(proxy);
-    muster__window_greet(&proxy->upload.window, muster__proxy_now(proxy));
-    if (proxy->state == PROXY_ARRIVED)
-        proxy->state = PROXY_ADMITTED;
-    pthread_mutex_unlock(&proxy->lock);
-    if (status == MUSTER_OUT_OF_MEMORY)
-        muster__proxy_end(proxy, status, NULL, status, "the server is out of memory");
-}
-
 /* Makes the connection that of the participant whose session it resumes. */
-static bool resume(struct connection *connection, struct proxy *found)
+static bool resume(struct connection *connection, struct proxy *found, const Muster__Hello *hello)
 {
     struct proxy *fresh = connection->proxy;
     connection->resumed = true;
     connection->proxy = found;
-    if (muster__proxy_resume(found, connection, fresh)) {
+    if (muster__proxy_resume(found, connection, fresh, hello)) {
         muster__proxy_discard(fresh);
         return true;
     }
@@ -55,23 +38,21 @@ static bool resume(struct connection *connection, struct proxy *found)
     return false;
 }
 
-static void hello_message(struct connection *connection, struct envelope *envelope, size_t size)
+static void hello_message(struct connection *connection, const Muster__Hello *hello, size_t size)
 {
     struct proxy *proxy = connection->proxy;
     struct muster_error error = {MUSTER_OK, ""};
     struct proxy *found;
-    if (size > proxy->manager->options.max_hello_size) {
+    if (size > muster__proxy_manager(proxy)->options.max_hello_size) {
         muster__proxy_misbehaved(proxy,
                                  "Hello is bigger than the server takes: send fewer or shorter labels");
         return;
     }
-    proxy->hello = *envelope;
-    *envelope = (struct envelope){.content = CONTENT_MESSAGE};
-    enum muster_status status = muster__manager_find(proxy, &found, &error);
+    enum muster_status status = muster__admission_find(proxy, connection->stream, hello, &found, &error);
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
-    else if (!found || !resume(connection, found))
-        admit_new(proxy);
+    else if ((!found || !resume(connection, found, hello)) && admit(connection, hello))
+        muster__proxy_welcome(proxy);
 }
 
 static bool is_empty(const struct envelope *envelope)
@@ -79,14 +60,13 @@ static bool is_empty(const struct envelope *envelope)
     return envelope->content == CONTENT_MESSAGE && envelope->message.kind == MUSTER_EMPTY;
 }
 
-static void first_message(struct connection *connection, struct envelope *envelope, size_t size)
+static void first_message(struct connection *connection, const struct envelope *envelope, size_t size)
 {
     struct proxy *proxy = connection->proxy;
     if (envelope->content == CONTENT_HELLO) {
-        hello_message(connection, envelope, size);
+        hello_message(connection, envelope->hello, size);
     } else if (is_empty(envelope) && !envelope->turn) {
-        proxy->original = true;
-        if (admit(proxy, ""))
+        if (admit(connection, NULL))
             muster__proxy_open(proxy);
     } else {
         muster__proxy_misbehaved(proxy, "the first message is to be Hello, or an empty one");
@@ -133,13 +113,9 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     struct envelope envelope;
     struct muster_error error;
     enum muster_status status = muster__decode(TO_SERVER, pieces, count, &envelope, &error);
-    pthread_mutex_lock(&proxy->lock);
-    enum proxy_state state = proxy->state;
-    bool current = proxy->connection == connection;
-    pthread_mutex_unlock(&proxy->lock);
-
-    if (!current)
-        ; /* a newer one has taken its place, and it is about to end */
+    enum proxy_state state = muster__proxy_state_for(proxy, connection);
+    if (state == PROXY_CLOSED)
+        ; /* or a newer connection has taken its place, and it is about to end */
     else if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
     else if (state == PROXY_ARRIVED)

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "proxy/internal.h"
+#include "proxy/instruction.h"
+#include "proxy/manager.h"
+#include "proxy/proxy.h"
 #include "status.h"
 
 /* What a prepared message owns. */
@@ -39,7 +41,7 @@ static struct prepared *prepared_new(struct participant_manager *manager,
         return NULL;
     }
     pthread_mutex_init(&prepared->lock, NULL);
-    atomic_fetch_add(&manager->references, 1);
+    muster__manager_retain(manager);
     prepared->instruction = (struct instruction){
         .manager = manager, .message = &prepared->message, .keep = prepared->message.storage};
     return prepared;
@@ -113,7 +115,7 @@ enum muster_status muster__instruction_check(struct instruction *instruction, st
 {
     bool chunks = false;
     for (size_t i = 0; i < count; i++)
-        chunks = chunks || proxies[i]->max_payload_size;
+        chunks = chunks || muster__proxy_takes_chunks(proxies[i]);
     struct buffer *body;
     return muster__instruction_body(instruction, chunks, &body, error);
 }

@@ -1,130 +1,28 @@
 /*
- * What the files of lib/proxy share: the manager and the proxy from inside.
+ * The proxy from inside: one state machine in four files, and what these call of each other. No other file
+ * of the library includes this.
+ * - proxy.c: the state, every change of it, and the timer; lifetime and end
+ * - session.c: Hello and Welcome; a connection breaks, and another takes its place
+ * - turn.c: the running turn, and what is said about it on either side
+ * - answer.c: its answer, and the upload
  *
- * Three locks: manager->lock and proxy->lock, never held together, and uploads->lock, which may be taken
- * under proxy->lock. Under the last two the transport's stream functions and the timers are called, which
- * take their own locks and call nothing back. No user code runs under any of them.
- *
- * A function that does not say so is called without any of the three held.
+ * Under proxy->lock the transport's stream functions, the timers, the budget and the drain are called, which
+ * take their own locks and call nothing back. It is never held together with the registry's. No user code
+ * runs under it. A function that does not say so is called without it.
  */
 #ifndef MUSTER_PROXY_INTERNAL_H
 #define MUSTER_PROXY_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-
-#include <muster/participant_manager.h>
-#include <muster/proxy.h>
 
 #include "link/token.h"
 #include "link/transfer.h"
 #include "link/window.h"
-#include "network/transport.h"
-#include "proxy/ring.h"
-#include "wire/codec.h"
-
-struct credentials;
-struct address;
-
-/* The budget for big answers in memory: upload.c. */
-struct uploads {
-    uint64_t budget; /* bytes; 0: as much as the round needs */
-    int64_t stall_ms;
-    pthread_mutex_t lock; /* guards all below; a leaf but for the timers' */
-    uint64_t reserved;    /* promised to answers that have not been announced */
-    uint64_t held;        /* granted, or whole and not handed to the user yet */
-    size_t holders;       /* of either */
-    uint64_t largest;     /* of the answers since nobody held or waited */
-    bool room_for_second; /* beside one big answer: it has come */
-    uint64_t tickets;
-    size_t waiting_count; /* in the next two */
-    struct link waiting;  /* uploads that are announced, in that order */
-    struct link late;     /* those of participants that were too slow: after all others */
-    struct link granted;  /* those that are being received */
-    struct upload *aside; /* the one of them that does not count, as it was too slow; NULL: none */
-    int64_t usual_ms;     /* that an answer takes from its grant until it is whole: a running median */
-    int64_t displaced_at; /* when the last had to make way in its usual time */
-    bool timed;
-    int64_t rings_at;
-    struct timer timer;
-};
-
-struct participant_manager {
-    atomic_size_t references; /* the user's, and one of each proxy */
-    struct participant_manager_options options;
-    char *address;
-    struct muster_transport *transport;
-    struct listener *listener;
-    uint16_t port;
-    struct credentials *credentials;
-    struct timer reminder; /* once a day, while there are credentials; one of `pending` */
-    struct connection_options connection;
-    struct buffer *cancel; /* the one message that is the same for everybody */
-    struct uploads uploads;
-
-    /* Turns that have begun and whose end has not been told yet, timers that run or have just expired, and
-       calls that use the transport. */
-    atomic_size_t pending;
-    atomic_bool closing;  /* set under the lock */
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t idle;  /* the last turn or stream has ended */
-    bool stopped;         /* no stream is left and none will come */
-    struct link streams;  /* every proxy with a stream, until its end begins */
-    struct link open;     /* those that can be given instructions, in the order of joining */
-    size_t open_count;
-    struct link away; /* those that are waited for, the longest first */
-    size_t away_count;
-    size_t admitted_count;
-    uint64_t next_rank;
-    uint8_t *ranks; /* those that were given: a bit for each of the lower ones */
-    void *names;    /* of the admitted: a tree of proxies, tsearch(3) */
-    struct link waiters;
-    void *addresses;           /* that participants come from: a tree */
-    double join_allowance;     /* how many may come now, */
-    int64_t join_allowance_at; /* as of then */
-};
-
-enum proxy_state {
-    PROXY_ARRIVED,  /* the stream is there; its first message is awaited */
-    PROXY_ADMITTED, /* Hello was answered; the initiative is awaited */
-    PROXY_OPEN,
-    PROXY_AWAY, /* the connection broke after it was open: the participant may come back */
-    PROXY_CLOSED,
-};
-
-/* A stream's side towards us: it begins with a proxy of its own, and may turn out to be another's. Of the
-   network thread that runs the stream's events. */
-struct connection {
-    struct stream *stream;
-    struct proxy *proxy; /* a reference */
-    bool resumed;        /* the initiative may be passed once more */
-    uint64_t number;     /* of those of the proxy, from 0 */
-    int64_t idle_since;  /* messages of no use that have come, */
-    unsigned idled;      /* and how many */
-};
-
-/* An instruction, serialised at most once for those who take chunks and once for those who do not. */
-struct instruction {
-    struct participant_manager *manager;
-    const struct muster_message *message;
-    sem_t *borrow;          /* see struct encoding */
-    struct storage *keep;   /* the same */
-    struct buffer *chunked; /* NULL: nobody has needed it yet; also below */
-    struct buffer *whole;
-};
-
-/*
- * One instruction on its way through a proxy. `ended` is called exactly once for a turn that began, without a
- * lock held, and takes over what *answer holds; after it, the library does not touch the turn.
- */
-struct turn {
-    enum muster_kind kind;
-    void (*ended)(struct turn *turn, struct proxy *proxy, enum muster_status status,
-                  struct muster_message *answer, size_t answer_size);
-    uint64_t number;               /* the library's, like the next: set when it begins */
-    struct muster_message arrived; /* of an answer that broke off */
-};
+#include "proxy/connection.h"
+#include "proxy/instruction.h"
+#include "proxy/manager.h"
+#include "proxy/proxy.h"
 
 enum upload_state {
     UPLOAD_NONE,
@@ -133,28 +31,18 @@ enum upload_state {
     UPLOAD_GRANTED,  /* its chunks are arriving */
 };
 
-/* A big answer, from its announcement until it is whole. */
+/* A big answer, from its announcement until it is whole: answer.c. Guarded by proxy->lock, but for the
+   claim. */
 struct upload {
-    enum upload_state state; /* guarded by proxy->lock, as are the next seven */
-    uint64_t reserved;       /* bytes, in UPLOAD_RESERVED */
-    uint64_t request;        /* the ticket, in UPLOAD_WAITING */
-    uint64_t grants;         /* in this turn, the reservation not counted */
-    bool pregranted;         /* in this turn */
+    enum upload_state state;
+    uint64_t reserved; /* bytes, in UPLOAD_RESERVED */
+    uint64_t request;  /* the ticket, in UPLOAD_WAITING */
+    uint64_t grants;   /* in this turn, the reservation not counted */
+    bool pregranted;   /* in this turn */
     struct incoming incoming;
     struct window window;
     uint64_t last_size; /* of this participant's latest, 0: none yet */
-
-    struct link link; /* guarded by uploads->lock, as are all below */
-    uint64_t ticket;  /* not 0: it is in `waiting` */
-    uint64_t size;    /* announced */
-    uint64_t received;
-    uint64_t noted; /* of that, at active_at */
-    int64_t granted_at;
-    int64_t timed_from; /* that its time counts from: it was granted, or put aside */
-    int64_t active_at;  /* when as much as counts as progress had come since the time before */
-    bool late;          /* the participant was too slow, and has delivered no answer since */
-    double late_ms;     /* how long it seemed to need: its place among those */
-    unsigned patience;  /* times the usual time that it has beside others of those; 0: once */
+    struct claim claim;
 };
 
 /* What of a Hello is needed for as long as the proxy: 16 KiB of it can be half a megabyte once they are read.
@@ -169,13 +57,11 @@ struct proxy {
     /* Users', each connection's, one while the timer runs, and one until the end has been told. */
     atomic_size_t references;
     struct participant_manager *manager;
+    struct place place; /* in the manager's registry */
 
     /* Set on the way to PROXY_OPEN by the network thread; constant for everybody else. */
     bool original; /* it speaks the original protocol only */
-    uint64_t rank;
-    char *name;
     char *peer;
-    struct envelope hello;             /* until the participant is admitted */
     struct introduction *introduction; /* NULL: it said no Hello */
     size_t max_message_size;
     uint64_t max_payload_size; /* 0: it does not take chunks */
@@ -185,279 +71,103 @@ struct proxy {
     bool joined;                   /* it has passed the initiative, so that its end is an event of its own */
     uint8_t session[SESSION_SIZE]; /* the token */
 
-    /* Guarded by manager->lock. */
-    struct link in_streams;
-    struct link in_open;
-    struct link in_away;
-    struct link in_address;  /* those of its address that are away */
-    struct address *address; /* where it counts; NULL: it does not */
-    bool away;               /* it counts as one that is away, and not as one that is there */
-    bool admitted;           /* it counts, and its name is taken */
-    bool listed;
-    uint64_t listed_number; /* of the connection that it was listed or unlisted for last */
-    bool withdrawn;         /* its end has begun: it is not to be listed any more */
-
     pthread_mutex_t lock; /* guards all below */
+
+    /* The state, and what it waits for: written by proxy.c alone. */
     enum proxy_state state;
     enum muster_status closed_status; /* in PROXY_CLOSED: what proxy_run() answers */
     char *closed_text;                /* and why, in words; NULL: out of memory */
     struct connection *connection;    /* the one that counts, to be recognised; NULL: none */
-    uint64_t connections;             /* that came after the first */
+    uint64_t connections;             /* that came after the first: the number of the one that counts */
     struct stream *stream;            /* its stream */
+    int64_t deadline;                 /* of the turn, or of the state; INT64_MAX: nothing */
+    int64_t away_until;               /* in PROXY_AWAY; INT64_MAX otherwise */
+    struct timer timer;               /* for the earlier of the two */
+
+    /* Turns: written by turn.c alone. */
     struct turn *running;
     struct buffer *instruction; /* of the running turn, a reference */
-    struct buffer *refused;     /* the last word of an answer that was refused, a reference; NULL: none yet */
     struct outgoing outgoing;   /* its chunks */
+    struct buffer *refused;     /* the last word of an answer that was refused, a reference; NULL: none yet */
+    uint64_t turn;              /* number of the last turn that began */
+    bool given_up;              /* that turn was given up */
+    int64_t began_at;           /* the same turn */
+    size_t owed;                /* answers to given-up turns that an original participant will still send */
+    double progress;            /* of the running turn */
+
+    /* What comes of the answer: written by answer.c alone. */
     struct upload upload;
-    uint64_t turn;      /* number of the last turn that began */
-    bool given_up;      /* that turn was given up */
-    uint64_t answered;  /* number of the last turn that ended with an answer; 0: none yet */
-    size_t owed;        /* answers to given-up turns that an original participant will still send */
-    double progress;    /* of the running turn */
-    int64_t began_at;   /* that turn */
-    int64_t deadline;   /* of the turn, or of whatever the state waits for; INT64_MAX: nothing */
-    int64_t away_until; /* in PROXY_AWAY; INT64_MAX otherwise */
-    struct timer timer; /* for the earlier of the two */
+    uint64_t answered; /* number of the last turn that ended with an answer; 0: none yet */
 };
 
-/* ---- participant_manager.c ---- */
-
-/* Counts the participant and takes its name, or says why not, in which case the stream is to be ended with
-   that. Those that are away may have to make room for it. On a network thread. */
-enum muster_status muster__manager_admit(struct proxy *proxy, const char *name, struct muster_error *error);
-
-/* The participant whose session a Hello wants to resume, a reference; NULL: there is none. Not OK: the stream
-   is to be ended with that. */
-enum muster_status muster__manager_find(struct proxy *fresh, struct proxy **found,
-                                        struct muster_error *error);
-
-/* Makes an admitted participant known to get_participants(), unless its end has begun, or a newer connection
-   than the one of this number has decided about it. It is where `fresh` (may be NULL) comes from. */
-void muster__manager_list(struct proxy *proxy, uint64_t number, struct proxy *fresh);
-
-/* Takes it from there again: it counts as one that is away, for which another may have to make room. False:
-   a newer connection is there, or its end has begun. */
-bool muster__manager_unlist(struct proxy *proxy, uint64_t number);
-
-/* Undoes all of it. Idempotent. */
-void muster__manager_withdraw(struct proxy *proxy);
-
-void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
-                           enum muster_status status, const char *text);
-/* Keeps the manager from being freed, until muster__manager_done(); false when it is closing. */
-bool muster__manager_enter(struct participant_manager *manager);
-void muster__manager_done(struct participant_manager *manager);
-void muster__manager_release(struct participant_manager *manager);
-
-/* ---- name.c ---- */
-
-/* What is wrong with a text of a participant, as in "a label ... is not taken", or with its name; NULL:
-   nothing. */
-const char *muster__text_fault(const char *text);
-const char *muster__name_fault(const char *name);
-
-/* ---- connection.c ---- */
-
-extern const struct stream_events muster__connection_events;
-
-/* The connection of a stream that has arrived, with a proxy in PROXY_ARRIVED whose timer runs; NULL when out
-   of memory. */
-struct connection *muster__connection_new(struct participant_manager *manager, struct stream *stream);
-
-/* A message was of no use, or of little: not too many of them are read at a time. In a `message` event; a
-   proxy's lock may be held. */
-void muster__connection_idled(struct connection *connection);
-
 /* ---- proxy.c ---- */
-
-/* A proxy in PROXY_ARRIVED, with one reference for the caller's connection; NULL when out of memory. */
-struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream,
-                                struct connection *connection);
-
-/* Keeps what is needed of Hello; false: out of memory. */
-bool muster__proxy_introduce(struct proxy *proxy);
-
-/* The participant passes the initiative. */
-void muster__proxy_open(struct proxy *proxy);
-
-/*
- * Begins the end: the participant is told `status` and `text` after an optional last message, proxy_run()
- * answers `closed_status` from now on, and so does a running turn. Does nothing when the end has begun.
- */
-void muster__proxy_end(struct proxy *proxy, enum muster_status closed_status, struct buffer *last,
-                       enum muster_status status, const char *text);
-
-/* The message that asks to come back; INVALID or OUT_OF_MEMORY, with *error. */
-enum muster_status muster__reconnect_in(int32_t seconds, struct buffer **body, struct muster_error *error);
-
-/* Ends it with MUSTER_GONE, unless it is not away, or not any more: false. */
-bool muster__proxy_end_away(struct proxy *proxy, const char *text);
-
-/* Ends it with MUSTER_PROTOCOL. */
-void muster__proxy_misbehaved(struct proxy *proxy, const char *text);
-
-/* The end is complete, and nothing will come any more: it is told, and its reference given back. */
-void muster__proxy_retire(struct proxy *proxy, enum muster_status status, const char *text);
 
 /* With the lock held: the timer, from now on to a limit, or only to away_until; or as both have been set. */
 void muster__proxy_start_timer(struct proxy *proxy, int64_t limit_ms);
 void muster__proxy_stop_timer(struct proxy *proxy);
-void muster__proxy_arm_timer(struct proxy *proxy);
 
-/* What its clock shows, in milliseconds. Under any lock. */
-int64_t muster__proxy_now(const struct proxy *proxy);
+/* With the lock held: what becomes of it without its connection. It is away; or it ends for good, with its
+   running turn, which is the caller's to end; or another connection takes the place. */
+void muster__proxy_go_away(struct proxy *proxy);
+struct turn *muster__proxy_go_for_good(struct proxy *proxy, enum muster_status closed_status,
+                                       const char *text);
+void muster__proxy_come_back(struct proxy *proxy, struct connection *connection);
 
-/* ---- turn.c ---- */
-
-/* Begins a turn. On OK `turn` must stay until its end; otherwise it was not touched, and *error says why.
- *sent (may be NULL) is the number of bytes. */
-enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
-                                       struct instruction *instruction, int64_t timeout_ms, uint64_t *sent,
-                                       struct muster_error *error);
-
-/* Why a turn ended with this status and answer, in words: in `text`, which it returns. */
-const char *muster__proxy_explain(struct proxy *proxy, enum muster_status status,
-                                  const struct muster_message *answer, char text[MUSTER_ERROR_TEXT_SIZE]);
-
-/* Gives up `turn` if it is the running one (any if NULL): it ends with CANCELLED on this thread. */
-void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
-
-/*
- * Tells the participant that its answer to this turn was refused, 0: its last answer, and why, in a text that
- * is not empty. Otherwise as proxy_refuse().
- */
-enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, const char *reason,
-                                        struct muster_error *error);
-
-/* Puts the participant's name before the text of *error (may be NULL), unless `status` is OK; returns it. */
-enum muster_status muster__proxy_named(const struct proxy *proxy, enum muster_status status,
-                                       struct muster_error *error);
+/* The end is complete, and nothing will come any more: it is told, and its reference given back. */
+void muster__proxy_retire(struct proxy *proxy, enum muster_status status, const char *text);
 
 /* With the lock held, in PROXY_CLOSED: what is answered, and why, in *error. */
 enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error);
 
-/* A chunk of the instruction has left: the next one goes. */
-void muster__proxy_sent(struct connection *connection);
+/* ---- session.c ---- */
 
-/* With the lock held: sends the instruction of a turn, be it again. GONE: the connection has ended, and we
-   are about to be told. */
+/* With the lock held: sends Welcome; OK also when nobody is welcome any more. */
+enum muster_status muster__proxy_send_welcome(struct proxy *proxy);
+
+/* With the lock held: whether the session outlives a connection that ended like this. */
+bool muster__proxy_may_come_back(const struct proxy *proxy, enum muster_status status);
+
+/* ---- turn.c; with the lock held but the last ---- */
+
+/* Sends the instruction of a turn, be it again. GONE: the connection has ended, and we are about to be
+   told. */
 enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct buffer *body, uint64_t turn);
 
-/* With the lock held: takes the running turn out, to be ended once the lock is not held; NULL: none runs.
-   What has arrived of an answer is left with it. */
+/* The connection with its chunks is over. */
+void muster__proxy_interrupt_instruction(struct proxy *proxy);
+
+/* Tells the participant that the latest turn was given up. Should this fail, it finds out when its answer is
+   dropped. */
+void muster__proxy_send_cancel(struct proxy *proxy);
+
+enum reply { REPLY_ANSWERS, REPLY_LATE, REPLY_UNASKED };
+
+/* What a message of this turn from an open participant is to the turns so far. */
+enum reply muster__proxy_classify(struct proxy *proxy, uint64_t turn);
+
+/* Takes the running turn out, to be ended once the lock is not held; NULL: none runs. What has arrived of an
+   answer is left with it. */
 struct turn *muster__proxy_take_turn(struct proxy *proxy);
 
-/* With the lock held: the same, and the participant is told, if the instruction has left, that its answer is
-   not wanted any more. */
+/* The same, and the participant is told, if the instruction has left, that its answer is not wanted any
+   more. */
 struct turn *muster__proxy_give_up(struct proxy *proxy);
 
 /* Ends a turn that was taken out. `answer` may be NULL. */
 void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_status status,
                             struct muster_message *answer, size_t answer_size);
 
-/* With the lock held: tells the participant that the latest turn was given up. Should this fail, it finds out
-   when its answer is dropped. */
-void muster__proxy_send_cancel(struct proxy *proxy);
+/* ---- answer.c; with the lock held ---- */
 
-/* ---- answer.c ---- */
+/* What the budget asks of a proxy, whose claim is part of it. */
+extern const struct claim_events muster__proxy_claim_events;
 
-/* Messages of an open participant; nothing when a newer connection has taken this one's place. */
-void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size);
-void muster__proxy_chunk(struct connection *connection, struct envelope *envelope);
-void muster__proxy_progress(struct connection *connection, const struct envelope *envelope);
-
-/* Lets the announced answer with this ticket come, if it is still wanted. */
-bool muster__proxy_grant(struct proxy *proxy, uint64_t ticket);
-
-/* Takes the room of an answer that is too slow away; it waits anew. */
-void muster__proxy_pass_over(struct proxy *proxy);
-
-/* With the lock held: promises room to the answer to an instruction, which is expected to be as big as the
-   last one or as the instruction; in bytes, 0: none. */
+/* Promises room to the answer to an instruction, which is expected to be as big as the last one or as the
+   instruction; in bytes, 0: none. */
 uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruction);
 
-/* With the lock held: ends what the turn holds of the upload budget. What has arrived is the caller's, to be
-   cleared once the lock is not held. */
+/* Ends what the turn holds of the upload budget. What has arrived is the caller's, to be cleared once the
+   lock is not held. */
 struct muster_message muster__proxy_end_upload(struct proxy *proxy);
-
-/* ---- session.c ---- */
-
-/* With the lock held: sends Welcome; OK also when nobody is welcome any more. */
-enum muster_status muster__proxy_welcome(struct proxy *proxy);
-
-/* Under any lock: whether that is the token of its session; or the one that it came with, of a server before
-   this one. */
-bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token);
-bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token);
-
-/* With the lock held: whether the session outlives a connection that ended like this. */
-bool muster__proxy_may_come_back(const struct proxy *proxy, enum muster_status status);
-
-/* A connection has ended; gives back its reference and its stream. */
-void muster__proxy_disconnected(struct connection *connection, enum muster_status status, const char *text);
-
-/* Goes on with a new connection, which takes the place of an older one; `fresh` was the connection's so far.
-   False: its end has begun, and its name is free. The caller's reference to the proxy becomes the
-   connection's. */
-bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh);
-
-/* A proxy that is not needed, as its connection is another's. */
-void muster__proxy_discard(struct proxy *fresh);
-
-/* ---- round.c ---- */
-
-/* Whether this thread is in on_answer of a round that the manager's stop would wait for. */
-bool muster__round_holds(const struct participant_manager *manager);
-
-/* ---- instruction.c: by the one thread that sends the instruction ---- */
-
-/* The form for those who take chunks or for those who do not, serialised when it is first asked for; the
-   instruction's. INVALID: it is none that has an answer. */
-enum muster_status muster__instruction_body(struct instruction *instruction, bool chunks,
-                                            struct buffer **body, struct muster_error *error);
-
-/* Serialises an instruction for these proxies, to find out whether it can be sent at all. */
-enum muster_status muster__instruction_check(struct instruction *instruction, struct proxy *const *proxies,
-                                             size_t count, struct muster_error *error);
-
-/* Gives the serialised forms back. */
-void muster__instruction_release(struct instruction *instruction);
-
-/*
- * The same, and waits until nothing refers to the memory that was borrowed for it, with `borrow` initialised:
- * all turns have ended, and the manager has been entered. A participant that reads nothing is cut off for
- * that after the manager's stop_timeout_ms.
- */
-void muster__instruction_return(struct instruction *instruction);
-
-/* ---- upload.c: all but init, destroy and serve may be called under a proxy's lock ---- */
-
-void muster__uploads_init(struct uploads *uploads, uint64_t budget, int64_t stall_ms);
-void muster__uploads_destroy(struct uploads *uploads);
-
-/* Promises room to an answer of `size` bytes, if there is, and if the participant keeps its promises. */
-bool muster__uploads_reserve(struct upload *upload, struct uploads *uploads, uint64_t size);
-void muster__uploads_unreserve(struct uploads *uploads, uint64_t size);
-
-/* An answer begins to arrive: as it was promised room, and `size` bytes take the place of `reserved`; or as
-   it was granted after a wait. */
-void muster__uploads_use(struct upload *upload, struct uploads *uploads, uint64_t reserved, uint64_t size,
-                         int64_t now);
-void muster__uploads_granted(struct upload *upload, struct uploads *uploads, int64_t now);
-
-/* So much of it has come; it is whole. */
-void muster__uploads_active(struct upload *upload, struct uploads *uploads, uint64_t received, int64_t now);
-void muster__uploads_whole(struct upload *upload, struct uploads *uploads, int64_t now);
-
-/* It waits for room; the ticket. */
-uint64_t muster__uploads_wait(struct upload *upload, struct uploads *uploads, uint64_t size);
-
-/* It neither waits nor arrives any more. The room of what has arrived is returned with its memory. */
-void muster__uploads_leave(struct upload *upload, struct uploads *uploads);
-void muster__uploads_returned(void *uploads, uint64_t size);
-
-/* Grants what there is room for, and lets those who are too slow make way. To be called, without a lock held,
-   after room may have become free, and when somebody waits. */
-void muster__uploads_serve(struct uploads *uploads);
 
 #endif

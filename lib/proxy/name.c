@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "proxy/internal.h"
+#include "proxy/name.h"
 #include "status.h"
 #include "text.h"
 

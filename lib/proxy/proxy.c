@@ -1,6 +1,6 @@
 /*
- * The proxy: the server's handle on one participant, from the arrival of its stream to its end, with the
- * timer that both it and its turns wait by.
+ * The proxy: the server's handle on one participant, from the arrival of its stream to its end, with every
+ * change of its state, and the timer that both it and its turns wait by.
  */
 #include <config.h>
 
@@ -29,11 +29,10 @@ void proxy_release(struct proxy *proxy)
         manager->options.destroy(manager->options.context, proxy->user);
         muster__callback_end(outer);
     }
-    muster__envelope_clear(&proxy->hello);
     muster__buffer_release(proxy->refused);
     free(proxy->introduction);
     free(proxy->closed_text);
-    free(proxy->name);
+    muster__place_destroy(&proxy->place);
     free(proxy->peer);
     pthread_mutex_destroy(&proxy->lock);
     free(proxy);
@@ -62,7 +61,7 @@ int64_t muster__proxy_now(const struct proxy *proxy)
 static void timer_expired(struct timer *timer)
 {
     struct proxy *proxy = CONTAINER(timer, struct proxy, timer);
-    struct participant_manager *manager = proxy->manager;
+    struct drain *drain = &proxy->manager->drain;
     struct turn *turn = NULL;
     bool joins_late = false;
     pthread_mutex_lock(&proxy->lock);
@@ -86,38 +85,37 @@ static void timer_expired(struct timer *timer)
             proxy, MUSTER_TIMEOUT, NULL, MUSTER_TIMEOUT,
             "no message that passes the initiative came in time: send Hello, then an empty message");
     /* This may be the last reference: the user's object goes with it, and a stop is to wait for that. */
-    atomic_fetch_add(&manager->references, 1);
     proxy_release(proxy);
-    muster__manager_done(manager);
-    muster__manager_release(manager);
+    muster__drain_done(drain);
 }
 
 /* Lets the timer run until the earlier deadline. */
-void muster__proxy_arm_timer(struct proxy *proxy)
+static void arm_timer(struct proxy *proxy)
 {
+    struct drain *drain = &proxy->manager->drain;
     int64_t at = proxy->deadline < proxy->away_until ? proxy->deadline : proxy->away_until;
-    if (muster__timer_stop(transport_of(proxy), &proxy->timer)) {
+    bool ran = muster__timer_stop(transport_of(proxy), &proxy->timer), runs = at != INT64_MAX;
+    if (runs && !ran) {
+        proxy_retain(proxy);
+        muster__drain_add(drain);
+    } else if (ran && !runs) {
         atomic_fetch_sub(&proxy->references, 1); /* never the last: whoever holds the lock has one */
-        /* Never what a stop waits for last: the turn, or the end, is still to be told. */
-        atomic_fetch_sub(&proxy->manager->pending, 1);
+        muster__drain_done(drain); /* never the last: the turn, or the end, is still to be told */
     }
-    if (at == INT64_MAX)
-        return;
-    proxy_retain(proxy);
-    atomic_fetch_add(&proxy->manager->pending, 1);
-    muster__timer_start(transport_of(proxy), &proxy->timer, at, timer_expired);
+    if (runs)
+        muster__timer_start(transport_of(proxy), &proxy->timer, at, timer_expired);
 }
 
 void muster__proxy_stop_timer(struct proxy *proxy)
 {
     proxy->deadline = INT64_MAX;
-    muster__proxy_arm_timer(proxy);
+    arm_timer(proxy);
 }
 
 void muster__proxy_start_timer(struct proxy *proxy, int64_t limit_ms)
 {
     proxy->deadline = muster__transport_after(transport_of(proxy), limit_ms);
-    muster__proxy_arm_timer(proxy);
+    arm_timer(proxy);
 }
 
 /* ---- arriving, and joining ---- */
@@ -133,16 +131,12 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
         return NULL;
     }
     atomic_init(&proxy->references, 2);
-    atomic_fetch_add(&manager->references, 1);
+    muster__manager_retain(manager);
     proxy->manager = manager;
     proxy->connection = connection;
     proxy->stream = stream;
-    /* In no ring yet: the end may begin, by the timer, before the manager has put it into one. */
-    ring_init(&proxy->in_streams);
-    ring_init(&proxy->in_open);
-    ring_init(&proxy->in_away);
-    ring_init(&proxy->in_address);
-    ring_init(&proxy->upload.link);
+    muster__place_init(&proxy->place, proxy);
+    muster__claim_init(&proxy->upload.claim, &muster__proxy_claim_events);
     proxy->max_message_size = manager->options.max_message_size;
     proxy->away_until = INT64_MAX;
     pthread_mutex_init(&proxy->lock, NULL);
@@ -159,9 +153,8 @@ static char *add_text(char *at, const char *text)
     return at + size;
 }
 
-bool muster__proxy_introduce(struct proxy *proxy)
+bool muster__proxy_introduce(struct proxy *proxy, const Muster__Hello *hello)
 {
-    const Muster__Hello *hello = proxy->hello.hello;
     if (!hello)
         return true;
     size_t size = hello->session.len;
@@ -181,6 +174,31 @@ bool muster__proxy_introduce(struct proxy *proxy)
     return true;
 }
 
+void muster__proxy_make_user(struct proxy *proxy)
+{
+    const struct participant_manager_options *options = &proxy->manager->options;
+    if (!options->factory)
+        return;
+    bool outer = muster__callback_begin();
+    proxy->user = options->factory(options->context, proxy);
+    muster__callback_end(outer);
+    proxy->has_user = true;
+}
+
+/* ---- the state: every change of it ---- */
+
+void muster__proxy_welcome(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    enum muster_status status = muster__proxy_send_welcome(proxy);
+    muster__window_greet(&proxy->upload.window, muster__proxy_now(proxy));
+    if (proxy->state == PROXY_ARRIVED)
+        proxy->state = PROXY_ADMITTED;
+    pthread_mutex_unlock(&proxy->lock);
+    if (status == MUSTER_OUT_OF_MEMORY)
+        muster__proxy_end(proxy, status, NULL, status, "the server is out of memory");
+}
+
 void muster__proxy_open(struct proxy *proxy)
 {
     pthread_mutex_lock(&proxy->lock);
@@ -195,8 +213,72 @@ void muster__proxy_open(struct proxy *proxy)
     if (!opens)
         return;
     proxy->joined = true;
-    muster__manager_list(proxy, 0, NULL);
+    muster__registry_list(&proxy->manager->registry, &proxy->place, 0, NULL);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_JOINED, MUSTER_OK, "");
+}
+
+void muster__proxy_go_away(struct proxy *proxy)
+{
+    proxy->connection = NULL;
+    proxy->stream = NULL;
+    proxy->state = PROXY_AWAY;
+    proxy->away_until =
+        muster__transport_after(proxy->manager->transport, proxy->manager->options.session_grace_ms);
+    arm_timer(proxy);
+}
+
+void muster__proxy_come_back(struct proxy *proxy, struct connection *connection)
+{
+    proxy->connections++;
+    proxy->connection = connection;
+    proxy->stream = connection->stream;
+    proxy->state = PROXY_OPEN;
+    proxy->away_until = INT64_MAX;
+    arm_timer(proxy);
+}
+
+/* The last change; returns the running turn, as muster__proxy_take_turn(). With the lock held. */
+static struct turn *shut(struct proxy *proxy, enum muster_status closed_status, const char *text)
+{
+    proxy->state = PROXY_CLOSED;
+    proxy->closed_status = closed_status;
+    proxy->closed_text = strdup(text);
+    proxy->away_until = INT64_MAX;
+    return muster__proxy_take_turn(proxy);
+}
+
+struct turn *muster__proxy_go_for_good(struct proxy *proxy, enum muster_status closed_status,
+                                       const char *text)
+{
+    struct turn *turn = proxy->state == PROXY_CLOSED ? NULL : shut(proxy, closed_status, text);
+    proxy->connection = NULL;
+    proxy->stream = NULL;
+    muster__proxy_stop_timer(proxy);
+    return turn;
+}
+
+enum proxy_state muster__proxy_state_for(struct proxy *proxy, const struct connection *connection)
+{
+    pthread_mutex_lock(&proxy->lock);
+    enum proxy_state state = proxy->connection == connection ? proxy->state : PROXY_CLOSED;
+    pthread_mutex_unlock(&proxy->lock);
+    return state;
+}
+
+enum proxy_state muster__proxy_state(struct proxy *proxy, int64_t *left_ms)
+{
+    pthread_mutex_lock(&proxy->lock);
+    enum proxy_state state = proxy->state;
+    if (left_ms)
+        *left_ms = proxy->away_until - muster__proxy_now(proxy);
+    pthread_mutex_unlock(&proxy->lock);
+    return state;
+}
+
+enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error)
+{
+    return muster__error(error, proxy->closed_status, "%s",
+                         proxy->closed_text ? proxy->closed_text : muster_status_text(proxy->closed_status));
 }
 
 /* ---- the end ---- */
@@ -217,13 +299,8 @@ static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status cl
     pthread_mutex_lock(&proxy->lock);
     bool begins = only_away ? proxy->state == PROXY_AWAY : proxy->state != PROXY_CLOSED;
     bool connected = proxy->stream;
-    if (begins) {
-        proxy->state = PROXY_CLOSED;
-        proxy->closed_status = closed_status;
-        proxy->closed_text = strdup(text);
-        proxy->away_until = INT64_MAX;
-        turn = muster__proxy_take_turn(proxy);
-    }
+    if (begins)
+        turn = shut(proxy, closed_status, text);
     if (begins && connected) {
         if (last)
             proxy->stream->ops->send(proxy->stream, NULL, 0, last);
@@ -231,22 +308,20 @@ static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status cl
         /* A participant that does not read cannot hold its stream open for ever. */
         muster__proxy_start_timer(proxy, manager->options.stop_timeout_ms);
     } else if (begins) {
-        muster__proxy_stop_timer(proxy);
         /* No end of a stream will follow: a stop is to wait for this. */
-        atomic_fetch_add(&manager->pending, 1);
-        atomic_fetch_add(&manager->references, 1);
+        muster__drain_add(&manager->drain);
+        muster__proxy_stop_timer(proxy);
     }
     pthread_mutex_unlock(&proxy->lock);
     if (!begins)
         return false;
-    muster__manager_withdraw(proxy);
+    muster__registry_withdraw(&manager->registry, &proxy->place);
     if (turn)
         muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
     if (connected)
         return true;
     muster__proxy_retire(proxy, closed_status, text);
-    muster__manager_done(manager);
-    muster__manager_release(manager);
+    muster__drain_done(&manager->drain);
     return true;
 }
 
@@ -299,14 +374,39 @@ void proxy_close(struct proxy *proxy)
 
 /* ---- what is known of the participant ---- */
 
+enum muster_status muster__proxy_named(const struct proxy *proxy, enum muster_status status,
+                                       struct muster_error *error)
+{
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    if (status == MUSTER_OK || !error)
+        return status;
+    memcpy(text, error->text, sizeof(text));
+    return muster__error(error, status, "%.64s: %s", proxy_name(proxy), text);
+}
+
+struct participant_manager *muster__proxy_manager(const struct proxy *proxy)
+{
+    return proxy->manager;
+}
+
+struct place *muster__proxy_place(struct proxy *proxy)
+{
+    return &proxy->place;
+}
+
+bool muster__proxy_takes_chunks(const struct proxy *proxy)
+{
+    return proxy->max_payload_size > 0;
+}
+
 const char *proxy_name(const struct proxy *proxy)
 {
-    return proxy->name ? proxy->name : "";
+    return proxy->place.name ? proxy->place.name : "";
 }
 
 uint64_t proxy_rank(const struct proxy *proxy)
 {
-    return proxy->rank;
+    return proxy->place.rank;
 }
 
 const char *proxy_peer(const struct proxy *proxy)
@@ -336,10 +436,7 @@ void *proxy_user(const struct proxy *proxy)
 
 bool proxy_is_open(struct proxy *proxy)
 {
-    pthread_mutex_lock(&proxy->lock);
-    bool open = proxy->state == PROXY_OPEN;
-    pthread_mutex_unlock(&proxy->lock);
-    return open;
+    return muster__proxy_state(proxy, NULL) == PROXY_OPEN;
 }
 
 double proxy_progress(struct proxy *proxy)

@@ -9,7 +9,10 @@
 
 #include "callback.h"
 #include "options.h"
-#include "proxy/internal.h"
+#include "proxy/instruction.h"
+#include "proxy/manager.h"
+#include "proxy/proxy.h"
+#include "proxy/round.h"
 #include "status.h"
 
 /* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
@@ -203,7 +206,7 @@ static void collect_answers(struct round *round, size_t enough, proxy_on_answer 
             settle(round, result, turn->index, turn->status, turn->milliseconds, reason.text,
                    answered && !accepted);
             muster_message_clear(&turn->answer);
-            muster__uploads_serve(&round->proxies[turn->index]->manager->uploads);
+            muster__budget_serve(&muster__proxy_manager(round->proxies[turn->index])->budget);
             if (accepted && result->answered == enough && round->running > 0)
                 give_up_rest(round);
             turn = next;
@@ -262,13 +265,13 @@ static enum muster_status run(struct round *round, struct instruction *instructi
                               void *context, struct proxy_round_result *result, struct muster_error *error)
 {
     size_t count = round->count, enough = options->enough ? options->enough : count;
-    struct participant_manager *manager = round->proxies[0]->manager;
+    struct participant_manager *manager = muster__proxy_manager(round->proxies[0]);
     round->turns = calloc(count, sizeof(*round->turns));
     result->entries = calloc(count, sizeof(*result->entries));
     if (!round->turns || !result->entries)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Until the end: what was lent has to be given back. */
-    if (!muster__manager_enter(manager))
+    if (!muster__drain_enter(&manager->drain))
         return muster__error(error, MUSTER_STOPPED, "%s", muster_status_text(MUSTER_STOPPED));
     result->count = count;
     round->manager = manager;
@@ -280,7 +283,7 @@ static enum muster_status run(struct round *round, struct instruction *instructi
     enum muster_status status = verdict(round, result, options->at_least ? options->at_least : enough, error);
     for (size_t i = 0; i < instruction_count; i++)
         muster__instruction_return(&instructions[i]);
-    muster__manager_done(manager);
+    muster__drain_done(&manager->drain);
     return status;
 }
 
@@ -310,8 +313,8 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
     if (status == MUSTER_OK && !instructions)
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
-        instructions[i] =
-            (struct instruction){.manager = proxies[0]->manager, .message = messages[i], .borrow = &returned};
+        instructions[i] = (struct instruction){
+            .manager = muster__proxy_manager(proxies[0]), .message = messages[i], .borrow = &returned};
         if (one_for_all)
             status = muster__instruction_check(&instructions[i], proxies, count, error);
     }

@@ -5,14 +5,23 @@
  */
 #include <config.h>
 
-#include <string.h>
-
 #include "link/hello.h"
 #include "proxy/internal.h"
 
-/* ---- the token, and Welcome, which tells it ---- */
+/* ---- Hello, the token, and Welcome, which tells it ---- */
 
-enum muster_status muster__proxy_welcome(struct proxy *proxy)
+void muster__proxy_agree(struct proxy *proxy, const Muster__Hello *hello)
+{
+    proxy->original = !hello;
+    if (!hello)
+        return;
+    const struct abilities peer = muster__hello_read(hello, proxy->max_message_size);
+    proxy->max_message_size = peer.max_message_size;
+    proxy->max_payload_size = peer.max_payload_size;
+    proxy->hears_refusals = peer.hears_refusals;
+}
+
+enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
 {
     const struct participant_manager_options *options = &proxy->manager->options;
     const struct abilities own = {.max_message_size = options->max_message_size,
@@ -22,8 +31,8 @@ enum muster_status muster__proxy_welcome(struct proxy *proxy)
         return MUSTER_OK;
     if (options->session_grace_ms)
         welcome.session = (ProtobufCBinaryData){sizeof(proxy->session), proxy->session};
-    welcome.rank = proxy->rank;
-    welcome.name = proxy->name;
+    welcome.rank = proxy->place.rank;
+    welcome.name = proxy->place.name;
     welcome.last_turn = proxy->running ? proxy->turn - 1 : proxy->turn;
     struct buffer *body = muster__welcome_encode(&own, &welcome);
     if (!body)
@@ -31,6 +40,11 @@ enum muster_status muster__proxy_welcome(struct proxy *proxy)
     enum muster_status status = proxy->stream->ops->send(proxy->stream, NULL, 0, body);
     muster__buffer_release(body);
     return status;
+}
+
+bool muster__proxy_draw_token(struct proxy *proxy)
+{
+    return muster__token_make(proxy->session);
 }
 
 bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
@@ -51,10 +65,7 @@ bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryDat
    caller's to clear. With the lock held. */
 static struct muster_message forget_transfers(struct proxy *proxy)
 {
-    muster__outgoing_begin(&proxy->outgoing, NULL, 0);
-    proxy->outgoing.on_wire = false;
-    proxy->upload.grants = 0;
-    proxy->upload.pregranted = false;
+    muster__proxy_interrupt_instruction(proxy);
     return muster__proxy_end_upload(proxy);
 }
 
@@ -72,24 +83,13 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
     pthread_mutex_lock(&proxy->lock);
     bool ours = proxy->connection == connection;
     bool away = ours && muster__proxy_may_come_back(proxy, status);
-    if (ours) {
-        proxy->connection = NULL;
-        proxy->stream = NULL;
-    }
+    uint64_t number = proxy->connections;
     if (away) {
-        proxy->state = PROXY_AWAY;
-        proxy->away_until =
-            muster__transport_after(proxy->manager->transport, proxy->manager->options.session_grace_ms);
         arrived = forget_transfers(proxy);
-        muster__proxy_arm_timer(proxy);
+        muster__proxy_go_away(proxy);
     } else if (ours) {
-        if (proxy->state != PROXY_CLOSED) {
-            proxy->state = PROXY_CLOSED;
-            proxy->closed_status = status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE;
-            proxy->closed_text = strdup(text);
-            turn = muster__proxy_take_turn(proxy);
-        }
-        muster__proxy_stop_timer(proxy);
+        turn =
+            muster__proxy_go_for_good(proxy, status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE, text);
     }
     enum muster_status closed_status = proxy->closed_status;
     pthread_mutex_unlock(&proxy->lock);
@@ -97,11 +97,11 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
     muster_message_clear(&arrived);
     if (away) {
         /* It may be back by now, on another thread. */
-        if (muster__manager_unlist(proxy, connection->number))
+        if (muster__manager_unlist(proxy, number))
             muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
-        muster__uploads_serve(&proxy->manager->uploads);
+        muster__budget_serve(&proxy->manager->budget);
     } else if (ours) {
-        muster__manager_withdraw(proxy);
+        muster__registry_withdraw(&proxy->manager->registry, &proxy->place);
         if (turn)
             muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
         muster__proxy_retire(proxy, closed_status, text);
@@ -134,53 +134,46 @@ static void catch_up(struct proxy *proxy, uint64_t last_turn)
         muster__proxy_send_cancel(proxy);
 }
 
-bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh)
+bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, struct proxy *fresh,
+                          const Muster__Hello *hello)
 {
-    const Muster__Hello *hello = fresh->hello.hello;
+    struct registry *registry = &proxy->manager->registry;
     struct muster_message arrived = MUSTER_MESSAGE_INIT;
     pthread_mutex_lock(&proxy->lock);
     bool resumes = proxy->state == PROXY_OPEN || proxy->state == PROXY_AWAY;
     if (resumes) {
         end_older_stream(proxy);
         arrived = forget_transfers(proxy);
-        connection->number = ++proxy->connections;
-        proxy->connection = connection;
-        proxy->stream = connection->stream;
-        proxy->state = PROXY_OPEN;
-        proxy->away_until = INT64_MAX;
-        muster__proxy_arm_timer(proxy);
+        muster__proxy_come_back(proxy, connection);
         /* Without a Welcome the participant would wait for nothing: it is to try again. */
-        if (muster__proxy_welcome(proxy) == MUSTER_OUT_OF_MEMORY)
+        if (muster__proxy_send_welcome(proxy) == MUSTER_OUT_OF_MEMORY)
             proxy->stream->ops->cut(proxy->stream);
         else
             /* Who does not know this session yet has nothing of it. */
             catch_up(proxy, muster__proxy_has_session(proxy, &hello->session) ? hello->last_turn : 0);
     }
+    uint64_t number = proxy->connections;
     pthread_mutex_unlock(&proxy->lock);
     muster_message_clear(&arrived);
     if (!resumes) {
         /* It had not passed the initiative, and nothing is lost: it begins anew. */
         muster__proxy_end(proxy, MUSTER_GONE, NULL, MUSTER_EXISTS,
                           "a newer connection of this participant has taken over");
-        muster__manager_withdraw(proxy);
+        muster__registry_withdraw(registry, &proxy->place);
         return false;
     }
-    muster__manager_list(proxy, connection->number, fresh);
+    muster__registry_list(registry, &proxy->place, number, &fresh->place);
     muster__manager_event(proxy, PARTICIPANT_MANAGER_BACK, MUSTER_OK, "");
-    muster__uploads_serve(&proxy->manager->uploads);
+    muster__budget_serve(&proxy->manager->budget);
     return true;
 }
 
 void muster__proxy_discard(struct proxy *fresh)
 {
     pthread_mutex_lock(&fresh->lock);
-    fresh->state = PROXY_CLOSED;
-    fresh->closed_status = MUSTER_CLOSED;
-    fresh->connection = NULL;
-    fresh->stream = NULL;
-    muster__proxy_stop_timer(fresh);
+    muster__proxy_go_for_good(fresh, MUSTER_CLOSED, "");
     pthread_mutex_unlock(&fresh->lock);
-    muster__manager_withdraw(fresh);
+    muster__registry_withdraw(&fresh->manager->registry, &fresh->place);
     proxy_release(fresh); /* the connection's, which has another proxy now, */
     proxy_release(fresh); /* and the one until the end has been told: it has none */
 }

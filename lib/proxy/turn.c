@@ -1,16 +1,11 @@
 /*
- * Turns with one participant: how one begins and ends, and the functions that run one.
+ * Turns with one participant: how one begins and ends, and what is heard of it meanwhile.
  *
  * A turn is in proxy->running from its beginning until somebody takes it out, under the lock: the answer, the
  * time limit, a cancel, or the end of the stream. Whoever took it ends it; that is why it ends exactly once.
  */
 #include <config.h>
 
-#include <semaphore.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "callback.h"
 #include "proxy/internal.h"
 #include "status.h"
 
@@ -37,6 +32,12 @@ enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct bu
     return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
 }
 
+void muster__proxy_interrupt_instruction(struct proxy *proxy)
+{
+    muster__outgoing_begin(&proxy->outgoing, NULL, 0);
+    proxy->outgoing.on_wire = false;
+}
+
 void muster__proxy_sent(struct connection *connection)
 {
     struct proxy *proxy = connection->proxy;
@@ -47,22 +48,6 @@ void muster__proxy_sent(struct connection *connection)
             muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
     }
     pthread_mutex_unlock(&proxy->lock);
-}
-
-enum muster_status muster__proxy_named(const struct proxy *proxy, enum muster_status status,
-                                       struct muster_error *error)
-{
-    char text[MUSTER_ERROR_TEXT_SIZE];
-    if (status == MUSTER_OK || !error)
-        return status;
-    memcpy(text, error->text, sizeof(text));
-    return muster__error(error, status, "%.64s: %s", proxy_name(proxy), text);
-}
-
-enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error)
-{
-    return muster__error(error, proxy->closed_status, "%s",
-                         proxy->closed_text ? proxy->closed_text : muster_status_text(proxy->closed_status));
 }
 
 /* Why a turn cannot begin now; OK if it can. With the lock held. */
@@ -99,7 +84,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         muster__instruction_body(instruction, proxy->max_payload_size > 0, &body, error);
     if (status != MUSTER_OK)
         return status;
-    atomic_fetch_add(&proxy->manager->pending, 1);
+    muster__drain_add(&proxy->manager->drain);
     pthread_mutex_lock(&proxy->lock);
     status = may_begin(proxy, turn, body, error);
     if (status == MUSTER_OK && proxy->stream) { /* or else when it comes back */
@@ -120,10 +105,58 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
     }
     pthread_mutex_unlock(&proxy->lock);
     if (status != MUSTER_OK)
-        muster__manager_done(proxy->manager);
+        muster__drain_done(&proxy->manager->drain);
     else if (sent)
         *sent = body->size + (body->payload ? body->payload->size : 0);
     return status;
+}
+
+/* ---- meanwhile ---- */
+
+enum reply muster__proxy_classify(struct proxy *proxy, uint64_t turn)
+{
+    if (proxy->original) {
+        if (turn != 0)
+            return REPLY_UNASKED;
+        if (proxy->owed == 0)
+            return proxy->running ? REPLY_ANSWERS : REPLY_UNASKED;
+        proxy->owed--;
+        return REPLY_LATE;
+    }
+    if (turn == proxy->turn && proxy->running)
+        return REPLY_ANSWERS;
+    if (turn > 0 && (turn < proxy->turn || (turn == proxy->turn && proxy->given_up)))
+        return REPLY_LATE;
+    return REPLY_UNASKED;
+}
+
+/* Moves the limit of the running turn, never back, and no further than a turn may last. With the lock held.
+ */
+static void extend(struct proxy *proxy)
+{
+    const struct participant_manager_options *options = &proxy->manager->options;
+    int64_t limit_ms = options->progress_extends_ms;
+    int64_t now = muster__proxy_now(proxy);
+    int64_t left_ms = options->progress_extends_most_ms - (now - proxy->began_at);
+    if (options->progress_extends_most_ms && left_ms < limit_ms)
+        limit_ms = left_ms;
+    if (limit_ms > 0 && proxy->deadline - now < limit_ms)
+        muster__proxy_start_timer(proxy, limit_ms);
+}
+
+void muster__proxy_progress(struct connection *connection, const struct envelope *envelope)
+{
+    struct proxy *proxy = connection->proxy;
+    pthread_mutex_lock(&proxy->lock);
+    bool current = proxy->connection == connection && proxy->running && envelope->turn == proxy->turn;
+    if (current)
+        proxy->progress = envelope->progress;
+    if (current)
+        extend(proxy);
+    muster__connection_idled(connection);
+    pthread_mutex_unlock(&proxy->lock);
+    if (current)
+        muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");
 }
 
 /* ---- the end ---- */
@@ -149,8 +182,8 @@ void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_
     struct participant_manager *manager = proxy->manager;
     muster_message_clear(&turn->arrived);
     turn->ended(turn, proxy, status, answer ? answer : &nothing, answer_size);
-    muster__uploads_serve(&manager->uploads);
-    muster__manager_done(manager);
+    muster__budget_serve(&manager->budget);
+    muster__drain_done(&manager->drain);
 }
 
 void muster__proxy_send_cancel(struct proxy *proxy)
@@ -273,110 +306,4 @@ const char *muster__proxy_explain(struct proxy *proxy, enum muster_status status
     muster_text_harmless(why, text, MUSTER_ERROR_TEXT_SIZE);
     pthread_mutex_unlock(&proxy->lock);
     return text;
-}
-
-/* ---- a turn that a thread waits for ---- */
-
-struct blocking_turn {
-    struct turn turn;
-    sem_t ended; /* posted when what follows is written, with no lock held that the woken thread would want */
-    enum muster_status status;
-    struct muster_message answer;
-};
-
-static void blocking_turn_ended(struct turn *turn, struct proxy *proxy, enum muster_status status,
-                                struct muster_message *answer, size_t answer_size)
-{
-    struct blocking_turn *blocking = (struct blocking_turn *)turn; /* its first member */
-    (void)proxy;
-    (void)answer_size;
-    blocking->status = status;
-    muster__payload_hand_over(answer);
-    blocking->answer = *answer;
-    *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
-    sem_post(&blocking->ended);
-}
-
-static enum muster_status explain(struct proxy *proxy, const struct blocking_turn *blocking,
-                                  struct muster_error *error)
-{
-    char text[MUSTER_ERROR_TEXT_SIZE];
-    if (blocking->status == MUSTER_OK || !error)
-        return blocking->status;
-    return muster__error(error, blocking->status, "%.64s: %s", proxy_name(proxy),
-                         muster__proxy_explain(proxy, blocking->status, &blocking->answer, text));
-}
-
-enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
-                             int64_t timeout_ms, struct muster_message *answer, struct muster_error *error)
-{
-    struct blocking_turn blocking = {.turn = {.kind = instruction->kind, .ended = blocking_turn_ended},
-                                     .answer = MUSTER_MESSAGE_INIT};
-    sem_t returned;
-    struct instruction sending = {.manager = proxy->manager, .message = instruction, .borrow = &returned};
-    if (answer)
-        *answer = blocking.answer;
-    if (muster__in_callback())
-        return muster__error(
-            error, MUSTER_INVALID,
-            "proxy_run() waits, and is not to be called in a callback: proxy_run_async() is");
-    sem_init(&blocking.ended, 0, 0);
-    sem_init(&returned, 0, 0);
-    atomic_fetch_add(&proxy->manager->pending, 1); /* a stop waits for the memory, too */
-    enum muster_status status = muster__proxy_named(
-        proxy, muster__proxy_begin(proxy, &blocking.turn, &sending, timeout_ms, NULL, error), error);
-    if (status == MUSTER_OK) {
-        /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
-        while (sem_wait(&blocking.ended) != 0)
-            ;
-        status = explain(proxy, &blocking, error);
-    }
-    muster__instruction_return(&sending);
-    muster__manager_done(proxy->manager);
-    sem_destroy(&returned);
-    sem_destroy(&blocking.ended);
-    if (answer)
-        *answer = blocking.answer;
-    else
-        muster_message_clear(&blocking.answer);
-    return status;
-}
-
-/* ---- a turn that calls back at its end ---- */
-
-struct async_turn {
-    struct turn turn;
-    proxy_answered *answered;
-    void *context;
-};
-
-static void async_turn_ended(struct turn *turn, struct proxy *proxy, enum muster_status status,
-                             struct muster_message *answer, size_t answer_size)
-{
-    struct async_turn async = *(struct async_turn *)turn; /* its first member */
-    (void)answer_size;
-    muster__payload_hand_over(answer);
-    free(turn);
-    struct muster_message taken = *answer;
-    *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
-    bool outer = muster__callback_begin();
-    async.answered(async.context, proxy, status, &taken);
-    muster__callback_end(outer);
-}
-
-enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_message *instruction,
-                                   int64_t timeout_ms, proxy_answered *answered, void *context,
-                                   struct muster_error *error)
-{
-    struct async_turn *async = malloc(sizeof(*async));
-    if (!async)
-        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    *async = (struct async_turn){{.kind = instruction->kind, .ended = async_turn_ended}, answered, context};
-    struct instruction sending = {.manager = proxy->manager, .message = instruction};
-    enum muster_status status = muster__proxy_named(
-        proxy, muster__proxy_begin(proxy, &async->turn, &sending, timeout_ms, NULL, error), error);
-    muster__instruction_release(&sending);
-    if (status != MUSTER_OK)
-        free(async);
-    return status;
 }

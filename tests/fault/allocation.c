@@ -557,7 +557,7 @@ static void run_big(struct proxy **proxies, size_t count)
 
 static void expect_idle_uploads(struct participant_manager *manager)
 {
-    const struct uploads *uploads = &manager->uploads;
+    const struct budget *uploads = &manager->budget;
     EXPECT(uploads->held == 0);
     EXPECT(uploads->reserved == 0);
     EXPECT(uploads->holders == 0);

@@ -246,8 +246,8 @@ FAULT_TEST(away, those_that_are_away_count_at_their_address)
         cr_assert_eq(peer->messages[0].content, CONTENT_WELCOME);
         send_away(fixture, name);
     }
-    cr_assert_eq(fixture->manager->away_count, 2);
-    cr_assert_eq(fixture->manager->admitted_count, 2);
+    cr_assert_eq(fixture->manager->registry.away_count, 2);
+    cr_assert_eq(fixture->manager->registry.admitted_count, 2);
     fixture_free(fixture);
 }
 
@@ -259,10 +259,10 @@ FAULT_TEST(away, who_comes_back_displaces_nobody)
     struct fixture *fixture = fixture_new(&options);
     struct peer *first = first_away_of_three(fixture);
     cr_assert(comes_back(fixture, first));
-    cr_assert_eq(fixture->manager->away_count, 1);
+    cr_assert_eq(fixture->manager->registry.away_count, 1);
     peer_join(fixture, "c");
     expect_left(fixture, 2, "b", "its place was given to another");
-    cr_assert_eq(fixture->manager->away_count, 0);
+    cr_assert_eq(fixture->manager->registry.away_count, 0);
     struct peer *fourth = peer_connect(fixture);
     fixture_settle(fixture);
     cr_assert_eq(fourth->status, MUSTER_FULL);
@@ -318,11 +318,11 @@ FAULT_TEST(away, only_so_many_are_waited_for)
     fixture_settle(fixture);
     cr_assert(event_is(fixture, fixture->event_count - 1, PARTICIPANT_MANAGER_AWAY, MUSTER_GONE, "c"));
     expect_left(fixture, 2, "a", "too many others are away");
-    cr_assert_eq(fixture->manager->away_count, 2);
+    cr_assert_eq(fixture->manager->registry.away_count, 2);
     cr_assert(comes_back(fixture, last));
     fixture_advance(fixture, 60000);
     expect_left(fixture, 1, "b", "has not come back");
-    cr_assert_eq(fixture->manager->away_count, 0);
+    cr_assert_eq(fixture->manager->registry.away_count, 0);
     fixture_free(fixture);
 }
 

@@ -72,7 +72,7 @@ static void line_free(struct line *line)
     if (!line->fixture->pumping)
         fixture_pump(line->fixture);
     participant_free(line->participant);
-    const struct uploads *uploads = &line->fixture->manager->uploads;
+    const struct budget *uploads = &line->fixture->manager->budget;
     fixture_unpump(line->fixture);
     fixture_settle(line->fixture);
     cr_assert_eq(uploads->held + uploads->reserved, 0);
@@ -320,8 +320,8 @@ FAULT_TEST(payload, round_within_a_small_budget)
         cr_assert_gt(result.bytes_sent, ROUND_COUNT * message.size);
         cr_assert_gt(result.bytes_received, ROUND_COUNT * message.size);
         proxy_round_result_clear(&result);
-        cr_assert_eq(fixture->manager->uploads.held + fixture->manager->uploads.reserved, 0);
-        cr_assert_eq(fixture->manager->uploads.holders + fixture->manager->uploads.waiting_count, 0);
+        cr_assert_eq(fixture->manager->budget.held + fixture->manager->budget.reserved, 0);
+        cr_assert_eq(fixture->manager->budget.holders + fixture->manager->budget.waiting_count, 0);
     }
     proxy_release_all(proxies, count);
     for (size_t i = 0; i < ROUND_COUNT; i++)
@@ -596,8 +596,8 @@ FAULT_TEST(payload, cancel_in_the_middle_of_an_upload)
         proxy_cancel(flow.line.proxy);
         cr_assert(ended_with(&flow.outcome, flow.outcome.status));
         cr_assert(flow.outcome.status == MUSTER_CANCELLED || flow.outcome.status == MUSTER_OK);
-        cr_assert_eq(flow.line.fixture->manager->uploads.held, 0);
-        cr_assert_eq(flow.line.fixture->manager->uploads.holders, 0);
+        cr_assert_eq(flow.line.fixture->manager->budget.held, 0);
+        cr_assert_eq(flow.line.fixture->manager->budget.holders, 0);
         if (steps % 2)
             fixture_settle(flow.line.fixture);
     }

@@ -74,15 +74,15 @@ static struct crowd crowd_new(void)
     return crowd_with(BUDGET);
 }
 
-static const struct uploads *uploads_of(const struct crowd *crowd)
+static const struct budget *uploads_of(const struct crowd *crowd)
 {
-    return &crowd->fixture->manager->uploads;
+    return &crowd->fixture->manager->budget;
 }
 
 /* Nothing of anybody's is in memory, promised or waited for, and nobody is watched. */
 static void expect_idle(const struct crowd *crowd)
 {
-    const struct uploads *uploads = uploads_of(crowd);
+    const struct budget *uploads = uploads_of(crowd);
     cr_assert_eq(uploads->held, 0, "%llu", (unsigned long long)uploads->held);
     cr_assert_eq(uploads->reserved, 0, "%llu", (unsigned long long)uploads->reserved);
     cr_assert_eq(uploads->holders, 0, "%zu", uploads->holders);
@@ -577,7 +577,7 @@ static enum muster_status look_at_uploads(void *context, size_t index, struct pr
 {
     (void)reason;
     struct crowd *crowd = context;
-    struct uploads *uploads = &crowd->fixture->manager->uploads;
+    struct budget *uploads = &crowd->fixture->manager->budget;
     (void)index;
     (void)proxy;
     pthread_mutex_lock(&uploads->lock);
@@ -818,30 +818,30 @@ FAULT_TEST(upload, big_one_comes_while_another_is_worked_on)
     crowd_free(&crowd);
 }
 
-static bool get_room(struct upload *upload, struct uploads *uploads)
+static bool get_room(struct claim *claim, struct budget *budget)
 {
-    bool room = muster__uploads_reserve(upload, uploads, HUGE_SIZE);
+    bool room = muster__budget_reserve(budget, claim, HUGE_SIZE);
     if (room)
-        muster__uploads_use(upload, uploads, HUGE_SIZE, HUGE_SIZE, 0);
+        muster__budget_use(budget, claim, HUGE_SIZE, HUGE_SIZE, 0);
     return room;
 }
 
 /* One that is aside and one that is worked on are two: the next one waits until the second is done with. */
 FAULT_TEST(upload, big_one_that_is_aside_makes_no_third)
 {
-    struct uploads uploads = {0};
-    struct upload slow = {0}, first = {0}, second = {0};
-    muster__uploads_init(&uploads, 0, STALL_MS);
-    cr_assert(get_room(&slow, &uploads));
-    uploads.aside = &slow;
-    cr_assert(get_room(&first, &uploads));
-    muster__uploads_leave(&first, &uploads);
-    cr_assert_not(get_room(&second, &uploads));
-    muster__uploads_returned(&uploads, HUGE_SIZE);
-    cr_assert(get_room(&second, &uploads));
-    muster__uploads_leave(&second, &uploads);
-    muster__uploads_leave(&slow, &uploads);
-    muster__uploads_destroy(&uploads);
+    struct budget budget = {0};
+    struct claim slow = {0}, first = {0}, second = {0};
+    muster__budget_init(&budget, 0, STALL_MS, NULL, NULL);
+    cr_assert(get_room(&slow, &budget));
+    budget.aside = &slow;
+    cr_assert(get_room(&first, &budget));
+    muster__budget_leave(&budget, &first);
+    cr_assert_not(get_room(&second, &budget));
+    muster__budget_returned(&budget, HUGE_SIZE);
+    cr_assert(get_room(&second, &budget));
+    muster__budget_leave(&budget, &second);
+    muster__budget_leave(&budget, &slow);
+    muster__budget_destroy(&budget);
 }
 
 /* What was there before, and has gone, leaves no room for a second. */
@@ -1007,7 +1007,7 @@ FAULT_TEST(upload, slow_one_among_others_that_never_end)
         sent += 500;
     }
     cr_assert(answered(&crowd, 0, ANSWER_SIZE));
-    cr_assert_not(crowd.proxies[0]->upload.late);
+    cr_assert_not(crowd.proxies[0]->upload.claim.late);
     for (size_t i = 1; i < PEERS; i++)
         proxy_cancel(crowd.proxies[i]);
     crowd_free(&crowd);
@@ -1016,23 +1016,23 @@ FAULT_TEST(upload, slow_one_among_others_that_never_end)
 /* Where answers take their time, nobody is hurried; a few do not change what is usual. */
 FAULT_TEST(upload, time_that_is_usual)
 {
-    struct uploads uploads = {0};
-    struct upload upload = {0};
-    muster__uploads_init(&uploads, 0, STALL_MS);
+    struct budget budget = {0};
+    struct claim claim = {0};
+    muster__budget_init(&budget, 0, STALL_MS, NULL, NULL);
     for (size_t i = 0; i < 10; i++)
-        muster__uploads_whole(&upload, &uploads, 20000);
-    cr_assert_eq(uploads.usual_ms, 20000);
+        muster__budget_whole(&budget, &claim, 20000);
+    cr_assert_eq(budget.usual_ms, 20000);
     for (size_t i = 0; i < 100; i++) {
-        muster__uploads_whole(&upload, &uploads, 20000);
-        muster__uploads_whole(&upload, &uploads, 19000);
-        muster__uploads_whole(&upload, &uploads, i % 2 ? 1000000 : 0);
-        cr_assert_geq(uploads.usual_ms, 9500);
-        cr_assert_leq(uploads.usual_ms, 40000);
+        muster__budget_whole(&budget, &claim, 20000);
+        muster__budget_whole(&budget, &claim, 19000);
+        muster__budget_whole(&budget, &claim, i % 2 ? 1000000 : 0);
+        cr_assert_geq(budget.usual_ms, 9500);
+        cr_assert_leq(budget.usual_ms, 40000);
     }
     for (size_t i = 0; i < 20; i++)
-        muster__uploads_whole(&upload, &uploads, 0);
-    cr_assert_eq(uploads.usual_ms, TIME_MS / 2);
-    muster__uploads_destroy(&uploads);
+        muster__budget_whole(&budget, &claim, 0);
+    cr_assert_eq(budget.usual_ms, TIME_MS / 2);
+    muster__budget_destroy(&budget);
 }
 
 /* Two that are both slow, with others: neither would ever be whole if the other always took its place. */
@@ -1133,11 +1133,11 @@ FAULT_TEST(upload, byte_now_and_then_is_no_progress)
     pass_time(&crowd);
     expect_grant(&crowd, 2, 1);
     for (uint64_t sent = 0; sent < 4; sent++) {
-        cr_assert_not(crowd.proxies[2]->upload.late);
+        cr_assert_not(crowd.proxies[2]->upload.claim.late);
         fixture_advance(crowd.fixture, STALL_MS / 4);
         send_part(&crowd, 2, 1, sent, sent + 1);
     }
-    cr_assert(crowd.proxies[2]->upload.late);
+    cr_assert(crowd.proxies[2]->upload.claim.late);
     for (size_t i = 0; i < 3; i++)
         proxy_cancel(crowd.proxies[i]);
     crowd_free(&crowd);
@@ -1160,10 +1160,10 @@ FAULT_TEST(upload, patience_grows_and_shrinks)
     cr_assert_leq(grants, 30, "%zu", grants); /* 20, and 61 if each had as long each time */
     cr_assert_lt(holder, PEERS);
     const struct upload *upload = &crowd.proxies[holder]->upload;
-    unsigned patience = upload->patience;
+    unsigned patience = upload->claim.patience;
     cr_assert_geq(patience, 4, "%u", patience);
     send_all(&crowd, holder, upload->grants);
-    cr_assert_eq(upload->patience, patience / 2);
+    cr_assert_eq(upload->claim.patience, patience / 2);
     for (size_t i = 0; i < PEERS; i++)
         proxy_cancel(crowd.proxies[i]);
     crowd_free(&crowd);
@@ -1642,7 +1642,7 @@ FAULT_TEST(upload, peers_without_the_feature_get_arrays_inline)
         fixture_settle(fixture);
         cr_assert(is_same(&outcome.answer, message));
         cr_assert(ended_with(&outcome, MUSTER_OK));
-        cr_assert_eq(fixture->manager->uploads.held + fixture->manager->uploads.holders, 0);
+        cr_assert_eq(fixture->manager->budget.held + fixture->manager->budget.holders, 0);
     }
     fixture_free(fixture);
 }

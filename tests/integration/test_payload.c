@@ -196,7 +196,7 @@ Test(payload, frozen_participant_of_a_server_that_stops)
 
 static void expect_no_uploads(struct door *door)
 {
-    struct uploads *uploads = &door->manager->uploads;
+    struct budget *uploads = &door->manager->budget;
     pthread_mutex_lock(&uploads->lock);
     cr_assert_eq(uploads->held + uploads->reserved, 0);
     cr_assert_eq(uploads->holders + uploads->waiting_count, 0);

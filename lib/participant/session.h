@@ -1,0 +1,89 @@
+/*
+ * The session of a participant: the stream, and what outlives it. All that changes the state is in
+ * session.c, which tells the turns what becomes of them.
+ */
+#ifndef MUSTER_PARTICIPANT_SESSION_H
+#define MUSTER_PARTICIPANT_SESSION_H
+
+#include <stdbool.h>
+
+#include <muster/participant.h>
+
+#include "link/token.h"
+#include "network/transport.h"
+
+enum participant_state {
+    CONNECTING, /* a stream is being opened; the server has not said anything yet */
+    OPEN,       /* admitted */
+    LEAVING,    /* the server asked to come back later; the stream's end is awaited */
+    AWAY,       /* no stream, the server asked for it or it broke; the timer runs until the next is opened */
+    ENDED,      /* for good; `status` and `reason` say why */
+};
+
+/* Guarded by participant->lock; written by session.c alone. */
+struct session {
+    enum participant_state state;
+    struct stream *stream; /* NULL in AWAY and ENDED */
+    struct timer timer;
+    int64_t deadline; /* of CONNECTING, LEAVING or AWAY; INT64_MAX: none */
+    int32_t reconnect_seconds;
+    bool original;            /* the server did not answer Hello: it is one of the original protocol */
+    bool initiative;          /* the first, empty message was dispatched */
+    bool closed;              /* by the user */
+    bool closing;             /* the stream is to be closed when a big answer is sent */
+    bool settled;             /* in ENDED: no event will come any more */
+    enum muster_status fault; /* why we cut the stream ourselves; OK: we did not */
+    enum muster_status status;
+    char reason[MUSTER_ERROR_TEXT_SIZE];
+
+    /* What outlives the stream. */
+    char *name; /* set once, before participant_connect() returns */
+    uint64_t rank;
+    uint8_t token[SESSION_SIZE_MAX]; /* the server's, until another is given */
+    size_t token_size;               /* 0: the session ends with the stream */
+    bool returning;                  /* CONNECTING and AWAY are for attempts to come back */
+    int64_t try_until;               /* so long are attempts repeated, the first ones too */
+    int64_t reconnect_pause_ms;
+    int64_t opened_at; /* the latest connection */
+    bool proven;       /* an instruction came over it */
+
+    /* The wait for the server, while it has not let the participant in. */
+    bool waiting;
+    bool telling; /* on_warning is being called: one at a time, and participant_free() waits for it */
+    enum muster_status cause_status; /* of the last attempt that failed; OK: none yet */
+    char cause[MUSTER_ERROR_TEXT_SIZE];
+    int64_t told_at; /* when the user heard of it last, or when it began, */
+    int64_t told_interval_ms;
+    char told[MUSTER_ERROR_TEXT_SIZE]; /* and which cause */
+
+    /* Answers that the server refused. */
+    int64_t refusals_until; /* what was told of them lasts until then: not too much at once */
+    uint64_t untold;        /* of which the user was not told since */
+};
+
+/* Of memory that was zero; these two without the lock, all others with it. */
+void muster__session_init(struct session *session);
+void muster__session_destroy(struct session *session);
+
+/* Whether a server has ever let it in; whether it comes back when the stream breaks. */
+bool muster__session_is_admitted(const struct participant *participant);
+bool muster__session_comes_back(const struct participant *participant);
+
+/* What functions answer once nothing more can be sent or will come; OK before that. */
+enum muster_status muster__session_final_status(const struct participant *participant,
+                                                struct muster_error *error);
+
+/* Opens the first stream. What goes wrong is told by the state, now or later. */
+void muster__session_open(struct participant *participant);
+
+/* The time to connect is over: why nobody has admitted it. */
+enum muster_status muster__session_no_answer(const struct participant *participant,
+                                             struct muster_error *error);
+
+/* Before the end: passes the initiative by the first, empty message: from now on the server speaks first. */
+enum muster_status muster__session_pass_initiative(struct participant *participant);
+
+/* The user leaves: ends the stream as participant_close() says. Idempotent. */
+void muster__session_hang_up(struct participant *participant);
+
+#endif

@@ -1,0 +1,43 @@
+/* An instruction on its way out: serialised at most once for those who take chunks and once for those who do
+   not. By the one thread that sends it. */
+#ifndef MUSTER_PROXY_INSTRUCTION_H
+#define MUSTER_PROXY_INSTRUCTION_H
+
+#include <semaphore.h>
+#include <stdbool.h>
+
+#include <muster/participant_manager.h>
+
+#include "network/buffer.h"
+#include "wire/codec.h"
+
+/* Its sender sets the first four. */
+struct instruction {
+    struct participant_manager *manager;
+    const struct muster_message *message;
+    sem_t *borrow;          /* see struct encoding */
+    struct storage *keep;   /* the same */
+    struct buffer *chunked; /* NULL: nobody has needed it yet; also below */
+    struct buffer *whole;
+};
+
+/* The form for those who take chunks or for those who do not, serialised when it is first asked for; the
+   instruction's. INVALID: it is none that has an answer. */
+enum muster_status muster__instruction_body(struct instruction *instruction, bool chunks,
+                                            struct buffer **body, struct muster_error *error);
+
+/* Serialises an instruction for these proxies, to find out whether it can be sent at all. */
+enum muster_status muster__instruction_check(struct instruction *instruction, struct proxy *const *proxies,
+                                             size_t count, struct muster_error *error);
+
+/* Gives the serialised forms back. */
+void muster__instruction_release(struct instruction *instruction);
+
+/*
+ * The same, and waits until nothing refers to the memory that was borrowed for it, with `borrow` initialised:
+ * all turns have ended, and the manager's drain has been entered. A participant that reads nothing is cut off
+ * for that after the manager's stop_timeout_ms.
+ */
+void muster__instruction_return(struct instruction *instruction);
+
+#endif
