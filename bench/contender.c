@@ -36,9 +36,8 @@ size_t pairs_of(const struct measure_plan *plan, const struct measurement *measu
 void *allocate(size_t count, size_t size)
 {
     void *memory = calloc(count, size);
-    if (memory == NULL) {
+    if (!memory)
         fail("out of memory");
-    }
     return memory;
 }
 
@@ -62,7 +61,7 @@ void start_participants(struct contender *contender, const struct role_options *
     processes = processes < left ? processes : left;
     contender->participating = allocate(processes, sizeof(struct process *));
     contender->participating_count = processes;
-    for (size_t i = 0; i < processes; ++i) {
+    for (size_t i = 0; i < processes; i++) {
         struct role_options share = *options;
         share.participants = left / (processes - i);
         left -= share.participants;
@@ -73,10 +72,9 @@ void start_participants(struct contender *contender, const struct role_options *
 uint64_t connect_participants(struct contender *contender)
 {
     uint64_t first = UINT64_MAX;
-    for (size_t i = 0; i < contender->participating_count; ++i) {
+    for (size_t i = 0; i < contender->participating_count; i++)
         process_tell(contender->participating[i], "connect");
-    }
-    for (size_t i = 0; i < contender->participating_count; ++i) {
+    for (size_t i = 0; i < contender->participating_count; i++) {
         uint64_t started = process_hear_one(contender->participating[i], "connected");
         first = started < first ? started : first;
     }
@@ -85,9 +83,8 @@ uint64_t connect_participants(struct contender *contender)
 
 void end_participants(struct contender *contender)
 {
-    for (size_t i = 0; i < contender->participating_count; ++i) {
+    for (size_t i = 0; i < contender->participating_count; i++)
         process_end(contender->participating[i]);
-    }
     free(contender->participating);
     contender->participating = NULL;
     contender->participating_count = 0;
@@ -125,9 +122,8 @@ void open_contender(struct contender *contender, const struct role_options *load
 void close_contender(struct contender *contender)
 {
     end_participants(contender);
-    if (contender->relaying != NULL) {
+    if (contender->relaying)
         process_end(contender->relaying);
-    }
     process_end(contender->serving);
     contender->serving = NULL;
     contender->relaying = NULL;
@@ -140,12 +136,10 @@ static double run_block(const struct contender *contender, const char *command, 
     double values[SAMPLES];
     process_tell(contender->serving, "%s %zu", command, count);
     size_t got = process_hear(contender->serving, "times", times, SAMPLES);
-    if (got != count) {
+    if (got != count)
         fail("%s gave %zu times of %zu", contender->server, got, count);
-    }
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++)
         values[i] = (double)times[i] / NANOSECONDS_IN_US;
-    }
     return quantile(values, count, 0.5);
 }
 
@@ -154,7 +148,7 @@ static double read_cpu(const struct contender *contender)
 {
     process_tell(contender->serving, "cpu");
     uint64_t used = process_hear_one(contender->serving, "cpu");
-    for (size_t i = 0; i < contender->participating_count; ++i) {
+    for (size_t i = 0; i < contender->participating_count; i++) {
         process_tell(contender->participating[i], "cpu");
         used += process_hear_one(contender->participating[i], "cpu");
     }
@@ -168,8 +162,8 @@ size_t in_turn(size_t pair, size_t i, size_t count)
 
 double median_of(const double *values, size_t count)
 {
-    double *sorted = allocate(count, sizeof *sorted);
-    memcpy(sorted, values, count * sizeof *sorted);
+    double *sorted = allocate(count, sizeof(*sorted));
+    memcpy(sorted, values, count * sizeof(*sorted));
     double median = quantile(sorted, count, 0.5);
     free(sorted);
     return median;
@@ -177,10 +171,9 @@ double median_of(const double *values, size_t count)
 
 double ratio_of(const struct contender *first, const struct contender *base, size_t pairs)
 {
-    double *ratios = allocate(pairs, sizeof *ratios);
-    for (size_t i = 0; i < pairs; ++i) {
+    double *ratios = allocate(pairs, sizeof(*ratios));
+    for (size_t i = 0; i < pairs; i++)
         ratios[i] = first->values[i] / base->values[i];
-    }
     double ratio = quantile(ratios, pairs, 0.5);
     fprintf(stderr, "bench:   %s to %s: %.3f (quartiles %.3f to %.3f)\n", first->name, base->name, ratio,
             quantile(ratios, pairs, 0.25), quantile(ratios, pairs, 0.75));
@@ -191,7 +184,7 @@ double ratio_of(const struct contender *first, const struct contender *base, siz
 const char *key(const char *format, const char *name)
 {
     static char text[64];
-    snprintf(text, sizeof text, format, name);
+    snprintf(text, sizeof(text), format, name);
     return text;
 }
 
@@ -199,19 +192,18 @@ const char *key(const char *format, const char *name)
 static void run_session(struct contender *contenders, size_t count, const char *command, size_t size,
                         size_t first, size_t pairs)
 {
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++) {
         contenders[i].first += run_block(&contenders[i], command, size); /* warms up */
         contenders[i].cpu -= read_cpu(&contenders[i]);
     }
-    for (size_t pair = first; pair < first + pairs; ++pair) {
-        for (size_t i = 0; i < count; ++i) {
+    for (size_t pair = first; pair < first + pairs; pair++) {
+        for (size_t i = 0; i < count; i++) {
             struct contender *contender = &contenders[in_turn(pair, i, count)];
             contender->values[pair] = run_block(contender, command, size);
         }
     }
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++)
         contenders[i].cpu += read_cpu(&contenders[i]);
-    }
 }
 
 /* Processes of their own: how the scheduler places threads, and C-core connections, stays the same for as
@@ -220,25 +212,21 @@ void run_sessions(struct contender *contenders, size_t count, const char *comman
                   const struct measurement *measurement, const struct role_options *load, size_t pairs)
 {
     size_t sessions = measurement->sessions < pairs ? measurement->sessions : pairs;
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++)
         contenders[i].values = allocate(pairs, sizeof(double));
-    }
-    for (size_t session = 0; session < sessions; ++session) {
+    for (size_t session = 0; session < sessions; session++) {
         size_t first = pairs * session / sessions;
-        for (size_t i = 0; i < count; ++i) {
+        for (size_t i = 0; i < count; i++)
             open_contender(&contenders[in_turn(session, i, count)], load);
-        }
         run_session(contenders, count, command, measurement->rounds, first,
                     pairs * (session + 1) / sessions - first);
-        for (size_t i = 0; i < count; ++i) {
+        for (size_t i = 0; i < count; i++)
             close_contender(&contenders[i]);
-        }
     }
 }
 
 void free_values(struct contender *contenders, size_t count)
 {
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++)
         free(contenders[i].values);
-    }
 }

@@ -10,7 +10,7 @@
 #include "measure.h"
 #include "process.h"
 
-/** Who takes part, and as what. */
+/* Who takes part, and as what. */
 struct contender {
     const char *name; /* in progress and keys */
     const char *server;
@@ -33,45 +33,45 @@ struct contender {
 
 extern const struct contender contender_muster, contender_core;
 
-/** Muster, or what takes its place. */
+/* Muster, or what takes its place. */
 struct contender contender_of(const struct measure_plan *plan);
 
-/** Pairs of blocks. */
+/* Pairs of blocks. */
 size_t pairs_of(const struct measure_plan *plan, const struct measurement *measurement);
 
-/** Starts the processes and lets all participants join: `load` says how many there are, what they are sent
+/* Starts the processes and lets all participants join: `load` says how many there are, what they are sent
    and answer, and what delay is between. The rest of the options is the contender's. */
 void open_contender(struct contender *contender, const struct role_options *load);
 
 void close_contender(struct contender *contender);
 
-/** Starts the participants' processes and divides `options->participants` among them. */
+/* Starts the participants' processes and divides `options->participants` among them. */
 void start_participants(struct contender *contender, const struct role_options *options);
 
-/** Lets them connect; returns when the first was told to, in nanoseconds, once all have been admitted. */
+/* Lets them connect; returns when the first was told to, in nanoseconds, once all have been admitted. */
 uint64_t connect_participants(struct contender *contender);
 
 void end_participants(struct contender *contender);
 
-/** All blocks, in several sessions with processes of their own. Each value is the median of `rounds` times in
+/* All blocks, in several sessions with processes of their own. Each value is the median of `rounds` times in
     microseconds. To be freed with free_values(). */
 void run_sessions(struct contender *contenders, size_t count, const char *command,
                   const struct measurement *measurement, const struct role_options *load, size_t pairs);
 
 void free_values(struct contender *contenders, size_t count);
 
-/** The i-th contender of a pair of blocks: every second pair goes backwards. */
+/* The i-th contender of a pair of blocks: every second pair goes backwards. */
 size_t in_turn(size_t pair, size_t i, size_t count);
 
 double median_of(const double *values, size_t count);
 
-/** The median ratio of the first contender to `base`; the quartiles go to the log. */
+/* The median ratio of the first contender to `base`; the quartiles go to the log. */
 double ratio_of(const struct contender *first, const struct contender *base, size_t pairs);
 
-/** `format` with a name in it; valid until the next call. */
+/* `format` with a name in it; valid until the next call. */
 const char *key(const char *format, const char *name);
 
-/** Zeroed memory, or the end of bench. */
+/* Zeroed memory, or the end of bench. */
 void *allocate(size_t count, size_t size);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIGURES_MAXIMUM 128
+#define FIGURES_MAX 128
 
 enum bound_kind { UNBOUND, AT_MOST, AT_LEAST };
 
@@ -20,17 +20,17 @@ struct figure {
     double bound;
 };
 
-static struct figure figures[FIGURES_MAXIMUM];
+static struct figure figures[FIGURES_MAX];
 static size_t figure_count;
 
 static struct figure *add(const char *key)
 {
-    if (figure_count == FIGURES_MAXIMUM) {
+    if (figure_count == FIGURES_MAX) {
         fputs("bench: too many figures\n", stderr);
         abort();
     }
     struct figure *figure = &figures[figure_count++];
-    snprintf(figure->key, sizeof figure->key, "%s", key);
+    snprintf(figure->key, sizeof(figure->key), "%s", key);
     return figure;
 }
 
@@ -61,11 +61,10 @@ void figures_at_least(const char *key, double value, double bound)
 void figures_text(const char *key, const char *value)
 {
     struct figure *figure = add(key);
-    snprintf(figure->text, sizeof figure->text, "%s", *value != '\0' ? value : "?");
-    for (char *character = figure->text; *character != '\0'; ++character) {
-        if (*character == '"' || *character == '\\' || (unsigned char)*character < ' ') {
+    snprintf(figure->text, sizeof(figure->text), "%s", *value != '\0' ? value : "?");
+    for (char *character = figure->text; *character != '\0'; character++) {
+        if (*character == '"' || *character == '\\' || (unsigned char)*character < ' ')
             *character = ' ';
-        }
     }
 }
 
@@ -79,35 +78,31 @@ static void print_bound(const struct figure *figure)
 
 void figures_print(void)
 {
-    for (size_t i = 0; i < figure_count; ++i) {
-        if (figures[i].kind != UNBOUND) {
+    for (size_t i = 0; i < figure_count; i++) {
+        if (figures[i].kind != UNBOUND)
             print_bound(&figures[i]);
-        }
     }
     putchar('\n');
-    for (size_t i = 0; i < figure_count; ++i) {
-        if (figures[i].text[0] != '\0') {
+    for (size_t i = 0; i < figure_count; i++) {
+        if (figures[i].text[0] != '\0')
             printf("%-36s %s\n", figures[i].key, figures[i].text);
-        } else if (figures[i].kind == UNBOUND) {
+        else if (figures[i].kind == UNBOUND)
             printf("%-36s %10.6g\n", figures[i].key, figures[i].number);
-        }
     }
 }
 
 bool figures_write(const char *path)
 {
     FILE *file = fopen(path, "w");
-    if (file == NULL) {
+    if (!file)
         return false;
-    }
     fputc('{', file);
-    for (size_t i = 0; i < figure_count; ++i) {
+    for (size_t i = 0; i < figure_count; i++) {
         fprintf(file, "%s\n  \"%s\": ", i == 0 ? "" : ",", figures[i].key);
-        if (figures[i].text[0] != '\0') {
+        if (figures[i].text[0] != '\0')
             fprintf(file, "\"%s\"", figures[i].text);
-        } else {
+        else
             fprintf(file, "%.9g", figures[i].number);
-        }
     }
     fputs("\n}\n", file);
     bool written = ferror(file) == 0;
@@ -123,7 +118,7 @@ static int compare(const void *left, const void *right)
 
 double quantile(double *values, size_t count, double q)
 {
-    qsort(values, count, sizeof *values, compare);
+    qsort(values, count, sizeof(*values), compare);
     double position = q * (double)(count - 1);
     size_t below = (size_t)position;
     size_t above = below + 1 < count ? below + 1 : below;

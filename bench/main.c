@@ -1,5 +1,5 @@
-/* bench: measures muster against bare C-core programs of the same shape, in one run, and prints the ratios.
- */
+/* bench: measures muster against bare C-core programs of the same shape, in one run, and prints the
+   ratios. */
 #include <config.h>
 
 #include <argp.h>
@@ -18,7 +18,7 @@
 #include "process.h"
 
 #define WAIT_SECONDS  60
-#define ONLY_MAXIMUM  32
+#define ONLY_MAX      32
 #define BYTES_IN_GIB  (1024.0 * 1024 * 1024)
 #define OPTION_QUICK  'q'
 #define OPTION_ONLY   'o'
@@ -31,16 +31,15 @@ struct settings {
     struct measure_plan plan;
     const char *json;
     int wait_seconds;
-    const char *only[ONLY_MAXIMUM];
+    const char *only[ONLY_MAX];
     size_t only_count;
 };
 
 static const struct measurement *find_measurement(const char *name)
 {
-    for (const struct measurement *measurement = measurements; measurement->name != NULL; ++measurement) {
-        if (strcmp(measurement->name, name) == 0) {
+    for (const struct measurement *measurement = measurements; measurement->name; measurement++) {
+        if (strcmp(measurement->name, name) == 0)
             return measurement;
-        }
     }
     return NULL;
 }
@@ -49,9 +48,8 @@ static long parse_count(const char *text, struct argp_state *state)
 {
     char *end = NULL;
     long count = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || count < 1 || count > 100000) {
+    if (end == text || *end != '\0' || count < 1 || count > 100000)
         argp_error(state, "'%s' is not a number from 1 to 100000", text);
-    }
     return count;
 }
 
@@ -75,9 +73,8 @@ static error_t parse_option(int option, char *argument, struct argp_state *state
         settings->json = argument;
         return 0;
     case OPTION_ONLY:
-        if (find_measurement(argument) == NULL || settings->only_count == ONLY_MAXIMUM) {
+        if (!find_measurement(argument) || settings->only_count == ONLY_MAX)
             argp_error(state, "no measurement is called '%s'", argument);
-        }
         settings->only[settings->only_count++] = argument;
         return 0;
     default:
@@ -91,17 +88,14 @@ static char *list_measurements(int part, const char *text, void *input)
     char *list = NULL;
     size_t size = 0;
     (void)input;
-    if (part != ARGP_KEY_HELP_POST_DOC) {
+    if (part != ARGP_KEY_HELP_POST_DOC)
         return (char *)text;
-    }
     FILE *stream = open_memstream(&list, &size);
-    if (stream == NULL) {
+    if (!stream)
         return (char *)text;
-    }
     fputs("Measurements, and the figures that they are about:\n", stream);
-    for (const struct measurement *measurement = measurements; measurement->name != NULL; ++measurement) {
+    for (const struct measurement *measurement = measurements; measurement->name; measurement++)
         fprintf(stream, "  %-18s %s\n", measurement->name, measurement->figures);
-    }
     fclose(stream);
     return list;
 }
@@ -133,16 +127,15 @@ static void read_fact(const char *path, const char *name, char *value, size_t si
     FILE *file = fopen(path, "r");
     char line[256];
     value[0] = '\0';
-    while (file != NULL && value[0] == '\0' && fgets(line, sizeof line, file) != NULL) {
+    while (file && value[0] == '\0' && fgets(line, sizeof(line), file)) {
         char *colon = strchr(line, ':');
-        if (strncmp(line, name, strlen(name)) == 0 && colon != NULL) {
+        if (strncmp(line, name, strlen(name)) == 0 && colon) {
             snprintf(value, size, "%s", colon + 1 + strspn(colon + 1, " \t"));
             value[strcspn(value, "\n")] = '\0';
         }
     }
-    if (file != NULL) {
+    if (file)
         fclose(file);
-    }
 }
 
 static void describe_machine(const struct measure_plan *plan)
@@ -150,17 +143,15 @@ static void describe_machine(const struct measure_plan *plan)
     struct utsname system;
     char processor[128];
     double load[1];
-    read_fact("/proc/cpuinfo", "model name", processor, sizeof processor);
+    read_fact("/proc/cpuinfo", "model name", processor, sizeof(processor));
     figures_text("machine_processor", processor);
     figures_number("machine_processors", (double)sysconf(_SC_NPROCESSORS_ONLN));
     figures_number("machine_memory_gib",
                    (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / BYTES_IN_GIB);
-    if (getloadavg(load, 1) == 1) {
+    if (getloadavg(load, 1) == 1)
         figures_number("machine_load", load[0]);
-    }
-    if (uname(&system) == 0) {
+    if (uname(&system) == 0)
         figures_text("machine_system", system.release);
-    }
     figures_text("grpc_version", grpc_version_string());
     figures_text("muster_version", muster_version());
     figures_text("compiler", __VERSION__);
@@ -170,10 +161,9 @@ static void describe_machine(const struct measure_plan *plan)
 
 static bool is_wanted(const struct settings *settings, const char *name)
 {
-    for (size_t i = 0; i < settings->only_count; ++i) {
-        if (strcmp(settings->only[i], name) == 0) {
+    for (size_t i = 0; i < settings->only_count; i++) {
+        if (strcmp(settings->only[i], name) == 0)
             return true;
-        }
     }
     return settings->only_count == 0;
 }
@@ -181,12 +171,11 @@ static bool is_wanted(const struct settings *settings, const char *name)
 int main(int argc, char **argv)
 {
     struct settings settings = {.wait_seconds = WAIT_SECONDS};
-    if (argc == 4 && strcmp(argv[1], "--role") == 0) {
+    if (argc == 4 && strcmp(argv[1], "--role") == 0)
         return role_main(argv[2], argv[3]);
-    }
     argp_parse(&argument_parser, argc, argv, 0, NULL, &settings);
     process_prepare(settings.wait_seconds);
-    for (const struct measurement *measurement = measurements; measurement->name != NULL; ++measurement) {
+    for (const struct measurement *measurement = measurements; measurement->name; measurement++) {
         if (is_wanted(&settings, measurement->name)) {
             fprintf(stderr, "bench: %s\n", measurement->name);
             measurement->run(&settings.plan, measurement);
@@ -194,8 +183,7 @@ int main(int argc, char **argv)
     }
     describe_machine(&settings.plan);
     figures_print();
-    if (settings.json != NULL && !figures_write(settings.json)) {
+    if (settings.json && !figures_write(settings.json))
         fail("cannot write %s: %s", settings.json, strerror(errno));
-    }
     return 0;
 }

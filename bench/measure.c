@@ -30,9 +30,8 @@ static void measure_turn(const struct measure_plan *plan, const struct measureme
     contenders[2].name = "core_batched";
     contenders[3].name = "core_inline";
     contenders[3].drives = true;
-    for (size_t i = 0; i < CONTENDERS; ++i) {
+    for (size_t i = 0; i < CONTENDERS; i++)
         contenders[i].consumes = !contenders[i].drives;
-    }
     run_sessions(contenders, CONTENDERS, "turns", measurement, &load, pairs);
     double posted = median_of(contenders[1].values, pairs);
     double batched = median_of(contenders[2].values, pairs);
@@ -92,12 +91,12 @@ static void measure_join(const struct measure_plan *plan, const struct measureme
     size_t participants = plan->quick ? measurement->quick_participants : measurement->participants;
     struct role_options load = {.participants = participants, .instruction = PAYLOAD};
     process_need(participants);
-    for (size_t i = 0; i < 2; ++i) {
+    for (size_t i = 0; i < 2; i++) {
         joins[i].values = allocate(pairs, sizeof(double));
         memories[i].values = allocate(pairs, sizeof(double));
     }
-    for (size_t pair = 0; pair < pairs; ++pair) {
-        for (size_t i = 0; i < 2; ++i) {
+    for (size_t pair = 0; pair < pairs; pair++) {
+        for (size_t i = 0; i < 2; i++) {
             size_t who = in_turn(pair, i, 2);
             open_contender(&joins[who], &load);
             joins[who].values[pair] = joins[who].joined_ms;

@@ -5,14 +5,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** How much of everything. */
+/* How much of everything. */
 struct measure_plan {
     bool quick;    /* few participants, few repetitions: the same code, figures of no meaning */
     bool self;     /* bare C-core in muster's place: what differs from 1 is noise */
     size_t repeat; /* pairs of blocks; 0: what the measurement thinks right */
 };
 
-/** One measurement; `figures` names what it writes, for --help. */
+/* One measurement; `figures` names what it writes, for --help. */
 struct measurement {
     const char *name;
     const char *figures;
@@ -33,14 +33,14 @@ struct measurement {
     bool unbounded; /* for comparison: the ratio has no bound to meet */
 };
 
-/** Those of measure_bulk.c. */
+/* Those of measure_bulk.c. */
 void measure_bulk(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_each(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_stalled(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_peak(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_fold(const struct measure_plan *plan, const struct measurement *measurement);
 
-/** All of them, ended by one without a name. */
+/* All of them, ended by one without a name. */
 extern const struct measurement measurements[];
 
 #endif

@@ -43,7 +43,7 @@ static void print_times(const struct measurement *measurement, const struct cont
                         const char *prefix, size_t pairs)
 {
     char name[64];
-    snprintf(name, sizeof name, "%s%s_ms", prefix, measurement->name);
+    snprintf(name, sizeof(name), "%s%s_ms", prefix, measurement->name);
     figures_number(name, median_of(contender->values, pairs) / MICROSECONDS_IN_MS);
 }
 
@@ -73,26 +73,24 @@ void measure_bulk(const struct measure_plan *plan, const struct measurement *mea
     size_t count = measurement->beside_tcp ? CONTENDERS : CONTENDERS - 1;
     size_t pairs = pairs_of(plan, measurement);
     bool alone = load.participants == 1;
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++) {
         contenders[i].consumes = alone;
         contenders[i].processes = measurement->processes;
     }
     run_sessions(contenders, count, alone ? "turns" : "rounds", measurement, &load, pairs);
     double ratio = ratio_of(muster, core, pairs);
-    if (measurement->unbounded) {
+    if (measurement->unbounded)
         figures_number(key("%s_vs_core", measurement->name), ratio);
-    } else {
+    else
         figures_at_most(key("%s_vs_core", measurement->name), ratio, BOUND_TIME);
-    }
     print_times(measurement, muster, "", pairs);
     print_times(measurement, core, "core_", pairs);
     if (measurement->beside_tcp) {
         figures_number(key("%s_vs_tcp", measurement->name), ratio_of(muster, tcp, pairs));
         print_times(measurement, tcp, "tcp_", pairs);
     }
-    if (measurement->delay_ms > 0) {
+    if (measurement->delay_ms > 0)
         figures_number(key("%s_first_vs_core", measurement->name), muster->first / core->first);
-    }
     free_values(contenders, count);
 }
 
@@ -105,9 +103,8 @@ void measure_each(const struct measure_plan *plan, const struct measurement *mea
     contenders[0].name = "each";
     contenders[0].server = "muster-each-server";
     contenders[1].name = "all";
-    if (plan->self) {
+    if (plan->self)
         return; /* bare C-core serialises nothing */
-    }
     contenders[0].processes = contenders[1].processes = measurement->processes;
     run_sessions(contenders, 2, "rounds", measurement, &load, pairs);
     figures_at_most(key("%s_vs_all", measurement->name), ratio_of(&contenders[0], &contenders[1], pairs),
@@ -133,7 +130,7 @@ static uint64_t settled_memory(struct process *serving)
     uint64_t largest = 0;
     uint64_t last = 0;
     size_t same = 0;
-    for (size_t i = 0; i < SETTLE_LIMIT && same < SETTLE_READINGS; ++i) {
+    for (size_t i = 0; i < SETTLE_LIMIT && same < SETTLE_READINGS; i++) {
         uint64_t memory = ask(serving, "memory");
         same = memory == last ? same + 1 : 0;
         last = memory;
@@ -187,14 +184,12 @@ void measure_stalled(const struct measure_plan *plan, const struct measurement *
     struct contender contender = contender_muster;
     struct role_options load = load_of(plan, measurement);
     size_t pairs = pairs_of(plan, measurement);
-    if (plan->self) {
+    if (plan->self)
         return; /* bare C-core has no answers that wait */
-    }
-    double *values = allocate(pairs, sizeof *values);
+    double *values = allocate(pairs, sizeof(*values));
     load.budget = load.answer;
-    for (size_t i = 0; i < pairs; ++i) {
+    for (size_t i = 0; i < pairs; i++)
         values[i] = measure_stall(&contender, &load) / 1024;
-    }
     figures_at_most("stalled_kib_per_participant", median_of(values, pairs), BOUND_STALLED);
     free(values);
 }
@@ -206,7 +201,7 @@ static double peak_of(struct contender *contender, const struct role_options *lo
     open_contender(contender, load);
     uint64_t idle = ask(contender->serving, "memory");
     (void)ask(contender->serving, "forget");
-    for (size_t i = 0; i < rounds; ++i) {
+    for (size_t i = 0; i < rounds; i++) {
         process_tell(contender->serving, "rounds 1");
         (void)process_hear_one(contender->serving, "times");
     }
@@ -222,17 +217,14 @@ static bool has_memory(const struct role_options *load)
     double needed = (double)load->participants * (double)load->answer * ROUND_COPIES / BYTES_IN_GIB;
     double available = 0;
     char line[256];
-    while (file != NULL && available <= 0 && fgets(line, sizeof line, file) != NULL) {
+    while (file && available <= 0 && fgets(line, sizeof(line), file))
         (void)sscanf(line, "MemAvailable: %lf kB", &available);
-    }
-    if (file != NULL) {
+    if (file)
         fclose(file);
-    }
     available = available * 1024 / BYTES_IN_GIB;
-    if (available < needed) {
+    if (available < needed)
         fprintf(stderr, "bench:   left out: %.1f GiB of memory available, %.1f may be needed\n", available,
                 needed);
-    }
     return available >= needed;
 }
 
@@ -244,20 +236,19 @@ void measure_peak(const struct measure_plan *plan, const struct measurement *mea
     struct role_options few = load_of(plan, measurement);
     struct role_options many = few;
     size_t pairs = pairs_of(plan, measurement);
-    double *ratios = allocate(pairs, sizeof *ratios);
+    double *ratios = allocate(pairs, sizeof(*ratios));
     many.participants *= GROWTH;
     bool possible = has_memory(&many);
     const struct role_options *loads[] = {&few, &many, &few};
-    for (size_t i = 0; i < CONTENDERS; ++i) {
+    for (size_t i = 0; i < CONTENDERS; i++) {
         contenders[i].processes = measurement->processes;
         contenders[i].values = allocate(pairs, sizeof(double));
     }
-    for (size_t pair = 0; pair < pairs; ++pair) {
-        for (size_t i = 0; i < CONTENDERS; ++i) {
+    for (size_t pair = 0; pair < pairs; pair++) {
+        for (size_t i = 0; i < CONTENDERS; i++) {
             size_t who = in_turn(pair, i, CONTENDERS);
-            if (who != 1 || possible) {
+            if (who != 1 || possible)
                 contenders[who].values[pair] = peak_of(&contenders[who], loads[who], measurement->rounds);
-            }
         }
         ratios[pair] = contenders[1].values[pair] / contenders[0].values[pair];
     }
@@ -283,17 +274,16 @@ void measure_fold(const struct measure_plan *plan, const struct measurement *mea
     const double folding = 5;
     struct role_options load = load_of(plan, measurement);
     size_t pairs = pairs_of(plan, measurement);
-    double *folds = allocate(pairs, sizeof *folds); /* bytes per second */
-    double *adds = allocate(pairs, sizeof *adds);
-    double *ratios = allocate(pairs, sizeof *ratios);
-    uint64_t *times = allocate(2 * pairs, sizeof *times);
+    double *folds = allocate(pairs, sizeof(*folds)); /* bytes per second */
+    double *adds = allocate(pairs, sizeof(*adds));
+    double *ratios = allocate(pairs, sizeof(*ratios));
+    uint64_t *times = allocate(2 * pairs, sizeof(*times));
     struct process *process = process_start("fold", &load);
     process_tell(process, "fold %zu", pairs);
-    if (process_hear(process, "times", times, 2 * pairs) != 2 * pairs) {
+    if (process_hear(process, "times", times, 2 * pairs) != 2 * pairs)
         fail("too few times of folding");
-    }
     process_end(process);
-    for (size_t i = 0; i < pairs; ++i) {
+    for (size_t i = 0; i < pairs; i++) {
         folds[i] = (double)load.answer / (double)times[2 * i]; /* GB/s, as bytes in a nanosecond */
         adds[i] = adding * (double)load.answer / (double)times[2 * i + 1];
         ratios[i] = folds[i] / adds[i];

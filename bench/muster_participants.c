@@ -17,11 +17,11 @@ static struct {
     char address[32];
     float *numbers; /* arrays: what all answer */
 
-    pthread_mutex_t mutex; /* guards what follows */
+    pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     size_t next;     /* to be connected */
     size_t answered; /* answers that the library has taken */
-} participants = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} participants = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 /* The array that came, as if it had been trained in place, or one that lies ready where another size is asked
    for: nothing is trained. */
@@ -32,23 +32,20 @@ static enum muster_status dispatch_array(struct participant *participant,
         MUSTER_FLOAT32, 1, {participants.options.answer / sizeof(float)}, participants.numbers};
     struct muster_message answer = {.kind = instruction->kind, .arrays = &array, .array_count = 1};
     size_t bytes = 0;
-    for (size_t i = 0; i < instruction->array_count; ++i) {
+    for (size_t i = 0; i < instruction->array_count; i++)
         bytes += muster_array_count(&instruction->arrays[i]) * sizeof(float);
-    }
-    if (bytes != participants.options.instruction) {
+    if (bytes != participants.options.instruction)
         role_fail("an instruction of the wrong size");
-    }
-    if (participants.options.answer == participants.options.instruction) {
+    if (participants.options.answer == participants.options.instruction)
         answer.arrays = instruction->arrays;
-    }
     return participant_dispatch(participant, &answer, NULL);
 }
 
 static void count_answer(void)
 {
-    pthread_mutex_lock(&participants.mutex);
-    ++participants.answered;
-    pthread_mutex_unlock(&participants.mutex);
+    pthread_mutex_lock(&participants.lock);
+    participants.answered++;
+    pthread_mutex_unlock(&participants.lock);
     pthread_cond_broadcast(&participants.changed);
 }
 
@@ -57,13 +54,11 @@ static enum muster_status answer_next(struct participant *participant)
 {
     const struct muster_message *instruction = NULL;
     enum muster_status status = participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL);
-    if (status != MUSTER_OK || !participants.options.arrays) {
+    if (status != MUSTER_OK || !participants.options.arrays)
         return status == MUSTER_OK ? participant_dispatch(participant, instruction, NULL) : status;
-    }
     status = dispatch_array(participant, instruction);
-    if (status == MUSTER_OK) {
+    if (status == MUSTER_OK)
         count_answer();
-    }
     return status;
 }
 
@@ -71,18 +66,16 @@ static enum muster_status answer_next(struct participant *participant)
 static void on_ready(void *context, struct participant *participant)
 {
     (void)context;
-    if (answer_next(participant) == MUSTER_OK && participants.options.arrays) {
+    if (answer_next(participant) == MUSTER_OK && participants.options.arrays)
         (void)answer_next(participant);
-    }
 }
 
 static void answered(size_t count)
 {
-    pthread_mutex_lock(&participants.mutex);
-    while (participants.answered < count) {
-        pthread_cond_wait(&participants.changed, &participants.mutex);
-    }
-    pthread_mutex_unlock(&participants.mutex);
+    pthread_mutex_lock(&participants.lock);
+    while (participants.answered < count)
+        pthread_cond_wait(&participants.changed, &participants.lock);
+    pthread_mutex_unlock(&participants.lock);
 }
 
 static void *consume(void *participant)
@@ -99,70 +92,59 @@ static struct participant *connect_one(void)
     struct participant *participant = NULL;
     struct muster_message first = MUSTER_MESSAGE_INIT;
     struct muster_error error = {0};
-    if (!participants.options.consumes) {
+    if (!participants.options.consumes)
         options.on_ready = on_ready;
-    }
-    if (participant_connect(participants.address, &options, &participant, &error) != MUSTER_OK) {
+    if (participant_connect(participants.address, &options, &participant, &error) != MUSTER_OK)
         role_fail("%s", error.text);
-    }
     enum muster_status status = participant_dispatch(participant, &first, NULL);
-    if (status != MUSTER_OK) {
+    if (status != MUSTER_OK)
         role_fail("participant_dispatch: %s", muster_status_text(status));
-    }
     return participant;
 }
 
 static void *connect_some(void *unused)
 {
     for (;;) {
-        pthread_mutex_lock(&participants.mutex);
+        pthread_mutex_lock(&participants.lock);
         size_t index = participants.next++;
-        pthread_mutex_unlock(&participants.mutex);
-        if (index >= participants.options.participants) {
+        pthread_mutex_unlock(&participants.lock);
+        if (index >= participants.options.participants)
             return unused;
-        }
         participants.all[index] = connect_one();
     }
 }
 
 static void start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
 {
-    if (pthread_create(thread, NULL, run, argument) != 0) {
+    if (pthread_create(thread, NULL, run, argument) != 0)
         role_fail("cannot start a thread");
-    }
 }
 
 static void connect_all(const struct role_options *options)
 {
-    pthread_t *threads = role_allocate(options->connecting, sizeof *threads);
+    pthread_t *threads = role_allocate(options->connecting, sizeof(*threads));
     size_t count = options->connecting < options->participants ? options->connecting : options->participants;
     participants.options = *options;
     participants.numbers = role_numbers(options->arrays ? options->answer : 0);
-    participants.all = role_allocate(options->participants, sizeof *participants.all);
-    snprintf(participants.address, sizeof participants.address, "127.0.0.1:%u", options->port);
-    for (size_t i = 0; i < count; ++i) {
+    participants.all = role_allocate(options->participants, sizeof(*participants.all));
+    snprintf(participants.address, sizeof(participants.address), "127.0.0.1:%u", options->port);
+    for (size_t i = 0; i < count; i++)
         start_thread(&threads[i], connect_some, NULL);
-    }
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
-    }
     free(threads);
-    if (options->consumes) {
+    if (options->consumes)
         start_thread(&participants.consumer, consume, participants.all[0]);
-    }
 }
 
 static void stop(void)
 {
-    for (size_t i = 0; i < participants.options.participants; ++i) {
+    for (size_t i = 0; i < participants.options.participants; i++)
         participant_close(participants.all[i]);
-    }
-    if (participants.options.consumes) {
+    if (participants.options.consumes)
         pthread_join(participants.consumer, NULL);
-    }
-    for (size_t i = 0; i < participants.options.participants; ++i) {
+    for (size_t i = 0; i < participants.options.participants; i++)
         participant_free(participants.all[i]);
-    }
     free(participants.all);
     free(participants.numbers);
 }

@@ -30,19 +30,18 @@ static struct {
     char *answer;                       /* what the last turn brought */
     struct muster_mean *mean;
 
-    pthread_mutex_t mutex; /* guards what follows */
+    pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     struct turn *turns; /* those that were begun, by the participant's place */
     bool held;          /* the answer of the last participant is being worked on, */
     bool released;      /* and is not to be any longer */
     pthread_t holder;
-} server = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} server = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static void require(enum muster_status status, const char *what)
 {
-    if (status != MUSTER_OK) {
+    if (status != MUSTER_OK)
         role_fail("%s: %s", what, muster_status_text(status));
-    }
 }
 
 /* An instruction of bytes, or of one array; an array of nothing is none. */
@@ -57,7 +56,7 @@ static void make_instruction(void)
         return;
     }
     server.numbers = role_numbers(size);
-    server.array = (struct muster_array){MUSTER_FLOAT32, 1, {size / sizeof *server.numbers}, server.numbers};
+    server.array = (struct muster_array){MUSTER_FLOAT32, 1, {size / sizeof(*server.numbers)}, server.numbers};
     server.instruction.kind = MUSTER_TRAIN;
     server.instruction.arrays = &server.array;
     server.instruction.array_count = size > 0 ? 1 : 0;
@@ -68,20 +67,17 @@ static uint16_t start(const struct role_options *options)
     struct participant_manager_options manager_options;
     participant_manager_options_init(&manager_options);
     struct muster_error error = {0};
-    if (options->arrays) {
+    if (options->arrays)
         mallopt(M_ARENA_MAX, 1); /* see upload_budget in participant_manager.h */
-    }
     server.options = *options;
     server.answer = role_allocate(1, options->instruction);
     make_instruction();
-    if (options->folds && (server.mean = muster_mean_new()) == NULL) {
+    if (options->folds && !(server.mean = muster_mean_new()))
         role_fail("out of memory");
-    }
     manager_options.listen = "127.0.0.1:0";
     manager_options.upload_budget = options->budget;
-    if (participant_manager_start(&manager_options, &server.manager, &error) != MUSTER_OK) {
+    if (participant_manager_start(&manager_options, &server.manager, &error) != MUSTER_OK)
         role_fail("%s", error.text);
-    }
     return participant_manager_port(server.manager);
 }
 
@@ -112,12 +108,10 @@ static void turn(void)
 {
     struct muster_message answer = MUSTER_MESSAGE_INIT;
     require(proxy_run(server.proxies[0], &server.instruction, MUSTER_NO_LIMIT, &answer, NULL), "proxy_run");
-    if (!is_answer(&answer)) {
+    if (!is_answer(&answer))
         role_fail("an answer of the wrong size");
-    }
-    if (!server.options.arrays) {
+    if (!server.options.arrays)
         memcpy(server.answer, answer.data, answer.size);
-    }
     muster_message_clear(&answer);
 }
 
@@ -128,8 +122,8 @@ static enum muster_status take_answer(void *context, size_t index, struct proxy 
     (void)index;
     (void)proxy;
     *answers += is_answer(answer);
-    return server.mean != NULL ? muster_mean_add(server.mean, answer->arrays, answer->array_count, 1, reason)
-                               : MUSTER_OK;
+    return server.mean ? muster_mean_add(server.mean, answer->arrays, answer->array_count, 1, reason)
+                       : MUSTER_OK;
 }
 
 /* The mean, which a training would send next. It needs memory too, so that it belongs to a round. */
@@ -143,10 +137,10 @@ static void finish_mean(void)
 
 static void make_each(void)
 {
-    struct muster_message *messages = role_allocate(server.count, sizeof *messages);
-    struct muster_array *arrays = role_allocate(server.count, sizeof *arrays);
-    server.each = role_allocate(server.count, sizeof *server.each);
-    for (size_t i = 0; i < server.count; ++i) {
+    struct muster_message *messages = role_allocate(server.count, sizeof(*messages));
+    struct muster_array *arrays = role_allocate(server.count, sizeof(*arrays));
+    server.each = role_allocate(server.count, sizeof(*server.each));
+    for (size_t i = 0; i < server.count; i++) {
         arrays[i] = server.array;
         arrays[i].data = role_numbers(server.options.instruction);
         messages[i] = server.instruction;
@@ -161,26 +155,22 @@ static void round_with_all(void)
     require(proxy_run_all(server.proxies, server.count, &server.instruction, NULL, take_answer, &answers,
                           NULL, NULL),
             "proxy_run_all");
-    if (answers != server.count) {
+    if (answers != server.count)
         role_fail("%zu of %zu answers", answers, server.count);
-    }
-    if (server.mean != NULL) {
+    if (server.mean)
         finish_mean();
-    }
 }
 
 /* A round in which each participant gets an array of its own. */
 static void round_with_each(void)
 {
     size_t count = server.count, answers = 0;
-    if (server.each == NULL) {
+    if (!server.each)
         make_each();
-    }
     require(proxy_run_each(server.proxies, server.each, count, NULL, take_answer, &answers, NULL, NULL),
             "proxy_run_each");
-    if (answers != count) {
+    if (answers != count)
         role_fail("%zu of %zu answers", answers, count);
-    }
 }
 
 /* ---- turns that nobody waits for ---- */
@@ -190,38 +180,34 @@ static void on_answered(void *context, struct proxy *proxy, enum muster_status s
 {
     struct turn *ended = context;
     (void)proxy;
-    if (status == MUSTER_OK && !is_answer(answer)) {
+    if (status == MUSTER_OK && !is_answer(answer))
         status = MUSTER_FORMAT;
-    }
     muster_message_clear(answer);
-    pthread_mutex_lock(&server.mutex);
+    pthread_mutex_lock(&server.lock);
     *ended = (struct turn){true, status};
-    pthread_mutex_unlock(&server.mutex);
+    pthread_mutex_unlock(&server.lock);
     pthread_cond_signal(&server.changed);
 }
 
 static void begin(size_t first, size_t count)
 {
-    if (server.turns == NULL) {
-        server.turns = role_allocate(server.count, sizeof *server.turns);
-    }
-    for (size_t i = first; i < first + count; ++i) {
+    if (!server.turns)
+        server.turns = role_allocate(server.count, sizeof(*server.turns));
+    for (size_t i = first; i < first + count; i++)
         require(proxy_run_async(server.proxies[i], &server.instruction, MUSTER_NO_LIMIT, on_answered,
                                 &server.turns[i], NULL),
                 "proxy_run_async");
-    }
 }
 
 static void gather(size_t first, size_t count)
 {
-    pthread_mutex_lock(&server.mutex);
-    for (size_t i = first; i < first + count; ++i) {
-        while (!server.turns[i].ended) {
-            pthread_cond_wait(&server.changed, &server.mutex);
-        }
+    pthread_mutex_lock(&server.lock);
+    for (size_t i = first; i < first + count; i++) {
+        while (!server.turns[i].ended)
+            pthread_cond_wait(&server.changed, &server.lock);
         require(server.turns[i].status, "a turn");
     }
-    pthread_mutex_unlock(&server.mutex);
+    pthread_mutex_unlock(&server.lock);
 }
 
 /* ---- an answer that is worked on for a while ---- */
@@ -234,13 +220,12 @@ static enum muster_status work_on(void *context, size_t index, struct proxy *pro
     (void)proxy;
     (void)answer;
     (void)reason;
-    pthread_mutex_lock(&server.mutex);
+    pthread_mutex_lock(&server.lock);
     server.held = true;
     pthread_cond_broadcast(&server.changed);
-    while (!server.released) {
-        pthread_cond_wait(&server.changed, &server.mutex);
-    }
-    pthread_mutex_unlock(&server.mutex);
+    while (!server.released)
+        pthread_cond_wait(&server.changed, &server.lock);
+    pthread_mutex_unlock(&server.lock);
     return MUSTER_OK;
 }
 
@@ -253,22 +238,20 @@ static void *run_holder(void *unused)
 
 static void hold(void)
 {
-    if (pthread_create(&server.holder, NULL, run_holder, NULL) != 0) {
+    if (pthread_create(&server.holder, NULL, run_holder, NULL) != 0)
         role_fail("no thread");
-    }
-    pthread_mutex_lock(&server.mutex);
-    while (!server.held) {
-        pthread_cond_wait(&server.changed, &server.mutex);
-    }
-    pthread_mutex_unlock(&server.mutex);
+    pthread_mutex_lock(&server.lock);
+    while (!server.held)
+        pthread_cond_wait(&server.changed, &server.lock);
+    pthread_mutex_unlock(&server.lock);
 }
 
 static void let_go(void)
 {
-    pthread_mutex_lock(&server.mutex);
+    pthread_mutex_lock(&server.lock);
     server.released = true;
     pthread_cond_broadcast(&server.changed);
-    pthread_mutex_unlock(&server.mutex);
+    pthread_mutex_unlock(&server.lock);
     pthread_join(server.holder, NULL);
 }
 

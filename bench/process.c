@@ -30,7 +30,7 @@ static volatile sig_atomic_t interrupted;
 /* Runs at every exit. Only processes that bench started and has not seen the end of are on the list. */
 static void kill_all(void)
 {
-    for (struct process *process = processes; process != NULL; process = process->next) {
+    for (struct process *process = processes; process; process = process->next) {
         kill(process->pid, SIGKILL);
         waitpid(process->pid, NULL, 0);
     }
@@ -84,23 +84,21 @@ void process_need(size_t participants)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        limit.rlim_cur < participants + DESCRIPTORS_BESIDE) {
+        limit.rlim_cur < participants + DESCRIPTORS_BESIDE)
         fail("%zu participants need %zu file descriptors, and the hard limit is %llu: raise it (ulimit -Hn)",
              participants, participants + DESCRIPTORS_BESIDE, (unsigned long long)limit.rlim_cur);
-    }
 }
 
 static void make_pipe(int ends[2])
 {
-    if (pipe2(ends, O_CLOEXEC) != 0) {
+    if (pipe2(ends, O_CLOEXEC) != 0)
         fail("cannot make a pipe: %s", strerror(errno));
-    }
 }
 
 /* This program once more, with both ends of the conversation as its standard input and output. */
 static pid_t spawn(const char *role, const struct role_options *options, int input, int output)
 {
-    char text[ROLE_OPTIONS_MAXIMUM];
+    char text[ROLE_OPTIONS_MAX];
     char *const arguments[] = {(char *)"bench", (char *)"--role", (char *)role, text, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -115,20 +113,18 @@ static pid_t spawn(const char *role, const struct role_options *options, int inp
     int error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) {
+    if (error != 0)
         fail("cannot start %s: %s", role, strerror(error));
-    }
     return pid;
 }
 
 struct process *process_start(const char *role, const struct role_options *options)
 {
-    struct process *process = calloc(1, sizeof *process);
+    struct process *process = calloc(1, sizeof(*process));
     int input[2];
     int output[2];
-    if (process == NULL) {
+    if (!process)
         fail("out of memory");
-    }
     make_pipe(input);
     make_pipe(output);
     process->role = role;
@@ -147,21 +143,19 @@ void process_tell(struct process *process, const char *format, ...)
     char line[256];
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(line, sizeof line - 1, format, arguments);
+    int length = vsnprintf(line, sizeof(line) - 1, format, arguments);
     va_end(arguments);
     line[length++] = '\n';
-    if (write(process->input, line, (size_t)length) != length) {
+    if (write(process->input, line, (size_t)length) != length)
         fail("%s is gone", process->role);
-    }
 }
 
 /* Milliseconds that are left until `deadline`; ends bench when there are none. */
 static int64_t milliseconds_left(const struct process *process, const char *what, uint64_t deadline)
 {
     uint64_t now = role_now();
-    if (now >= deadline) {
+    if (now >= deadline)
         fail("waited %d s for \"%s\" from %s, in vain", wait_limit, what, process->role);
-    }
     return (int64_t)((deadline - now) / 1000000U) + 1;
 }
 
@@ -172,12 +166,10 @@ static void wait_readable(struct process *process, const char *what, uint64_t de
         int64_t left = milliseconds_left(process, what, deadline);
         struct timespec timeout = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
         int count = ppoll(&readable, 1, &timeout, &waiting_mask);
-        if (interrupted) {
+        if (interrupted)
             fail("interrupted");
-        }
-        if (count > 0) {
+        if (count > 0)
             return;
-        }
     }
 }
 
@@ -188,12 +180,11 @@ static char *read_line(struct process *process, const char *what)
     size_t room = 4096;
     size_t length = 0;
     char *line = malloc(room);
-    while (line != NULL) {
+    while (line) {
         wait_readable(process, what, deadline);
         ssize_t got = read(process->output, line + length, room - length - 1);
-        if (got <= 0) {
+        if (got <= 0)
             break;
-        }
         length += (size_t)got;
         if (line[length - 1] == '\n') {
             line[length - 1] = '\0';
@@ -213,13 +204,11 @@ size_t process_hear(struct process *process, const char *word, uint64_t *numbers
     char *line = read_line(process, word);
     size_t length = strlen(word);
     size_t count = 0;
-    if (line == NULL || strncmp(line, word, length) != 0) {
-        fail("%s did not say \"%s\"%s%s", process->role, word, line == NULL ? ": it ended" : " but ",
-             line == NULL ? "" : line);
-    }
-    for (char *rest = line + length; *rest == ' ' && count < room; ++count) {
+    if (!line || strncmp(line, word, length) != 0)
+        fail("%s did not say \"%s\"%s%s", process->role, word, line ? " but " : ": it ended",
+             line ? line : "");
+    for (char *rest = line + length; *rest == ' ' && count < room; count++)
         numbers[count] = strtoull(rest, &rest, 10);
-    }
     free(line);
     return count;
 }
@@ -227,9 +216,8 @@ size_t process_hear(struct process *process, const char *word, uint64_t *numbers
 uint64_t process_hear_one(struct process *process, const char *word)
 {
     uint64_t number = 0;
-    if (process_hear(process, word, &number, 1) != 1) {
+    if (process_hear(process, word, &number, 1) != 1)
         fail("%s said \"%s\" without a number", process->role, word);
-    }
     return number;
 }
 
@@ -238,19 +226,17 @@ void process_end(struct process *process)
     int status = 0;
     process_tell(process, "end");
     char *line = read_line(process, "the end");
-    if (line != NULL) {
+    if (line)
         fail("%s said \"%s\" instead of ending", process->role, line);
-    }
-    for (struct process **link = &processes; *link != NULL; link = &(*link)->next) {
+    for (struct process **link = &processes; *link; link = &(*link)->next) {
         if (*link == process) {
             *link = process->next;
             break;
         }
     }
     waitpid(process->pid, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         fail("%s ended badly (status %#x)", process->role, (unsigned)status);
-    }
     close(process->input);
     close(process->output);
     free(process);

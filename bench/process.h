@@ -17,27 +17,27 @@ struct process {
     struct process *next;
 };
 
-/** Called once, before anything else: signals, the descriptor limit, and the limit of one wait. */
+/* Called once, before anything else: signals, the descriptor limit, and the limit of one wait. */
 void process_prepare(int wait_seconds);
 
-/** Ends with a message when `participants` connections need more descriptors than a process may have. */
+/* Ends with a message when `participants` connections need more descriptors than a process may have. */
 void process_need(size_t participants);
 
 struct process *process_start(const char *role, const struct role_options *options);
 
-/** Sends one command: a line, without its end. */
+/* Sends one command: a line, without its end. */
 void process_tell(struct process *process, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/** Waits for the reply "word number...": fills in at most `room` numbers and returns how many there were. */
+/* Waits for the reply "word number...": fills in at most `room` numbers and returns how many there were. */
 size_t process_hear(struct process *process, const char *word, uint64_t *numbers, size_t room);
 
-/** process_hear() for one number. */
+/* process_hear() for one number. */
 uint64_t process_hear_one(struct process *process, const char *word);
 
-/** Ends the process, waits for that, and frees. */
+/* Ends the process, waits for that, and frees. */
 void process_end(struct process *process);
 
-/** Ends everything with a message. */
+/* Ends everything with a message. */
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

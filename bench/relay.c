@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PIECE_MAXIMUM     ((size_t)1 << 20)
+#define PIECE_MAX         ((size_t)1 << 20)
 #define ON_ITS_WAY        ((size_t)256 << 20) /* more than any sender's window: a bound, not a limit */
 #define NANOSECONDS_IN_MS 1000000U
 #define NANOSECONDS_IN_S  1000000000U
@@ -59,7 +59,7 @@ struct relay {
     pthread_t acceptor;
     struct connection *connections; /* the acceptor's, and relay_stop()'s after it */
 
-    pthread_mutex_t mutex; /* guards what follows */
+    pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
 };
 
@@ -86,12 +86,11 @@ static size_t smaller(size_t a, size_t b)
 static bool take(struct direction *direction)
 {
     int available = 0;
-    if (ioctl(direction->from, FIONREAD, &available) != 0) {
+    if (ioctl(direction->from, FIONREAD, &available) != 0)
         return false;
-    }
-    size_t size = smaller(available > 0 ? (size_t)available : 1, PIECE_MAXIMUM);
-    struct piece *piece = malloc(sizeof *piece + size);
-    ssize_t got = piece == NULL ? -1 : recv(direction->from, piece->data, size, MSG_DONTWAIT);
+    size_t size = smaller(available > 0 ? (size_t)available : 1, PIECE_MAX);
+    struct piece *piece = malloc(sizeof(*piece) + size);
+    ssize_t got = piece ? recv(direction->from, piece->data, size, MSG_DONTWAIT) : -1;
     if (got <= 0) {
         free(piece);
         direction->ended = got == 0;
@@ -113,16 +112,14 @@ static bool hand_on(struct direction *direction)
     struct piece *piece = direction->first;
     ssize_t put = send(direction->to, piece->data + piece->written, piece->size - piece->written,
                        MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (put < 0) {
+    if (put < 0)
         return errno == EAGAIN || errno == EINTR;
-    }
     piece->written += (size_t)put;
     if (piece->written == piece->size) {
         direction->on_its_way -= piece->size;
         direction->first = piece->next;
-        if (direction->first == NULL) {
+        if (!direction->first)
             direction->last = &direction->first;
-        }
         free(piece);
     }
     return true;
@@ -133,8 +130,8 @@ static bool step(struct direction *direction)
 {
     const struct piece *first = direction->first;
     uint64_t time = now();
-    bool due = first != NULL && first->due <= time;
-    uint64_t left = first != NULL && !due ? first->due - time : 0;
+    bool due = first && first->due <= time;
+    uint64_t left = first && !due ? first->due - time : 0;
     struct timespec timeout = {.tv_sec = (time_t)(left / NANOSECONDS_IN_S),
                                .tv_nsec = (long)(left % NANOSECONDS_IN_S)};
     struct pollfd polled[] = {
@@ -142,9 +139,8 @@ static bool step(struct direction *direction)
         {.fd = wants_more(direction) ? direction->from : -1, .events = POLLIN},
         {.fd = due ? direction->to : -1, .events = POLLOUT},
     };
-    if (ppoll(polled, sizeof polled / sizeof *polled, left > 0 ? &timeout : NULL, NULL) < 0) {
+    if (ppoll(polled, sizeof(polled) / sizeof(*polled), left > 0 ? &timeout : NULL, NULL) < 0)
         return errno == EINTR;
-    }
     return polled[0].revents == 0 && (polled[1].revents == 0 || take(direction)) &&
            (polled[2].revents == 0 || hand_on(direction));
 }
@@ -153,14 +149,12 @@ static void *forward(void *argument)
 {
     struct direction *direction = argument;
     bool whole = true;
-    while (whole && (!direction->ended || direction->first != NULL)) {
+    while (whole && (!direction->ended || direction->first))
         whole = step(direction);
-    }
     shutdown(direction->to, whole ? SHUT_WR : SHUT_RDWR);
-    if (!whole) {
+    if (!whole)
         shutdown(direction->from, SHUT_RDWR);
-    }
-    while (direction->first != NULL) {
+    while (direction->first) {
         struct piece *piece = direction->first;
         direction->first = piece->next;
         free(piece);
@@ -187,14 +181,13 @@ static int connect_to(uint16_t port)
     int one = 1;
     int socket_descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (socket_descriptor < 0) {
+    if (socket_descriptor < 0)
         return -1;
-    }
-    if (connect(socket_descriptor, (struct sockaddr *)&address, sizeof address) != 0) {
+    if (connect(socket_descriptor, (struct sockaddr *)&address, sizeof(address)) != 0) {
         close(socket_descriptor);
         return -1;
     }
-    (void)setsockopt(socket_descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)setsockopt(socket_descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     return socket_descriptor;
 }
 
@@ -207,9 +200,8 @@ static void join_directions(struct connection *connection)
 static void free_connection(struct connection *connection)
 {
     close(connection->near);
-    if (connection->far >= 0) {
+    if (connection->far >= 0)
         close(connection->far);
-    }
     free(connection);
 }
 
@@ -217,9 +209,8 @@ static void free_connection(struct connection *connection)
 static bool start_directions(struct relay *relay, struct connection *connection)
 {
     const struct relay_options *options = &relay->options;
-    if (!start_direction(&connection->up, relay, connection->near, connection->far, options->up_ms)) {
+    if (!start_direction(&connection->up, relay, connection->near, connection->far, options->up_ms))
         return false;
-    }
     if (!start_direction(&connection->down, relay, connection->far, connection->near, options->down_ms)) {
         shutdown(connection->near, SHUT_RDWR);
         pthread_join(connection->up.thread, NULL);
@@ -230,13 +221,13 @@ static bool start_directions(struct relay *relay, struct connection *connection)
 
 static void add_connection(struct relay *relay, int near)
 {
-    struct connection *connection = calloc(1, sizeof *connection);
+    struct connection *connection = calloc(1, sizeof(*connection));
     int one = 1;
-    if (connection == NULL) {
+    if (!connection) {
         close(near);
         return;
     }
-    (void)setsockopt(near, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)setsockopt(near, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     connection->near = near;
     connection->far = connect_to(relay->options.port);
     if (connection->far < 0 || !start_directions(relay, connection)) {
@@ -255,9 +246,8 @@ static void *accept_all(void *argument)
     while (polled[0].revents == 0) {
         if (poll(polled, 2, -1) > 0 && polled[1].revents != 0) {
             int near = accept4(relay->listener, NULL, NULL, SOCK_CLOEXEC);
-            if (near >= 0) {
+            if (near >= 0)
                 add_connection(relay, near);
-            }
         }
     }
     return NULL;
@@ -268,46 +258,41 @@ static void *accept_all(void *argument)
 static bool listen_somewhere(struct relay *relay)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t length = sizeof address;
+    socklen_t length = sizeof(address);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     relay->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (relay->listener < 0 || bind(relay->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
+    if (relay->listener < 0 || bind(relay->listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
         listen(relay->listener, SOMAXCONN) != 0 ||
-        getsockname(relay->listener, (struct sockaddr *)&address, &length) != 0) {
+        getsockname(relay->listener, (struct sockaddr *)&address, &length) != 0)
         return false;
-    }
     relay->port = ntohs(address.sin_port);
     return true;
 }
 
 static void free_relay(struct relay *relay)
 {
-    if (relay->listener >= 0) {
+    if (relay->listener >= 0)
         close(relay->listener);
-    }
-    if (relay->stopping >= 0) {
+    if (relay->stopping >= 0)
         close(relay->stopping);
-    }
     pthread_cond_destroy(&relay->changed);
-    pthread_mutex_destroy(&relay->mutex);
+    pthread_mutex_destroy(&relay->lock);
     free(relay);
 }
 
 struct relay *relay_start(const struct relay_options *options)
 {
-    struct relay *relay = calloc(1, sizeof *relay);
-    if (relay == NULL) {
+    struct relay *relay = calloc(1, sizeof(*relay));
+    if (!relay)
         return NULL;
-    }
     relay->options = *options;
     relay->listener = -1;
     relay->stopping = eventfd(0, EFD_CLOEXEC);
-    pthread_mutex_init(&relay->mutex, NULL);
+    pthread_mutex_init(&relay->lock, NULL);
     pthread_cond_init(&relay->changed, NULL);
     int error = relay->stopping >= 0 && listen_somewhere(relay) ? 0 : errno;
-    if (error == 0) {
+    if (error == 0)
         error = pthread_create(&relay->acceptor, NULL, accept_all, relay);
-    }
     if (error != 0) {
         free_relay(relay);
         errno = error;
@@ -324,12 +309,11 @@ uint16_t relay_port(const struct relay *relay)
 void relay_stop(struct relay *relay)
 {
     const uint64_t one = 1;
-    if (relay == NULL) {
+    if (!relay)
         return;
-    }
-    (void)!write(relay->stopping, &one, sizeof one); /* is never read: all threads see it */
+    (void)!write(relay->stopping, &one, sizeof(one)); /* is never read: all threads see it */
     pthread_join(relay->acceptor, NULL);
-    while (relay->connections != NULL) {
+    while (relay->connections) {
         struct connection *connection = relay->connections;
         relay->connections = connection->next;
         join_directions(connection);

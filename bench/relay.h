@@ -15,15 +15,15 @@ struct relay_options {
     unsigned down_ms; /* and back */
 };
 
-/** Listens on a free port of 127.0.0.1 and hands on from then on, on threads of its own. NULL, with errno,
+/* Listens on a free port of 127.0.0.1 and hands on from then on, on threads of its own. NULL, with errno,
    when that is impossible. A connection that the target does not take is closed. To be ended with
    relay_stop(). */
 struct relay *relay_start(const struct relay_options *options);
 
-/** Where it listens. */
+/* Where it listens. */
 uint16_t relay_port(const struct relay *relay);
 
-/** Closes all connections, whatever is still on its way, and frees. NULL is allowed. */
+/* Closes all connections, whatever is still on its way, and frees. NULL is allowed. */
 void relay_stop(struct relay *relay);
 
 #endif

@@ -33,19 +33,17 @@ void role_fail(const char *format, ...)
 void *role_allocate(size_t count, size_t size)
 {
     void *memory = calloc(count > 0 ? count : 1, size);
-    if (memory == NULL) {
+    if (!memory)
         role_fail("out of memory");
-    }
     return memory;
 }
 
 float *role_numbers(size_t bytes)
 {
     size_t count = bytes / sizeof(float);
-    float *numbers = role_allocate(count, sizeof *numbers);
-    for (size_t i = 0; i < count; ++i) {
+    float *numbers = role_allocate(count, sizeof(*numbers));
+    for (size_t i = 0; i < count; i++)
         numbers[i] = (float)(i % 1000) / 1000;
-    }
     return numbers;
 }
 
@@ -64,15 +62,12 @@ static uint64_t read_kilobytes(const char *path, const char *name)
     char line[256];
     unsigned long long kilobytes = 0;
     bool found = false;
-    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
+    while (file && !found && fgets(line, sizeof(line), file))
         found = strncmp(line, name, length) == 0 && sscanf(line + length, ": %llu kB", &kilobytes) == 1;
-    }
-    if (file != NULL) {
+    if (file)
         fclose(file);
-    }
-    if (!found) {
+    if (!found)
         role_fail("%s does not say %s", path, name);
-    }
     return kilobytes * 1024;
 }
 
@@ -91,9 +86,8 @@ static uint64_t peak_memory(void)
 static void forget_peak(void)
 {
     FILE *file = fopen("/proc/self/clear_refs", "w");
-    if (file == NULL || fputs("5", file) < 0 || fclose(file) != 0) {
+    if (!file || fputs("5", file) < 0 || fclose(file) != 0)
         role_fail("/proc/self/clear_refs cannot be written: no peak of memory can be read");
-    }
 }
 
 /* Processor time of this process so far. */
@@ -108,17 +102,16 @@ static void print_cpu(void)
 static void print_times(const uint64_t *times, size_t count)
 {
     printf("times");
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++)
         printf(" %llu", (unsigned long long)times[i]);
-    }
     putchar('\n');
 }
 
 /* Nothing is printed between two measurements: the reply to a command is one write. */
 static void time_each(void (*action)(void), size_t count)
 {
-    uint64_t *times = role_allocate(count, sizeof *times);
-    for (size_t i = 0; i < count; ++i) {
+    uint64_t *times = role_allocate(count, sizeof(*times));
+    for (size_t i = 0; i < count; i++) {
         uint64_t start = role_now();
         action();
         times[i] = role_now() - start;
@@ -132,16 +125,16 @@ static bool serve_turns_without_wait(const struct role_server *server, const cha
 {
     size_t first = 0;
     size_t count = 0;
-    if (server->begin != NULL && sscanf(line, "begin %zu %zu", &first, &count) == 2) {
+    if (server->begin && sscanf(line, "begin %zu %zu", &first, &count) == 2) {
         server->begin(first, count);
         printf("begun %zu\n", count);
-    } else if (server->gather != NULL && sscanf(line, "gather %zu %zu", &first, &count) == 2) {
+    } else if (server->gather && sscanf(line, "gather %zu %zu", &first, &count) == 2) {
         server->gather(first, count);
         printf("gathered %zu\n", count);
-    } else if (server->hold != NULL && strcmp(line, "hold\n") == 0) {
+    } else if (server->hold && strcmp(line, "hold\n") == 0) {
         server->hold();
         puts("hold 0");
-    } else if (server->let_go != NULL && strcmp(line, "let_go\n") == 0) {
+    } else if (server->let_go && strcmp(line, "let_go\n") == 0) {
         server->let_go();
         puts("let_go 0");
     } else {
@@ -179,7 +172,7 @@ static void run_server(const struct role_server *server, const struct role_optio
     printf("port %u\n", server->start(options));
     fflush(stdout);
     char line[256];
-    while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
+    while (fgets(line, sizeof(line), stdin) && strcmp(line, "end\n") != 0) {
         serve_command(server, line);
         fflush(stdout);
     }
@@ -191,13 +184,13 @@ static void run_participants(const struct role_participants *participants, const
     char line[256];
     size_t count = 0;
     bool connected = false;
-    while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
+    while (fgets(line, sizeof(line), stdin) && strcmp(line, "end\n") != 0) {
         if (strcmp(line, "connect\n") == 0) {
             uint64_t start = role_now();
             participants->connect(options);
             connected = true;
             printf("connected %llu\n", (unsigned long long)start);
-        } else if (participants->answered != NULL && sscanf(line, "answered %zu", &count) == 1) {
+        } else if (participants->answered && sscanf(line, "answered %zu", &count) == 1) {
             participants->answered(count);
             printf("answered %zu\n", count);
         } else if (strcmp(line, "cpu\n") == 0) {
@@ -207,9 +200,8 @@ static void run_participants(const struct role_participants *participants, const
         }
         fflush(stdout);
     }
-    if (connected) {
+    if (connected)
         participants->stop();
-    }
 }
 
 static void run_relay(const struct role_options *options)
@@ -217,14 +209,12 @@ static void run_relay(const struct role_options *options)
     struct relay_options relay_options = {options->port, options->delay_ms, options->delay_ms};
     struct relay *relay = relay_start(&relay_options);
     char line[256];
-    if (relay == NULL) {
+    if (!relay)
         role_fail("cannot start: %s", strerror(errno));
-    }
     printf("port %u\n", relay_port(relay));
     fflush(stdout);
-    if (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
+    if (fgets(line, sizeof(line), stdin) && strcmp(line, "end\n") != 0)
         role_fail("unknown command: %s", line);
-    }
     relay_stop(relay);
 }
 
@@ -232,11 +222,10 @@ static void run_fold(const struct role_options *options)
 {
     char line[256];
     size_t pairs = 0;
-    while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "end\n") != 0) {
-        if (sscanf(line, "fold %zu", &pairs) != 1) {
+    while (fgets(line, sizeof(line), stdin) && strcmp(line, "end\n") != 0) {
+        if (sscanf(line, "fold %zu", &pairs) != 1)
             role_fail("unknown command: %s", line);
-        }
-        uint64_t *times = role_allocate(2 * pairs, sizeof *times);
+        uint64_t *times = role_allocate(2 * pairs, sizeof(*times));
         fold_measure(options->answer, pairs, times);
         print_times(times, 2 * pairs);
         fflush(stdout);
@@ -251,7 +240,7 @@ static void run_fold(const struct role_options *options)
 
 void role_write_options(const struct role_options *options, char *text)
 {
-    snprintf(text, ROLE_OPTIONS_MAXIMUM, OPTIONS_FORMAT, options->port, options->participants,
+    snprintf(text, ROLE_OPTIONS_MAX, OPTIONS_FORMAT, options->port, options->participants,
              options->instruction, options->answer, (int)options->arrays, (int)options->folds,
              options->budget, options->delay_ms, options->connecting, options->threads, (int)options->batched,
              (int)options->consumes);
@@ -266,9 +255,8 @@ static struct role_options read_options(const char *text)
     int consumes = 0;
     if (sscanf(text, OPTIONS_FORMAT, &options.port, &options.participants, &options.instruction,
                &options.answer, &arrays, &folds, &options.budget, &options.delay_ms, &options.connecting,
-               &options.threads, &batched, &consumes) != OPTIONS_COUNT) {
+               &options.threads, &batched, &consumes) != OPTIONS_COUNT)
         role_fail("bad options: %s", text);
-    }
     options.arrays = arrays != 0;
     options.folds = folds != 0;
     options.batched = batched != 0;
@@ -280,7 +268,7 @@ static struct role_options read_options(const char *text)
 static void offer_to_end(void)
 {
     FILE *file = fopen("/proc/self/oom_score_adj", "w");
-    if (file != NULL) {
+    if (file) {
         fputs("1000", file);
         fclose(file);
     }
@@ -310,17 +298,15 @@ int role_main(const char *name, const char *text)
     offer_to_end();
     struct role_options options = read_options(text);
     (void)resident_memory(); /* so that what the first reading takes is not in a difference */
-    for (size_t i = 0; i < sizeof roles / sizeof *roles; ++i) {
-        if (strcmp(name, roles[i].name) != 0) {
+    for (size_t i = 0; i < sizeof(roles) / sizeof(*roles); i++) {
+        if (strcmp(name, roles[i].name) != 0)
             continue;
-        }
-        if (roles[i].server != NULL) {
+        if (roles[i].server)
             run_server(roles[i].server, &options);
-        } else if (roles[i].participants != NULL) {
+        else if (roles[i].participants)
             run_participants(roles[i].participants, &options);
-        } else {
+        else
             roles[i].run(&options);
-        }
         return 0;
     }
     role_fail("unknown role");

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** What a process is told when it is started. What a role does not need, it leaves alone. */
+/* What a process is told when it is started. What a role does not need, it leaves alone. */
 struct role_options {
     uint16_t port;       /* where the server listens; relay: where it connects to */
     size_t participants; /* how many there will be */
@@ -20,14 +20,14 @@ struct role_options {
     unsigned delay_ms; /* relay: of either way */
     size_t connecting; /* participants: handshakes under way at one time */
     size_t threads;    /* core: completion threads; 0: the waiting thread serves the queue itself */
-    bool batched;  /* core: {SEND_MESSAGE, RECV_MESSAGE} in one batch, instead of a RECV that is always posted
-                    */
+    bool batched;      /* core: {SEND_MESSAGE, RECV_MESSAGE} in one batch, instead of a RECV that is always
+                      posted */
     bool consumes; /* participants: a thread blocks for instructions, instead of a callback that answers */
 };
 
-#define ROLE_OPTIONS_MAXIMUM 512
+#define ROLE_OPTIONS_MAX 512
 
-/** A server. All are called on the main thread; every one that fails ends the process with role_fail(). */
+/* A server. All are called on the main thread; every one that fails ends the process with role_fail(). */
 struct role_server {
     uint16_t (*start)(const struct role_options *options); /* listens; returns the port */
     void (*join)(size_t count);                            /* blocks until `count` participants are there */
@@ -35,15 +35,15 @@ struct role_server {
     void (*round)(void);                                   /* one turn with each */
     void (*stop)(void);
 
-    /* Muster only: gives `count` participants, from the `first` that joined, an instruction, without waiting.
-     */
+    /* Muster only: gives `count` participants, from the `first` that joined, an instruction, without
+       waiting. */
     void (*begin)(size_t first, size_t count);
     void (*gather)(size_t first, size_t count); /* waits for their answers */
     void (*hold)(void);                         /* works on an answer of the participant that joined last, */
     void (*let_go)(void);                       /* until this */
 };
 
-/** The participants of one process. As for role_server. */
+/* The participants of one process. As for role_server. */
 struct role_participants {
     void (*connect)(
         const struct role_options *options); /* blocks until all are admitted; they answer from then on */
@@ -55,27 +55,26 @@ struct role_participants {
 extern const struct role_server muster_server, muster_each_server, core_server, tcp_server;
 extern const struct role_participants muster_participants, core_participants, tcp_participants;
 
-/** Makes `pairs` pairs of times in nanoseconds: of folding `bytes` of float32 into a running mean, and of
+/* Makes `pairs` pairs of times in nanoseconds: of folding `bytes` of float32 into a running mean, and of
    adding two vectors of `bytes` of float32 into a third. */
 void fold_measure(size_t bytes, size_t pairs, uint64_t *times);
 
-/** Writes the options to `text`, of ROLE_OPTIONS_MAXIMUM bytes, for role_main(). */
+/* Writes the options to `text`, of ROLE_OPTIONS_MAX bytes, for role_main(). */
 void role_write_options(const struct role_options *options, char *text);
 
-/** The main program of a process started by bench: `name` and `options` as role_write_options() wrote them.
- */
+/* The main program of a process started by bench: `name` and `options` as role_write_options() wrote them. */
 int role_main(const char *name, const char *options);
 
-/** Says on standard error what went wrong, and ends the process. */
+/* Says on standard error what went wrong, and ends the process. */
 _Noreturn void role_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/** Memory that is there, or the end of the process. */
+/* Memory that is there, or the end of the process. */
 void *role_allocate(size_t count, size_t size);
 
-/** `bytes` of float32, each a small number of its own; touched, so that they are in memory. */
+/* `bytes` of float32, each a small number of its own; touched, so that they are in memory. */
 float *role_numbers(size_t bytes);
 
-/** Nanoseconds of a clock that all processes of this machine share. */
+/* Nanoseconds of a clock that all processes of this machine share. */
 uint64_t role_now(void);
 
 #endif

@@ -39,9 +39,8 @@ static void write_all(const void *data, size_t size)
 {
     for (size_t done = 0; done < size;) {
         ssize_t put = send(tcp.connection, (const char *)data + done, size - done, MSG_NOSIGNAL);
-        if (put <= 0) {
+        if (put <= 0)
             role_fail("cannot send");
-        }
         done += (size_t)put;
     }
 }
@@ -51,9 +50,8 @@ static bool read_all(void *data, size_t size)
 {
     for (size_t done = 0; done < size;) {
         ssize_t got = recv(tcp.connection, (char *)data + done, size - done, 0);
-        if (got <= 0) {
+        if (got <= 0)
             return false;
-        }
         done += (size_t)got;
     }
     return true;
@@ -69,7 +67,7 @@ static struct sockaddr_in loopback(uint16_t port)
 static void send_at_once(void)
 {
     int one = 1;
-    (void)setsockopt(tcp.connection, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)setsockopt(tcp.connection, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
 /* ---- the server ---- */
@@ -77,32 +75,28 @@ static void send_at_once(void)
 static uint16_t start(const struct role_options *options)
 {
     struct sockaddr_in address = loopback(0);
-    socklen_t length = sizeof address;
+    socklen_t length = sizeof(address);
     prepare(options, options->instruction, options->answer);
     tcp.listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (tcp.listener < 0 || bind(tcp.listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(tcp.listener, 1) != 0 ||
-        getsockname(tcp.listener, (struct sockaddr *)&address, &length) != 0) {
+    if (tcp.listener < 0 || bind(tcp.listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        listen(tcp.listener, 1) != 0 || getsockname(tcp.listener, (struct sockaddr *)&address, &length) != 0)
         role_fail("cannot listen");
-    }
     return ntohs(address.sin_port);
 }
 
 static void join(size_t count)
 {
     tcp.connection = count == 1 ? accept(tcp.listener, NULL, NULL) : -1;
-    if (tcp.connection < 0) {
+    if (tcp.connection < 0)
         role_fail("cannot accept %zu participants", count);
-    }
     send_at_once();
 }
 
 static void turn(void)
 {
     write_all(tcp.outgoing, tcp.options.instruction);
-    if (!read_all(tcp.incoming, tcp.options.answer)) {
+    if (!read_all(tcp.incoming, tcp.options.answer))
         role_fail("the participant is gone");
-    }
 }
 
 static void stop(void)
@@ -117,9 +111,8 @@ const struct role_server tcp_server = {start, join, turn, turn, stop, NULL, NULL
 
 static void *answer_all(void *unused)
 {
-    while (read_all(tcp.incoming, tcp.options.instruction)) {
+    while (read_all(tcp.incoming, tcp.options.instruction))
         write_all(tcp.outgoing, tcp.options.answer);
-    }
     return unused;
 }
 
@@ -128,13 +121,11 @@ static void connect_one(const struct role_options *options)
     struct sockaddr_in address = loopback(options->port);
     prepare(options, options->answer, options->instruction);
     tcp.connection = socket(AF_INET, SOCK_STREAM, 0);
-    if (tcp.connection < 0 || connect(tcp.connection, (struct sockaddr *)&address, sizeof address) != 0) {
+    if (tcp.connection < 0 || connect(tcp.connection, (struct sockaddr *)&address, sizeof(address)) != 0)
         role_fail("cannot connect");
-    }
     send_at_once();
-    if (pthread_create(&tcp.answering, NULL, answer_all, NULL) != 0) {
+    if (pthread_create(&tcp.answering, NULL, answer_all, NULL) != 0)
         role_fail("cannot start a thread");
-    }
 }
 
 static void disconnect(void)

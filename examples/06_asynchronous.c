@@ -54,8 +54,8 @@ static void begin_turn(struct training *training, struct proxy *proxy)
         printf("%s\n", error.text); /* GONE, CLOSED: this proxy has no turn any more */
 }
 
-/* Called on a network thread, once for each turn that began. It must not block; it may begin the next turn.
- */
+/* Called on a network thread, once for each turn that began. It must not block; it may begin the next
+   turn. */
 static void answered(void *context, struct proxy *proxy, enum muster_status status,
                      struct muster_message *answer)
 {

@@ -53,8 +53,8 @@ uint64_t argument_size(const struct argp_state *state, const char *option, const
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
     const char *unit = *end == '\0' ? NULL : strchr(units, *end);
-    int shift = unit == NULL ? 0 : 10 * (int)(unit - units + 1);
-    if (*text < '0' || *text > '9' || end[unit != NULL] != '\0' || errno != 0 || number > high >> shift)
+    int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+    if (*text < '0' || *text > '9' || end[unit ? 1 : 0] != '\0' || errno != 0 || number > high >> shift)
         argp_error(state, "--%s %s: expected a number of bytes from 0 to %llu, or such as 64K, 20M or 2G",
                    option, text, (unsigned long long)high);
     return (uint64_t)number << shift;
@@ -163,7 +163,7 @@ const struct argp participant_security_arguments = {.options = participant_secur
 void arguments_begin(const char *program)
 {
     static char version[64];
-    snprintf(version, sizeof version, "%s (muster) %s", program, PACKAGE_VERSION);
+    snprintf(version, sizeof(version), "%s (muster) %s", program, PACKAGE_VERSION);
     argp_program_version = version;
     argp_err_exit_status = 2;
 }

@@ -1,7 +1,7 @@
 /* Events come on network threads, which must not wait for a terminal or a disk: a thread of its own writes
  * the lines. A network that breaks takes all participants at once, and strangers may knock as often as they
- * like: so lines are limited, for the two and for warnings apart, and each limit starts anew with the minute.
- */
+ * like: so lines are limited, for the two and for warnings apart, and each limit starts anew with the
+ * minute. */
 #include <config.h>
 
 #include "attendance.h"
@@ -40,7 +40,7 @@ static void *write_lines(void *unused)
             pthread_cond_wait(&changed, &lock);
         if (waiting == 0)
             break;
-        snprintf(line, sizeof line, "%s", lines[first]);
+        snprintf(line, sizeof(line), "%s", lines[first]);
         first = (first + 1) % LINES_MAX;
         waiting--;
         pthread_mutex_unlock(&lock);
@@ -70,7 +70,7 @@ void attendance_end(void)
         pthread_join(writer, NULL);
 }
 
-/** Whether one more line may be written. With the lock held. */
+/* Whether one more line may be written. With the lock held. */
 static bool may_tell(struct allowance *allowance)
 {
     struct timespec now;
@@ -87,7 +87,7 @@ static bool may_tell(struct allowance *allowance)
     return may;
 }
 
-/** What to say of an event; NULL: all is as it should be. */
+/* What to say of an event; NULL: all is as it should be. */
 static const char *word_for(const struct participant_manager_event *event)
 {
     switch (event->kind) {
@@ -104,7 +104,7 @@ static const char *word_for(const struct participant_manager_event *event)
     }
 }
 
-/** Queues a line that ends with how many there was no room for. */
+/* Queues a line that ends with how many there was no room for. */
 static void tell(struct allowance *allowance, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void tell(struct allowance *allowance, const char *format, ...)
@@ -129,7 +129,7 @@ void attendance_tell(void *unused, const struct participant_manager_event *event
     struct allowance *allowance = event->kind == PARTICIPANT_MANAGER_REFUSED ? &strangers : &participants;
     const char *word = word_for(event), *name = proxy_name(event->proxy);
     (void)unused;
-    if (word != NULL)
+    if (word)
         tell(allowance, "%s%s(%s) %s%s%s", name, *name != '\0' ? " " : "", proxy_peer(event->proxy), word,
              *event->text != '\0' ? ": " : "", event->text);
 }

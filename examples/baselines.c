@@ -6,7 +6,7 @@
 #include "progress.h"
 #include "signals.h"
 
-/** Samples seen in the central training: small data settles long before, big data nearly so. */
+/* Samples seen in the central training: small data settles long before, big data nearly so. */
 enum { SAMPLES_SEEN = 3000000, EPOCHS_LEAST = 20, EPOCHS_MOST = 300 };
 
 static bool on_central_epoch(void *context, size_t done, size_t epochs)
@@ -24,7 +24,7 @@ static bool on_alone_epoch(void *context, size_t done, size_t epochs)
     return signals_caught() == 0;
 }
 
-/** Trains a model from nothing; its accuracy on the pooled test samples, or -1. */
+/* Trains a model from nothing; its accuracy on the pooled test samples, or -1. */
 static double train(const struct dataset *dataset, const struct samples *samples,
                     const struct logistic_training *training, struct muster_random *random)
 {

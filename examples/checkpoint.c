@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Beside the model's. */
+/* Beside the model's. */
 enum { OWN_ARRAYS = 3, STATE_ARRAYS = SERVER_MODEL_ARRAYS + OWN_ARRAYS };
 
 /* ---- the configuration ---- */
@@ -27,13 +27,13 @@ static void put_real(json_t *configuration, const char *name, double value)
     json_object_set_new(configuration, name, json_real(value));
 }
 
-/** The options as resolved, and as text; NULL when out of memory or when a name is not UTF-8. */
+/* The options as resolved, and as text; NULL when out of memory or when a name is not UTF-8. */
 static json_t *configuration_of(const struct federation *federation, char **text)
 {
     const struct server_options *options = federation->options;
     json_t *configuration = json_object();
     json_t *data = json_string(options->data.spec);
-    bool named = data != NULL && json_object_set_new(configuration, "data", data) == 0;
+    bool named = data && json_object_set_new(configuration, "data", data) == 0;
     put_whole(configuration, "seed", options->data.seed);
     put_whole(configuration, "participants", federation->dataset->user_count);
     put_real(configuration, "dirichlet", options->data.dirichlet);
@@ -56,10 +56,10 @@ static json_t *configuration_of(const struct federation *federation, char **text
     *text = named ? json_dumps(configuration, FORMAT) : NULL;
     json_decref(configuration);
     /* Read again, the numbers are as rounded as those that were written when the run was begun. */
-    return *text == NULL ? NULL : json_loads(*text, 0, NULL);
+    return *text ? json_loads(*text, 0, NULL) : NULL;
 }
 
-/** Names the first option that is not as the run was begun with. The number of rounds may be another one. */
+/* Names the first option that is not as the run was begun with. The number of rounds may be another one. */
 static enum muster_status compare(const json_t *before, json_t *now, struct muster_error *error)
 {
     const char *key;
@@ -69,12 +69,12 @@ static enum muster_status compare(const json_t *before, json_t *now, struct must
         const json_t *old = json_object_get(before, key);
         if (strcmp(key, "rounds") == 0 || json_equal(old, value))
             continue;
-        char *was = old == NULL ? NULL : json_dumps(old, JSON_ENCODE_ANY | FORMAT);
+        char *was = old ? json_dumps(old, JSON_ENCODE_ANY | FORMAT) : NULL;
         char *is = json_dumps(value, JSON_ENCODE_ANY | FORMAT);
         explain(error, MUSTER_EXISTS,
                 "this run was begun with %s %.60s, not %.60s: give its own options or another directory, or "
                 "begin anew with --overwrite",
-                key, was == NULL ? "unset" : was, is == NULL ? "this" : is);
+                key, was ? was : "unset", is ? is : "this");
         free(was);
         free(is);
         return MUSTER_EXISTS;
@@ -82,23 +82,23 @@ static enum muster_status compare(const json_t *before, json_t *now, struct must
     return MUSTER_OK;
 }
 
-/** Compares the run's configuration with the options, and keeps a new number of rounds. */
+/* Compares the run's configuration with the options, and keeps a new number of rounds. */
 static enum muster_status check_configuration(struct federation *federation, json_t *now, const char *text,
                                               struct muster_error *error)
 {
     json_error_t wrong;
     json_t *before = json_loads(muster_run_configuration(federation->run), 0, &wrong);
-    if (before == NULL)
+    if (!before)
         return explain(error, MUSTER_FORMAT, "%.100s: the configuration of the run is damaged: %.100s",
                        federation->options->run, wrong.text);
     /* Runs that were begun before there were these options had no padding, and so on. */
-    if (json_object_get(before, "model_size") == NULL)
+    if (!json_object_get(before, "model_size"))
         put_whole(before, "model_size", 0);
-    if (json_object_get(before, "enough") == NULL)
+    if (!json_object_get(before, "enough"))
         put_whole(before, "enough", 0);
-    if (json_object_get(before, "at_least") == NULL)
+    if (!json_object_get(before, "at_least"))
         put_whole(before, "at_least", 0);
-    if (json_object_get(before, "max_weight") == NULL)
+    if (!json_object_get(before, "max_weight"))
         put_real(before, "max_weight", 0);
     enum muster_status status = compare(before, now, error);
     if (status == MUSTER_OK && !json_equal(before, now))
@@ -109,7 +109,7 @@ static enum muster_status check_configuration(struct federation *federation, jso
 
 /* ---- the state ---- */
 
-/** What the state holds beside the model. Random numbers are kept as the bits they are. */
+/* What the state holds beside the model. Random numbers are kept as the bits they are. */
 static void own_arrays(const struct federation *federation, struct muster_named_array arrays[OWN_ARRAYS])
 {
     arrays[0] = (struct muster_named_array){"random_state", {MUSTER_INT64, 1, {4}, federation->random.state}};
@@ -126,22 +126,23 @@ enum muster_status checkpoint_commit(struct federation *federation, const char *
     return muster_run_commit(federation->run, federation->rounds_held, arrays, STATE_ARRAYS, metrics, error);
 }
 
-/** The first element that is NaN or infinite; the number of elements when there is none. */
+/* The first element that is NaN or infinite; the number of elements when there is none. */
 static size_t first_not_finite(const struct muster_array *array)
 {
     size_t count = muster_array_count(array), i = 0;
-    if (array->dtype == MUSTER_FLOAT32)
+    if (array->dtype == MUSTER_FLOAT32) {
         while (i < count && isfinite(((const float *)array->data)[i]))
             i++;
-    else if (array->dtype == MUSTER_FLOAT64)
+    } else if (array->dtype == MUSTER_FLOAT64) {
         while (i < count && isfinite(((const double *)array->data)[i]))
             i++;
-    else
+    } else {
         return count;
+    }
     return i;
 }
 
-/** Copies what was saved to where it is kept. The destinations are our own, and only read where it is said
+/* Copies what was saved to where it is kept. The destinations are our own, and only read where it is said
  * `const`. FORMAT, with the array and the place, when something is missing, of another shape or no number. */
 static enum muster_status restore(const struct muster_named_array *saved, size_t saved_count,
                                   const struct muster_named_array *arrays, size_t count, const char *path,
@@ -150,10 +151,10 @@ static enum muster_status restore(const struct muster_named_array *saved, size_t
     for (size_t i = 0; i < count; i++) {
         const struct muster_array *to = &arrays[i].array;
         const struct muster_array *from = muster_npz_find(saved, saved_count, arrays[i].name);
-        if (from == NULL || from->dtype != to->dtype || from->dimensions != to->dimensions ||
-            memcmp(from->shape, to->shape, to->dimensions * sizeof *to->shape) != 0)
+        if (!from || from->dtype != to->dtype || from->dimensions != to->dimensions ||
+            memcmp(from->shape, to->shape, to->dimensions * sizeof(*to->shape)) != 0)
             return explain(error, MUSTER_FORMAT, "%.150s: %s is %s: the run does not go with the data", path,
-                           arrays[i].name, from == NULL ? "not there" : "of another shape or dtype");
+                           arrays[i].name, from ? "of another shape or dtype" : "not there");
         size_t bad = first_not_finite(from);
         if (bad < muster_array_count(from))
             return explain(error, MUSTER_FORMAT, "%.150s: %s: element %zu is not a finite number", path,
@@ -169,12 +170,12 @@ static enum muster_status take_over(struct federation *federation, struct muster
     size_t count;
     const struct muster_named_array *saved = muster_run_state(federation->run, &count);
     struct muster_named_array arrays[STATE_ARRAYS];
-    if (saved == NULL)
+    if (!saved)
         return MUSTER_OK;
     server_model_arrays(&federation->model, arrays);
     own_arrays(federation, arrays + SERVER_MODEL_ARRAYS);
     char path[2 * MUSTER_ERROR_TEXT_SIZE];
-    snprintf(path, sizeof path, "%.200s/round-%08llu.npz", federation->options->run,
+    snprintf(path, sizeof(path), "%.200s/round-%08llu.npz", federation->options->run,
              (unsigned long long)muster_run_round(federation->run));
     enum muster_status status = restore(saved, count, arrays, STATE_ARRAYS, path, error);
     if (status != MUSTER_OK)
@@ -187,12 +188,12 @@ static enum muster_status take_over(struct federation *federation, struct muster
 enum muster_status checkpoint_open(struct federation *federation, struct muster_error *error)
 {
     const struct server_options *options = federation->options;
-    if (options->run == NULL)
+    if (!options->run)
         return MUSTER_OK;
     char *text;
     json_t *now = configuration_of(federation, &text);
     enum muster_status status = MUSTER_OUT_OF_MEMORY;
-    if (now == NULL)
+    if (!now)
         explain(error, status, "out of memory, or --data is not UTF-8");
     else
         status = muster_run_open(options->run, text, options->overwrite, &federation->run, error);

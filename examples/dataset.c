@@ -15,7 +15,7 @@ enum muster_status explain(struct muster_error *error, enum muster_status status
     va_list arguments;
     va_start(arguments, format);
     error->status = status;
-    vsnprintf(error->text, sizeof error->text, format, arguments);
+    vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
     return status;
 }
@@ -37,7 +37,7 @@ enum muster_status dataset_load(const struct dataset_options *options, struct da
         {"leaf:", dataset_load_leaf},
         {"idx:", dataset_load_idx},
     };
-    memset(dataset, 0, sizeof *dataset);
+    memset(dataset, 0, sizeof(*dataset));
     enum muster_status status = MUSTER_INVALID;
     size_t i = 0;
     while (i < 3 && strncmp(options->spec, formats[i].prefix, strlen(formats[i].prefix)) != 0)
@@ -64,20 +64,21 @@ void dataset_free(struct dataset *dataset)
     free(dataset->train.y);
     free(dataset->test.x);
     free(dataset->test.y);
-    memset(dataset, 0, sizeof *dataset);
+    memset(dataset, 0, sizeof(*dataset));
 }
 
 enum muster_status dataset_make_users(struct dataset *dataset, size_t count, struct muster_error *error)
 {
-    dataset->users = calloc(count, sizeof *dataset->users);
-    if (dataset->users == NULL)
+    dataset->users = calloc(count, sizeof(*dataset->users));
+    if (!dataset->users)
         return out_of_memory(error);
     dataset->user_count = count;
-    for (size_t k = 0; k < count; k++)
+    for (size_t k = 0; k < count; k++) {
         if (asprintf(&dataset->users[k].name, "%zu", k) < 0) {
             dataset->users[k].name = NULL;
             return out_of_memory(error);
         }
+    }
     return MUSTER_OK;
 }
 
@@ -87,12 +88,12 @@ static enum muster_status extend(struct samples *pool, size_t *capacity, size_t 
     size_t wanted = pool->count + count;
     if (wanted > *capacity) {
         size_t grown = wanted > *capacity * 2 ? wanted : *capacity * 2;
-        float *x = reallocarray(pool->x, grown, features * sizeof *x);
-        if (x == NULL)
+        float *x = reallocarray(pool->x, grown, features * sizeof(*x));
+        if (!x)
             return out_of_memory(error);
         pool->x = x;
-        int *y = reallocarray(pool->y, grown, sizeof *y);
-        if (y == NULL)
+        int *y = reallocarray(pool->y, grown, sizeof(*y));
+        if (!y)
             return out_of_memory(error);
         pool->y = y;
         *capacity = grown;

@@ -21,14 +21,14 @@ enum {
     INFLATION_MAX = 1032, /* what deflate makes at most of a byte */
 };
 
-/** One of the two parts, train or test: labels, and who gets the sample. */
+/* One of the two parts, train or test: labels, and who gets the sample. */
 struct part {
     unsigned char *labels;
     size_t *owner;
     size_t count;
 };
 
-/** A file that is being read. */
+/* A file that is being read. */
 struct idx {
     gzFile file;
     char *path;
@@ -37,13 +37,13 @@ struct idx {
 
 static void close_idx(struct idx *idx)
 {
-    if (idx->file != NULL)
+    if (idx->file)
         gzclose(idx->file);
     free(idx->path);
     *idx = (struct idx){.path = NULL};
 }
 
-/** Says why less was read than there is to be. */
+/* Says why less was read than there is to be. */
 static enum muster_status broken(const struct idx *idx, struct muster_error *error)
 {
     int code;
@@ -59,21 +59,21 @@ static enum muster_status broken(const struct idx *idx, struct muster_error *err
                    at, text);
 }
 
-/** Whether the size at the end of a gzipped file is what came out of it: zlib passes over what comes behind.
- */
+/* Whether the size at the end of a gzipped file is what came out of it: zlib passes over what comes
+   behind. */
 static bool ends_well(const struct idx *idx)
 {
     unsigned char end[4] = {0};
     FILE *file = fopen(idx->path, "rbe");
-    bool whole = file != NULL && fseek(file, -(long)sizeof end, SEEK_END) == 0 &&
-                 fread(end, 1, sizeof end, file) == sizeof end;
-    if (file != NULL)
+    bool whole = file && fseek(file, -(long)sizeof(end), SEEK_END) == 0 &&
+                 fread(end, 1, sizeof(end), file) == sizeof(end);
+    if (file)
         fclose(file);
     uint32_t size = (uint32_t)end[3] << 24 | (uint32_t)end[2] << 16 | (uint32_t)end[1] << 8 | end[0];
     return whole && size == (uint32_t)idx->size;
 }
 
-/** Reads to the end, where the checksum is, and sees that nothing is behind it. */
+/* Reads to the end, where the checksum is, and sees that nothing is behind it. */
 static enum muster_status check_end(const struct idx *idx, struct muster_error *error)
 {
     unsigned char more;
@@ -93,24 +93,24 @@ static enum muster_status check_end(const struct idx *idx, struct muster_error *
     return MUSTER_OK;
 }
 
-/** Opens DIRECTORY/NAME or the same with .gz and reads its header; the sizes of its dimensions go to `sizes`.
- */
+/* Opens DIRECTORY/NAME or the same with .gz and reads its header; the sizes of its dimensions go to
+   `sizes`. */
 static enum muster_status open_idx(const char *directory, const char *name, size_t dimensions, size_t *sizes,
                                    struct idx *idx, struct muster_error *error)
 {
     struct stat about = {0};
     *idx = (struct idx){.path = NULL};
-    for (int zipped = 0; zipped < 2 && idx->file == NULL; zipped++) {
+    for (int zipped = 0; zipped < 2 && !idx->file; zipped++) {
         free(idx->path);
         if (asprintf(&idx->path, "%s/%s%s", directory, name, zipped ? ".gz" : "") < 0) {
             idx->path = NULL;
             return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
         }
         idx->file = gzopen(idx->path, "rb");
-        if (idx->file != NULL && stat(idx->path, &about) != 0)
+        if (idx->file && stat(idx->path, &about) != 0)
             about.st_size = 0;
     }
-    if (idx->file == NULL)
+    if (!idx->file)
         return explain(error, MUSTER_IO, "%.100s/%s and %s.gz: %s", directory, name, name, strerror(errno));
     unsigned char header[16];
     unsigned length = (unsigned)(4 + 4 * dimensions);
@@ -147,22 +147,23 @@ static enum muster_status read_labels(const char *directory, const char *name, s
     if (status != MUSTER_OK)
         goto cleanup;
     part->labels = malloc(part->count);
-    part->owner = calloc(part->count, sizeof *part->owner);
-    if (part->labels == NULL || part->owner == NULL)
+    part->owner = calloc(part->count, sizeof(*part->owner));
+    if (!part->labels || !part->owner)
         status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     else if (gzread(idx.file, part->labels, (unsigned)part->count) != (int)part->count)
         status = broken(&idx, error);
     else
         status = check_end(&idx, error);
-    for (size_t i = 0; status == MUSTER_OK && i < part->count; i++)
+    for (size_t i = 0; status == MUSTER_OK && i < part->count; i++) {
         if (part->labels[i] >= dataset->classes)
             dataset->classes = (size_t)part->labels[i] + 1;
+    }
 cleanup:
     close_idx(&idx);
     return status;
 }
 
-/** Gamma(shape, 1) by Marsaglia and Tsang's method (2000); a shape below 1 is boosted as they say. */
+/* Gamma(shape, 1) by Marsaglia and Tsang's method (2000); a shape below 1 is boosted as they say. */
 static double draw_gamma(struct muster_random *random, double shape)
 {
     if (shape < 1)
@@ -176,7 +177,7 @@ static double draw_gamma(struct muster_random *random, double shape)
     }
 }
 
-/** Draws Dirichlet shares as ends of intervals in [0, 1], the last of them 1. */
+/* Draws Dirichlet shares as ends of intervals in [0, 1], the last of them 1. */
 static void draw_shares(struct muster_random *random, double concentration, size_t count, double *ends)
 {
     double sum = 0;
@@ -187,15 +188,16 @@ static void draw_shares(struct muster_random *random, double concentration, size
         ends[k] = k + 1 == count ? 1 : sum > 0 ? ends[k] / sum : 0;
 }
 
-/** Deals the samples of one label out by the shares, in random order. `chosen` has room for all of the part.
- */
+/* Deals the samples of one label out by the shares, in random order. `chosen` has room for all of the
+   part. */
 static void deal_label(struct muster_random *random, struct part *part, size_t label, const double *ends,
                        size_t *chosen)
 {
     size_t count = 0;
-    for (size_t i = 0; i < part->count; i++)
+    for (size_t i = 0; i < part->count; i++) {
         if (part->labels[i] == label)
             chosen[count++] = i;
+    }
     random_shuffle(random, chosen, count);
     for (size_t i = 0, k = 0; i < count; i++) {
         while (((double)i + 0.5) / (double)count > ends[k])
@@ -204,10 +206,10 @@ static void deal_label(struct muster_random *random, struct part *part, size_t l
     }
 }
 
-/** The fewest samples that any participant got. */
+/* The fewest samples that any participant got. */
 static size_t fewest(const struct part *part, size_t participants, size_t *counts)
 {
-    memset(counts, 0, participants * sizeof *counts);
+    memset(counts, 0, participants * sizeof(*counts));
     for (size_t i = 0; i < part->count; i++)
         counts[part->owner[i]]++;
     size_t least = SIZE_MAX;
@@ -216,7 +218,7 @@ static size_t fewest(const struct part *part, size_t participants, size_t *count
     return least;
 }
 
-/** Deals both parts out with the same shares, again and again until every participant has samples to train
+/* Deals both parts out with the same shares, again and again until every participant has samples to train
  * on. */
 static enum muster_status deal(const struct dataset_options *options, const struct dataset *dataset,
                                struct part *train, struct part *test, struct muster_error *error)
@@ -224,12 +226,12 @@ static enum muster_status deal(const struct dataset_options *options, const stru
     size_t participants = dataset->user_count;
     size_t longest = train->count > test->count ? train->count : test->count;
     size_t wanted = train->count / participants / 2 < LEAST ? train->count / participants / 2 : LEAST;
-    double *ends = calloc(participants, sizeof *ends);
-    size_t *counts = calloc(participants, sizeof *counts);
-    size_t *chosen = calloc(longest, sizeof *chosen);
+    double *ends = calloc(participants, sizeof(*ends));
+    size_t *counts = calloc(participants, sizeof(*counts));
+    size_t *chosen = calloc(longest, sizeof(*chosen));
     enum muster_status status = MUSTER_OK;
     bool dealt = false;
-    if (ends == NULL || counts == NULL || chosen == NULL)
+    if (!ends || !counts || !chosen)
         status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     for (uint64_t attempt = 0; status == MUSTER_OK && !dealt && attempt < TRIES; attempt++) {
         struct muster_random random;
@@ -252,7 +254,7 @@ static enum muster_status deal(const struct dataset_options *options, const stru
     return status;
 }
 
-/** Gives each user a range of the pool and each sample a place in its owner's range. */
+/* Gives each user a range of the pool and each sample a place in its owner's range. */
 static void place(const struct dataset_options *options, struct dataset *dataset, const struct part *part,
                   bool train, size_t *total)
 {
@@ -270,16 +272,16 @@ static void place(const struct dataset_options *options, struct dataset *dataset
     }
 }
 
-/** Reads the pixels of a part, and keeps those of the users whose share is wanted. */
+/* Reads the pixels of a part, and keeps those of the users whose share is wanted. */
 static enum muster_status read_pixels(const struct idx *idx, const struct dataset_options *options,
                                       struct dataset *dataset, const struct part *part, bool train,
                                       struct muster_error *error)
 {
     struct samples *pool = train ? &dataset->train : &dataset->test;
-    size_t *filled = calloc(dataset->user_count, sizeof *filled);
+    size_t *filled = calloc(dataset->user_count, sizeof(*filled));
     unsigned char *pixels = malloc(dataset->features);
     enum muster_status status = MUSTER_OK;
-    if (filled == NULL || pixels == NULL)
+    if (!filled || !pixels)
         status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     for (size_t i = 0; status == MUSTER_OK && i < part->count; i++) {
         size_t owner = part->owner[i];
@@ -298,7 +300,7 @@ static enum muster_status read_pixels(const struct idx *idx, const struct datase
     return status == MUSTER_OK ? check_end(idx, error) : status;
 }
 
-/** Rows and columns of the images: what those of the first file have is taken, and expected of the second. */
+/* Rows and columns of the images: what those of the first file have is taken, and expected of the second. */
 struct shape {
     size_t rows, columns;
 };

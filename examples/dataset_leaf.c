@@ -15,7 +15,7 @@
 
 enum { CLASSES_MAX = 100000 };
 
-/** What the reading of one file needs to know. */
+/* What the reading of one file needs to know. */
 struct reader {
     const struct dataset_options *options;
     struct dataset *dataset;
@@ -25,7 +25,7 @@ struct reader {
     struct muster_error *error;
 };
 
-/** A label: an integer, or a string that is one. -1: neither. */
+/* A label: an integer, or a string that is one. -1: neither. */
 static int parse_label(const json_t *value)
 {
     double number = json_number_value(value);
@@ -53,7 +53,7 @@ static enum muster_status read_row(struct reader *reader, const char *user, size
     return MUSTER_OK;
 }
 
-/** Reads the samples of one user to the end of the pool, or only looks at their labels when they are not
+/* Reads the samples of one user to the end of the pool, or only looks at their labels when they are not
  * wanted: the number of classes is the same for everyone. */
 static enum muster_status read_samples(struct reader *reader, const char *user, const json_t *x,
                                        const json_t *y, bool wanted)
@@ -90,19 +90,19 @@ static enum muster_status read_samples(struct reader *reader, const char *user, 
     return status;
 }
 
-/** Adds a user of a train file. */
+/* Adds a user of a train file. */
 static enum muster_status add_user(struct reader *reader, const char *name)
 {
     struct dataset *dataset = reader->dataset;
-    if (json_object_get(reader->numbers, name) != NULL)
+    if (json_object_get(reader->numbers, name))
         return explain(reader->error, MUSTER_FORMAT, "%s: user %s was in the train files before",
                        reader->path, name);
     struct dataset_user *users =
-        reallocarray(dataset->users, dataset->user_count + 1, sizeof *dataset->users);
+        reallocarray(dataset->users, dataset->user_count + 1, sizeof(*dataset->users));
     char *copy = strdup(name);
-    if (users != NULL)
+    if (users)
         dataset->users = users;
-    if (users == NULL || copy == NULL ||
+    if (!users || !copy ||
         json_object_set_new(reader->numbers, name, json_integer((json_int_t)dataset->user_count)) != 0) {
         free(copy);
         return explain(reader->error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
@@ -130,11 +130,11 @@ static enum muster_status read_user(struct reader *reader, const char *name, con
     struct dataset *dataset = reader->dataset;
     const json_t *number = json_object_get(reader->numbers, name);
     size_t only = reader->options->only;
-    bool mine = number != NULL && (size_t)json_integer_value(number) == only;
+    bool mine = number && (size_t)json_integer_value(number) == only;
     bool wanted = only == DATASET_EVERYONE || mine;
     size_t first = reader->train ? dataset->train.count : dataset->test.count;
     status = read_samples(reader, name, x, y, wanted);
-    if (status != MUSTER_OK || number == NULL || !wanted)
+    if (status != MUSTER_OK || !number || !wanted)
         return status;
     struct dataset_user *user = &dataset->users[json_integer_value(number)];
     if (!reader->train && user->test_count > 0)
@@ -149,7 +149,7 @@ static enum muster_status read_file(struct reader *reader)
 {
     json_error_t problem;
     json_t *file = json_load_file(reader->path, JSON_REJECT_DUPLICATES, &problem);
-    if (file == NULL)
+    if (!file)
         return explain(reader->error, MUSTER_FORMAT, "%s, line %d: %s", reader->path, problem.line,
                        problem.text);
     const json_t *users = json_object_get(file, "users"), *data = json_object_get(file, "user_data");
@@ -161,7 +161,7 @@ static enum muster_status read_file(struct reader *reader)
                          reader->path);
     for (size_t k = 0; status == MUSTER_OK && k < json_array_size(users); k++) {
         const char *name = json_string_value(json_array_get(users, k));
-        if (name == NULL)
+        if (!name)
             status = explain(reader->error, MUSTER_FORMAT, "%s: users[%zu] is not a string", reader->path, k);
         else
             status = read_user(reader, name, json_object_get(data, name), json_array_get(counts, k));
@@ -170,7 +170,7 @@ static enum muster_status read_file(struct reader *reader)
     return status;
 }
 
-/** Reads the files of train or test, in the order of their names. */
+/* Reads the files of train or test, in the order of their names. */
 static enum muster_status read_files(struct reader *reader, const char *directory)
 {
     char *pattern;
@@ -195,7 +195,7 @@ enum muster_status dataset_load_leaf(const struct dataset_options *options, cons
     if (options->participants != 0)
         return explain(error, MUSTER_INVALID, "leaf: the data says who the participants are, not an option");
     struct reader reader = {options, dataset, json_object(), NULL, true, error};
-    if (reader.numbers == NULL)
+    if (!reader.numbers)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
     enum muster_status status = read_files(&reader, directory);
     reader.train = false;

@@ -9,7 +9,7 @@
 
 enum { FEATURES = 60, CLASSES = 10, USERS = 30 };
 
-/** The labelling model and the input distribution of one user. */
+/* The labelling model and the input distribution of one user. */
 struct user_law {
     double input_mean[FEATURES];
     double weights[FEATURES][CLASSES];
@@ -22,9 +22,10 @@ static void draw_law(struct muster_random *random, double alpha, double beta, st
     double input_centre = beta * muster_random_normal(random);
     for (size_t j = 0; j < FEATURES; j++)
         law->input_mean[j] = input_centre + muster_random_normal(random);
-    for (size_t j = 0; j < FEATURES; j++)
+    for (size_t j = 0; j < FEATURES; j++) {
         for (size_t c = 0; c < CLASSES; c++)
             law->weights[j][c] = model_mean + muster_random_normal(random);
+    }
     for (size_t c = 0; c < CLASSES; c++)
         law->bias[c] = model_mean + muster_random_normal(random);
 }
@@ -45,9 +46,10 @@ static void draw_samples(struct muster_random *random, const struct user_law *la
                 score[c] += (double)x[j] * law->weights[j][c];
         }
         y[i] = 0;
-        for (int c = 1; c < CLASSES; c++)
+        for (int c = 1; c < CLASSES; c++) {
             if (score[c] > score[y[i]])
                 y[i] = c;
+        }
     }
 }
 

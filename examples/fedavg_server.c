@@ -26,11 +26,11 @@
 static bool write_port(int file, uint16_t port)
 {
     char line[16];
-    int length = snprintf(line, sizeof line, "%u\n", (unsigned)port);
+    int length = snprintf(line, sizeof(line), "%u\n", (unsigned)port);
     return file >= 0 && write(file, line, (size_t)length) == length;
 }
 
-/** Writes the port to a pipe or a terminal that is there. */
+/* Writes the port to a pipe or a terminal that is there. */
 static bool tell_port(const char *path, uint16_t port)
 {
     int file = open(path, O_WRONLY | O_CLOEXEC);
@@ -40,7 +40,7 @@ static bool tell_port(const char *path, uint16_t port)
     return written;
 }
 
-/** Writes the port to a new file that takes the name only once it is whole. */
+/* Writes the port to a new file that takes the name only once it is whole. */
 static bool save_port(const char *path, uint16_t port)
 {
     char *temporary;
@@ -66,7 +66,7 @@ static enum muster_status announce_port(const char *path, uint16_t port, struct 
     return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
 }
 
-/** Names the options that a participant needs so that it has the same data, and the token, each with a NUL
+/* Names the options that a participant needs so that it has the same data, and the token, each with a NUL
  * behind it, as a path may have any other character. Which authority signed the server's certificate cannot
  * be told from the server's options. */
 static void print_participant_options(const struct server_options *options, size_t count)
@@ -76,7 +76,7 @@ static void print_participant_options(const struct server_options *options, size
            (unsigned long long)data->seed, '\0', data->dirichlet, '\0');
     if (data->participants > 0)
         printf("--participants=%zu%c", data->participants, '\0');
-    if (options->credentials.token_file != NULL)
+    if (options->credentials.token_file)
         printf("--token-file=%s%c", options->credentials.token_file, '\0');
 }
 
@@ -87,18 +87,18 @@ static void end_process(void *context, bool at_once)
     _exit(128 + signals_caught());
 }
 
-/** Holds rounds with whoever comes to the manager. */
+/* Holds rounds with whoever comes to the manager. */
 static enum muster_status hold_rounds(struct federation *federation, struct muster_error *error)
 {
     const struct server_options *options = federation->options;
     struct stopping stopping;
-    stopping_init(&stopping, federation->manager, federation->run != NULL ? options->come_back_seconds : -1);
+    stopping_init(&stopping, federation->manager, federation->run ? options->come_back_seconds : -1);
     federation->stopping = &stopping;
     signals_call(stopping_ask, &stopping, (int)options->stop_within_ms);
     uint16_t port = participant_manager_port(federation->manager);
     progress_note("listening on port %u", (unsigned)port);
     enum muster_status status = MUSTER_OK;
-    if (options->port_file != NULL)
+    if (options->port_file)
         status = announce_port(options->port_file, port, error);
     if (status == MUSTER_OK)
         status = federation_run(federation, error);
@@ -110,7 +110,7 @@ static enum muster_status hold_rounds(struct federation *federation, struct must
     return status;
 }
 
-/** At SIGHUP: files are also read again when they have changed and somebody connects. */
+/* At SIGHUP: files are also read again when they have changed and somebody connects. */
 static void reload_credentials(void *context)
 {
     struct muster_error error;
@@ -120,7 +120,7 @@ static void reload_credentials(void *context)
         progress_note("SIGHUP: certificates and token were read again");
 }
 
-/** Lets participants in, holds the rounds, and says good-bye. */
+/* Lets participants in, holds the rounds, and says good-bye. */
 static enum muster_status serve(struct federation *federation, struct muster_error *error)
 {
     struct participant_manager_options manager_options;
@@ -136,8 +136,7 @@ static enum muster_status serve(struct federation *federation, struct muster_err
         attendance_end();
         return status;
     }
-    bool credentials =
-        manager_options.credentials.certificate != NULL || manager_options.credentials.token_file != NULL;
+    bool credentials = manager_options.credentials.certificate || manager_options.credentials.token_file;
     if (credentials)
         signals_call_hangup(reload_credentials, federation->manager);
     status = hold_rounds(federation, error);
@@ -148,7 +147,7 @@ static enum muster_status serve(struct federation *federation, struct muster_err
     return status;
 }
 
-/** All rounds, or those that the run directory has not got yet. */
+/* All rounds, or those that the run directory has not got yet. */
 static enum muster_status train(struct federation *federation, struct muster_error *error)
 {
     const struct server_options *options = federation->options;
@@ -165,7 +164,7 @@ static enum muster_status train(struct federation *federation, struct muster_err
     return federation->rounds_held < options->rounds ? serve(federation, error) : MUSTER_OK;
 }
 
-/** Trains what the result is compared with, and prints it; false when that was not finished. */
+/* Trains what the result is compared with, and prints it; false when that was not finished. */
 static bool compare(const struct federation *federation)
 {
     const struct server_options *options = federation->options;
@@ -187,7 +186,7 @@ static bool compare(const struct federation *federation)
     return true;
 }
 
-/** Prints the result; its last line is for programs. */
+/* Prints the result; its last line is for programs. */
 static bool conclude(const struct federation *federation)
 {
     bool compared = !federation->options->baselines || compare(federation);
@@ -195,10 +194,10 @@ static bool conclude(const struct federation *federation)
     return fflush(stdout) == 0 && compared;
 }
 
-/** Steps of training are as big as the features: with bigger ones than this they overflow soon. */
+/* Steps of training are as big as the features: with bigger ones than this they overflow soon. */
 #define FEATURE_MAX 1e6
 
-/** From loaded data to the result; the exit status. */
+/* From loaded data to the result; the exit status. */
 static int run(const struct server_options *options, const struct dataset *dataset, FILE *metrics)
 {
     struct federation federation;
@@ -217,10 +216,10 @@ static int run(const struct server_options *options, const struct dataset *datas
     int result = EXIT_SUCCESS;
     char accuracy[40] = "";
     if (federation.rounds_held > 0)
-        snprintf(accuracy, sizeof accuracy, ", test accuracy %.3f", federation.accuracy);
+        snprintf(accuracy, sizeof(accuracy), ", test accuracy %.3f", federation.accuracy);
     if (status == MUSTER_STOPPED)
         progress_note("fedavg_server: stopped after round %zu%s%s", federation.rounds_held, accuracy,
-                      federation.run != NULL ? "; the same command goes on from there" : "");
+                      federation.run ? "; the same command goes on from there" : "");
     else if (status != MUSTER_OK)
         progress_note("fedavg_server: %s", error.text);
     if (status != MUSTER_OK || !federation_has_learned(&federation) || !conclude(&federation))
@@ -235,7 +234,7 @@ int main(int count, char **arguments)
     struct dataset dataset;
     struct muster_error error;
 #ifdef M_ARENA_MAX
-    if (getenv("MALLOC_ARENA_MAX") == NULL)
+    if (!getenv("MALLOC_ARENA_MAX"))
         mallopt(M_ARENA_MAX, 1); /* or each of gRPC's threads keeps memory of its own */
 #endif
     server_options_parse(count, arguments, &options);
@@ -252,12 +251,12 @@ int main(int count, char **arguments)
         result = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     } else if (dataset.test.count == 0) {
         progress_note("fedavg_server: %s: there are no test samples", options.data.spec);
-    } else if (options.metrics != NULL && (metrics = fopen(options.metrics, "we")) == NULL) {
+    } else if (options.metrics && !(metrics = fopen(options.metrics, "we"))) {
         progress_note("fedavg_server: %s: %s", options.metrics, strerror(errno));
     } else {
         result = run(&options, &dataset, metrics);
     }
-    if (metrics != NULL)
+    if (metrics)
         fclose(metrics);
     dataset_free(&dataset);
     return result;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Rows that are evaluated at a time: enough for BLAS to be fast, few enough to stay in the cache. */
+/* Rows that are evaluated at a time: enough for BLAS to be fast, few enough to stay in the cache. */
 enum { EVALUATION_ROWS = 64 };
 
 size_t logistic_parameters(const struct logistic *model)
@@ -22,20 +22,20 @@ bool logistic_init(struct logistic *model, size_t features, size_t classes)
     openblas_set_num_threads(1);
     model->features = features;
     model->classes = classes;
-    model->weights = calloc(logistic_parameters(model), sizeof *model->weights);
-    model->bias = model->weights == NULL ? NULL : model->weights + features * classes;
+    model->weights = calloc(logistic_parameters(model), sizeof(*model->weights));
+    model->bias = model->weights ? model->weights + features * classes : NULL;
     return model->weights != NULL;
 }
 
 void logistic_free(struct logistic *model)
 {
     free(model->weights);
-    memset(model, 0, sizeof *model);
+    memset(model, 0, sizeof(*model));
 }
 
 void logistic_copy(struct logistic *to, const struct logistic *from)
 {
-    memcpy(to->weights, from->weights, logistic_parameters(from) * sizeof *from->weights);
+    memcpy(to->weights, from->weights, logistic_parameters(from) * sizeof(*from->weights));
 }
 
 void logistic_arrays(const struct logistic *model, struct muster_array arrays[LOGISTIC_ARRAYS])
@@ -64,21 +64,21 @@ bool logistic_fits(const struct logistic *model, const struct muster_array *arra
 
 void logistic_set(struct logistic *model, const struct muster_array *arrays)
 {
-    memcpy(model->weights, arrays[0].data, model->features * model->classes * sizeof *model->weights);
-    memcpy(model->bias, arrays[1].data, model->classes * sizeof *model->bias);
+    memcpy(model->weights, arrays[0].data, model->features * model->classes * sizeof(*model->weights));
+    memcpy(model->bias, arrays[1].data, model->classes * sizeof(*model->bias));
 }
 
-/** scores = x W + b, a row per sample. */
+/* scores = x W + b, a row per sample. */
 static void score(const struct logistic *model, const float *x, size_t rows, float *scores)
 {
     for (size_t i = 0; i < rows; i++)
-        memcpy(scores + i * model->classes, model->bias, model->classes * sizeof *scores);
+        memcpy(scores + i * model->classes, model->bias, model->classes * sizeof(*scores));
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)rows, (blasint)model->classes,
                 (blasint)model->features, 1, x, (blasint)model->features, model->weights,
                 (blasint)model->classes, 1, scores, (blasint)model->classes);
 }
 
-/** Makes scores probabilities. */
+/* Makes scores probabilities. */
 static void softmax(float *scores, size_t classes)
 {
     float biggest = scores[0], sum = 0;
@@ -90,8 +90,8 @@ static void softmax(float *scores, size_t classes)
         scores[c] /= sum;
 }
 
-/** One step of SGD. The proximal term's pull, mu (w - w0), uses w as it was before the step, as the gradient.
- */
+/* One step of SGD. The proximal term's pull, mu (w - w0), uses w as it was before the step, as the
+   gradient. */
 static void step(struct logistic *model, const struct logistic *start, const float *x, const int *y,
                  size_t rows, const struct logistic_training *training, float *scores)
 {
@@ -113,7 +113,7 @@ static void step(struct logistic *model, const struct logistic *start, const flo
         cblas_saxpy((blasint)classes, -rate, scores + i * classes, 1, model->bias, 1);
 }
 
-/** What a training needs beside the model: an order of the samples, one batch gathered in that order, w0. */
+/* What a training needs beside the model: an order of the samples, one batch gathered in that order, w0. */
 struct workspace {
     struct logistic start;
     size_t *order;
@@ -133,13 +133,13 @@ static void workspace_free(struct workspace *space)
 
 static bool workspace_init(struct workspace *space, const struct logistic *model, size_t count, size_t batch)
 {
-    memset(space, 0, sizeof *space);
+    memset(space, 0, sizeof(*space));
     bool made = logistic_init(&space->start, model->features, model->classes);
-    space->order = calloc(count, sizeof *space->order);
-    space->x = calloc(batch * model->features, sizeof *space->x);
-    space->y = calloc(batch, sizeof *space->y);
-    space->scores = calloc(batch * model->classes, sizeof *space->scores);
-    if (made && space->order != NULL && space->x != NULL && space->y != NULL && space->scores != NULL) {
+    space->order = calloc(count, sizeof(*space->order));
+    space->x = calloc(batch * model->features, sizeof(*space->x));
+    space->y = calloc(batch, sizeof(*space->y));
+    space->scores = calloc(batch * model->classes, sizeof(*space->scores));
+    if (made && space->order && space->x && space->y && space->scores) {
         logistic_copy(&space->start, model);
         for (size_t i = 0; i < count; i++)
             space->order[i] = i;
@@ -157,7 +157,7 @@ static void run_epoch(struct logistic *model, const struct samples *samples,
         for (size_t i = 0; i < rows; i++) {
             size_t sample = space->order[first + i];
             memcpy(space->x + i * model->features, samples->x + sample * model->features,
-                   model->features * sizeof *space->x);
+                   model->features * sizeof(*space->x));
             space->y[i] = samples->y[sample];
         }
         step(model, &space->start, space->x, space->y, rows, training, space->scores);
@@ -176,7 +176,7 @@ bool logistic_train(struct logistic *model, const struct samples *samples,
     for (size_t epoch = 0; epoch < training->epochs; epoch++) {
         random_shuffle(random, space.order, samples->count);
         run_epoch(model, samples, training, batch, &space);
-        if (training->on_epoch != NULL && !training->on_epoch(training->context, epoch + 1, training->epochs))
+        if (training->on_epoch && !training->on_epoch(training->context, epoch + 1, training->epochs))
             break;
     }
     workspace_free(&space);
@@ -188,8 +188,8 @@ void logistic_evaluate(const struct logistic *model, const struct samples *sampl
 {
     size_t classes = model->classes, right = 0;
     double entropy = 0;
-    float *scores = calloc(EVALUATION_ROWS * classes, sizeof *scores);
-    for (size_t first = 0; scores != NULL && first < samples->count; first += EVALUATION_ROWS) {
+    float *scores = calloc(EVALUATION_ROWS * classes, sizeof(*scores));
+    for (size_t first = 0; scores && first < samples->count; first += EVALUATION_ROWS) {
         size_t rows = samples->count - first < EVALUATION_ROWS ? samples->count - first : EVALUATION_ROWS;
         score(model, samples->x + first * model->features, rows, scores);
         for (size_t i = 0; i < rows; i++) {
@@ -203,10 +203,10 @@ void logistic_evaluate(const struct logistic *model, const struct samples *sampl
             entropy += log(sum) + (double)row[best] - (double)row[label];
         }
     }
-    double count = scores == NULL ? 0 : (double)samples->count;
+    double count = scores ? (double)samples->count : 0;
     free(scores);
-    if (accuracy != NULL)
+    if (accuracy)
         *accuracy = (double)right / count;
-    if (loss != NULL)
+    if (loss)
         *loss = entropy / count;
 }

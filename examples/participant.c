@@ -20,7 +20,7 @@
 
 enum { SCALARS_MAX = 3 };
 
-/** What the command line says. */
+/* What the command line says. */
 struct options {
     struct dataset_options data;
     struct muster_credentials credentials;
@@ -30,7 +30,7 @@ struct options {
     int64_t wait_ms;
 };
 
-/** A participant at work. */
+/* A participant at work. */
 struct worker {
     const struct options *options;
     struct participant *participant;
@@ -50,14 +50,14 @@ static void note(const struct options *options, const char *format, ...)
     char line[2 * MUSTER_ERROR_TEXT_SIZE];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
     char name[MUSTER_ERROR_TEXT_SIZE];
-    fprintf(stderr, "%s: %s\n", muster_text_harmless(options->name, name, sizeof name),
-            muster_text_harmless(line, line, sizeof line));
+    fprintf(stderr, "%s: %s\n", muster_text_harmless(options->name, name, sizeof(name)),
+            muster_text_harmless(line, line, sizeof(line)));
 }
 
-/** An answer that says why there is none; the text is not copied. */
+/* An answer that says why there is none; the text is not copied. */
 static struct muster_message fail(const char *text)
 {
     struct muster_message answer = MUSTER_MESSAGE_INIT;
@@ -67,7 +67,7 @@ static struct muster_message fail(const char *text)
     return answer;
 }
 
-/** Tells the server how far the training is, and ends it when the server does not wait for it any more. */
+/* Tells the server how far the training is, and ends it when the server does not wait for it any more. */
 static bool on_epoch(void *context, size_t done, size_t epochs)
 {
     struct participant *participant = context;
@@ -75,26 +75,26 @@ static bool on_epoch(void *context, size_t done, size_t epochs)
     return !participant_cancelled(participant) && signals_caught() == 0;
 }
 
-/** The server's number `name`, when it makes sense; otherwise -1, with the reason in the worker's text. */
+/* The server's number `name`, when it makes sense; otherwise -1, with the reason in the worker's text. */
 static double hyperparameter(struct worker *worker, const struct muster_message *instruction,
                              const char *name, double otherwise, double low, double high)
 {
     double value = muster_message_scalar(instruction, name, otherwise);
     if (value >= low && value <= high)
         return value;
-    snprintf(worker->text, sizeof worker->text, "%.100s is %g: expected a number from %g to %g", name, value,
+    snprintf(worker->text, sizeof(worker->text), "%.100s is %g: expected a number from %g to %g", name, value,
              low, high);
-    muster_text_harmless(worker->text, worker->text, sizeof worker->text); /* a name may have been cut */
+    muster_text_harmless(worker->text, worker->text, sizeof(worker->text)); /* a name may have been cut */
     return -1;
 }
 
-/** What the instruction says, or the paper's defaults. False with a reason in the worker's text. */
+/* What the instruction says, or the paper's defaults. False with a reason in the worker's text. */
 static bool read_hyperparameters(struct worker *worker, const struct muster_message *instruction,
                                  struct logistic_training *training)
 {
     /* Stragglers are told by their name that they are to do fewer epochs than the others. */
     char mine[MUSTER_ERROR_TEXT_SIZE];
-    snprintf(mine, sizeof mine, "epochs/%s", participant_name(worker->participant));
+    snprintf(mine, sizeof(mine), "epochs/%s", participant_name(worker->participant));
     double otherwise = muster_message_scalar(instruction, "epochs", 20);
     double epochs = hyperparameter(worker, instruction, mine, otherwise, 1, 1e6);
     double batch_size = epochs < 0 ? -1 : hyperparameter(worker, instruction, "batch_size", 10, 1, 1e9);
@@ -125,7 +125,7 @@ static struct muster_message answer_with(struct worker *worker, enum muster_kind
     return answer;
 }
 
-/** A stream of random numbers that is this round's and this user's own, so that the same seed trains the
+/* A stream of random numbers that is this round's and this user's own, so that the same seed trains the
  * same. */
 static void seed_training(const struct worker *worker, const struct muster_message *instruction,
                           struct muster_random *random)
@@ -136,7 +136,7 @@ static void seed_training(const struct worker *worker, const struct muster_messa
                   worker->options->data.only, round >= 0 && round < 0x1p53 ? (uint64_t)round : 0);
 }
 
-/** Answers with the trained model and the loss that the server's model had here. */
+/* Answers with the trained model and the loss that the server's model had here. */
 static struct muster_message train(struct worker *worker, const struct muster_message *instruction)
 {
     struct logistic_training training;
@@ -160,7 +160,7 @@ static struct muster_message train(struct worker *worker, const struct muster_me
     return answer;
 }
 
-/** Answers with how good the server's model is on this participant's test samples. */
+/* Answers with how good the server's model is on this participant's test samples. */
 static struct muster_message evaluate(struct worker *worker, const struct muster_message *instruction)
 {
     double accuracy, loss;
@@ -189,7 +189,7 @@ static struct muster_message follow(struct worker *worker, const struct muster_m
     }
 }
 
-/** Passes the initiative to the server and does what it says until the stream ends; why it ended. Only
+/* Passes the initiative to the server and does what it says until the stream ends; why it ended. Only
  * consuming tells: an answer that the server does not wait for any more, as it asked everyone to come back
  * later, fails. */
 static enum muster_status work(struct worker *worker)
@@ -220,7 +220,7 @@ static void close_participant(void *context, bool at_once)
         end_process(NULL, true);
 }
 
-/** Connects and works; the exit status. */
+/* Connects and works; the exit status. */
 static int take_part(struct worker *worker)
 {
     const struct options *options = worker->options;
@@ -250,7 +250,7 @@ static int take_part(struct worker *worker)
     return status == MUSTER_STOPPED ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/** Writes one array of the training samples to DIRECTORY/NAME. */
+/* Writes one array of the training samples to DIRECTORY/NAME. */
 static bool export_array(const struct options *options, const char *name, const struct muster_array *array)
 {
     char *path;
@@ -264,7 +264,7 @@ static bool export_array(const struct options *options, const char *name, const 
     return status == MUSTER_OK;
 }
 
-/** Writes the training samples for a participant in another language: x.npy, float32 in samples x features,
+/* Writes the training samples for a participant in another language: x.npy, float32 in samples x features,
  * and y.npy, int32. */
 static int export_samples(const struct worker *worker)
 {
@@ -361,8 +361,8 @@ int main(int count, char **arguments)
     struct muster_error error;
     char name[32];
     parse_options(count, arguments, &options);
-    snprintf(name, sizeof name, "participant-%02zu", options.data.only);
-    if (options.name == NULL)
+    snprintf(name, sizeof(name), "participant-%02zu", options.data.only);
+    if (!options.name)
         options.name = name;
     signals_catch();
     signals_call(end_process, NULL, -1);
@@ -379,7 +379,7 @@ int main(int count, char **arguments)
     if (!logistic_init(&worker.model, dataset.features, dataset.classes))
         note(&options, "out of memory");
     else
-        result = options.export_directory != NULL ? export_samples(&worker) : take_part(&worker);
+        result = options.export_directory ? export_samples(&worker) : take_part(&worker);
     logistic_free(&worker.model);
     dataset_free(&dataset);
     return result;

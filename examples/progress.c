@@ -12,7 +12,7 @@
 
 #include <muster/muster.h>
 
-/** Back to the start of the line, and clear it. */
+/* Back to the start of the line, and clear it. */
 #define REDRAW "\r\033[K"
 
 enum { NOTE_SIZE = 1024 };
@@ -70,7 +70,7 @@ void progress_note(const char *format, ...)
     char line[NOTE_SIZE], moment[32] = "";
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
     pthread_mutex_lock(&lock);
     if (drawn)
@@ -79,9 +79,9 @@ void progress_note(const char *format, ...)
     drawn = false;
     struct tm utc;
     time_t now = time(NULL);
-    if (!isatty(STDERR_FILENO) && gmtime_r(&now, &utc) != NULL)
-        strftime(moment, sizeof moment, "%Y-%m-%dT%H:%M:%SZ ", &utc);
+    if (!isatty(STDERR_FILENO) && gmtime_r(&now, &utc))
+        strftime(moment, sizeof(moment), "%Y-%m-%dT%H:%M:%SZ ", &utc);
     /* Names of participants are in these lines, and what they say. */
-    fprintf(stderr, "%s%s\n", moment, muster_text_harmless(line, line, sizeof line));
+    fprintf(stderr, "%s%s\n", moment, muster_text_harmless(line, line, sizeof(line)));
     pthread_mutex_unlock(&lock);
 }

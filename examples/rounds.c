@@ -17,19 +17,19 @@
 
 #define METRICS_COLUMNS "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy\n"
 
-/** Where the model goes in one message, to participants of the original protocol. */
+/* Where the model goes in one message, to participants of the original protocol. */
 #define TOO_BIG_ADVICE \
     " (participants such as participant.py get the whole model in one: see --max-message-size)"
 
 enum { HYPERPARAMETERS = 6 };
 
-/** What became of one participant's answer. */
+/* What became of one participant's answer. */
 struct contribution {
     double weight;
     double loss; /* of the round's model on its training samples; NaN when it did not say */
 };
 
-/** One round. */
+/* One round. */
 struct round {
     struct federation *federation;
     struct proxy **chosen;
@@ -51,20 +51,20 @@ static double now_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/** How many answers complete a round. */
+/* How many answers complete a round. */
 static size_t enough_of(const struct round *round)
 {
     size_t enough = round->federation->options->enough;
     return enough > 0 && enough < round->count ? enough : round->count;
 }
 
-/** Whether a turn was given up since enough of the others had answered. */
+/* Whether a turn was given up since enough of the others had answered. */
 static bool was_not_waited_for(const struct proxy_round_entry *entry)
 {
     return entry->status == MUSTER_CANCELLED;
 }
 
-/** Each round draws from a stream of its own. */
+/* Each round draws from a stream of its own. */
 static void seed_next_round(struct federation *federation)
 {
     random_stream(&federation->random, federation->options->data.seed, RANDOM_SELECTION,
@@ -81,7 +81,7 @@ bool federation_init(struct federation *federation, const struct server_options 
         return false;
     struct muster_array arrays[PADDED_ARRAYS];
     federation->mean = muster_mean_new_like(arrays, server_model_instruction(&federation->model, arrays));
-    if (federation->mean != NULL)
+    if (federation->mean)
         return true;
     server_model_free(&federation->model);
     return false;
@@ -99,7 +99,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(proxy_name(*(struct proxy *const *)a), proxy_name(*(struct proxy *const *)b));
 }
 
-/** The least number of participants for the next round. */
+/* The least number of participants for the next round. */
 static size_t least_participants(const struct federation *federation)
 {
     if (federation->options->min_participants > 0)
@@ -107,7 +107,7 @@ static size_t least_participants(const struct federation *federation)
     return federation->rounds_held == 0 ? federation->dataset->user_count : 1;
 }
 
-/** Waits for `wanted` participants, or for `least` when the time has passed. */
+/* Waits for `wanted` participants, or for `least` when the time has passed. */
 static enum muster_status wait_for(const struct federation *federation, size_t wanted, size_t least,
                                    struct proxy ***proxies, size_t *count)
 {
@@ -125,15 +125,14 @@ static enum muster_status wait_for(const struct federation *federation, size_t w
     return status;
 }
 
-/** Waits until there are enough participants for a round and gives all of them in the order of their names.
- */
+/* Waits until there are enough participants for a round and gives all of them in the order of their names. */
 static enum muster_status gather(struct federation *federation, struct proxy ***proxies, size_t *count,
                                  struct muster_error *error)
 {
     size_t least = least_participants(federation);
     size_t wanted = least;
-    /* Those that the last process had come back one by one: a round with the first of them would be another.
-     */
+    /* Those that the last process had come back one by one: a round with the first of them would be
+       another. */
     if (federation->resumed && (size_t)federation->present > wanted)
         wanted = (size_t)federation->present;
     if (!stopping_begin_wait(federation->stopping))
@@ -150,20 +149,20 @@ static enum muster_status gather(struct federation *federation, struct proxy ***
         progress_note("%zu of %lld participants are left", *count, (long long)federation->present);
     federation->present = (int64_t)*count;
     federation->resumed = false;
-    qsort(*proxies, *count, sizeof **proxies, compare_names);
+    qsort(*proxies, *count, sizeof(**proxies), compare_names);
     return MUSTER_OK;
 }
 
-/** Chooses the fraction of the participants that trains, at least one. */
+/* Chooses the fraction of the participants that trains, at least one. */
 static bool choose(struct round *round, struct proxy **proxies, size_t count)
 {
     round->count = (size_t)lround((double)count * round->federation->options->fraction);
     if (round->count == 0)
         round->count = 1;
-    size_t *chosen = calloc(round->count, sizeof *chosen);
-    round->chosen = calloc(round->count, sizeof *round->chosen);
-    round->contributions = calloc(round->count, sizeof *round->contributions);
-    bool made = chosen != NULL && round->chosen != NULL && round->contributions != NULL &&
+    size_t *chosen = calloc(round->count, sizeof(*chosen));
+    round->chosen = calloc(round->count, sizeof(*round->chosen));
+    round->contributions = calloc(round->count, sizeof(*round->contributions));
+    bool made = chosen && round->chosen && round->contributions &&
                 muster_sample(&round->federation->random, count, round->count, chosen, NULL) == MUSTER_OK;
     for (size_t i = 0; made && i < round->count; i++)
         round->chosen[i] = proxies[chosen[i]];
@@ -171,7 +170,7 @@ static bool choose(struct round *round, struct proxy **proxies, size_t count)
     return made;
 }
 
-/** Chooses the stragglers and says to each by name how many epochs it does. All are told, since a round's
+/* Chooses the stragglers and says to each by name how many epochs it does. All are told, since a round's
  * instruction is one and the same for everyone; who does not find its name does all epochs. */
 static bool choose_stragglers(struct round *round)
 {
@@ -179,9 +178,9 @@ static bool choose_stragglers(struct round *round)
     size_t count = (size_t)lround((double)round->count * options->stragglers / 100);
     if (count == 0 || options->epochs < 2)
         return true;
-    size_t *chosen = calloc(count, sizeof *chosen);
-    bool made = chosen != NULL &&
-                muster_sample(&round->federation->random, round->count, count, chosen, NULL) == MUSTER_OK;
+    size_t *chosen = calloc(count, sizeof(*chosen));
+    bool made =
+        chosen && muster_sample(&round->federation->random, round->count, count, chosen, NULL) == MUSTER_OK;
     for (size_t i = 0; made && i < count; i++) {
         char *name;
         made = asprintf(&name, "epochs/%s", proxy_name(round->chosen[chosen[i]])) >= 0;
@@ -204,10 +203,10 @@ static bool set_hyperparameters(struct round *round)
         {"learning_rate", options->learning_rate}, {"mu", options->mu},
         {"seed", (double)options->data.seed},      {"round", (double)federation->rounds_held},
     };
-    round->scalars = calloc(HYPERPARAMETERS + round->count, sizeof *round->scalars);
-    if (round->scalars == NULL)
+    round->scalars = calloc(HYPERPARAMETERS + round->count, sizeof(*round->scalars));
+    if (!round->scalars)
         return false;
-    memcpy(round->scalars, hyperparameters, sizeof hyperparameters);
+    memcpy(round->scalars, hyperparameters, sizeof(hyperparameters));
     round->scalar_count = HYPERPARAMETERS;
     return choose_stragglers(round);
 }
@@ -222,7 +221,7 @@ static void round_clear(struct round *round)
     proxy_round_result_clear(&round->result);
 }
 
-/** The most that an answer may weigh: nobody has more samples than the biggest user of the data, unless an
+/* The most that an answer may weigh: nobody has more samples than the biggest user of the data, unless an
  * option says so. */
 static double most_samples(const struct federation *federation)
 {
@@ -234,7 +233,7 @@ static double most_samples(const struct federation *federation)
     return most;
 }
 
-/** Takes one answer into the mean. */
+/* Takes one answer into the mean. */
 static enum muster_status on_answer(void *context, size_t index, struct proxy *proxy,
                                     const struct muster_message *answer, struct muster_error *reason)
 {
@@ -268,7 +267,7 @@ static enum muster_status move_model(struct federation *federation, struct muste
     return status;
 }
 
-/** The mean training loss of those who answered and said it; NaN when nobody did. */
+/* The mean training loss of those who answered and said it; NaN when nobody did. */
 static double train_loss(const struct round *round)
 {
     double sum = 0, weight = 0;
@@ -282,15 +281,15 @@ static double train_loss(const struct round *round)
     return weight > 0 ? sum / weight : (double)NAN;
 }
 
-/** Keeps in mind why an answer was not accepted. */
+/* Keeps in mind why an answer was not accepted. */
 static void keep_refusal(struct refusals *refusals, const struct proxy_round_entry *entry, const char *line)
 {
     size_t status = (size_t)entry->status, kind = status < REFUSALS_MAX ? status : 0;
     refusals->count[kind]++;
-    snprintf(refusals->example[kind], sizeof refusals->example[kind], "%s", line);
+    snprintf(refusals->example[kind], sizeof(refusals->example[kind]), "%s", line);
 }
 
-/** One line for all of them, as with a --max-weight that is low there may be many. */
+/* One line for all of them, as with a --max-weight that is low there may be many. */
 static void note_weights(const struct round *round)
 {
     char others[64] = "";
@@ -298,13 +297,13 @@ static void note_weights(const struct round *round)
     if (round->too_heavy == 0)
         return;
     if (round->too_heavy > 1)
-        snprintf(others, sizeof others, ", like %zu more that claim too many", round->too_heavy - 1);
+        snprintf(others, sizeof(others), ", like %zu more that claim too many", round->too_heavy - 1);
     progress_note("round %zu: %s says that it has %g samples: it counts as %g%s",
                   round->federation->rounds_held + 1, proxy_name(round->chosen[round->heaviest]),
                   round->heaviest_weight, most, others);
 }
 
-/** What to do about it, where the text of an entry leaves that open. */
+/* What to do about it, where the text of an entry leaves that open. */
 static const char *advice_for(const struct proxy_round_entry *entry)
 {
     if (entry->status == MUSTER_TIMEOUT)
@@ -316,7 +315,7 @@ static void note_failures(const struct round *round)
 {
     struct refusals *refusals = &round->federation->refusals;
     if (round->result.answered > 0)
-        memset(refusals, 0, sizeof *refusals);
+        memset(refusals, 0, sizeof(*refusals));
     else
         refusals->rounds++;
     for (size_t i = 0; i < round->result.count; i++) {
@@ -324,7 +323,7 @@ static void note_failures(const struct round *round)
         if (entry->status == MUSTER_OK || entry->status == MUSTER_STOPPED || was_not_waited_for(entry))
             continue;
         char line[2 * MUSTER_ERROR_TEXT_SIZE];
-        snprintf(line, sizeof line, "round %zu: %.128s: %s%s", round->federation->rounds_held + 1,
+        snprintf(line, sizeof(line), "round %zu: %.128s: %s%s", round->federation->rounds_held + 1,
                  proxy_name(round->chosen[i]), entry->text, advice_for(entry));
         progress_note("%s", line);
         if (round->result.answered == 0)
@@ -332,7 +331,7 @@ static void note_failures(const struct round *round)
     }
 }
 
-/** Who failed in a round or was late; those who were not waited for did neither. */
+/* Who failed in a round or was late; those who were not waited for did neither. */
 static size_t failed_in(const struct proxy_round_result *result)
 {
     size_t failed = 0;
@@ -341,7 +340,7 @@ static size_t failed_in(const struct proxy_round_result *result)
     return failed;
 }
 
-/** Writes the round's line of metrics, and with a run directory completes the round. */
+/* Writes the round's line of metrics, and with a run directory completes the round. */
 static enum muster_status save(const struct round *round, double loss, struct muster_error *error)
 {
     struct federation *federation = round->federation;
@@ -354,17 +353,17 @@ static enum muster_status save(const struct round *round, double loss, struct mu
                  federation->accuracy) < 0)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory in round %zu", federation->rounds_held);
     enum muster_status status = MUSTER_OK;
-    if (federation->run != NULL)
+    if (federation->run)
         status = checkpoint_commit(federation, line, error);
     /* Each round is to be seen at once, and a full disk to be noticed. */
-    else if (federation->metrics != NULL &&
+    else if (federation->metrics &&
              (fputs(line, federation->metrics) < 0 || fflush(federation->metrics) != 0))
         status = explain(error, MUSTER_IO, "%s: %s", federation->options->metrics, strerror(errno));
     free(line);
     return status;
 }
 
-/** Tests the model and completes the round; only then is it told on the terminal. */
+/* Tests the model and completes the round; only then is it told on the terminal. */
 static enum muster_status complete(struct round *round, struct muster_error *error)
 {
     struct federation *federation = round->federation;
@@ -379,7 +378,7 @@ static enum muster_status complete(struct round *round, struct muster_error *err
     size_t failed = failed_in(result), left = result->count - result->answered - failed;
     char left_text[64] = "";
     if (left > 0)
-        snprintf(left_text, sizeof left_text, ", %zu not waited for", left);
+        snprintf(left_text, sizeof(left_text), ", %zu not waited for", left);
     if (status == MUSTER_OK)
         progress_show("round %zu/%zu: %zu answered, %zu failed%s, train loss %.4f, test accuracy %.4f",
                       federation->rounds_held, federation->options->rounds, result->answered, failed,
@@ -387,7 +386,7 @@ static enum muster_status complete(struct round *round, struct muster_error *err
     return status;
 }
 
-/** Whether what came of the round is not to be used: it was given up, or the server is to stop and somebody
+/* Whether what came of the round is not to be used: it was given up, or the server is to stop and somebody
  * failed, perhaps for the same reason. */
 static bool is_void(const struct round *round)
 {
@@ -396,7 +395,7 @@ static bool is_void(const struct round *round)
            (stopping_is_asked(stopping) && round->result.answered < enough_of(round));
 }
 
-/** Has the chosen ones train. A round in which some or all fail is a round, too; the model may just stay. */
+/* Has the chosen ones train. A round in which some or all fail is a round, too; the model may just stay. */
 static enum muster_status train(struct round *round, struct muster_error *error)
 {
     struct federation *federation = round->federation;

@@ -11,17 +11,17 @@
 #include "server_options.h"
 #include "stopping.h"
 
-/** Statuses that there is room for. */
+/* Statuses that there is room for. */
 enum { REFUSALS_MAX = 32 };
 
-/** What became of answers since the last that was accepted, by status: how many, and the last of them. */
+/* What became of answers since the last that was accepted, by status: how many, and the last of them. */
 struct refusals {
     size_t rounds;
     size_t count[REFUSALS_MAX];
     char example[REFUSALS_MAX][2 * MUSTER_ERROR_TEXT_SIZE];
 };
 
-/** A federation in training. */
+/* A federation in training. */
 struct federation {
     const struct server_options *options;
     const struct dataset *dataset;
@@ -39,17 +39,17 @@ struct federation {
     struct refusals refusals;
 };
 
-/** Makes a federation that trains a model from zero; false when out of memory. The manager and how it stops
+/* Makes a federation that trains a model from zero; false when out of memory. The manager and how it stops
  * are set later. */
 bool federation_init(struct federation *federation, const struct server_options *options,
                      const struct dataset *dataset, FILE *metrics);
 void federation_free(struct federation *federation);
 
-/** Holds all rounds that are left. OK when they were held; STOPPED when the server was asked to stop;
+/* Holds all rounds that are left. OK when they were held; STOPPED when the server was asked to stop;
  * otherwise *error says why. */
 enum muster_status federation_run(struct federation *federation, struct muster_error *error);
 
-/** Tells when nothing was accepted in the last rounds, and why; false when nothing ever was, so that there is
+/* Tells when nothing was accepted in the last rounds, and why; false when nothing ever was, so that there is
  * no result. */
 bool federation_has_learned(const struct federation *federation);
 

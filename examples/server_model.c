@@ -7,24 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Yogi's constants, as its authors chose them for all of their experiments. */
+/* Yogi's constants, as its authors chose them for all of their experiments. */
 #define MOMENTUM_KEPT 0.9
 #define SCALE_KEPT    0.99
 #define SCALE_LEAST   1e-3
 
-/** Not zeros: pages of zeros from calloc() would take no memory, and the padding is there to show what a big
+/* Not zeros: pages of zeros from calloc() would take no memory, and the padding is there to show what a big
  * model takes. */
 static bool pad(struct server_model *model, uint64_t size)
 {
-    uint64_t wanted = size / sizeof *model->padding;
+    uint64_t wanted = size / sizeof(*model->padding);
     size_t own = logistic_parameters(&model->current);
     if (wanted <= own)
         return true;
-    if (wanted - own > SIZE_MAX / sizeof *model->padding)
+    if (wanted - own > SIZE_MAX / sizeof(*model->padding))
         return false;
     model->padding_count = (size_t)wanted - own;
-    model->padding = malloc(model->padding_count * sizeof *model->padding);
-    for (size_t i = 0; model->padding != NULL && i < model->padding_count; i++)
+    model->padding = malloc(model->padding_count * sizeof(*model->padding));
+    for (size_t i = 0; model->padding && i < model->padding_count; i++)
         model->padding[i] = 1;
     return model->padding != NULL;
 }
@@ -36,9 +36,9 @@ bool server_model_init(struct server_model *model, size_t features, size_t class
     bool made = logistic_init(&model->current, features, classes) &&
                 logistic_init(&model->averaged, features, classes) && pad(model, size);
     size_t count = made ? logistic_parameters(&model->current) : 0;
-    model->momentum = calloc(count, sizeof *model->momentum);
-    model->scale = calloc(count, sizeof *model->scale);
-    if (!made || model->momentum == NULL || model->scale == NULL) {
+    model->momentum = calloc(count, sizeof(*model->momentum));
+    model->scale = calloc(count, sizeof(*model->scale));
+    if (!made || !model->momentum || !model->scale) {
         server_model_free(model);
         return false;
     }
@@ -54,20 +54,20 @@ void server_model_free(struct server_model *model)
     free(model->momentum);
     free(model->scale);
     free(model->padding);
-    memset(model, 0, sizeof *model);
+    memset(model, 0, sizeof(*model));
 }
 
 size_t server_model_instruction(const struct server_model *model, struct muster_array arrays[PADDED_ARRAYS])
 {
     logistic_arrays(&model->current, arrays);
-    if (model->padding == NULL)
+    if (!model->padding)
         return LOGISTIC_ARRAYS;
     arrays[LOGISTIC_ARRAYS] = (struct muster_array){
         .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {model->padding_count}, .data = model->padding};
     return PADDED_ARRAYS;
 }
 
-/** Yogi's step of one parameter, for the change that the mean asks for. */
+/* Yogi's step of one parameter, for the change that the mean asks for. */
 static double yogi_step(struct server_model *model, size_t i, double change)
 {
     double square = change * change;
@@ -76,7 +76,7 @@ static double yogi_step(struct server_model *model, size_t i, double change)
     return model->rate * model->momentum[i] / (sqrt(model->scale[i]) + SCALE_LEAST);
 }
 
-/** The first rounds are averaged evenly, so that the model of zeros before them has no part in it. */
+/* The first rounds are averaged evenly, so that the model of zeros before them has no part in it. */
 static void update_average(struct server_model *model)
 {
     double even = 1 - 1 / (double)model->moves;

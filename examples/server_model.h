@@ -4,8 +4,8 @@
  * that model jumps to and fro with who was sampled: after 100 rounds its accuracy is 0.15 below that of
  * central training (mean of the seeds 0 to 19), and with FedProx's term 0.08. So by default the change that
  * the mean asks for is taken as a gradient for Yogi (Reddi et al. 2021, "Adaptive Federated Optimization",
- * algorithm 2), and what is tested and is the result is a running average of the models: that is 0.02 below.
- */
+ * algorithm 2), and what is tested and is the result is a running average of the models: that is 0.02
+ * below. */
 #ifndef SERVER_MODEL_H
 #define SERVER_MODEL_H
 
@@ -17,7 +17,7 @@
 
 #include "logistic.h"
 
-/** The model that participants get, the running average of it, and the optimizer's state per parameter. */
+/* The model that participants get, the running average of it, and the optimizer's state per parameter. */
 struct server_model {
     double rate;    /* learning rate of Yogi; 0: FedAvg */
     double average; /* share of the running average that stays in a round; 0: no averaging */
@@ -30,19 +30,19 @@ struct server_model {
     size_t padding_count;
 };
 
-/** Makes a model of zeros that travels as about `size` bytes; one that has as many itself is not padded.
+/* Makes a model of zeros that travels as about `size` bytes; one that has as many itself is not padded.
  * False when out of memory. */
 bool server_model_init(struct server_model *model, size_t features, size_t classes, double rate,
                        double average, uint64_t size);
 void server_model_free(struct server_model *model);
 
-/** What participants get: views of the current model and, if there is any, the padding. How many they are. */
+/* What participants get: views of the current model and, if there is any, the padding. How many they are. */
 size_t server_model_instruction(const struct server_model *model, struct muster_array arrays[PADDED_ARRAYS]);
 
-/** Moves the model by a round's mean, whose arrays must fit; that of the padding is of no interest. */
+/* Moves the model by a round's mean, whose arrays must fit; that of the padding is of no interest. */
 void server_model_move(struct server_model *model, const struct muster_array *mean);
 
-/** Everything that the model is, under names, for a checkpoint: views of the model's own memory. What would
+/* Everything that the model is, under names, for a checkpoint: views of the model's own memory. What would
  * be the result are "weights" and "bias". The padding is no part of it: it is made anew. */
 enum { SERVER_MODEL_ARRAYS = 7 };
 void server_model_arrays(const struct server_model *model,

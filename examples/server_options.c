@@ -139,7 +139,7 @@ static const struct argp_option option_list[] = {
     {0},
 };
 
-/** What a manager and a participant allow in chunks, by default. */
+/* What a manager and a participant allow in chunks, by default. */
 #define MODEL_SIZE_MAX ((uint64_t)64 << 30)
 
 static double seconds(const struct argp_state *state, const char *option, const char *text)
@@ -255,7 +255,7 @@ static error_t parse_run(int key, char *text, struct argp_state *state)
     }
 }
 
-/** What only all options together tell. */
+/* What only all options together tell. */
 static void check(const struct server_options *options, const struct argp_state *state)
 {
     if (options->learning_rate * options->mu >= 1)
@@ -272,10 +272,10 @@ static void check(const struct server_options *options, const struct argp_state 
     if (options->enough > 0 && options->at_least > options->enough)
         argp_error(state, "--at-least %zu: a round is complete with --enough %zu", options->at_least,
                    options->enough);
-    if (options->run != NULL && options->metrics != NULL)
+    if (options->run && options->metrics)
         argp_error(state, "--metrics %s: with --run the metrics are in %s/metrics.csv", options->metrics,
                    options->run);
-    if (options->run == NULL && options->overwrite)
+    if (!options->run && options->overwrite)
         argp_error(state, "--overwrite: --run is missing");
 }
 

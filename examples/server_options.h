@@ -10,7 +10,7 @@
 
 #include "dataset.h"
 
-/** What the command line says. Strings are its own. */
+/* What the command line says. Strings are its own. */
 struct server_options {
     struct dataset_options data;
     struct muster_credentials credentials;
@@ -44,7 +44,7 @@ struct server_options {
     bool list_participant_options;
 };
 
-/** Reads the command line; a wrong one ends the program with a message. */
+/* Reads the command line; a wrong one ends the program with a message. */
 void server_options_parse(int count, char **arguments, struct server_options *options);
 
 #endif

@@ -31,7 +31,7 @@ static void write_byte(char byte)
     (void)written;
 }
 
-/** After a signal to stop, nothing is to begin any more. */
+/* After a signal to stop, nothing is to begin any more. */
 static void handle_hangup(int number)
 {
     int error = errno;
@@ -53,12 +53,12 @@ static void handle(int number)
 static void tell_hangup(void)
 {
     pthread_mutex_lock(&lock);
-    if (hangup_function != NULL)
+    if (hangup_function)
         hangup_function(hangup_context);
     pthread_mutex_unlock(&lock);
 }
 
-/** Waits for a signal; false when none came within the limit. */
+/* Waits for a signal; false when none came within the limit. */
 static bool await(int limit_ms)
 {
     struct pollfd end = {.fd = pipe_ends[0], .events = POLLIN};
@@ -73,12 +73,12 @@ static bool await(int limit_ms)
     return byte != SIGHUP;
 }
 
-/** Returns the limit until the next call is due. */
+/* Returns the limit until the next call is due. */
 static int tell(bool at_once)
 {
     pthread_mutex_lock(&lock);
     told = at_once ? STOP_AT_ONCE : STOP;
-    if (stop_function != NULL)
+    if (stop_function)
         stop_function(stop_context, at_once);
     int limit_ms = stop_limit_ms;
     pthread_mutex_unlock(&lock);
@@ -96,7 +96,7 @@ static void *watch(void *unused)
         await(-1);
     }
     pthread_mutex_lock(&lock);
-    bool nobody = stop_function == NULL;
+    bool nobody = !stop_function;
     pthread_mutex_unlock(&lock);
     if (nobody || !second)
         _exit(128 + (int)caught);
@@ -126,7 +126,7 @@ void signals_call(signals_stop *stop, void *context, int limit_ms)
     stop_function = stop;
     stop_context = context;
     stop_limit_ms = limit_ms;
-    if (told != NOTHING && stop != NULL)
+    if (told != NOTHING && stop)
         stop(context, told == STOP_AT_ONCE);
     pthread_mutex_unlock(&lock);
 }
@@ -139,7 +139,7 @@ void signals_call_hangup(signals_hangup *function, void *context)
     hangup_context = context;
     pthread_mutex_unlock(&lock);
     sigaction(SIGHUP, NULL, &before);
-    if (function != NULL && before.sa_handler != SIG_IGN)
+    if (function && before.sa_handler != SIG_IGN)
         sigaction(SIGHUP, &action, NULL);
 }
 

@@ -7,14 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Starts to catch. A signal that is ignored already, as a shell does for its background jobs, stays ignored.
- */
+/* Starts to catch. A signal that is ignored already, as a shell does for its background jobs, stays
+   ignored. */
 bool signals_catch(void);
 
-/** Takes a signal; `at_once`: the second, or too much time passed since the first. */
+/* Takes a signal; `at_once`: the second, or too much time passed since the first. */
 typedef void signals_stop(void *context, bool at_once);
 
-/** What the signals call from now on; NULL: the first is only remembered, and the second ends the process.
+/* What the signals call from now on; NULL: the first is only remembered, and the second ends the process.
  * When `limit_ms` have passed since the first, that counts as a second one (never with NULL); -1: no limit.
  * Signals that came before are told at once. When this returns, the function set before is not running and
  * will not be called. */
@@ -22,12 +22,12 @@ void signals_call(signals_stop *stop, void *context, int limit_ms);
 
 typedef void signals_hangup(void *context);
 
-/** What SIGHUP calls from now on, on the same thread; it is caught from the first call on, unless it is
+/* What SIGHUP calls from now on, on the same thread; it is caught from the first call on, unless it is
  * ignored already. NULL: nothing. When this returns, the function set before is not running and will not be
  * called. */
 void signals_call_hangup(signals_hangup *function, void *context);
 
-/** The signal that was caught first, or 0. */
+/* The signal that was caught first, or 0. */
 int signals_caught(void);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include <muster/muster.h>
 
-/** A server that may be asked to stop. */
+/* A server that may be asked to stop. */
 struct stopping {
     pthread_mutex_t lock;
     struct participant_manager *manager; /* constant */
@@ -22,19 +22,19 @@ struct stopping {
 void stopping_init(struct stopping *stopping, struct participant_manager *manager, int32_t come_back_seconds);
 void stopping_destroy(struct stopping *stopping);
 
-/** A signals_stop. Gives up a round only when that is to be at once, a wait always. */
+/* A signals_stop. Gives up a round only when that is to be at once, a wait always. */
 void stopping_ask(void *stopping, bool at_once);
 
-/** Begins a wait for participants; false when there is to be none, as the server stops. */
+/* Begins a wait for participants; false when there is to be none, as the server stops. */
 bool stopping_begin_wait(struct stopping *stopping);
 void stopping_end_wait(struct stopping *stopping);
 
-/** Whether no other round is to begin. */
+/* Whether no other round is to begin. */
 bool stopping_is_asked(struct stopping *stopping);
-/** Whether the round that ran was given up: what came of it is not to be used. */
+/* Whether the round that ran was given up: what came of it is not to be used. */
 bool stopping_gave_up(struct stopping *stopping);
 
-/** Asks all participants that are there to come back, if they are to. */
+/* Asks all participants that are there to come back, if they are to. */
 void stopping_farewell(struct stopping *stopping);
 
 #endif

@@ -1,5 +1,5 @@
-/* Options structs of callers, whose headers may be of another release: the first field is the struct's size.
- */
+/* Options structs of callers, whose headers may be of another release: the first field is the struct's
+   size. */
 #ifndef MUSTER_OPTIONS_H
 #define MUSTER_OPTIONS_H
 

@@ -1,5 +1,5 @@
-/* Text that comes from elsewhere: what a string of the wire may be. How it is shown: muster_text_harmless().
- */
+/* Text that comes from elsewhere: what a string of the wire may be. How it is shown:
+   muster_text_harmless(). */
 #ifndef MUSTER_TEXT_H
 #define MUSTER_TEXT_H
 

@@ -35,7 +35,7 @@ enum muster_status muster__file_errno(struct muster_error *error, const char *pa
 {
     char why[MUSTER_ERROR_TEXT_SIZE];
     enum muster_status status = errno == ENOMEM ? MUSTER_OUT_OF_MEMORY : MUSTER_IO;
-    snprintf(why, sizeof why, "%s: %s", doing, strerror(errno));
+    snprintf(why, sizeof(why), "%s: %s", doing, strerror(errno));
     return muster__file_error(error, status, path, why);
 }
 
@@ -97,7 +97,7 @@ enum muster_status muster__file_read(int file, size_t size, const char *path, vo
 {
     char *content = malloc(size + 1);
     *bytes = content;
-    if (content == NULL)
+    if (!content)
         return muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
     content[size] = '\0';
     ssize_t have = read_all(file, content, size);
@@ -156,12 +156,12 @@ enum muster_status muster__folder_open(const char *path, int *folder, const char
                                        struct muster_error *error)
 {
     const char *slash = strrchr(path, '/');
-    *name = slash == NULL ? path : slash + 1;
+    *name = slash ? slash + 1 : path;
     if (**name == '\0')
         return muster__file_error(error, MUSTER_INVALID, path, "this is no name for a file");
     size_t length = (size_t)(*name - path);
     char *parent = malloc(length + 2);
-    if (parent == NULL)
+    if (!parent)
         return muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
     memcpy(parent, path, length);
     strcpy(parent + length, ".");

@@ -60,7 +60,7 @@ static enum muster_status fail_entry(struct muster_error *error, enum muster_sta
                                      zip_uint64_t index, const char *why)
 {
     char text[MUSTER_ERROR_TEXT_SIZE + 32];
-    snprintf(text, sizeof text, "entry %llu: %s", (unsigned long long)index, why);
+    snprintf(text, sizeof(text), "entry %llu: %s", (unsigned long long)index, why);
     return muster__file_error(error, status, path, text);
 }
 
@@ -71,9 +71,10 @@ static bool is_name(const char *name, size_t length)
 {
     if (length == 0 || length > NAME_LENGTH_MAX)
         return false;
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)name[i] < ' ' || strchr("/\\\177", name[i]) != NULL)
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)name[i] < ' ' || strchr("/\\\177", name[i]))
             return false;
+    }
     return true;
 }
 
@@ -86,7 +87,7 @@ enum muster_status muster__npz_check(const struct npz *npz, const char *path, st
     for (size_t i = 0; i < npz->count; i++) {
         size_t size;
         const char *name = npz->arrays[i].name;
-        if (name == NULL || !is_name(name, strlen(name)))
+        if (!name || !is_name(name, strlen(name)))
             return fail_entry(error, MUSTER_INVALID, path, i, "this is no name for an array");
         if (muster__npy_size(&npz->arrays[i].array, &size) != MUSTER_OK)
             return fail_entry(error, MUSTER_INVALID, path, i, "the array's dtype, shape or data is invalid");
@@ -160,8 +161,8 @@ static zip_int64_t sink_command(void *context, void *data, zip_uint64_t length, 
 static bool add_array(zip_t *archive, const struct muster_named_array *named, uint8_t *header)
 {
     const struct muster_array *array = &named->array;
-    char name[NAME_LENGTH_MAX + sizeof SUFFIX];
-    snprintf(name, sizeof name, "%s" SUFFIX, named->name);
+    char name[NAME_LENGTH_MAX + sizeof(SUFFIX)];
+    snprintf(name, sizeof(name), "%s" SUFFIX, named->name);
     muster__npy_write_header(array, header);
     size_t size = muster__array_size(array);
     const zip_buffer_fragment_t parts[] = {
@@ -169,7 +170,7 @@ static bool add_array(zip_t *archive, const struct muster_named_array *named, ui
         {(zip_uint8_t *)(uintptr_t)array->data, size}, /* which is only read */
     };
     zip_source_t *source = zip_source_buffer_fragment(archive, parts, size > 0 ? 2 : 1, 0);
-    if (source == NULL)
+    if (!source)
         return false;
     zip_int64_t index = zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8);
     if (index < 0) {
@@ -184,10 +185,10 @@ static bool add_array(zip_t *archive, const struct muster_named_array *named, ui
 static zip_t *open_sink(struct sink *sink, zip_error_t *failure)
 {
     zip_source_t *source = zip_source_function_create(sink_command, sink, failure);
-    if (source == NULL)
+    if (!source)
         return NULL;
     zip_t *archive = zip_open_from_source(source, ZIP_CREATE, failure);
-    if (archive == NULL)
+    if (!archive)
         zip_source_free(source);
     return archive;
 }
@@ -201,15 +202,15 @@ enum muster_status muster__npz_write(const void *context, int file, const char *
     zip_error_init(&sink.failure);
     zip_error_init(&failure);
     enum muster_status status = MUSTER_OK;
-    uint8_t(*headers)[MUSTER__NPY_HEADER_SIZE] = calloc(npz->count, sizeof *headers);
-    zip_t *archive = headers == NULL ? NULL : open_sink(&sink, &failure);
+    uint8_t(*headers)[MUSTER__NPY_HEADER_SIZE] = calloc(npz->count, sizeof(*headers));
+    zip_t *archive = headers ? open_sink(&sink, &failure) : NULL;
     bool written = archive != NULL;
     for (size_t i = 0; written && i < npz->count; i++)
         written = add_array(archive, &npz->arrays[i], headers[i]);
     written = written && zip_close(archive) == 0;
-    if (headers == NULL)
+    if (!headers)
         status = muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
-    else if (archive == NULL)
+    else if (!archive)
         status = fail_zip(error, path, &failure);
     else if (sink.number != 0)
         status = fail_errno(error, path, sink.number);
@@ -219,7 +220,7 @@ enum muster_status muster__npz_write(const void *context, int file, const char *
     if (status == MUSTER_FORMAT)
         status =
             muster__file_error(error, MUSTER_INVALID, path, "two arrays have one name, or it is not UTF-8");
-    if (archive != NULL && !written)
+    if (archive && !written)
         zip_discard(archive);
     zip_error_fini(&failure);
     zip_error_fini(&sink.failure);
@@ -297,7 +298,7 @@ static enum muster_status look_at(struct reader *reader, zip_uint64_t index)
         wrong = "it is encrypted, or neither stored nor deflated";
     else
         wrong = wrong_sizes(reader, &about);
-    if (wrong != NULL)
+    if (wrong)
         return fail_entry(reader->error, MUSTER_FORMAT, reader->path, index, wrong);
     if (about.size > reader->limit - reader->data)
         return fail_entry(reader->error, MUSTER_TOO_BIG, reader->path, index,
@@ -312,7 +313,7 @@ static enum muster_status unpack(struct reader *reader, zip_uint64_t index, uint
 {
     char beyond;
     zip_file_t *file = zip_fopen_index(reader->archive, index, 0);
-    if (file == NULL)
+    if (!file)
         return fail_zip(reader->error, reader->path, zip_get_error(reader->archive));
     size_t have = 0;
     zip_int64_t got = 1;
@@ -356,10 +357,10 @@ static enum muster_status read_array(struct reader *reader, zip_uint64_t index,
 /* Reads all arrays into one piece of memory: the list, the arrays, the names. */
 static enum muster_status read_arrays(struct reader *reader, size_t count, struct muster_named_array **result)
 {
-    size_t list = aligned(count * sizeof **result);
+    size_t list = aligned(count * sizeof(**result));
     size_t padded = reader->data + count * ALIGNMENT;
     struct muster_named_array *arrays = padded > SIZE_MAX / 2 ? NULL : malloc(list + padded + reader->names);
-    if (arrays == NULL)
+    if (!arrays)
         return muster__file_error(reader->error, MUSTER_OUT_OF_MEMORY, reader->path, "out of memory");
     uint8_t *bytes = (uint8_t *)arrays + list;
     char *names = (char *)bytes + padded;
@@ -403,7 +404,7 @@ enum muster_status muster__npz_read(int file, size_t size, const char *path, siz
     zip_t *archive = NULL;
     if (size > table && size - table > limit)
         status = muster__file_error(error, MUSTER_TOO_BIG, path, "the file is bigger than the limit");
-    else if ((archive = zip_fdopen(file, ZIP_RDONLY, &code)) == NULL) {
+    else if (!(archive = zip_fdopen(file, ZIP_RDONLY, &code))) {
         zip_error_t failure;
         zip_error_init_with_code(&failure, code);
         status = fail_zip(error, path, &failure);
@@ -414,7 +415,7 @@ enum muster_status muster__npz_read(int file, size_t size, const char *path, siz
         status = read_archive(&reader, arrays, count);
         zip_discard(archive);
     }
-    if (archive == NULL)
+    if (!archive)
         close(file);
     return status;
 }
@@ -435,8 +436,9 @@ enum muster_status muster_npz_read(const char *path, size_t limit, struct muster
 const struct muster_array *muster_npz_find(const struct muster_named_array *arrays, size_t count,
                                            const char *name)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         if (strcmp(arrays[i].name, name) == 0)
             return &arrays[i].array;
+    }
     return NULL;
 }

@@ -68,7 +68,7 @@ static char *path_of(const struct muster_run *run, const char *name)
 {
     size_t size = strlen(run->path) + strlen(name) + 2;
     char *path = malloc(size);
-    if (path != NULL)
+    if (path)
         snprintf(path, size, "%s/%s", run->path, name);
     return path;
 }
@@ -77,7 +77,7 @@ static enum muster_status fail(const struct muster_run *run, const char *name, e
                                const char *why, struct muster_error *error)
 {
     char *path = path_of(run, name);
-    muster__file_error(error, status, path != NULL ? path : name, why);
+    muster__file_error(error, status, path ? path : name, why);
     free(path);
     return status;
 }
@@ -87,7 +87,7 @@ static enum muster_status fail_errno(const struct muster_run *run, const char *n
 {
     char why[MUSTER_ERROR_TEXT_SIZE];
     enum muster_status status = errno == ENOMEM ? MUSTER_OUT_OF_MEMORY : MUSTER_IO;
-    snprintf(why, sizeof why, "%s: %s", doing, strerror(errno));
+    snprintf(why, sizeof(why), "%s: %s", doing, strerror(errno));
     return fail(run, name, status, why, error);
 }
 
@@ -96,7 +96,7 @@ static enum muster_status replace(const struct muster_run *run, const char *name
                                   const void *context, struct muster_error *error)
 {
     char *path = path_of(run, name);
-    if (path == NULL)
+    if (!path)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enum muster_status status = muster__file_replace_in(run->folder, name, path, write, context, error);
     free(path);
@@ -114,15 +114,15 @@ static enum muster_status list(struct muster_run *run,
     DIR *directory = folder < 0 ? NULL : fdopendir(folder);
     struct dirent *entry = NULL;
     enum muster_status status = MUSTER_OK;
-    errno = directory == NULL ? errno : 0;
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+    errno = directory ? 0 : errno;
+    while (directory && (entry = readdir(directory))) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             each(run, entry->d_name, context);
         errno = 0;
     }
     if (errno != 0)
         status = muster__file_errno(error, run->path, "listing it");
-    if (directory != NULL)
+    if (directory)
         closedir(directory);
     else if (folder >= 0)
         close(folder);
@@ -166,7 +166,7 @@ static void remember_round(struct muster_run *run, uint64_t round)
     if (place == MUSTER_RUN_ROUNDS_KEPT)
         return;
     memmove(&run->rounds[place + 1], &run->rounds[place],
-            (MUSTER_RUN_ROUNDS_KEPT - 1 - place) * sizeof *run->rounds);
+            (MUSTER_RUN_ROUNDS_KEPT - 1 - place) * sizeof(*run->rounds));
     run->rounds[place] = round;
 }
 
@@ -248,12 +248,12 @@ static enum muster_status write_text(const void *context, int file, const char *
 enum muster_status muster_run_configure(struct muster_run *run, const char *configuration,
                                         struct muster_error *error)
 {
-    size_t length = configuration == NULL ? 0 : strlen(configuration);
+    size_t length = configuration ? strlen(configuration) : 0;
     if (length == 0 || length > CONFIGURATION_SIZE_MAX)
         return fail(run, CONFIGURATION, MUSTER_INVALID, "there is no configuration, or it is too long",
                     error);
     char *copy = strdup(configuration);
-    if (copy == NULL)
+    if (!copy)
         return fail(run, CONFIGURATION, MUSTER_OUT_OF_MEMORY, "out of memory", error);
     enum muster_status status = replace(run, CONFIGURATION, write_text, configuration, error);
     if (status == MUSTER_OK)
@@ -275,10 +275,10 @@ static enum muster_status read_file(struct muster_run *run, const char *name, ch
     size_t size;
     void *bytes = NULL;
     char *path = path_of(run, name);
-    if (path == NULL)
+    if (!path)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enum muster_status status = muster__file_open(run->folder, name, path, &file, &size, error);
-    if (status == MUSTER_OK && text == NULL) {
+    if (status == MUSTER_OK && !text) {
         status = muster__npz_read(file, size, path, SIZE_MAX, &run->state, &run->state_count, error);
     } else if (status == MUSTER_OK) {
         status = size > CONFIGURATION_SIZE_MAX
@@ -286,7 +286,7 @@ static enum muster_status read_file(struct muster_run *run, const char *name, ch
                      : muster__file_read(file, size, path, &bytes, error);
         close(file);
     }
-    if (status == MUSTER_OK && text != NULL)
+    if (status == MUSTER_OK && text)
         *text = bytes;
     free(path);
     return status;
@@ -296,7 +296,7 @@ static enum muster_status read_file(struct muster_run *run, const char *name, ch
 static int64_t own_number(const struct muster_run *run, const char *name)
 {
     const struct muster_array *array = muster_npz_find(run->state, run->state_count, name);
-    if (array == NULL || array->dtype != MUSTER_INT64 || array->dimensions != 0)
+    if (!array || array->dtype != MUSTER_INT64 || array->dimensions != 0)
         return -1;
     return *(const int64_t *)array->data;
 }
@@ -362,7 +362,7 @@ static enum muster_status remove_rounds(struct muster_run *run, struct muster_er
             if (run->rounds[i] != 0 && unlinkat(run->folder, name, 0) != 0)
                 return fail_errno(run, name, "removing", error);
         }
-        memset(run->rounds, 0, sizeof run->rounds);
+        memset(run->rounds, 0, sizeof(run->rounds));
         status = list(run, see_round, NULL, error);
     } while (status == MUSTER_OK && run->rounds[0] != 0);
     if (status == MUSTER_OK && unlinkat(run->folder, METRICS, 0) != 0 && errno != ENOENT)
@@ -404,15 +404,15 @@ enum muster_status muster_run_open(const char *path, const char *configuration, 
 {
     struct kind kind;
     *result = NULL;
-    if (path == NULL || *path == '\0' || configuration == NULL || *configuration == '\0')
+    if (!path || *path == '\0' || !configuration || *configuration == '\0')
         return muster__error(error, MUSTER_INVALID, "a run needs a directory and a configuration");
-    struct muster_run *run = calloc(1, sizeof *run);
-    if (run == NULL)
+    struct muster_run *run = calloc(1, sizeof(*run));
+    if (!run)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     run->folder = run->lock = -1;
     run->path = strdup(path);
     enum muster_status status = MUSTER_OK;
-    if (run->path == NULL)
+    if (!run->path)
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     if (status == MUSTER_OK)
         status = open_folder(run, error);
@@ -460,10 +460,10 @@ static enum muster_status write_round(const struct muster_run *run, const int64_
 {
     char name[ROUND_NAME_SIZE];
     name_round((uint64_t)own[0], name);
-    struct muster_named_array *arrays = calloc(state->count + OWN_ARRAYS, sizeof *arrays);
-    if (arrays == NULL)
+    struct muster_named_array *arrays = calloc(state->count + OWN_ARRAYS, sizeof(*arrays));
+    if (!arrays)
         return fail(run, name, MUSTER_OUT_OF_MEMORY, "out of memory", error);
-    memcpy(arrays, state->arrays, state->count * sizeof *arrays);
+    memcpy(arrays, state->arrays, state->count * sizeof(*arrays));
     arrays[state->count] =
         (struct muster_named_array){ROUND, {.dtype = MUSTER_INT64, .dimensions = 0, .data = &own[0]}};
     arrays[state->count + 1] =
@@ -518,7 +518,7 @@ enum muster_status muster_run_commit(struct muster_run *run, uint64_t round,
 
 void muster_run_close(struct muster_run *run)
 {
-    if (run == NULL)
+    if (!run)
         return;
     forget_state(run);
     if (run->lock >= 0)

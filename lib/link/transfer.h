@@ -8,8 +8,8 @@
 #include "wire/codec.h"
 
 /* Bytes of data in one chunk, if the peer takes messages of that size: enough to hide what a message costs,
-   and few enough for both ends to work at the same time, one on the next while the other is copying the last.
- */
+   and few enough for both ends to work at the same time, one on the next while the other is copying the
+   last. */
 #define CHUNK_SIZE ((size_t)1 << 20)
 
 /* A message with a payload, of which one chunk at a time is with the transport. */

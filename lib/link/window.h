@@ -1,5 +1,5 @@
-/* The window: how far ahead of what has arrived of an answer its participant may send. Its owner has a lock.
- */
+/* The window: how far ahead of what has arrived of an answer its participant may send. Its owner has a
+   lock. */
 #ifndef MUSTER_LINK_WINDOW_H
 #define MUSTER_LINK_WINDOW_H
 

@@ -90,8 +90,8 @@ void muster__credentials_remind(struct credentials *credentials, int64_t now);
 /* Tells the user what is to be warned of. Without a lock held. */
 void muster__credentials_tell(struct credentials *credentials);
 
-/* Has it warned of, in a text that is made harmless, by the next muster__credentials_tell(). Under any lock.
- */
+/* Has it warned of, in a text that is made harmless, by the next muster__credentials_tell(). Under any
+   lock. */
 void muster__credentials_warn(struct credentials *credentials, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -207,8 +207,8 @@ enum muster_status muster__grpc_explain(const struct client_side *client, const 
 
 /* ---- grpc_stream.c: with the stream's lock held, where nothing else is said ---- */
 
-/* Gives back what was freed, before long: what many strangers have made glibc take stays with it otherwise.
- */
+/* Gives back what was freed, before long: what many strangers have made glibc take stays with it
+   otherwise. */
 void muster__grpc_trim_later(struct grpc_transport *transport);
 
 /* A stream for a call; NULL when out of memory. */
@@ -219,8 +219,8 @@ bool muster__grpc_start_batch(struct grpc_stream *stream, const grpc_op *ops, si
 void muster__grpc_start_receive(struct grpc_stream *stream);
 void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, const char *text);
 
-/* Ends the call at once, for a message that is not whole in time, or bigger than the limit. Takes the lock.
- */
+/* Ends the call at once, for a message that is not whole in time, or bigger than the limit. Takes the
+   lock. */
 void muster__grpc_end_unfinished(struct grpc_stream *stream, bool too_big);
 
 /* One operation less is in flight. Returns without the lock; reports `closed` after the last. */
@@ -299,8 +299,8 @@ void muster__shut_connections(const char *host, uint16_t port);
 /* Takes the other end's address as C-core writes it apart; false when it is none. */
 bool muster__split_peer(const char *peer, char host[HOST_SIZE], uint16_t *port);
 
-/* Calls `visit` for each of the process's connections whose own end is `port`, with the other end's address.
- */
+/* Calls `visit` for each of the process's connections whose own end is `port`, with the other end's
+   address. */
 void muster__visit_accepted(uint16_t port,
                             void (*visit)(void *context, int descriptor, const char *host, uint16_t port),
                             void *context);

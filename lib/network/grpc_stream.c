@@ -466,8 +466,8 @@ static void send_next(struct grpc_stream *stream)
         start_finish(stream);
 }
 
-/* A send during the delivery posts the next receive, so that another message can arrive meanwhile: it waits.
- */
+/* A send during the delivery posts the next receive, so that another message can arrive meanwhile: it
+   waits. */
 static void received_complete(struct tag *tag, bool ok)
 {
     struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, received);

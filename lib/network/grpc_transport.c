@@ -178,8 +178,8 @@ static void stop_alarm(struct grpc_transport *transport)
 
 /* ---- what C-core still has ---- */
 
-/* That C-core may take to give up its last channel: it has no more to do for it than to run a few functions.
- */
+/* That C-core may take to give up its last channel: it has no more to do for it than to run a few
+   functions. */
 #define LIVES_TIMEOUT_MS 5000
 
 /* That its threads may take to end after that. */

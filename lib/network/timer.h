@@ -9,8 +9,8 @@
 
 struct muster_transport;
 
-/* Zero-initialised is idle. The owner keeps it in place while it is started and until its callback has run.
- */
+/* Zero-initialised is idle. The owner keeps it in place while it is started and until its callback has
+   run. */
 struct timer {
     int64_t at; /* milliseconds on the transport's clock */
     void (*expired)(struct timer *timer);

@@ -23,8 +23,8 @@ struct listener;
 #define KEEPALIVE_TIME_MS    30000
 #define KEEPALIVE_TIMEOUT_MS 20000
 
-/* How to listen and to connect. What it points to stays until the listener is freed or the stream has ended.
- */
+/* How to listen and to connect. What it points to stays until the listener is freed or the stream has
+   ended. */
 struct connection_options {
     struct credentials *credentials; /* NULL: none */
     int64_t keepalive_time_ms;
@@ -37,8 +37,8 @@ struct connection_options {
     size_t memory_per_peer;   /* and so much more for each stream of which a message came */
 };
 
-/* Bytes that can be put before a message's body for one stream alone: room for all of a chunk but its data.
- */
+/* Bytes that can be put before a message's body for one stream alone: room for all of a chunk but its
+   data. */
 #define STREAM_HEAD_MAX 64
 
 /* Pieces of memory that one part can have. */
@@ -94,8 +94,8 @@ struct transport_ops {
                                  size_t max_message_size, const struct connection_options *options,
                                  const struct listener_events *events, void *context,
                                  struct listener **listener, uint16_t *port, struct muster_error *error);
-    /* Refuses new streams from now on; open ones go on until they end or are cut. Does not block; call once.
-     */
+    /* Refuses new streams from now on; open ones go on until they end or are cut. Does not block; call
+       once. */
     void (*close_listener)(struct listener *listener);
     /* Ends every open stream of the listener at once. Does not block. */
     void (*cut_listener)(struct listener *listener);

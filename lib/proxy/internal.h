@@ -45,8 +45,8 @@ struct upload {
     struct claim claim;
 };
 
-/* What of a Hello is needed for as long as the proxy: 16 KiB of it can be half a megabyte once they are read.
- */
+/* What of a Hello is needed for as long as the proxy: 16 KiB of it can be half a megabyte once they are
+   read. */
 struct introduction {
     size_t token_size; /* that it came with, of a server before this one */
     size_t label_count;

@@ -259,8 +259,8 @@ struct proxy *muster__registry_find(struct registry *registry, const char *name)
 
 /* ---- coming in, and making room ---- */
 
-/* Who has to leave before the participant can be counted in; NULL: nobody, or nobody can. With the lock held.
- */
+/* Who has to leave before the participant can be counted in; NULL: nobody, or nobody can. With the lock
+   held. */
 static struct place *find_in_the_way(struct registry *registry, const struct place *place)
 {
     const struct participant_manager_options *options = registry->options;

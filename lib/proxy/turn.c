@@ -130,8 +130,8 @@ enum reply muster__proxy_classify(struct proxy *proxy, uint64_t turn)
     return REPLY_UNASKED;
 }
 
-/* Moves the limit of the running turn, never back, and no further than a turn may last. With the lock held.
- */
+/* Moves the limit of the running turn, never back, and no further than a turn may last. With the lock
+   held. */
 static void extend(struct proxy *proxy)
 {
     const struct participant_manager_options *options = &proxy->manager->options;

@@ -1,5 +1,5 @@
-/* Memory for the data of big arrays, in huge pages where the system has them; a few that were freed are kept.
- */
+/* Memory for the data of big arrays, in huge pages where the system has them; a few that were freed are
+   kept. */
 #include <config.h>
 
 #include <pthread.h>

@@ -139,8 +139,8 @@ void muster__envelope_clear(struct envelope *envelope);
 /* What a received message points into, its `storage`: it stays for as long as somebody holds it. NULL is
    allowed in both. Any thread. */
 struct storage *muster__storage_retain(struct storage *storage);
-/* One for a message that was not received: it holds `owned`, which goes by let_go(); NULL when out of memory.
- */
+/* One for a message that was not received: it holds `owned`, which goes by let_go(); NULL when out of
+   memory. */
 struct storage *muster__storage_of(void *owned, void (*let_go)(void *owned));
 /* What such a storage holds; NULL for others, and for NULL. */
 void *muster__storage_owned(const struct storage *storage);

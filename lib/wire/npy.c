@@ -52,19 +52,19 @@ void muster__npy_write_header(const struct muster_array *array, uint8_t *out)
     enum { PREFIX_SIZE = 10, TEXT_SIZE = MUSTER__NPY_HEADER_SIZE - PREFIX_SIZE };
     static const uint8_t version_and_length[] = {1, 0, TEXT_SIZE, 0};
     char text[TEXT_SIZE];
-    size_t length = format_dictionary(array, text, sizeof text);
-    memset(text + length, ' ', sizeof text - length);
+    size_t length = format_dictionary(array, text, sizeof(text));
+    memset(text + length, ' ', sizeof(text) - length);
     text[TEXT_SIZE - 1] = '\n';
     memcpy(out, MAGIC, MAGIC_SIZE);
-    memcpy(out + MAGIC_SIZE, version_and_length, sizeof version_and_length);
-    memcpy(out + PREFIX_SIZE, text, sizeof text);
+    memcpy(out + MAGIC_SIZE, version_and_length, sizeof(version_and_length));
+    memcpy(out + PREFIX_SIZE, text, sizeof(text));
 }
 
 enum muster_status muster__npy_size(const struct muster_array *array, size_t *size)
 {
     size_t element = muster_dtype_size(array->dtype);
     size_t count = muster_array_count(array);
-    if (element == 0 || count == SIZE_MAX || (count > 0 && array->data == NULL))
+    if (element == 0 || count == SIZE_MAX || (count > 0 && !array->data))
         return MUSTER_INVALID;
     if (count > (SIZE_MAX / 2 - MUSTER__NPY_HEADER_SIZE) / element)
         return MUSTER_INVALID;
@@ -114,7 +114,7 @@ static bool is_digit(char character)
 
 static void skip_space(struct reader *reader)
 {
-    while (reader->at < reader->end && memchr(" \t\r\n\f", *reader->at, 5) != NULL)
+    while (reader->at < reader->end && memchr(" \t\r\n\f", *reader->at, 5))
         reader->at++;
 }
 
@@ -138,7 +138,7 @@ static bool take_string(struct reader *reader, struct piece *piece)
             return false;
     }
     const char *close = memchr(reader->at, quote, (size_t)(reader->end - reader->at));
-    if (close == NULL)
+    if (!close)
         return false;
     *piece = (struct piece){reader->at, (size_t)(close - reader->at)};
     reader->at = close + 1;
@@ -247,7 +247,7 @@ static const struct {
     {"shape", read_shape},
 };
 
-enum { ENTRY_COUNT = sizeof entries / sizeof entries[0] };
+enum { ENTRY_COUNT = sizeof(entries) / sizeof(entries[0]) };
 
 static enum muster_status read_entry(struct reader *reader)
 {
@@ -387,7 +387,7 @@ static enum muster_status to_c_order(const struct muster_array *array, uint8_t *
     if (size == 0 || array->dimensions < 2)
         return MUSTER_OK;
     uint8_t *copy = malloc(size);
-    if (copy == NULL)
+    if (!copy)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for turning %zu bytes into C order",
                              size);
     memcpy(copy, data, size);

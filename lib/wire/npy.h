@@ -14,8 +14,8 @@
  */
 enum { MUSTER__NPY_HEADER_SIZE = 128 };
 
-/* Bytes that the header of `array` takes, a multiple of 64. The array is valid (muster__npy_size() said so).
- */
+/* Bytes that the header of `array` takes, a multiple of 64. The array is valid (muster__npy_size() said
+   so). */
 size_t muster__npy_header_size(const struct muster_array *array);
 
 /* Writes the header, muster__npy_header_size() bytes, to `out`; the array's data follows it as it lies. */
@@ -26,8 +26,8 @@ void muster__npy_write_header(const struct muster_array *array, uint8_t *out);
    here before anything else reads it. */
 enum muster_status muster__npy_size(const struct muster_array *array, size_t *size);
 
-/* Reads a header without its data into *array, whose data is NULL. FORMAT as below; Fortran order is refused.
- */
+/* Reads a header without its data into *array, whose data is NULL. FORMAT as below; Fortran order is
+   refused. */
 enum muster_status muster__npy_parse_header(const uint8_t *bytes, size_t size, struct muster_array *array,
                                             struct muster_error *error);
 

@@ -1,5 +1,5 @@
-/* The chaos program's parts: what is computed, the roles that its processes play, and the relay between them.
- */
+/* The chaos program's parts: what is computed, the roles that its processes play, and the relay between
+   them. */
 #ifndef MUSTER_TESTS_CHAOS_H
 #define MUSTER_TESTS_CHAOS_H
 

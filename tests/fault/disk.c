@@ -61,7 +61,7 @@ static struct {
 } * shared;
 
 static char folder[] = "/tmp/muster-disk-XXXXXX";
-static char run_path[sizeof folder + 8], kept_path[sizeof folder + 8];
+static char run_path[sizeof(folder) + 8], kept_path[sizeof(folder) + 8];
 
 /* ---- in the place of the C library ---- */
 
@@ -104,14 +104,15 @@ static bool fails(void)
 
 static struct file *file_named(const char *name)
 {
-    for (size_t i = 0; i < shared->file_count; i++)
+    for (size_t i = 0; i < shared->file_count; i++) {
         if (strcmp(shared->files[i].name, name) == 0)
             return &shared->files[i];
+    }
     if (shared->file_count == FILES_MAX)
         abort();
     struct file *file = &shared->files[shared->file_count++];
     *file = (struct file){.dirty = false};
-    snprintf(file->name, sizeof file->name, "%s", name);
+    snprintf(file->name, sizeof(file->name), "%s", name);
     return file;
 }
 
@@ -119,8 +120,8 @@ static struct file *file_named(const char *name)
 static struct file *file_of(int descriptor)
 {
     char link[NAME_SIZE], target[4096];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    ssize_t length = readlink(link, target, sizeof target - 1);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", descriptor);
+    ssize_t length = readlink(link, target, sizeof(target) - 1);
     size_t prefix = strlen(run_path);
     if (length < 0)
         return NULL;
@@ -135,17 +136,17 @@ static struct change *change(enum kind kind, const char *name, const char *from)
         abort();
     struct change *made = &shared->changes[shared->change_count++];
     *made = (struct change){.kind = kind};
-    snprintf(made->name, sizeof made->name, "%s", name);
-    snprintf(made->from, sizeof made->from, "%s", from);
+    snprintf(made->name, sizeof(made->name), "%s", name);
+    snprintf(made->from, sizeof(made->from), "%s", from);
     return made;
 }
 
 /* Keeps what is there under a name that is going to be something else. */
 static void keep(struct change *made, int at)
 {
-    char kept[sizeof kept_path + NAME_SIZE], name[NAME_SIZE];
-    snprintf(name, sizeof name, "%u", shared->kept_count++);
-    snprintf(kept, sizeof kept, "%s/%s", kept_path, name);
+    char kept[sizeof(kept_path) + NAME_SIZE], name[NAME_SIZE];
+    snprintf(name, sizeof(name), "%u", shared->kept_count++);
+    snprintf(kept, sizeof(kept), "%s/%s", kept_path, name);
     if (linkat(at, made->name, AT_FDCWD, kept, 0) == 0)
         strcpy(made->kept, name);
 }
@@ -153,7 +154,7 @@ static void keep(struct change *made, int at)
 ssize_t __wrap_pwrite(int descriptor, const void *bytes, size_t size, off_t offset)
 {
     struct file *written_to = mode == UNARMED ? NULL : file_of(descriptor);
-    if (written_to == NULL)
+    if (!written_to)
         return __real_pwrite(descriptor, bytes, size, offset);
     written_to->dirty = true;
     /* Whatever happens now, happens in the middle of it. */
@@ -178,7 +179,7 @@ int __wrap_fsync(int descriptor)
     if (mode != UNARMED && __real_fstat(descriptor, &information) == 0) {
         if (S_ISDIR(information.st_mode))
             shared->change_count = 0;
-        if (file != NULL) {
+        if (file) {
             file->dirty = false;
             file->safe = information.st_size;
         }
@@ -282,7 +283,7 @@ static void commit(struct muster_run *run, uint64_t round, enum muster_status *s
     char line[64];
     const struct muster_named_array state = {"w", {MUSTER_FLOAT64, 1, {VALUES}, values}};
     fill(values, shared->generation, round);
-    write_lines(line, sizeof line, shared->generation, round, round);
+    write_lines(line, sizeof(line), shared->generation, round, round);
     shared->attempted = round;
     struct muster_error error = {.text = ""};
     *status = muster_run_commit(run, round, &state, 1, line, &error);
@@ -296,12 +297,12 @@ static struct muster_run *open_run(int generation, bool overwrite)
 {
     struct muster_run *run = NULL;
     struct muster_error error = {.text = ""};
-    for (int i = 0; i < 2 && run == NULL; i++) {
+    for (int i = 0; i < 2 && !run; i++) {
         enum muster_status status =
             muster_run_open(run_path, configurations[generation], overwrite, &run, &error);
         expect(status == MUSTER_OK || (status == MUSTER_IO && mode != DIE), error.text);
     }
-    if (run == NULL)
+    if (!run)
         return NULL;
     if (generation != shared->generation)
         shared->committed = shared->attempted = 0;
@@ -317,13 +318,13 @@ static struct muster_run *open_run(int generation, bool overwrite)
 static struct muster_run *hold_rounds(struct muster_run *run, uint64_t last)
 {
     enum muster_status status;
-    while (run != NULL && shared->committed < last) {
+    while (run && shared->committed < last) {
         commit(run, shared->committed + 1, &status);
         if (status == MUSTER_OK)
             continue;
         muster_run_close(run);
         run = open_run(shared->generation, false);
-        if (run != NULL && mode == FAIL_REST)
+        if (run && mode == FAIL_REST)
             break;
     }
     return run;
@@ -350,12 +351,12 @@ static void scenario(void)
 
 static void expect_metrics(int generation, uint64_t round)
 {
-    char path[sizeof run_path + 16], expected[1024], text[1024] = "";
-    snprintf(path, sizeof path, "%s/metrics.csv", run_path);
-    write_lines(expected, sizeof expected, generation, 1, round);
+    char path[sizeof(run_path) + 16], expected[1024], text[1024] = "";
+    snprintf(path, sizeof(path), "%s/metrics.csv", run_path);
+    write_lines(expected, sizeof(expected), generation, 1, round);
     FILE *file = fopen(path, "r");
-    if (file != NULL) {
-        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    if (file) {
+        text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
         fclose(file);
     }
     expect(strcmp(text, expected) == 0, "the metrics are those of the completed rounds");
@@ -368,7 +369,7 @@ static void expect_state(const struct muster_run *run, int generation)
     fill(values, generation, muster_run_round(run));
     const struct muster_named_array *state = muster_run_state(run, &count);
     const struct muster_array *w = muster_npz_find(state, count, "w");
-    expect(w != NULL && muster_array_count(w) == VALUES && memcmp(w->data, values, sizeof values) == 0,
+    expect(w && muster_array_count(w) == VALUES && memcmp(w->data, values, sizeof(values)) == 0,
            "the state is that of the last completed round");
 }
 
@@ -377,7 +378,7 @@ static void expect_tidy(void)
     size_t rounds = 0;
     DIR *listing = opendir(run_path);
     expect(listing != NULL, "there is a directory");
-    for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+    for (struct dirent *entry; (entry = readdir(listing));) {
         expect(strncmp(entry->d_name, ".muster", 7) != 0, "no temporary is left");
         rounds += strncmp(entry->d_name, "round-", 6) == 0;
     }
@@ -452,7 +453,7 @@ static int remove_entry(const char *path, const struct stat *information, int ki
 
 static void begin(void)
 {
-    memset(shared, 0, sizeof *shared);
+    memset(shared, 0, sizeof(*shared));
     nftw(run_path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     nftw(kept_path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     cr_assert_eq(mkdir(kept_path, 0700), 0);
@@ -460,18 +461,18 @@ static void begin(void)
 
 static void set_up(void)
 {
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq((void *)shared, MAP_FAILED);
     strcpy(folder + strlen(folder) - 6, "XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
-    snprintf(run_path, sizeof run_path, "%s/run", folder);
-    snprintf(kept_path, sizeof kept_path, "%s/kept", folder);
+    snprintf(run_path, sizeof(run_path), "%s/run", folder);
+    snprintf(kept_path, sizeof(kept_path), "%s/kept", folder);
 }
 
 static void tear_down(void)
 {
     nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-    munmap(shared, sizeof *shared);
+    munmap(shared, sizeof(*shared));
 }
 
 static size_t steps_of_all(void)

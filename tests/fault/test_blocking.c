@@ -339,8 +339,8 @@ FAULT_TEST(blocking, rounds_with_participants)
     fixture_free(fixture);
 }
 
-/* Turns with one participant while others of its kind come, are cancelled and go: for the thread sanitizer.
- */
+/* Turns with one participant while others of its kind come, are cancelled and go: for the thread
+   sanitizer. */
 struct turmoil {
     struct fixture *fixture;
     struct proxy *proxy;

@@ -448,8 +448,8 @@ static void *call_proxy_run(void *context)
 }
 
 /* None on its way out of the caller's memory; one wherever it is put together; and one where the caller gets
-   its memory back before the bytes are gone, which is not so of what lies where the instruction's data does.
- */
+   its memory back before the bytes are gone, which is not so of what lies where the instruction's data
+   does. */
 static void expect_copies(size_t in_place)
 {
     const size_t half = 2 * CHUNK_SIZE;

@@ -1,5 +1,5 @@
-/* Answers that the server's code refuses: the participant is told, as far as it wants to be and no further.
- */
+/* Answers that the server's code refuses: the participant is told, as far as it wants to be and no
+   further. */
 #include <config.h>
 
 #include <semaphore.h>

@@ -570,8 +570,8 @@ FAULT_TEST(upload, budget_of_its_own)
     crowd_free(&crowd);
 }
 
-/* An answer of a proxy_run() that returned is its caller's; one of a round counts until on_answer has had it.
- */
+/* An answer of a proxy_run() that returned is its caller's; one of a round counts until on_answer has had
+   it. */
 static enum muster_status look_at_uploads(void *context, size_t index, struct proxy *proxy,
                                           const struct muster_message *answer, struct muster_error *reason)
 {
@@ -742,8 +742,8 @@ FAULT_TEST(upload, big_ones_come_one_after_the_other)
     crowd_free(&crowd);
 }
 
-/* One that takes its time is put aside and goes on, so that there is room for another, and not for a third.
- */
+/* One that takes its time is put aside and goes on, so that there is room for another, and not for a
+   third. */
 FAULT_TEST(upload, second_big_one_beside_a_slow_one)
 {
     struct crowd crowd = crowd_for_big_ones();

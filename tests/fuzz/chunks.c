@@ -90,7 +90,7 @@ static bool announce(struct arrival *arrival, const struct piece *pieces, size_t
     for (size_t i = 0; i < envelope.message.array_count; i++)
         arrival->whole[i] = envelope.message.arrays[i].data;
     muster__incoming_begin(&arrival->incoming, &envelope, 0);
-    CHECK(envelope.message.storage == NULL);
+    CHECK(!envelope.message.storage);
     muster__envelope_clear(&envelope);
     begin(arrival);
     return true;

@@ -20,8 +20,8 @@ void *__wrap_malloc(size_t size)
     return __real_malloc(size);
 }
 
-/* A field costs at most the entry in a table and the alignment of its data, or what protobuf-c makes of it.
- */
+/* A field costs at most the entry in a table and the alignment of its data, or what protobuf-c makes of
+   it. */
 static size_t allowed(size_t size)
 {
     enum { LEAST = 4096, EACH = 192, TIMES = 3 };

@@ -52,8 +52,8 @@ void door_close(struct door *door);
 struct happening door_wait(struct door *door, enum participant_manager_event_kind kind, const char *name,
                            size_t n);
 
-/* The open participant of this name, for the caller to release; waits until it has joined for the n-th time.
- */
+/* The open participant of this name, for the caller to release; waits until it has joined for the n-th
+   time. */
 struct proxy *door_proxy(struct door *door, const char *name, size_t n);
 
 /* ---- participants ---- */

@@ -141,7 +141,7 @@ static bool hold(const struct world *world, const char *digits)
 {
     bool right = true;
     for (size_t i = 0; i < SENDERS; i++)
-        right = right && world->senders[i].holds == (strchr(digits, (int)('0' + i)) != NULL);
+        right = right && world->senders[i].holds == (strchr(digits, (int)('0' + i)));
     return right;
 }
 

@@ -16,16 +16,16 @@ static _Alignas(LINE) uint8_t expected[ROOM];
 
 static void try_copy(size_t at, size_t source, size_t size)
 {
-    memset(to, 0xee, sizeof to);
-    memset(expected, 0xee, sizeof expected);
+    memset(to, 0xee, sizeof(to));
+    memset(expected, 0xee, sizeof(expected));
     memcpy(expected + at, from + source, size);
     muster__copy_big(to + at, from + source, size);
-    cr_assert_eq(memcmp(to, expected, sizeof to), 0, "%zu bytes from %zu to %zu", size, source, at);
+    cr_assert_eq(memcmp(to, expected, sizeof(to)), 0, "%zu bytes from %zu to %zu", size, source, at);
 }
 
 Test(copy, every_byte_and_no_other)
 {
-    for (size_t i = 0; i < sizeof from; i++)
+    for (size_t i = 0; i < sizeof(from); i++)
         from[i] = (uint8_t)(i * 7 + i / 256);
     for (size_t at = 0; at < LINE; at++) {
         for (size_t size = 0; size <= SIZE_MAX_TRIED; size++)

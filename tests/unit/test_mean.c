@@ -47,7 +47,7 @@ static struct member *new_members(uint64_t seed)
 {
     struct muster_random random;
     muster_random_seed(&random, seed);
-    struct member *members = calloc(MEMBERS, sizeof *members);
+    struct member *members = calloc(MEMBERS, sizeof(*members));
     cr_assert_not_null(members);
     for (size_t i = 0; i < MEMBERS; i++)
         fill(&members[i], &random);
@@ -88,7 +88,7 @@ static void expect_mean(struct muster_mean *mean, const struct member *members, 
     for (size_t j = 0; j < 3; j++) {
         cr_assert_eq(arrays[j].dtype, members[0].arrays[j].dtype);
         cr_assert_eq(arrays[j].dimensions, members[0].arrays[j].dimensions);
-        cr_assert_eq(memcmp(arrays[j].shape, members[0].arrays[j].shape, sizeof arrays[j].shape), 0);
+        cr_assert_eq(memcmp(arrays[j].shape, members[0].arrays[j].shape, sizeof(arrays[j].shape)), 0);
         cr_assert_eq((uintptr_t)arrays[j].data % muster_dtype_size(arrays[j].dtype), 0);
         double precision = arrays[j].dtype == MUSTER_FLOAT32 ? FLT_EPSILON : 16 * DBL_EPSILON;
         for (size_t i = 0; i < muster_array_count(&arrays[j]); i++) {
@@ -122,7 +122,7 @@ Test(mean, of_one_is_that_one)
     members[0].weight = 3; /* not a power of two: what is multiplied by it has to come back by dividing */
     add(mean, &members[0]);
     const struct muster_array *arrays = result(mean, 3);
-    cr_assert_eq(memcmp(arrays[0].data, members[0].matrix, sizeof members[0].matrix), 0);
+    cr_assert_eq(memcmp(arrays[0].data, members[0].matrix, sizeof(members[0].matrix)), 0);
     cr_assert_eq(*(const float *)arrays[2].data, members[0].number);
     muster_mean_free(mean);
     free(members);
@@ -197,15 +197,15 @@ static void expect_no_trace(struct muster_mean *mean, const struct muster_array 
     const struct muster_array *before = result(mean, 3);
     float matrix[ROWS * COLUMNS];
     double vector[LONG];
-    memcpy(matrix, before[0].data, sizeof matrix);
-    memcpy(vector, before[1].data, sizeof vector);
+    memcpy(matrix, before[0].data, sizeof(matrix));
+    memcpy(vector, before[1].data, sizeof(vector));
     float number = *(const float *)before[2].data;
 
     cr_assert_eq(muster_mean_add(mean, arrays, count, weight, NULL), expected);
 
     const struct muster_array *after = result(mean, 3);
-    cr_assert_eq(memcmp(matrix, after[0].data, sizeof matrix), 0);
-    cr_assert_eq(memcmp(vector, after[1].data, sizeof vector), 0);
+    cr_assert_eq(memcmp(matrix, after[0].data, sizeof(matrix)), 0);
+    cr_assert_eq(memcmp(vector, after[1].data, sizeof(vector)), 0);
     cr_assert_eq(number, *(const float *)after[2].data);
 }
 
@@ -219,7 +219,7 @@ Test(mean, other_dtypes_and_shapes_leave_no_trace)
 
     expect_no_trace(mean, good, 0, 1, MUSTER_INVALID);
     expect_no_trace(mean, good, 2, 1, MUSTER_FORMAT);
-    memcpy(bad, good, sizeof members[1].arrays);
+    memcpy(bad, good, sizeof(members[1].arrays));
     bad[3] = bad[2];
     expect_no_trace(mean, bad, 4, 1, MUSTER_FORMAT);
     bad[2].dtype = MUSTER_INT32;
@@ -257,7 +257,7 @@ Test(mean, bad_weights_leave_no_trace)
     struct muster_mean *mean = new_mean();
     add(mean, &members[0]);
     static const double weights[] = {0, -0.0, -1, (double)NAN, (double)INFINITY, (double)-INFINITY};
-    for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++)
+    for (size_t i = 0; i < sizeof(weights) / sizeof(weights[0]); i++)
         expect_no_trace(mean, members[1].arrays, 3, weights[i], MUSTER_INVALID);
     add(mean, &members[1]);
     expect_mean(mean, members, 2);
@@ -303,13 +303,13 @@ Test(mean, any_nan_is_found)
     /* The smallest NaN differs from infinity in its last bit only. */
     uint64_t bits = UINT64_C(0x7ff0000000000001);
     double value;
-    memcpy(&value, &bits, sizeof value);
+    memcpy(&value, &bits, sizeof(value));
     struct muster_array array = {MUSTER_FLOAT64, 1, {1}, &value};
     struct muster_mean *mean = new_mean();
     cr_assert_eq(muster_mean_add(mean, &array, 1, 1, NULL), MUSTER_INVALID);
     uint32_t single_bits = UINT32_C(0xff800001);
     float single;
-    memcpy(&single, &single_bits, sizeof single);
+    memcpy(&single, &single_bits, sizeof(single));
     array = (struct muster_array){MUSTER_FLOAT32, 1, {1}, &single};
     cr_assert_eq(muster_mean_add(mean, &array, 1, 1, NULL), MUSTER_INVALID);
     muster_mean_free(mean);
@@ -325,8 +325,8 @@ Test(mean, the_largest_finite_values_are_fine)
     cr_assert_eq(muster_mean_add(mean, arrays, 2, 1, NULL), MUSTER_OK);
     cr_assert_eq(muster_mean_add(mean, arrays, 2, 1, NULL), MUSTER_OK);
     const struct muster_array *means = result(mean, 2);
-    cr_assert_eq(memcmp(means[0].data, singles, sizeof singles), 0);
-    cr_assert_eq(memcmp(means[1].data, doubles, sizeof doubles), 0);
+    cr_assert_eq(memcmp(means[0].data, singles, sizeof(singles)), 0);
+    cr_assert_eq(memcmp(means[1].data, doubles, sizeof(doubles)), 0);
     muster_mean_free(mean);
 }
 
@@ -487,7 +487,7 @@ Test(mean, the_first_answer_does_not_decide_what_is_right)
 {
     struct member *members = new_members(9);
     struct muster_array model[3];
-    memcpy(model, members[0].arrays, sizeof model);
+    memcpy(model, members[0].arrays, sizeof(model));
     for (size_t i = 0; i < 3; i++)
         model[i].data = NULL;
     struct muster_mean *mean = muster_mean_new_like(model, 3);
@@ -514,7 +514,7 @@ Test(mean, like_what_has_no_mean)
         {(enum muster_dtype)99, 1, {3}, NULL},
     };
     cr_assert_null(muster_mean_new_like(NULL, 0));
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_assert_null(muster_mean_new_like(&bad[i], 1));
     const struct muster_array good[] = {{MUSTER_INT64, 1, {3}, NULL}, {MUSTER_INT64, 1, {3}, NULL}};
     const char *const names[] = {"a", "a"};
@@ -547,7 +547,7 @@ static void expect_all_of_16_bits(enum muster_dtype dtype, uint16_t infinity)
     }
     struct muster_mean *mean = new_mean();
     add_elements(mean, dtype, nexts, count, 3);
-    cr_assert_eq(memcmp(result(mean, 1)->data, nexts, count * sizeof nexts[0]), 0);
+    cr_assert_eq(memcmp(result(mean, 1)->data, nexts, count * sizeof(nexts[0])), 0);
     add_elements(mean, dtype, ones, count, 3);
     const uint16_t *means = result(mean, 1)->data;
     for (size_t i = 0; i < count; i++)
@@ -592,7 +592,7 @@ Test(mean, what_is_not_finite_in_16_bits)
         {MUSTER_BFLOAT16, 0xff80, "array 0, bfloat16 (300): element 299 is infinite"},
         {MUSTER_BFLOAT16, 0x7f81, "array 0, bfloat16 (300): element 299 is NaN"},
     };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         uint16_t values[300] = {0x3c00};
         values[299] = bad[i].bits;
         const struct muster_array array = {bad[i].dtype, 1, {300}, values};
@@ -606,7 +606,7 @@ Test(mean, what_is_not_finite_in_16_bits)
 #define EXPECT_INTEGERS(dtype, type, ...)                                                              \
     do {                                                                                               \
         static const type cases[][3] = {__VA_ARGS__};                                                  \
-        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {                                  \
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {                                \
             struct muster_mean *mean = new_mean();                                                     \
             add_elements(mean, dtype, &cases[i][0], 1, 1);                                             \
             add_elements(mean, dtype, &cases[i][1], 1, 3);                                             \
@@ -799,7 +799,7 @@ Test(mean, as_many_scalars_as_there_may_be)
     struct muster_scalar scalars[MUSTER_MEAN_SCALARS_MAX + 1];
     char names[MUSTER_MEAN_SCALARS_MAX + 1][8];
     for (size_t i = 0; i <= MUSTER_MEAN_SCALARS_MAX; i++) {
-        snprintf(names[i], sizeof names[i], "%zu", i);
+        snprintf(names[i], sizeof(names[i]), "%zu", i);
         scalars[i] = (struct muster_scalar){names[i], (double)i};
     }
     struct muster_message message = {.scalars = scalars, .scalar_count = MUSTER_MEAN_SCALARS_MAX + 1};

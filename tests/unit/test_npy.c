@@ -133,7 +133,7 @@ static uint8_t *built(unsigned version, const char *header, const void *data, si
 static bool same_shape(const struct muster_array *a, const struct muster_array *b)
 {
     return a->dtype == b->dtype && a->dimensions == b->dimensions &&
-           memcmp(a->shape, b->shape, a->dimensions * sizeof a->shape[0]) == 0;
+           memcmp(a->shape, b->shape, a->dimensions * sizeof(a->shape[0])) == 0;
 }
 
 static size_t data_size(const struct muster_array *array)
@@ -188,7 +188,7 @@ static const int8_t int8_vector[] = {-128, 127};
 static const uint8_t bool_fortran[] = {1, 0, 1, 0, 0, 1};
 static const uint16_t bfloat16_vector[] = {0x3fc0, 0xc000};
 
-#define FROM_NUMPY(name) #name, numpy_##name, sizeof numpy_##name - 1
+#define FROM_NUMPY(name) #name, numpy_##name, sizeof(numpy_##name) - 1
 
 static const struct {
     const char *name;
@@ -212,7 +212,7 @@ static const struct {
     {FROM_NUMPY(bfloat16_vector), true, {MUSTER_BFLOAT16, 1, {2}, bfloat16_vector}},
 };
 
-enum { FROM_NUMPY_COUNT = sizeof from_numpy / sizeof from_numpy[0] };
+enum { FROM_NUMPY_COUNT = sizeof(from_numpy) / sizeof(from_numpy[0]) };
 
 Test(npy, reads_what_numpy_writes)
 {
@@ -265,7 +265,7 @@ static const struct muster_array shapes[] = {
     {.dimensions = 8, .shape = {2, 1, 3, 1, 2, 3, 1, 2}},
 };
 
-enum { SHAPE_COUNT = sizeof shapes / sizeof shapes[0] };
+enum { SHAPE_COUNT = sizeof(shapes) / sizeof(shapes[0]) };
 
 static const struct {
     enum muster_dtype dtype;
@@ -276,7 +276,7 @@ static const struct {
     {MUSTER_UINT8, "|u1"},   {MUSTER_INT8, "|i1"},    {MUSTER_BOOL, "|b1"},
 };
 
-enum { DTYPE_COUNT = sizeof dtypes / sizeof dtypes[0] };
+enum { DTYPE_COUNT = sizeof(dtypes) / sizeof(dtypes[0]) };
 
 /* Data for the array, which the caller frees. */
 static uint8_t *data_of(const struct muster_array *array)
@@ -369,10 +369,10 @@ Test(npy, aligns_data_behind_a_header_of_any_length)
     for (unsigned version = 1; version <= 3; version++) {
         for (int spaces = 0; spaces < 17; spaces++) {
             char header[256];
-            snprintf(header, sizeof header, "{'descr':'<f8','fortran_order':False,'shape':(3,)}%*s\n", spaces,
-                     "");
+            snprintf(header, sizeof(header), "{'descr':'<f8','fortran_order':False,'shape':(3,)}%*s\n",
+                     spaces, "");
             size_t size;
-            uint8_t *bytes = built(version, header, values, sizeof values, &size);
+            uint8_t *bytes = built(version, header, values, sizeof(values), &size);
             expect_array(bytes, size, &array, header);
             free(bytes);
         }
@@ -391,9 +391,9 @@ Test(npy, accepts_the_same_dictionary_in_other_words)
         "{'descr': '<i4', 'fortran_order': False, 'shape': (2L, 3L), }",
     };
     struct muster_array array = {MUSTER_INT32, 2, {2, 3}, int32_matrix};
-    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
         size_t size;
-        uint8_t *bytes = built(1 + (unsigned)i % 3, headers[i], int32_matrix, sizeof int32_matrix, &size);
+        uint8_t *bytes = built(1 + (unsigned)i % 3, headers[i], int32_matrix, sizeof(int32_matrix), &size);
         expect_array(bytes, size, &array, headers[i]);
         free(bytes);
     }
@@ -497,9 +497,9 @@ Test(npy, refuses_bad_headers)
         {"{'descr': '<f8', " ORDER SHAPE "}", "8 bytes of data, but there are 4"},
     };
     static const float one = 1;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         size_t size;
-        uint8_t *bytes = built(1 + (unsigned)i % 3, bad[i].header, &one, sizeof one, &size);
+        uint8_t *bytes = built(1 + (unsigned)i % 3, bad[i].header, &one, sizeof(one), &size);
         expect_refused(bytes, size, bad[i].text);
         free(bytes);
     }
@@ -509,12 +509,12 @@ Test(npy, refuses_a_dictionary_that_breaks_off_anywhere)
 {
     static const char whole[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 12)}";
     const struct muster_array array = {MUSTER_FLOAT32, 2, {0, 12}, NULL};
-    char header[sizeof whole] = "";
+    char header[sizeof(whole)] = "";
     size_t size;
-    for (size_t length = 0; length < sizeof whole; length++) {
+    for (size_t length = 0; length < sizeof(whole); length++) {
         memcpy(header, whole, length);
         uint8_t *bytes = built(1, header, NULL, 0, &size);
-        if (length < sizeof whole - 1)
+        if (length < sizeof(whole) - 1)
             expect_refused(bytes, size, "npy header");
         else
             expect_array(bytes, size, &array, header);
@@ -589,15 +589,15 @@ Test(npy, refuses_bools_that_are_neither_0_nor_1)
 {
     const uint8_t bools[] = {0, 1, 1, 0};
     struct muster_array array = {MUSTER_BOOL, 2, {2, 2}, bools};
-    for (size_t i = 0; i < sizeof bools; i++) {
-        uint8_t bad[sizeof bools];
+    for (size_t i = 0; i < sizeof(bools); i++) {
+        uint8_t bad[sizeof(bools)];
         size_t size;
-        memcpy(bad, bools, sizeof bad);
+        memcpy(bad, bools, sizeof(bad));
         bad[i] = i % 2 ? 2 : 0xff;
         array.data = bad;
         cr_assert_eq(muster__npy_size(&array, &size), MUSTER_INVALID);
         uint8_t *bytes =
-            built(1, "{'descr': '|b1', 'fortran_order': True, 'shape': (2, 2)}", bad, sizeof bad, &size);
+            built(1, "{'descr': '|b1', 'fortran_order': True, 'shape': (2, 2)}", bad, sizeof(bad), &size);
         expect_refused(bytes, size, "a bool is neither 0 nor 1");
         free(bytes);
     }
@@ -634,7 +634,7 @@ static char *new_folder(void)
 {
     const char *parent = getenv("TMPDIR");
     char *folder = NULL;
-    cr_assert_gt(asprintf(&folder, "%s/muster-npy-XXXXXX", parent != NULL ? parent : "/tmp"), 0);
+    cr_assert_gt(asprintf(&folder, "%s/muster-npy-XXXXXX", parent ? parent : "/tmp"), 0);
     cr_assert_not_null(mkdtemp(folder));
     return folder;
 }
@@ -652,7 +652,7 @@ static size_t count_files(const char *folder)
     DIR *listing = opendir(folder);
     cr_assert_not_null(listing);
     size_t count = 0;
-    for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+    for (struct dirent *entry; (entry = readdir(listing));) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             count++;
     }
@@ -663,7 +663,7 @@ static size_t count_files(const char *folder)
 /* Removes the file, and the folder, which has to be empty then; frees both names. */
 static void remove_folder(char *folder, char *path)
 {
-    if (path != NULL)
+    if (path)
         cr_assert_eq(remove(path), 0);
     cr_assert_eq(rmdir(folder), 0, "the folder is not empty");
     free(path);
@@ -845,9 +845,9 @@ Test(npy_file, a_header_that_promises_much_takes_nothing)
 Test(npy_file, a_long_path_leaves_room_for_the_reason)
 {
     char path[1024];
-    memset(path, 'a', sizeof path);
+    memset(path, 'a', sizeof(path));
     memcpy(path, "/missing/", 9);
-    memcpy(path + sizeof path - 9, "/end.npy", 9);
+    memcpy(path + sizeof(path) - 9, "/end.npy", 9);
     struct muster_array array;
     struct muster_error error;
     void *storage;

@@ -126,7 +126,7 @@ static void expect_numpys(const char *bytes, size_t size)
     cr_assert_eq(matrix->dimensions, 2);
     cr_assert_eq(matrix->shape[0], 2);
     cr_assert_eq(matrix->shape[1], 3);
-    cr_assert_eq(memcmp(matrix->data, w, sizeof w), 0);
+    cr_assert_eq(memcmp(matrix->data, w, sizeof(w)), 0);
     cr_assert_eq(number->dimensions, 0);
     cr_assert_eq(*(const int64_t *)number->data, 7);
     cr_assert_null(muster_npz_find(arrays, count, "x"));
@@ -135,8 +135,8 @@ static void expect_numpys(const char *bytes, size_t size)
 
 Test(npz, reads_what_numpy_writes, .init = set_up, .fini = tear_down)
 {
-    expect_numpys(numpy_stored, sizeof numpy_stored - 1);
-    expect_numpys(numpy_deflated, sizeof numpy_deflated - 1);
+    expect_numpys(numpy_stored, sizeof(numpy_stored) - 1);
+    expect_numpys(numpy_deflated, sizeof(numpy_deflated) - 1);
 }
 
 Test(npz, stays_within_its_limit, .init = set_up, .fini = tear_down)
@@ -144,7 +144,7 @@ Test(npz, stays_within_its_limit, .init = set_up, .fini = tear_down)
     const size_t size = 128 + 24 + 128 + 8; /* two headers and the data */
     struct muster_named_array *arrays;
     size_t count;
-    put_file(numpy_deflated, sizeof numpy_deflated - 1);
+    put_file(numpy_deflated, sizeof(numpy_deflated) - 1);
     cr_assert_eq(muster_npz_read(path, size, &arrays, &count, NULL), MUSTER_OK);
     free(arrays);
     expect_refused_within(size - 1, MUSTER_TOO_BIG, "entry 1: with it the arrays are bigger than the limit");
@@ -175,7 +175,7 @@ static const struct muster_named_array mixed[] = {
     {"signed", {MUSTER_INT8, 1, {5}, halves}},
     {"bool", {MUSTER_BOOL, 1, {3}, bools}},
 };
-enum { MIXED_COUNT = sizeof mixed / sizeof *mixed };
+enum { MIXED_COUNT = sizeof(mixed) / sizeof(*mixed) };
 
 Test(npz, round_trip, .init = set_up, .fini = tear_down)
 {
@@ -190,7 +190,7 @@ Test(npz, round_trip, .init = set_up, .fini = tear_down)
         cr_assert_str_eq(arrays[i].name, mixed[i].name);
         cr_assert_eq(a->dtype, b->dtype);
         cr_assert_eq(a->dimensions, b->dimensions);
-        cr_assert_eq(memcmp(a->shape, b->shape, b->dimensions * sizeof *b->shape), 0);
+        cr_assert_eq(memcmp(a->shape, b->shape, b->dimensions * sizeof(*b->shape)), 0);
         size_t size = muster_array_count(b) * muster_dtype_size(b->dtype);
         cr_assert(size == 0 || memcmp(a->data, b->data, size) == 0);
         cr_assert_eq((uintptr_t)a->data % muster_dtype_size(a->dtype), 0);
@@ -215,8 +215,8 @@ Test(npz, as_many_arrays_as_there_may_be, .init = set_up, .fini = tear_down)
 {
     enum { NAME_SIZE = 8 };
     const size_t most = MUSTER_NPZ_ARRAYS_MAX;
-    struct muster_named_array *many = calloc(most + 1, sizeof *many);
-    char(*names)[NAME_SIZE] = calloc(most + 1, sizeof *names);
+    struct muster_named_array *many = calloc(most + 1, sizeof(*many));
+    char(*names)[NAME_SIZE] = calloc(most + 1, sizeof(*names));
     cr_assert_not_null(many);
     cr_assert_not_null(names);
     for (size_t i = 0; i <= most; i++) {
@@ -253,7 +253,7 @@ Test(npz, refuses_what_cannot_be_written, .init = set_up, .fini = tear_down)
     const char *names[] = {"", "a/b", "..\\b", "a\nb", "\177", longest, NULL};
     struct muster_named_array two[] = {mixed[0], mixed[1]};
     expect_not_written(two, 0, "there are no arrays");
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         two[1].name = names[i];
         expect_not_written(two, 2, "entry 1: this is no name");
     }
@@ -326,7 +326,7 @@ static uint8_t *put_common(uint8_t *to, const struct part *part)
 static void build(const struct part *parts, size_t count, unsigned stated)
 {
     uint8_t *bytes = malloc(8192 + 64 * count), *to = bytes;
-    uint32_t *places = calloc(count + 1, sizeof *places);
+    uint32_t *places = calloc(count + 1, sizeof(*places));
     cr_assert_not_null(bytes);
     cr_assert_not_null(places);
     for (size_t i = 0; i < count; i++) {
@@ -355,7 +355,7 @@ static void build(const struct part *parts, size_t count, unsigned stated)
 /* A scalar of int64, as a .npy file. */
 static const char npy[] = "\223NUMPY\001\000v\000{'descr': '<i8', 'fortran_order': False, 'shape': (), }"
                           "                                                              \012\7\0\0\0\0\0\0";
-enum { NPY_SIZE = sizeof npy };
+enum { NPY_SIZE = sizeof(npy) };
 
 static const struct part whole = {
     .name = "a.npy", .data = npy, .data_size = NPY_SIZE, .packed_size = NPY_SIZE, .size = NPY_SIZE};
@@ -400,13 +400,13 @@ Test(npz, refuses_sizes_that_lie, .init = set_up, .fini = tear_down)
 /* The deflated archive of numpy's, with a stated size of its first array that is not the real one. */
 Test(npz, refuses_deflated_data_of_another_size, .init = set_up, .fini = tear_down)
 {
-    const size_t table = sizeof numpy_deflated - 1 - 22 - 2 * (46 + 5);
+    const size_t table = sizeof(numpy_deflated) - 1 - 22 - 2 * (46 + 5);
     for (int by = -1; by < 2; by += 2) {
-        char bytes[sizeof numpy_deflated];
-        memcpy(bytes, numpy_deflated, sizeof bytes);
+        char bytes[sizeof(numpy_deflated)];
+        memcpy(bytes, numpy_deflated, sizeof(bytes));
         cr_assert_eq(memcmp(bytes + table, "PK\1\2", 4), 0);
         bytes[table + 24] = (char)(bytes[table + 24] + by);
-        put_file(bytes, sizeof bytes - 1);
+        put_file(bytes, sizeof(bytes) - 1);
         expect_refused(MUSTER_FORMAT, "");
     }
 }
@@ -425,7 +425,7 @@ Test(npz, refuses_names_that_are_not_an_arrays, .init = set_up, .fini = tear_dow
 {
     static const char *const names[] = {"a",       ".npy",     "../a.npy", "/a.npy",
                                         "a/b.npy", "a\\b.npy", "a\33.npy", "a.npy/"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         struct part part = whole;
         part.name = names[i];
         expect_part_refused(part, "its name is not that of an array");
@@ -468,7 +468,7 @@ Test(npz, refuses_a_wrong_number_of_entries, .init = set_up, .fini = tear_down)
 
 Test(npz, refuses_more_entries_than_there_may_be, .init = set_up, .fini = tear_down)
 {
-    struct part *parts = calloc(MUSTER_NPZ_ARRAYS_MAX + 1, sizeof *parts);
+    struct part *parts = calloc(MUSTER_NPZ_ARRAYS_MAX + 1, sizeof(*parts));
     cr_assert_not_null(parts);
     for (size_t i = 0; i <= MUSTER_NPZ_ARRAYS_MAX; i++) {
         parts[i] = whole;
@@ -481,7 +481,7 @@ Test(npz, refuses_more_entries_than_there_may_be, .init = set_up, .fini = tear_d
 
 Test(npz, refuses_an_archive_that_breaks_off_anywhere, .init = set_up, .fini = tear_down)
 {
-    for (size_t size = 0; size < sizeof numpy_stored - 1; size++) {
+    for (size_t size = 0; size < sizeof(numpy_stored) - 1; size++) {
         put_file(numpy_stored, size);
         expect_refused(MUSTER_FORMAT, "");
     }
@@ -489,14 +489,14 @@ Test(npz, refuses_an_archive_that_breaks_off_anywhere, .init = set_up, .fini = t
 
 Test(npz, survives_changed_bytes, .init = set_up, .fini = tear_down)
 {
-    char bytes[sizeof numpy_deflated];
-    for (size_t at = 0; at < sizeof bytes - 1; at++) {
+    char bytes[sizeof(numpy_deflated)];
+    for (size_t at = 0; at < sizeof(bytes) - 1; at++) {
         for (unsigned change = 1; change < 256; change <<= 1) {
             struct muster_named_array *arrays;
             size_t count;
-            memcpy(bytes, numpy_deflated, sizeof bytes);
+            memcpy(bytes, numpy_deflated, sizeof(bytes));
             bytes[at] = (char)(bytes[at] ^ (char)change);
-            put_file(bytes, sizeof bytes - 1);
+            put_file(bytes, sizeof(bytes) - 1);
             enum muster_status status = muster_npz_read(path, 1 << 20, &arrays, &count, NULL);
             cr_assert(status == MUSTER_OK || status == MUSTER_FORMAT || status == MUSTER_TOO_BIG ||
                           status == MUSTER_IO,

@@ -30,7 +30,7 @@ Test(random, is_xoshiro256starstar)
         UINT64_C(2904607092377533576),
     };
     struct muster_random random = {{1, 2, 3, 4}};
-    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
         cr_assert_eq(muster_random_next(&random), expected[i]);
 }
 
@@ -90,8 +90,8 @@ Test(random, uniform)
 
 Test(random, uniform_has_53_bits_and_never_is_1)
 {
-    /* State word 1 alone decides the next number: rotate(word * 5, 7) * 9. This one makes all 64 bits ones.
-     */
+    /* State word 1 alone decides the next number: rotate(word * 5, 7) * 9. This one makes all 64 bits
+       ones. */
     const uint64_t ninth = UINT64_C(0x8e38e38e38e38e39);
     const uint64_t fifth = UINT64_C(0xcccccccccccccccd);
     uint64_t rotated = UINT64_MAX * ninth;
@@ -133,7 +133,7 @@ Test(random, normal_keeps_nothing_outside_the_state)
     struct muster_random copy = random;
     double first = muster_random_normal(&random);
     cr_assert_eq(first, muster_random_normal(&copy));
-    cr_assert_eq(memcmp(&random, &copy, sizeof random), 0);
+    cr_assert_eq(memcmp(&random, &copy, sizeof(random)), 0);
 }
 
 /* The first numbers of a seed are part of what is promised: a change of them changes everybody's curves. */
@@ -148,7 +148,7 @@ Test(random, the_same_seed_gives_the_same_numbers_for_ever)
     size_t chosen[4];
     cr_assert_eq(muster_sample(&random, 30, 4, chosen, NULL), MUSTER_OK);
     static const size_t expected[4] = {14, 23, 25, 27};
-    cr_assert_eq(memcmp(chosen, expected, sizeof chosen), 0);
+    cr_assert_eq(memcmp(chosen, expected, sizeof(chosen)), 0);
 }
 
 static void expect_ascending(const size_t *chosen, size_t count, size_t population)
@@ -186,7 +186,7 @@ Test(sample, refuses_more_than_there_are)
     cr_assert_eq(muster_sample(&random, 1, 2, chosen, NULL), MUSTER_INVALID);
     cr_assert_eq(muster_sample(&random, 0, 1, chosen, NULL), MUSTER_INVALID);
     cr_assert_eq(chosen[0], 777);
-    cr_assert_eq(memcmp(&random, &before, sizeof random), 0);
+    cr_assert_eq(memcmp(&random, &before, sizeof(random)), 0);
 }
 
 Test(sample, each_set_is_as_likely)

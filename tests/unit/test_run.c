@@ -17,13 +17,13 @@
 #include <muster/run.h>
 
 static char folder[] = "/tmp/muster-run-XXXXXX";
-static char path[sizeof folder + 16];
+static char path[sizeof(folder) + 16];
 
 static void set_up(void)
 {
     strcpy(folder + strlen(folder) - 6, "XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/run", folder);
+    snprintf(path, sizeof(path), "%s/run", folder);
 }
 
 static int remove_entry(const char *entry, const struct stat *information, int kind, struct FTW *place)
@@ -77,8 +77,8 @@ static double value_of(const struct muster_run *run)
 
 static char *path_in(const char *name)
 {
-    static char whole[sizeof path + 64];
-    snprintf(whole, sizeof whole, "%s/%s", path, name);
+    static char whole[sizeof(path) + 64];
+    snprintf(whole, sizeof(whole), "%s/%s", path, name);
     return whole;
 }
 
@@ -100,7 +100,7 @@ static void expect_content(const char *name, const char *expected)
     char text[256];
     FILE *file = fopen(path_in(name), "r");
     cr_assert_not_null(file, "%s", name);
-    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
     fclose(file);
     cr_assert_str_eq(text, expected);
 }
@@ -181,9 +181,9 @@ Test(run, leaves_alone_what_is_no_run, .init = set_up, .fini = tear_down)
     expect_not_opened(true, MUSTER_EXISTS, "there are files here, but no run");
     expect_content("metrics.csv", "somebody's");
     cr_assert_not(has("lock"));
-    snprintf(path, sizeof path, "%s", "/dev/null");
+    snprintf(path, sizeof(path), "%s", "/dev/null");
     expect_not_opened(false, MUSTER_IO, "opening the directory: Not a directory");
-    snprintf(path, sizeof path, "%s", "/nowhere/x");
+    snprintf(path, sizeof(path), "%s", "/nowhere/x");
     expect_not_opened(false, MUSTER_IO, "making the directory: No such file");
 }
 

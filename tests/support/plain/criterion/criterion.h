@@ -65,7 +65,7 @@ static inline void plain_hung(int number)
 {
     static const char text[] = "[FAIL] the test that began last hangs\n";
     (void)number;
-    if (write(STDOUT_FILENO, text, sizeof text - 1) < 0)
+    if (write(STDOUT_FILENO, text, sizeof(text) - 1) < 0)
         _exit(2);
     abort();
 }
@@ -81,8 +81,8 @@ static inline void plain_hung(int number)
 #define cr_assert_leq(a, b, ...)   plain_check((a) <= (b), #a " <= " #b, __VA_ARGS__)
 #define cr_assert_gt(a, b, ...)    plain_check((a) > (b), #a " > " #b, __VA_ARGS__)
 #define cr_assert_geq(a, b, ...)   plain_check((a) >= (b), #a " >= " #b, __VA_ARGS__)
-#define cr_assert_null(p, ...)     plain_check((p) == NULL, #p " == NULL", __VA_ARGS__)
-#define cr_assert_not_null(p, ...) plain_check((p) != NULL, #p " != NULL", __VA_ARGS__)
+#define cr_assert_null(p, ...)     plain_check(!(p), #p " == NULL", __VA_ARGS__)
+#define cr_assert_not_null(p, ...) plain_check((p), #p " != NULL", __VA_ARGS__)
 #define cr_assert_str_eq(a, b, ...) \
     plain_check(strcmp(a, b) == 0, #a " and " #b " are the same string", __VA_ARGS__)
 #define cr_assert_str_neq(a, b, ...) \
@@ -118,12 +118,13 @@ __attribute__((weak)) int main(int argc, char **argv)
 {
     const char *pattern = "*";
     char path[512];
-    for (int i = 1; i + 1 < argc; i++)
+    for (int i = 1; i + 1 < argc; i++) {
         if (strcmp(argv[i], "--filter") == 0)
             pattern = argv[i + 1];
+    }
     signal(SIGALRM, plain_hung);
     for (const struct plain_test *test = plain_first; test; test = test->next) {
-        snprintf(path, sizeof path, "%s/%s", test->suite, test->name);
+        snprintf(path, sizeof(path), "%s/%s", test->suite, test->name);
         if (fnmatch(pattern, path, 0) == 0)
             plain_run(test);
     }
