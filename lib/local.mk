@@ -4,6 +4,7 @@ musterincludedir = $(includedir)/muster
 musterinclude_HEADERS = \
     include/muster/credentials.h \
     include/muster/export.h \
+    include/muster/label.h \
     include/muster/message.h \
     include/muster/muster.h \
     include/muster/participant.h \

@@ -8,20 +8,13 @@
 
 #include <muster/credentials.h>
 #include <muster/export.h>
+#include <muster/label.h>
 #include <muster/message.h>
 #include <muster/status.h>
 
 MUSTER_BEGIN_DECLS
 
 struct participant;
-
-/**
- * A label that the server can read, in UTF-8: where the participant runs, for example, or what data it has.
- */
-struct participant_label {
-    const char *name;
-    const char *value;
-};
 
 /**
  * participant_connect() copies the options and their strings. Fill them in with participant_options_init()

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <muster/participant.h>
+#include <muster/label.h>
 
 #include "wire/codec.h"
 

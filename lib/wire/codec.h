@@ -5,7 +5,6 @@
 #include <stdint.h>
 
 #include <muster/message.h>
-#include <muster/participant.h>
 
 #include "muster.pb-c.h"
 #include "network/buffer.h"

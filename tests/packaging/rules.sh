@@ -1,20 +1,69 @@
 #!/usr/bin/env bash
-# Rules of the house that a search can see: who may know gRPC, no polling and no sleep, scripts that parse.
+# Rules of the house that a search can see: layers, includes, dialect, no polling and no sleep, scripts that parse.
+# Each rule prints what breaks it. At the end each is shown a tree that breaks it, and has to say so.
 # shellcheck source=tests/packaging/common
 . "${top_srcdir:?is not set: run this through make check}/tests/packaging/common"
 cd "$top_srcdir" || exit 1
 
-sources() {
-    find "$@" -name '*.[ch]' ! -path 'lib/network/*'
+code=(lib include bench examples tests)
+
+# grep in C sources: PATTERN FOLDER...
+search() {
+    local pattern=$1
+    shift
+    grep -rnE --include='*.[ch]' -e "$pattern" "$@"
+}
+
+# ---- layers ----
+
+# Of a folder of lib/ which others it may include; all may include what lies in lib/ itself, which is ".". A public
+# header belongs to the folder that keeps its promises, or to all.
+breaks_layers() {
+    search '^[[:space:]]*#[[:space:]]*include' lib | awk -F '[:"<>]' '
+        BEGIN {
+            below["."] = below["network"] = " "
+            below["wire"] = " network "
+            below["link"] = " network wire "
+            below["participant"] = below["proxy"] = " network wire link "
+            below["learning"] = " wire "
+            owner["participant.h"] = "participant"
+            owner["proxy.h"] = owner["participant_manager.h"] = "proxy"
+            owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["run.h"] = "learning"
+            owner["muster.h"] = "everything"
+        }
+        {
+            folder = split($1, path, "/") > 2 ? path[2] : "."
+            other = split($4, path, "/") > 1 ? path[1] : "."
+            if (other == "muster")
+                other = path[2] in owner ? owner[path[2]] : "."
+            if (!(folder in below) && !asked[folder]++)
+                print $1 ": which layers are below lib/" folder "? Say so in rules.sh"
+            else if (folder in below && (other in below || other == "everything") && other != folder && other != "." &&
+                     !index(below[folder], " " other " "))
+                print $0
+        }'
+}
+
+# Headers of a folder that other folders may include, beside those of link/, which is there for both sides. What is not
+# named here is its own business.
+shared=' network/buffer.h network/credentials.h network/scheme.h network/transport.h wire/array.h wire/block.h wire/codec.h wire/names.h wire/npy.h '
+
+reaches_into_a_folder() {
+    search '^[[:space:]]*#[[:space:]]*include "[a-z_]+/' lib | awk -F '[:"]' -v shared="$shared" '
+        { split($1, file, "/"); split($4, included, "/") }
+        file[2] != included[1] && included[1] != "link" && !index(shared, " " $4 " ")'
+}
+
+# Programs know the public headers, and those of their own folder.
+reaches_into_the_library() {
+    search '^[[:space:]]*#[[:space:]]*include "' bench examples | while IFS= read -r found; do
+        included=${found#*\"}
+        [[ -e ${found%/*}/${included%\"*} ]] || printf '%s\n' "$found"
+    done
 }
 
 includes_grpc() {
-    sources lib include examples | xargs grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]grpc'
-}
-
-waits_badly() {
-    grep -rnE --include='*.[ch]' \
-        '\b(poll|ppoll|select|pselect|epoll_wait|sleep|usleep|nanosleep|clock_nanosleep|thrd_sleep|sched_yield|gpr_sleep_until)[[:space:]]*\(' lib
+    search '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]grpc/' lib include examples | grep -v '^lib/network/grpc'
 }
 
 # The proxy's state machine is four files, and its state is changed in one.
@@ -23,14 +72,50 @@ knows_proxy() {
 }
 
 changes_state() {
-    grep -rnE -- '->state = PROXY_' lib | grep -v '^lib/proxy/proxy\.c:'
+    search '->state = PROXY_' lib | grep -v '^lib/proxy/proxy\.c:'
 }
 
-# What is below the two sides knows neither, and the wire knows no link.
-looks_up() {
-    grep -nE '^#include "(proxy|participant|learning)/' lib/link/* lib/wire/* lib/network/*
-    grep -nE '^#include "link/' lib/wire/* lib/network/*
-    grep -nE '^#include "wire/' lib/network/*
+goes_in_circles() {
+    search '^[[:space:]]*#[[:space:]]*include' lib include | sed -nE 's/^(lib|include)\/([^:]*\.h):.*["<]([^">]*)[">].*/\2 \3/p' |
+        { tsort >/dev/null; } 2>&1
+}
+
+# ---- dialect ----
+
+sizeof_without_parentheses() {
+    search '\bsizeof [^(]' "${code[@]}"
+}
+
+# Where a pointer becomes a bool that is kept, "!= NULL" says so.
+compares_with_null() {
+    search '== NULL\b|\b(if|while|for) \(.*!= NULL\b|(&&|\|\|) .*!= NULL\b|!= NULL\b.*(&&|\|\||\?)' "${code[@]}"
+}
+
+increments_in_front() {
+    search '^[[:space:]]*(\+\+|--)[a-z]|; (\+\+|--)[a-z][^;]*\)' "${code[@]}"
+}
+
+# A statement within a statement has braces around it, a single one has none.
+wrong_braces() {
+    find "${code[@]}" -name '*.[ch]' -exec awk '
+        FNR == 1 { first = second = "" }
+        first ~ /^ *(if|for|while) \(.*\) \{$/ && second ~ /;$/ && /^ *\}$/ { print FILENAME ":" FNR - 2 ": " first }
+        second ~ /^ *(if|for|while) \(.*\)$/ && /^ *(if|for|while) \(/ { print FILENAME ":" FNR - 1 ": " second }
+        { first = second; second = $0 }' {} +
+}
+
+# A comment that begins on the line of its "/*" ends on the line of its last word.
+dangles() {
+    find "${code[@]}" -name '*.[ch]' -exec awk '
+        /\/\*/ && !/\*\// { begun = /\/\*+ *[^* ]/ }
+        /^ *\*\/$/ && begun { print FILENAME ":" FNR ": a comment that dangles" }
+        /\*\// { begun = 0 }' {} +
+}
+
+# ---- the rest ----
+
+waits_badly() {
+    search '\b(poll|ppoll|select|pselect|epoll_wait|sleep|usleep|nanosleep|clock_nanosleep|thrd_sleep|sched_yield|gpr_sleep_until)[[:space:]]*\(' lib
 }
 
 scripts() {
@@ -47,14 +132,59 @@ lint() {
     scripts | xargs shellcheck -x --severity=warning
 }
 
-check "only lib/network includes <grpc/...>" nothing includes_grpc
-check "lower layers do not include higher ones" nothing looks_up
-check "no poll and no sleep in lib/" nothing waits_badly
+check "folders of lib/ include only those below them" nothing breaks_layers
+check "a folder's headers are its own, but for those that are shared" nothing reaches_into_a_folder
+check "programs include nothing of lib/" nothing reaches_into_the_library
+check "only the gRPC transport includes <grpc/...>" nothing includes_grpc
+check "no circle of includes" nothing goes_in_circles
 check "only the state machine knows the proxy from inside" nothing knows_proxy
 check "only proxy.c changes a proxy's state" nothing changes_state
+check "sizeof(x), not sizeof x" nothing sizeof_without_parentheses
+check "!pointer, not pointer == NULL" nothing compares_with_null
+check "i++, not ++i" nothing increments_in_front
+check "braces around statements within statements, and none around single ones" nothing wrong_braces
+check "no comment that dangles" nothing dangles
+check "no poll and no sleep in lib/" nothing waits_badly
 check "scripts parse" nothing parse
 if command -v shellcheck >/dev/null; then
     check "scripts pass shellcheck" nothing lint
 fi
+
+# ---- does each rule see what breaks it? ----
+
+cp -r run .ci "${code[@]}" "$scratch" && cd "$scratch" || exit 1
+chmod -R u+w .
+
+# sees RULE FILE TEXT: the rule prints something when the text is at the end of the file.
+sees() {
+    local rule=$1 file=$2 text=$3 found
+    [[ ! -e $file ]] || cp "$file" kept
+    printf '%s\n' "$text" >>"$file"
+    found=$("$rule" 2>&1 | grep -c .)
+    rm "$file"
+    [[ ! -e kept ]] || mv kept "$file"
+    ((found > 0)) && nothing "$rule"
+}
+
+check "seen: a layer above" sees breaks_layers lib/wire/npy.h '#include "proxy/internal.h"'
+check "seen: a public header of a layer above" sees breaks_layers lib/network/buffer.c '#include <muster/proxy.h>'
+check "seen: a neighbour" sees breaks_layers lib/participant/session.c '#include "proxy/internal.h"'
+mkdir lib/unheard
+check "seen: a folder that has no layer" sees breaks_layers lib/unheard/of.c '#include <stdio.h>'
+check "seen: another folder's own header" sees reaches_into_a_folder lib/proxy/proxy.c '#include "wire/reader.h"'
+check "seen: a program that includes the library's own" sees reaches_into_the_library examples/rounds.c '#include "status.h"'
+check "seen: <grpc/...> elsewhere" sees includes_grpc lib/network/transport.h '# include <grpc/grpc.h>'
+check "seen: who knows the proxy from inside" sees knows_proxy lib/proxy/round.c '#include "proxy/internal.h"'
+check "seen: a state that is changed elsewhere" sees changes_state lib/proxy/turn.c '    proxy->state = PROXY_OPEN;'
+check "seen: a circle" sees goes_in_circles include/muster/status.h '#include <muster/muster.h>'
+check "seen: sizeof x" sees sizeof_without_parentheses bench/role.c '    size_t size = sizeof *role;'
+check "seen: == NULL" sees compares_with_null bench/role.c '    return role == NULL;'
+check "seen: != NULL" sees compares_with_null tests/fuzz/data.c '    if (role != NULL)'
+check "seen: ++i" sees increments_in_front examples/rounds.c '    for (size_t i = 0; i < 1; ++i)'
+check "seen: braces" sees wrong_braces bench/role.c $'    if (role) {\n        fail();\n    }'
+check "seen: no braces" sees wrong_braces bench/role.c $'    while (role)\n        if (role)\n            fail();'
+check "seen: a comment that dangles" sees dangles lib/status.h $'/* A long line that was made shorter once.\n */'
+check "seen: a sleep" sees waits_badly lib/status.c '    sleep(1);'
+check "seen: a script that does not parse" sees parse run 'if'
 
 exit "$failed"

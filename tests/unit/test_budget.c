@@ -140,8 +140,10 @@ static void pass_time(struct world *world, int64_t milliseconds)
 static bool hold(const struct world *world, const char *digits)
 {
     bool right = true;
-    for (size_t i = 0; i < SENDERS; i++)
-        right = right && world->senders[i].holds == (strchr(digits, (int)('0' + i)));
+    for (size_t i = 0; i < SENDERS; i++) {
+        bool listed = strchr(digits, (int)('0' + i)) != NULL;
+        right = right && world->senders[i].holds == listed;
+    }
     return right;
 }
 

@@ -81,8 +81,8 @@ static inline void plain_hung(int number)
 #define cr_assert_leq(a, b, ...)   plain_check((a) <= (b), #a " <= " #b, __VA_ARGS__)
 #define cr_assert_gt(a, b, ...)    plain_check((a) > (b), #a " > " #b, __VA_ARGS__)
 #define cr_assert_geq(a, b, ...)   plain_check((a) >= (b), #a " >= " #b, __VA_ARGS__)
-#define cr_assert_null(p, ...)     plain_check(!(p), #p " == NULL", __VA_ARGS__)
-#define cr_assert_not_null(p, ...) plain_check((p), #p " != NULL", __VA_ARGS__)
+#define cr_assert_null(p, ...)     plain_check(!(p), "!" #p, __VA_ARGS__)
+#define cr_assert_not_null(p, ...) plain_check((p) != NULL, #p " != NULL", __VA_ARGS__)
 #define cr_assert_str_eq(a, b, ...) \
     plain_check(strcmp(a, b) == 0, #a " and " #b " are the same string", __VA_ARGS__)
 #define cr_assert_str_neq(a, b, ...) \

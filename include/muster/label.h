@@ -1,0 +1,13 @@
+/* Labels: what a participant says of itself when it joins. */
+#ifndef MUSTER_LABEL_H
+#define MUSTER_LABEL_H
+
+/**
+ * A label that the server can read, in UTF-8: where the participant runs, for example, or what data it has.
+ */
+struct participant_label {
+    const char *name;
+    const char *value;
+};
+
+#endif
