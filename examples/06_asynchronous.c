@@ -106,6 +106,12 @@ int main(void)
     pthread_t threads[PARTICIPANTS];
     for (size_t i = 0; i < PARTICIPANTS; i++)
         pthread_create(&threads[i], NULL, take_part, NULL);
+    struct proxy **proxies;
+    size_t count; /* all are to have joined before the server ends */
+    if (participant_manager_get_participants(manager, PARTICIPANTS, 60000, &proxies, &count, &error) !=
+        MUSTER_OK)
+        fail(&error);
+    proxy_release_all(proxies, count);
     sem_wait(&training.done);
     printf("%d answers\n", ANSWERS);
 
