@@ -128,28 +128,46 @@ void muster__instruction_release(struct instruction *instruction)
     instruction->whole = NULL;
 }
 
-void muster__instruction_return(struct instruction *instruction)
+static bool is_borrowed(const struct buffer *body)
 {
-    const struct buffer *borrower = instruction->chunked;
-    bool borrowed = borrower && borrower->payload && borrower->payload->returned;
-    muster__instruction_release(instruction);
-    if (!borrowed)
-        return;
+    return body && body->payload && body->payload->returned;
+}
+
+/* Waits for one that has been returned; false: not by then. */
+static bool wait_for_one(sem_t *returned, const struct timespec *until)
+{
+    int result;
+    while ((result = sem_clockwait(returned, CLOCK_MONOTONIC, until)) != 0 && errno == EINTR)
+        ;
+    return result == 0;
+}
+
+void muster__instructions_return(struct instruction *instructions, size_t count)
+{
+    size_t borrowed = 0;
     struct timespec until;
+    struct participant_manager *manager = instructions->manager;
+    sem_t *returned = instructions->borrow;
+    for (size_t i = 0; i < count; i++) {
+        instructions[i].borrower = is_borrowed(instructions[i].chunked) ? instructions[i].chunked : NULL;
+        borrowed += instructions[i].borrower ? 1 : 0;
+        muster__instruction_release(&instructions[i]);
+    }
     clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t limit_ms = instruction->manager->options.stop_timeout_ms;
+    int64_t limit_ms = manager->options.stop_timeout_ms;
     until.tv_sec += (time_t)(limit_ms / 1000);
     until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
-    int result;
-    while ((result = sem_clockwait(instruction->borrow, CLOCK_MONOTONIC, &until)) != 0 && errno == EINTR)
-        ;
-    if (result == 0)
+    while (borrowed > 0 && wait_for_one(returned, &until))
+        borrowed--;
+    if (borrowed == 0)
         return;
-    struct muster_transport *transport = instruction->manager->transport;
-    transport->ops->shut_borrowers(transport, borrower);
+    for (size_t i = 0; i < count; i++) {
+        if (instructions[i].borrower)
+            manager->transport->ops->shut_borrowers(manager->transport, instructions[i].borrower);
+    }
     /* Nothing is left that a peer could hold up. */
-    while (sem_wait(instruction->borrow) != 0)
-        ;
+    while (borrowed > 0)
+        borrowed -= sem_wait(returned) == 0 ? 1 : 0;
 }

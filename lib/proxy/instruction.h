@@ -19,6 +19,7 @@ struct instruction {
     struct storage *keep;   /* the same */
     struct buffer *chunked; /* NULL: nobody has needed it yet; also below */
     struct buffer *whole;
+    const struct buffer *borrower; /* what `chunked` was, to be compared, while its memory is waited for */
 };
 
 /* The form for those who take chunks or for those who do not, serialised when it is first asked for; the
@@ -34,10 +35,10 @@ enum muster_status muster__instruction_check(struct instruction *instruction, st
 void muster__instruction_release(struct instruction *instruction);
 
 /*
- * The same, and waits until nothing refers to the memory that was borrowed for it, with `borrow` initialised:
- * all turns have ended, and the manager's drain has been entered. A participant that reads nothing is cut off
- * for that after the manager's stop_timeout_ms.
+ * The same for all of a round, one or more, and waits until nothing refers to the memory that was borrowed for
+ * them, with the `borrow` that they share initialised: all turns have ended, and the manager's drain has been
+ * entered. Participants that read nothing are cut off for that after the manager's stop_timeout_ms, together.
  */
-void muster__instruction_return(struct instruction *instruction);
+void muster__instructions_return(struct instruction *instructions, size_t count);
 
 #endif

@@ -281,8 +281,7 @@ static enum muster_status run(struct round *round, struct instruction *instructi
         begin_turn(round, i, &instructions[i % instruction_count], options->deadline_ms, result);
     collect_answers(round, enough, on_answer, context, result);
     enum muster_status status = verdict(round, result, options->at_least ? options->at_least : enough, error);
-    for (size_t i = 0; i < instruction_count; i++)
-        muster__instruction_return(&instructions[i]);
+    muster__instructions_return(instructions, instruction_count);
     muster__drain_done(&manager->drain);
     return status;
 }

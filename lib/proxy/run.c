@@ -67,7 +67,7 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
             ;
         status = explain(proxy, &blocking, error);
     }
-    muster__instruction_return(&sending);
+    muster__instructions_return(&sending, 1);
     muster__drain_done(&manager->drain);
     sem_destroy(&returned);
     sem_destroy(&blocking.ended);

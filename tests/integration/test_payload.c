@@ -77,6 +77,45 @@ Test(payload, run_with_a_frozen_participant_returns_the_memory_in_time)
     kill_and_reap(pid);
 }
 
+/* Each has an instruction of its own, and all memory is back when the round is. */
+Test(payload, run_each_with_frozen_participants_returns_the_memory_in_time)
+{
+    enum { FROZEN = 3 };
+    static const char *const names[FROZEN] = {"f0", "f1", "f2"};
+    struct participant_manager_options options = impatient();
+    struct proxy_round_options round;
+    struct muster_message messages[FROZEN];
+    const struct muster_message *instructions[FROZEN];
+    struct proxy *proxies[FROZEN];
+    uint8_t *data[FROZEN];
+    pid_t pids[FROZEN];
+    struct door door;
+    begin_within(WITHIN);
+    door_open(&door, &options);
+    for (size_t i = 0; i < FROZEN; i++) {
+        pids[i] = spawn("echo", door.address, names[i], NULL);
+        proxies[i] = door_proxy(&door, names[i], 1);
+        data[i] = filled(CLOGGING);
+        messages[i] = payload(data[i], CLOGGING);
+        instructions[i] = &messages[i];
+        freeze(pids[i]);
+    }
+    proxy_round_options_init(&round);
+    round.deadline_ms = 300;
+    cr_assert_eq(proxy_run_each(proxies, instructions, FROZEN, &round, NULL, NULL, NULL, NULL),
+                 MUSTER_TIMEOUT);
+    for (size_t i = 0; i < FROZEN; i++)
+        free(data[i]);
+    for (size_t i = 0; i < FROZEN; i++) {
+        door_wait(&door, PARTICIPANT_MANAGER_LEFT, names[i], 1);
+        proxy_release(proxies[i]);
+    }
+    begin_within(CLOSING);
+    door_close(&door);
+    for (size_t i = 0; i < FROZEN; i++)
+        kill_and_reap(pids[i]);
+}
+
 /* To one of the original protocol all is sent in one message, a copy. */
 Test(payload, run_with_one_of_the_original_protocol_that_reads_nothing)
 {
