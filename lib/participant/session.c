@@ -524,6 +524,8 @@ static void timer_expired(struct timer *timer)
             cut(participant, status, error.text);
         } else if (session->state == LEAVING) {
             session->stream->ops->cut(session->stream);
+        } else {
+            ended = session->state == ENDED;
         }
     } else if (session->wait.goes_on) {
         tells = is_time_to_tell(participant, line);
@@ -648,9 +650,8 @@ void muster__session_hang_up(struct participant *participant)
     session->closed = true;
     muster__turns_end(&participant->turns);
     if (session->state == AWAY) {
-        stop_timer(participant);
         end(participant, MUSTER_CLOSED, "");
-        session->settled = true;
+        start_timer(participant, 0); /* user code is not called here: the caller may hold locks of its own */
     } else if (session->state == CONNECTING) {
         session->stream->ops->cut(session->stream);
     } else {

@@ -26,7 +26,7 @@ struct session {
     enum participant_state state;
     struct stream *stream; /* NULL in AWAY and ENDED */
     struct timer timer;
-    int64_t deadline; /* of CONNECTING, LEAVING or AWAY; INT64_MAX: none */
+    int64_t deadline; /* of CONNECTING, LEAVING or AWAY, or when ENDED is to be told; INT64_MAX: none */
     int32_t reconnect_seconds;
     bool original;            /* the server did not answer Hello: it is one of the original protocol */
     bool initiative;          /* the first, empty message was dispatched */
