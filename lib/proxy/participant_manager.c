@@ -30,17 +30,6 @@
 
 /* ---- what proxies tell ---- */
 
-bool muster__manager_unlist(struct proxy *proxy, uint64_t number)
-{
-    struct proxy *superfluous;
-    bool newest = muster__registry_unlist(&muster__proxy_manager(proxy)->registry, muster__proxy_place(proxy),
-                                          number, &superfluous);
-    if (superfluous)
-        muster__proxy_end_away(superfluous, "the connection broke, and too many others are away as well");
-    proxy_release(superfluous);
-    return newest;
-}
-
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text)
 {
@@ -176,38 +165,35 @@ void participant_manager_options_init_sized(struct participant_manager_options *
 static enum muster_status check_options(const struct participant_manager_options *options,
                                         struct muster_error *error)
 {
-    if (!options->listen)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.listen is missing: an address such as 127.0.0.1:8080");
-    if (options->max_message_size < 1024 || options->max_message_size > INT32_MAX)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.max_message_size is not from 1024 to 2147483647 bytes");
-    if (options->max_payload_size == 0 || options->upload_stall_ms <= 0)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.max_payload_size or options.upload_stall_ms is not above 0");
-    if (options->session_grace_ms < 0 || options->progress_extends_ms < 0 ||
-        options->progress_extends_most_ms < 0)
-        return muster__error(error, MUSTER_INVALID,
-                             "session_grace_ms, progress_extends_ms or progress_extends_most_ms is negative");
-    if (options->max_away == 0)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.max_away is 0: to wait for nobody, set session_grace_ms to 0");
-    if (options->join_timeout_ms == 0 || options->stop_timeout_ms < 0)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.join_timeout_ms is 0 or options.stop_timeout_ms is negative");
-    if (!(options->join_rate >= 0 && options->join_rate < 1e9))
-        return muster__error(error, MUSTER_INVALID,
-                             "options.join_rate is not from 0 to 1e9 participants a second");
-    if (options->max_streams_per_connection < 1 || options->max_streams_per_connection > 65536)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.max_streams_per_connection is not from 1 to 65536");
-    if (options->connection_idle_ms < 1000 ||
-        (options->max_network_memory && options->max_network_memory < NETWORK_MEMORY_LEAST))
-        return muster__error(
-            error, MUSTER_INVALID,
-            "options.connection_idle_ms is below 1000 or options.max_network_memory below 16 MiB");
-    if (options->message_stall_ms != 0 && options->message_stall_ms < 1000)
-        return muster__error(error, MUSTER_INVALID, "options.message_stall_ms is not 0 and below 1000");
+    const struct {
+        bool is_wrong;
+        const char *text;
+    } checks[] = {
+        {!options->listen, "options.listen is missing: an address such as 127.0.0.1:8080"},
+        {options->max_message_size < 1024 || options->max_message_size > INT32_MAX,
+         "options.max_message_size is not from 1024 to 2147483647 bytes"},
+        {options->max_payload_size == 0 || options->upload_stall_ms <= 0,
+         "options.max_payload_size or options.upload_stall_ms is not above 0"},
+        {options->session_grace_ms < 0 || options->progress_extends_ms < 0 ||
+             options->progress_extends_most_ms < 0,
+         "session_grace_ms, progress_extends_ms or progress_extends_most_ms is negative"},
+        {options->max_away == 0, "options.max_away is 0: to wait for nobody, set session_grace_ms to 0"},
+        {options->join_timeout_ms == 0 || options->stop_timeout_ms < 0,
+         "options.join_timeout_ms is 0 or options.stop_timeout_ms is negative"},
+        {!(options->join_rate >= 0 && options->join_rate < 1e9),
+         "options.join_rate is not from 0 to 1e9 participants a second"},
+        {options->max_streams_per_connection < 1 || options->max_streams_per_connection > 65536,
+         "options.max_streams_per_connection is not from 1 to 65536"},
+        {options->connection_idle_ms < 1000 ||
+             (options->max_network_memory && options->max_network_memory < NETWORK_MEMORY_LEAST),
+         "options.connection_idle_ms is below 1000 or options.max_network_memory below 16 MiB"},
+        {options->message_stall_ms != 0 && options->message_stall_ms < 1000,
+         "options.message_stall_ms is not 0 and below 1000"},
+    };
+    for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
+        if (checks[i].is_wrong)
+            return muster__error(error, MUSTER_INVALID, "%s", checks[i].text);
+    }
     return muster__check_keepalive(options->keepalive_time_ms, options->keepalive_timeout_ms,
                                    KEEPALIVE_TIME_LEAST, error);
 }

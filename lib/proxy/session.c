@@ -75,6 +75,19 @@ bool muster__proxy_may_come_back(const struct proxy *proxy, enum muster_status s
            proxy->manager->options.session_grace_ms > 0;
 }
 
+/* It is away, and counts as such, for which another may have to make room. It may be back by now, on another
+   thread: then nothing of it is told. */
+static void tell_away(struct proxy *proxy, uint64_t number, enum muster_status status, const char *text)
+{
+    struct proxy *superfluous;
+    bool away = muster__registry_unlist(&proxy->manager->registry, &proxy->place, number, &superfluous);
+    if (superfluous)
+        muster__proxy_end_away(superfluous, "the connection broke, and too many others are away as well");
+    proxy_release(superfluous);
+    if (away)
+        muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
+}
+
 void muster__proxy_disconnected(struct connection *connection, enum muster_status status, const char *text)
 {
     struct proxy *proxy = connection->proxy;
@@ -96,9 +109,7 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
     connection->stream->ops->release(connection->stream);
     muster_message_clear(&arrived);
     if (away) {
-        /* It may be back by now, on another thread. */
-        if (muster__manager_unlist(proxy, number))
-            muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
+        tell_away(proxy, number, status, text);
         muster__budget_serve(&proxy->manager->budget);
     } else if (ours) {
         muster__registry_withdraw(&proxy->manager->registry, &proxy->place);
