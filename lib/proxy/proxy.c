@@ -136,7 +136,7 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     proxy->connection = connection;
     proxy->stream = stream;
     muster__place_init(&proxy->place, proxy);
-    muster__claim_init(&proxy->upload.claim, &muster__proxy_claim_events);
+    muster__claim_init(&proxy->upload.claim, &manager->budget, &muster__proxy_claim_events);
     proxy->max_message_size = manager->options.max_message_size;
     proxy->away_until = INT64_MAX;
     pthread_mutex_init(&proxy->lock, NULL);
