@@ -101,8 +101,7 @@ static bool grant(struct claim *claim, uint64_t ticket)
         turn = muster__proxy_give_up(proxy);
     }
     pthread_mutex_unlock(&proxy->lock);
-    if (turn)
-        muster__proxy_end_turn(proxy, turn, MUSTER_OUT_OF_MEMORY, NULL, 0);
+    muster__proxy_end_turn(proxy, turn, MUSTER_OUT_OF_MEMORY, NULL, 0);
     return granted;
 }
 

@@ -144,7 +144,7 @@ struct turn *muster__proxy_take_turn(struct proxy *proxy);
    more. */
 struct turn *muster__proxy_give_up(struct proxy *proxy);
 
-/* Ends a turn that was taken out. `answer` may be NULL. */
+/* Ends a turn that was taken out, if one was. `answer` may be NULL. */
 void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_status status,
                             struct muster_message *answer, size_t answer_size);
 
