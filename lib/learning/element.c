@@ -54,15 +54,8 @@ static inline uint16_t narrow(double value, int fraction, int bias)
     return (uint16_t)(sign | (uint16_t)((bits >> dropped) - ((uint64_t)(1023 - bias) << fraction)));
 }
 
-static inline uint16_t to_float16(double value)
-{
-    return narrow(value, 10, 15);
-}
-
-static inline uint16_t to_bfloat16(double value)
-{
-    return narrow(value, 7, 127);
-}
+#define TO_FLOAT16(value)  narrow(value, 10, 15)
+#define TO_BFLOAT16(value) narrow(value, 7, 127)
 
 /* ---- integers ---- */
 
@@ -82,17 +75,17 @@ static inline int64_t to_integer(double value, int64_t least, int64_t most)
  * of integers are vectorised without -ffast-math and lose no NaN. The upper half of the bits does: it stands
  * for the largest number that begins with it, and of smaller integers more fit into a vector.
  */
-static double from_upper_float32(int16_t upper)
+static double from_upper_float32(uint32_t upper)
 {
-    uint32_t bits = (uint32_t)upper << 16 | UINT16_MAX;
+    uint32_t bits = upper << 16 | UINT16_MAX;
     float magnitude;
     memcpy(&magnitude, &bits, sizeof(magnitude));
     return upper >= INFINITY_UPPER ? (double)INFINITY : (double)magnitude;
 }
 
-static double from_upper_float64(int32_t upper)
+static double from_upper_float64(uint64_t upper)
 {
-    uint64_t bits = (uint64_t)(uint32_t)upper << 32 | UINT32_MAX;
+    uint64_t bits = upper << 32 | UINT32_MAX;
     double magnitude;
     memcpy(&magnitude, &bits, sizeof(magnitude));
     return magnitude;
@@ -118,16 +111,13 @@ static double from_upper_float64(int32_t upper)
         part largest = 0;                                                                     \
         for (; count >= BLOCK; count -= BLOCK, values += BLOCK)                               \
             largest = largest_of_some_##name(values, BLOCK, largest);                         \
-        return FROM(largest_of_some_##name(values, count, largest));                          \
+        return FROM((bits_type)largest_of_some_##name(values, count, largest));               \
     }
-
-#define FROM_FLOAT16(bits)  from_float16((uint16_t)(bits))
-#define FROM_BFLOAT16(bits) from_bfloat16((uint16_t)(bits))
 
 LARGEST_FLOAT(float32, float, uint32_t, int16_t, INT16_MAX, 16, from_upper_float32)
 LARGEST_FLOAT(float64, double, uint64_t, int32_t, INT32_MAX, 32, from_upper_float64)
-LARGEST_FLOAT(float16, uint16_t, uint16_t, int16_t, INT16_MAX, 0, FROM_FLOAT16)
-LARGEST_FLOAT(bfloat16, uint16_t, uint16_t, int16_t, INT16_MAX, 0, FROM_BFLOAT16)
+LARGEST_FLOAT(float16, uint16_t, uint16_t, int16_t, INT16_MAX, 0, from_float16)
+LARGEST_FLOAT(bfloat16, uint16_t, uint16_t, int16_t, INT16_MAX, 0, from_bfloat16)
 
 #define LARGEST_INTEGER(name, type)                               \
     static double largest_##name(const void *array, size_t count) \
@@ -189,8 +179,8 @@ LARGEST_INTEGER(uint8, uint8_t)
 
 ELEMENTS(float32, float, (double), )
 ELEMENTS(float64, double, , )
-ELEMENTS(float16, uint16_t, from_float16, to_float16)
-ELEMENTS(bfloat16, uint16_t, from_bfloat16, to_bfloat16)
+ELEMENTS(float16, uint16_t, from_float16, TO_FLOAT16)
+ELEMENTS(bfloat16, uint16_t, from_bfloat16, TO_BFLOAT16)
 ELEMENTS(int32, int32_t, (double), TO_INT32)
 ELEMENTS(int64, int64_t, (double), TO_INT64)
 ELEMENTS(int8, int8_t, (double), TO_INT8)

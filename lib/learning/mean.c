@@ -39,9 +39,8 @@ struct muster_mean {
     void *results; /* NULL until they are asked for, and again when they are out of date */
     double weight; /* of all members together; 0: there are none */
     double bound;  /* no sum is further from 0 than this */
-    /* Room for MUSTER_MEAN_SCALARS_MAX of each, made when there is a scalar. Values are the results'. */
-    struct muster_scalar *scalars; /* whose names are the mean's */
-    struct scalar_sum *scalar_sums;
+    struct muster_scalar scalars[MUSTER_MEAN_SCALARS_MAX]; /* names are the mean's, values the results' */
+    struct scalar_sum scalar_sums[MUSTER_MEAN_SCALARS_MAX];
     size_t scalar_count;
 };
 
@@ -157,12 +156,6 @@ static void drop_scalars(struct muster_mean *mean, size_t count)
 static enum muster_status begin_scalars(struct muster_mean *mean, const struct muster_message *member)
 {
     size_t count = mean->scalar_count;
-    if (!mean->scalars)
-        mean->scalars = calloc(MUSTER_MEAN_SCALARS_MAX, sizeof(*mean->scalars));
-    if (!mean->scalar_sums)
-        mean->scalar_sums = calloc(MUSTER_MEAN_SCALARS_MAX, sizeof(*mean->scalar_sums));
-    if (!mean->scalars || !mean->scalar_sums)
-        return MUSTER_OUT_OF_MEMORY;
     for (size_t i = 0; i < member->scalar_count; i++) {
         size_t at = find_scalar(mean, member->scalars[i].name);
         if (at < mean->scalar_count)
@@ -291,7 +284,7 @@ static enum muster_status make_ready(struct muster_mean *mean, const struct must
         return MUSTER_OUT_OF_MEMORY;
     if (mean->weight == 0)
         status = begin(mean, member->arrays, member->array_count);
-    if (status == MUSTER_OK && member->scalar_count > 0)
+    if (status == MUSTER_OK)
         status = begin_scalars(mean, member);
     if (status != MUSTER_OK)
         free(names);
@@ -420,8 +413,6 @@ void muster_mean_free(struct muster_mean *mean)
     drop_results(mean);
     drop_scalars(mean, 0);
     free(mean->members);
-    free(mean->scalars);
-    free(mean->scalar_sums);
     free(mean->names);
     free(mean);
 }
