@@ -41,7 +41,7 @@ void muster__session_destroy(struct session *session)
 
 bool muster__session_is_admitted(const struct participant *participant)
 {
-    return participant->session.name || participant->session.original;
+    return participant->session.name || participant->turns.original;
 }
 
 bool muster__session_comes_back(const struct participant *participant)
@@ -356,7 +356,6 @@ static void let_in(struct participant *participant, bool original, size_t max_me
                    uint64_t max_payload_size)
 {
     struct session *session = &participant->session;
-    session->original = original;
     session->state = OPEN;
     session->returning = false;
     muster__wait_end(&session->wait);
@@ -468,25 +467,21 @@ static bool is_refusal_to_tell(struct participant *participant, const struct env
 
 /* ---- events: the timer, and those of the stream ---- */
 
-static void tell_ready(struct participant *participant)
-{
-    if (!participant->options.on_ready)
-        return;
-    bool outer = muster__callback_begin();
-    participant->options.on_ready(participant->options.context, participant);
-    muster__callback_end(outer);
-}
-
-/* With the lock held: whether tell_cancelled() is to follow, without it. */
-static bool take_cancelled(struct participant *participant)
+/* Whether the program is to be told, by call_back() without the lock, that nobody waits for its answer. With the lock
+   held. */
+static bool takes_cancelled(struct participant *participant)
 {
     return muster__turns_take_cancelled(&participant->turns) && participant->options.on_cancelled;
 }
 
-static void tell_cancelled(struct participant *participant)
+static void call_back(struct participant *participant, bool cancelled, bool ready)
 {
+    const struct participant_options *options = &participant->options;
     bool outer = muster__callback_begin();
-    participant->options.on_cancelled(participant->options.context, participant);
+    if (cancelled)
+        options->on_cancelled(options->context, participant);
+    if (ready && options->on_ready)
+        options->on_ready(options->context, participant);
     muster__callback_end(outer);
 }
 
@@ -494,11 +489,9 @@ static void tell_cancelled(struct participant *participant)
 static void settle(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
-    bool cancelled = take_cancelled(participant);
+    bool cancelled = takes_cancelled(participant);
     muster__participant_unlock(participant);
-    if (cancelled)
-        tell_cancelled(participant);
-    tell_ready(participant);
+    call_back(participant, cancelled, true);
     pthread_mutex_lock(&participant->lock);
     participant->session.settled = true;
     pthread_cond_broadcast(&participant->changed);
@@ -561,15 +554,12 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         cut(participant, status, error.text);
     else if (participant->session.closing)
         close_stream(participant); /* the answer that is to be sent first may just have been cancelled */
-    bool cancelled = take_cancelled(participant);
+    bool cancelled = takes_cancelled(participant);
     muster__participant_unlock(participant);
     if (ready)
         pthread_cond_broadcast(&participant->changed); /* not under the lock, which those who wake want */
     muster__envelope_clear(&envelope);
-    if (cancelled)
-        tell_cancelled(participant);
-    if (ready)
-        tell_ready(participant);
+    call_back(participant, cancelled, ready);
     if (tells)
         tell(participant, line);
 }
@@ -664,7 +654,7 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
 {
     struct session *session = &participant->session;
     enum muster_status status = MUSTER_OK;
-    if (session->state == OPEN && !session->original)
+    if (session->state == OPEN && !participant->turns.original)
         status = session->stream->ops->send(session->stream, NULL, 0, NULL);
     /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
     if (status == MUSTER_CLOSED)

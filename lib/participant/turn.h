@@ -32,7 +32,7 @@ struct trash {
 struct turns {
     /* What the session tells. */
     struct stream *stream;     /* NULL: the server does not listen */
-    bool original;             /* it is one of the original protocol */
+    bool original;             /* it did not answer Hello: it is one of the original protocol */
     bool over;                 /* nothing will come any more */
     size_t max_message_size;   /* that both sides accept */
     uint64_t max_payload_size; /* that the server accepts; 0: it takes no chunks */
