@@ -44,7 +44,7 @@ endif
 
 tests_fault_fault_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 # A test is told when the library encodes, and another when it unlists.
-tests_fault_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode,--wrap=muster__manager_unlist
+tests_fault_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode,--wrap=muster__registry_unlist
 tests_fault_fault_LDADD = $(CORE_TEST_LIBS)
 tests_fault_fault_SOURCES = \
     tests/fault/fixture.c \

@@ -71,7 +71,7 @@ struct participant_manager_options {
      * While others wait, an answer has twice the time that recent answers took, and at least 100 ms. An
      * answer that needs longer is late:
      * - it comes after all others, and so do its participant's next answers, until one of them is complete;
-     * - one late answer at a time, the one likely to be complete first, goes on beside the budget;
+     * - one late answer at a time, the one likely to be complete first, goes on aside: it does not count;
      * - the data of other late answers is freed, and they start again later.
      *
      * Data that gRPC has read and not delivered comes on top: up to 4 MiB for each participant that sends

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "callback.h"
 #include "link/hello.h"
@@ -15,9 +14,6 @@
 #include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
-
-/* When a user who waits is told why: first after so long, and then after twice as long each time. */
-enum { TELL_FIRST_MS = 2000, TELL_LAST_MS = 600000 };
 
 /* Of answers that were refused the user is told so many at once, and then one in so long. Of a server that
    says more than that, so many are read at once. */
@@ -45,7 +41,7 @@ void muster__session_destroy(struct session *session)
 
 bool muster__session_is_admitted(const struct participant *participant)
 {
-    return participant->session.name || participant->session.original;
+    return participant->session.name || participant->turns.original;
 }
 
 bool muster__session_comes_back(const struct participant *participant)
@@ -87,8 +83,8 @@ static void start_timer_at(struct participant *participant, int64_t deadline)
     struct session *session = &participant->session;
     stop_timer(participant);
     session->deadline = deadline;
-    int64_t tell_at = session->told_at + session->told_interval_ms;
-    bool tells = session->waiting && participant->options.on_warning && !session->telling;
+    int64_t tell_at = muster__wait_tells_at(&session->wait);
+    bool tells = session->wait.goes_on && participant->options.on_warning && !session->telling;
     int64_t at = tells && tell_at < deadline ? tell_at : deadline;
     if (at == INT64_MAX)
         return;
@@ -105,7 +101,7 @@ static void end(struct participant *participant, enum muster_status status, cons
 {
     struct session *session = &participant->session;
     session->state = ENDED;
-    session->waiting = false;
+    muster__wait_end(&session->wait);
     muster__turns_end(&participant->turns);
     session->status = session->closed ? MUSTER_CLOSED : status;
     /* A server, or who poses as one, may have written it. */
@@ -149,62 +145,22 @@ static bool was_good(const struct participant *participant)
 static void begin_waiting(struct participant *participant, int64_t limit_ms)
 {
     struct session *session = &participant->session;
-    session->try_until = muster__transport_after(participant->transport, limit_ms);
+    int64_t until = muster__transport_after(participant->transport, limit_ms);
     if (was_good(participant))
-        session->reconnect_pause_ms = participant->options.reconnect_first_ms;
-    session->waiting = true;
-    session->cause_status = MUSTER_OK;
-    session->cause[0] = session->told[0] = '\0';
-    session->told_at = now_of(participant);
-    session->told_interval_ms = TELL_FIRST_MS;
+        muster__wait_shorten_pauses(&session->wait, participant->options.reconnect_first_ms);
+    muster__wait_begin(&session->wait, now_of(participant), until);
 }
 
-static void note_cause(struct participant *participant, enum muster_status status, const char *text)
-{
-    struct session *session = &participant->session;
-    session->cause_status = status;
-    muster_text_harmless(*text ? text : muster_status_text(status), session->cause, sizeof(session->cause));
-}
-
-static const char *cause_of(const struct participant *participant)
-{
-    return participant->session.cause_status != MUSTER_OK
-               ? participant->session.cause
-               : "no answer (is the address right, and no firewall in the way?)";
-}
-
-/* Whether two causes differ in more than numbers, such as seconds that are left. */
-static bool is_other(const char *cause, const char *other)
-{
-    const char *digits = "0123456789";
-    while (*cause && *cause == *other) {
-        cause++;
-        other++;
-        cause += strspn(cause, digits);
-        other += strspn(other, digits);
-    }
-    return *cause || *other;
-}
-
-/* Whether it is time to tell the user of the wait: then tell() is to follow, without the lock. Another cause
-   than that which was told is told earlier, but causes that take turns do not make it talk without end. */
+/* Whether it is time to tell the user of the wait: then tell() is to follow, without the lock. */
 static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ERROR_TEXT_SIZE])
 {
     struct session *session = &participant->session;
-    if (!session->waiting || session->closed || session->telling || !participant->options.on_warning)
+    if (!session->wait.goes_on || session->closed || session->telling || !participant->options.on_warning ||
+        !muster__wait_tells(&session->wait, now_of(participant)))
         return false;
-    const char *cause = cause_of(participant);
-    bool news = session->told[0] && is_other(session->told, cause);
-    int64_t interval_ms = news ? session->told_interval_ms / 4 : session->told_interval_ms;
-    int64_t now = now_of(participant);
-    if (now - session->told_at < interval_ms)
-        return false;
-    session->told_at = now;
-    session->told_interval_ms =
-        session->told_interval_ms < TELL_LAST_MS / 2 ? session->told_interval_ms * 2 : TELL_LAST_MS;
-    memcpy(session->told, cause, strlen(cause) + 1);
     session->telling = true;
-    snprintf(line, MUSTER_ERROR_TEXT_SIZE, "still waiting for %.64s: %.160s", participant->address, cause);
+    snprintf(line, MUSTER_ERROR_TEXT_SIZE, "still waiting for %.64s: %.160s", participant->address,
+             muster__wait_cause(&session->wait));
     return true;
 }
 
@@ -213,7 +169,7 @@ static void tell(struct participant *participant, const char *line)
     muster__callback_warn(participant->options.on_warning, participant->options.context, line);
     pthread_mutex_lock(&participant->lock);
     participant->session.telling = false;
-    if (participant->session.waiting)
+    if (participant->session.wait.goes_on)
         start_timer_at(participant, participant->session.deadline);
     pthread_cond_broadcast(&participant->changed);
     muster__participant_unlock(participant);
@@ -250,7 +206,7 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = session->stream;
-    start_timer_at(participant, session->try_until);
+    start_timer_at(participant, session->wait.until);
     struct buffer *hello = make_hello(participant);
     status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
     muster__buffer_release(hello);
@@ -262,7 +218,7 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 void muster__session_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
-    participant->session.reconnect_pause_ms = participant->options.reconnect_first_ms;
+    muster__wait_shorten_pauses(&participant->session.wait, participant->options.reconnect_first_ms);
     begin_waiting(participant, participant->options.connect_timeout_ms);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
@@ -314,15 +270,6 @@ static bool is_broken(const struct participant *participant, enum muster_status 
     return session->returning && status_of_end(CONNECTING, status) == MUSTER_FULL;
 }
 
-/* From 1. */
-static int64_t random_up_to(int64_t most)
-{
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
-        return most;
-    return (int64_t)(random % (uint64_t)most) + 1;
-}
-
 static int64_t limit_of(const struct participant *participant)
 {
     const struct participant_options *options = &participant->options;
@@ -340,30 +287,19 @@ static void begin_return(struct participant *participant)
     session->returning = true;
     if (muster__session_is_admitted(participant))
         begin_waiting(participant, limit_of(participant));
-    session->waiting = true;
-}
-
-/* Longer each time. */
-static int64_t next_pause(struct participant *participant)
-{
-    const struct participant_options *options = &participant->options;
-    struct session *session = &participant->session;
-    int64_t pause_ms = random_up_to(session->reconnect_pause_ms);
-    session->reconnect_pause_ms = session->reconnect_pause_ms < options->reconnect_last_ms / 2
-                                      ? session->reconnect_pause_ms * 2
-                                      : options->reconnect_last_ms;
-    return pause_ms;
+    muster__wait_go_on(&session->wait);
 }
 
 /* Waits for a while before the next attempt. */
 static void come_back(struct participant *participant, enum muster_status status, const char *text)
 {
+    struct session *session = &participant->session;
     if (muster__session_is_admitted(participant))
         begin_return(participant);
-    note_cause(participant, status, text);
-    participant->session.state = AWAY;
-    int64_t pause_ms = next_pause(participant);
-    int64_t left_ms = participant->session.try_until - now_of(participant);
+    muster__wait_failed(&session->wait, status, text);
+    session->state = AWAY;
+    int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
+    int64_t left_ms = session->wait.until - now_of(participant);
     start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
 }
 
@@ -372,9 +308,9 @@ static void stay_away(struct participant *participant)
 {
     struct session *session = &participant->session;
     int64_t wait_ms = (int64_t)session->reconnect_seconds * 1000;
-    bool again = session->reconnect_pause_ms > participant->options.reconnect_first_ms;
+    bool again = session->wait.pause_ms > participant->options.reconnect_first_ms;
     if (!was_good(participant)) {
-        int64_t pause_ms = next_pause(participant);
+        int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
         wait_ms = again && pause_ms > wait_ms ? pause_ms : wait_ms;
     }
     session->state = AWAY;
@@ -384,17 +320,18 @@ static void stay_away(struct participant *participant)
 enum muster_status muster__session_no_answer(const struct participant *participant,
                                              struct muster_error *error)
 {
-    enum muster_status status = participant->session.cause_status;
+    const struct wait *wait = &participant->session.wait;
+    enum muster_status status = wait->status;
     long long limit_ms = (long long)limit_of(participant);
     if (status != MUSTER_EXISTS && status != MUSTER_UNAUTHENTICATED)
         status = muster__session_is_admitted(participant) && participant->options.reconnect_timeout_ms
                      ? MUSTER_GONE
                      : MUSTER_UNAVAILABLE;
-    if (!participant->session.waiting)
+    if (!wait->goes_on)
         return muster__error(error, status, "still asked to come back later by %.128s after %lld ms",
                              participant->address, limit_ms);
     return muster__error(error, status, "not admitted by %.64s within %lld ms: %.140s", participant->address,
-                         limit_ms, cause_of(participant));
+                         limit_ms, muster__wait_cause(wait));
 }
 
 /* The time away is over, be it what the server asked for or a pause; false: for good, and so is all else. */
@@ -402,9 +339,9 @@ static bool try_again(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
     enum muster_status status;
-    if (!participant->session.waiting)
+    if (!participant->session.wait.goes_on)
         begin_return(participant);
-    if (participant->session.try_until <= now_of(participant))
+    if (participant->session.wait.until <= now_of(participant))
         status = muster__session_no_answer(participant, &error);
     else
         status = open_stream(participant, &error);
@@ -419,9 +356,9 @@ static void let_in(struct participant *participant, bool original, size_t max_me
                    uint64_t max_payload_size)
 {
     struct session *session = &participant->session;
-    session->original = original;
     session->state = OPEN;
-    session->returning = session->waiting = false;
+    session->returning = false;
+    muster__wait_end(&session->wait);
     stop_timer(participant);
     muster__turns_open(&participant->turns, session->stream, original, max_message_size, max_payload_size);
 }
@@ -475,7 +412,8 @@ static void leave_for(struct participant *participant, int32_t seconds)
 {
     struct session *session = &participant->session;
     session->state = LEAVING;
-    session->returning = session->waiting = false;
+    session->returning = false;
+    muster__wait_end(&session->wait);
     session->reconnect_seconds = seconds > 0 ? seconds : 0;
     muster__turns_forget(&participant->turns);
     muster__turns_shut(&participant->turns);
@@ -529,25 +467,21 @@ static bool is_refusal_to_tell(struct participant *participant, const struct env
 
 /* ---- events: the timer, and those of the stream ---- */
 
-static void tell_ready(struct participant *participant)
-{
-    if (!participant->options.on_ready)
-        return;
-    bool outer = muster__callback_begin();
-    participant->options.on_ready(participant->options.context, participant);
-    muster__callback_end(outer);
-}
-
-/* With the lock held: whether tell_cancelled() is to follow, without it. */
-static bool take_cancelled(struct participant *participant)
+/* Whether the program is to be told, by call_back() without the lock, that nobody waits for its answer. With the lock
+   held. */
+static bool takes_cancelled(struct participant *participant)
 {
     return muster__turns_take_cancelled(&participant->turns) && participant->options.on_cancelled;
 }
 
-static void tell_cancelled(struct participant *participant)
+static void call_back(struct participant *participant, bool cancelled, bool ready)
 {
+    const struct participant_options *options = &participant->options;
     bool outer = muster__callback_begin();
-    participant->options.on_cancelled(participant->options.context, participant);
+    if (cancelled)
+        options->on_cancelled(options->context, participant);
+    if (ready && options->on_ready)
+        options->on_ready(options->context, participant);
     muster__callback_end(outer);
 }
 
@@ -555,11 +489,9 @@ static void tell_cancelled(struct participant *participant)
 static void settle(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
-    bool cancelled = take_cancelled(participant);
+    bool cancelled = takes_cancelled(participant);
     muster__participant_unlock(participant);
-    if (cancelled)
-        tell_cancelled(participant);
-    tell_ready(participant);
+    call_back(participant, cancelled, true);
     pthread_mutex_lock(&participant->lock);
     participant->session.settled = true;
     pthread_cond_broadcast(&participant->changed);
@@ -585,8 +517,10 @@ static void timer_expired(struct timer *timer)
             cut(participant, status, error.text);
         } else if (session->state == LEAVING) {
             session->stream->ops->cut(session->stream);
+        } else {
+            ended = session->state == ENDED;
         }
-    } else if (session->waiting) {
+    } else if (session->wait.goes_on) {
         tells = is_time_to_tell(participant, line);
         start_timer_at(participant, session->deadline);
     }
@@ -620,15 +554,12 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         cut(participant, status, error.text);
     else if (participant->session.closing)
         close_stream(participant); /* the answer that is to be sent first may just have been cancelled */
-    bool cancelled = take_cancelled(participant);
+    bool cancelled = takes_cancelled(participant);
     muster__participant_unlock(participant);
     if (ready)
         pthread_cond_broadcast(&participant->changed); /* not under the lock, which those who wake want */
     muster__envelope_clear(&envelope);
-    if (cancelled)
-        tell_cancelled(participant);
-    if (ready)
-        tell_ready(participant);
+    call_back(participant, cancelled, ready);
     if (tells)
         tell(participant, line);
 }
@@ -653,7 +584,7 @@ static void end_with_stream(struct participant *participant, enum muster_status 
         snprintf(reason, sizeof(reason), "%s", session->reason);
     } else if (is_broken(participant, status, text)) { /* the last attempt in time */
         struct muster_error error;
-        note_cause(participant, status, text);
+        muster__wait_failed(&session->wait, status, text);
         status = muster__session_no_answer(participant, &error);
         snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
@@ -678,7 +609,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
         session->fault = MUSTER_OK; /* whatever it was, that stream is over */
         stay_away(participant);
     } else if (is_broken(participant, status, text) &&
-               (!session->waiting || session->try_until > now_of(participant))) {
+               (!session->wait.goes_on || session->wait.until > now_of(participant))) {
         come_back(participant, status, text);
         tells = is_time_to_tell(participant, line);
     } else {
@@ -709,9 +640,8 @@ void muster__session_hang_up(struct participant *participant)
     session->closed = true;
     muster__turns_end(&participant->turns);
     if (session->state == AWAY) {
-        stop_timer(participant);
         end(participant, MUSTER_CLOSED, "");
-        session->settled = true;
+        start_timer(participant, 0); /* user code is not called here: the caller may hold locks of its own */
     } else if (session->state == CONNECTING) {
         session->stream->ops->cut(session->stream);
     } else {
@@ -724,7 +654,7 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
 {
     struct session *session = &participant->session;
     enum muster_status status = MUSTER_OK;
-    if (session->state == OPEN && !session->original)
+    if (session->state == OPEN && !participant->turns.original)
         status = session->stream->ops->send(session->stream, NULL, 0, NULL);
     /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
     if (status == MUSTER_CLOSED)

@@ -143,13 +143,12 @@ static enum muster_status hold_answer(struct turns *turns, struct buffer *body, 
 
 /* ---- what the server says ---- */
 
-/* An instruction is whole: there is something to consume. */
-static void deliver(struct turns *turns, struct muster_message message, uint64_t turn, uint64_t granted,
-                    uint64_t limit)
+/* The instruction is whole: there is something to consume. */
+static void deliver(struct turns *turns, struct muster_message message)
 {
-    turns->next = (struct instruction){message, turn, granted, limit};
+    turns->next.message = message;
     turns->came = true;
-    turns->last_turn = turn;
+    turns->last_turn = turns->next.turn;
     turns->stream->ops->hold(turns->stream);
 }
 
@@ -162,8 +161,6 @@ static enum muster_status announce(struct turns *turns, struct envelope *envelop
     if (!muster__payload_begin(&envelope->message, NULL, NULL))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for an instruction of %llu bytes",
                              (unsigned long long)envelope->announced);
-    turns->arriving_granted = envelope->grant;
-    turns->arriving_limit = envelope->limit;
     muster__incoming_begin(&turns->arriving, envelope, size);
     return MUSTER_OK;
 }
@@ -176,13 +173,15 @@ static enum muster_status instruct(struct turns *turns, pthread_mutex_t *lock, s
     drop_next(turns);
     turns->cancelled = turns->cancelled || (turns->unanswered && !turns->original);
     drop_answer(turns);
+    turns->next =
+        (struct instruction){.turn = envelope->turn, .granted = envelope->grant, .limit = envelope->limit};
     if (envelope->announced) {
         /* What was dropped is freed first: what arrives may take its place. */
         muster__turns_unlock(turns, lock);
         pthread_mutex_lock(lock);
         return turns->over ? MUSTER_OK : announce(turns, envelope, size, error);
     }
-    deliver(turns, envelope->message, envelope->turn, envelope->grant, envelope->limit);
+    deliver(turns, envelope->message);
     envelope->message = (struct muster_message)MUSTER_MESSAGE_INIT;
     *ready = true;
     return MUSTER_OK;
@@ -197,8 +196,7 @@ static enum muster_status add_chunk(struct turns *turns, struct envelope *envelo
         return MUSTER_OK;
     enum muster_status status = muster__incoming_add(arriving, envelope, error);
     if (status == MUSTER_OK && arriving->received == arriving->size) {
-        struct muster_message message = muster__incoming_take(arriving);
-        deliver(turns, message, envelope->turn, turns->arriving_granted, turns->arriving_limit);
+        deliver(turns, muster__incoming_take(arriving));
         *ready = true;
     }
     return status;

@@ -32,7 +32,7 @@ struct trash {
 struct turns {
     /* What the session tells. */
     struct stream *stream;     /* NULL: the server does not listen */
-    bool original;             /* it is one of the original protocol */
+    bool original;             /* it did not answer Hello: it is one of the original protocol */
     bool over;                 /* nothing will come any more */
     size_t max_message_size;   /* that both sides accept */
     uint64_t max_payload_size; /* that the server accepts; 0: it takes no chunks */
@@ -47,12 +47,10 @@ struct turns {
     uint64_t consumed;  /* instructions so far: turns begin anew with each session, this does not */
     struct instruction current;
     struct instruction next;
-    struct incoming arriving;  /* an instruction of which chunks are missing */
-    uint64_t arriving_granted; /* its `granted` */
-    uint64_t arriving_limit;   /* and `limit` */
-    uint64_t last_turn;        /* of the last instruction that was received whole */
-    bool holds_answer;         /* to the last instruction, until the next: it may have to be sent again */
-    struct buffer *held;       /* that answer */
+    struct incoming arriving; /* the message of `next`, while chunks are missing */
+    uint64_t last_turn;       /* of the last instruction that was received whole */
+    bool holds_answer;        /* to the last instruction, until the next: it may have to be sent again */
+    struct buffer *held;      /* that answer */
     uint64_t held_turn;
     struct outgoing outgoing; /* the last answer, if it is a big one, until the next instruction */
     int64_t progress_at;      /* before this time, no report is sent */

@@ -15,7 +15,6 @@ static bool admit(struct connection *connection, const Muster__Hello *hello)
 {
     struct proxy *proxy = connection->proxy;
     struct muster_error error = {MUSTER_OK, ""};
-    muster__proxy_agree(proxy, hello);
     enum muster_status status = muster__admission_admit(proxy, connection->stream, hello, &error);
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);

@@ -134,12 +134,11 @@ static void uncount_address(struct registry *registry, struct place *place)
     place->address = NULL;
     if (!address)
         return;
-    if (place->away) {
+    if (!ring_is_empty(&place->in_away)) {
         ring_remove(&place->in_away);
         ring_remove(&place->in_address);
         registry->away_count--;
         address->away_count--;
-        place->away = false;
     } else {
         address->count--;
     }
@@ -152,9 +151,8 @@ static void uncount_address(struct registry *registry, struct place *place)
 static void count_as_away(struct registry *registry, struct place *place)
 {
     struct address *address = place->address;
-    if (!address || place->away)
+    if (!address || !ring_is_empty(&place->in_away))
         return;
-    place->away = true;
     ring_append(&registry->away, &place->in_away);
     ring_append(&address->away, &place->in_address);
     registry->away_count++;
@@ -337,7 +335,7 @@ void muster__registry_inherit(struct registry *registry, struct place *place, co
 void muster__registry_came_back(struct registry *registry, struct place *place)
 {
     pthread_mutex_lock(&registry->lock);
-    if (place->away)
+    if (!ring_is_empty(&place->in_away))
         uncount_address(registry, place);
     pthread_mutex_unlock(&registry->lock);
 }
@@ -355,9 +353,8 @@ static void move_to_address_of(struct registry *registry, struct place *place, s
 /* With the lock held. */
 static void list(struct registry *registry, struct place *place)
 {
-    if (place->listed)
+    if (!ring_is_empty(&place->in_open))
         return;
-    place->listed = true;
     ring_append(&registry->open, &place->in_open);
     registry->open_count++;
     for (struct link *at = registry->waiters.next; at != &registry->waiters; at = at->next) {
@@ -383,9 +380,8 @@ void muster__registry_list(struct registry *registry, struct place *place, uint6
 /* With the lock held. */
 static void unlist(struct registry *registry, struct place *place)
 {
-    if (!place->listed)
+    if (ring_is_empty(&place->in_open))
         return;
-    place->listed = false;
     ring_remove(&place->in_open);
     registry->open_count--;
 }

@@ -53,14 +53,12 @@ struct place {
     /* Guarded by registry->lock. */
     struct link in_streams;
     struct link in_open;
-    struct link in_away;
+    struct link in_away;     /* when it is, it counts as one that is away, and not as one that is there */
     struct link in_address;  /* those of its address that are away */
     struct address *address; /* where it counts; NULL: it does not */
-    bool away;               /* it counts as one that is away, and not as one that is there */
     bool admitted;           /* it counts, and its name is taken */
-    bool listed;
-    uint64_t listed_number; /* of the connection that it was listed or unlisted for last */
-    bool withdrawn;         /* its end has begun: it is not to be listed any more */
+    uint64_t listed_number;  /* of the connection that it was listed or unlisted for last */
+    bool withdrawn;          /* its end has begun: it is not to be listed any more */
 };
 
 /* Of memory that was zero. False: out of memory; what was taken is for the destroy. */

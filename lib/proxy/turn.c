@@ -180,6 +180,8 @@ void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_
 {
     struct muster_message nothing = MUSTER_MESSAGE_INIT;
     struct participant_manager *manager = proxy->manager;
+    if (!turn)
+        return;
     muster_message_clear(&turn->arrived);
     turn->ended(turn, proxy, status, answer ? answer : &nothing, answer_size);
     muster__budget_serve(&manager->budget);
@@ -219,8 +221,7 @@ void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn)
     if (!turn || proxy->running == turn)
         taken = muster__proxy_give_up(proxy);
     pthread_mutex_unlock(&proxy->lock);
-    if (taken)
-        muster__proxy_end_turn(proxy, taken, MUSTER_CANCELLED, NULL, 0);
+    muster__proxy_end_turn(proxy, taken, MUSTER_CANCELLED, NULL, 0);
 }
 
 void proxy_cancel(struct proxy *proxy)

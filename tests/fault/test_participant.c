@@ -1488,7 +1488,9 @@ FAULT_TEST(participant, free_while_it_is_away)
 {
     struct duo duo = duo_new();
     ask_to_come_back(&duo, 1);
+    fixture_pump(duo.fixture);
     participant_free(duo.participant);
+    fixture_unpump(duo.fixture);
     cr_assert_not(muster_fixture_step(duo.fixture->network));
     fixture_free(duo.fixture);
 }

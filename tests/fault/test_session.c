@@ -461,6 +461,52 @@ FAULT_TEST(session, instruction_of_a_server_that_died_is_cancelled)
     company_free(&company);
 }
 
+struct told {
+    size_t cancels;
+    size_t readies;
+};
+
+static void count_cancel(void *context, struct participant *participant)
+{
+    (void)participant;
+    ((struct told *)context)->cancels++;
+}
+
+static void count_ready(void *context, struct participant *participant)
+{
+    (void)participant;
+    ((struct told *)context)->readies++;
+}
+
+/* Nobody but the callbacks tells a program that works on an instruction, or waits in an event loop. */
+FAULT_TEST(session, a_close_while_it_is_away_is_told)
+{
+    struct company company;
+    struct outcome outcome;
+    struct told told = {0};
+    struct participant_manager_options options = session_options();
+    struct participant_options client;
+    participant_options_init(&client);
+    client.name = "ada";
+    client.context = &told;
+    client.on_cancelled = count_cancel;
+    client.on_ready = count_ready;
+    client.on_warning = NULL;
+    company_new_with(&company, &options, &client);
+    cr_assert_eq(start_turn(company.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
+    fixture_settle(company.fixture);
+    consume(&company, MUSTER_TRAIN);
+    cr_assert(muster_fixture_drop(company.fixture->network, 0));
+    fixture_settle(company.fixture);
+    cr_assert_eq(told.cancels, 0, "it may come back");
+    cr_assert_eq(told.readies, 1, "the instruction");
+    participant_close(company.participant);
+    fixture_settle(company.fixture);
+    cr_assert_eq(told.cancels, 1);
+    cr_assert_eq(told.readies, 2);
+    company_free(&company);
+}
+
 FAULT_TEST(session, answer_to_a_server_that_died_is_dropped)
 {
     struct company company;
@@ -1099,16 +1145,19 @@ FAULT_TEST(session, place_at_the_address_is_there_for_who_comes_back)
 /* What happens on another thread when the server has noticed a break, and before it has unlisted. */
 static void (*before_unlist)(void);
 
-bool __real_muster__manager_unlist(struct proxy *proxy, uint64_t number);
-bool __wrap_muster__manager_unlist(struct proxy *proxy, uint64_t number);
+bool __real_muster__registry_unlist(struct registry *registry, struct place *place, uint64_t number,
+                                    struct proxy **superfluous);
+bool __wrap_muster__registry_unlist(struct registry *registry, struct place *place, uint64_t number,
+                                    struct proxy **superfluous);
 
-bool __wrap_muster__manager_unlist(struct proxy *proxy, uint64_t number)
+bool __wrap_muster__registry_unlist(struct registry *registry, struct place *place, uint64_t number,
+                                    struct proxy **superfluous)
 {
     void (*now)(void) = before_unlist;
     before_unlist = NULL;
     if (now)
         now();
-    return __real_muster__manager_unlist(proxy, number);
+    return __real_muster__registry_unlist(registry, place, number, superfluous);
 }
 
 static struct company *of_race;

@@ -820,9 +820,10 @@ FAULT_TEST(upload, big_one_comes_while_another_is_worked_on)
 
 static bool get_room(struct claim *claim, struct budget *budget)
 {
-    bool room = muster__budget_reserve(budget, claim, HUGE_SIZE);
+    muster__claim_init(claim, budget, NULL);
+    bool room = muster__claim_reserve(claim, HUGE_SIZE);
     if (room)
-        muster__budget_use(budget, claim, HUGE_SIZE, HUGE_SIZE, 0);
+        muster__claim_begin(claim, HUGE_SIZE, 0);
     return room;
 }
 
@@ -835,12 +836,12 @@ FAULT_TEST(upload, big_one_that_is_aside_makes_no_third)
     cr_assert(get_room(&slow, &budget));
     budget.aside = &slow;
     cr_assert(get_room(&first, &budget));
-    muster__budget_leave(&budget, &first);
+    muster__claim_leave(&first);
     cr_assert_not(get_room(&second, &budget));
     muster__budget_returned(&budget, HUGE_SIZE);
     cr_assert(get_room(&second, &budget));
-    muster__budget_leave(&budget, &second);
-    muster__budget_leave(&budget, &slow);
+    muster__claim_leave(&second);
+    muster__claim_leave(&slow);
     muster__budget_destroy(&budget);
 }
 
@@ -1019,18 +1020,19 @@ FAULT_TEST(upload, time_that_is_usual)
     struct budget budget = {0};
     struct claim claim = {0};
     muster__budget_init(&budget, 0, STALL_MS, NULL, NULL);
+    muster__claim_init(&claim, &budget, NULL);
     for (size_t i = 0; i < 10; i++)
-        muster__budget_whole(&budget, &claim, 20000);
+        muster__claim_whole(&claim, 20000);
     cr_assert_eq(budget.usual_ms, 20000);
     for (size_t i = 0; i < 100; i++) {
-        muster__budget_whole(&budget, &claim, 20000);
-        muster__budget_whole(&budget, &claim, 19000);
-        muster__budget_whole(&budget, &claim, i % 2 ? 1000000 : 0);
+        muster__claim_whole(&claim, 20000);
+        muster__claim_whole(&claim, 19000);
+        muster__claim_whole(&claim, i % 2 ? 1000000 : 0);
         cr_assert_geq(budget.usual_ms, 9500);
         cr_assert_leq(budget.usual_ms, 40000);
     }
     for (size_t i = 0; i < 20; i++)
-        muster__budget_whole(&budget, &claim, 0);
+        muster__claim_whole(&claim, 0);
     cr_assert_eq(budget.usual_ms, TIME_MS / 2);
     muster__budget_destroy(&budget);
 }
@@ -1154,7 +1156,7 @@ FAULT_TEST(upload, patience_grows_and_shrinks)
     for (size_t i = 0; i < PEERS; i++) {
         fixture_settle(crowd.fixture);
         grants += crowd.peers[i]->count - crowd.seen[i];
-        if (crowd.proxies[i]->upload.state == UPLOAD_GRANTED)
+        if (crowd.proxies[i]->upload.incoming.size && !crowd.proxies[i]->upload.request)
             holder = i;
     }
     cr_assert_leq(grants, 30, "%zu", grants); /* 20, and 61 if each had as long each time */
