@@ -9,9 +9,11 @@ musterinclude_HEADERS = \
     include/muster/muster.h \
     include/muster/participant.h \
     include/muster/random.h \
-    include/muster/status.h
+    include/muster/status.h \
+    include/muster/traffic.h
 if SERVER
-musterinclude_HEADERS += include/muster/participant_manager.h include/muster/proxy.h
+musterinclude_HEADERS += include/muster/participant_manager.h include/muster/proxy.h \
+    include/muster/statistics.h
 endif
 if LEARNING
 musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/run.h
@@ -53,6 +55,7 @@ libmuster_core_la_SOURCES = \
     lib/link/service.h \
     lib/link/token.c \
     lib/link/token.h \
+    lib/link/traffic.h \
     lib/link/transfer.c \
     lib/link/transfer.h \
     lib/network/buffer.c \
@@ -75,6 +78,7 @@ libmuster_core_la_SOURCES = \
     lib/participant/participant.c \
     lib/participant/session.c \
     lib/participant/session.h \
+    lib/participant/statistics.c \
     lib/participant/turn.c \
     lib/participant/turn.h \
     lib/participant/wait.c \
@@ -90,6 +94,8 @@ libmuster_core_la_SOURCES += \
     lib/proxy/budget.h \
     lib/proxy/connection.c \
     lib/proxy/connection.h \
+    lib/proxy/counters.c \
+    lib/proxy/counters.h \
     lib/proxy/drain.c \
     lib/proxy/drain.h \
     lib/proxy/instruction.c \
@@ -98,6 +104,8 @@ libmuster_core_la_SOURCES += \
     lib/proxy/manager.h \
     lib/proxy/name.c \
     lib/proxy/name.h \
+    lib/proxy/observers.c \
+    lib/proxy/observers.h \
     lib/proxy/participant_manager.c \
     lib/proxy/proxy.c \
     lib/proxy/proxy.h \
@@ -108,6 +116,7 @@ libmuster_core_la_SOURCES += \
     lib/proxy/round.h \
     lib/proxy/run.c \
     lib/proxy/session.c \
+    lib/proxy/statistics.c \
     lib/proxy/turn.c
 endif
 libmuster_core_la_SOURCES += \

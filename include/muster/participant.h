@@ -11,6 +11,7 @@
 #include <muster/label.h>
 #include <muster/message.h>
 #include <muster/status.h>
+#include <muster/traffic.h>
 
 MUSTER_BEGIN_DECLS
 
@@ -254,6 +255,46 @@ MUSTER_API const char *participant_name(struct participant *participant);
 
 /** The rank that the server gave the participant; see proxy_rank(). Any thread. */
 MUSTER_API uint64_t participant_rank(struct participant *participant);
+
+/** Where a participant is in its life. */
+enum participant_state {
+    PARTICIPANT_CONNECTING, /* a stream is being opened */
+    PARTICIPANT_OPEN,       /* admitted */
+    PARTICIPANT_LEAVING,    /* the server asked it to come back later, and its stream is ending */
+    PARTICIPANT_AWAY,       /* it has no stream, and will try again */
+    PARTICIPANT_ENDED,      /* for good */
+};
+
+/** The state in one lower-case word, such as "open"; "unknown" if there is no such state. Static. */
+MUSTER_API const char *participant_state_name(enum participant_state state);
+
+/** What a participant is doing, seen from itself. Later releases add fields at the end only. */
+struct participant_statistics {
+    size_t size; /* of this struct; set by participant_get_statistics() */
+    enum participant_state state;
+    int64_t state_ms;     /* for so long it has been in that state */
+    uint64_t connections; /* that it has had: 1 for the first */
+    uint64_t attempts;    /* to connect, those that failed included */
+
+    bool working;                    /* an instruction came, and was not answered yet */
+    int64_t turn_ms;                 /* since that instruction came; 0: none */
+    uint64_t consumed;               /* instructions so far */
+    uint64_t answered;               /* that were answered, failures included */
+    uint64_t cancelled;              /* that the server gave up */
+    struct muster_transfer transfer; /* as participant_transfer() */
+    int64_t heartbeat_ms;            /* the interval that the server asked for; 0: it asked for none */
+    struct muster_traffic traffic;
+};
+
+MUSTER_API void participant_get_statistics_sized(struct participant *participant,
+                                                 struct participant_statistics *statistics, size_t size);
+
+/** Fills in *statistics. */
+static inline void participant_get_statistics(struct participant *participant,
+                                              struct participant_statistics *statistics)
+{
+    participant_get_statistics_sized(participant, statistics, sizeof(*statistics));
+}
 
 /**
  * Ends the stream when what was dispatched is sent. If there is no stream at the moment, the participant ends

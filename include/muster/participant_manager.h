@@ -15,23 +15,30 @@ MUSTER_BEGIN_DECLS
 
 struct participant_manager;
 
-/** What the manager reports to on_event, for logs and metrics. */
+/** What the manager reports, for logs and metrics. on_event is told of the first six, observers of all. */
 enum participant_manager_event_kind {
-    PARTICIPANT_MANAGER_JOINED,   /* a participant passed the initiative and can be given instructions */
-    PARTICIPANT_MANAGER_LEFT,     /* a participant that had joined is gone; status and text say why */
-    PARTICIPANT_MANAGER_REFUSED,  /* a stream was refused before it joined; status and text say why */
-    PARTICIPANT_MANAGER_PROGRESS, /* a participant reported progress on its turn: see proxy_progress() */
-    PARTICIPANT_MANAGER_AWAY,     /* a participant's connection broke; its proxy waits for it */
-    PARTICIPANT_MANAGER_BACK,     /* the participant is connected again, with the same proxy */
+    PARTICIPANT_MANAGER_JOINED,      /* a participant passed the initiative and can be given instructions */
+    PARTICIPANT_MANAGER_LEFT,        /* a participant that had joined is gone; status and text say why */
+    PARTICIPANT_MANAGER_REFUSED,     /* a stream was refused before it joined; status and text say why */
+    PARTICIPANT_MANAGER_PROGRESS,    /* a participant reported progress on its turn: see proxy_progress() */
+    PARTICIPANT_MANAGER_AWAY,        /* a participant's connection broke; its proxy waits for it */
+    PARTICIPANT_MANAGER_BACK,        /* the participant is connected again, with the same proxy */
+    PARTICIPANT_MANAGER_TURN_BEGAN,  /* an instruction was sent, or will be when the participant is back */
+    PARTICIPANT_MANAGER_TURN_ENDED,  /* `status` as from proxy_run(); told before the turn's caller knows */
+    PARTICIPANT_MANAGER_ROUND_BEGAN, /* `proxy` is NULL */
+    PARTICIPANT_MANAGER_ROUND_ENDED, /* the same; `status` as from proxy_run_all() */
 };
 
 /** One event. The text is safe to print (see muster_text_harmless()). The pointers are valid during the
- * callback; retain the proxy to keep it. */
+ * callback; retain the proxy to keep it. Later releases add fields at the end. */
 struct participant_manager_event {
     enum participant_manager_event_kind kind;
     struct proxy *proxy;
     enum muster_status status;
     const char *text;
+    uint64_t turn;        /* of turns: its number in the participant's session */
+    uint64_t round;       /* of rounds, and of turns in one: the round's number; 0: none */
+    int64_t milliseconds; /* of what ended: how long it took */
 };
 
 /** The manager copies the options and their strings when it starts. Fill them in with
@@ -289,6 +296,29 @@ MUSTER_API enum muster_status participant_manager_get_participants(struct partic
                                                                    size_t min, int64_t timeout_ms,
                                                                    struct proxy ***proxies, size_t *count,
                                                                    struct muster_error *error);
+
+struct participant_manager_observer;
+
+/**
+ * Has `on_event` called with `context` for every event from now on, beside the on_event of the options and
+ * all other observers. It is called as that is: without a lock held, on any of the library's threads or on
+ * one that runs, cancels or closes; it must not block. Events of one participant may come on two threads, and
+ * so a later one first.
+ *
+ * On MUSTER_OK *observer is to be given to participant_manager_unobserve(); what is left is freed with the
+ * manager. OUT_OF_MEMORY, with *error (may be NULL). Any thread; does not block.
+ */
+MUSTER_API enum muster_status participant_manager_observe(
+    struct participant_manager *manager,
+    void (*on_event)(void *context, const struct participant_manager_event *event), void *context,
+    struct participant_manager_observer **observer, struct muster_error *error);
+
+/**
+ * Ends what participant_manager_observe() began, and waits until no call runs any more, so that `context` can
+ * be freed. In a callback it does not wait: calls that run on other threads go on. NULL is allowed.
+ */
+MUSTER_API void participant_manager_unobserve(struct participant_manager *manager,
+                                              struct participant_manager_observer *observer);
 
 /**
  * Prepares a message for any number of turns with this manager's proxies. It is copied and serialised once,

@@ -99,6 +99,12 @@ MUSTER_API void proxy_cancel(struct proxy *proxy);
 MUSTER_API enum muster_status proxy_refuse(struct proxy *proxy, const char *reason,
                                            struct muster_error *error);
 
+struct proxy_round_statistics;
+
+/** Looks at a running round: see proxy_round_options. */
+typedef void proxy_on_tick(void *context, const struct proxy_round_statistics *statistics,
+                           struct proxy *const *waiting, size_t count);
+
 /**
  * Options of a round. Fill them in with proxy_round_options_init() first. Later releases add fields at the
  * end only.
@@ -109,6 +115,14 @@ struct proxy_round_options {
     size_t enough;       /* stop at this many accepted answers; the other turns are given up. 0: all */
     size_t at_least;     /* wait for `enough`, but return OK if at least this many were accepted; at most
                             `enough`. 0: the same as `enough` */
+    int64_t tick_ms;     /* more than 0: on_tick is called about this often */
+    /**
+     * Called while the round waits, with the `context` of on_answer: how far the round is, and for which of
+     * its proxies it waits (`waiting`, an array of `count`; valid during the call, and empty if there is no
+     * memory). Called on the thread of the round, between answers, without a lock held. It may block, but
+     * answers wait meanwhile. NULL: not called.
+     */
+    proxy_on_tick *on_tick;
 };
 
 /** proxy_round_options_init() calls this with the size of the struct in the caller's header. */

@@ -1,10 +1,11 @@
 /*
- * Statistics: what a manager, its proxies and its rounds, and a participant have done so far and are doing.
- * They are kept all the time, at next to no cost, and read when somebody asks.
+ * Statistics of the server's side: what a manager, its proxies and its rounds have done so far and are doing.
+ * They are kept all the time, at next to no cost, and read when somebody asks. A participant's are in
+ * participant.h.
  *
- * Each struct is consistent in itself: it is read in one piece. Two structs that are read one after the other
- * may differ by what happened in between. Counters start at 0 with their object and never go down. Every
- * function here can be called from any thread, callbacks included, and does not block.
+ * Counters begin at 0 with their object and never go down. What is read of a proxy or of a round is read in
+ * one piece. A manager goes on while its counters are read, one after the other: two of them may differ by
+ * what happens meanwhile. Any thread, callbacks included; nothing here waits for a turn or holds one up.
  */
 #ifndef MUSTER_STATISTICS_H
 #define MUSTER_STATISTICS_H
@@ -16,27 +17,13 @@
 #include <muster/export.h>
 #include <muster/message.h>
 #include <muster/status.h>
+#include <muster/traffic.h>
 
 MUSTER_BEGIN_DECLS
 
 /** Room for one counter per status: counts[MUSTER_TIMEOUT], for example. More than there are statuses, so
     that later releases can add some. */
 #define MUSTER_STATUS_ROOM 32
-
-/**
- * Messages and bytes. `payload` counts instructions and answers only, as serialised with their arrays, each
- * once. `bytes` counts everything that was given to the transport or came from it: what was sent again after
- * a connection broke, greetings, progress reports and heartbeats, too. What gRPC, TLS and TCP add is not
- * counted.
- */
-struct muster_traffic {
-    uint64_t messages_sent;
-    uint64_t messages_received;
-    uint64_t payload_sent;
-    uint64_t payload_received;
-    uint64_t bytes_sent;
-    uint64_t bytes_received;
-};
 
 /** The number of buckets of a histogram, the last one for all that is above the highest bound. */
 #define MUSTER_HISTOGRAM_BUCKETS 24
@@ -53,7 +40,6 @@ struct muster_histogram {
     infinity for the last. */
 MUSTER_API double muster_histogram_bound(size_t bucket);
 
-struct participant;
 struct participant_manager;
 struct proxy;
 
@@ -178,46 +164,6 @@ struct proxy_round_statistics {
 MUSTER_API size_t participant_manager_get_rounds(struct participant_manager *manager,
                                                  struct proxy_round_statistics *rounds, size_t count,
                                                  size_t size);
-
-/** Where a participant is in its life. */
-enum participant_state {
-    PARTICIPANT_CONNECTING, /* a stream is being opened */
-    PARTICIPANT_OPEN,       /* admitted */
-    PARTICIPANT_LEAVING,    /* the server asked it to come back later, and its stream is ending */
-    PARTICIPANT_AWAY,       /* it has no stream, and will try again */
-    PARTICIPANT_ENDED,      /* for good */
-};
-
-/** The state in one lower-case word, such as "open"; "unknown" if there is no such state. Static. */
-MUSTER_API const char *participant_state_name(enum participant_state state);
-
-/** What a participant is doing, seen from itself. Later releases add fields at the end only. */
-struct participant_statistics {
-    size_t size; /* of this struct; set by participant_get_statistics() */
-    enum participant_state state;
-    int64_t state_ms;     /* for so long it has been in that state */
-    uint64_t connections; /* that it has had: 1 for the first */
-    uint64_t attempts;    /* to connect, those that failed included */
-
-    bool working;                    /* an instruction came, and was not answered yet */
-    int64_t turn_ms;                 /* since that instruction came; 0: none */
-    uint64_t consumed;               /* instructions so far */
-    uint64_t answered;               /* that were answered, failures included */
-    uint64_t cancelled;              /* that the server gave up */
-    struct muster_transfer transfer; /* as participant_transfer() */
-    int64_t heartbeat_ms;            /* the interval that the server asked for; 0: it asked for none */
-    struct muster_traffic traffic;
-};
-
-MUSTER_API void participant_get_statistics_sized(struct participant *participant,
-                                                 struct participant_statistics *statistics, size_t size);
-
-/** Fills in *statistics. */
-static inline void participant_get_statistics(struct participant *participant,
-                                              struct participant_statistics *statistics)
-{
-    participant_get_statistics_sized(participant, statistics, sizeof(*statistics));
-}
 
 MUSTER_END_DECLS
 

@@ -60,11 +60,11 @@ static size_t cut_chunk(struct outgoing *outgoing, struct piece pieces[STREAM_PI
     return size;
 }
 
-void muster__outgoing_next(struct outgoing *outgoing, enum direction direction, struct stream *stream)
+size_t muster__outgoing_next(struct outgoing *outgoing, enum direction direction, struct stream *stream)
 {
     if (!stream || !outgoing->body || !outgoing->goes || outgoing->on_wire ||
         outgoing->offset >= end_of(outgoing))
-        return;
+        return 0;
     struct piece pieces[STREAM_PIECES_MAX];
     size_t count;
     uint8_t head[STREAM_HEAD_MAX];
@@ -77,6 +77,7 @@ void muster__outgoing_next(struct outgoing *outgoing, enum direction direction, 
     outgoing->on_wire = status == MUSTER_OK;
     if (status == MUSTER_OUT_OF_MEMORY)
         stream->ops->cut(stream); /* the peer would wait for it */
+    return outgoing->on_wire ? head_size + size : 0;
 }
 
 bool muster__outgoing_busy(const struct outgoing *outgoing)

@@ -33,9 +33,9 @@ void muster__outgoing_begin(struct outgoing *outgoing, struct buffer *body, uint
    they go under this grant already. */
 void muster__outgoing_start(struct outgoing *outgoing, uint64_t grant, uint64_t limit);
 
-/* Gives the transport the next chunk, unless it has one. What fails, be it for want of memory, is told by the
-   stream's end. */
-void muster__outgoing_next(struct outgoing *outgoing, enum direction direction, struct stream *stream);
+/* Gives the transport the next chunk, unless it has one; the bytes of that message, or 0. What fails, be it
+   for want of memory, is told by the stream's end. */
+size_t muster__outgoing_next(struct outgoing *outgoing, enum direction direction, struct stream *stream);
 
 /* Whether chunks are left to be sent, or on their way. */
 bool muster__outgoing_busy(const struct outgoing *outgoing);

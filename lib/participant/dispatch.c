@@ -140,16 +140,3 @@ bool participant_cancelled(struct participant *participant)
     muster__participant_unlock(participant);
     return cancelled;
 }
-
-struct muster_transfer participant_transfer(struct participant *participant)
-{
-    const struct turns *turns = &participant->turns;
-    pthread_mutex_lock(&participant->lock);
-    const struct buffer *body = turns->outgoing.body;
-    struct muster_transfer transfer = {.sent = body ? turns->outgoing.offset : 0,
-                                       .to_send = body ? body->payload->size : 0,
-                                       .received = turns->arriving.received,
-                                       .to_receive = turns->arriving.size};
-    muster__participant_unlock(participant);
-    return transfer;
-}

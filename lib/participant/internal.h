@@ -30,6 +30,7 @@ struct participant {
     pthread_cond_t changed;
     struct session session;
     struct turns turns;
+    struct muster_traffic traffic;
 };
 
 /* Gives back a reference; the last one frees. Without the lock. */

@@ -86,7 +86,7 @@ static struct participant *participant_new(const char *address, const struct par
     participant->options.name = NULL;
     participant->options.labels = NULL;
     muster__session_init(&participant->session);
-    muster__turns_init(&participant->turns, options->max_payload_size);
+    muster__turns_init(&participant->turns, &participant->traffic, options->max_payload_size);
     participant->address = strdup(address);
     participant->hello = muster__hello_pack(&own, options->name, options->labels, options->label_count);
     if (participant->address && participant->hello)
@@ -167,7 +167,7 @@ enum muster_status participant_connect(const char *address, const struct partici
 
     pthread_mutex_lock(&participant->lock);
     muster__session_open(participant);
-    bool begun = participant->session.state != ENDED;
+    bool begun = participant->session.state != PARTICIPANT_ENDED;
     struct waiter waiter; /* begun under the same lock as the attempts: both limits end together */
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          options->connect_timeout_ms);
@@ -175,7 +175,7 @@ enum muster_status participant_connect(const char *address, const struct partici
     if (begun) /* an address that makes no sense needs no other word */
         warn_of_connection(participant);
     pthread_mutex_lock(&participant->lock);
-    while (!muster__session_is_admitted(participant) && participant->session.state != ENDED &&
+    while (!muster__session_is_admitted(participant) && participant->session.state != PARTICIPANT_ENDED &&
            !waiter.expired)
         muster__waiter_sleep(&waiter);
     muster__waiter_end(&waiter);
@@ -233,7 +233,7 @@ void participant_free(struct participant *participant)
 const char *participant_reason(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
-    const char *reason = participant->session.state == ENDED ? participant->session.reason : "";
+    const char *reason = participant->session.state == PARTICIPANT_ENDED ? participant->session.reason : "";
     muster__participant_unlock(participant);
     return reason;
 }

@@ -56,7 +56,7 @@ enum muster_status muster__session_final_status(const struct participant *partic
     const struct session *session = &participant->session;
     if (session->closed)
         return muster__error(error, MUSTER_CLOSED, "participant_close() was called");
-    if (session->state == ENDED)
+    if (session->state == PARTICIPANT_ENDED)
         return muster__error(error, session->status, "%s", session->reason);
     return MUSTER_OK;
 }
@@ -66,6 +66,12 @@ enum muster_status muster__session_final_status(const struct participant *partic
 static int64_t now_of(const struct participant *participant)
 {
     return participant->transport->ops->now(participant->transport);
+}
+
+static void change_state(struct participant *participant, enum participant_state state)
+{
+    participant->session.state = state;
+    participant->session.state_since = now_of(participant);
 }
 
 static void stop_timer(struct participant *participant)
@@ -100,7 +106,7 @@ static void start_timer(struct participant *participant, int64_t limit_ms)
 static void end(struct participant *participant, enum muster_status status, const char *reason)
 {
     struct session *session = &participant->session;
-    session->state = ENDED;
+    change_state(participant, PARTICIPANT_ENDED);
     muster__wait_end(&session->wait);
     muster__turns_end(&participant->turns);
     session->status = session->closed ? MUSTER_CLOSED : status;
@@ -196,7 +202,8 @@ static struct buffer *make_hello(struct participant *participant)
 static enum muster_status open_stream(struct participant *participant, struct muster_error *error)
 {
     struct session *session = &participant->session;
-    session->state = CONNECTING;
+    change_state(participant, PARTICIPANT_CONNECTING);
+    session->attempts++;
     session->opened_at = now_of(participant);
     session->proven = false;
     enum muster_status status = participant->transport->ops->connect(
@@ -208,7 +215,8 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     struct stream *stream = session->stream;
     start_timer_at(participant, session->wait.until);
     struct buffer *hello = make_hello(participant);
-    status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
+    status =
+        hello ? muster__traffic_send(&participant->traffic, stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
     muster__buffer_release(hello);
     if (status == MUSTER_OUT_OF_MEMORY)
         cut(participant, status, "out of memory");
@@ -234,11 +242,11 @@ static enum muster_status status_of_end(enum participant_state state, enum muste
 {
     if (status == MUSTER_OK)
         return MUSTER_STOPPED; /* the server said good-bye */
-    if (state == CONNECTING && status == MUSTER_TOO_BIG)
+    if (state == PARTICIPANT_CONNECTING && status == MUSTER_TOO_BIG)
         return MUSTER_FULL; /* Hello is not big: C-core has one code for both */
     if (status == MUSTER_TIMEOUT)
         status = MUSTER_UNAVAILABLE; /* TIMEOUT from participant_consume() is an invitation to call again */
-    if (state != CONNECTING && (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED))
+    if (state != PARTICIPANT_CONNECTING && (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED))
         return MUSTER_GONE;
     return status;
 }
@@ -257,17 +265,17 @@ static bool is_broken(const struct participant *participant, enum muster_status 
     if (session->closed || session->fault != MUSTER_OK ||
         (admitted && !muster__session_comes_back(participant)))
         return false;
-    if (session->state != OPEN && session->state != CONNECTING)
+    if (session->state != PARTICIPANT_OPEN && session->state != PARTICIPANT_CONNECTING)
         return false;
     if (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT)
         return true;
-    if (session->state != CONNECTING)
+    if (session->state != PARTICIPANT_CONNECTING)
         return false;
     if (status == MUSTER_EXISTS)
         return ends_with(text, NAME_IS_AWAY);
     if (status == MUSTER_UNAUTHENTICATED)
         return admitted; /* a certificate has run out, at either end: it may be replaced */
-    return session->returning && status_of_end(CONNECTING, status) == MUSTER_FULL;
+    return session->returning && status_of_end(PARTICIPANT_CONNECTING, status) == MUSTER_FULL;
 }
 
 static int64_t limit_of(const struct participant *participant)
@@ -297,7 +305,7 @@ static void come_back(struct participant *participant, enum muster_status status
     if (muster__session_is_admitted(participant))
         begin_return(participant);
     muster__wait_failed(&session->wait, status, text);
-    session->state = AWAY;
+    change_state(participant, PARTICIPANT_AWAY);
     int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
     int64_t left_ms = session->wait.until - now_of(participant);
     start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
@@ -313,7 +321,7 @@ static void stay_away(struct participant *participant)
         int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
         wait_ms = again && pause_ms > wait_ms ? pause_ms : wait_ms;
     }
-    session->state = AWAY;
+    change_state(participant, PARTICIPANT_AWAY);
     start_timer(participant, wait_ms);
 }
 
@@ -356,7 +364,8 @@ static void let_in(struct participant *participant, bool original, size_t max_me
                    uint64_t max_payload_size)
 {
     struct session *session = &participant->session;
-    session->state = OPEN;
+    change_state(participant, PARTICIPANT_OPEN);
+    session->connections++;
     session->returning = false;
     muster__wait_end(&session->wait);
     stop_timer(participant);
@@ -388,7 +397,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
                                   struct muster_error *error)
 {
     struct session *session = &participant->session;
-    if (session->state != CONNECTING)
+    if (session->state != PARTICIPANT_CONNECTING)
         return MUSTER_OK;
     session->rank = welcome_message->rank;
     if (!session->name && !(session->name = strdup(welcome_message->name)))
@@ -400,7 +409,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
     if (session->initiative &&
-        session->stream->ops->send(session->stream, NULL, 0, NULL) == MUSTER_OUT_OF_MEMORY)
+        muster__traffic_send(&participant->traffic, session->stream, NULL, 0, NULL) == MUSTER_OUT_OF_MEMORY)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enter_session(participant, welcome_message);
     pthread_cond_broadcast(&participant->changed);
@@ -411,7 +420,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
 static void leave_for(struct participant *participant, int32_t seconds)
 {
     struct session *session = &participant->session;
-    session->state = LEAVING;
+    change_state(participant, PARTICIPANT_LEAVING);
     session->returning = false;
     muster__wait_end(&session->wait);
     session->reconnect_seconds = seconds > 0 ? seconds : 0;
@@ -426,13 +435,13 @@ static void leave_for(struct participant *participant, int32_t seconds)
 static bool is_for_code(struct participant *participant, const struct muster_message *message)
 {
     struct session *session = &participant->session;
-    if (message->kind == MUSTER_EMPTY || session->state > OPEN || session->closed)
+    if (message->kind == MUSTER_EMPTY || session->state > PARTICIPANT_OPEN || session->closed)
         return false;
     if (message->kind == MUSTER_RECONNECT && !participant->options.deliver_reconnect) {
         leave_for(participant, message->reconnect_seconds);
         return false;
     }
-    if (session->state == CONNECTING) { /* no Welcome: a server of the original protocol */
+    if (session->state == PARTICIPANT_CONNECTING) { /* no Welcome: a server of the original protocol */
         let_in(participant, true, participant->options.max_message_size, 0);
         end_session(participant); /* if there was one before, it was another server's */
     }
@@ -446,7 +455,8 @@ static bool is_refusal_to_tell(struct participant *participant, const struct env
     struct session *session = &participant->session;
     char text[MUSTER_ERROR_TEXT_SIZE], others[64] = "";
     int64_t now = now_of(participant);
-    if (session->state != OPEN || session->closed || session->telling || !participant->options.on_warning ||
+    if (session->state != PARTICIPANT_OPEN || session->closed || session->telling ||
+        !participant->options.on_warning ||
         session->refusals_until - now > (REFUSALS_MOST - 1) * REFUSAL_MS) {
         if (++session->untold % UNTOLD_MOST == 0)
             session->stream->ops->pause(session->stream, UNTOLD_PAUSE_MS);
@@ -509,16 +519,16 @@ static void timer_expired(struct timer *timer)
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
     if (session->deadline != INT64_MAX && session->deadline <= now_of(participant)) {
         session->deadline = INT64_MAX;
-        if (session->state == AWAY) {
+        if (session->state == PARTICIPANT_AWAY) {
             ended = !try_again(participant);
-        } else if (session->state == CONNECTING) {
+        } else if (session->state == PARTICIPANT_CONNECTING) {
             struct muster_error error;
             enum muster_status status = muster__session_no_answer(participant, &error);
             cut(participant, status, error.text);
-        } else if (session->state == LEAVING) {
+        } else if (session->state == PARTICIPANT_LEAVING) {
             session->stream->ops->cut(session->stream);
         } else {
-            ended = session->state == ENDED;
+            ended = session->state == PARTICIPANT_ENDED;
         }
     } else if (session->wait.goes_on) {
         tells = is_time_to_tell(participant, line);
@@ -541,6 +551,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     char line[LINE_SIZE];
     enum muster_status status = muster__decode(TO_PARTICIPANT, pieces, count, &envelope, &error);
     pthread_mutex_lock(&participant->lock);
+    muster__traffic_received(&participant->traffic, size);
     if (status == MUSTER_OK && envelope.content == CONTENT_WELCOME)
         status = welcome(participant, envelope.welcome, &error);
     else if (status == MUSTER_OK && envelope.content == CONTENT_REFUSED)
@@ -549,7 +560,10 @@ static void message_received(void *context, const struct piece *pieces, size_t c
              (envelope.content != CONTENT_MESSAGE || is_for_code(participant, &envelope.message)))
         status =
             muster__turns_received(&participant->turns, &participant->lock, &envelope, size, &ready, &error);
-    participant->session.proven = participant->session.proven || ready;
+    if (ready) {
+        participant->session.proven = true;
+        participant->session.came_at = now_of(participant);
+    }
     if (status != MUSTER_OK)
         cut(participant, status, error.text);
     else if (participant->session.closing)
@@ -605,7 +619,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
     stop_timer(participant);
     bool away = true, tells = false;
     char line[MUSTER_ERROR_TEXT_SIZE];
-    if (session->state == LEAVING && !session->closed) {
+    if (session->state == PARTICIPANT_LEAVING && !session->closed) {
         session->fault = MUSTER_OK; /* whatever it was, that stream is over */
         stay_away(participant);
     } else if (is_broken(participant, status, text) &&
@@ -635,14 +649,14 @@ static const struct stream_events stream_events = {
 void muster__session_hang_up(struct participant *participant)
 {
     struct session *session = &participant->session;
-    if (session->closed || session->state == ENDED)
+    if (session->closed || session->state == PARTICIPANT_ENDED)
         return;
     session->closed = true;
     muster__turns_end(&participant->turns);
-    if (session->state == AWAY) {
+    if (session->state == PARTICIPANT_AWAY) {
         end(participant, MUSTER_CLOSED, "");
         start_timer(participant, 0); /* user code is not called here: the caller may hold locks of its own */
-    } else if (session->state == CONNECTING) {
+    } else if (session->state == PARTICIPANT_CONNECTING) {
         session->stream->ops->cut(session->stream);
     } else {
         close_stream(participant);
@@ -654,8 +668,8 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
 {
     struct session *session = &participant->session;
     enum muster_status status = MUSTER_OK;
-    if (session->state == OPEN && !participant->turns.original)
-        status = session->stream->ops->send(session->stream, NULL, 0, NULL);
+    if (session->state == PARTICIPANT_OPEN && !participant->turns.original)
+        status = muster__traffic_send(&participant->traffic, session->stream, NULL, 0, NULL);
     /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
     if (status == MUSTER_CLOSED)
         status = muster__session_comes_back(participant) ? MUSTER_OK : MUSTER_GONE;

@@ -13,25 +13,21 @@
 #include "network/transport.h"
 #include "participant/wait.h"
 
-enum participant_state {
-    CONNECTING, /* a stream is being opened; the server has not said anything yet */
-    OPEN,       /* admitted */
-    LEAVING,    /* the server asked to come back later; the stream's end is awaited */
-    AWAY,       /* no stream, the server asked for it or it broke; the timer runs until the next is opened */
-    ENDED,      /* for good; `status` and `reason` say why */
-};
-
 /* Guarded by participant->lock; written by session.c alone. */
 struct session {
     enum participant_state state;
-    struct stream *stream; /* NULL in AWAY and ENDED */
+    int64_t state_since;
+    uint64_t attempts;     /* to connect */
+    uint64_t connections;  /* that a server let in */
+    struct stream *stream; /* NULL in PARTICIPANT_AWAY and PARTICIPANT_ENDED */
     struct timer timer;
-    int64_t deadline; /* of CONNECTING, LEAVING or AWAY, or when ENDED is to be told; INT64_MAX: none */
+    int64_t
+        deadline; /* of PARTICIPANT_CONNECTING, PARTICIPANT_LEAVING or PARTICIPANT_AWAY, or when PARTICIPANT_ENDED is to be told; INT64_MAX: none */
     int32_t reconnect_seconds;
     bool initiative;          /* the first, empty message was dispatched */
     bool closed;              /* by the user */
     bool closing;             /* the stream is to be closed when a big answer is sent */
-    bool settled;             /* in ENDED: no event will come any more */
+    bool settled;             /* in PARTICIPANT_ENDED: no event will come any more */
     enum muster_status fault; /* why we cut the stream ourselves; OK: we did not */
     enum muster_status status;
     char reason[MUSTER_ERROR_TEXT_SIZE];
@@ -41,10 +37,11 @@ struct session {
     uint64_t rank;
     uint8_t token[SESSION_SIZE_MAX]; /* the server's, until another is given */
     size_t token_size;               /* 0: the session ends with the stream */
-    bool returning;                  /* CONNECTING and AWAY are for attempts to come back */
+    bool returning; /* PARTICIPANT_CONNECTING and PARTICIPANT_AWAY are for attempts to come back */
     struct wait wait;
     int64_t opened_at; /* the latest connection */
     bool proven;       /* an instruction came over it */
+    int64_t came_at;   /* when the latest instruction was whole */
 
     /* What the user hears of the wait, and of answers that the server refused. */
     bool telling; /* on_warning is being called: one at a time, and participant_free() waits for it */

@@ -15,8 +15,9 @@
 /* How much of an answer is copied before more of it is sent. */
 #define FILL_SIZE ((size_t)256 << 10)
 
-void muster__turns_init(struct turns *turns, uint64_t most_to_be_taken)
+void muster__turns_init(struct turns *turns, struct muster_traffic *traffic, uint64_t most_to_be_taken)
 {
+    turns->traffic = traffic;
     turns->descriptor = -1;
     turns->most_to_be_taken = most_to_be_taken;
 }
@@ -107,8 +108,16 @@ static enum muster_status send_about(struct turns *turns, uint64_t turn, struct 
     size_t head_size = muster__encode_turn(TO_SERVER, turn, head);
     if (!turns->stream)
         return MUSTER_GONE;
-    enum muster_status status = turns->stream->ops->send(turns->stream, head, head_size, body);
+    enum muster_status status = muster__traffic_send(turns->traffic, turns->stream, head, head_size, body);
     return status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
+}
+
+/* Sends the next chunk of the answer, if it is time. */
+static void send_chunk(struct turns *turns)
+{
+    size_t size = muster__outgoing_next(&turns->outgoing, TO_SERVER, turns->stream);
+    if (size)
+        muster__traffic_sent(turns->traffic, size);
 }
 
 /* Sends the answer that is held, whose arrays may have to wait. */
@@ -123,7 +132,7 @@ static enum muster_status send_answer(struct turns *turns)
     muster__outgoing_begin(outgoing, body, turns->held_turn);
     if (body->payload->size <= turns->current.granted)
         muster__outgoing_start(outgoing, 0, turns->current.limit);
-    muster__outgoing_next(outgoing, TO_SERVER, turns->stream);
+    send_chunk(turns);
     return MUSTER_OK;
 }
 
@@ -136,16 +145,21 @@ static enum muster_status hold_answer(struct turns *turns, struct buffer *body, 
     enum muster_status status = send_answer(turns);
     if (status == MUSTER_GONE && comes_back)
         status = MUSTER_OK; /* it is sent when the stream is back */
-    if (status != MUSTER_OK)
+    if (status != MUSTER_OK) {
         drop_answer(turns);
-    return status;
+        return status;
+    }
+    turns->answered++;
+    turns->traffic->payload_sent += body ? body->size + (body->payload ? body->payload->size : 0) : 0;
+    return MUSTER_OK;
 }
 
 /* ---- what the server says ---- */
 
-/* The instruction is whole: there is something to consume. */
-static void deliver(struct turns *turns, struct muster_message message)
+/* The instruction is whole, of so many bytes: there is something to consume. */
+static void deliver(struct turns *turns, struct muster_message message, uint64_t size)
 {
+    turns->traffic->payload_received += size;
     turns->next.message = message;
     turns->came = true;
     turns->last_turn = turns->next.turn;
@@ -181,7 +195,7 @@ static enum muster_status instruct(struct turns *turns, pthread_mutex_t *lock, s
         pthread_mutex_lock(lock);
         return turns->over ? MUSTER_OK : announce(turns, envelope, size, error);
     }
-    deliver(turns, envelope->message);
+    deliver(turns, envelope->message, size);
     envelope->message = (struct muster_message)MUSTER_MESSAGE_INIT;
     *ready = true;
     return MUSTER_OK;
@@ -196,7 +210,8 @@ static enum muster_status add_chunk(struct turns *turns, struct envelope *envelo
         return MUSTER_OK;
     enum muster_status status = muster__incoming_add(arriving, envelope, error);
     if (status == MUSTER_OK && arriving->received == arriving->size) {
-        deliver(turns, muster__incoming_take(arriving));
+        uint64_t size = arriving->wire_size + arriving->size;
+        deliver(turns, muster__incoming_take(arriving), size);
         *ready = true;
     }
     return status;
@@ -209,14 +224,16 @@ static void grant(struct turns *turns, const struct envelope *envelope)
     if (!outgoing->body || outgoing->turn != envelope->turn)
         return;
     muster__outgoing_start(outgoing, envelope->grant, envelope->limit);
-    muster__outgoing_next(outgoing, TO_SERVER, turns->stream);
+    send_chunk(turns);
 }
 
 /* Nobody waits for the answer to what was consumed. */
 static void give_up(struct turns *turns)
 {
-    if (turns->unanswered && !turns->cancelled)
+    if (turns->unanswered && !turns->cancelled) {
         turns->cancel_untold = true;
+        turns->given_up++;
+    }
     turns->cancelled = true;
 }
 
@@ -248,7 +265,7 @@ enum muster_status muster__turns_received(struct turns *turns, pthread_mutex_t *
 void muster__turns_sent(struct turns *turns)
 {
     turns->outgoing.on_wire = false;
-    muster__outgoing_next(&turns->outgoing, TO_SERVER, turns->stream);
+    send_chunk(turns);
 }
 
 /* ---- what becomes of the stream and the session ---- */
@@ -355,7 +372,7 @@ void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffe
         pthread_mutex_lock(lock);
         payload->filled = end;
         if (turns->outgoing.body == body)
-            muster__outgoing_next(&turns->outgoing, TO_SERVER, turns->stream);
+            send_chunk(turns);
         muster__turns_unlock(turns, lock);
     }
 }

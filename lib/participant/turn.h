@@ -10,6 +10,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include <muster/traffic.h>
+
+#include "link/traffic.h"
 #include "link/transfer.h"
 #include "wire/codec.h"
 
@@ -30,6 +33,7 @@ struct trash {
 
 /* Written by turn.c alone. */
 struct turns {
+    struct muster_traffic *traffic; /* the participant's */
     /* What the session tells. */
     struct stream *stream;     /* NULL: the server does not listen */
     bool original;             /* it did not answer Hello: it is one of the original protocol */
@@ -44,7 +48,9 @@ struct turns {
     bool cancel_untold; /* of which on_cancelled is to be told */
     int descriptor;     /* of participant_descriptor(); -1: nobody has asked for it */
     bool shown_ready;   /* by it */
-    uint64_t consumed;  /* instructions so far: turns begin anew with each session, this does not */
+    uint64_t consumed;  /* instructions so far: turns begin anew with each session, these do not */
+    uint64_t answered;
+    uint64_t given_up; /* by the server, after they were consumed */
     struct instruction current;
     struct instruction next;
     struct incoming arriving; /* the message of `next`, while chunks are missing */
@@ -58,7 +64,7 @@ struct turns {
 };
 
 /* Of memory that was zero; these two without the lock. */
-void muster__turns_init(struct turns *turns, uint64_t most_to_be_taken);
+void muster__turns_init(struct turns *turns, struct muster_traffic *traffic, uint64_t most_to_be_taken);
 void muster__turns_destroy(struct turns *turns);
 
 /* Gives the lock back, and frees what was dropped under it. */

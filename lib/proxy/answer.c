@@ -77,7 +77,7 @@ static void send_grant(struct proxy *proxy)
     uint8_t head[STREAM_HEAD_MAX];
     size_t head_size = muster__encode_grant(proxy->turn, upload->incoming.grant, upload->window.limit, head);
     /* Without this word both would wait for nothing: it is to come anew. */
-    if (stream->ops->send(stream, head, head_size, NULL) == MUSTER_OUT_OF_MEMORY)
+    if (muster__proxy_send(proxy, head, head_size, NULL) == MUSTER_OUT_OF_MEMORY)
         stream->ops->cut(stream);
 }
 

@@ -328,6 +328,16 @@ void muster__budget_returned(void *context, uint64_t size)
         muster__block_trim();
 }
 
+void muster__budget_read(struct budget *budget, struct participant_manager_statistics *statistics)
+{
+    pthread_mutex_lock(&budget->lock);
+    statistics->uploads_waiting = budget->waiting_count;
+    for (struct link *at = budget->granted.next; at != &budget->granted; at = at->next)
+        statistics->uploads_granted++;
+    statistics->upload_bytes = budget->held + budget->reserved;
+    pthread_mutex_unlock(&budget->lock);
+}
+
 /* ---- serving those who wait ---- */
 
 static struct claim *first_of(struct link *ring)

@@ -28,6 +28,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <muster/statistics.h>
+
 #include "network/transport.h"
 #include "proxy/drain.h"
 #include "proxy/ring.h"
@@ -96,6 +98,9 @@ void muster__budget_destroy(struct budget *budget);
 
 /* Room that has come back: that of an answer's memory. */
 void muster__budget_returned(void *budget, uint64_t size);
+
+/* Reads how much of it is in use, and by how many. */
+void muster__budget_read(struct budget *budget, struct participant_manager_statistics *statistics);
 
 /* Grants what there is room for, and lets those who are too slow make way. To be called, without a lock held,
    after room may have become free, and when somebody waits. */

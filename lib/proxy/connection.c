@@ -112,7 +112,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     struct envelope envelope;
     struct muster_error error;
     enum muster_status status = muster__decode(TO_SERVER, pieces, count, &envelope, &error);
-    enum proxy_state state = muster__proxy_state_for(proxy, connection);
+    enum proxy_state state = muster__proxy_receive(proxy, connection, size);
     if (state == PROXY_CLOSED)
         ; /* or a newer connection has taken its place, and it is about to end */
     else if (status != MUSTER_OK)

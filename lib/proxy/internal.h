@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "link/token.h"
+#include "link/traffic.h"
 #include "link/transfer.h"
 #include "link/window.h"
 #include "proxy/connection.h"
@@ -74,6 +75,7 @@ struct proxy {
     int64_t deadline;                 /* of the turn, or of the state; INT64_MAX: nothing */
     int64_t away_until;               /* in PROXY_AWAY; INT64_MAX otherwise */
     struct timer timer;               /* for the earlier of the two */
+    int64_t state_since;
 
     /* Turns: written by turn.c alone. */
     struct turn *running;
@@ -82,13 +84,17 @@ struct proxy {
     struct buffer *refused;     /* the last word of an answer that was refused, a reference; NULL: none yet */
     uint64_t turn;              /* number of the last turn that began */
     bool given_up;              /* that turn was given up */
-    int64_t began_at;           /* the same turn */
     size_t owed;                /* answers to given-up turns that an original participant will still send */
     double progress;            /* of the running turn */
 
     /* What comes of the answer: written by answer.c alone. */
     struct upload upload;
     uint64_t answered; /* number of the last turn that ended with an answer; 0: none yet */
+
+    /* What is counted: written by statistics.c alone. */
+    int64_t heard_at; /* when the latest message came */
+    struct muster_traffic traffic;
+    uint32_t turns_ended[MUSTER_STATUS_ROOM];
 };
 
 /* ---- proxy.c ---- */
@@ -109,6 +115,23 @@ void muster__proxy_retire(struct proxy *proxy, enum muster_status status, const 
 
 /* With the lock held, in PROXY_CLOSED: what is answered, and why, in *error. */
 enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error);
+
+/* ---- statistics.c; with the lock held but the last ---- */
+
+/* Sends a message on the proxy's stream, and counts it; as the transport's send(). */
+enum muster_status muster__proxy_send(struct proxy *proxy, const uint8_t *head, size_t head_size,
+                                      struct buffer *body);
+
+/* Sends the next chunk of the instruction, if it is time, and counts it. */
+void muster__proxy_send_chunk(struct proxy *proxy);
+
+/* A message of so many bytes has come. */
+void muster__proxy_heard(struct proxy *proxy, size_t size);
+
+/* A turn begins, with an instruction of so many bytes; one has ended, with an answer of so many. */
+void muster__proxy_count_begin(struct proxy *proxy, struct turn *turn, uint64_t size);
+void muster__proxy_count_end(struct proxy *proxy, enum muster_status status, int64_t milliseconds,
+                             uint64_t size);
 
 /* ---- session.c ---- */
 

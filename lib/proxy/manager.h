@@ -9,8 +9,11 @@
 
 #include "network/transport.h"
 #include "proxy/budget.h"
+#include "proxy/counters.h"
 #include "proxy/drain.h"
+#include "proxy/observers.h"
 #include "proxy/registry.h"
+#include "proxy/round.h"
 
 struct participant_manager {
     atomic_size_t references; /* the user's, and one of each proxy and prepared message */
@@ -24,19 +27,25 @@ struct participant_manager {
     struct credentials *credentials;
     struct connection_options connection;
     struct buffer *cancel; /* the one message that is the same for everybody */
+    int64_t started_at;
+
+    struct counters *counters;
 
     struct timer reminder; /* once a day, while there are credentials; pending in the drain */
     struct drain drain;
     struct budget budget;
     struct registry registry;
+    struct rounds rounds;
+    struct observers observers;
 };
 
 /* Its memory, which proxies and prepared messages hold for longer than its user. */
 void muster__manager_retain(struct participant_manager *manager);
 void muster__manager_release(struct participant_manager *manager);
 
-/* Tells the user. */
+/* Tells the user, and counts: what becomes of a participant; any event. */
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text);
+void muster__manager_tell(struct participant_manager *manager, const struct participant_manager_event *event);
 
 #endif

@@ -30,18 +30,50 @@
 
 /* ---- what proxies tell ---- */
 
+/* The counter of an event; COUNTERS: it has none. */
+static unsigned counter_of(const struct participant_manager_event *event)
+{
+    switch (event->kind) {
+    case PARTICIPANT_MANAGER_JOINED:
+        return COUNT_JOINED;
+    case PARTICIPANT_MANAGER_BACK:
+        return COUNT_BACK;
+    case PARTICIPANT_MANAGER_LEFT:
+        return COUNT_LEFT + (unsigned)event->status;
+    case PARTICIPANT_MANAGER_REFUSED:
+        return COUNT_REFUSED + (unsigned)event->status;
+    case PARTICIPANT_MANAGER_ROUND_ENDED:
+        return COUNT_ROUNDS + (unsigned)event->status;
+    default:
+        return COUNTERS;
+    }
+}
+
+void muster__manager_tell(struct participant_manager *manager, const struct participant_manager_event *event)
+{
+    const struct participant_manager_options *options = &manager->options;
+    unsigned counter = counter_of(event);
+    if (counter < COUNTERS)
+        muster__count(manager->counters, counter, 1);
+    if (options->on_event && event->kind <= PARTICIPANT_MANAGER_BACK) {
+        bool outer = muster__callback_begin();
+        options->on_event(options->context, event);
+        muster__callback_end(outer);
+    }
+    muster__observers_tell(&manager->observers, event);
+}
+
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text)
 {
-    const struct participant_manager_options *options = &muster__proxy_manager(proxy)->options;
-    if (!options->on_event)
-        return;
     char shown[MUSTER_ERROR_TEXT_SIZE];
-    const struct participant_manager_event event = {kind, proxy, status,
-                                                    muster_text_harmless(text, shown, sizeof(shown))};
-    bool outer = muster__callback_begin();
-    options->on_event(options->context, &event);
-    muster__callback_end(outer);
+    const struct participant_manager_event event = {
+        .kind = kind,
+        .proxy = proxy,
+        .status = status,
+        .text = muster_text_harmless(text, shown, sizeof(shown)),
+    };
+    muster__manager_tell(muster__proxy_manager(proxy), &event);
 }
 
 /* ---- what the listener tells ---- */
@@ -222,6 +254,9 @@ void muster__manager_release(struct participant_manager *manager)
         return;
     muster__credentials_free(manager->credentials);
     muster__buffer_release(manager->cancel);
+    muster__observers_destroy(&manager->observers);
+    muster__rounds_destroy(&manager->rounds);
+    free(manager->counters);
     muster__budget_destroy(&manager->budget);
     muster__registry_destroy(&manager->registry);
     muster__drain_destroy(&manager->drain);
@@ -248,6 +283,10 @@ static struct participant_manager *manager_new(const struct participant_manager_
     muster__drain_init(&manager->drain);
     muster__budget_init(&manager->budget, options->upload_budget, options->upload_stall_ms, transport,
                         &manager->drain);
+    muster__rounds_init(&manager->rounds);
+    muster__observers_init(&manager->observers);
+    manager->counters = calloc(1, sizeof(*manager->counters));
+    manager->started_at = transport->ops->now(transport);
     manager->transport = transport;
     manager->options = *options;
     manager->options.credentials = (struct muster_credentials){0}; /* its strings are not ours */
@@ -256,7 +295,7 @@ static struct participant_manager *manager_new(const struct participant_manager_
     manager->cancel = muster__encode_cancel();
     bool is_whole =
         muster__registry_init(&manager->registry, &manager->options, transport->ops->now(transport));
-    if (is_whole && manager->address && manager->cancel)
+    if (is_whole && manager->address && manager->cancel && manager->counters)
         return manager;
     muster__manager_release(manager);
     return NULL;

@@ -134,6 +134,7 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     proxy->manager = manager;
     proxy->connection = connection;
     proxy->stream = stream;
+    proxy->state_since = proxy->heard_at = muster__proxy_now(proxy);
     muster__place_init(&proxy->place, proxy);
     muster__claim_init(&proxy->upload.claim, &manager->budget, &muster__proxy_claim_events);
     proxy->max_message_size = manager->options.max_message_size;
@@ -158,13 +159,20 @@ void muster__proxy_make_user(struct proxy *proxy)
 
 /* ---- the state: every change of it ---- */
 
+/* With the lock held. */
+static void change_state(struct proxy *proxy, enum proxy_state state)
+{
+    proxy->state = state;
+    proxy->state_since = muster__proxy_now(proxy);
+}
+
 void muster__proxy_welcome(struct proxy *proxy)
 {
     pthread_mutex_lock(&proxy->lock);
     enum muster_status status = muster__proxy_send_welcome(proxy);
     muster__window_greet(&proxy->upload.window, muster__proxy_now(proxy));
     if (proxy->state == PROXY_ARRIVED)
-        proxy->state = PROXY_ADMITTED;
+        change_state(proxy, PROXY_ADMITTED);
     pthread_mutex_unlock(&proxy->lock);
     if (status == MUSTER_OUT_OF_MEMORY)
         muster__proxy_end(proxy, status, NULL, status, "the server is out of memory");
@@ -175,7 +183,7 @@ void muster__proxy_open(struct proxy *proxy)
     pthread_mutex_lock(&proxy->lock);
     bool opens = proxy->state != PROXY_CLOSED;
     if (opens) {
-        proxy->state = PROXY_OPEN;
+        change_state(proxy, PROXY_OPEN);
         muster__proxy_stop_timer(proxy);
         if (!proxy->original)
             muster__window_reply(&proxy->upload.window, muster__proxy_now(proxy));
@@ -192,7 +200,7 @@ void muster__proxy_go_away(struct proxy *proxy)
 {
     proxy->connection = NULL;
     proxy->stream = NULL;
-    proxy->state = PROXY_AWAY;
+    change_state(proxy, PROXY_AWAY);
     proxy->away_until =
         muster__transport_after(proxy->manager->transport, proxy->manager->options.session_grace_ms);
     arm_timer(proxy);
@@ -203,7 +211,7 @@ void muster__proxy_come_back(struct proxy *proxy, struct connection *connection)
     proxy->connections++;
     proxy->connection = connection;
     proxy->stream = connection->stream;
-    proxy->state = PROXY_OPEN;
+    change_state(proxy, PROXY_OPEN);
     proxy->away_until = INT64_MAX;
     arm_timer(proxy);
 }
@@ -211,7 +219,7 @@ void muster__proxy_come_back(struct proxy *proxy, struct connection *connection)
 /* The last change; returns the running turn, as muster__proxy_take_turn(). With the lock held. */
 static struct turn *shut(struct proxy *proxy, enum muster_status closed_status, const char *text)
 {
-    proxy->state = PROXY_CLOSED;
+    change_state(proxy, PROXY_CLOSED);
     proxy->closed_status = closed_status;
     proxy->closed_text = strdup(text);
     proxy->away_until = INT64_MAX;
@@ -228,10 +236,11 @@ struct turn *muster__proxy_go_for_good(struct proxy *proxy, enum muster_status c
     return turn;
 }
 
-enum proxy_state muster__proxy_state_for(struct proxy *proxy, const struct connection *connection)
+enum proxy_state muster__proxy_receive(struct proxy *proxy, const struct connection *connection, size_t size)
 {
     pthread_mutex_lock(&proxy->lock);
     enum proxy_state state = proxy->connection == connection ? proxy->state : PROXY_CLOSED;
+    muster__proxy_heard(proxy, size);
     pthread_mutex_unlock(&proxy->lock);
     return state;
 }
@@ -274,7 +283,7 @@ static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status cl
         turn = shut(proxy, closed_status, text);
     if (begins && connected) {
         if (last)
-            proxy->stream->ops->send(proxy->stream, NULL, 0, last);
+            muster__proxy_send(proxy, NULL, 0, last);
         proxy->stream->ops->close(proxy->stream, status, text);
         /* A participant that does not read cannot hold its stream open for ever. */
         muster__proxy_start_timer(proxy, manager->options.stop_timeout_ms);
@@ -415,16 +424,4 @@ double proxy_progress(struct proxy *proxy)
     double progress = proxy->progress;
     pthread_mutex_unlock(&proxy->lock);
     return progress;
-}
-
-struct muster_transfer proxy_transfer(struct proxy *proxy)
-{
-    pthread_mutex_lock(&proxy->lock);
-    const struct buffer *body = proxy->outgoing.body;
-    struct muster_transfer transfer = {.sent = body ? proxy->outgoing.offset : 0,
-                                       .to_send = body ? body->payload->size : 0,
-                                       .received = proxy->upload.incoming.received,
-                                       .to_receive = proxy->upload.incoming.size};
-    pthread_mutex_unlock(&proxy->lock);
-    return transfer;
 }

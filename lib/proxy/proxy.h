@@ -13,20 +13,13 @@
 
 #include <muster/participant_manager.h>
 #include <muster/proxy.h>
+#include <muster/statistics.h>
 
 #include "wire/codec.h"
 
 struct connection;
 struct place;
 struct instruction;
-
-enum proxy_state {
-    PROXY_ARRIVED,  /* the stream is there; its first message is awaited */
-    PROXY_ADMITTED, /* Hello was answered; the initiative is awaited */
-    PROXY_OPEN,
-    PROXY_AWAY, /* the connection broke after it was open: the participant may come back */
-    PROXY_CLOSED,
-};
 
 /* ---- what is constant; under any lock ---- */
 
@@ -76,8 +69,9 @@ void muster__proxy_discard(struct proxy *fresh);
 
 /* ---- what a connection tells; nothing more happens once a newer one has taken its place ---- */
 
-/* What a message of this connection meets; PROXY_CLOSED also when a newer one has taken its place. */
-enum proxy_state muster__proxy_state_for(struct proxy *proxy, const struct connection *connection);
+/* A message of so many bytes has come: what it meets; PROXY_CLOSED also when a newer connection has taken the
+   place of this one. */
+enum proxy_state muster__proxy_receive(struct proxy *proxy, const struct connection *connection, size_t size);
 
 /* Messages of an open participant. */
 void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size);
@@ -121,7 +115,9 @@ struct turn {
     enum muster_kind kind;
     void (*ended)(struct turn *turn, struct proxy *proxy, enum muster_status status,
                   struct muster_message *answer, size_t answer_size);
-    uint64_t number;               /* the library's, like the next: set when it begins */
+    uint64_t round;  /* its number; 0: it is part of none */
+    uint64_t number; /* the library's, like the next ones: set when it begins */
+    int64_t began_at;
     struct muster_message arrived; /* of an answer that broke off */
 };
 

@@ -481,3 +481,36 @@ enum muster_status muster__registry_get(struct registry *registry, struct muster
     pthread_mutex_unlock(&registry->lock);
     return status;
 }
+
+/* ---- what is read of it ---- */
+
+/* With the lock held. */
+static size_t count_streams(const struct registry *registry)
+{
+    size_t count = 0;
+    for (const struct link *at = registry->streams.next; at != &registry->streams; at = at->next)
+        count++;
+    return count;
+}
+
+enum muster_status muster__registry_all(struct registry *registry, struct proxy ***proxies, size_t *count,
+                                        struct muster_error *error)
+{
+    *count = 0;
+    pthread_mutex_lock(&registry->lock);
+    *proxies = malloc((count_streams(registry) + 1) * sizeof(struct proxy *));
+    for (struct link *at = registry->streams.next; *proxies && at != &registry->streams; at = at->next)
+        (*proxies)[(*count)++] = proxy_retain(CONTAINER(at, struct place, in_streams)->proxy);
+    pthread_mutex_unlock(&registry->lock);
+    return *proxies ? MUSTER_OK : muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+}
+
+void muster__registry_read(struct registry *registry, struct participant_manager_statistics *statistics)
+{
+    pthread_mutex_lock(&registry->lock);
+    statistics->open = registry->open_count;
+    statistics->away = registry->away_count;
+    size_t listed = registry->open_count + registry->away_count, streams = count_streams(registry);
+    statistics->joining = streams > listed ? streams - listed : 0;
+    pthread_mutex_unlock(&registry->lock);
+}

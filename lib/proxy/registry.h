@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <muster/participant_manager.h>
+#include <muster/statistics.h>
 
 #include "network/transport.h"
 #include "proxy/ring.h"
@@ -27,7 +28,7 @@ struct registry {
 
     pthread_mutex_t lock; /* guards all below */
     bool closed;
-    struct link streams; /* every place with a stream, until its end begins */
+    struct link streams; /* every place that has had a stream, until its end begins */
     struct link open;    /* those that can be given instructions, in the order of joining */
     size_t open_count;
     struct link away; /* those that are waited for, the longest first */
@@ -121,5 +122,12 @@ void muster__registry_withdraw(struct registry *registry, struct place *place);
 enum muster_status muster__registry_get(struct registry *registry, struct muster_transport *transport,
                                         size_t min, int64_t timeout_ms, struct proxy ***proxies,
                                         size_t *count, struct muster_error *error);
+
+/* participant_manager_get_all(). */
+enum muster_status muster__registry_all(struct registry *registry, struct proxy ***proxies, size_t *count,
+                                        struct muster_error *error);
+
+/* Reads how many are there. */
+void muster__registry_read(struct registry *registry, struct participant_manager_statistics *statistics);
 
 #endif

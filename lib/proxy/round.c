@@ -30,6 +30,7 @@ struct round_turn {
     size_t answer_size;
     double milliseconds;
     struct round_turn *next;
+    bool waited_for; /* it began, and was not handled yet; of the calling thread only */
 };
 
 struct round {
@@ -37,14 +38,21 @@ struct round {
     size_t count;
     size_t enough;
     proxy_on_answer *on_answer; /* may be NULL */
+    proxy_on_tick *on_tick;     /* the same */
     void *context;
+    int64_t tick_ms;
     struct participant_manager *manager; /* that waits for the round's end */
     int64_t began;
+    int64_t deadline; /* INT64_MAX: none */
+    int64_t tick_at;  /* INT64_MAX: never */
     struct round_turn *turns;
     struct proxy_round_result result; /* this and below: of the calling thread only */
     size_t running;                   /* begun and not handled yet */
     bool timed_out, stopped;          /* turns ended like this */
     const struct round *outer;        /* of whose on_answer this one is part */
+
+    struct link in_running;              /* guarded by manager->rounds.lock, like the next */
+    struct proxy_round_statistics shown; /* without its times */
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
@@ -53,6 +61,99 @@ struct round {
     size_t queued;  /* in `ended` */
     size_t wake_at; /* the calling thread is woken when so many are queued */
 };
+
+/* ---- the rounds of a manager, and what is shown of each ---- */
+
+void muster__rounds_init(struct rounds *rounds)
+{
+    pthread_mutex_init(&rounds->lock, NULL);
+    ring_init(&rounds->running);
+}
+
+void muster__rounds_destroy(struct rounds *rounds)
+{
+    pthread_mutex_destroy(&rounds->lock);
+}
+
+static void enter(struct round *round, enum muster_kind kind, size_t at_least)
+{
+    struct rounds *rounds = &round->manager->rounds;
+    pthread_mutex_lock(&rounds->lock);
+    round->shown = (struct proxy_round_statistics){.size = sizeof(round->shown),
+                                                   .number = ++rounds->last,
+                                                   .kind = kind,
+                                                   .count = round->count,
+                                                   .enough = round->enough,
+                                                   .at_least = at_least};
+    ring_append(&rounds->running, &round->in_running);
+    pthread_mutex_unlock(&rounds->lock);
+}
+
+static void leave(struct round *round)
+{
+    struct rounds *rounds = &round->manager->rounds;
+    pthread_mutex_lock(&rounds->lock);
+    ring_remove(&round->in_running);
+    pthread_mutex_unlock(&rounds->lock);
+}
+
+/* Shows how far it is. */
+static void show(struct round *round)
+{
+    struct rounds *rounds = &round->manager->rounds;
+    const struct proxy_round_result *result = &round->result;
+    pthread_mutex_lock(&rounds->lock);
+    round->shown.answered = result->answered;
+    round->shown.failed = result->failed;
+    round->shown.late = result->late;
+    round->shown.running = round->running;
+    round->shown.bytes_sent = result->bytes_sent;
+    round->shown.bytes_received = result->bytes_received;
+    pthread_mutex_unlock(&rounds->lock);
+}
+
+/* With the rounds' lock held, or on the round's own thread. */
+static struct proxy_round_statistics statistics_of(const struct round *round, int64_t now)
+{
+    struct proxy_round_statistics statistics = round->shown;
+    statistics.running_ms = now - round->began;
+    statistics.left_ms = MUSTER_NO_LIMIT;
+    if (round->deadline != INT64_MAX)
+        statistics.left_ms = round->deadline > now ? round->deadline - now : 0;
+    return statistics;
+}
+
+size_t participant_manager_get_rounds(struct participant_manager *manager,
+                                      struct proxy_round_statistics *rounds, size_t count, size_t size)
+{
+    struct link *running = &manager->rounds.running;
+    int64_t now = manager->transport->ops->now(manager->transport);
+    size_t found = 0;
+    pthread_mutex_lock(&manager->rounds.lock);
+    for (struct link *at = running->next; at != running; at = at->next, found++) {
+        struct proxy_round_statistics statistics =
+            statistics_of(CONTAINER(at, struct round, in_running), now);
+        if (found < count)
+            muster__options_give((char *)rounds + found * size, size, &statistics, sizeof(statistics));
+    }
+    pthread_mutex_unlock(&manager->rounds.lock);
+    return found;
+}
+
+static void tell(struct round *round, enum participant_manager_event_kind kind, enum muster_status status,
+                 const char *text)
+{
+    const struct participant_manager_event event = {
+        .kind = kind,
+        .status = status,
+        .text = text,
+        .round = round->shown.number,
+        .milliseconds = muster__proxy_now(round->proxies[0]) - round->began,
+    };
+    muster__manager_tell(round->manager, &event);
+}
+
+/* ---- the round ---- */
 
 /* The innermost round of which the thread is in on_answer. */
 static _Thread_local const struct round *answering;
@@ -118,15 +219,22 @@ static void gather(struct round *round)
         ;
 }
 
-/* Waits, for as long as the turns' timers let them run, for turns that ended, and takes all of them. */
+/* Waits, for as long as the turns' timers let them run, for turns that ended, and takes all of them. NULL: a
+   tick is due before one has. */
 static struct round_turn *wait_for_ended(struct round *round)
 {
+    struct waiter waiter;
+    int64_t now = muster__proxy_now(round->proxies[0]);
+    int64_t tick_ms = round->tick_at == INT64_MAX ? MUSTER_NO_LIMIT : round->tick_at - now;
     pthread_mutex_lock(&round->lock);
     if (round->count >= GATHER_COUNT)
         gather(round);
     round->wake_at = 1;
-    while (!round->ended)
-        pthread_cond_wait(&round->changed, &round->lock);
+    muster__waiter_begin(&waiter, round->manager->transport, &round->lock, &round->changed,
+                         tick_ms < MUSTER_NO_LIMIT ? 0 : tick_ms);
+    while (!round->ended && !waiter.expired)
+        muster__waiter_sleep(&waiter);
+    muster__waiter_end(&waiter);
     struct round_turn *ended = round->ended;
     round->ended = NULL;
     round->queued = 0;
@@ -160,7 +268,9 @@ static void begin_turn(struct round *round, size_t i, struct instruction *instru
 {
     struct round_turn *turn = &round->turns[i];
     *turn = (struct round_turn){
-        .turn = {.kind = instruction->message->kind, .ended = round_turn_ended}, .round = round, .index = i};
+        .turn = {.kind = instruction->message->kind, .ended = round_turn_ended, .round = round->shown.number},
+        .round = round,
+        .index = i};
     /* Sending to thousands takes time: each gets what is left of the deadline. */
     int64_t left = deadline_ms;
     if (deadline_ms > 0) {
@@ -173,6 +283,7 @@ static void begin_turn(struct round *round, size_t i, struct instruction *instru
     enum muster_status status =
         muster__proxy_begin(round->proxies[i], &turn->turn, instruction, left, &sent, &error);
     if (status == MUSTER_OK) {
+        turn->waited_for = true;
         round->running++;
         round->result.bytes_sent += sent;
     } else {
@@ -198,8 +309,10 @@ static void handle(struct round *round, struct round_turn *turn)
     if ((rejected || status == MUSTER_PROTOCOL) && *reason.text)
         muster__proxy_refuse(proxy, turn->turn.number, reason.text, NULL);
     settle(round, turn->index, status, turn->milliseconds, reason.text, rejected);
+    turn->waited_for = false;
     round->running--;
     result->bytes_received += turn->answer_size;
+    show(round);
     muster_message_clear(&turn->answer);
     muster__budget_serve(&muster__proxy_manager(proxy)->budget);
     if (status == MUSTER_OK && result->answered == round->enough && round->running > 0) {
@@ -208,12 +321,34 @@ static void handle(struct round *round, struct round_turn *turn)
     }
 }
 
+/* Tells the caller how far the round is, if it is time. */
+static void tick(struct round *round)
+{
+    int64_t now = muster__proxy_now(round->proxies[0]);
+    if (now < round->tick_at || round->running == 0)
+        return;
+    round->tick_at = now + round->tick_ms;
+    struct proxy **waiting = malloc(round->running * sizeof(struct proxy *));
+    size_t count = 0;
+    for (size_t i = 0; waiting && i < round->count; i++) {
+        if (round->turns[i].waited_for)
+            waiting[count++] = round->proxies[i];
+    }
+    const struct proxy_round_statistics statistics = statistics_of(round, now);
+    round->outer = answering;
+    answering = round;
+    round->on_tick(round->context, &statistics, waiting, count);
+    answering = round->outer;
+    free(waiting);
+}
+
 /* Handles turns as they end, until the last has. */
 static void collect_answers(struct round *round)
 {
     while (round->running > 0) {
         for (struct round_turn *turn = wait_for_ended(round); turn; turn = turn->next)
             handle(round, turn);
+        tick(round);
     }
 }
 
@@ -239,8 +374,8 @@ static enum muster_status verdict(const struct round *round, size_t wanted, stru
                          result->entries[i].text);
 }
 
-static const struct proxy_round_options default_options = {.size = sizeof(default_options),
-                                                           .deadline_ms = 3600000};
+static const struct proxy_round_options default_options = {
+    .size = sizeof(default_options), .deadline_ms = 3600000, .tick_ms = 1000};
 
 void proxy_round_options_init_sized(struct proxy_round_options *options, size_t size)
 {
@@ -256,6 +391,8 @@ static enum muster_status check(const struct proxy_round_options *options, size_
     if (options->at_least > (options->enough ? options->enough : count))
         return muster__error(error, MUSTER_INVALID, "options.at_least is %zu, and may be at most %zu",
                              options->at_least, options->enough ? options->enough : count);
+    if (options->tick_ms <= 0)
+        return muster__error(error, MUSTER_INVALID, "options.tick_ms is not above 0");
     if (muster__in_callback())
         return muster__error(error, MUSTER_INVALID,
                              "a round waits, and is not to be run in a callback: proxy_run_async() can");
@@ -277,12 +414,25 @@ static enum muster_status run(struct round *round, struct instruction *instructi
         return muster__error(error, MUSTER_STOPPED, "%s", muster_status_text(MUSTER_STOPPED));
     result->count = round->count;
     round->began = muster__proxy_now(round->proxies[0]);
+    round->deadline = muster__transport_after(round->manager->transport, options->deadline_ms);
+    round->on_tick = options->on_tick;
+    round->tick_ms = options->tick_ms;
+    round->tick_at = round->on_tick ? round->began + round->tick_ms : INT64_MAX;
+    size_t at_least = options->at_least ? options->at_least : round->enough;
+    enter(round, instructions->message->kind, at_least);
+    tell(round, PARTICIPANT_MANAGER_ROUND_BEGAN, MUSTER_OK, "");
     for (size_t i = 0; i < round->count; i++)
         begin_turn(round, i, &instructions[i % instruction_count], options->deadline_ms);
+    show(round);
     collect_answers(round);
-    enum muster_status status = verdict(round, options->at_least ? options->at_least : round->enough, error);
+    struct muster_error why = {MUSTER_OK, ""};
+    enum muster_status status = verdict(round, at_least, &why);
     muster__instructions_return(instructions, instruction_count);
+    leave(round);
+    tell(round, PARTICIPANT_MANAGER_ROUND_ENDED, status, why.text);
     muster__drain_done(&round->manager->drain);
+    if (status != MUSTER_OK && error)
+        *error = why;
     return status;
 }
 

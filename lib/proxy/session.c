@@ -73,7 +73,7 @@ enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
     struct buffer *body = muster__welcome_encode(&own, &welcome);
     if (!body)
         return MUSTER_OUT_OF_MEMORY;
-    enum muster_status status = proxy->stream->ops->send(proxy->stream, NULL, 0, body);
+    enum muster_status status = muster__proxy_send(proxy, NULL, 0, body);
     muster__buffer_release(body);
     return status;
 }

@@ -20,12 +20,12 @@ enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct bu
         uint64_t limit = granted ? muster__window_open(&proxy->upload.window) : 0;
         head_size = muster__encode_instruction_head(turn, granted, limit, head);
     }
-    enum muster_status status = proxy->stream->ops->send(proxy->stream, head, head_size, body);
+    enum muster_status status = muster__proxy_send(proxy, head, head_size, body);
     if (status == MUSTER_OK) {
         proxy->outgoing.max_message_size = proxy->max_message_size;
         muster__outgoing_begin(&proxy->outgoing, body, turn);
         muster__outgoing_start(&proxy->outgoing, 0, 0);
-        muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
+        muster__proxy_send_chunk(proxy);
     } else {
         muster__proxy_end_upload(proxy);
     }
@@ -45,7 +45,7 @@ void muster__proxy_sent(struct connection *connection)
     if (proxy->connection == connection) {
         proxy->outgoing.on_wire = false;
         if (proxy->state == PROXY_OPEN)
-            muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
+            muster__proxy_send_chunk(proxy);
     }
     pthread_mutex_unlock(&proxy->lock);
 }
@@ -75,6 +75,21 @@ static enum muster_status may_begin(const struct proxy *proxy, const struct turn
     return MUSTER_OK;
 }
 
+/* Tells of a turn. `milliseconds`: of its end. */
+static void tell(struct proxy *proxy, enum participant_manager_event_kind kind, uint64_t number,
+                 uint64_t round, enum muster_status status, int64_t milliseconds)
+{
+    const struct participant_manager_event event = {.kind = kind,
+                                                    .proxy = proxy,
+                                                    .status = status,
+                                                    .text =
+                                                        status == MUSTER_OK ? "" : muster_status_text(status),
+                                                    .turn = number,
+                                                    .round = round,
+                                                    .milliseconds = milliseconds};
+    muster__manager_tell(proxy->manager, &event);
+}
+
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
                                        struct instruction *instruction, int64_t timeout_ms, uint64_t *sent,
                                        struct muster_error *error)
@@ -84,7 +99,11 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         muster__instruction_body(instruction, proxy->max_payload_size > 0, &body, error);
     if (status != MUSTER_OK)
         return status;
-    muster__drain_add(&proxy->manager->drain);
+    struct drain *drain = &proxy->manager->drain;
+    uint64_t size = body->size + (body->payload ? body->payload->size : 0);
+    uint64_t number = 0, round = turn->round;
+    bool observed = muster__observers_any(&proxy->manager->observers);
+    muster__drain_add(drain);
     pthread_mutex_lock(&proxy->lock);
     status = may_begin(proxy, turn, body, error);
     if (status == MUSTER_OK && proxy->stream) { /* or else when it comes back */
@@ -97,17 +116,21 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
     if (status == MUSTER_OK) {
         proxy->running = turn;
         proxy->instruction = muster__buffer_retain(body);
-        turn->number = ++proxy->turn;
+        turn->number = number = ++proxy->turn;
+        if (observed)
+            muster__drain_add(drain); /* the turn may end, and all with it, before that is told */
         proxy->given_up = false;
         proxy->progress = 0;
-        proxy->began_at = muster__proxy_now(proxy);
+        muster__proxy_count_begin(proxy, turn, size);
         muster__proxy_start_timer(proxy, timeout_ms);
     }
     pthread_mutex_unlock(&proxy->lock);
-    if (status != MUSTER_OK)
-        muster__drain_done(&proxy->manager->drain);
-    else if (sent)
-        *sent = body->size + (body->payload ? body->payload->size : 0);
+    if (status == MUSTER_OK && sent)
+        *sent = size;
+    if (status == MUSTER_OK && observed)
+        tell(proxy, PARTICIPANT_MANAGER_TURN_BEGAN, number, round, MUSTER_OK, 0);
+    if (status != MUSTER_OK || observed)
+        muster__drain_done(drain);
     return status;
 }
 
@@ -137,7 +160,7 @@ static void extend(struct proxy *proxy)
     const struct participant_manager_options *options = &proxy->manager->options;
     int64_t limit_ms = options->progress_extends_ms;
     int64_t now = muster__proxy_now(proxy);
-    int64_t left_ms = options->progress_extends_most_ms - (now - proxy->began_at);
+    int64_t left_ms = options->progress_extends_most_ms - (now - proxy->running->began_at);
     if (options->progress_extends_most_ms && left_ms < limit_ms)
         limit_ms = left_ms;
     if (limit_ms > 0 && proxy->deadline - now < limit_ms)
@@ -183,6 +206,10 @@ void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_
     if (!turn)
         return;
     muster_message_clear(&turn->arrived);
+    int64_t milliseconds = muster__proxy_now(proxy) - turn->began_at;
+    muster__proxy_count_end(proxy, status, milliseconds, answer_size);
+    if (muster__observers_any(&manager->observers))
+        tell(proxy, PARTICIPANT_MANAGER_TURN_ENDED, turn->number, turn->round, status, milliseconds);
     turn->ended(turn, proxy, status, answer ? answer : &nothing, answer_size);
     muster__budget_serve(&manager->budget);
     muster__drain_done(&manager->drain);
@@ -192,7 +219,7 @@ void muster__proxy_send_cancel(struct proxy *proxy)
 {
     uint8_t head[STREAM_HEAD_MAX];
     size_t head_size = muster__encode_turn(TO_PARTICIPANT, proxy->turn, head);
-    proxy->stream->ops->send(proxy->stream, head, head_size, proxy->manager->cancel);
+    muster__proxy_send(proxy, head, head_size, proxy->manager->cancel);
 }
 
 struct turn *muster__proxy_give_up(struct proxy *proxy)
@@ -242,7 +269,7 @@ static enum muster_status send_refused(struct proxy *proxy, uint64_t turn, struc
         stream->ops->revoke(stream, proxy->refused);
     muster__buffer_release(proxy->refused);
     proxy->refused = muster__buffer_retain(body);
-    enum muster_status status = stream->ops->send(stream, head, head_size, body);
+    enum muster_status status = muster__proxy_send(proxy, head, head_size, body);
     status = status == MUSTER_CLOSED ? MUSTER_GONE : status; /* it ended, and we are about to be told */
     if (status != MUSTER_OK)
         muster__error(error, status, "%s", muster_status_text(status));
