@@ -19,7 +19,7 @@
 #include "wire/codec.h"
 
 /* The limit is for a test that hangs; none comes near it. */
-#define FAULT_TEST(suite, name) Test(suite, name, .timeout = 60)
+#define FIXTURE_TEST(suite, name) Test(suite, name, .timeout = 60)
 
 enum { RECORDS_MAX = 32 };
 
