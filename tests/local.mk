@@ -42,6 +42,20 @@ if LEARNING
 tests_unit_unit_SOURCES += tests/unit/test_mean.c tests/unit/test_npy.c tests/unit/test_npz.c tests/unit/test_run.c
 endif
 
+# A network inside the process, and what plays on it.
+fixture_sources = \
+    tests/support/call.c \
+    tests/support/call.h \
+    tests/support/fixture.c \
+    tests/support/fixture.h \
+    tests/support/no_grpc.c \
+    tests/support/outcome.c \
+    tests/support/outcome.h \
+    tests/support/peer.c \
+    tests/support/peer.h \
+    tests/support/sample.c \
+    tests/support/sample.h
+
 # What a server's programmer sees, over the fixture. A test is told when the library encodes, and another when it
 # unlists.
 tests_server_server_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
@@ -63,9 +77,7 @@ tests_server_server_SOURCES = \
     tests/server/test_stop.c \
     tests/server/test_turn.c \
     tests/server/test_upload.c \
-    tests/support/fixture.c \
-    tests/support/fixture.h \
-    tests/support/no_grpc.c
+    $(fixture_sources)
 
 # What a participant's programmer sees, against a server that is played message by message.
 tests_participant_participant_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
@@ -74,9 +86,7 @@ tests_participant_participant_LDADD = $(CORE_TEST_LIBS)
 tests_participant_participant_SOURCES = \
     tests/participant/test_download.c \
     tests/participant/test_participant.c \
-    tests/support/fixture.c \
-    tests/support/fixture.h \
-    tests/support/no_grpc.c
+    $(fixture_sources)
 
 # Every allocation of the library fails in turn; where it would wait, the test steps the network in its place.
 tests_fault_allocation_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)

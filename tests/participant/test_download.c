@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-#include "support/fixture.h"
 #include "link/transfer.h"
+#include "support/fixture.h"
+#include "support/sample.h"
 
 #define SIZE        ((size_t)30000)
 #define PAYLOAD_MAX (2 * SIZE)

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/call.h"
 #include "support/fixture.h"
+#include "support/sample.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 

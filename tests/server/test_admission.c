@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "support/fixture.h"
+#include "support/sample.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 

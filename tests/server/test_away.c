@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "support/fixture.h"
 #include "proxy/internal.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
 
 static struct participant_manager_options away_options(void)
 {

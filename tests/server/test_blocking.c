@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/call.h"
 #include "support/fixture.h"
+#include "support/sample.h"
 
 /* ---- get_participants ---- */
 

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/call.h"
 #include "support/fixture.h"
+#include "support/sample.h"
 
 /* What a callback has got from the functions that wait. */
 struct attempts {

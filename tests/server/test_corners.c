@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/call.h"
 #include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 /* ---- a round, and the manager that is freed meanwhile ---- */
 

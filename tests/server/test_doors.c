@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "support/fixture.h"
+#include "support/outcome.h"
 
 /* Wants a new peer to be turned away before it has said anything. */
 static void expect_turned_away(struct fixture *fixture, enum muster_status status, const char *text)

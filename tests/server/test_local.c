@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "support/fixture.h"
 #include "network/scheme.h"
 #include "status.h"
+#include "support/fixture.h"
 
 enum { MEMBERS = 8, ROUNDS = 20 };
 

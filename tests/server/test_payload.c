@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/fixture.h"
 #include "proxy/internal.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 #include "wire/copy.h"
 
 /* Messages beyond this size have their big arrays in chunks. */

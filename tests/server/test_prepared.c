@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
+
 #ifdef MUSTER_DEBUG
 #include "wire/copy.h"
 #endif

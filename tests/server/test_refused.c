@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/call.h"
 #include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 /* What a participant was told. */
 struct words {

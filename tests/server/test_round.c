@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 enum { PROXIES = 3 };
 

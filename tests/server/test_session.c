@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/fixture.h"
 #include "link/transfer.h"
 #include "network/transport.h"
 #include "proxy/internal.h"
+#include "support/call.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 /* A manager with sessions, and a participant that has joined; the test steps the network. */
 struct company {

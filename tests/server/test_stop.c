@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/call.h"
 #include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 static void close_and_settle(struct fixture *fixture)
 {

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/fixture.h"
 #include "proxy/internal.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 

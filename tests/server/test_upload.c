@@ -8,8 +8,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "support/fixture.h"
 #include "proxy/internal.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 /* What an answer holds, and room for two of them and a bit. */
 #define ANSWER_SIZE ((size_t)10000)

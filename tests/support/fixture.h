@@ -1,6 +1,5 @@
-/* What the tests above the transport share: a local network, a manager on it, and peers that speak to it, or
-   listen to a participant, message by message, be it right or wrong. Most tests step the network themselves;
-   those with blocking calls let a thread, the pump, run it. Assertions are for a test's own thread only. */
+/* A network inside this process, and a manager or a raw listener on it. Most tests step the network
+   themselves; those with blocking calls let a thread, the pump, run it. Assertions are for a test's own thread only. */
 #ifndef MUSTER_TESTS_FIXTURE_H
 #define MUSTER_TESTS_FIXTURE_H
 
@@ -14,85 +13,10 @@
 #include <muster/fixture.h>
 #include <muster/muster.h>
 
-#include "link/hello.h"
-#include "link/service.h"
-#include "wire/codec.h"
+#include "support/peer.h"
 
 /* The limit is for a test that hangs; none comes near it. */
 #define FIXTURE_TEST(suite, name) Test(suite, name, .timeout = 60)
-
-enum { RECORDS_MAX = 32 };
-
-struct fixture;
-
-/* ---- peers: one end of a stream, without muster's own proxy or participant behind it ---- */
-
-struct received {
-    enum content content;
-    uint64_t turn;
-    size_t size;
-    struct muster_message message;
-    double progress;
-    char name[160]; /* of Hello and Welcome, like the next two */
-    uint64_t rank;
-    uint64_t max_message_size;
-    uint64_t announced; /* bytes that follow in chunks */
-    uint64_t grant;     /* of an instruction, a Grant or a chunk */
-    uint64_t limit;     /* of an instruction or a Grant */
-    uint64_t offset;    /* of a chunk, like the next */
-    size_t chunk_size;
-};
-
-struct peer {
-    struct fixture *fixture;
-    struct stream *stream;
-    enum direction receives;
-    /* What it does with a message, on the network's thread; NULL: it only remembers it. */
-    void (*react)(struct peer *peer, const struct received *received);
-    size_t number;       /* the test's own */
-    uint8_t session[16]; /* of Welcome, set by the network's thread */
-    size_t session_size;
-
-    size_t count; /* guarded by fixture->lock, like all below */
-    struct received messages[RECORDS_MAX];
-    bool closed;
-    enum muster_status status;
-    char text[MUSTER_ERROR_TEXT_SIZE];
-    struct peer *next;
-};
-
-/* A stream to the fixture's address. */
-struct peer *peer_connect(struct fixture *fixture);
-
-/* The same, and joined under `name`; NULL: as a participant of the original protocol. Not while the pump
- * runs. */
-struct peer *peer_join(struct fixture *fixture, const char *name);
-
-enum muster_status peer_send_bytes(struct peer *peer, const void *bytes, size_t size);
-void peer_send_buffer(struct peer *peer, uint64_t turn, struct buffer *body); /* takes the reference */
-void peer_send(struct peer *peer, uint64_t turn, const struct muster_message *message);
-void peer_send_hello(struct peer *peer, const char *name);
-void peer_send_welcome(struct peer *peer, const char *name);
-void peer_send_empty(struct peer *peer);
-/* The same from peers that take chunks. */
-void peer_send_hello_chunks(struct peer *peer, const char *name, uint64_t max_payload_size);
-void peer_send_welcome_chunks(struct peer *peer, const char *name, uint64_t max_payload_size);
-/* All of a message but what follows it in chunks, which is all of its data that can. */
-void peer_announce(struct peer *peer, uint64_t turn, const struct muster_message *message);
-void peer_send_chunk(struct peer *peer, uint64_t turn, uint64_t grant, uint64_t offset, const void *data,
-                     size_t size);
-void peer_send_grant(struct peer *peer, uint64_t turn, uint64_t number, uint64_t limit);
-void peer_close(struct peer *peer, enum muster_status status, const char *text);
-void peer_cut(struct peer *peer);
-
-/* Wait for the pump to bring it so far. */
-void peer_wait_count(struct peer *peer, size_t count);
-void peer_wait_closed(struct peer *peer);
-
-/* A reaction: answers an instruction with sample() of its kind, in its turn. */
-void peer_answers(struct peer *peer, const struct received *received);
-
-/* ---- the fixture ---- */
 
 struct event_record {
     enum participant_manager_event_kind kind;
@@ -169,65 +93,5 @@ struct peer *fixture_wait_peer(struct fixture *fixture, size_t count); /* the la
 /* Whether the n-th event is this one; by `name` NULL: whoever's. */
 bool event_is(struct fixture *fixture, size_t n, enum participant_manager_event_kind kind,
               enum muster_status status, const char *name);
-
-/* ---- messages ---- */
-
-/* A message of this kind with something of all that it can hold. Static. */
-const struct muster_message *sample(enum muster_kind kind);
-
-/* Whether they hold the same, bit by bit. */
-bool is_same(const struct muster_message *message, const struct muster_message *expected);
-
-/* Whether that is what arrived. */
-bool is_sample(const struct muster_message *message, enum muster_kind kind);
-
-/* ---- turns that nobody blocks for ---- */
-
-struct outcome {
-    size_t ended;
-    enum muster_status status;
-    struct muster_message answer;
-};
-
-/* Starts a turn; it ends in *outcome. */
-enum muster_status start_message(struct proxy *proxy, const struct muster_message *instruction,
-                                 int64_t limit_ms, struct outcome *outcome);
-
-/* The same with sample(kind). */
-enum muster_status start_turn(struct proxy *proxy, enum muster_kind kind, int64_t limit_ms,
-                              struct outcome *outcome);
-
-/* Whether it has ended once, with that status; clears the answer. */
-bool ended_with(struct outcome *outcome, enum muster_status status);
-
-/* ---- blocking calls, on threads of their own ---- */
-
-struct call {
-    pthread_t thread;
-    struct fixture *fixture;
-    enum muster_status status;
-    /* proxy_run() */
-    struct proxy *proxy;
-    struct muster_message answer;
-    /* participant_manager_get_participants() */
-    size_t min;
-    int64_t timeout_ms;
-    struct proxy **proxies;
-    size_t count;
-    /* participant_connect() and participant_consume() */
-    struct participant_options options;
-    struct participant *participant;
-    const struct muster_message *instruction;
-    struct muster_error error;
-};
-
-void call_run(struct call *call, struct proxy *proxy); /* sample(MUSTER_TRAIN) */
-void call_get(struct call *call, struct fixture *fixture, size_t min, int64_t timeout_ms);
-void call_connect(struct call *call, struct fixture *fixture, const struct participant_options *options);
-void call_consume(struct call *call, struct participant *participant); /* for CONSUME_MS at most */
-void call_stop(struct call *call, struct fixture *fixture);
-
-/* Waits for its return. */
-enum muster_status call_join(struct call *call);
 
 #endif

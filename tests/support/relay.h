@@ -1,5 +1,5 @@
-/* A relay hands TCP connections on to another port of this machine, on one thread that polls. On request it cuts,
-   delays, stalls, half-closes and robs them of bytes. */
+/* A relay hands TCP connections on to another port of this machine, on one thread that polls. On request it
+   cuts, delays, stalls, half-closes and robs them of bytes. */
 #ifndef MUSTER_TESTS_RELAY_H
 #define MUSTER_TESTS_RELAY_H
 
