@@ -62,21 +62,41 @@ tests_server_server_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_server_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode,--wrap=muster__manager_unlist
 tests_server_server_LDADD = $(CORE_TEST_LIBS)
 tests_server_server_SOURCES = \
+    tests/server/circle.c \
+    tests/server/circle.h \
+    tests/server/couple.c \
+    tests/server/couple.h \
+    tests/server/crowd.c \
+    tests/server/crowd.h \
+    tests/server/pair.c \
+    tests/server/pair.h \
     tests/server/test_admission.c \
+    tests/server/test_answer.c \
     tests/server/test_away.c \
     tests/server/test_blocking.c \
+    tests/server/test_breaks.c \
     tests/server/test_callback.c \
     tests/server/test_corners.c \
     tests/server/test_doors.c \
+    tests/server/test_leaving.c \
     tests/server/test_local.c \
+    tests/server/test_original.c \
     tests/server/test_payload.c \
     tests/server/test_prepared.c \
+    tests/server/test_progress.c \
     tests/server/test_refused.c \
+    tests/server/test_restart.c \
     tests/server/test_round.c \
+    tests/server/test_round_end.c \
+    tests/server/test_round_many.c \
     tests/server/test_session.c \
+    tests/server/test_session_end.c \
     tests/server/test_stop.c \
     tests/server/test_turn.c \
     tests/server/test_upload.c \
+    tests/server/test_upload_big.c \
+    tests/server/test_upload_rules.c \
+    tests/server/test_upload_slow.c \
     $(fixture_sources)
 
 # What a participant's programmer sees, against a server that is played message by message.
