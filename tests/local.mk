@@ -54,12 +54,13 @@ fixture_sources = \
     tests/support/peer.c \
     tests/support/peer.h \
     tests/support/sample.c \
-    tests/support/sample.h
+    tests/support/sample.h \
+    tests/support/words.c \
+    tests/support/words.h
 
-# What a server's programmer sees, over the fixture. A test is told when the library encodes, and another when it
-# unlists.
+# What a server's programmer sees, over the fixture. A test is told when the library unlists.
 tests_server_server_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-tests_server_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode,--wrap=muster__manager_unlist
+tests_server_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__manager_unlist
 tests_server_server_LDADD = $(CORE_TEST_LIBS)
 tests_server_server_SOURCES = \
     tests/server/circle.c \
@@ -68,6 +69,8 @@ tests_server_server_SOURCES = \
     tests/server/couple.h \
     tests/server/crowd.c \
     tests/server/crowd.h \
+    tests/server/line.c \
+    tests/server/line.h \
     tests/server/pair.c \
     tests/server/pair.h \
     tests/server/test_admission.c \
@@ -76,12 +79,13 @@ tests_server_server_SOURCES = \
     tests/server/test_blocking.c \
     tests/server/test_breaks.c \
     tests/server/test_callback.c \
-    tests/server/test_corners.c \
     tests/server/test_doors.c \
+    tests/server/test_joining.c \
     tests/server/test_leaving.c \
     tests/server/test_local.c \
     tests/server/test_original.c \
     tests/server/test_payload.c \
+    tests/server/test_payload_end.c \
     tests/server/test_prepared.c \
     tests/server/test_progress.c \
     tests/server/test_refused.c \
@@ -99,13 +103,24 @@ tests_server_server_SOURCES = \
     tests/server/test_upload_slow.c \
     $(fixture_sources)
 
-# What a participant's programmer sees, against a server that is played message by message.
+# What a participant's programmer sees, mostly of a server that is played message by message. A test is told when the
+# library encodes.
 tests_participant_participant_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-tests_participant_participant_LDFLAGS = $(AM_LDFLAGS)
+tests_participant_participant_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode
 tests_participant_participant_LDADD = $(CORE_TEST_LIBS)
 tests_participant_participant_SOURCES = \
+    tests/participant/duo.c \
+    tests/participant/duo.h \
+    tests/participant/test_callback.c \
+    tests/participant/test_connect.c \
     tests/participant/test_download.c \
-    tests/participant/test_participant.c \
+    tests/participant/test_end.c \
+    tests/participant/test_original.c \
+    tests/participant/test_ready.c \
+    tests/participant/test_reconnect.c \
+    tests/participant/test_refused.c \
+    tests/participant/test_retry.c \
+    tests/participant/test_work.c \
     $(fixture_sources)
 
 # Every allocation of the library fails in turn; where it would wait, the test steps the network in its place.

@@ -1,4 +1,5 @@
-/* A couple is a manager with sessions, and a participant of ours that has joined; the test steps the network. */
+/* A couple is a manager with sessions, and a participant of ours that has joined; the test steps the
+   network. */
 #ifndef MUSTER_TESTS_SERVER_COUPLE_H
 #define MUSTER_TESTS_SERVER_COUPLE_H
 

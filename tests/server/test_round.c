@@ -243,6 +243,37 @@ FIXTURE_TEST(round, one_is_refused_by_the_callback)
     circle_free(circle);
 }
 
+static enum muster_status reject_with(void *context, size_t index, struct proxy *proxy,
+                                      const struct muster_message *answer, struct muster_error *reason)
+{
+    (void)reason;
+    (void)index;
+    (void)proxy;
+    (void)answer;
+    return *(enum muster_status *)context;
+}
+
+FIXTURE_TEST(round, answer_that_is_not_accepted_has_failed_whatever_the_reason)
+{
+    static enum muster_status reasons[] = {MUSTER_TIMEOUT, MUSTER_CANCELLED, MUSTER_STOPPED};
+    struct fixture *fixture = fixture_new(NULL);
+    peer_join(fixture, "ada")->react = peer_answers;
+    struct proxy *proxy = fixture_proxy(fixture, "ada");
+    fixture_pump(fixture);
+    for (size_t i = 0; i < 3; i++) {
+        struct proxy_round_result result;
+        cr_assert_eq(
+            proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, reject_with, &reasons[i], &result, NULL),
+            MUSTER_TOO_FEW);
+        cr_assert_eq(result.entries[0].status, reasons[i]);
+        cr_assert_eq(result.answered, 0);
+        cr_assert_eq(result.late, 0);
+        cr_assert_eq(result.failed, 1);
+        proxy_round_result_clear(&result);
+    }
+    fixture_free(fixture);
+}
+
 FIXTURE_TEST(round, what_the_callback_refuses_is_not_one_of_enough)
 {
     struct circle *circle = circle_new(answers_in_turn, answers_in_turn, answers_in_turn);

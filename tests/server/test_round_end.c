@@ -269,3 +269,84 @@ FIXTURE_TEST(round_end, at_least_more_than_are_waited_for)
     cr_assert_not_null(strstr(error.text, "at_least is 3"), "%s", error.text);
     circle_free(circle);
 }
+
+/* ---- the manager is freed meanwhile ---- */
+
+/* A network that tells when a round looks at the clock, which it does between its beginning and its turns. */
+static struct {
+    const struct transport_ops *real;
+    struct transport_ops ops;
+    struct fixture *fixture;
+    struct peer *peer;
+    pthread_t caller; /* of the round */
+    bool armed;       /* this and below but `released`: the caller's */
+    pthread_t freeing;
+    bool released_meanwhile;
+    atomic_bool released;
+} watch;
+
+static void *free_manager(void *manager)
+{
+    participant_manager_free(manager);
+    return NULL;
+}
+
+static int64_t watched_now(struct muster_transport *network)
+{
+    if (pthread_equal(pthread_self(), watch.caller) && watch.armed) {
+        watch.armed = false;
+        cr_assert_eq(pthread_create(&watch.freeing, NULL, free_manager, watch.fixture->manager), 0);
+        peer_wait_closed(watch.peer);
+        fixture_be_busy();
+        watch.released_meanwhile = watch.released;
+    }
+    return watch.real->now(network);
+}
+
+static void watched_release(struct muster_transport *network)
+{
+    watch.released = true;
+    watch.real->release(network);
+}
+
+static struct fixture *watched_fixture(void)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    watch.real = fixture->network->ops;
+    watch.ops = *watch.real;
+    watch.ops.now = watched_now;
+    watch.ops.release = watched_release;
+    watch.fixture = fixture;
+    watch.caller = pthread_self();
+    fixture->network->ops = &watch.ops;
+    return fixture;
+}
+
+FIXTURE_TEST(round_end, manager_that_is_freed_while_a_round_begins_waits_for_it)
+{
+    struct fixture *fixture = watched_fixture();
+    struct proxy_round_result result;
+    watch.peer = peer_join(fixture, "ada");
+    struct proxy *proxy = fixture_proxy(fixture, "ada");
+    fixture_pump(fixture);
+    watch.armed = true;
+    cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result, NULL),
+                 MUSTER_STOPPED);
+    cr_assert_not(watch.armed);
+    cr_assert_not(watch.released_meanwhile, "the round looked at the clock of a network that was given back");
+    cr_assert_eq(result.count, 1);
+    cr_assert_eq(result.entries[0].status, MUSTER_STOPPED);
+    proxy_round_result_clear(&result);
+    pthread_join(watch.freeing, NULL);
+    cr_assert(watch.released);
+    fixture->manager = NULL;
+
+    watch.armed = true;
+    cr_assert_eq(proxy_run_all(&proxy, 1, sample(MUSTER_TRAIN), NULL, NULL, NULL, &result, NULL),
+                 MUSTER_STOPPED);
+    cr_assert(watch.armed, "a round after the manager's end has nothing to do with its network");
+    cr_assert_eq(result.count, 0);
+    proxy_round_result_clear(&result);
+    cr_assert_eq(watch.peer->count, 1, "only Welcome was ever sent");
+    fixture_free(fixture);
+}

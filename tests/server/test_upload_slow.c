@@ -1,4 +1,5 @@
-/* Senders of big answers that are slow, stall, or break off: they cost the others little, and come through. */
+/* Senders of big answers that are slow, stall, or break off: they cost the others little, and come
+   through. */
 #include <config.h>
 
 #include <time.h>
