@@ -8,4 +8,6 @@ EXTRA_DIST += \
     examples/06_asynchronous.c \
     examples/07_tls.c \
     examples/08_resume.c \
+    examples/fedavg_server.c \
+    examples/participant.c \
     examples/participant.py
