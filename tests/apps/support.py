@@ -1,4 +1,4 @@
-"""What the tests of the examples share: where the programs are, starting and ending them, one line per test."""
+"""What the tests of apps/fedavg share: where the programs are, starting and ending them, one line per test."""
 
 import os
 import pathlib
@@ -10,9 +10,9 @@ import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("top_builddir", ".")).resolve()
-SERVER = BUILD / "examples" / "fedavg_server"
-PARTICIPANT = BUILD / "examples" / "participant"
-DEMO = SOURCE / "examples" / "demo"
+SERVER = BUILD / "apps" / "fedavg" / "fedavg_server"
+PARTICIPANT = BUILD / "apps" / "fedavg" / "participant"
+DEMO = SOURCE / "apps" / "fedavg" / "demo"
 PYTHON_PARTICIPANT = SOURCE / "examples" / "participant.py"
 
 # How much longer things may take under a sanitizer.
@@ -140,7 +140,7 @@ class Result(unittest.TestResult):
 def main():
     """Runs the tests of the calling program, or those that are named on its command line."""
     if not SERVER.exists():
-        print("the examples are not built")
+        print("the programs in apps/ are not built")
         sys.exit(77)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end_started)

@@ -304,9 +304,9 @@ class Ending(Training):
 
     def test_demo_whose_participants_all_fail_ends(self):
         build = self.scratch / "build"
-        (build / "examples").mkdir(parents=True)
-        (build / "examples/fedavg_server").symlink_to(SERVER)
-        (build / "examples/participant").symlink_to("/bin/false")
+        (build / "apps/fedavg").mkdir(parents=True)
+        (build / "apps/fedavg/fedavg_server").symlink_to(SERVER)
+        (build / "apps/fedavg/participant").symlink_to("/bin/false")
         demo = self.start(DEMO, build, "--participants=4")
         demo.stdout.read()
         self.assertNotEqual(demo.wait(), 0)
