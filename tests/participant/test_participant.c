@@ -402,8 +402,20 @@ FIXTURE_TEST(participant, consume_passes_no_initiative_where_the_connection_brok
     struct participant_options options = ada_options();
     duo_connect(&duo, &options);
     muster_fixture_fail_send(duo.fixture->network, 1);
-    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_GONE);
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
     cr_assert_null(duo.instruction);
+    cr_assert_eq(consume(&duo), MUSTER_GONE);
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, consume_tells_the_end_that_the_initiative_runs_into)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
+    duo_connect(&duo, &options);
+    peer_close(duo.peer, MUSTER_OK, "the server is stopping");
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
+    expect_over(&duo, MUSTER_STOPPED, "the server is stopping");
     duo_free(&duo);
 }
 
@@ -1491,7 +1503,8 @@ FIXTURE_TEST(participant, free_while_it_is_away)
     struct duo duo = duo_new();
     ask_to_come_back(&duo, 1);
     participant_free(duo.participant);
-    cr_assert_not(muster_fixture_step(duo.fixture->network));
+    fixture_advance(duo.fixture, 2000);
+    cr_assert_eq(duo.fixture->peer_count, 1);
     fixture_free(duo.fixture);
 }
 
@@ -1979,4 +1992,44 @@ FIXTURE_TEST(participant, cancels_are_told)
     fixture_settle(duo.fixture);
     cr_assert_eq(cancels, 2, "nobody is left who would want an answer");
     duo_free(&duo);
+}
+
+FAULT_TEST(participant, a_newer_instruction_is_a_cancel)
+{
+    struct duo duo = duo_with(count_cancels);
+    instruct(&duo, 1);
+    peer_send(duo.peer, 2, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(cancels, 1);
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    peer_send(duo.peer, 3, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(cancels, 1, "that was answered");
+    duo_free(&duo);
+}
+
+/* ---- the end by participant_close() ---- */
+
+static void note_ready(void *context, struct participant *participant)
+{
+    const struct muster_message *instruction;
+    *(enum muster_status *)context = participant_consume(participant, 0, &instruction, NULL);
+}
+
+FAULT_TEST(participant, on_ready_is_told_of_a_close_while_it_is_away)
+{
+    enum muster_status last = MUSTER_OK;
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
+    options.on_ready = note_ready;
+    options.context = &last;
+    duo_connect(&duo, &options);
+    cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
+    ask_to_come_back(&duo, 1);
+    participant_close(duo.participant);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(last, MUSTER_CLOSED);
+    participant_free(duo.participant);
+    fixture_free(duo.fixture);
 }
