@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
+#include "support/call.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 static void close_and_settle(struct fixture *fixture)
 {
@@ -15,7 +18,7 @@ static void close_and_settle(struct fixture *fixture)
 
 /* ---- what it ends ---- */
 
-FAULT_TEST(stop, participants_are_told)
+FIXTURE_TEST(stop, participants_are_told)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *ada = peer_join(fixture, "ada");
@@ -37,7 +40,7 @@ FAULT_TEST(stop, participants_are_told)
 }
 
 /* Participants that are there are asked to come back, and those that are not yet do so by themselves. */
-FAULT_TEST(stop, for_a_while)
+FIXTURE_TEST(stop, for_a_while)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peers[] = {peer_join(fixture, "ada"), peer_join(fixture, NULL)};
@@ -58,7 +61,7 @@ FAULT_TEST(stop, for_a_while)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, running_turns_end)
+FIXTURE_TEST(stop, running_turns_end)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -74,7 +77,7 @@ FAULT_TEST(stop, running_turns_end)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, nothing_can_be_had_afterwards)
+FIXTURE_TEST(stop, nothing_can_be_had_afterwards)
 {
     struct fixture *fixture = fixture_new(NULL);
     peer_join(fixture, "ada");
@@ -91,7 +94,7 @@ FAULT_TEST(stop, nothing_can_be_had_afterwards)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, the_door_is_closed)
+FIXTURE_TEST(stop, the_door_is_closed)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *early = peer_connect(fixture); /* its arrival has not been told yet */
@@ -103,7 +106,7 @@ FAULT_TEST(stop, the_door_is_closed)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, hello_that_meets_the_stop)
+FIXTURE_TEST(stop, hello_that_meets_the_stop)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -118,7 +121,7 @@ FAULT_TEST(stop, hello_that_meets_the_stop)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, twice)
+FIXTURE_TEST(stop, twice)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -133,7 +136,7 @@ FAULT_TEST(stop, twice)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, without_participants)
+FIXTURE_TEST(stop, without_participants)
 {
     struct fixture *fixture = fixture_new(NULL);
     close_and_settle(fixture);
@@ -161,7 +164,7 @@ static void destroy(void *context, void *user)
     destroyed++;
 }
 
-FAULT_TEST(stop, proxies_outlive_the_manager)
+FIXTURE_TEST(stop, proxies_outlive_the_manager)
 {
     struct participant_manager_options options = fixture_options();
     options.factory = make;
@@ -203,7 +206,7 @@ static void settle_and_close_listener(struct listener *listener)
     real_ops->close_listener(listener);
 }
 
-FAULT_TEST(stop, one_arrives_while_the_door_is_being_closed)
+FIXTURE_TEST(stop, one_arrives_while_the_door_is_being_closed)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct transport_ops ops = *fixture->network->ops;
@@ -234,7 +237,7 @@ static void close_manager(struct fixture *fixture, const struct participant_mana
     participant_manager_close(fixture->manager);
 }
 
-FAULT_TEST(stop, close_when_one_joins)
+FIXTURE_TEST(stop, close_when_one_joins)
 {
     struct fixture *fixture = fixture_new(NULL);
     peer_join(fixture, "ada");
@@ -250,7 +253,7 @@ FAULT_TEST(stop, close_when_one_joins)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, close_when_one_leaves)
+FIXTURE_TEST(stop, close_when_one_leaves)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -294,7 +297,7 @@ static void expect_closed_while_admitted(bool says_hello)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, close_while_one_is_admitted)
+FIXTURE_TEST(stop, close_while_one_is_admitted)
 {
     expect_closed_while_admitted(true);
     expect_closed_while_admitted(false);
@@ -310,7 +313,7 @@ static void close_from_answer(void *context, struct proxy *proxy, enum muster_st
         participant_manager_close(fixture->manager);
 }
 
-FAULT_TEST(stop, close_from_an_answer)
+FIXTURE_TEST(stop, close_from_an_answer)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -333,7 +336,7 @@ static void close_and_run_on(void *context, struct proxy *proxy, enum muster_sta
         proxy_run_async(proxy, sample(MUSTER_TRAIN), TURN_MS, close_and_run_on, context, NULL);
 }
 
-FAULT_TEST(stop, next_turn_from_the_callback_of_a_stopped_one)
+FIXTURE_TEST(stop, next_turn_from_the_callback_of_a_stopped_one)
 {
     struct fixture *fixture = fixture_new(NULL);
     enum muster_status status = MUSTER_OK;
@@ -348,7 +351,7 @@ FAULT_TEST(stop, next_turn_from_the_callback_of_a_stopped_one)
 
 /* ---- while threads are blocked ---- */
 
-FAULT_TEST(stop, threads_in_proxy_run)
+FIXTURE_TEST(stop, threads_in_proxy_run)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peers[2] = {peer_join(fixture, "ada"), peer_join(fixture, "bob")};
@@ -366,7 +369,7 @@ FAULT_TEST(stop, threads_in_proxy_run)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, threads_in_get_participants)
+FIXTURE_TEST(stop, threads_in_get_participants)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct call calls[3];
@@ -384,7 +387,7 @@ FAULT_TEST(stop, threads_in_get_participants)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, threads_in_stop)
+FIXTURE_TEST(stop, threads_in_stop)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct call calls[2];
@@ -403,7 +406,7 @@ FAULT_TEST(stop, threads_in_stop)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, stop_cuts_what_does_not_end)
+FIXTURE_TEST(stop, stop_cuts_what_does_not_end)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -422,7 +425,7 @@ FAULT_TEST(stop, stop_cuts_what_does_not_end)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, stop_without_patience)
+FIXTURE_TEST(stop, stop_without_patience)
 {
     struct participant_manager_options options = fixture_options();
     options.stop_timeout_ms = 0;
@@ -435,7 +438,7 @@ FAULT_TEST(stop, stop_without_patience)
     fixture_free(fixture);
 }
 
-FAULT_TEST(stop, free_stops)
+FIXTURE_TEST(stop, free_stops)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -483,7 +486,7 @@ static void release_slow_callback(struct fixture *fixture, const struct particip
         sem_post(&slow->released);
 }
 
-FAULT_TEST(stop, stop_waits_for_callbacks_on_other_threads)
+FIXTURE_TEST(stop, stop_waits_for_callbacks_on_other_threads)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct slow_callback slow = {0};

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
 #include "proxy/internal.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 
@@ -107,32 +109,32 @@ static void expect_answer(enum muster_kind instruction, enum muster_kind kind, e
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, train)
+FIXTURE_TEST(turn, train)
 {
     expect_answer(MUSTER_TRAIN, MUSTER_TRAIN, MUSTER_OK);
 }
 
-FAULT_TEST(turn, evaluate)
+FIXTURE_TEST(turn, evaluate)
 {
     expect_answer(MUSTER_EVALUATE, MUSTER_EVALUATE, MUSTER_OK);
 }
 
-FAULT_TEST(turn, application)
+FIXTURE_TEST(turn, application)
 {
     expect_answer(MUSTER_APPLICATION, MUSTER_APPLICATION, MUSTER_OK);
 }
 
-FAULT_TEST(turn, failure_carries_code_and_text)
+FIXTURE_TEST(turn, failure_carries_code_and_text)
 {
     expect_answer(MUSTER_TRAIN, MUSTER_FAILURE, MUSTER_REFUSED);
 }
 
-FAULT_TEST(turn, unknown_instruction)
+FIXTURE_TEST(turn, unknown_instruction)
 {
     expect_answer(MUSTER_EVALUATE, MUSTER_UNKNOWN, MUSTER_UNKNOWN_INSTRUCTION);
 }
 
-FAULT_TEST(turn, turns_are_numbered)
+FIXTURE_TEST(turn, turns_are_numbered)
 {
     struct pair pair = pair_new();
     for (uint64_t turn = 1; turn <= 5; turn++)
@@ -140,7 +142,7 @@ FAULT_TEST(turn, turns_are_numbered)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, answer_that_takes_its_time)
+FIXTURE_TEST(turn, answer_that_takes_its_time)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -161,7 +163,7 @@ FAULT_TEST(turn, answer_that_takes_its_time)
 
 /* ---- time ---- */
 
-FAULT_TEST(turn, limit_passes)
+FIXTURE_TEST(turn, limit_passes)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -181,7 +183,7 @@ FAULT_TEST(turn, limit_passes)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, no_limit)
+FIXTURE_TEST(turn, no_limit)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -193,7 +195,7 @@ FAULT_TEST(turn, no_limit)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, limit_beyond_the_end_of_time)
+FIXTURE_TEST(turn, limit_beyond_the_end_of_time)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -206,7 +208,7 @@ FAULT_TEST(turn, limit_beyond_the_end_of_time)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, limit_of_nothing)
+FIXTURE_TEST(turn, limit_of_nothing)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -216,7 +218,7 @@ FAULT_TEST(turn, limit_of_nothing)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, limit_of_an_answered_turn_is_forgotten)
+FIXTURE_TEST(turn, limit_of_an_answered_turn_is_forgotten)
 {
     struct pair pair = pair_new();
     struct outcome first;
@@ -234,7 +236,7 @@ FAULT_TEST(turn, limit_of_an_answered_turn_is_forgotten)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, lost_instruction_ends_by_its_limit)
+FIXTURE_TEST(turn, lost_instruction_ends_by_its_limit)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -247,7 +249,7 @@ FAULT_TEST(turn, lost_instruction_ends_by_its_limit)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, lost_answer_ends_by_the_limit)
+FIXTURE_TEST(turn, lost_answer_ends_by_the_limit)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -262,7 +264,7 @@ FAULT_TEST(turn, lost_answer_ends_by_the_limit)
 
 /* ---- giving up ---- */
 
-FAULT_TEST(turn, late_answer_is_dropped)
+FIXTURE_TEST(turn, late_answer_is_dropped)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -276,7 +278,7 @@ FAULT_TEST(turn, late_answer_is_dropped)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, late_answer_is_not_taken_for_the_next)
+FIXTURE_TEST(turn, late_answer_is_not_taken_for_the_next)
 {
     struct pair pair = pair_new();
     struct outcome first;
@@ -295,7 +297,7 @@ FAULT_TEST(turn, late_answer_is_not_taken_for_the_next)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, late_failure_is_dropped_too)
+FIXTURE_TEST(turn, late_failure_is_dropped_too)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -308,7 +310,7 @@ FAULT_TEST(turn, late_failure_is_dropped_too)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, cancel_tells_the_participant)
+FIXTURE_TEST(turn, cancel_tells_the_participant)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -324,7 +326,7 @@ FAULT_TEST(turn, cancel_tells_the_participant)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, cancel_without_a_turn_does_nothing)
+FIXTURE_TEST(turn, cancel_without_a_turn_does_nothing)
 {
     struct pair pair = pair_new();
     proxy_cancel(pair.proxy);
@@ -340,7 +342,7 @@ FAULT_TEST(turn, cancel_without_a_turn_does_nothing)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, answer_meets_the_cancel)
+FIXTURE_TEST(turn, answer_meets_the_cancel)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -398,14 +400,14 @@ static void expect_taken_back(struct pair *pair, uint64_t next_turn)
     expect_turn(pair, next_turn);
 }
 
-FAULT_TEST(turn, instruction_that_never_left_needs_no_cancel)
+FIXTURE_TEST(turn, instruction_that_never_left_needs_no_cancel)
 {
     struct pair pair = pair_new();
     expect_taken_back(&pair, 2);
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, original_owes_no_answer_to_an_instruction_that_never_left)
+FIXTURE_TEST(turn, original_owes_no_answer_to_an_instruction_that_never_left)
 {
     struct pair pair = pair_original();
     expect_taken_back(&pair, 0);
@@ -414,7 +416,7 @@ FAULT_TEST(turn, original_owes_no_answer_to_an_instruction_that_never_left)
 
 /* ---- answers that nobody asked for ---- */
 
-FAULT_TEST(turn, answer_before_any_instruction)
+FIXTURE_TEST(turn, answer_before_any_instruction)
 {
     struct pair pair = pair_new();
     answer(&pair, 1, MUSTER_TRAIN);
@@ -422,7 +424,7 @@ FAULT_TEST(turn, answer_before_any_instruction)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, second_answer)
+FIXTURE_TEST(turn, second_answer)
 {
     struct pair pair = pair_new();
     expect_turn(&pair, 1);
@@ -431,7 +433,7 @@ FAULT_TEST(turn, second_answer)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, second_answer_after_a_turn_that_was_given_up)
+FIXTURE_TEST(turn, second_answer_after_a_turn_that_was_given_up)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -445,7 +447,7 @@ FAULT_TEST(turn, second_answer_after_a_turn_that_was_given_up)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, answer_of_a_future_turn)
+FIXTURE_TEST(turn, answer_of_a_future_turn)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -456,7 +458,7 @@ FAULT_TEST(turn, answer_of_a_future_turn)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, answer_without_a_turn)
+FIXTURE_TEST(turn, answer_without_a_turn)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -467,7 +469,7 @@ FAULT_TEST(turn, answer_without_a_turn)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, second_initiative)
+FIXTURE_TEST(turn, second_initiative)
 {
     struct pair pair = pair_new();
     peer_send_empty(pair.peer);
@@ -500,12 +502,12 @@ static void expect_bad_bytes(const void *bytes, size_t size, const char *text)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, garbage_for_an_answer)
+FIXTURE_TEST(turn, garbage_for_an_answer)
 {
     expect_bad_bytes(garbage, sizeof(garbage), "the bytes are no message");
 }
 
-FAULT_TEST(turn, more_fields_than_a_message_may_have)
+FIXTURE_TEST(turn, more_fields_than_a_message_may_have)
 {
     size_t size = 2 * (WIRE_FIELDS_MAX + 1);
     uint8_t *bytes = malloc(size);
@@ -518,14 +520,14 @@ FAULT_TEST(turn, more_fields_than_a_message_may_have)
     free(bytes);
 }
 
-FAULT_TEST(turn, array_that_is_none)
+FIXTURE_TEST(turn, array_that_is_none)
 {
     /* turn 1, result { theta { ndarray: "\x93NUMPZ" } } */
     static const uint8_t bytes[] = "\x10\x01\x0a\x0a\x0a\x08\x0a\x06\x93NUMPZ";
     expect_bad_bytes(bytes, sizeof(bytes) - 1, "array 0: ");
 }
 
-FAULT_TEST(turn, answer_of_another_kind)
+FIXTURE_TEST(turn, answer_of_another_kind)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -535,7 +537,7 @@ FAULT_TEST(turn, answer_of_another_kind)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, empty_answer)
+FIXTURE_TEST(turn, empty_answer)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -546,7 +548,7 @@ FAULT_TEST(turn, empty_answer)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, answer_over_the_limit)
+FIXTURE_TEST(turn, answer_over_the_limit)
 {
     struct participant_manager_options options = fixture_options();
     options.max_message_size = 1024;
@@ -563,7 +565,7 @@ FAULT_TEST(turn, answer_over_the_limit)
 
 /* ---- instructions that cannot be given ---- */
 
-FAULT_TEST(turn, one_at_a_time)
+FIXTURE_TEST(turn, one_at_a_time)
 {
     struct pair pair = pair_new();
     struct outcome first;
@@ -589,7 +591,7 @@ static enum muster_status try_payload(struct pair *pair, size_t size)
     return status;
 }
 
-FAULT_TEST(turn, instruction_over_the_limit)
+FIXTURE_TEST(turn, instruction_over_the_limit)
 {
     struct participant_manager_options options = fixture_options();
     options.max_message_size = 2048;
@@ -602,7 +604,7 @@ FAULT_TEST(turn, instruction_over_the_limit)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, instruction_over_the_participants_own_limit)
+FIXTURE_TEST(turn, instruction_over_the_participants_own_limit)
 {
     struct pair pair = {.fixture = fixture_new(NULL)};
     Muster__Hello hello = MUSTER__HELLO__INIT;
@@ -618,7 +620,7 @@ FAULT_TEST(turn, instruction_over_the_participants_own_limit)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, messages_that_are_no_instruction)
+FIXTURE_TEST(turn, messages_that_are_no_instruction)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -634,7 +636,7 @@ FAULT_TEST(turn, messages_that_are_no_instruction)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, send_that_fails)
+FIXTURE_TEST(turn, send_that_fails)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -646,7 +648,7 @@ FAULT_TEST(turn, send_that_fails)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, cancel_that_cannot_be_sent)
+FIXTURE_TEST(turn, cancel_that_cannot_be_sent)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -662,7 +664,7 @@ FAULT_TEST(turn, cancel_that_cannot_be_sent)
 
 /* ---- participants of the original protocol ---- */
 
-FAULT_TEST(turn, original_trains)
+FIXTURE_TEST(turn, original_trains)
 {
     struct pair pair = pair_original();
     expect_turn(&pair, 0);
@@ -670,7 +672,7 @@ FAULT_TEST(turn, original_trains)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, original_knows_nothing_but_train)
+FIXTURE_TEST(turn, original_knows_nothing_but_train)
 {
     struct pair pair = pair_original();
     struct outcome outcome;
@@ -683,7 +685,7 @@ FAULT_TEST(turn, original_knows_nothing_but_train)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, original_does_not_know_train_either)
+FIXTURE_TEST(turn, original_does_not_know_train_either)
 {
     struct pair pair = pair_original();
     struct outcome outcome;
@@ -695,7 +697,7 @@ FAULT_TEST(turn, original_does_not_know_train_either)
 }
 
 /* Two turns are given up; the answers to them are still owed and come before that to the third. */
-FAULT_TEST(turn, original_owes_answers_in_order)
+FIXTURE_TEST(turn, original_owes_answers_in_order)
 {
     struct pair pair = pair_original();
     struct outcome first;
@@ -722,7 +724,7 @@ FAULT_TEST(turn, original_owes_answers_in_order)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, original_answers_once_too_often)
+FIXTURE_TEST(turn, original_answers_once_too_often)
 {
     struct pair pair = pair_original();
     struct outcome outcome;
@@ -736,7 +738,7 @@ FAULT_TEST(turn, original_answers_once_too_often)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, original_with_a_turn_number)
+FIXTURE_TEST(turn, original_with_a_turn_number)
 {
     struct pair pair = pair_original();
     struct outcome outcome;
@@ -747,7 +749,7 @@ FAULT_TEST(turn, original_with_a_turn_number)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, original_leaves_owing)
+FIXTURE_TEST(turn, original_leaves_owing)
 {
     struct pair pair = pair_original();
     struct outcome outcome;
@@ -762,7 +764,7 @@ FAULT_TEST(turn, original_leaves_owing)
 
 /* ---- progress ---- */
 
-FAULT_TEST(turn, progress_is_told)
+FIXTURE_TEST(turn, progress_is_told)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -788,7 +790,7 @@ FAULT_TEST(turn, progress_is_told)
 
 /* Of a thousand reports, as many are read at once as are worth it. A Cancel gets through meanwhile, and the
    answer behind them comes. */
-FAULT_TEST(turn, reports_without_end_are_read_now_and_then)
+FIXTURE_TEST(turn, reports_without_end_are_read_now_and_then)
 {
     for (size_t given_up = 0; given_up < 2; given_up++) {
         struct pair pair = pair_new();
@@ -816,7 +818,7 @@ FAULT_TEST(turn, reports_without_end_are_read_now_and_then)
 }
 
 /* The same of answers to a turn that is over. */
-FAULT_TEST(turn, late_answers_without_end_are_read_now_and_then)
+FIXTURE_TEST(turn, late_answers_without_end_are_read_now_and_then)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -836,7 +838,7 @@ FAULT_TEST(turn, late_answers_without_end_are_read_now_and_then)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, progress_of_other_turns_is_ignored)
+FIXTURE_TEST(turn, progress_of_other_turns_is_ignored)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -856,7 +858,7 @@ FAULT_TEST(turn, progress_of_other_turns_is_ignored)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, progress_that_is_none)
+FIXTURE_TEST(turn, progress_that_is_none)
 {
     static const double values[] = {-0.1, 1.1, NAN, INFINITY};
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
@@ -873,7 +875,7 @@ FAULT_TEST(turn, progress_that_is_none)
 
 /* ---- participants that go ---- */
 
-FAULT_TEST(turn, gone_before_the_instruction)
+FIXTURE_TEST(turn, gone_before_the_instruction)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -888,7 +890,7 @@ FAULT_TEST(turn, gone_before_the_instruction)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, gone_as_the_instruction_is_sent)
+FIXTURE_TEST(turn, gone_as_the_instruction_is_sent)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -899,7 +901,7 @@ FAULT_TEST(turn, gone_as_the_instruction_is_sent)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, gone_while_it_works)
+FIXTURE_TEST(turn, gone_while_it_works)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -914,7 +916,7 @@ FAULT_TEST(turn, gone_while_it_works)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, gone_after_its_answer)
+FIXTURE_TEST(turn, gone_after_its_answer)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -928,7 +930,7 @@ FAULT_TEST(turn, gone_after_its_answer)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, half_closed_while_it_works)
+FIXTURE_TEST(turn, half_closed_while_it_works)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -941,7 +943,7 @@ FAULT_TEST(turn, half_closed_while_it_works)
 
 /* ---- closing ---- */
 
-FAULT_TEST(turn, close_says_good_bye)
+FIXTURE_TEST(turn, close_says_good_bye)
 {
     struct pair pair = pair_new();
     proxy_close(pair.proxy);
@@ -961,7 +963,7 @@ FAULT_TEST(turn, close_says_good_bye)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, close_ends_the_running_turn)
+FIXTURE_TEST(turn, close_ends_the_running_turn)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -974,7 +976,7 @@ FAULT_TEST(turn, close_ends_the_running_turn)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, close_drops_answers_that_are_on_their_way)
+FIXTURE_TEST(turn, close_drops_answers_that_are_on_their_way)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -987,7 +989,7 @@ FAULT_TEST(turn, close_drops_answers_that_are_on_their_way)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, first_end_is_the_one_that_counts)
+FIXTURE_TEST(turn, first_end_is_the_one_that_counts)
 {
     struct pair pair = pair_new();
     cr_assert_eq(proxy_reconnect_in(pair.proxy, 1, NULL), MUSTER_OK);
@@ -1001,7 +1003,7 @@ FAULT_TEST(turn, first_end_is_the_one_that_counts)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, close_after_the_manager_was_closed)
+FIXTURE_TEST(turn, close_after_the_manager_was_closed)
 {
     struct pair pair = pair_new();
     participant_manager_close(pair.fixture->manager);
@@ -1012,7 +1014,7 @@ FAULT_TEST(turn, close_after_the_manager_was_closed)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, close_on_a_cut_cable)
+FIXTURE_TEST(turn, close_on_a_cut_cable)
 {
     struct pair pair = pair_new();
     muster_fixture_lose(pair.fixture->network, true);
@@ -1026,7 +1028,7 @@ FAULT_TEST(turn, close_on_a_cut_cable)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, reconnect_in)
+FIXTURE_TEST(turn, reconnect_in)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
@@ -1046,7 +1048,7 @@ FAULT_TEST(turn, reconnect_in)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, reconnect_in_is_known_to_originals)
+FIXTURE_TEST(turn, reconnect_in_is_known_to_originals)
 {
     struct pair pair = pair_original();
     cr_assert_eq(proxy_reconnect_in(pair.proxy, 0, NULL), MUSTER_OK);
@@ -1077,7 +1079,7 @@ static void next_turn(void *context, struct proxy *proxy, enum muster_status sta
         chain->last = proxy_run_async(proxy, sample(MUSTER_TRAIN), TURN_MS, next_turn, chain, NULL);
 }
 
-FAULT_TEST(turn, next_turn_from_the_callback)
+FIXTURE_TEST(turn, next_turn_from_the_callback)
 {
     struct pair pair = pair_new();
     struct chain chain = {0};
@@ -1091,7 +1093,7 @@ FAULT_TEST(turn, next_turn_from_the_callback)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, next_turn_from_the_callback_of_one_that_was_late)
+FIXTURE_TEST(turn, next_turn_from_the_callback_of_one_that_was_late)
 {
     struct pair pair = pair_new();
     struct chain chain = {0};
@@ -1107,7 +1109,7 @@ FAULT_TEST(turn, next_turn_from_the_callback_of_one_that_was_late)
     pair_free(&pair);
 }
 
-FAULT_TEST(turn, next_turn_from_the_callback_of_one_that_left)
+FIXTURE_TEST(turn, next_turn_from_the_callback_of_one_that_left)
 {
     struct pair pair = pair_new();
     struct chain chain = {0};
@@ -1129,7 +1131,7 @@ static void close_proxy(void *context, struct proxy *proxy, enum muster_status s
     *(enum muster_status *)context = status;
 }
 
-FAULT_TEST(turn, close_from_the_callback)
+FIXTURE_TEST(turn, close_from_the_callback)
 {
     struct pair pair = pair_new();
     enum muster_status status = MUSTER_INVALID;
@@ -1148,7 +1150,7 @@ static void turn_on_joining(struct fixture *fixture, const struct participant_ma
         start_turn(event->proxy, MUSTER_TRAIN, TURN_MS, fixture->data);
 }
 
-FAULT_TEST(turn, first_turn_from_the_event)
+FIXTURE_TEST(turn, first_turn_from_the_event)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct outcome outcome = {0};
@@ -1170,7 +1172,7 @@ static void close_on_joining(struct fixture *fixture, const struct participant_m
         proxy_close(event->proxy);
 }
 
-FAULT_TEST(turn, close_from_the_event)
+FIXTURE_TEST(turn, close_from_the_event)
 {
     struct fixture *fixture = fixture_new(NULL);
     fixture->on_event = close_on_joining;

@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
+#include "support/call.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 /* What a participant was told. */
 struct words {
@@ -98,7 +101,7 @@ static enum muster_status refuse_all(void *context, size_t index, struct proxy *
     return MUSTER_FORMAT;
 }
 
-FAULT_TEST(refused, a_round_tells_those_who_want_to_be_told)
+FIXTURE_TEST(refused, a_round_tells_those_who_want_to_be_told)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct words words = {.count = 0};
@@ -141,7 +144,7 @@ static enum muster_status refuse_late(void *context, size_t index, struct proxy 
     return refuse_all(context, index, proxy, answer, reason);
 }
 
-FAULT_TEST(refused, the_turn_is_that_of_the_round)
+FIXTURE_TEST(refused, the_turn_is_that_of_the_round)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_that_hears(fixture, "ada", 0);
@@ -159,7 +162,7 @@ static void answer_another_kind(struct peer *peer, const struct received *receiv
         peer_send(peer, received->turn, sample(MUSTER_EVALUATE));
 }
 
-FAULT_TEST(refused, an_answer_of_another_kind)
+FIXTURE_TEST(refused, an_answer_of_another_kind)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_that_hears(fixture, "ada", 0);
@@ -173,7 +176,7 @@ FAULT_TEST(refused, an_answer_of_another_kind)
     fixture_free(fixture);
 }
 
-FAULT_TEST(refused, one_turn)
+FIXTURE_TEST(refused, one_turn)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_that_hears(fixture, "ada", 0);
@@ -205,7 +208,7 @@ FAULT_TEST(refused, one_turn)
     fixture_free(fixture);
 }
 
-FAULT_TEST(refused, the_reason_is_cut_and_made_harmless)
+FIXTURE_TEST(refused, the_reason_is_cut_and_made_harmless)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_that_hears(fixture, "ada", 0);
@@ -226,7 +229,7 @@ FAULT_TEST(refused, the_reason_is_cut_and_made_harmless)
     fixture_free(fixture);
 }
 
-FAULT_TEST(refused, nobody_hears_it_who_did_not_ask_to)
+FIXTURE_TEST(refused, nobody_hears_it_who_did_not_ask_to)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peers[] = {peer_join(fixture, "bob"), peer_join(fixture, NULL), peer_connect(fixture)};
@@ -253,7 +256,7 @@ FAULT_TEST(refused, nobody_hears_it_who_did_not_ask_to)
     fixture_free(fixture);
 }
 
-FAULT_TEST(refused, one_that_is_away_or_takes_little_is_not_told)
+FIXTURE_TEST(refused, one_that_is_away_or_takes_little_is_not_told)
 {
     struct participant_manager_options options = fixture_options();
     options.session_grace_ms = 60000;
@@ -341,7 +344,7 @@ static enum muster_status consume(const struct played *played)
 }
 
 /* Of a turn that runs, that is over, that never was: none of them is affected. */
-FAULT_TEST(refused, the_word_leaves_turns_alone)
+FIXTURE_TEST(refused, the_word_leaves_turns_alone)
 {
     struct played played;
     played_begin(&played, take_word);
@@ -365,7 +368,7 @@ FAULT_TEST(refused, the_word_leaves_turns_alone)
     played_end(&played);
 }
 
-FAULT_TEST(refused, a_servers_text_is_cut_and_made_harmless)
+FIXTURE_TEST(refused, a_servers_text_is_cut_and_made_harmless)
 {
     struct played played;
     static char text[100000];
@@ -383,7 +386,7 @@ FAULT_TEST(refused, a_servers_text_is_cut_and_made_harmless)
 }
 
 /* Of thousands, a few are told, and as many are read at once as are worth it; what is behind them comes. */
-FAULT_TEST(refused, a_server_that_never_stops)
+FIXTURE_TEST(refused, a_server_that_never_stops)
 {
     enum { MANY = 3000, FIRST = 8, AT_ONCE = 256, PAUSE_MS = 50, INTERVAL_MS = 5000 };
     struct played played;
@@ -428,7 +431,7 @@ static void consume_and_free(void *context, const char *text)
     participant_free(played->participant);
 }
 
-FAULT_TEST(refused, what_waits_where_the_word_is_taken)
+FIXTURE_TEST(refused, what_waits_where_the_word_is_taken)
 {
     struct played played;
     played_begin(&played, consume_and_free);

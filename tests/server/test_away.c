@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fault/fixture.h"
 #include "proxy/internal.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
 
 static struct participant_manager_options away_options(void)
 {
@@ -63,7 +64,7 @@ static void expect_left(struct fixture *fixture, size_t n, const char *name, con
 
 /* ---- names ---- */
 
-FAULT_TEST(away, restarted_participant_takes_its_place)
+FIXTURE_TEST(away, restarted_participant_takes_its_place)
 {
     struct participant_manager_options options = away_options();
     struct fixture *fixture = fixture_new(&options);
@@ -95,7 +96,7 @@ FAULT_TEST(away, restarted_participant_takes_its_place)
     fixture_free(fixture);
 }
 
-FAULT_TEST(away, who_was_displaced_is_refused_while_its_successor_is_there)
+FIXTURE_TEST(away, who_was_displaced_is_refused_while_its_successor_is_there)
 {
     struct participant_manager_options options = away_options();
     struct fixture *fixture = fixture_new(&options);
@@ -114,7 +115,7 @@ FAULT_TEST(away, who_was_displaced_is_refused_while_its_successor_is_there)
     fixture_free(fixture);
 }
 
-FAULT_TEST(away, one_that_is_there_is_never_displaced)
+FIXTURE_TEST(away, one_that_is_there_is_never_displaced)
 {
     struct participant_manager_options options = away_options();
     struct fixture *fixture = fixture_new(&options);
@@ -125,7 +126,7 @@ FAULT_TEST(away, one_that_is_there_is_never_displaced)
     fixture_free(fixture);
 }
 
-FAULT_TEST(away, certificate_of_another_name_takes_nobodys_place)
+FIXTURE_TEST(away, certificate_of_another_name_takes_nobodys_place)
 {
     static const char *const ada[] = {"ada", NULL}, *const eve[] = {"eve", NULL};
     struct participant_manager_options options = away_options();
@@ -142,7 +143,7 @@ FAULT_TEST(away, certificate_of_another_name_takes_nobodys_place)
     fixture_free(fixture);
 }
 
-FAULT_TEST(away, name_is_kept_where_the_option_says_so)
+FIXTURE_TEST(away, name_is_kept_where_the_option_says_so)
 {
     struct participant_manager_options options = away_options();
     options.name_takeover = false;
@@ -164,7 +165,7 @@ static enum muster_status admit_by_rule(void *context, struct proxy *proxy, char
     return fixture->data ? MUSTER_REFUSED : MUSTER_OK;
 }
 
-FAULT_TEST(away, whom_the_user_does_not_want_displaces_nobody)
+FIXTURE_TEST(away, whom_the_user_does_not_want_displaces_nobody)
 {
     struct participant_manager_options options = away_options();
     options.admit = admit_by_rule;
@@ -182,7 +183,7 @@ FAULT_TEST(away, whom_the_user_does_not_want_displaces_nobody)
     fixture_free(fixture);
 }
 
-FAULT_TEST(away, refused_attempts_use_up_no_rank)
+FIXTURE_TEST(away, refused_attempts_use_up_no_rank)
 {
     struct participant_manager_options options = away_options();
     options.admit = admit_by_rule;
@@ -230,7 +231,7 @@ static struct peer *first_away_of_three(struct fixture *fixture)
     return first;
 }
 
-FAULT_TEST(away, those_that_are_away_count_at_their_address)
+FIXTURE_TEST(away, those_that_are_away_count_at_their_address)
 {
     struct participant_manager_options options = away_options();
     options.max_participants_per_address = 2;
@@ -251,7 +252,7 @@ FAULT_TEST(away, those_that_are_away_count_at_their_address)
     fixture_free(fixture);
 }
 
-FAULT_TEST(away, who_comes_back_displaces_nobody)
+FIXTURE_TEST(away, who_comes_back_displaces_nobody)
 {
     struct participant_manager_options options = away_options();
     options.max_participants_per_address = 2;
@@ -269,7 +270,7 @@ FAULT_TEST(away, who_comes_back_displaces_nobody)
     fixture_free(fixture);
 }
 
-FAULT_TEST(away, full_server_gives_the_place_of_the_longest_away)
+FIXTURE_TEST(away, full_server_gives_the_place_of_the_longest_away)
 {
     struct participant_manager_options options = away_options();
     options.max_participants = 2;
@@ -287,7 +288,7 @@ FAULT_TEST(away, full_server_gives_the_place_of_the_longest_away)
 }
 
 /* Of those that are away, one of its own address goes before one that has been away longer. */
-FAULT_TEST(away, who_comes_and_goes_displaces_its_own_address)
+FIXTURE_TEST(away, who_comes_and_goes_displaces_its_own_address)
 {
     struct participant_manager_options options = away_options();
     options.max_participants = 3;
@@ -306,7 +307,7 @@ FAULT_TEST(away, who_comes_and_goes_displaces_its_own_address)
     fixture_free(fixture);
 }
 
-FAULT_TEST(away, only_so_many_are_waited_for)
+FIXTURE_TEST(away, only_so_many_are_waited_for)
 {
     struct participant_manager_options options = away_options();
     options.max_away = 2;
@@ -326,7 +327,7 @@ FAULT_TEST(away, only_so_many_are_waited_for)
     fixture_free(fixture);
 }
 
-FAULT_TEST(away, nobody_to_be_waited_for_is_no_option)
+FIXTURE_TEST(away, nobody_to_be_waited_for_is_no_option)
 {
     struct participant_manager_options options = away_options();
     struct participant_manager *manager;
@@ -339,7 +340,7 @@ FAULT_TEST(away, nobody_to_be_waited_for_is_no_option)
 }
 
 /* Whoever wrote the text. */
-FAULT_TEST(away, text_of_an_event_is_harmless)
+FIXTURE_TEST(away, text_of_an_event_is_harmless)
 {
     struct fixture *fixture = fixture_new(NULL);
     peer_join(fixture, "ada");

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fault/fixture.h"
+#include "support/call.h"
+#include "support/fixture.h"
+#include "support/sample.h"
 
 /* What a callback has got from the functions that wait. */
 struct attempts {
@@ -78,7 +80,7 @@ static void try_in_event(struct fixture *fixture, const struct participant_manag
     try_all(fixture, event->proxy);
 }
 
-FAULT_TEST(callback, what_waits_in_an_event)
+FIXTURE_TEST(callback, what_waits_in_an_event)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
@@ -101,7 +103,7 @@ static void try_in_answered(void *context, struct proxy *proxy, enum muster_stat
     try_all(context, proxy);
 }
 
-FAULT_TEST(callback, what_waits_at_the_end_of_a_turn)
+FIXTURE_TEST(callback, what_waits_at_the_end_of_a_turn)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
@@ -115,7 +117,7 @@ FAULT_TEST(callback, what_waits_at_the_end_of_a_turn)
 }
 
 /* A turn that times out ends in a timer. */
-FAULT_TEST(callback, what_waits_in_a_timer)
+FIXTURE_TEST(callback, what_waits_in_a_timer)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
@@ -148,7 +150,7 @@ static void try_in_warning(void *context, const char *text)
 }
 
 /* A token that is not in order is found by the timer that looks each day. */
-FAULT_TEST(callback, what_waits_in_a_warning)
+FIXTURE_TEST(callback, what_waits_in_a_warning)
 {
     char path[] = "/tmp/muster-callback-XXXXXX";
     struct participant_manager_options options = callback_options();
@@ -180,7 +182,7 @@ static void *try_in_factory(void *context, struct proxy *proxy)
     return NULL;
 }
 
-FAULT_TEST(callback, what_waits_while_a_participant_is_admitted)
+FIXTURE_TEST(callback, what_waits_while_a_participant_is_admitted)
 {
     for (int factory = 0; factory < 2; factory++) {
         struct participant_manager_options options = callback_options();
@@ -218,7 +220,7 @@ static void expect_closed_only(struct fixture *fixture)
                  MUSTER_STOPPED);
 }
 
-FAULT_TEST(callback, stop_and_free_in_an_event_close_only)
+FIXTURE_TEST(callback, stop_and_free_in_an_event_close_only)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
@@ -233,7 +235,7 @@ FAULT_TEST(callback, stop_and_free_in_an_event_close_only)
 }
 
 /* The event is then told on this very thread. */
-FAULT_TEST(callback, stop_in_an_event_of_a_thread_of_the_users)
+FIXTURE_TEST(callback, stop_in_an_event_of_a_thread_of_the_users)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
@@ -260,7 +262,7 @@ static enum muster_status stop_in_answer(void *context, size_t index, struct pro
     return MUSTER_OK;
 }
 
-FAULT_TEST(callback, on_answer_may_wait_but_not_stop)
+FIXTURE_TEST(callback, on_answer_may_wait_but_not_stop)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
@@ -293,7 +295,7 @@ static void consume_and_free(void *context, struct participant *participant)
     participant_free(participant);
 }
 
-FAULT_TEST(callback, participant_consumes_without_waiting_and_is_not_freed)
+FIXTURE_TEST(callback, participant_consumes_without_waiting_and_is_not_freed)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);
@@ -329,7 +331,7 @@ static void free_in_warning(void *context, const char *text)
     participant_free(unreachable); /* of which there is one other warning, and no third */
 }
 
-FAULT_TEST(callback, participant_is_not_freed_in_a_warning)
+FIXTURE_TEST(callback, participant_is_not_freed_in_a_warning)
 {
     struct participant_manager_options options = callback_options();
     struct fixture *fixture = fixture_new(&options);

@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
+#include "support/fixture.h"
+#include "support/sample.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 
 /* ---- joining ---- */
 
-FAULT_TEST(admission, hello_is_answered_with_welcome)
+FIXTURE_TEST(admission, hello_is_answered_with_welcome)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -28,7 +29,7 @@ FAULT_TEST(admission, hello_is_answered_with_welcome)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, initiative_opens_the_proxy)
+FIXTURE_TEST(admission, initiative_opens_the_proxy)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -45,7 +46,7 @@ FAULT_TEST(admission, initiative_opens_the_proxy)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, empty_first_message_joins_an_original)
+FIXTURE_TEST(admission, empty_first_message_joins_an_original)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, NULL);
@@ -58,7 +59,7 @@ FAULT_TEST(admission, empty_first_message_joins_an_original)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, nameless_hello_is_given_a_name)
+FIXTURE_TEST(admission, nameless_hello_is_given_a_name)
 {
     struct fixture *fixture = fixture_new(NULL);
     peer_join(fixture, "ada");
@@ -69,7 +70,7 @@ FAULT_TEST(admission, nameless_hello_is_given_a_name)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, ranks_are_not_given_twice)
+FIXTURE_TEST(admission, ranks_are_not_given_twice)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "a");
@@ -102,7 +103,7 @@ static void send_hello_with_labels(struct peer *peer, size_t value_size)
     free(value);
 }
 
-FAULT_TEST(admission, labels_can_be_read)
+FIXTURE_TEST(admission, labels_can_be_read)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -128,7 +129,7 @@ static struct fixture *with_join_timeout(int64_t milliseconds)
     return fixture_new(&options);
 }
 
-FAULT_TEST(admission, first_message_that_never_comes)
+FIXTURE_TEST(admission, first_message_that_never_comes)
 {
     struct fixture *fixture = with_join_timeout(10000);
     struct peer *peer = peer_connect(fixture);
@@ -144,7 +145,7 @@ FAULT_TEST(admission, first_message_that_never_comes)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, initiative_that_never_comes)
+FIXTURE_TEST(admission, initiative_that_never_comes)
 {
     struct fixture *fixture = with_join_timeout(10000);
     struct peer *peer = peer_connect(fixture);
@@ -160,7 +161,7 @@ FAULT_TEST(admission, initiative_that_never_comes)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, time_to_join_ends_with_joining)
+FIXTURE_TEST(admission, time_to_join_ends_with_joining)
 {
     struct fixture *fixture = with_join_timeout(10000);
     struct peer *peer = peer_join(fixture, "ada");
@@ -172,7 +173,7 @@ FAULT_TEST(admission, time_to_join_ends_with_joining)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, no_limit_to_join)
+FIXTURE_TEST(admission, no_limit_to_join)
 {
     struct fixture *fixture = with_join_timeout(MUSTER_NO_LIMIT);
     struct peer *peer = peer_connect(fixture);
@@ -197,7 +198,7 @@ static void expect_refused(struct fixture *fixture, struct peer *peer, enum must
     cr_assert_eq(fixture_open_count(fixture), 0);
 }
 
-FAULT_TEST(admission, garbage_first)
+FIXTURE_TEST(admission, garbage_first)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -206,7 +207,7 @@ FAULT_TEST(admission, garbage_first)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, answer_first)
+FIXTURE_TEST(admission, answer_first)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -215,7 +216,7 @@ FAULT_TEST(admission, answer_first)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, unknown_instruction_first)
+FIXTURE_TEST(admission, unknown_instruction_first)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -224,7 +225,7 @@ FAULT_TEST(admission, unknown_instruction_first)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, progress_first)
+FIXTURE_TEST(admission, progress_first)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -233,7 +234,7 @@ FAULT_TEST(admission, progress_first)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, empty_message_of_a_turn_first)
+FIXTURE_TEST(admission, empty_message_of_a_turn_first)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -242,7 +243,7 @@ FAULT_TEST(admission, empty_message_of_a_turn_first)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, answer_after_hello)
+FIXTURE_TEST(admission, answer_after_hello)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -253,7 +254,7 @@ FAULT_TEST(admission, answer_after_hello)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, second_hello_before_the_initiative)
+FIXTURE_TEST(admission, second_hello_before_the_initiative)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -263,7 +264,7 @@ FAULT_TEST(admission, second_hello_before_the_initiative)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, second_hello_after_the_initiative)
+FIXTURE_TEST(admission, second_hello_after_the_initiative)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -277,7 +278,7 @@ FAULT_TEST(admission, second_hello_after_the_initiative)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, hello_up_to_its_limit)
+FIXTURE_TEST(admission, hello_up_to_its_limit)
 {
     struct fixture *fixture = fixture_new(NULL);
     send_hello_with_labels(peer_connect(fixture), 16300);
@@ -286,7 +287,7 @@ FAULT_TEST(admission, hello_up_to_its_limit)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, hello_that_is_too_big)
+FIXTURE_TEST(admission, hello_that_is_too_big)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -295,7 +296,7 @@ FAULT_TEST(admission, hello_that_is_too_big)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, message_over_the_limit)
+FIXTURE_TEST(admission, message_over_the_limit)
 {
     struct participant_manager_options options = fixture_options();
     options.max_message_size = 1024;
@@ -307,7 +308,7 @@ FAULT_TEST(admission, message_over_the_limit)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, what_follows_a_wrong_message_is_ignored)
+FIXTURE_TEST(admission, what_follows_a_wrong_message_is_ignored)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -322,7 +323,7 @@ FAULT_TEST(admission, what_follows_a_wrong_message_is_ignored)
 
 /* ---- leaving early ---- */
 
-FAULT_TEST(admission, stream_that_breaks_before_its_first_message)
+FIXTURE_TEST(admission, stream_that_breaks_before_its_first_message)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -334,7 +335,7 @@ FAULT_TEST(admission, stream_that_breaks_before_its_first_message)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, stream_that_breaks_after_hello)
+FIXTURE_TEST(admission, stream_that_breaks_after_hello)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -348,7 +349,7 @@ FAULT_TEST(admission, stream_that_breaks_after_hello)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, participant_that_closes_its_stream_has_left)
+FIXTURE_TEST(admission, participant_that_closes_its_stream_has_left)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -364,7 +365,7 @@ FAULT_TEST(admission, participant_that_closes_its_stream_has_left)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, welcome_that_finds_the_connection_broken)
+FIXTURE_TEST(admission, welcome_that_finds_the_connection_broken)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -380,7 +381,7 @@ FAULT_TEST(admission, welcome_that_finds_the_connection_broken)
 
 /* ---- names ---- */
 
-FAULT_TEST(admission, name_in_use)
+FIXTURE_TEST(admission, name_in_use)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *first = peer_join(fixture, "ada");
@@ -405,7 +406,7 @@ FAULT_TEST(admission, name_in_use)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, name_of_one_that_has_not_passed_the_initiative_yet)
+FIXTURE_TEST(admission, name_of_one_that_has_not_passed_the_initiative_yet)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *first = peer_connect(fixture);
@@ -418,7 +419,7 @@ FAULT_TEST(admission, name_of_one_that_has_not_passed_the_initiative_yet)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, name_is_free_once_the_proxy_is_closed)
+FIXTURE_TEST(admission, name_is_free_once_the_proxy_is_closed)
 {
     struct fixture *fixture = fixture_new(NULL);
     peer_join(fixture, "ada");
@@ -439,7 +440,7 @@ static void expect_bad_name(const char *name, const char *text)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, names_that_are_not_allowed)
+FIXTURE_TEST(admission, names_that_are_not_allowed)
 {
     static const char *const unseen[] = {
         "a\nb",
@@ -493,7 +494,7 @@ FAULT_TEST(admission, names_that_are_not_allowed)
         expect_bad_name(blank[i], "begins or ends with a blank");
 }
 
-FAULT_TEST(admission, names_that_are_allowed)
+FIXTURE_TEST(admission, names_that_are_allowed)
 {
     static const char *const good[] = {
         "Klinik S\xc3\xbc"
@@ -534,7 +535,7 @@ static void expect_bad_label(const char *name, const char *value, const char *te
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, labels_that_are_not_allowed)
+FIXTURE_TEST(admission, labels_that_are_not_allowed)
 {
     expect_bad_label("site", "Graz\nround 7: 10 answered", "control characters");
     expect_bad_label("si\x1bte", "Graz", "control characters");
@@ -544,7 +545,7 @@ FAULT_TEST(admission, labels_that_are_not_allowed)
 
 /* ---- how many ---- */
 
-FAULT_TEST(admission, one_more_than_there_is_room_for)
+FIXTURE_TEST(admission, one_more_than_there_is_room_for)
 {
     struct participant_manager_options options = fixture_options();
     options.max_participants = 2;
@@ -620,7 +621,7 @@ static struct fixture *with_admission(struct admission *admission)
     return fixture;
 }
 
-FAULT_TEST(admission, admit_sees_who_it_is)
+FIXTURE_TEST(admission, admit_sees_who_it_is)
 {
     struct admission admission = {0};
     struct fixture *fixture = with_admission(&admission);
@@ -635,7 +636,7 @@ FAULT_TEST(admission, admit_sees_who_it_is)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, admit_refuses_with_its_own_words)
+FIXTURE_TEST(admission, admit_refuses_with_its_own_words)
 {
     struct admission admission = {.verdict = MUSTER_UNAUTHENTICATED, .reason = "who are you?"};
     struct fixture *fixture = with_admission(&admission);
@@ -651,7 +652,7 @@ FAULT_TEST(admission, admit_refuses_with_its_own_words)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, admit_refuses_without_words)
+FIXTURE_TEST(admission, admit_refuses_without_words)
 {
     struct admission admission = {.verdict = MUSTER_REFUSED};
     struct fixture *fixture = with_admission(&admission);
@@ -661,7 +662,7 @@ FAULT_TEST(admission, admit_refuses_without_words)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, refused_participants_leave_their_place)
+FIXTURE_TEST(admission, refused_participants_leave_their_place)
 {
     struct participant_manager_options options = fixture_options();
     struct admission admission = {.verdict = MUSTER_REFUSED};
@@ -678,7 +679,7 @@ FAULT_TEST(admission, refused_participants_leave_their_place)
 
 /* ---- the user's objects ---- */
 
-FAULT_TEST(admission, object_is_made_once_and_destroyed_once)
+FIXTURE_TEST(admission, object_is_made_once_and_destroyed_once)
 {
     int object;
     struct admission admission = {.user = &object};
@@ -698,7 +699,7 @@ FAULT_TEST(admission, object_is_made_once_and_destroyed_once)
     cr_assert_eq(admission.destroyed, 1);
 }
 
-FAULT_TEST(admission, object_of_one_that_nobody_refers_to_goes_with_it)
+FIXTURE_TEST(admission, object_of_one_that_nobody_refers_to_goes_with_it)
 {
     int object;
     struct admission admission = {.user = &object};
@@ -711,7 +712,7 @@ FAULT_TEST(admission, object_of_one_that_nobody_refers_to_goes_with_it)
     cr_assert_eq(admission.destroyed, 1);
 }
 
-FAULT_TEST(admission, null_is_an_object_too)
+FIXTURE_TEST(admission, null_is_an_object_too)
 {
     struct admission admission = {.user = NULL};
     struct fixture *fixture = with_admission(&admission);
@@ -721,7 +722,7 @@ FAULT_TEST(admission, null_is_an_object_too)
     cr_assert_eq(admission.destroyed, 1);
 }
 
-FAULT_TEST(admission, nothing_is_destroyed_for_one_that_was_turned_away)
+FIXTURE_TEST(admission, nothing_is_destroyed_for_one_that_was_turned_away)
 {
     struct admission admission = {0};
     struct fixture *fixture = with_admission(&admission);
@@ -746,7 +747,7 @@ static void expect_bad_options(const struct participant_manager_options *options
     cr_assert_eq(participant_manager_start(options, &manager, NULL), MUSTER_INVALID);
 }
 
-FAULT_TEST(admission, options_that_make_no_sense)
+FIXTURE_TEST(admission, options_that_make_no_sense)
 {
     struct fixture *fixture = fixture_new_empty();
     struct participant_manager_options good = fixture_options();
@@ -767,7 +768,7 @@ FAULT_TEST(admission, options_that_make_no_sense)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, address_in_use)
+FIXTURE_TEST(admission, address_in_use)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct participant_manager_options options = fixture_options();
@@ -787,7 +788,7 @@ FAULT_TEST(admission, address_in_use)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, options_are_copied)
+FIXTURE_TEST(admission, options_are_copied)
 {
     struct participant_manager_options options = fixture_options();
     char address[] = ADDRESS;
@@ -800,7 +801,7 @@ FAULT_TEST(admission, options_are_copied)
     fixture_free(fixture);
 }
 
-FAULT_TEST(admission, without_callbacks)
+FIXTURE_TEST(admission, without_callbacks)
 {
     struct participant_manager_options options = fixture_options();
     options.on_event = NULL;

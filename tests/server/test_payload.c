@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
 #include "proxy/internal.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 #include "wire/copy.h"
 
 /* Messages beyond this size have their big arrays in chunks. */
@@ -109,7 +111,7 @@ static struct muster_array vector(enum muster_dtype dtype, const void *data, uin
 }
 
 /* Big ones are copied in another way, and what lies between them is not. */
-FAULT_TEST(payload, big_arrays_and_small_ones)
+FIXTURE_TEST(payload, big_arrays_and_small_ones)
 {
     struct line line = line_new();
     const size_t big = BIG_COPY_MIN;
@@ -130,7 +132,7 @@ FAULT_TEST(payload, big_arrays_and_small_ones)
     free(bytes);
 }
 
-FAULT_TEST(payload, arrays_of_every_shape)
+FIXTURE_TEST(payload, arrays_of_every_shape)
 {
     struct line line = line_new();
     uint8_t *bytes = noise(3 * CHUNK_SIZE);
@@ -166,7 +168,7 @@ FAULT_TEST(payload, arrays_of_every_shape)
     free(bytes);
 }
 
-FAULT_TEST(payload, every_size_around_a_border)
+FIXTURE_TEST(payload, every_size_around_a_border)
 {
     static const size_t borders[] = {0, 4096, THRESHOLD, CHUNK_SIZE, 2 * CHUNK_SIZE};
     struct line line = line_new();
@@ -187,7 +189,7 @@ FAULT_TEST(payload, every_size_around_a_border)
 }
 
 /* More than one chunk has pieces for. */
-FAULT_TEST(payload, many_arrays)
+FIXTURE_TEST(payload, many_arrays)
 {
     enum { COUNT = 3 * STREAM_PIECES_MAX + 5 };
     struct line line = line_new();
@@ -201,7 +203,7 @@ FAULT_TEST(payload, many_arrays)
     free(floats);
 }
 
-FAULT_TEST(payload, chunks_fit_into_the_smaller_limit_of_messages)
+FIXTURE_TEST(payload, chunks_fit_into_the_smaller_limit_of_messages)
 {
     const size_t limits[][2] = {{4096, 1 << 20}, {1 << 20, 4096}, {1024, 1024}, {1 << 27, 70000}};
     uint8_t *bytes = noise(300000);
@@ -221,7 +223,7 @@ FAULT_TEST(payload, chunks_fit_into_the_smaller_limit_of_messages)
     free(bytes);
 }
 
-FAULT_TEST(payload, limits_that_no_chunk_can_pass)
+FIXTURE_TEST(payload, limits_that_no_chunk_can_pass)
 {
     uint8_t *bytes = noise(50000);
     const struct muster_message message = {
@@ -241,7 +243,7 @@ FAULT_TEST(payload, limits_that_no_chunk_can_pass)
 }
 
 /* An answer over the server's limit is refused by dispatch already: another can take its place. */
-FAULT_TEST(payload, answer_over_the_limit_of_the_server)
+FIXTURE_TEST(payload, answer_over_the_limit_of_the_server)
 {
     uint8_t *bytes = noise(50001);
     const struct muster_message small = {.kind = MUSTER_APPLICATION, .type = "go"};
@@ -289,7 +291,7 @@ static enum muster_status count_equal(void *context, size_t index, struct proxy 
 }
 
 /* The budget holds one answer of the five: they come one after the other, and all do. */
-FAULT_TEST(payload, round_within_a_small_budget)
+FIXTURE_TEST(payload, round_within_a_small_budget)
 {
     struct participant_manager_options server = manager_options();
     struct participant *participants[ROUND_COUNT];
@@ -348,7 +350,7 @@ static void step_until(struct line *line, uint64_t down, uint64_t up)
         cr_assert(muster_fixture_step(line->fixture->network));
 }
 
-FAULT_TEST(payload, transfers_are_seen_at_both_ends)
+FIXTURE_TEST(payload, transfers_are_seen_at_both_ends)
 {
     const uint64_t size = 2 * CHUNK_SIZE + 50000;
     struct participant_manager_options server = manager_options();
@@ -392,7 +394,7 @@ FAULT_TEST(payload, transfers_are_seen_at_both_ends)
 /* ---- trained in place ---- */
 
 /* The data is the answer's from then on: of the instruction, nothing else is left when it is sent. */
-FAULT_TEST(payload, an_answer_from_where_the_instruction_lies)
+FIXTURE_TEST(payload, an_answer_from_where_the_instruction_lies)
 {
     const size_t size = 3 * CHUNK_SIZE;
     struct participant_manager_options server = manager_options();
@@ -492,7 +494,7 @@ static void expect_copies(size_t in_place)
     free(bytes);
 }
 
-FAULT_TEST(payload, nothing_is_copied_more_than_once)
+FIXTURE_TEST(payload, nothing_is_copied_more_than_once)
 {
     for (size_t in_place = 0; in_place <= 2; in_place++)
         expect_copies(in_place);
@@ -552,7 +554,7 @@ static void flow_free(struct flow *flow)
     free(flow->bytes);
 }
 
-FAULT_TEST(payload, cancel_in_the_middle_of_a_download)
+FIXTURE_TEST(payload, cancel_in_the_middle_of_a_download)
 {
     struct flow flow = flow_new();
     flow_start(&flow);
@@ -567,7 +569,7 @@ FAULT_TEST(payload, cancel_in_the_middle_of_a_download)
 }
 
 /* What the cancelled one still has on the wire does not mix with what follows. */
-FAULT_TEST(payload, instruction_after_a_cancelled_one)
+FIXTURE_TEST(payload, instruction_after_a_cancelled_one)
 {
     struct flow flow = flow_new();
     for (size_t steps = 0; steps < 12; steps++) {
@@ -585,7 +587,7 @@ FAULT_TEST(payload, instruction_after_a_cancelled_one)
     flow_free(&flow);
 }
 
-FAULT_TEST(payload, cancel_in_the_middle_of_an_upload)
+FIXTURE_TEST(payload, cancel_in_the_middle_of_an_upload)
 {
     struct flow flow = flow_new();
     for (size_t steps = 0; steps < 12; steps++) {
@@ -604,7 +606,7 @@ FAULT_TEST(payload, cancel_in_the_middle_of_an_upload)
     flow_free(&flow);
 }
 
-FAULT_TEST(payload, limit_of_the_turn_passes_in_the_middle)
+FIXTURE_TEST(payload, limit_of_the_turn_passes_in_the_middle)
 {
     struct flow flow = flow_new();
     flow_start(&flow);
@@ -618,7 +620,7 @@ FAULT_TEST(payload, limit_of_the_turn_passes_in_the_middle)
 }
 
 /* The participant's own end waits for its answer to be out, which waits for its turn. */
-FAULT_TEST(payload, close_sends_the_chunks_of_what_was_dispatched)
+FIXTURE_TEST(payload, close_sends_the_chunks_of_what_was_dispatched)
 {
     struct flow flow = flow_new();
     flow_start(&flow);
@@ -632,7 +634,7 @@ FAULT_TEST(payload, close_sends_the_chunks_of_what_was_dispatched)
     free(flow.bytes);
 }
 
-FAULT_TEST(payload, close_in_the_middle_of_a_download)
+FIXTURE_TEST(payload, close_in_the_middle_of_a_download)
 {
     struct flow flow = flow_new();
     flow_start(&flow);
@@ -645,7 +647,7 @@ FAULT_TEST(payload, close_in_the_middle_of_a_download)
     free(flow.bytes);
 }
 
-FAULT_TEST(payload, connection_breaks_in_the_middle)
+FIXTURE_TEST(payload, connection_breaks_in_the_middle)
 {
     for (size_t steps = 1; steps < 25; steps++) {
         struct flow flow = flow_new();
@@ -665,7 +667,7 @@ FAULT_TEST(payload, connection_breaks_in_the_middle)
 
 /* Wherever it breaks, the participant comes back, what was on its way begins anew, and the turn is delivered
    once. */
-FAULT_TEST(payload, session_goes_on_after_a_connection_that_breaks_anywhere)
+FIXTURE_TEST(payload, session_goes_on_after_a_connection_that_breaks_anywhere)
 {
     for (size_t steps = 0; steps < 45; steps++) {
         struct flow flow = flow_within(60000);
@@ -696,7 +698,7 @@ FAULT_TEST(payload, session_goes_on_after_a_connection_that_breaks_anywhere)
 
 /* ---- stop ---- */
 
-FAULT_TEST(payload, stop_in_the_middle_of_both)
+FIXTURE_TEST(payload, stop_in_the_middle_of_both)
 {
     struct participant_manager_options server = manager_options();
     struct participant_options client = participant_options();

@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
+#include "support/call.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 /* ---- a round, and the manager that is freed meanwhile ---- */
 
@@ -61,7 +64,7 @@ static struct fixture *watched_fixture(void)
     return fixture;
 }
 
-FAULT_TEST(corners, manager_that_is_freed_while_a_round_begins_waits_for_it)
+FIXTURE_TEST(corners, manager_that_is_freed_while_a_round_begins_waits_for_it)
 {
     struct fixture *fixture = watched_fixture();
     struct proxy_round_result result;
@@ -133,7 +136,7 @@ static void expect_invalid(const struct attempts *attempts)
     cr_assert_eq(attempts->outcomes[1].ended, 0);
 }
 
-FAULT_TEST(corners, turn_before_the_initiative_is_not_begun)
+FIXTURE_TEST(corners, turn_before_the_initiative_is_not_begun)
 {
     struct attempts attempts;
     struct fixture *fixture = with_attempts(&attempts);
@@ -152,7 +155,7 @@ FAULT_TEST(corners, turn_before_the_initiative_is_not_begun)
     fixture_free(fixture);
 }
 
-FAULT_TEST(corners, turn_before_an_original_has_joined_is_not_begun)
+FIXTURE_TEST(corners, turn_before_an_original_has_joined_is_not_begun)
 {
     struct attempts attempts;
     struct outcome outcome;
@@ -218,7 +221,7 @@ static void come_back(struct fixture *fixture, size_t visits)
     fixture_advance(fixture, 2000);
 }
 
-FAULT_TEST(corners, put_off_for_ever_is_unavailable_in_the_end)
+FIXTURE_TEST(corners, put_off_for_ever_is_unavailable_in_the_end)
 {
     struct visits visits = {.sent_off = SIZE_MAX};
     struct fixture *fixture = with_visits(&visits);
@@ -242,7 +245,7 @@ FAULT_TEST(corners, put_off_for_ever_is_unavailable_in_the_end)
     fixture_free(fixture);
 }
 
-FAULT_TEST(corners, put_off_once_and_then_admitted)
+FIXTURE_TEST(corners, put_off_once_and_then_admitted)
 {
     struct visits visits = {.sent_off = 1};
     struct fixture *fixture = with_visits(&visits);
@@ -265,7 +268,7 @@ FAULT_TEST(corners, put_off_once_and_then_admitted)
 
 /* ---- sizes beyond what a message can have ---- */
 
-FAULT_TEST(corners, sizes_from_two_gigabytes_make_no_sense)
+FIXTURE_TEST(corners, sizes_from_two_gigabytes_make_no_sense)
 {
     struct participant_manager_options server = fixture_options();
     struct participant_options client;
@@ -304,7 +307,7 @@ static enum muster_status reject_with(void *context, size_t index, struct proxy 
     return *(enum muster_status *)context;
 }
 
-FAULT_TEST(corners, answer_that_is_not_accepted_has_failed_whatever_the_reason)
+FIXTURE_TEST(corners, answer_that_is_not_accepted_has_failed_whatever_the_reason)
 {
     static enum muster_status reasons[] = {MUSTER_TIMEOUT, MUSTER_CANCELLED, MUSTER_STOPPED};
     struct fixture *fixture = fixture_new(NULL);
@@ -391,7 +394,7 @@ static void duo_report(struct duo *duo, double fraction)
     fixture_settle(duo->fixture);
 }
 
-FAULT_TEST(corners, first_progress_of_a_turn_is_reported_at_once)
+FIXTURE_TEST(corners, first_progress_of_a_turn_is_reported_at_once)
 {
     struct duo duo;
     duo_begin(&duo);
@@ -433,7 +436,7 @@ enum muster_status __wrap_muster__encode(enum direction direction, const struct 
     return __real_muster__encode(direction, message, encoding, result, error);
 }
 
-FAULT_TEST(corners, answer_that_a_newer_instruction_overtakes_is_cancelled)
+FIXTURE_TEST(corners, answer_that_a_newer_instruction_overtakes_is_cancelled)
 {
     struct duo duo;
     duo_begin(&duo);

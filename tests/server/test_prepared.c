@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
+
 #ifdef MUSTER_DEBUG
 #include "wire/copy.h"
 #endif
@@ -105,7 +108,7 @@ static void expect_instructions(struct hall *hall, size_t turns)
     }
 }
 
-FAULT_TEST(prepared, goes_to_many_and_again)
+FIXTURE_TEST(prepared, goes_to_many_and_again)
 {
     struct hall hall = hall_new();
     prepare(&hall);
@@ -120,7 +123,7 @@ FAULT_TEST(prepared, goes_to_many_and_again)
 }
 
 /* Turns that run have what they need. */
-FAULT_TEST(prepared, is_cleared_while_turns_run)
+FIXTURE_TEST(prepared, is_cleared_while_turns_run)
 {
     struct hall hall = hall_new();
     prepare(&hall);
@@ -131,7 +134,7 @@ FAULT_TEST(prepared, is_cleared_while_turns_run)
     fixture_free(hall.fixture);
 }
 
-FAULT_TEST(prepared, outlives_its_manager)
+FIXTURE_TEST(prepared, outlives_its_manager)
 {
     struct hall hall = hall_new();
     prepare(&hall);
@@ -143,7 +146,7 @@ FAULT_TEST(prepared, outlives_its_manager)
 }
 
 #ifdef MUSTER_DEBUG
-FAULT_TEST(prepared, is_copied_once)
+FIXTURE_TEST(prepared, is_copied_once)
 {
     struct hall hall = hall_new();
     uint64_t before = atomic_load(&muster__copied);
@@ -160,7 +163,7 @@ FAULT_TEST(prepared, is_copied_once)
 }
 #endif
 
-FAULT_TEST(prepared, is_the_managers_own)
+FIXTURE_TEST(prepared, is_the_managers_own)
 {
     struct hall hall = hall_new();
     struct fixture *other = fixture_new(NULL);
@@ -175,7 +178,7 @@ FAULT_TEST(prepared, is_the_managers_own)
     fixture_free(hall.fixture);
 }
 
-FAULT_TEST(prepared, makes_no_sense)
+FIXTURE_TEST(prepared, makes_no_sense)
 {
     struct fixture *fixture = fixture_new(NULL);
     const struct muster_array senseless = {MUSTER_FLOAT32, 1, {3}, NULL};

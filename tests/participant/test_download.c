@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-#include "fault/fixture.h"
 #include "link/transfer.h"
+#include "support/fixture.h"
+#include "support/sample.h"
 
 #define SIZE        ((size_t)30000)
 #define PAYLOAD_MAX (2 * SIZE)
@@ -182,7 +183,7 @@ static void expect_over(struct duo *duo, enum muster_status status, const char *
 
 /* ---- instructions in chunks ---- */
 
-FAULT_TEST(download, instruction_comes_when_it_is_whole)
+FIXTURE_TEST(download, instruction_comes_when_it_is_whole)
 {
     struct duo duo = duo_new();
     announce(&duo, 1, SIZE);
@@ -197,7 +198,7 @@ FAULT_TEST(download, instruction_comes_when_it_is_whole)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, cancelled_in_the_middle)
+FIXTURE_TEST(download, cancelled_in_the_middle)
 {
     struct duo duo = duo_new();
     announce(&duo, 1, SIZE);
@@ -210,7 +211,7 @@ FAULT_TEST(download, cancelled_in_the_middle)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, superseded_in_the_middle)
+FIXTURE_TEST(download, superseded_in_the_middle)
 {
     struct duo duo = duo_new();
     announce(&duo, 1, SIZE);
@@ -225,7 +226,7 @@ FAULT_TEST(download, superseded_in_the_middle)
 }
 
 /* What is being worked on is given up as soon as the next is announced, not when it is whole. */
-FAULT_TEST(download, work_is_cancelled_by_an_announcement)
+FIXTURE_TEST(download, work_is_cancelled_by_an_announcement)
 {
     struct duo duo = duo_new();
     announce(&duo, 1, SIZE);
@@ -242,7 +243,7 @@ FAULT_TEST(download, work_is_cancelled_by_an_announcement)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, cancel_of_another_turn)
+FIXTURE_TEST(download, cancel_of_another_turn)
 {
     struct duo duo = duo_new();
     announce(&duo, 2, SIZE);
@@ -253,7 +254,7 @@ FAULT_TEST(download, cancel_of_another_turn)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, told_to_come_back_in_the_middle)
+FIXTURE_TEST(download, told_to_come_back_in_the_middle)
 {
     struct duo duo = duo_new();
     announce(&duo, 1, SIZE);
@@ -266,7 +267,7 @@ FAULT_TEST(download, told_to_come_back_in_the_middle)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, connection_breaks_in_the_middle)
+FIXTURE_TEST(download, connection_breaks_in_the_middle)
 {
     struct duo duo = duo_new();
     announce(&duo, 1, SIZE);
@@ -275,7 +276,7 @@ FAULT_TEST(download, connection_breaks_in_the_middle)
     expect_over(&duo, MUSTER_GONE, "broke");
 }
 
-FAULT_TEST(download, good_bye_in_the_middle)
+FIXTURE_TEST(download, good_bye_in_the_middle)
 {
     struct duo duo = duo_new();
     announce(&duo, 1, SIZE);
@@ -284,7 +285,7 @@ FAULT_TEST(download, good_bye_in_the_middle)
     expect_over(&duo, MUSTER_STOPPED, "good-bye");
 }
 
-FAULT_TEST(download, closed_and_freed_in_the_middle)
+FIXTURE_TEST(download, closed_and_freed_in_the_middle)
 {
     struct duo duo = duo_new();
     announce(&duo, 1, SIZE);
@@ -306,7 +307,7 @@ static void expect_bad_chunk(uint64_t from, uint64_t to, const char *text)
     expect_over(&duo, MUSTER_PROTOCOL, text);
 }
 
-FAULT_TEST(download, chunks_out_of_turn)
+FIXTURE_TEST(download, chunks_out_of_turn)
 {
     expect_bad_chunk(1001, 2000, "a chunk out of turn: at 1001, not 1000");
     expect_bad_chunk(0, 1000, "a chunk out of turn: at 0, not 1000");
@@ -315,7 +316,7 @@ FAULT_TEST(download, chunks_out_of_turn)
     expect_bad_chunk(1000, SIZE + 1, "more bytes than announced");
 }
 
-FAULT_TEST(download, chunks_of_nothing_are_ignored)
+FIXTURE_TEST(download, chunks_of_nothing_are_ignored)
 {
     struct duo duo = duo_new();
     send_part(&duo, 1, 0, 100);
@@ -328,7 +329,7 @@ FAULT_TEST(download, chunks_of_nothing_are_ignored)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, announced_size_beyond_the_limit)
+FIXTURE_TEST(download, announced_size_beyond_the_limit)
 {
     struct duo duo = duo_new();
     announce(&duo, 1, PAYLOAD_MAX);
@@ -340,7 +341,7 @@ FAULT_TEST(download, announced_size_beyond_the_limit)
 
 /* ---- answers ---- */
 
-FAULT_TEST(download, answer_waits_for_its_grant)
+FIXTURE_TEST(download, answer_waits_for_its_grant)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -367,7 +368,7 @@ static void instruct(struct duo *duo, uint64_t turn, const struct muster_message
     muster__buffer_release(body);
 }
 
-FAULT_TEST(download, answer_goes_at_once_when_it_was_promised_room)
+FIXTURE_TEST(download, answer_goes_at_once_when_it_was_promised_room)
 {
     static const uint64_t promises[] = {0, SIZE - 1, SIZE, SIZE + 1, SIZE, SIZE};
     static const uint64_t limits[] = {0, 0, 0, 0, SIZE, 1000};
@@ -391,7 +392,7 @@ FAULT_TEST(download, answer_goes_at_once_when_it_was_promised_room)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, answer_goes_as_far_as_it_may)
+FIXTURE_TEST(download, answer_goes_as_far_as_it_may)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -412,7 +413,7 @@ FAULT_TEST(download, answer_goes_as_far_as_it_may)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, answer_to_a_big_instruction_goes_as_far_as_it_may)
+FIXTURE_TEST(download, answer_to_a_big_instruction_goes_as_far_as_it_may)
 {
     struct duo duo = duo_new();
     const struct muster_message message = big(SIZE);
@@ -429,7 +430,7 @@ FAULT_TEST(download, answer_to_a_big_instruction_goes_as_far_as_it_may)
 }
 
 /* The limit of the grant before has no meaning for the next. */
-FAULT_TEST(download, answer_begins_anew_with_its_limit)
+FIXTURE_TEST(download, answer_begins_anew_with_its_limit)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -444,7 +445,7 @@ FAULT_TEST(download, answer_begins_anew_with_its_limit)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, close_waits_for_the_rest_of_a_grant)
+FIXTURE_TEST(download, close_waits_for_the_rest_of_a_grant)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -461,7 +462,7 @@ FAULT_TEST(download, close_waits_for_the_rest_of_a_grant)
 }
 
 /* Passed over by the server, it begins anew with every grant, even when all was sent. */
-FAULT_TEST(download, answer_that_is_granted_again)
+FIXTURE_TEST(download, answer_that_is_granted_again)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -474,7 +475,7 @@ FAULT_TEST(download, answer_that_is_granted_again)
 }
 
 /* Many arrays: no more pieces in a chunk than a part can have. Granted again in the middle. */
-FAULT_TEST(download, answer_that_is_granted_again_in_the_middle)
+FIXTURE_TEST(download, answer_that_is_granted_again_in_the_middle)
 {
     enum { COUNT = 3 * STREAM_PIECES_MAX };
     struct duo duo = duo_new();
@@ -507,7 +508,7 @@ FAULT_TEST(download, answer_that_is_granted_again_in_the_middle)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, grants_of_nothing_are_ignored)
+FIXTURE_TEST(download, grants_of_nothing_are_ignored)
 {
     struct duo duo = duo_new();
     grant(&duo, 1, 1);
@@ -523,7 +524,7 @@ FAULT_TEST(download, grants_of_nothing_are_ignored)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, answer_that_is_cancelled_while_it_waits)
+FIXTURE_TEST(download, answer_that_is_cancelled_while_it_waits)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -535,7 +536,7 @@ FAULT_TEST(download, answer_that_is_cancelled_while_it_waits)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, answer_that_is_superseded_while_it_waits)
+FIXTURE_TEST(download, answer_that_is_superseded_while_it_waits)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -547,7 +548,7 @@ FAULT_TEST(download, answer_that_is_superseded_while_it_waits)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, close_waits_for_the_grant)
+FIXTURE_TEST(download, close_waits_for_the_grant)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -561,7 +562,7 @@ FAULT_TEST(download, close_waits_for_the_grant)
     duo_free(&duo);
 }
 
-FAULT_TEST(download, close_does_not_wait_for_what_is_cancelled)
+FIXTURE_TEST(download, close_does_not_wait_for_what_is_cancelled)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -579,7 +580,7 @@ static void *free_called(void *participant)
     return NULL;
 }
 
-FAULT_TEST(download, free_waits_for_a_grant_only_so_long)
+FIXTURE_TEST(download, free_waits_for_a_grant_only_so_long)
 {
     struct duo duo = duo_new();
     answer(&duo, 1, SIZE);
@@ -596,7 +597,7 @@ FAULT_TEST(download, free_waits_for_a_grant_only_so_long)
     fixture_free(duo.fixture);
 }
 
-FAULT_TEST(download, limit_of_the_server)
+FIXTURE_TEST(download, limit_of_the_server)
 {
     struct duo duo = duo_with(SIZE);
     const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};

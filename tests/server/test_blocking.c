@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
+#include "support/call.h"
+#include "support/fixture.h"
+#include "support/sample.h"
 
 /* ---- get_participants ---- */
 
-FAULT_TEST(blocking, those_that_are_there)
+FIXTURE_TEST(blocking, those_that_are_there)
 {
     struct fixture *fixture = fixture_new(NULL);
     static const char *names[] = {"c", "a", "b"};
@@ -30,7 +32,7 @@ FAULT_TEST(blocking, those_that_are_there)
     fixture_free(fixture);
 }
 
-FAULT_TEST(blocking, none_are_asked_for)
+FIXTURE_TEST(blocking, none_are_asked_for)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct proxy **proxies = NULL;
@@ -43,7 +45,7 @@ FAULT_TEST(blocking, none_are_asked_for)
     fixture_free(fixture);
 }
 
-FAULT_TEST(blocking, too_few_and_no_wait)
+FIXTURE_TEST(blocking, too_few_and_no_wait)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct proxy **proxies = (struct proxy **)&proxies;
@@ -63,7 +65,7 @@ static void join_in_background(struct fixture *fixture, const char *name)
     peer_send_empty(peer);
 }
 
-FAULT_TEST(blocking, woken_by_arrivals)
+FIXTURE_TEST(blocking, woken_by_arrivals)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct call calls[3];
@@ -90,7 +92,7 @@ FAULT_TEST(blocking, woken_by_arrivals)
     fixture_free(fixture);
 }
 
-FAULT_TEST(blocking, arrivals_that_leave_do_not_count)
+FIXTURE_TEST(blocking, arrivals_that_leave_do_not_count)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct call call;
@@ -110,7 +112,7 @@ FAULT_TEST(blocking, arrivals_that_leave_do_not_count)
     fixture_free(fixture);
 }
 
-FAULT_TEST(blocking, get_participants_limit_passes)
+FIXTURE_TEST(blocking, get_participants_limit_passes)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct call call;
@@ -129,7 +131,7 @@ FAULT_TEST(blocking, get_participants_limit_passes)
 
 /* ---- proxy_run ---- */
 
-FAULT_TEST(blocking, proxy_run_returns_the_answer)
+FIXTURE_TEST(blocking, proxy_run_returns_the_answer)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -168,7 +170,7 @@ static void leaves(struct peer *peer, const struct received *received)
     peer_cut(peer);
 }
 
-FAULT_TEST(blocking, proxy_run_says_why)
+FIXTURE_TEST(blocking, proxy_run_says_why)
 {
     const struct muster_array wrong = {.dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {2}};
     const struct muster_message senseless = {.kind = MUSTER_TRAIN, .arrays = &wrong, .array_count = 1};
@@ -190,7 +192,7 @@ FAULT_TEST(blocking, proxy_run_says_why)
 }
 
 /* The answer races with proxy_run() on its way to sleep: many times, so that it wins now and then. */
-FAULT_TEST(blocking, proxy_run_returns_what_came_at_once)
+FIXTURE_TEST(blocking, proxy_run_returns_what_came_at_once)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -206,7 +208,7 @@ FAULT_TEST(blocking, proxy_run_returns_what_came_at_once)
     fixture_free(fixture);
 }
 
-FAULT_TEST(blocking, proxy_run_limit_is_the_managers)
+FIXTURE_TEST(blocking, proxy_run_limit_is_the_managers)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -222,7 +224,7 @@ FAULT_TEST(blocking, proxy_run_limit_is_the_managers)
     fixture_free(fixture);
 }
 
-FAULT_TEST(blocking, second_proxy_run_is_busy)
+FIXTURE_TEST(blocking, second_proxy_run_is_busy)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -241,7 +243,7 @@ FAULT_TEST(blocking, second_proxy_run_is_busy)
     fixture_free(fixture);
 }
 
-FAULT_TEST(blocking, proxy_run_is_cancelled)
+FIXTURE_TEST(blocking, proxy_run_is_cancelled)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -259,7 +261,7 @@ FAULT_TEST(blocking, proxy_run_is_cancelled)
     fixture_free(fixture);
 }
 
-FAULT_TEST(blocking, participant_goes_while_proxy_run_waits)
+FIXTURE_TEST(blocking, participant_goes_while_proxy_run_waits)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");
@@ -308,7 +310,7 @@ static void *work(void *context)
 
 enum { WORKERS = 4, ROUNDS = 10 };
 
-FAULT_TEST(blocking, rounds_with_participants)
+FIXTURE_TEST(blocking, rounds_with_participants)
 {
     static const char *names[WORKERS] = {"a", "b", "c", NULL};
     struct fixture *fixture = fixture_new(NULL);
@@ -357,7 +359,7 @@ static void *run_turns(void *context)
     return NULL;
 }
 
-FAULT_TEST(blocking, everything_at_once)
+FIXTURE_TEST(blocking, everything_at_once)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_join(fixture, "ada");

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
+#include "support/call.h"
+#include "support/fixture.h"
+#include "support/sample.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 
@@ -138,7 +140,7 @@ static void expect_over(struct duo *duo, enum muster_status status, const char *
 
 /* ---- connecting ---- */
 
-FAULT_TEST(participant, says_hello)
+FIXTURE_TEST(participant, says_hello)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -154,7 +156,7 @@ FAULT_TEST(participant, says_hello)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, is_given_a_name)
+FIXTURE_TEST(participant, is_given_a_name)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -164,7 +166,7 @@ FAULT_TEST(participant, is_given_a_name)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, labels_reach_the_server)
+FIXTURE_TEST(participant, labels_reach_the_server)
 {
     struct fixture *fixture = fixture_new(NULL);
     char site[] = "site";
@@ -185,7 +187,7 @@ FAULT_TEST(participant, labels_reach_the_server)
     fixture_free(fixture);
 }
 
-FAULT_TEST(participant, waits_for_a_server_that_is_not_up_yet)
+FIXTURE_TEST(participant, waits_for_a_server_that_is_not_up_yet)
 {
     struct duo duo = {.fixture = fixture_new_empty()};
     struct participant_options options = ada_options();
@@ -219,19 +221,19 @@ static void expect_unavailable(struct fixture *fixture, const char *text)
     fixture_free(fixture);
 }
 
-FAULT_TEST(participant, nobody_ever_answers)
+FIXTURE_TEST(participant, nobody_ever_answers)
 {
     expect_unavailable(fixture_new_empty(), "within 60000 ms");
 }
 
-FAULT_TEST(participant, server_does_not_welcome_it)
+FIXTURE_TEST(participant, server_does_not_welcome_it)
 {
     struct fixture *fixture = fixture_new_empty();
     fixture_listen(fixture);
     expect_unavailable(fixture, "within 60000 ms");
 }
 
-FAULT_TEST(participant, connection_is_refused)
+FIXTURE_TEST(participant, connection_is_refused)
 {
     struct fixture *fixture = fixture_new_empty();
     muster_fixture_refuse(fixture->network, true);
@@ -245,7 +247,7 @@ static void welcomes_and_stops(struct peer *peer, const struct received *receive
 }
 
 /* Whether connect sees that it was admitted or that it is over already: it was admitted. */
-FAULT_TEST(participant, server_stops_right_after_its_welcome)
+FIXTURE_TEST(participant, server_stops_right_after_its_welcome)
 {
     for (size_t i = 0; i < 50; i++) {
         struct duo duo = duo_empty();
@@ -263,7 +265,7 @@ static void refuses(struct peer *peer, const struct received *received)
         peer_close(peer, MUSTER_REFUSED, "not on Sundays");
 }
 
-FAULT_TEST(participant, server_refuses_it)
+FIXTURE_TEST(participant, server_refuses_it)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -276,7 +278,7 @@ FAULT_TEST(participant, server_refuses_it)
     fixture_free(duo.fixture);
 }
 
-FAULT_TEST(participant, name_is_in_use)
+FIXTURE_TEST(participant, name_is_in_use)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct participant_options options = ada_options();
@@ -292,7 +294,7 @@ FAULT_TEST(participant, name_is_in_use)
     fixture_free(fixture);
 }
 
-FAULT_TEST(participant, hello_finds_the_connection_broken)
+FIXTURE_TEST(participant, hello_finds_the_connection_broken)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -309,7 +311,7 @@ FAULT_TEST(participant, hello_finds_the_connection_broken)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, arguments_that_make_no_sense)
+FIXTURE_TEST(participant, arguments_that_make_no_sense)
 {
     struct duo duo = duo_empty();
     struct participant_options good = ada_options();
@@ -330,7 +332,7 @@ FAULT_TEST(participant, arguments_that_make_no_sense)
 
 /* ---- turns ---- */
 
-FAULT_TEST(participant, turns)
+FIXTURE_TEST(participant, turns)
 {
     struct duo duo = duo_new();
     for (uint64_t turn = 1; turn <= 3; turn++)
@@ -341,7 +343,7 @@ FAULT_TEST(participant, turns)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, answers_of_every_kind)
+FIXTURE_TEST(participant, answers_of_every_kind)
 {
     static const enum muster_kind kinds[] = {MUSTER_EVALUATE, MUSTER_APPLICATION, MUSTER_FAILURE,
                                              MUSTER_UNKNOWN};
@@ -354,7 +356,7 @@ FAULT_TEST(participant, answers_of_every_kind)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, first_message_is_to_be_empty)
+FIXTURE_TEST(participant, first_message_is_to_be_empty)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -368,7 +370,7 @@ FAULT_TEST(participant, first_message_is_to_be_empty)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, consume_passes_an_initiative_that_was_forgotten)
+FIXTURE_TEST(participant, consume_passes_an_initiative_that_was_forgotten)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -383,7 +385,7 @@ FAULT_TEST(participant, consume_passes_an_initiative_that_was_forgotten)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, consume_passes_no_initiative_once_it_is_closed)
+FIXTURE_TEST(participant, consume_passes_no_initiative_once_it_is_closed)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -394,18 +396,30 @@ FAULT_TEST(participant, consume_passes_no_initiative_once_it_is_closed)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, consume_passes_no_initiative_where_the_connection_broke)
+FIXTURE_TEST(participant, consume_passes_no_initiative_where_the_connection_broke)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
     duo_connect(&duo, &options);
     muster_fixture_fail_send(duo.fixture->network, 1);
-    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_GONE);
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
     cr_assert_null(duo.instruction);
+    cr_assert_eq(consume(&duo), MUSTER_GONE);
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, dispatch_without_or_after_an_answer)
+FAULT_TEST(participant, consume_tells_the_end_that_the_initiative_runs_into)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
+    duo_connect(&duo, &options);
+    peer_close(duo.peer, MUSTER_OK, "the server is stopping");
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
+    expect_over(&duo, MUSTER_STOPPED, "the server is stopping");
+    duo_free(&duo);
+}
+
+FIXTURE_TEST(participant, dispatch_without_or_after_an_answer)
 {
     struct duo duo = duo_new();
     cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_INVALID);
@@ -419,7 +433,7 @@ FAULT_TEST(participant, dispatch_without_or_after_an_answer)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, answers_that_make_no_sense_can_be_replaced)
+FIXTURE_TEST(participant, answers_that_make_no_sense_can_be_replaced)
 {
     struct duo duo = duo_new();
     struct muster_array array = {.dtype = MUSTER_FLOAT32, .dimensions = 9};
@@ -443,7 +457,7 @@ static void takes_little(struct peer *peer, const struct received *received)
         peer_send_buffer(peer, 0, muster__encode_welcome(&welcome));
 }
 
-FAULT_TEST(participant, answer_over_the_servers_limit)
+FIXTURE_TEST(participant, answer_over_the_servers_limit)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -459,7 +473,7 @@ FAULT_TEST(participant, answer_over_the_servers_limit)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, instruction_that_is_passed_over)
+FIXTURE_TEST(participant, instruction_that_is_passed_over)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -474,7 +488,7 @@ FAULT_TEST(participant, instruction_that_is_passed_over)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, second_welcome_is_ignored)
+FIXTURE_TEST(participant, second_welcome_is_ignored)
 {
     struct duo duo = duo_new();
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
@@ -489,7 +503,7 @@ FAULT_TEST(participant, second_welcome_is_ignored)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, empty_instruction_is_ignored)
+FIXTURE_TEST(participant, empty_instruction_is_ignored)
 {
     struct duo duo = duo_new();
     peer_send_bytes(duo.peer, NULL, 0);
@@ -500,7 +514,7 @@ FAULT_TEST(participant, empty_instruction_is_ignored)
 
 /* ---- instructions that were given up ---- */
 
-FAULT_TEST(participant, cancelled_while_it_works)
+FIXTURE_TEST(participant, cancelled_while_it_works)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -515,7 +529,7 @@ FAULT_TEST(participant, cancelled_while_it_works)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, cancelled_and_passed_over)
+FIXTURE_TEST(participant, cancelled_and_passed_over)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -528,7 +542,7 @@ FAULT_TEST(participant, cancelled_and_passed_over)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, cancelled_before_it_was_consumed)
+FIXTURE_TEST(participant, cancelled_before_it_was_consumed)
 {
     struct duo duo = duo_new();
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
@@ -540,7 +554,7 @@ FAULT_TEST(participant, cancelled_before_it_was_consumed)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, cancel_of_another_turn)
+FIXTURE_TEST(participant, cancel_of_another_turn)
 {
     struct duo duo = duo_new();
     expect_turn(&duo, 2, 1);
@@ -554,7 +568,7 @@ FAULT_TEST(participant, cancel_of_another_turn)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, cancel_of_another_turn_than_the_unconsumed_one)
+FIXTURE_TEST(participant, cancel_of_another_turn_than_the_unconsumed_one)
 {
     struct duo duo = duo_new();
     peer_send(duo.peer, 2, sample(MUSTER_TRAIN));
@@ -566,7 +580,7 @@ FAULT_TEST(participant, cancel_of_another_turn_than_the_unconsumed_one)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, superseded_before_it_was_consumed)
+FIXTURE_TEST(participant, superseded_before_it_was_consumed)
 {
     struct duo duo = duo_new();
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
@@ -578,7 +592,7 @@ FAULT_TEST(participant, superseded_before_it_was_consumed)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, superseded_while_it_works)
+FIXTURE_TEST(participant, superseded_while_it_works)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -596,7 +610,7 @@ FAULT_TEST(participant, superseded_while_it_works)
 
 /* ---- progress ---- */
 
-FAULT_TEST(participant, progress_is_reported_now_and_then)
+FIXTURE_TEST(participant, progress_is_reported_now_and_then)
 {
     struct duo duo = duo_new();
     cr_assert_eq(participant_report_progress(duo.participant, 0.5, NULL), MUSTER_INVALID);
@@ -620,7 +634,7 @@ FAULT_TEST(participant, progress_is_reported_now_and_then)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, progress_is_a_fraction)
+FIXTURE_TEST(participant, progress_is_a_fraction)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -633,7 +647,7 @@ FAULT_TEST(participant, progress_is_a_fraction)
 
 /* ---- the end ---- */
 
-FAULT_TEST(participant, server_says_good_bye)
+FIXTURE_TEST(participant, server_says_good_bye)
 {
     struct duo duo = duo_new();
     peer_close(duo.peer, MUSTER_OK, "the server is stopping");
@@ -641,7 +655,7 @@ FAULT_TEST(participant, server_says_good_bye)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, server_says_good_bye_while_it_works)
+FIXTURE_TEST(participant, server_says_good_bye_while_it_works)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -655,7 +669,7 @@ FAULT_TEST(participant, server_says_good_bye_while_it_works)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, instruction_before_the_good_bye_is_not_seen)
+FIXTURE_TEST(participant, instruction_before_the_good_bye_is_not_seen)
 {
     struct duo duo = duo_new();
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
@@ -664,7 +678,7 @@ FAULT_TEST(participant, instruction_before_the_good_bye_is_not_seen)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, connection_breaks)
+FIXTURE_TEST(participant, connection_breaks)
 {
     struct duo duo = duo_new();
     cr_assert(muster_fixture_drop(duo.fixture->network, 0));
@@ -672,7 +686,7 @@ FAULT_TEST(participant, connection_breaks)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, answer_finds_the_connection_broken)
+FIXTURE_TEST(participant, answer_finds_the_connection_broken)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -682,7 +696,7 @@ FAULT_TEST(participant, answer_finds_the_connection_broken)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, initiative_finds_the_connection_broken)
+FIXTURE_TEST(participant, initiative_finds_the_connection_broken)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -693,7 +707,7 @@ FAULT_TEST(participant, initiative_finds_the_connection_broken)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, server_ends_it_with_a_reason)
+FIXTURE_TEST(participant, server_ends_it_with_a_reason)
 {
     static const enum muster_status statuses[] = {MUSTER_PROTOCOL, MUSTER_REFUSED, MUSTER_UNAUTHENTICATED,
                                                   MUSTER_OUT_OF_MEMORY};
@@ -705,7 +719,7 @@ FAULT_TEST(participant, server_ends_it_with_a_reason)
     }
 }
 
-FAULT_TEST(participant, reason_is_harmless)
+FIXTURE_TEST(participant, reason_is_harmless)
 {
     struct duo duo = duo_new();
     peer_close(duo.peer, MUSTER_REFUSED, "no\nwell\x1b[31m");
@@ -714,7 +728,7 @@ FAULT_TEST(participant, reason_is_harmless)
 }
 
 /* TIMEOUT from consume means "call again": it cannot be what a stream ended with. */
-FAULT_TEST(participant, initiative_that_came_too_late)
+FIXTURE_TEST(participant, initiative_that_came_too_late)
 {
     struct participant_manager_options manager_options = fixture_options();
     manager_options.join_timeout_ms = 1000;
@@ -739,7 +753,7 @@ static void expect_malformed(const void *bytes, size_t size, const char *text)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, messages_that_are_none)
+FIXTURE_TEST(participant, messages_that_are_none)
 {
     expect_malformed(garbage, sizeof(garbage), "the bytes are no message");
     /* turn 1, train_config { theta { ndarray: "\x93NUMPZ" } } */
@@ -752,7 +766,7 @@ static void take_little(struct participant_options *options)
     options->max_message_size = 1024;
 }
 
-FAULT_TEST(participant, instruction_over_its_limit)
+FIXTURE_TEST(participant, instruction_over_its_limit)
 {
     struct duo duo = duo_with(take_little);
     uint8_t bytes[1025] = {0};
@@ -763,7 +777,7 @@ FAULT_TEST(participant, instruction_over_its_limit)
 
 /* ---- closing ---- */
 
-FAULT_TEST(participant, close_sends_what_was_dispatched)
+FIXTURE_TEST(participant, close_sends_what_was_dispatched)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -782,7 +796,7 @@ FAULT_TEST(participant, close_sends_what_was_dispatched)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, after_close_nothing_is_taken_or_given)
+FIXTURE_TEST(participant, after_close_nothing_is_taken_or_given)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -797,7 +811,7 @@ FAULT_TEST(participant, after_close_nothing_is_taken_or_given)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, instruction_before_close_is_not_seen)
+FIXTURE_TEST(participant, instruction_before_close_is_not_seen)
 {
     struct duo duo = duo_new();
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
@@ -808,7 +822,7 @@ FAULT_TEST(participant, instruction_before_close_is_not_seen)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, close_after_the_end_changes_nothing)
+FIXTURE_TEST(participant, close_after_the_end_changes_nothing)
 {
     struct duo duo = duo_new();
     peer_close(duo.peer, MUSTER_OK, "good-bye");
@@ -824,7 +838,7 @@ static void *free_participant(void *participant)
     return NULL;
 }
 
-FAULT_TEST(participant, free_waits_for_the_last_answer)
+FIXTURE_TEST(participant, free_waits_for_the_last_answer)
 {
     struct duo duo = duo_new();
     pthread_t thread;
@@ -843,7 +857,7 @@ FAULT_TEST(participant, free_waits_for_the_last_answer)
     fixture_free(duo.fixture);
 }
 
-FAULT_TEST(participant, free_cuts_what_does_not_end)
+FIXTURE_TEST(participant, free_cuts_what_does_not_end)
 {
     struct duo duo = duo_new();
     pthread_t thread;
@@ -873,7 +887,7 @@ static void free_blocking(struct duo *duo)
     fixture_free(duo->fixture);
 }
 
-FAULT_TEST(participant, consume_is_woken_by_an_instruction)
+FIXTURE_TEST(participant, consume_is_woken_by_an_instruction)
 {
     struct duo duo;
     struct call call;
@@ -884,7 +898,7 @@ FAULT_TEST(participant, consume_is_woken_by_an_instruction)
     free_blocking(&duo);
 }
 
-FAULT_TEST(participant, consume_is_woken_by_its_limit)
+FIXTURE_TEST(participant, consume_is_woken_by_its_limit)
 {
     struct duo duo;
     struct call call;
@@ -898,7 +912,7 @@ FAULT_TEST(participant, consume_is_woken_by_its_limit)
     free_blocking(&duo);
 }
 
-FAULT_TEST(participant, consume_is_woken_by_close)
+FIXTURE_TEST(participant, consume_is_woken_by_close)
 {
     struct duo duo;
     struct call call;
@@ -909,7 +923,7 @@ FAULT_TEST(participant, consume_is_woken_by_close)
     free_blocking(&duo);
 }
 
-FAULT_TEST(participant, close_on_a_cut_cable_wakes_consume)
+FIXTURE_TEST(participant, close_on_a_cut_cable_wakes_consume)
 {
     struct duo duo;
     struct call call;
@@ -922,7 +936,7 @@ FAULT_TEST(participant, close_on_a_cut_cable_wakes_consume)
     free_blocking(&duo);
 }
 
-FAULT_TEST(participant, consume_is_woken_by_a_stopping_server)
+FIXTURE_TEST(participant, consume_is_woken_by_a_stopping_server)
 {
     struct duo duo;
     struct call call;
@@ -932,7 +946,7 @@ FAULT_TEST(participant, consume_is_woken_by_a_stopping_server)
     free_blocking(&duo);
 }
 
-FAULT_TEST(participant, consume_is_woken_by_a_broken_connection)
+FIXTURE_TEST(participant, consume_is_woken_by_a_broken_connection)
 {
     struct duo duo;
     struct call call;
@@ -973,7 +987,7 @@ static void expect_back_at_original(struct duo *duo, size_t count)
     cr_assert_eq(duo->peer->messages[0].content, CONTENT_HELLO);
 }
 
-FAULT_TEST(participant, comes_back_when_told)
+FIXTURE_TEST(participant, comes_back_when_told)
 {
     struct duo duo = duo_new();
     expect_turn(&duo, 2, 1);
@@ -990,7 +1004,7 @@ FAULT_TEST(participant, comes_back_when_told)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, comes_back_at_once)
+FIXTURE_TEST(participant, comes_back_at_once)
 {
     struct duo duo = duo_new();
     ask_to_come_back(&duo, 0);
@@ -1002,7 +1016,7 @@ FAULT_TEST(participant, comes_back_at_once)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, comes_back_again_and_again)
+FIXTURE_TEST(participant, comes_back_again_and_again)
 {
     struct duo duo = duo_new();
     for (size_t i = 0; i < 5; i++) {
@@ -1014,7 +1028,7 @@ FAULT_TEST(participant, comes_back_again_and_again)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, comes_back_while_consume_blocks)
+FIXTURE_TEST(participant, comes_back_while_consume_blocks)
 {
     struct duo duo;
     struct call call;
@@ -1033,7 +1047,7 @@ FAULT_TEST(participant, comes_back_while_consume_blocks)
     free_blocking(&duo);
 }
 
-FAULT_TEST(participant, comes_back_while_it_works)
+FIXTURE_TEST(participant, comes_back_while_it_works)
 {
     struct duo duo = duo_new();
     instruct(&duo, 1);
@@ -1052,7 +1066,7 @@ FAULT_TEST(participant, comes_back_while_it_works)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, instruction_before_the_request_to_come_back_is_not_seen)
+FIXTURE_TEST(participant, instruction_before_the_request_to_come_back_is_not_seen)
 {
     struct duo duo = duo_new();
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
@@ -1063,7 +1077,7 @@ FAULT_TEST(participant, instruction_before_the_request_to_come_back_is_not_seen)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, initiative_while_it_is_away)
+FIXTURE_TEST(participant, initiative_while_it_is_away)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -1076,7 +1090,7 @@ FAULT_TEST(participant, initiative_while_it_is_away)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, initiative_while_it_leaves)
+FIXTURE_TEST(participant, initiative_while_it_leaves)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -1090,7 +1104,7 @@ FAULT_TEST(participant, initiative_while_it_leaves)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, instruction_after_the_request_to_come_back_is_not_seen)
+FIXTURE_TEST(participant, instruction_after_the_request_to_come_back_is_not_seen)
 {
     struct duo duo = duo_new();
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
@@ -1102,7 +1116,7 @@ FAULT_TEST(participant, instruction_after_the_request_to_come_back_is_not_seen)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, server_that_does_not_end_the_stream_after_asking)
+FIXTURE_TEST(participant, server_that_does_not_end_the_stream_after_asking)
 {
     struct duo duo = duo_new();
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
@@ -1115,7 +1129,7 @@ FAULT_TEST(participant, server_that_does_not_end_the_stream_after_asking)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, stream_that_does_not_end_after_asking_is_cut)
+FIXTURE_TEST(participant, stream_that_does_not_end_after_asking_is_cut)
 {
     struct duo duo = duo_new();
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
@@ -1145,7 +1159,7 @@ static void tries_for_a_second(struct participant_options *options)
     options->reconnect_last_ms = 100;
 }
 
-FAULT_TEST(participant, nobody_is_there_when_it_comes_back)
+FIXTURE_TEST(participant, nobody_is_there_when_it_comes_back)
 {
     static const struct {
         void (*adjust)(struct participant_options *options);
@@ -1180,7 +1194,7 @@ static void ask_and_refuse(struct duo *duo)
     fixture_advance(duo->fixture, 1000);
 }
 
-FAULT_TEST(participant, comes_back_when_the_first_attempts_break)
+FIXTURE_TEST(participant, comes_back_when_the_first_attempts_break)
 {
     struct duo duo = duo_new();
     ask_and_refuse(&duo);
@@ -1205,7 +1219,7 @@ FAULT_TEST(participant, comes_back_when_the_first_attempts_break)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, attempt_breaks_without_time_to_reconnect)
+FIXTURE_TEST(participant, attempt_breaks_without_time_to_reconnect)
 {
     struct duo duo = duo_with(does_not_reconnect);
     ask_and_refuse(&duo);
@@ -1225,7 +1239,7 @@ static void asks_to_wait(struct peer *peer, const struct received *received)
     peer_close(peer, MUSTER_OK, "come back later");
 }
 
-FAULT_TEST(participant, asked_again_while_it_comes_back)
+FIXTURE_TEST(participant, asked_again_while_it_comes_back)
 {
     struct duo duo = duo_with(tries_for_a_second);
     ask_and_refuse(&duo);
@@ -1246,7 +1260,7 @@ FAULT_TEST(participant, asked_again_while_it_comes_back)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, initiative_waits_for_welcome)
+FIXTURE_TEST(participant, initiative_waits_for_welcome)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -1264,7 +1278,7 @@ FAULT_TEST(participant, initiative_waits_for_welcome)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, refused_when_it_comes_back)
+FIXTURE_TEST(participant, refused_when_it_comes_back)
 {
     struct duo duo = duo_new();
     ask_to_come_back(&duo, 1);
@@ -1299,7 +1313,7 @@ static void always_ends(struct peer *peer, const struct received *received)
 }
 
 /* A proxy, a load balancer or the server itself may be starting, and a name may soon be free. */
-FAULT_TEST(participant, ends_that_pass_are_tried_again_before_the_first_welcome)
+FIXTURE_TEST(participant, ends_that_pass_are_tried_again_before_the_first_welcome)
 {
     static const struct ending endings[] = {
         {MUSTER_UNAVAILABLE, "upstream connect error"},
@@ -1325,7 +1339,7 @@ FAULT_TEST(participant, ends_that_pass_are_tried_again_before_the_first_welcome)
     }
 }
 
-FAULT_TEST(participant, ends_that_do_not_pass_have_their_last_cause_in_the_text)
+FIXTURE_TEST(participant, ends_that_do_not_pass_have_their_last_cause_in_the_text)
 {
     static const struct ending endings[] = {
         {MUSTER_UNAVAILABLE, "upstream connect error"},
@@ -1348,7 +1362,7 @@ FAULT_TEST(participant, ends_that_do_not_pass_have_their_last_cause_in_the_text)
     }
 }
 
-FAULT_TEST(participant, words_of_the_server_are_final_at_first)
+FIXTURE_TEST(participant, words_of_the_server_are_final_at_first)
 {
     static const struct ending endings[] = {
         {MUSTER_UNAUTHENTICATED, "the token is not the server's"},
@@ -1370,7 +1384,7 @@ FAULT_TEST(participant, words_of_the_server_are_final_at_first)
 }
 
 /* A certificate runs out, and is replaced. */
-FAULT_TEST(participant, unauthenticated_is_tried_again_by_one_that_comes_back)
+FIXTURE_TEST(participant, unauthenticated_is_tried_again_by_one_that_comes_back)
 {
     static const struct ending ending = {MUSTER_UNAUTHENTICATED, "the certificate has expired"};
     struct duo duo = duo_new();
@@ -1408,7 +1422,7 @@ static void take_word(void *context, const char *text)
     sem_post(&words->said);
 }
 
-FAULT_TEST(participant, a_word_now_and_then_while_it_waits)
+FIXTURE_TEST(participant, a_word_now_and_then_while_it_waits)
 {
     struct words words = {.count = 0};
     struct duo duo = duo_empty();
@@ -1451,7 +1465,7 @@ FAULT_TEST(participant, a_word_now_and_then_while_it_waits)
 }
 
 /* A server that takes the connection and says nothing, or a network that loses everything. */
-FAULT_TEST(participant, a_word_while_nothing_happens)
+FIXTURE_TEST(participant, a_word_while_nothing_happens)
 {
     struct words words = {.count = 0};
     struct fixture *fixture = fixture_new_empty();
@@ -1473,7 +1487,7 @@ FAULT_TEST(participant, a_word_while_nothing_happens)
     sem_destroy(&words.said);
 }
 
-FAULT_TEST(participant, close_while_it_is_away)
+FIXTURE_TEST(participant, close_while_it_is_away)
 {
     struct duo duo = duo_new();
     ask_to_come_back(&duo, 1);
@@ -1484,16 +1498,17 @@ FAULT_TEST(participant, close_while_it_is_away)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, free_while_it_is_away)
+FIXTURE_TEST(participant, free_while_it_is_away)
 {
     struct duo duo = duo_new();
     ask_to_come_back(&duo, 1);
     participant_free(duo.participant);
-    cr_assert_not(muster_fixture_step(duo.fixture->network));
+    fixture_advance(duo.fixture, 2000);
+    cr_assert_eq(duo.fixture->peer_count, 1);
     fixture_free(duo.fixture);
 }
 
-FAULT_TEST(participant, close_while_it_comes_back)
+FIXTURE_TEST(participant, close_while_it_comes_back)
 {
     struct duo duo = duo_new();
     ask_to_come_back(&duo, 1);
@@ -1505,7 +1520,7 @@ FAULT_TEST(participant, close_while_it_comes_back)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, close_while_it_leaves)
+FIXTURE_TEST(participant, close_while_it_leaves)
 {
     struct duo duo = duo_new();
     struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
@@ -1528,7 +1543,7 @@ static void deliver_reconnect(struct participant_options *options)
     options->deliver_reconnect = true;
 }
 
-FAULT_TEST(participant, request_to_come_back_is_shown_on_demand)
+FIXTURE_TEST(participant, request_to_come_back_is_shown_on_demand)
 {
     struct duo duo = duo_with(deliver_reconnect);
     ask_to_come_back(&duo, 30);
@@ -1540,7 +1555,7 @@ FAULT_TEST(participant, request_to_come_back_is_shown_on_demand)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, request_to_come_back_needs_no_answer)
+FIXTURE_TEST(participant, request_to_come_back_needs_no_answer)
 {
     struct duo duo = duo_with(deliver_reconnect);
     peer_send(duo.peer, 0, sample(MUSTER_RECONNECT));
@@ -1563,7 +1578,7 @@ static void reconnects_at_once(struct peer *peer, const struct received *receive
     }
 }
 
-FAULT_TEST(participant, told_to_come_back_in_place_of_a_welcome)
+FIXTURE_TEST(participant, told_to_come_back_in_place_of_a_welcome)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -1584,7 +1599,7 @@ static void reconnects_always(struct peer *peer, const struct received *received
     peer_close(peer, MUSTER_OK, "come back later");
 }
 
-FAULT_TEST(participant, told_to_come_back_at_once_without_end)
+FIXTURE_TEST(participant, told_to_come_back_at_once_without_end)
 {
     struct duo duo = duo_new();
     duo.fixture->react = reconnects_always;
@@ -1616,7 +1631,7 @@ static void start_connecting(struct duo *duo, struct call *call)
     muster_fixture_wait_alarm(duo->fixture->network, options.reconnect_first_ms);
 }
 
-FAULT_TEST(participant, attempts_break_before_it_is_admitted)
+FIXTURE_TEST(participant, attempts_break_before_it_is_admitted)
 {
     struct duo duo;
     struct call call;
@@ -1632,7 +1647,7 @@ FAULT_TEST(participant, attempts_break_before_it_is_admitted)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, attempts_before_it_is_admitted_end_with_the_time_to_connect)
+FIXTURE_TEST(participant, attempts_before_it_is_admitted_end_with_the_time_to_connect)
 {
     struct duo duo;
     struct call call;
@@ -1646,7 +1661,7 @@ FAULT_TEST(participant, attempts_before_it_is_admitted_end_with_the_time_to_conn
 }
 
 /* C-core has one code for a full server and for a message that is too big. */
-FAULT_TEST(participant, full_server_is_tried_again)
+FIXTURE_TEST(participant, full_server_is_tried_again)
 {
     static const enum muster_status statuses[] = {MUSTER_FULL, MUSTER_TOO_BIG};
     for (size_t i = 0; i < 2; i++) {
@@ -1665,7 +1680,7 @@ FAULT_TEST(participant, full_server_is_tried_again)
 }
 
 /* What was wrong with a stream that ends anyway is of no interest to the next one. */
-FAULT_TEST(participant, garbage_behind_a_request_to_come_back)
+FIXTURE_TEST(participant, garbage_behind_a_request_to_come_back)
 {
     const struct muster_message message = {.kind = MUSTER_RECONNECT, .reconnect_seconds = 1};
     struct duo duo = duo_new();
@@ -1688,7 +1703,7 @@ static void instructs_at_once(struct peer *peer, const struct received *received
         peer_send(peer, 0, sample(MUSTER_TRAIN));
 }
 
-FAULT_TEST(participant, server_of_the_original_protocol)
+FIXTURE_TEST(participant, server_of_the_original_protocol)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -1707,7 +1722,7 @@ FAULT_TEST(participant, server_of_the_original_protocol)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, comes_back_to_a_server_of_the_original_protocol)
+FIXTURE_TEST(participant, comes_back_to_a_server_of_the_original_protocol)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -1744,7 +1759,7 @@ static void welcomes_with_chunks(struct peer *peer, const struct received *recei
 }
 
 /* Another server at the same address, which knows nothing of sessions: with it, the old one is over. */
-FAULT_TEST(participant, server_of_the_original_protocol_takes_over)
+FIXTURE_TEST(participant, server_of_the_original_protocol_takes_over)
 {
     for (size_t i = 0; i < 2; i++) {
         struct duo duo = duo_empty();
@@ -1772,7 +1787,7 @@ FAULT_TEST(participant, server_of_the_original_protocol_takes_over)
 }
 
 /* It takes no chunks, however big what it is sent. */
-FAULT_TEST(participant, server_of_the_original_protocol_gets_big_answers_whole)
+FIXTURE_TEST(participant, server_of_the_original_protocol_gets_big_answers_whole)
 {
     static const float zeros[1 << 20];
     const struct muster_array array = {MUSTER_FLOAT32, 1, {1 << 20}, zeros};
@@ -1794,7 +1809,7 @@ FAULT_TEST(participant, server_of_the_original_protocol_gets_big_answers_whole)
 }
 
 /* And the other way round: what only one of today's understands is said again. */
-FAULT_TEST(participant, server_of_the_original_protocol_gives_way)
+FIXTURE_TEST(participant, server_of_the_original_protocol_gives_way)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -1848,7 +1863,7 @@ static void duo_with_readiness(struct duo *duo, struct readiness *readiness)
     cr_assert_eq(dispatch(duo, MUSTER_EMPTY), MUSTER_OK);
 }
 
-FAULT_TEST(participant, on_ready_does_all_the_work)
+FIXTURE_TEST(participant, on_ready_does_all_the_work)
 {
     struct readiness readiness = {0};
     struct duo duo;
@@ -1867,7 +1882,7 @@ FAULT_TEST(participant, on_ready_does_all_the_work)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, on_ready_closes)
+FIXTURE_TEST(participant, on_ready_closes)
 {
     struct readiness readiness = {.closes = true};
     struct duo duo;
@@ -1880,7 +1895,7 @@ FAULT_TEST(participant, on_ready_closes)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, on_ready_is_not_told_of_coming_back)
+FIXTURE_TEST(participant, on_ready_is_not_told_of_coming_back)
 {
     struct readiness readiness = {0};
     struct duo duo;
@@ -1906,7 +1921,7 @@ static bool is_readable(struct duo *duo)
     return poll(&polled, 1, 0) == 1;
 }
 
-FAULT_TEST(participant, descriptor_is_readable_while_there_is_something)
+FIXTURE_TEST(participant, descriptor_is_readable_while_there_is_something)
 {
     struct duo duo = duo_new();
     cr_assert_not(is_readable(&duo));
@@ -1929,7 +1944,7 @@ FAULT_TEST(participant, descriptor_is_readable_while_there_is_something)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, descriptor_of_what_came_before_it)
+FIXTURE_TEST(participant, descriptor_of_what_came_before_it)
 {
     struct duo duo = duo_new();
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
@@ -1958,7 +1973,7 @@ static void count_cancels(struct participant_options *options)
     options->context = &cancels;
 }
 
-FAULT_TEST(participant, cancels_are_told)
+FIXTURE_TEST(participant, cancels_are_told)
 {
     struct duo duo = duo_with(count_cancels);
     instruct(&duo, 1);
@@ -1977,4 +1992,44 @@ FAULT_TEST(participant, cancels_are_told)
     fixture_settle(duo.fixture);
     cr_assert_eq(cancels, 2, "nobody is left who would want an answer");
     duo_free(&duo);
+}
+
+FAULT_TEST(participant, a_newer_instruction_is_a_cancel)
+{
+    struct duo duo = duo_with(count_cancels);
+    instruct(&duo, 1);
+    peer_send(duo.peer, 2, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(cancels, 1);
+    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_eq(dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    peer_send(duo.peer, 3, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(cancels, 1, "that was answered");
+    duo_free(&duo);
+}
+
+/* ---- the end by participant_close() ---- */
+
+static void note_ready(void *context, struct participant *participant)
+{
+    const struct muster_message *instruction;
+    *(enum muster_status *)context = participant_consume(participant, 0, &instruction, NULL);
+}
+
+FAULT_TEST(participant, on_ready_is_told_of_a_close_while_it_is_away)
+{
+    enum muster_status last = MUSTER_OK;
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
+    options.on_ready = note_ready;
+    options.context = &last;
+    duo_connect(&duo, &options);
+    cr_assert_eq(dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
+    ask_to_come_back(&duo, 1);
+    participant_close(duo.participant);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(last, MUSTER_CLOSED);
+    participant_free(duo.participant);
+    fixture_free(duo.fixture);
 }

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 enum { PROXIES = 3 };
 
@@ -149,7 +151,7 @@ static void answers_in_turn(struct peer *peer, const struct received *received)
 
 /* ---- everybody answers ---- */
 
-FAULT_TEST(round, all_answer)
+FIXTURE_TEST(round, all_answer)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     cr_assert_eq(run_round(company, 3), MUSTER_OK);
@@ -163,7 +165,7 @@ FAULT_TEST(round, all_answer)
     company_free(company);
 }
 
-FAULT_TEST(round, bytes_are_counted)
+FIXTURE_TEST(round, bytes_are_counted)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     cr_assert_eq(run_round(company, 3), MUSTER_OK);
@@ -173,7 +175,7 @@ FAULT_TEST(round, bytes_are_counted)
     company_free(company);
 }
 
-FAULT_TEST(round, answers_come_in_the_order_of_arrival)
+FIXTURE_TEST(round, answers_come_in_the_order_of_arrival)
 {
     struct company *company = company_new(answers_in_turn, answers_in_turn, answers_in_turn);
     cr_assert_eq(run_round(company, 3), MUSTER_OK);
@@ -183,7 +185,7 @@ FAULT_TEST(round, answers_come_in_the_order_of_arrival)
     company_free(company);
 }
 
-FAULT_TEST(round, rounds_follow_each_other)
+FIXTURE_TEST(round, rounds_follow_each_other)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     for (size_t i = 0; i < 5; i++) {
@@ -195,7 +197,7 @@ FAULT_TEST(round, rounds_follow_each_other)
     company_free(company);
 }
 
-FAULT_TEST(round, without_options_callback_and_result)
+FIXTURE_TEST(round, without_options_callback_and_result)
 {
     struct company *company = company_new(peer_answers, fails, peer_answers);
     fixture_pump(company->fixture);
@@ -206,7 +208,7 @@ FAULT_TEST(round, without_options_callback_and_result)
     company_free(company);
 }
 
-FAULT_TEST(round, nobody)
+FIXTURE_TEST(round, nobody)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     cr_assert_eq(run_round(company, 0), MUSTER_OK);
@@ -219,7 +221,7 @@ FAULT_TEST(round, nobody)
 
 /* ---- some do not ---- */
 
-FAULT_TEST(round, one_fails)
+FIXTURE_TEST(round, one_fails)
 {
     struct company *company = company_new(peer_answers, fails, peer_answers);
     cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
@@ -238,7 +240,7 @@ static void fails_at_length(struct peer *peer, const struct received *received)
     peer_send(peer, received->turn, &message);
 }
 
-FAULT_TEST(round, long_reason_is_cut)
+FIXTURE_TEST(round, long_reason_is_cut)
 {
     struct company *company = company_new(fails_at_length, peer_answers, peer_answers);
     run_round(company, 1);
@@ -253,7 +255,7 @@ static void fails_with_a_forged_line(struct peer *peer, const struct received *r
     peer_send(peer, received->turn, &message);
 }
 
-FAULT_TEST(round, reason_is_harmless)
+FIXTURE_TEST(round, reason_is_harmless)
 {
     struct company *company = company_new(fails_with_a_forged_line, peer_answers, peer_answers);
     run_round(company, 1);
@@ -261,7 +263,7 @@ FAULT_TEST(round, reason_is_harmless)
     company_free(company);
 }
 
-FAULT_TEST(round, one_leaves)
+FIXTURE_TEST(round, one_leaves)
 {
     struct company *company = company_new(peer_answers, leaves, peer_answers);
     cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
@@ -272,7 +274,7 @@ FAULT_TEST(round, one_leaves)
     company_free(company);
 }
 
-FAULT_TEST(round, one_had_left_before)
+FIXTURE_TEST(round, one_had_left_before)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     peer_cut(company->peers[0]);
@@ -284,7 +286,7 @@ FAULT_TEST(round, one_had_left_before)
     company_free(company);
 }
 
-FAULT_TEST(round, all_had_left_before)
+FIXTURE_TEST(round, all_had_left_before)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     for (size_t i = 0; i < PROXIES; i++)
@@ -296,7 +298,7 @@ FAULT_TEST(round, all_had_left_before)
     company_free(company);
 }
 
-FAULT_TEST(round, one_sends_garbage)
+FIXTURE_TEST(round, one_sends_garbage)
 {
     struct company *company = company_new(peer_answers, sends_garbage, peer_answers);
     cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
@@ -316,7 +318,7 @@ static enum muster_status gives_reasons(void *context, size_t index, struct prox
     return index == 2 ? MUSTER_OK : MUSTER_FORMAT;
 }
 
-FAULT_TEST(round, every_refusal_has_its_reason)
+FIXTURE_TEST(round, every_refusal_has_its_reason)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     fixture_pump(company->fixture);
@@ -334,7 +336,7 @@ static void answers_something_else(struct peer *peer, const struct received *rec
     peer_send(peer, received->turn, sample(MUSTER_EVALUATE));
 }
 
-FAULT_TEST(round, every_failure_has_its_reason)
+FIXTURE_TEST(round, every_failure_has_its_reason)
 {
     struct company *company = company_new(answers_something_else, leaves, peer_answers);
     cr_assert_eq(run_round(company, 3), MUSTER_TOO_FEW);
@@ -343,7 +345,7 @@ FAULT_TEST(round, every_failure_has_its_reason)
     company_free(company);
 }
 
-FAULT_TEST(round, one_is_refused_by_the_callback)
+FIXTURE_TEST(round, one_is_refused_by_the_callback)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     company->verdicts[1] = MUSTER_FORMAT;
@@ -355,7 +357,7 @@ FAULT_TEST(round, one_is_refused_by_the_callback)
     company_free(company);
 }
 
-FAULT_TEST(round, what_the_callback_refuses_is_not_one_of_enough)
+FIXTURE_TEST(round, what_the_callback_refuses_is_not_one_of_enough)
 {
     struct company *company = company_new(answers_in_turn, answers_in_turn, answers_in_turn);
     company->verdicts[2] = MUSTER_FORMAT; /* the first to arrive */
@@ -367,7 +369,7 @@ FAULT_TEST(round, what_the_callback_refuses_is_not_one_of_enough)
     company_free(company);
 }
 
-FAULT_TEST(round, original_in_a_round_of_another_kind)
+FIXTURE_TEST(round, original_in_a_round_of_another_kind)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     struct peer *original = peer_join(company->fixture, NULL);
@@ -381,7 +383,7 @@ FAULT_TEST(round, original_in_a_round_of_another_kind)
     company_free(company);
 }
 
-FAULT_TEST(round, one_is_there_twice)
+FIXTURE_TEST(round, one_is_there_twice)
 {
     struct company *company = company_new(is_silent, peer_answers, peer_answers);
     company->proxies[1] = company->proxies[0];
@@ -395,7 +397,7 @@ FAULT_TEST(round, one_is_there_twice)
     company_free(company);
 }
 
-FAULT_TEST(round, one_is_busy_with_a_turn_of_its_own)
+FIXTURE_TEST(round, one_is_busy_with_a_turn_of_its_own)
 {
     struct company *company = company_new(is_silent, peer_answers, is_silent);
     struct outcome outcome;
@@ -413,7 +415,7 @@ FAULT_TEST(round, one_is_busy_with_a_turn_of_its_own)
 
 /* ---- enough ---- */
 
-FAULT_TEST(round, enough_answers)
+FIXTURE_TEST(round, enough_answers)
 {
     struct company *company = company_new(is_silent, peer_answers, peer_answers);
     company->options.enough = 2;
@@ -443,7 +445,7 @@ static enum muster_status waits_for_all(void *context, size_t index, struct prox
     return on_answer(context, index, proxy, answer, reason);
 }
 
-FAULT_TEST(round, more_answers_than_enough)
+FIXTURE_TEST(round, more_answers_than_enough)
 {
     struct company *company = company_new(answers_for_all, answers_for_all, answers_for_all);
     peer_join(company->fixture, "bystander");
@@ -458,7 +460,7 @@ FAULT_TEST(round, more_answers_than_enough)
     company_free(company);
 }
 
-FAULT_TEST(round, straggler_is_usable_in_the_next_round)
+FIXTURE_TEST(round, straggler_is_usable_in_the_next_round)
 {
     struct company *company = company_new(answers_first_turn_late, peer_answers, peer_answers);
     company->options.enough = 2;
@@ -472,7 +474,7 @@ FAULT_TEST(round, straggler_is_usable_in_the_next_round)
     company_free(company);
 }
 
-FAULT_TEST(round, more_than_there_are)
+FIXTURE_TEST(round, more_than_there_are)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     company->options.enough = 4;
@@ -507,7 +509,7 @@ static enum muster_status run_round_to_its_deadline(struct company *company)
     return status;
 }
 
-FAULT_TEST(round, deadline_leaves_too_few)
+FIXTURE_TEST(round, deadline_leaves_too_few)
 {
     struct company *company = company_new(peer_answers, is_silent, is_silent);
     company->options.enough = 2;
@@ -521,7 +523,7 @@ FAULT_TEST(round, deadline_leaves_too_few)
     company_free(company);
 }
 
-FAULT_TEST(round, deadline_with_a_failure)
+FIXTURE_TEST(round, deadline_with_a_failure)
 {
     struct company *company = company_new(peer_answers, fails, is_silent);
     cr_assert_eq(run_round_to_its_deadline(company), MUSTER_TIMEOUT);
@@ -529,7 +531,7 @@ FAULT_TEST(round, deadline_with_a_failure)
     company_free(company);
 }
 
-FAULT_TEST(round, deadline_of_nothing)
+FIXTURE_TEST(round, deadline_of_nothing)
 {
     struct company *company = company_new(is_silent, is_silent, is_silent);
     company->options.deadline_ms = 0;
@@ -538,7 +540,7 @@ FAULT_TEST(round, deadline_of_nothing)
     company_free(company);
 }
 
-FAULT_TEST(round, no_deadline)
+FIXTURE_TEST(round, no_deadline)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     company->options.deadline_ms = MUSTER_NO_LIMIT;
@@ -549,7 +551,7 @@ FAULT_TEST(round, no_deadline)
 
 /* ---- rounds that do not begin ---- */
 
-FAULT_TEST(round, messages_that_are_no_instruction)
+FIXTURE_TEST(round, messages_that_are_no_instruction)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     struct proxy_round_result result = {.count = 77};
@@ -566,7 +568,7 @@ FAULT_TEST(round, messages_that_are_no_instruction)
     company_free(company);
 }
 
-FAULT_TEST(round, instruction_over_the_limit)
+FIXTURE_TEST(round, instruction_over_the_limit)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     size_t size = (size_t)128 << 20;
@@ -587,7 +589,7 @@ static void stops_the_manager(struct peer *peer, const struct received *received
         participant_manager_close(peer->fixture->manager);
 }
 
-FAULT_TEST(round, stop_during_a_round)
+FIXTURE_TEST(round, stop_during_a_round)
 {
     struct company *company = company_new(is_silent, is_silent, stops_the_manager);
     cr_assert_eq(run_round(company, 3), MUSTER_STOPPED);
@@ -609,7 +611,7 @@ static enum muster_status stops_it(void *context, size_t index, struct proxy *pr
     return MUSTER_OK;
 }
 
-FAULT_TEST(round, stop_when_enough_have_answered)
+FIXTURE_TEST(round, stop_when_enough_have_answered)
 {
     struct company *company = company_new(peer_answers, is_silent, is_silent);
     company->options.enough = 1;
@@ -622,7 +624,7 @@ FAULT_TEST(round, stop_when_enough_have_answered)
     company_free(company);
 }
 
-FAULT_TEST(round, over_proxies_of_a_closed_manager)
+FIXTURE_TEST(round, over_proxies_of_a_closed_manager)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     participant_manager_close(company->fixture->manager);
@@ -633,7 +635,7 @@ FAULT_TEST(round, over_proxies_of_a_closed_manager)
     company_free(company);
 }
 
-FAULT_TEST(round, over_proxies_of_a_stopped_manager)
+FIXTURE_TEST(round, over_proxies_of_a_stopped_manager)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     participant_manager_close(company->fixture->manager);
@@ -658,7 +660,7 @@ static enum muster_status closes_a_proxy(void *context, size_t index, struct pro
     return MUSTER_OK;
 }
 
-FAULT_TEST(round, proxy_that_is_closed_meanwhile)
+FIXTURE_TEST(round, proxy_that_is_closed_meanwhile)
 {
     struct company *company = company_new(is_silent, peer_answers, peer_answers);
     fixture_pump(company->fixture);
@@ -688,7 +690,7 @@ static struct fixture *with_many(void (*react)(struct peer *peer, const struct r
     return fixture;
 }
 
-FAULT_TEST(round, many_answer)
+FIXTURE_TEST(round, many_answer)
 {
     struct proxy **proxies;
     struct fixture *fixture = with_many(peer_answers, &proxies);
@@ -709,7 +711,7 @@ static void most_answer(struct peer *peer, const struct received *received)
         peer_answers(peer, received);
 }
 
-FAULT_TEST(round, most_of_many_answer)
+FIXTURE_TEST(round, most_of_many_answer)
 {
     struct proxy **proxies;
     struct fixture *fixture = with_many(most_answer, &proxies);
@@ -733,7 +735,7 @@ static void few_answer(struct peer *peer, const struct received *received)
         peer_answers(peer, received);
 }
 
-FAULT_TEST(round, few_of_many_answer)
+FIXTURE_TEST(round, few_of_many_answer)
 {
     struct proxy **proxies;
     struct fixture *fixture = with_many(few_answer, &proxies);
@@ -760,7 +762,7 @@ static void *answer_later(void *context)
     return NULL;
 }
 
-FAULT_TEST(round, few_of_many_answer_when_nobody_expects_it)
+FIXTURE_TEST(round, few_of_many_answer_when_nobody_expects_it)
 {
     struct proxy **proxies;
     struct fixture *fixture = with_many(is_silent, &proxies);
@@ -777,7 +779,7 @@ FAULT_TEST(round, few_of_many_answer_when_nobody_expects_it)
     fixture_free(fixture);
 }
 
-FAULT_TEST(round, none_of_many_answer)
+FIXTURE_TEST(round, none_of_many_answer)
 {
     struct proxy **proxies;
     struct fixture *fixture = with_many(is_silent, &proxies);
@@ -804,7 +806,7 @@ static void *run_other_round(void *context)
     return &status;
 }
 
-FAULT_TEST(round, over_different_proxies_at_the_same_time)
+FIXTURE_TEST(round, over_different_proxies_at_the_same_time)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     pthread_t other;
@@ -858,7 +860,7 @@ static enum muster_status run_each(struct company *company, struct muster_messag
                           &company->result, error);
 }
 
-FAULT_TEST(round, each_is_told_something_else)
+FIXTURE_TEST(round, each_is_told_something_else)
 {
     struct company *company =
         company_new(answers_what_it_was_told, answers_what_it_was_told, answers_what_it_was_told);
@@ -869,7 +871,7 @@ FAULT_TEST(round, each_is_told_something_else)
     company_free(company);
 }
 
-FAULT_TEST(round, one_instruction_of_many_that_makes_no_sense)
+FIXTURE_TEST(round, one_instruction_of_many_that_makes_no_sense)
 {
     struct company *company =
         company_new(answers_what_it_was_told, answers_what_it_was_told, answers_what_it_was_told);
@@ -886,7 +888,7 @@ FAULT_TEST(round, one_instruction_of_many_that_makes_no_sense)
 
 /* ---- enough, and at least ---- */
 
-FAULT_TEST(round, at_least_waits_for_all_and_is_content_with_fewer)
+FIXTURE_TEST(round, at_least_waits_for_all_and_is_content_with_fewer)
 {
     struct company *company = company_new(peer_answers, fails, peer_answers);
     company->options.at_least = 2;
@@ -899,7 +901,7 @@ FAULT_TEST(round, at_least_waits_for_all_and_is_content_with_fewer)
     company_free(company);
 }
 
-FAULT_TEST(round, at_least_more_than_are_waited_for)
+FIXTURE_TEST(round, at_least_more_than_are_waited_for)
 {
     struct company *company = company_new(peer_answers, peer_answers, peer_answers);
     struct muster_error error;

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fault/fixture.h"
 #include "network/scheme.h"
 #include "status.h"
+#include "support/fixture.h"
 
 enum { MEMBERS = 8, ROUNDS = 20 };
 
@@ -86,7 +86,7 @@ static void run_rounds(struct participant_manager *manager, size_t rounds)
     proxy_release_all(proxies, count);
 }
 
-FAULT_TEST(local, threads_of_a_process_run_rounds)
+FIXTURE_TEST(local, threads_of_a_process_run_rounds)
 {
     struct member members[MEMBERS];
     begin_members(members);
@@ -100,7 +100,7 @@ FAULT_TEST(local, threads_of_a_process_run_rounds)
     }
 }
 
-FAULT_TEST(local, they_go_to_the_next_manager_of_that_name)
+FIXTURE_TEST(local, they_go_to_the_next_manager_of_that_name)
 {
     struct member members[MEMBERS];
     begin_members(members);
@@ -117,7 +117,7 @@ FAULT_TEST(local, they_go_to_the_next_manager_of_that_name)
     }
 }
 
-FAULT_TEST(local, a_name_that_nobody_has_ends_at_the_limit)
+FIXTURE_TEST(local, a_name_that_nobody_has_ends_at_the_limit)
 {
     struct participant_options options;
     struct participant *participant;
@@ -128,7 +128,7 @@ FAULT_TEST(local, a_name_that_nobody_has_ends_at_the_limit)
     cr_assert_not_null(strstr(error.text, "local:nobody"), "%s", error.text);
 }
 
-FAULT_TEST(local, nobody_can_listen_twice_on_a_name)
+FIXTURE_TEST(local, nobody_can_listen_twice_on_a_name)
 {
     struct participant_manager_options options;
     struct participant_manager *manager = start_manager(), *second;
@@ -150,7 +150,7 @@ static struct muster_transport *give_other(const struct scheme *scheme, unsigned
     return NULL;
 }
 
-FAULT_TEST(local, an_address_is_of_the_transport_with_its_scheme)
+FIXTURE_TEST(local, an_address_is_of_the_transport_with_its_scheme)
 {
     struct scheme other = {.prefix = "other:", .form = "other:THING", .acquire = give_other};
     struct scheme missing = {.prefix = "missing:", .form = "missing:THING"};

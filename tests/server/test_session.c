@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault/fixture.h"
 #include "link/transfer.h"
 #include "network/transport.h"
 #include "proxy/internal.h"
+#include "support/call.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 /* A manager with sessions, and a participant that has joined; the test steps the network. */
 struct company {
@@ -75,7 +78,7 @@ static const struct muster_message *consume(struct company *company, enum muster
     return instruction;
 }
 
-FAULT_TEST(session, idle_participant_comes_back_as_the_same)
+FIXTURE_TEST(session, idle_participant_comes_back_as_the_same)
 {
     struct company company;
     company_new(&company, "ada");
@@ -94,7 +97,7 @@ FAULT_TEST(session, idle_participant_comes_back_as_the_same)
     company_free(&company);
 }
 
-FAULT_TEST(session, instruction_that_was_lost_is_sent_again)
+FIXTURE_TEST(session, instruction_that_was_lost_is_sent_again)
 {
     struct company company;
     company_new(&company, "ada");
@@ -107,7 +110,7 @@ FAULT_TEST(session, instruction_that_was_lost_is_sent_again)
     company_free(&company);
 }
 
-FAULT_TEST(session, instruction_is_worked_on_once)
+FIXTURE_TEST(session, instruction_is_worked_on_once)
 {
     struct company company;
     company_new(&company, "ada");
@@ -125,7 +128,7 @@ FAULT_TEST(session, instruction_is_worked_on_once)
 }
 
 /* As by a proxy that lets Welcome pass and no more: pauses get longer, as if nobody were there. */
-FAULT_TEST(session, connection_that_breaks_at_once_is_an_attempt)
+FIXTURE_TEST(session, connection_that_breaks_at_once_is_an_attempt)
 {
     struct company company;
     size_t count = 0;
@@ -141,7 +144,7 @@ FAULT_TEST(session, connection_that_breaks_at_once_is_an_attempt)
     company_free(&company);
 }
 
-FAULT_TEST(session, answer_that_was_lost_is_sent_again)
+FIXTURE_TEST(session, answer_that_was_lost_is_sent_again)
 {
     struct company company;
     company_new(&company, "ada");
@@ -154,7 +157,7 @@ FAULT_TEST(session, answer_that_was_lost_is_sent_again)
     company_free(&company);
 }
 
-FAULT_TEST(session, answer_that_is_given_while_away_is_sent)
+FIXTURE_TEST(session, answer_that_is_given_while_away_is_sent)
 {
     struct company company;
     company_new(&company, "ada");
@@ -171,7 +174,7 @@ FAULT_TEST(session, answer_that_is_given_while_away_is_sent)
     company_free(&company);
 }
 
-FAULT_TEST(session, turn_can_begin_while_away)
+FIXTURE_TEST(session, turn_can_begin_while_away)
 {
     struct company company;
     company_new(&company, "ada");
@@ -186,7 +189,7 @@ FAULT_TEST(session, turn_can_begin_while_away)
     company_free(&company);
 }
 
-FAULT_TEST(session, turn_that_is_given_up_while_away_is_cancelled)
+FIXTURE_TEST(session, turn_that_is_given_up_while_away_is_cancelled)
 {
     struct company company;
     company_new(&company, "ada");
@@ -204,7 +207,7 @@ FAULT_TEST(session, turn_that_is_given_up_while_away_is_cancelled)
     company_free(&company);
 }
 
-FAULT_TEST(session, who_stays_away_is_gone_after_the_grace_period)
+FIXTURE_TEST(session, who_stays_away_is_gone_after_the_grace_period)
 {
     struct company company;
     company_new(&company, "ada");
@@ -255,7 +258,7 @@ static struct peer *raw_company_new(struct company *company)
     return raw_company_new_with(company, &options);
 }
 
-FAULT_TEST(session, newer_connection_replaces_the_older)
+FIXTURE_TEST(session, newer_connection_replaces_the_older)
 {
     struct company company;
     struct outcome outcome;
@@ -276,7 +279,7 @@ FAULT_TEST(session, newer_connection_replaces_the_older)
     fixture_free(company.fixture);
 }
 
-FAULT_TEST(session, late_messages_of_the_older_connection_are_ignored)
+FIXTURE_TEST(session, late_messages_of_the_older_connection_are_ignored)
 {
     struct company company;
     struct outcome outcome;
@@ -304,7 +307,7 @@ FAULT_TEST(session, late_messages_of_the_older_connection_are_ignored)
     fixture_free(company.fixture);
 }
 
-FAULT_TEST(session, wrong_tokens_with_a_name_in_use_are_refused)
+FIXTURE_TEST(session, wrong_tokens_with_a_name_in_use_are_refused)
 {
     struct company company;
     struct participant_manager_options options = session_options();
@@ -334,7 +337,7 @@ FAULT_TEST(session, wrong_tokens_with_a_name_in_use_are_refused)
     fixture_free(company.fixture);
 }
 
-FAULT_TEST(session, who_breaks_off_before_the_initiative_comes_back_as_somebody_new)
+FIXTURE_TEST(session, who_breaks_off_before_the_initiative_comes_back_as_somebody_new)
 {
     struct participant_manager_options options = session_options();
     struct fixture *fixture = fixture_new(&options);
@@ -361,7 +364,7 @@ FAULT_TEST(session, who_breaks_off_before_the_initiative_comes_back_as_somebody_
 }
 
 /* The server has not noticed that the older connection broke. */
-FAULT_TEST(session, name_is_free_for_who_had_not_passed_the_initiative)
+FIXTURE_TEST(session, name_is_free_for_who_had_not_passed_the_initiative)
 {
     struct company company;
     struct participant_manager_options options = session_options();
@@ -399,7 +402,7 @@ static void restart_server(struct company *company)
     muster_fixture_refuse(fixture->network, false);
 }
 
-FAULT_TEST(session, participants_of_a_server_that_died_come_back_with_name_and_rank)
+FIXTURE_TEST(session, participants_of_a_server_that_died_come_back_with_name_and_rank)
 {
     struct company company;
     struct participant_options client;
@@ -436,7 +439,7 @@ FAULT_TEST(session, participants_of_a_server_that_died_come_back_with_name_and_r
     company_free(&company);
 }
 
-FAULT_TEST(session, instruction_of_a_server_that_died_is_cancelled)
+FIXTURE_TEST(session, instruction_of_a_server_that_died_is_cancelled)
 {
     struct company company;
     struct outcome outcome;
@@ -461,7 +464,7 @@ FAULT_TEST(session, instruction_of_a_server_that_died_is_cancelled)
     company_free(&company);
 }
 
-FAULT_TEST(session, answer_to_a_server_that_died_is_dropped)
+FIXTURE_TEST(session, answer_to_a_server_that_died_is_dropped)
 {
     struct company company;
     struct outcome outcome;
@@ -486,7 +489,7 @@ FAULT_TEST(session, answer_to_a_server_that_died_is_dropped)
 }
 
 /* The new server has let it in, and it does not know. */
-FAULT_TEST(session, welcome_of_a_new_server_may_be_lost)
+FIXTURE_TEST(session, welcome_of_a_new_server_may_be_lost)
 {
     struct company company;
     struct outcome outcome = {0};
@@ -512,7 +515,7 @@ FAULT_TEST(session, welcome_of_a_new_server_may_be_lost)
     company_free(&company);
 }
 
-FAULT_TEST(session, rank_survives_being_turned_away)
+FIXTURE_TEST(session, rank_survives_being_turned_away)
 {
     struct company company;
     company_new(&company, "ada");
@@ -534,7 +537,7 @@ FAULT_TEST(session, rank_survives_being_turned_away)
     company_free(&company);
 }
 
-FAULT_TEST(session, turn_can_begin_when_the_connection_has_just_broken)
+FIXTURE_TEST(session, turn_can_begin_when_the_connection_has_just_broken)
 {
     struct company company;
     struct outcome outcome;
@@ -666,7 +669,7 @@ static bool is_small(const struct muster_message *message)
     return is_sample(message, MUSTER_TRAIN);
 }
 
-FAULT_TEST(session, turn_survives_a_break_at_every_message)
+FIXTURE_TEST(session, turn_survives_a_break_at_every_message)
 {
     struct journey journey = {.instruction = *sample(MUSTER_TRAIN), .is_whole = is_small};
     break_everywhere(&journey, 8, 8);
@@ -674,7 +677,7 @@ FAULT_TEST(session, turn_survives_a_break_at_every_message)
     break_everywhere(&journey, 8, 8);
 }
 
-FAULT_TEST(session, chunks_survive_a_break_at_every_message)
+FIXTURE_TEST(session, chunks_survive_a_break_at_every_message)
 {
     uint8_t *bytes = big_new();
     struct journey journey = {
@@ -697,7 +700,7 @@ static void send_away(struct company *company, size_t n)
     cr_assert_not(proxy_is_open(company->proxy));
 }
 
-FAULT_TEST(session, proxy_is_closed_while_away)
+FIXTURE_TEST(session, proxy_is_closed_while_away)
 {
     struct company company;
     struct outcome outcome;
@@ -717,7 +720,7 @@ FAULT_TEST(session, proxy_is_closed_while_away)
     company_free(&company);
 }
 
-FAULT_TEST(session, reconnect_in_while_away)
+FIXTURE_TEST(session, reconnect_in_while_away)
 {
     struct company company;
     struct outcome outcome;
@@ -731,7 +734,7 @@ FAULT_TEST(session, reconnect_in_while_away)
 }
 
 /* Its Hello arrives, and then the connection breaks: the name is its own. */
-FAULT_TEST(session, welcome_after_a_reconnect_in_may_be_lost)
+FIXTURE_TEST(session, welcome_after_a_reconnect_in_may_be_lost)
 {
     struct company company;
     struct outcome outcome = {0};
@@ -756,7 +759,7 @@ FAULT_TEST(session, welcome_after_a_reconnect_in_may_be_lost)
     company_free(&company);
 }
 
-FAULT_TEST(session, server_restarts_while_those_it_asked_come_back)
+FIXTURE_TEST(session, server_restarts_while_those_it_asked_come_back)
 {
     struct company company;
     company_new(&company, "ada");
@@ -773,7 +776,7 @@ FAULT_TEST(session, server_restarts_while_those_it_asked_come_back)
     company_free(&company);
 }
 
-FAULT_TEST(session, manager_stops_while_somebody_is_away)
+FIXTURE_TEST(session, manager_stops_while_somebody_is_away)
 {
     struct company company;
     struct outcome outcome;
@@ -791,7 +794,7 @@ FAULT_TEST(session, manager_stops_while_somebody_is_away)
     company_free(&company);
 }
 
-FAULT_TEST(session, participant_closes_while_away)
+FIXTURE_TEST(session, participant_closes_while_away)
 {
     struct company company;
     struct call call;
@@ -809,7 +812,7 @@ FAULT_TEST(session, participant_closes_while_away)
 }
 
 /* Nothing that is sent arrives: the stream of its return is there, and no Welcome. */
-FAULT_TEST(session, participant_is_freed_while_it_comes_back)
+FIXTURE_TEST(session, participant_is_freed_while_it_comes_back)
 {
     struct company company;
     company_new(&company, "ada");
@@ -821,7 +824,7 @@ FAULT_TEST(session, participant_is_freed_while_it_comes_back)
     company_free(&company);
 }
 
-FAULT_TEST(session, reconnecting_ends_at_its_limit)
+FIXTURE_TEST(session, reconnecting_ends_at_its_limit)
 {
     static const struct {
         int64_t limit_ms;
@@ -851,7 +854,7 @@ FAULT_TEST(session, reconnecting_ends_at_its_limit)
     }
 }
 
-FAULT_TEST(session, reconnecting_may_have_no_limit)
+FIXTURE_TEST(session, reconnecting_may_have_no_limit)
 {
     struct company company;
     struct participant_manager_options options = session_options();
@@ -873,7 +876,7 @@ FAULT_TEST(session, reconnecting_may_have_no_limit)
     company_free(&company);
 }
 
-FAULT_TEST(session, pauses_that_make_no_sense_are_refused)
+FIXTURE_TEST(session, pauses_that_make_no_sense_are_refused)
 {
     static const int64_t wrong[][3] = {{-2, 100, 100}, {1000, 0, 100}, {1000, -1, 100}, {1000, 100, 99}};
     struct fixture *fixture = fixture_new(NULL);
@@ -889,7 +892,7 @@ FAULT_TEST(session, pauses_that_make_no_sense_are_refused)
     fixture_free(fixture);
 }
 
-FAULT_TEST(session, without_grace_a_break_is_the_end)
+FIXTURE_TEST(session, without_grace_a_break_is_the_end)
 {
     struct company company;
     struct participant_manager_options options = fixture_options();
@@ -913,7 +916,7 @@ FAULT_TEST(session, without_grace_a_break_is_the_end)
     company_free(&company);
 }
 
-FAULT_TEST(session, participant_that_does_not_reconnect_is_gone)
+FIXTURE_TEST(session, participant_that_does_not_reconnect_is_gone)
 {
     struct company company;
     struct participant_manager_options options = session_options();
@@ -931,7 +934,7 @@ FAULT_TEST(session, participant_that_does_not_reconnect_is_gone)
 
 /* ---- lists, rounds, limits ---- */
 
-FAULT_TEST(session, who_is_away_is_not_listed)
+FIXTURE_TEST(session, who_is_away_is_not_listed)
 {
     struct company company;
     company_new(&company, "ada");
@@ -966,7 +969,7 @@ static enum muster_status let_time_pass(void *context, size_t index, struct prox
     return MUSTER_OK;
 }
 
-FAULT_TEST(session, round_waits_for_who_is_away)
+FIXTURE_TEST(session, round_waits_for_who_is_away)
 {
     struct company company;
     struct participant_manager_options options = session_options();
@@ -993,7 +996,7 @@ FAULT_TEST(session, round_waits_for_who_is_away)
     company_free(&company);
 }
 
-FAULT_TEST(session, progress_extends_the_limit_of_a_turn)
+FIXTURE_TEST(session, progress_extends_the_limit_of_a_turn)
 {
     for (int away = 0; away < 2; away++) {
         struct company company;
@@ -1021,7 +1024,7 @@ FAULT_TEST(session, progress_extends_the_limit_of_a_turn)
 }
 
 /* However often it reports, a turn ends some day; one that was given more time from the start has that. */
-FAULT_TEST(session, progress_extends_no_further_than_the_most)
+FIXTURE_TEST(session, progress_extends_no_further_than_the_most)
 {
     for (size_t longer = 0; longer < 2; longer++) {
         struct company company;
@@ -1048,7 +1051,7 @@ FAULT_TEST(session, progress_extends_no_further_than_the_most)
     }
 }
 
-FAULT_TEST(session, progress_does_not_shorten_the_limit)
+FIXTURE_TEST(session, progress_does_not_shorten_the_limit)
 {
     struct company company;
     struct participant_manager_options options = session_options();
@@ -1074,7 +1077,7 @@ FAULT_TEST(session, progress_does_not_shorten_the_limit)
     company_free(&company);
 }
 
-FAULT_TEST(session, place_at_the_address_is_there_for_who_comes_back)
+FIXTURE_TEST(session, place_at_the_address_is_there_for_who_comes_back)
 {
     struct company company;
     struct participant_manager_options options = session_options();
@@ -1119,7 +1122,7 @@ static void arrive(void)
     newer_of_race = peer_with_token(of_race, "ada", of_race->proxy->session, SESSION_SIZE, 0);
 }
 
-FAULT_TEST(session, who_is_back_at_once_stays_listed)
+FIXTURE_TEST(session, who_is_back_at_once_stays_listed)
 {
     struct company company;
     struct peer *older = raw_company_new(&company);

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fault/fixture.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
 
 /* Wants a new peer to be turned away before it has said anything. */
 static void expect_turned_away(struct fixture *fixture, enum muster_status status, const char *text)
@@ -20,7 +21,7 @@ static void expect_turned_away(struct fixture *fixture, enum muster_status statu
     cr_assert(event_is(fixture, events, PARTICIPANT_MANAGER_REFUSED, status, ""));
 }
 
-FAULT_TEST(doors, joining_rate)
+FIXTURE_TEST(doors, joining_rate)
 {
     struct participant_manager_options options = fixture_options();
     options.join_rate = 2;
@@ -41,7 +42,7 @@ FAULT_TEST(doors, joining_rate)
     fixture_free(fixture);
 }
 
-FAULT_TEST(doors, slow_joining_rate)
+FIXTURE_TEST(doors, slow_joining_rate)
 {
     struct participant_manager_options options = fixture_options();
     options.join_rate = 0.5;
@@ -55,7 +56,7 @@ FAULT_TEST(doors, slow_joining_rate)
 }
 
 /* All of the local network's come from one address. One counts from its coming to its end. */
-FAULT_TEST(doors, participants_of_one_address)
+FIXTURE_TEST(doors, participants_of_one_address)
 {
     struct participant_manager_options options = fixture_options();
     options.max_participants_per_address = 2;
@@ -75,7 +76,7 @@ FAULT_TEST(doors, participants_of_one_address)
     fixture_free(fixture);
 }
 
-FAULT_TEST(doors, who_shows_no_credentials_spends_nothing)
+FIXTURE_TEST(doors, who_shows_no_credentials_spends_nothing)
 {
     struct participant_manager_options options = fixture_options();
     options.join_rate = 1;
@@ -93,7 +94,7 @@ FAULT_TEST(doors, who_shows_no_credentials_spends_nothing)
 
 static const char *const names[] = {"ada", "ada.example", NULL};
 
-FAULT_TEST(doors, certificate_gives_the_name)
+FIXTURE_TEST(doors, certificate_gives_the_name)
 {
     struct fixture *fixture = fixture_new(NULL);
     muster_fixture_show(fixture->network, names, NULL);
@@ -104,7 +105,7 @@ FAULT_TEST(doors, certificate_gives_the_name)
     fixture_free(fixture);
 }
 
-FAULT_TEST(doors, certificate_names_an_original_participant_too)
+FIXTURE_TEST(doors, certificate_names_an_original_participant_too)
 {
     struct fixture *fixture = fixture_new(NULL);
     muster_fixture_show(fixture->network, names, NULL);
@@ -113,7 +114,7 @@ FAULT_TEST(doors, certificate_names_an_original_participant_too)
     fixture_free(fixture);
 }
 
-FAULT_TEST(doors, certificate_is_for_no_other_name)
+FIXTURE_TEST(doors, certificate_is_for_no_other_name)
 {
     static const char *const others[] = {"bob", "ADA", "ada.", "example", "anonymous-0"};
     struct fixture *fixture = fixture_new(NULL);
@@ -130,7 +131,7 @@ FAULT_TEST(doors, certificate_is_for_no_other_name)
 }
 
 /* A certificate does not lift the rules for names. */
-FAULT_TEST(doors, certificate_with_a_name_that_makes_no_sense)
+FIXTURE_TEST(doors, certificate_with_a_name_that_makes_no_sense)
 {
     static const char *const strange[] = {"anonymous-7", NULL};
     struct fixture *fixture = fixture_new(NULL);
@@ -145,7 +146,7 @@ FAULT_TEST(doors, certificate_with_a_name_that_makes_no_sense)
 
 /* ---- strings ---- */
 
-FAULT_TEST(doors, name_that_is_not_utf8)
+FIXTURE_TEST(doors, name_that_is_not_utf8)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
@@ -157,7 +158,7 @@ FAULT_TEST(doors, name_that_is_not_utf8)
     fixture_free(fixture);
 }
 
-FAULT_TEST(doors, certificate_whose_name_is_not_utf8)
+FIXTURE_TEST(doors, certificate_whose_name_is_not_utf8)
 {
     static const char *const strange[] = {"caf\xe9", NULL};
     struct fixture *fixture = fixture_new(NULL);
@@ -170,7 +171,7 @@ FAULT_TEST(doors, certificate_whose_name_is_not_utf8)
     fixture_free(fixture);
 }
 
-FAULT_TEST(doors, answer_that_is_not_utf8)
+FIXTURE_TEST(doors, answer_that_is_not_utf8)
 {
     static const char failure[] = "\x10\x01\x32\x03\x12\x01\xe9"; /* turn 1, Failure { text } */
     struct fixture *fixture = fixture_new(NULL);
@@ -187,7 +188,7 @@ FAULT_TEST(doors, answer_that_is_not_utf8)
     fixture_free(fixture);
 }
 
-FAULT_TEST(doors, own_strings_that_are_not_utf8)
+FIXTURE_TEST(doors, own_strings_that_are_not_utf8)
 {
     static const char bad[] = "caf\xe9";
     const struct participant_label labels[] = {{bad, "x"}, {"x", bad}};
@@ -207,7 +208,7 @@ FAULT_TEST(doors, own_strings_that_are_not_utf8)
     }
 }
 
-FAULT_TEST(doors, instruction_with_a_string_that_is_not_utf8)
+FIXTURE_TEST(doors, instruction_with_a_string_that_is_not_utf8)
 {
     const struct muster_scalar scalar = {"caf\xe9", 1};
     const struct muster_message instruction = {.kind = MUSTER_TRAIN, .scalars = &scalar, .scalar_count = 1};

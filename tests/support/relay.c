@@ -1,5 +1,4 @@
-/* The relay of the chaos program: TCP connections handed on to another port of this machine, which are cut,
-   delayed, stalled, half-closed and robbed of their bytes on request. One thread, the caller's. */
+/* Each connection has two ways, and each way a buffer. The thread is the caller's. */
 #include <config.h>
 
 #include <errno.h>
@@ -10,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fault/chaos.h"
+#include "support/relay.h"
 
 /* Bytes from one side that the other has not taken yet. */
 struct way {

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "fault/fixture.h"
 #include "proxy/internal.h"
+#include "support/fixture.h"
+#include "support/outcome.h"
+#include "support/sample.h"
 
 /* What an answer holds, and room for two of them and a bit. */
 #define ANSWER_SIZE ((size_t)10000)
@@ -240,7 +242,7 @@ static void expect_thrown_out(struct crowd *crowd, size_t i, const char *text)
 
 /* ---- grants ---- */
 
-FAULT_TEST(upload, first_answer_is_granted_by_message)
+FIXTURE_TEST(upload, first_answer_is_granted_by_message)
 {
     struct crowd crowd = crowd_new();
     cr_assert_eq(begin(&crowd, 0), 0);
@@ -253,7 +255,7 @@ FAULT_TEST(upload, first_answer_is_granted_by_message)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, later_answers_are_granted_with_the_instruction)
+FIXTURE_TEST(upload, later_answers_are_granted_with_the_instruction)
 {
     struct crowd crowd = crowd_new();
     expect_turn(&crowd, 0);
@@ -270,7 +272,7 @@ FAULT_TEST(upload, later_answers_are_granted_with_the_instruction)
 }
 
 /* The first answer is expected to be as big as what it answers. */
-FAULT_TEST(upload, answer_to_a_big_instruction_is_granted_with_it)
+FIXTURE_TEST(upload, answer_to_a_big_instruction_is_granted_with_it)
 {
     struct crowd crowd = crowd_new();
     const struct muster_message big = answer_of(ANSWER_SIZE);
@@ -306,7 +308,7 @@ static void send_over(struct crowd *crowd, size_t size, int64_t way_ms, uint64_t
     *last = send_as_told(crowd, 0, granted ? 0 : 1, *first, 0, size, way_ms);
 }
 
-FAULT_TEST(upload, sender_is_told_of_more_as_it_gets_on)
+FIXTURE_TEST(upload, sender_is_told_of_more_as_it_gets_on)
 {
     const size_t size = (size_t)5 * AHEAD_MAX;
     struct crowd crowd = crowd_with_sessions(size);
@@ -320,7 +322,7 @@ FAULT_TEST(upload, sender_is_told_of_more_as_it_gets_on)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, sender_that_is_kept_waiting_gets_rid_of_its_limit)
+FIXTURE_TEST(upload, sender_that_is_kept_waiting_gets_rid_of_its_limit)
 {
     const size_t size = (size_t)4 * AHEAD_MAX;
     struct crowd crowd = crowd_with_sessions(size);
@@ -337,7 +339,7 @@ FAULT_TEST(upload, sender_that_is_kept_waiting_gets_rid_of_its_limit)
 }
 
 /* Its reply to Welcome says how far away it is. */
-FAULT_TEST(upload, sender_from_far_away_has_no_limit)
+FIXTURE_TEST(upload, sender_from_far_away_has_no_limit)
 {
     static const int64_t ways_ms[] = {0, 79, 80, 1000};
     struct crowd crowd = crowd_with_sessions(ANSWER_SIZE);
@@ -377,7 +379,7 @@ static struct stream_ops mute_ops_of(struct crowd *crowd, size_t i)
 }
 
 /* Otherwise both would wait for each other. */
-FAULT_TEST(upload, grant_that_cannot_be_sent_ends_the_connection)
+FIXTURE_TEST(upload, grant_that_cannot_be_sent_ends_the_connection)
 {
     const size_t size = (size_t)2 * AHEAD_MAX;
     struct crowd crowd = crowd_with_sessions(size);
@@ -402,7 +404,7 @@ FAULT_TEST(upload, grant_that_cannot_be_sent_ends_the_connection)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, room_that_was_promised_and_is_not_needed_is_returned)
+FIXTURE_TEST(upload, room_that_was_promised_and_is_not_needed_is_returned)
 {
     struct crowd crowd = crowd_new();
     expect_turn(&crowd, 0);
@@ -424,7 +426,7 @@ FAULT_TEST(upload, room_that_was_promised_and_is_not_needed_is_returned)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, answer_that_is_smaller_than_promised)
+FIXTURE_TEST(upload, answer_that_is_smaller_than_promised)
 {
     struct crowd crowd = crowd_new();
     expect_turn(&crowd, 0);
@@ -438,7 +440,7 @@ FAULT_TEST(upload, answer_that_is_smaller_than_promised)
 }
 
 /* It is not covered by the promise, and waits for room like any other. */
-FAULT_TEST(upload, answer_that_is_bigger_than_promised)
+FIXTURE_TEST(upload, answer_that_is_bigger_than_promised)
 {
     struct crowd crowd = crowd_new();
     expect_turn(&crowd, 0);
@@ -450,7 +452,7 @@ FAULT_TEST(upload, answer_that_is_bigger_than_promised)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, answer_that_is_bigger_than_promised_has_no_right_to_the_promise)
+FIXTURE_TEST(upload, answer_that_is_bigger_than_promised_has_no_right_to_the_promise)
 {
     struct crowd crowd = crowd_new();
     expect_turn(&crowd, 0);
@@ -463,7 +465,7 @@ FAULT_TEST(upload, answer_that_is_bigger_than_promised_has_no_right_to_the_promi
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, first_come_first_served)
+FIXTURE_TEST(upload, first_come_first_served)
 {
     static const size_t order[PEERS] = {2, 0, 3, 1};
     struct crowd crowd = crowd_new();
@@ -488,7 +490,7 @@ FAULT_TEST(upload, first_come_first_served)
 }
 
 /* A small answer does not overtake a big one that waits, and no promise is made past it. */
-FAULT_TEST(upload, nobody_overtakes)
+FIXTURE_TEST(upload, nobody_overtakes)
 {
     struct crowd crowd = crowd_new();
     expect_turn(&crowd, 3);
@@ -515,7 +517,7 @@ FAULT_TEST(upload, nobody_overtakes)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, one_is_granted_whatever_its_size)
+FIXTURE_TEST(upload, one_is_granted_whatever_its_size)
 {
     struct crowd crowd = crowd_with(1);
     for (size_t i = 0; i < PEERS; i++) {
@@ -532,7 +534,7 @@ FAULT_TEST(upload, one_is_granted_whatever_its_size)
 }
 
 /* Those who were promised room and think about it do not hold up one that is ready. */
-FAULT_TEST(upload, one_is_granted_beside_promises)
+FIXTURE_TEST(upload, one_is_granted_beside_promises)
 {
     struct crowd crowd = crowd_new();
     expect_turn(&crowd, 0);
@@ -556,7 +558,7 @@ FAULT_TEST(upload, one_is_granted_beside_promises)
 }
 
 /* Left to itself, the budget is 64 MiB at least. */
-FAULT_TEST(upload, budget_of_its_own)
+FIXTURE_TEST(upload, budget_of_its_own)
 {
     struct crowd crowd = crowd_with(0);
     for (size_t i = 0; i < PEERS; i++)
@@ -596,7 +598,7 @@ static void answers_in_chunks(struct peer *peer, const struct received *received
                         zeros, ANSWER_SIZE);
 }
 
-FAULT_TEST(upload, answers_of_a_round_count_until_they_are_handled)
+FIXTURE_TEST(upload, answers_of_a_round_count_until_they_are_handled)
 {
     struct crowd crowd = crowd_with(1);
     const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
@@ -621,7 +623,7 @@ FAULT_TEST(upload, answers_of_a_round_count_until_they_are_handled)
 }
 
 /* The one that answers last is not wanted any more: what has come of it is thrown away. */
-FAULT_TEST(upload, round_that_has_enough)
+FIXTURE_TEST(upload, round_that_has_enough)
 {
     struct crowd crowd = crowd_new();
     const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
@@ -643,7 +645,7 @@ FAULT_TEST(upload, round_that_has_enough)
 
 /* ---- control messages between chunks ---- */
 
-FAULT_TEST(upload, progress_between_chunks)
+FIXTURE_TEST(upload, progress_between_chunks)
 {
     struct crowd crowd = crowd_new();
     begin(&crowd, 0);
@@ -660,7 +662,7 @@ FAULT_TEST(upload, progress_between_chunks)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, cancel_between_chunks)
+FIXTURE_TEST(upload, cancel_between_chunks)
 {
     struct crowd crowd = crowd_new();
     begin(&crowd, 0);
@@ -679,7 +681,7 @@ FAULT_TEST(upload, cancel_between_chunks)
 }
 
 /* Cancelled while it waits: its place in the queue is free. */
-FAULT_TEST(upload, cancel_while_it_waits)
+FIXTURE_TEST(upload, cancel_while_it_waits)
 {
     struct crowd crowd = crowd_with(1);
     for (size_t i = 0; i < 3; i++) {
@@ -727,7 +729,7 @@ static void send_huge(struct crowd *crowd, size_t i, uint64_t from)
 }
 
 /* Each when the one before is whole, and no sooner. */
-FAULT_TEST(upload, big_ones_come_one_after_the_other)
+FIXTURE_TEST(upload, big_ones_come_one_after_the_other)
 {
     struct crowd crowd = crowd_for_big_ones();
     announce_big_ones(&crowd);
@@ -744,7 +746,7 @@ FAULT_TEST(upload, big_ones_come_one_after_the_other)
 
 /* One that takes its time is put aside and goes on, so that there is room for another, and not for a
    third. */
-FAULT_TEST(upload, second_big_one_beside_a_slow_one)
+FIXTURE_TEST(upload, second_big_one_beside_a_slow_one)
 {
     struct crowd crowd = crowd_for_big_ones();
     announce_big_ones(&crowd);
@@ -797,7 +799,7 @@ static enum muster_status wait_for_grant(void *context, size_t index, struct pro
 }
 
 /* While one is worked on, the next is on its way. */
-FAULT_TEST(upload, big_one_comes_while_another_is_worked_on)
+FIXTURE_TEST(upload, big_one_comes_while_another_is_worked_on)
 {
     struct crowd crowd = crowd_for_big_ones();
     const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
@@ -827,7 +829,7 @@ static bool get_room(struct claim *claim, struct budget *budget)
 }
 
 /* One that is aside and one that is worked on are two: the next one waits until the second is done with. */
-FAULT_TEST(upload, big_one_that_is_aside_makes_no_third)
+FIXTURE_TEST(upload, big_one_that_is_aside_makes_no_third)
 {
     struct budget budget = {0};
     struct claim slow = {0}, first = {0}, second = {0};
@@ -845,7 +847,7 @@ FAULT_TEST(upload, big_one_that_is_aside_makes_no_third)
 }
 
 /* What was there before, and has gone, leaves no room for a second. */
-FAULT_TEST(upload, big_ones_of_the_next_round)
+FIXTURE_TEST(upload, big_ones_of_the_next_round)
 {
     struct crowd crowd = crowd_for_big_ones();
     announce_big_ones(&crowd);
@@ -882,7 +884,7 @@ static void announce_all(struct crowd *crowd)
     expect_grant(crowd, 0, 1);
 }
 
-FAULT_TEST(upload, one_that_is_slow_goes_on_beside_the_others)
+FIXTURE_TEST(upload, one_that_is_slow_goes_on_beside_the_others)
 {
     struct crowd crowd = crowd_with(1);
     announce_all(&crowd);
@@ -900,7 +902,7 @@ FAULT_TEST(upload, one_that_is_slow_goes_on_beside_the_others)
 }
 
 /* The second that is slow makes way: of the two, the one that would take longer. */
-FAULT_TEST(upload, slower_of_two_makes_way)
+FIXTURE_TEST(upload, slower_of_two_makes_way)
 {
     for (size_t slower = 0; slower < 2; slower++) {
         struct crowd crowd = crowd_with(1);
@@ -927,7 +929,7 @@ FAULT_TEST(upload, slower_of_two_makes_way)
 }
 
 /* The same for one that was granted with its instruction. */
-FAULT_TEST(upload, one_with_a_promise_that_is_slow)
+FIXTURE_TEST(upload, one_with_a_promise_that_is_slow)
 {
     struct crowd crowd = crowd_with(ANSWER_SIZE);
     expect_turn(&crowd, 0);
@@ -980,7 +982,7 @@ static void expect_no_delay(uint64_t budget, size_t size)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, those_who_only_announce_cost_time_once)
+FIXTURE_TEST(upload, those_who_only_announce_cost_time_once)
 {
     expect_no_delay(1, ANSWER_SIZE);
     expect_no_delay(BUDGET, ANSWER_SIZE);
@@ -989,7 +991,7 @@ FAULT_TEST(upload, those_who_only_announce_cost_time_once)
 }
 
 /* One that is always slower than the others comes through beside them, and is their equal again. */
-FAULT_TEST(upload, slow_one_among_others_that_never_end)
+FIXTURE_TEST(upload, slow_one_among_others_that_never_end)
 {
     struct crowd crowd = crowd_with(1);
     announce_all(&crowd);
@@ -1014,7 +1016,7 @@ FAULT_TEST(upload, slow_one_among_others_that_never_end)
 }
 
 /* Where answers take their time, nobody is hurried; a few do not change what is usual. */
-FAULT_TEST(upload, time_that_is_usual)
+FIXTURE_TEST(upload, time_that_is_usual)
 {
     struct budget budget = {0};
     struct claim claim = {0};
@@ -1036,7 +1038,7 @@ FAULT_TEST(upload, time_that_is_usual)
 }
 
 /* Two that are both slow, with others: neither would ever be whole if the other always took its place. */
-FAULT_TEST(upload, two_slow_ones_come_through)
+FIXTURE_TEST(upload, two_slow_ones_come_through)
 {
     enum { SLOW = 2, STEPS = 3 }; /* half STALL_MS each, from a grant to a chunk and from one to the next */
     struct crowd crowd = crowd_with(1);
@@ -1070,7 +1072,7 @@ FAULT_TEST(upload, two_slow_ones_come_through)
 }
 
 /* Of those that were passed over, the one that seems to need least comes first, whoever was first. */
-FAULT_TEST(upload, late_ones_come_in_the_order_of_their_rates)
+FIXTURE_TEST(upload, late_ones_come_in_the_order_of_their_rates)
 {
     struct crowd crowd = crowd_with(1);
     announce_all(&crowd);
@@ -1095,7 +1097,7 @@ FAULT_TEST(upload, late_ones_come_in_the_order_of_their_rates)
 }
 
 /* Room is not kept for one that was too slow, until an answer of its has come. */
-FAULT_TEST(upload, late_one_is_promised_nothing)
+FIXTURE_TEST(upload, late_one_is_promised_nothing)
 {
     struct crowd crowd = crowd_with(ANSWER_SIZE);
     expect_turn(&crowd, 0);
@@ -1122,7 +1124,7 @@ FAULT_TEST(upload, late_one_is_promised_nothing)
 
 /* While two that are late take turns beside it, a third holds its place by a byte now and then, and not for
    long. */
-FAULT_TEST(upload, byte_now_and_then_is_no_progress)
+FIXTURE_TEST(upload, byte_now_and_then_is_no_progress)
 {
     struct crowd crowd = crowd_with(1);
     for (size_t i = 0; i < 3; i++) {
@@ -1144,7 +1146,7 @@ FAULT_TEST(upload, byte_now_and_then_is_no_progress)
 }
 
 /* The patience with those that are late grows from slot to slot, and shrinks with an answer. */
-FAULT_TEST(upload, patience_grows_and_shrinks)
+FIXTURE_TEST(upload, patience_grows_and_shrinks)
 {
     struct crowd crowd = crowd_with(1);
     announce_all(&crowd);
@@ -1169,7 +1171,7 @@ FAULT_TEST(upload, patience_grows_and_shrinks)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, one_that_stalls_alone_has_all_the_time_of_its_turn)
+FIXTURE_TEST(upload, one_that_stalls_alone_has_all_the_time_of_its_turn)
 {
     struct crowd crowd = crowd_with(1);
     begin(&crowd, 0);
@@ -1186,7 +1188,7 @@ FAULT_TEST(upload, one_that_stalls_alone_has_all_the_time_of_its_turn)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, one_that_stalls_and_is_whole_after_all)
+FIXTURE_TEST(upload, one_that_stalls_and_is_whole_after_all)
 {
     struct crowd crowd = crowd_with(1);
     begin(&crowd, 0);
@@ -1200,7 +1202,7 @@ FAULT_TEST(upload, one_that_stalls_and_is_whole_after_all)
 }
 
 /* Each makes way for the next, round and round, until their turns end, and the last one too. */
-FAULT_TEST(upload, full_budget_with_every_sender_stalled)
+FIXTURE_TEST(upload, full_budget_with_every_sender_stalled)
 {
     struct crowd crowd = crowd_new();
     for (size_t i = 0; i < PEERS; i++) {
@@ -1237,7 +1239,7 @@ static void begin_and_break_off(struct crowd *crowd, size_t i, size_t stage)
         send_part(crowd, i, 1, 0, 4000);
 }
 
-FAULT_TEST(upload, killed_at_every_stage)
+FIXTURE_TEST(upload, killed_at_every_stage)
 {
     for (size_t stage = 0; stage <= 3; stage++) {
         struct crowd crowd = crowd_with(1);
@@ -1261,7 +1263,7 @@ FAULT_TEST(upload, killed_at_every_stage)
     }
 }
 
-FAULT_TEST(upload, closed_at_every_stage)
+FIXTURE_TEST(upload, closed_at_every_stage)
 {
     for (size_t stage = 0; stage <= 3; stage++) {
         struct crowd crowd = crowd_new();
@@ -1275,7 +1277,7 @@ FAULT_TEST(upload, closed_at_every_stage)
     }
 }
 
-FAULT_TEST(upload, server_stops_at_every_stage)
+FIXTURE_TEST(upload, server_stops_at_every_stage)
 {
     struct crowd crowd = crowd_new();
     for (size_t i = 0; i < PEERS; i++)
@@ -1288,7 +1290,7 @@ FAULT_TEST(upload, server_stops_at_every_stage)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, server_stops_while_some_wait)
+FIXTURE_TEST(upload, server_stops_while_some_wait)
 {
     struct crowd crowd = crowd_with(1);
     for (size_t i = 0; i < PEERS; i++) {
@@ -1313,7 +1315,7 @@ static void granted_first(struct crowd *crowd)
     expect_grant(crowd, 0, 1);
 }
 
-FAULT_TEST(upload, announces_more_than_it_sends)
+FIXTURE_TEST(upload, announces_more_than_it_sends)
 {
     struct crowd crowd = crowd_with(1);
     granted_first(&crowd);
@@ -1326,7 +1328,7 @@ FAULT_TEST(upload, announces_more_than_it_sends)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, sends_more_than_announced)
+FIXTURE_TEST(upload, sends_more_than_announced)
 {
     struct crowd crowd = crowd_new();
     granted_first(&crowd);
@@ -1338,7 +1340,7 @@ FAULT_TEST(upload, sends_more_than_announced)
 }
 
 /* The answer was whole, and stays so. */
-FAULT_TEST(upload, sends_more_after_the_last_chunk)
+FIXTURE_TEST(upload, sends_more_after_the_last_chunk)
 {
     struct crowd crowd = crowd_new();
     granted_first(&crowd);
@@ -1362,42 +1364,42 @@ static void expect_bad_chunk(uint64_t grant, uint64_t from, uint64_t to, const c
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, chunk_after_a_gap)
+FIXTURE_TEST(upload, chunk_after_a_gap)
 {
     expect_bad_chunk(1, 4001, 5000, "a chunk out of turn: at 4001, not 4000");
 }
 
-FAULT_TEST(upload, chunk_that_was_there_already)
+FIXTURE_TEST(upload, chunk_that_was_there_already)
 {
     expect_bad_chunk(1, 0, 4000, "a chunk out of turn: at 0, not 4000");
 }
 
-FAULT_TEST(upload, chunk_that_overlaps)
+FIXTURE_TEST(upload, chunk_that_overlaps)
 {
     expect_bad_chunk(1, 3999, 5000, "a chunk out of turn: at 3999, not 4000");
 }
 
-FAULT_TEST(upload, chunk_at_the_end_of_numbers)
+FIXTURE_TEST(upload, chunk_at_the_end_of_numbers)
 {
     expect_bad_chunk(1, UINT64_MAX, UINT64_MAX, "a chunk out of turn");
 }
 
-FAULT_TEST(upload, chunk_without_anything)
+FIXTURE_TEST(upload, chunk_without_anything)
 {
     expect_bad_chunk(1, 4000, 4000, "an empty chunk");
 }
 
-FAULT_TEST(upload, chunk_under_a_grant_to_come)
+FIXTURE_TEST(upload, chunk_under_a_grant_to_come)
 {
     expect_bad_chunk(2, 4000, 5000, "not granted");
 }
 
-FAULT_TEST(upload, chunk_under_a_promise_that_was_not_made)
+FIXTURE_TEST(upload, chunk_under_a_promise_that_was_not_made)
 {
     expect_bad_chunk(0, 4000, 5000, "not granted");
 }
 
-FAULT_TEST(upload, chunk_before_its_announcement)
+FIXTURE_TEST(upload, chunk_before_its_announcement)
 {
     struct crowd crowd = crowd_new();
     begin(&crowd, 0);
@@ -1407,7 +1409,7 @@ FAULT_TEST(upload, chunk_before_its_announcement)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, chunk_before_its_announcement_with_a_promise)
+FIXTURE_TEST(upload, chunk_before_its_announcement_with_a_promise)
 {
     struct crowd crowd = crowd_new();
     expect_turn(&crowd, 0);
@@ -1418,7 +1420,7 @@ FAULT_TEST(upload, chunk_before_its_announcement_with_a_promise)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, chunk_before_it_is_granted)
+FIXTURE_TEST(upload, chunk_before_it_is_granted)
 {
     struct crowd crowd = crowd_with(1);
     begin(&crowd, 1);
@@ -1434,7 +1436,7 @@ FAULT_TEST(upload, chunk_before_it_is_granted)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, chunk_of_a_turn_to_come_or_of_none)
+FIXTURE_TEST(upload, chunk_of_a_turn_to_come_or_of_none)
 {
     for (uint64_t turn = 0; turn <= 2; turn += 2) {
         struct crowd crowd = crowd_new();
@@ -1447,7 +1449,7 @@ FAULT_TEST(upload, chunk_of_a_turn_to_come_or_of_none)
     }
 }
 
-FAULT_TEST(upload, chunk_from_one_that_has_not_joined)
+FIXTURE_TEST(upload, chunk_from_one_that_has_not_joined)
 {
     struct crowd crowd = crowd_new();
     struct peer *first = peer_connect(crowd.fixture);
@@ -1462,7 +1464,7 @@ FAULT_TEST(upload, chunk_from_one_that_has_not_joined)
     crowd_free(&crowd);
 }
 
-FAULT_TEST(upload, second_answer_while_the_first_arrives)
+FIXTURE_TEST(upload, second_answer_while_the_first_arrives)
 {
     for (size_t big = 0; big < 2; big++) {
         struct crowd crowd = crowd_new();
@@ -1478,7 +1480,7 @@ FAULT_TEST(upload, second_answer_while_the_first_arrives)
     }
 }
 
-FAULT_TEST(upload, announced_size_beyond_the_limit)
+FIXTURE_TEST(upload, announced_size_beyond_the_limit)
 {
     struct crowd crowd = crowd_new();
     for (size_t i = 0; i < 2; i++) {
@@ -1504,7 +1506,7 @@ FAULT_TEST(upload, announced_size_beyond_the_limit)
 }
 
 /* What was asked for bounds it, unless an option does. */
-FAULT_TEST(upload, announced_size_beyond_what_was_asked_for)
+FIXTURE_TEST(upload, announced_size_beyond_what_was_asked_for)
 {
     static const struct {
         uint64_t option, most;
@@ -1536,7 +1538,7 @@ FAULT_TEST(upload, announced_size_beyond_what_was_asked_for)
 }
 
 /* In kind it is no answer to its instruction; it is handed over all the same, once it is whole. */
-FAULT_TEST(upload, answer_of_another_kind)
+FIXTURE_TEST(upload, answer_of_another_kind)
 {
     struct crowd crowd = crowd_new();
     const struct muster_array array = {
@@ -1553,7 +1555,7 @@ FAULT_TEST(upload, answer_of_another_kind)
 }
 
 /* An answer to a turn that was given up is dropped, be it announced or not, chunks and all. */
-FAULT_TEST(upload, late_answer)
+FIXTURE_TEST(upload, late_answer)
 {
     struct crowd crowd = crowd_new();
     begin(&crowd, 0);
@@ -1573,7 +1575,7 @@ FAULT_TEST(upload, late_answer)
 
 enum { READ_AT_ONCE = 64, READ_MS = 50 };
 
-FAULT_TEST(upload, tiny_chunks_without_end)
+FIXTURE_TEST(upload, tiny_chunks_without_end)
 {
     struct crowd crowd = crowd_new();
     begin(&crowd, 0);
@@ -1592,7 +1594,7 @@ FAULT_TEST(upload, tiny_chunks_without_end)
 }
 
 /* Of a turn that is over. The answer to the next comes behind them. */
-FAULT_TEST(upload, late_chunks_without_end)
+FIXTURE_TEST(upload, late_chunks_without_end)
 {
     struct crowd crowd = crowd_new();
     begin(&crowd, 0);
@@ -1616,7 +1618,7 @@ FAULT_TEST(upload, late_chunks_without_end)
 
 /* ---- without the feature ---- */
 
-FAULT_TEST(upload, peers_without_the_feature_get_arrays_inline)
+FIXTURE_TEST(upload, peers_without_the_feature_get_arrays_inline)
 {
     struct participant_manager_options options = options_with(BUDGET);
     struct fixture *fixture = fixture_new(&options);
@@ -1648,7 +1650,7 @@ FAULT_TEST(upload, peers_without_the_feature_get_arrays_inline)
 }
 
 /* One round, one serialisation for each sort of participant. */
-FAULT_TEST(upload, round_of_peers_with_and_without_the_feature)
+FIXTURE_TEST(upload, round_of_peers_with_and_without_the_feature)
 {
     struct crowd crowd = crowd_new();
     const struct muster_array array = {
