@@ -41,7 +41,6 @@ struct round {
     size_t count;
     size_t stragglers;
     struct muster_array model[PADDED_ARRAYS];
-    size_t array_count;
     struct proxy_round_result result;
     double started;
     double loss;      /* of the round's model on the training samples of those who said it; NaN: nobody did */
@@ -203,7 +202,7 @@ static bool assign(struct round *round)
     round->instructions = calloc(round->count, sizeof(*round->instructions));
     if (!round->assignments || !round->instructions)
         return false;
-    round->array_count = server_model_instruction(&federation->model, round->model);
+    size_t array_count = server_model_instruction(&federation->model, round->model);
     for (size_t i = 0; i < round->count; i++) {
         struct assignment *assignment = &round->assignments[i];
         *assignment = (struct assignment){
@@ -215,7 +214,7 @@ static bool assign(struct round *round)
                                 {"round", (double)federation->rounds_held}},
             .instruction = {.kind = MUSTER_TRAIN,
                             .arrays = round->model,
-                            .array_count = round->array_count,
+                            .array_count = array_count,
                             .scalars = assignment->hyperparameters,
                             .scalar_count = HYPERPARAMETERS},
         };
