@@ -28,6 +28,7 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_drain.c \
     tests/unit/test_guesses.c \
     tests/unit/test_link.c \
+    tests/unit/test_local.c \
     tests/unit/test_options.c \
     tests/unit/test_random.c \
     tests/unit/test_reader.c \

@@ -161,6 +161,29 @@ FIXTURE_TEST(ready, on_ready_is_not_told_of_coming_back)
     duo_free(&duo);
 }
 
+static void note_ready(void *context, struct participant *participant)
+{
+    const struct muster_message *instruction;
+    *(enum muster_status *)context = participant_consume(participant, 0, &instruction, NULL);
+}
+
+FIXTURE_TEST(ready, on_ready_is_told_of_a_close_while_it_is_away)
+{
+    enum muster_status last = MUSTER_OK;
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
+    options.on_ready = note_ready;
+    options.context = &last;
+    duo_connect(&duo, &options);
+    cr_assert_eq(duo_dispatch(&duo, MUSTER_EMPTY), MUSTER_OK);
+    duo_ask_back(&duo, 1);
+    participant_close(duo.participant);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(last, MUSTER_CLOSED);
+    participant_free(duo.participant);
+    fixture_free(duo.fixture);
+}
+
 /* ---- for event loops ---- */
 
 static bool is_readable(struct duo *duo)
@@ -241,5 +264,20 @@ FIXTURE_TEST(ready, cancels_are_told)
     peer_close(duo.peer, MUSTER_OK, "the server is stopping");
     fixture_settle(duo.fixture);
     cr_assert_eq(cancels, 2, "nobody is left who would want an answer");
+    duo_free(&duo);
+}
+
+FIXTURE_TEST(ready, a_newer_instruction_is_a_cancel)
+{
+    struct duo duo = duo_with(count_cancels);
+    duo_instruct(&duo, 1);
+    peer_send(duo.peer, 2, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(cancels, 1);
+    cr_assert_eq(duo_consume(&duo), MUSTER_OK);
+    cr_assert_eq(duo_dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    peer_send(duo.peer, 3, sample(MUSTER_TRAIN));
+    fixture_settle(duo.fixture);
+    cr_assert_eq(cancels, 1, "that was answered");
     duo_free(&duo);
 }

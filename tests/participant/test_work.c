@@ -79,8 +79,20 @@ FIXTURE_TEST(work, consume_passes_no_initiative_where_the_connection_broke)
     struct participant_options options = ada_options();
     duo_connect(&duo, &options);
     muster_fixture_fail_send(duo.fixture->network, 1);
-    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_GONE);
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
     cr_assert_null(duo.instruction);
+    cr_assert_eq(duo_consume(&duo), MUSTER_GONE);
+    duo_free(&duo);
+}
+
+FIXTURE_TEST(work, consume_tells_the_end_that_the_initiative_runs_into)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
+    duo_connect(&duo, &options);
+    peer_close(duo.peer, MUSTER_OK, "the server is stopping");
+    cr_assert_eq(participant_consume(duo.participant, 0, &duo.instruction, NULL), MUSTER_TIMEOUT);
+    duo_expect_over(&duo, MUSTER_STOPPED, "the server is stopping");
     duo_free(&duo);
 }
 
