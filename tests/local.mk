@@ -154,15 +154,21 @@ tests_fault_chaos_SOURCES = \
     tests/support/relay.h
 
 # One suite, built once for each transport. It is told when a buffer is released.
+conformance_sources = \
+    tests/conformance/conformance.h \
+    tests/conformance/fixture.c \
+    tests/conformance/fixture.h \
+    tests/conformance/test_ends.c \
+    tests/conformance/test_events.c \
+    tests/conformance/test_listening.c \
+    tests/conformance/test_messages.c \
+    tests/conformance/test_timers.c
 CONFORMANCE_LINKING = $(AM_LDFLAGS) -Wl,--wrap=muster__buffer_release
 tests_conformance_local_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_local_LDFLAGS = $(CONFORMANCE_LINKING)
 tests_conformance_local_LDADD = $(CORE_TEST_LIBS)
 tests_conformance_local_SOURCES = \
-    tests/conformance/conformance.c \
-    tests/conformance/conformance.h \
-    tests/conformance/fixture.c \
-    tests/conformance/fixture.h \
+    $(conformance_sources) \
     tests/conformance/inside.c \
     tests/conformance/over_local.c \
     tests/support/no_grpc.c
@@ -170,10 +176,7 @@ tests_conformance_by_hand_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_by_hand_LDFLAGS = $(CONFORMANCE_LINKING)
 tests_conformance_by_hand_LDADD = $(CORE_TEST_LIBS)
 tests_conformance_by_hand_SOURCES = \
-    tests/conformance/conformance.c \
-    tests/conformance/conformance.h \
-    tests/conformance/fixture.c \
-    tests/conformance/fixture.h \
+    $(conformance_sources) \
     tests/conformance/inside.c \
     tests/conformance/over_fixture.c \
     tests/support/no_grpc.c
@@ -181,10 +184,7 @@ tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
 tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
 tests_conformance_grpc_SOURCES = \
-    tests/conformance/conformance.c \
-    tests/conformance/conformance.h \
-    tests/conformance/fixture.c \
-    tests/conformance/fixture.h \
+    $(conformance_sources) \
     tests/conformance/over_grpc.c
 
 # Real sockets and processes; raw C-core peers send what our own participants never would.
@@ -193,19 +193,29 @@ tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \
 tests_integration_network_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_integration_network_LDADD = $(GRPC_TEST_LIBS) $(GRPC_LIBRARIES)
 tests_integration_network_SOURCES = \
+    tests/integration/files.c \
+    tests/integration/files.h \
     tests/integration/fixture.c \
     tests/integration/fixture.h \
+    tests/integration/house.c \
+    tests/integration/house.h \
     tests/integration/raw_peer.c \
     tests/integration/raw_peer.h \
     tests/integration/roles.c \
     tests/integration/test_clogged.c \
+    tests/integration/test_credentials.c \
     tests/integration/test_doors.c \
     tests/integration/test_faults.c \
+    tests/integration/test_health.c \
     tests/integration/test_listeners.c \
+    tests/integration/test_many.c \
     tests/integration/test_payload.c \
     tests/integration/test_processes.c \
     tests/integration/test_sessions.c \
     tests/integration/test_strangers.c \
+    tests/integration/test_unreachable.c \
     tests/support/relay.c \
-    tests/support/relay.h
+    tests/support/relay.h \
+    tests/support/words.c \
+    tests/support/words.h
 endif

@@ -79,12 +79,10 @@ void server_close(struct server *server);
 void server_wait_stopped(struct server *server);
 /* The n-th end that was accepted, from 0; waits for it. */
 struct end *server_end(struct server *server, size_t n);
-
 struct end *client_connect(const char *address, size_t limit);
 /* For another service than the first. */
 struct end *client_connect_for(const char *address, const struct service *service);
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t));
-
 void wait_messages(struct end *end, size_t count);
 void wait_closed(struct end *end);
 /* Waits, and wants to have been told this. */

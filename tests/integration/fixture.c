@@ -286,6 +286,16 @@ bool raw_answer(struct raw_peer *peer, uint64_t turn, const struct muster_messag
     return raw_peer_send(peer, bytes, size);
 }
 
+void raw_end(struct raw_peer *peer, grpc_status_code code, const char *expected)
+{
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    grpc_status_code actual = raw_peer_finish(peer, text, sizeof(text));
+    cr_assert_eq(actual, code, "code %d (%s)", actual, text);
+    cr_assert_not_null(strstr(text, expected ? expected : ""), "%s", text);
+    cr_assert(expected || *text, "no text");
+    raw_peer_free(peer);
+}
+
 /* ---- processes ---- */
 
 pid_t spawn(const char *role, const char *first, const char *second, int *output)

@@ -104,6 +104,8 @@ struct raw_peer *raw_join(struct door *door, const char *name);
 /* Waits for an instruction and gives its turn. */
 uint64_t raw_consume(struct raw_peer *peer);
 bool raw_answer(struct raw_peer *peer, uint64_t turn, const struct muster_message *answer);
+/* Wants the stream to end so, with this in its text, or, NULL, with a text. Frees the peer. */
+void raw_end(struct raw_peer *peer, grpc_status_code code, const char *expected);
 
 /* ---- processes ---- */
 

@@ -11,6 +11,7 @@ struct duo {
     struct peer *peer;
     struct participant *participant;
     const struct muster_message *instruction;
+    size_t seen; /* messages of the server's end that a test has looked at */
 };
 
 void welcomes(struct peer *peer, const struct received *received);
