@@ -150,6 +150,8 @@ tests_fault_chaos_SOURCES = \
     tests/fault/chaos.c \
     tests/fault/chaos.h \
     tests/fault/chaos_roles.c \
+    tests/support/port.c \
+    tests/support/port.h \
     tests/support/relay.c \
     tests/support/relay.h
 
@@ -162,7 +164,9 @@ conformance_sources = \
     tests/conformance/test_events.c \
     tests/conformance/test_listening.c \
     tests/conformance/test_messages.c \
-    tests/conformance/test_timers.c
+    tests/conformance/test_timers.c \
+    tests/support/slowness.c \
+    tests/support/slowness.h
 CONFORMANCE_LINKING = $(AM_LDFLAGS) -Wl,--wrap=muster__buffer_release
 tests_conformance_local_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_local_LDFLAGS = $(CONFORMANCE_LINKING)
@@ -185,7 +189,9 @@ tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
 tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
 tests_conformance_grpc_SOURCES = \
     $(conformance_sources) \
-    tests/conformance/over_grpc.c
+    tests/conformance/over_grpc.c \
+    tests/support/port.c \
+    tests/support/port.h
 
 # Real sockets and processes; raw C-core peers send what our own participants never would.
 tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \
@@ -214,8 +220,12 @@ tests_integration_network_SOURCES = \
     tests/integration/test_sessions.c \
     tests/integration/test_strangers.c \
     tests/integration/test_unreachable.c \
+    tests/support/port.c \
+    tests/support/port.h \
     tests/support/relay.c \
     tests/support/relay.h \
+    tests/support/slowness.c \
+    tests/support/slowness.h \
     tests/support/words.c \
     tests/support/words.h
 endif

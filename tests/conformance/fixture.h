@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "conformance/conformance.h"
+#include "support/slowness.h"
 
 #define LIMIT ((size_t)64 << 20) /* of messages, where a test does not ask for another */
 
@@ -69,9 +70,6 @@ extern const struct service second_service;
    all ends, stops the network and looks whether a promise was broken. */
 void begin(void);
 void conclude(void);
-
-/* `number` of something, fewer under a tool that makes everything slow; at least 1. */
-size_t scaled(size_t number);
 
 struct server *server_start(const char *address, size_t limit);
 struct server *server_start_with(void (*prepare)(struct end *end));

@@ -57,7 +57,7 @@ Test(ends, sending_after_close_or_end_is_refused)
 Test(ends, what_a_server_queued_arrives_before_its_end)
 {
     begin();
-    size_t size = scaled((size_t)200 << 10);
+    size_t size = scaled((size_t)200 << 10, 1);
     struct server *server = server_start(NULL, LIMIT);
     struct end *client = client_connect(server->address, LIMIT);
     struct end *accepted = server_end(server, 0);
@@ -95,7 +95,7 @@ Test(ends, what_a_server_queued_arrives_at_a_client_that_is_sending)
 {
     begin();
     struct server *server = server_start(NULL, LIMIT);
-    for (size_t round = 0; round < scaled(20); round++) {
+    for (size_t round = 0; round < scaled(20, 1); round++) {
         struct end *client = client_connect(server->address, LIMIT);
         struct end *accepted = server_end(server, round);
         struct sender sender = {.end = client};
@@ -165,7 +165,7 @@ Test(ends, both_sides_close_at_once)
 {
     begin();
     struct server *server = server_start(NULL, LIMIT);
-    for (size_t i = 0; i < scaled(50); i++) {
+    for (size_t i = 0; i < scaled(50, 1); i++) {
         struct end *client = client_connect(server->address, LIMIT);
         struct end *accepted = server_end(server, i);
         client->stream->ops->close(client->stream, MUSTER_OK, "");
@@ -206,7 +206,7 @@ Test(ends, a_cut_ends_what_a_close_waits_for)
     struct end *client = client_connect(server->address, LIMIT);
     struct end *accepted = server_end(server, 0);
     for (unsigned i = 0; i < 20; i++)
-        send_body(accepted, scaled((size_t)1 << 20), i);
+        send_body(accepted, scaled((size_t)1 << 20, 1), i);
     accepted->stream->ops->close(accepted->stream, MUSTER_REFUSED, "no");
     accepted->stream->ops->cut(accepted->stream);
     expect_closed(accepted, MUSTER_REFUSED, "no");
@@ -226,7 +226,7 @@ Test(ends, streams_that_are_cut_while_they_open_end_once)
     begin();
     struct server *server = server_start(NULL, LIMIT);
     struct end *clients[100];
-    size_t count = scaled(100);
+    size_t count = scaled(100, 1);
     for (size_t i = 0; i < count; i++) {
         clients[i] = client_connect(server->address, LIMIT);
         if (i % 3 == 0)

@@ -82,7 +82,7 @@ Test(events, a_stream_is_cut_by_its_peer_while_it_handles_a_message)
 {
     begin();
     struct server *server = server_start_with(prepare_to_cut_partner);
-    for (size_t i = 0; i < scaled(30); i++) {
+    for (size_t i = 0; i < scaled(30, 1); i++) {
         partner = client_connect(server->address, LIMIT);
         struct end *accepted = server_end(server, i);
         for (unsigned j = 0; j < 5; j++)
@@ -155,7 +155,7 @@ Test(events, turns_go_on_between_ends_that_hold)
     struct server *server = server_start_with(prepare_to_hold);
     struct end *client = client_connect_with(server->address, hold_and_echo);
     struct end *accepted = server_end(server, 0);
-    for (unsigned i = 0; i < scaled(200); i++) {
+    for (unsigned i = 0; i < scaled(200, 1); i++) {
         send_number(accepted, i);
         wait_messages(accepted, i + 1);
         cr_assert_eq(number_of(&accepted->messages[i]), i);
@@ -172,7 +172,7 @@ Test(events, a_big_answer_arrives_before_the_end_of_its_client)
     struct end *accepted = server_end(server, 0);
     send_number(accepted, 1);
     wait_messages(client, 1);
-    struct buffer *body = make_body(scaled((size_t)8 << 20), 3);
+    struct buffer *body = make_body(scaled((size_t)8 << 20, 1), 3);
     cr_assert_eq(client->stream->ops->send(client->stream, NULL, 0, body), MUSTER_OK);
     client->stream->ops->close(client->stream, MUSTER_OK, "");
     expect_closed(accepted, MUSTER_CLOSED, NULL);
@@ -188,7 +188,7 @@ Test(events, an_answer_that_comes_too_late_does_not_cost_a_message)
 {
     begin();
     struct server *server = server_start_with(prepare_to_hold);
-    for (size_t i = 0; i < scaled(30); i++) {
+    for (size_t i = 0; i < scaled(30, 1); i++) {
         struct end *client = client_connect_with(server->address, hold);
         struct end *accepted = server_end(server, i);
         send_number(accepted, 1);

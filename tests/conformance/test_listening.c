@@ -66,7 +66,7 @@ Test(listening, an_address_is_free_again_when_its_listener_has_stopped)
 Test(listening, many_streams_open_at_once)
 {
     begin();
-    size_t count = scaled(100);
+    size_t count = scaled(100, 1);
     struct end *clients[100];
     struct server *server = server_start(NULL, LIMIT);
     for (unsigned i = 0; i < count; i++) {
@@ -228,7 +228,7 @@ Test(listening, a_listener_that_is_cut_ends_its_streams)
 Test(listening, a_listener_is_closed_while_streams_arrive)
 {
     begin();
-    for (size_t round = 0; round < scaled(10); round++) {
+    for (size_t round = 0; round < scaled(10, 1); round++) {
         struct server *server = server_start(NULL, LIMIT);
         struct end *clients[STREAMS];
         for (size_t i = 0; i < STREAMS; i++)

@@ -12,7 +12,7 @@
 Test(messages, messages_arrive_in_order_both_ways)
 {
     begin();
-    unsigned count = (unsigned)scaled(1000);
+    unsigned count = (unsigned)scaled(1000, 1);
     struct server *server = server_start(NULL, LIMIT);
     struct end *client = client_connect(server->address, LIMIT);
     for (unsigned i = 0; i < count; i++) /* from before the stream is open */
@@ -98,7 +98,7 @@ Test(messages, messages_of_every_shape_arrive_whole)
 Test(messages, big_messages_cross_each_other)
 {
     begin();
-    size_t size = scaled((size_t)8 << 20);
+    size_t size = scaled((size_t)8 << 20, 1);
     struct server *server = server_start(NULL, LIMIT);
     struct end *client = client_connect(server->address, LIMIT);
     struct end *accepted = server_end(server, 0);
@@ -120,7 +120,7 @@ Test(messages, big_messages_cross_each_other)
 Test(messages, many_streams_share_one_body)
 {
     begin();
-    struct buffer *body = make_body(scaled((size_t)1 << 20) + 1000, 5);
+    struct buffer *body = make_body(scaled((size_t)1 << 20, 1) + 1000, 5);
     struct server *server = server_start(NULL, LIMIT);
     struct end *clients[STREAMS];
     for (size_t i = 0; i < STREAMS; i++)
@@ -194,7 +194,7 @@ static void *send_numbers(void *argument)
 Test(messages, several_threads_send_on_one_stream)
 {
     begin();
-    unsigned each = (unsigned)scaled(1000);
+    unsigned each = (unsigned)scaled(1000, 1);
     struct server *server = server_start(NULL, LIMIT);
     struct end *client = client_connect(server->address, LIMIT);
     struct end *accepted = server_end(server, 0);
@@ -225,7 +225,7 @@ Test(messages, an_echo_from_within_the_event_comes_back)
     struct server *server = server_start(NULL, LIMIT);
     client_connect_with(server->address, echo);
     struct end *accepted = server_end(server, 0);
-    unsigned count = (unsigned)scaled(300);
+    unsigned count = (unsigned)scaled(300, 1);
     for (unsigned i = 0; i < count; i++)
         send_number(accepted, i);
     wait_messages(accepted, count);
@@ -313,7 +313,7 @@ Test(messages, a_message_far_over_the_limit_is_reported_as_such)
 {
     begin();
     struct server *server = server_start(NULL, SMALL_LIMIT);
-    for (size_t i = 0; i < scaled(20); i++) {
+    for (size_t i = 0; i < scaled(20, 1); i++) {
         struct end *client = client_connect(server->address, SMALL_LIMIT);
         struct end *accepted = server_end(server, i);
         struct end *from = i % 2 ? client : accepted;

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +22,6 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -33,6 +31,7 @@
 #include <muster/run.h>
 
 #include "fault/chaos.h"
+#include "support/port.h"
 #include "support/relay.h"
 
 /* The server may grow by this: what its allocator and its connections keep. */
@@ -533,21 +532,6 @@ static void judge(struct chaos *chaos, int64_t began)
 }
 
 /* ---- beginning and end ---- */
-
-/* A port that nobody else gets: this socket is bound to it, and does not listen. */
-static uint16_t reserve_port(int *descriptor)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    int reuse = 1;
-    *descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (*descriptor < 0 || setsockopt(*descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) != 0 ||
-        setsockopt(*descriptor, SOL_SOCKET, SO_REUSEPORT, &reuse, sizeof(reuse)) != 0 ||
-        bind(*descriptor, (struct sockaddr *)&address, size) != 0 ||
-        getsockname(*descriptor, (struct sockaddr *)&address, &size) != 0)
-        die("reserving a port");
-    return ntohs(address.sin_port);
-}
 
 static void set_up(struct chaos *chaos)
 {

@@ -12,16 +12,14 @@
 #include <muster/muster.h>
 
 #include "integration/raw_peer.h"
+#include "support/port.h"
+#include "support/slowness.h"
 #include "wire/codec.h"
 
 #define ADDRESS_SIZE 64
 
-/* Starts the test's watchdog, for a minute or for so many seconds. */
+/* Starts the test's watchdog, for a minute; for longer, watch_for(). */
 void begin(void);
-void begin_within(unsigned seconds);
-
-/* `number` of something, fewer under a tool that makes everything slow, but at least `least`. */
-size_t scaled(size_t number, size_t least);
 
 /* ---- a server, and what happens at its door ---- */
 
@@ -123,7 +121,7 @@ void freeze(pid_t pid);
 size_t count_threads(void);
 size_t count_descriptors(void);
 
-/* A port that nobody listens on, and that stays so until somebody asks for it by number. */
-uint16_t reserve_port(char address[ADDRESS_SIZE], int *descriptor);
+/* The address of reserve_port(), and the port. */
+uint16_t reserve_address(char address[ADDRESS_SIZE], int *descriptor);
 
 #endif

@@ -306,8 +306,7 @@ FILES_TEST(credentials, what_runs_out_is_warned_of_again_each_day)
     struct words warnings = {.count = 0};
     sem_init(&warnings.said, 0, 0);
     struct credentials *loaded;
-    cr_assert_eq(muster__credentials_load(&files, OF_SERVER, take_word, &warnings, &loaded, NULL),
-                 MUSTER_OK);
+    cr_assert_eq(muster__credentials_load(&files, OF_SERVER, take_word, &warnings, &loaded, NULL), MUSTER_OK);
     cr_assert_eq(warnings.count, 0); /* until somebody tells */
     muster__credentials_remind(loaded, 1);
     cr_assert_eq(warnings.count, 1);

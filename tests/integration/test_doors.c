@@ -127,7 +127,7 @@ FILES_TEST(doors, a_server_is_refused_when_it_comes_too)
     participant_manager_options_init(&server);
     struct participant_manager *manager;
     begin();
-    reserve_port(address, &descriptor);
+    reserve_address(address, &descriptor);
     int output;
     char certificate[128];
     snprintf(certificate, sizeof(certificate), "%s", in_directory("other.pem"));
@@ -415,7 +415,7 @@ Test(doors, a_frozen_participant_is_noticed)
     struct participant_manager_options options;
     participant_manager_options_init(&options);
     struct door door;
-    begin_within(20);
+    watch_for(20);
     options.keepalive_time_ms = 1000;
     options.keepalive_timeout_ms = 1000;
     door_open(&door, &options);

@@ -21,7 +21,7 @@ Test(unreachable, a_server_that_cannot_be_reached_is_unavailable)
     char address[ADDRESS_SIZE];
     int descriptor;
     begin();
-    reserve_port(address, &descriptor);
+    reserve_address(address, &descriptor);
     options.connect_timeout_ms = 150;
     cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
     cr_assert_null(participant);
@@ -79,7 +79,7 @@ Test(unreachable, a_server_that_comes_up_later_is_found)
     char address[ADDRESS_SIZE];
     int descriptor;
     begin();
-    reserve_port(address, &descriptor);
+    reserve_address(address, &descriptor);
     cr_assert_eq(listen(descriptor, 5), 0);
     struct early early = {.address = address};
     cr_assert_eq(pthread_create(&early.thread, NULL, connect_early, &early), 0);
@@ -109,7 +109,7 @@ Test(unreachable, the_cause_is_in_the_text)
     char address[ADDRESS_SIZE];
     int descriptor;
     begin();
-    reserve_port(address, &descriptor);
+    reserve_address(address, &descriptor);
     options.connect_timeout_ms = 300;
     options.on_warning = NULL;
     cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
@@ -162,7 +162,7 @@ Test(unreachable, a_server_of_another_protocol_is_told)
         struct other_server server = {.words = words[i]};
         char address[ADDRESS_SIZE];
         pthread_t thread;
-        reserve_port(address, &server.listening);
+        reserve_address(address, &server.listening);
         cr_assert_eq(listen(server.listening, 8), 0);
         cr_assert_eq(pthread_create(&thread, NULL, speak_otherwise, &server), 0);
         cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
@@ -183,7 +183,7 @@ Test(unreachable, loopback_addresses_never_go_by_a_proxy)
     int descriptor;
     struct house house;
     begin();
-    reserve_port(reserved, &descriptor);
+    reserve_address(reserved, &descriptor);
     snprintf(proxy, sizeof(proxy), "http://user:secret@%s", reserved);
     setenv("http_proxy", proxy, 1);
     house_open(&house, NULL);

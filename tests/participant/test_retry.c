@@ -2,7 +2,6 @@
 #include <config.h>
 
 #include <semaphore.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "participant/duo.h"
