@@ -20,10 +20,13 @@ tests_unit_unit_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_unit_unit_LDADD = $(CORE_TEST_LIBS)
 tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
+    tests/unit/codec.c \
+    tests/unit/codec.h \
     tests/unit/test_array.c \
     tests/unit/test_block.c \
     tests/unit/test_budget.c \
     tests/unit/test_codec.c \
+    tests/unit/test_codec_refused.c \
     tests/unit/test_copy.c \
     tests/unit/test_drain.c \
     tests/unit/test_guesses.c \
@@ -40,7 +43,17 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_values.c \
     tests/unit/test_window.c
 if LEARNING
-tests_unit_unit_SOURCES += tests/unit/test_mean.c tests/unit/test_npy.c tests/unit/test_npz.c tests/unit/test_run.c
+tests_unit_unit_SOURCES += \
+    tests/unit/mean.c \
+    tests/unit/mean.h \
+    tests/unit/npy.c \
+    tests/unit/npy.h \
+    tests/unit/test_mean.c \
+    tests/unit/test_mean_kinds.c \
+    tests/unit/test_npy.c \
+    tests/unit/test_npy_file.c \
+    tests/unit/test_npz.c \
+    tests/unit/test_run.c
 endif
 
 # A network inside the process, and what plays on it.
@@ -150,6 +163,8 @@ tests_fault_chaos_SOURCES = \
     tests/fault/chaos.c \
     tests/fault/chaos.h \
     tests/fault/chaos_roles.c \
+    tests/support/now.c \
+    tests/support/now.h \
     tests/support/port.c \
     tests/support/port.h \
     tests/support/relay.c \
@@ -220,6 +235,8 @@ tests_integration_network_SOURCES = \
     tests/integration/test_sessions.c \
     tests/integration/test_strangers.c \
     tests/integration/test_unreachable.c \
+    tests/support/now.c \
+    tests/support/now.h \
     tests/support/port.c \
     tests/support/port.h \
     tests/support/relay.c \

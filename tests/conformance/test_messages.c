@@ -1,4 +1,5 @@
-/* What every transport promises of messages: whole, in order, of every size up to the limit, shared and taken back. */
+/* What every transport promises of messages: whole, in order, of every size up to the limit, shared and
+   taken back. */
 #include <config.h>
 
 #include <criterion/criterion.h>

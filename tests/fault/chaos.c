@@ -24,13 +24,13 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <muster/random.h>
 #include <muster/run.h>
 
 #include "fault/chaos.h"
+#include "support/now.h"
 #include "support/port.h"
 #include "support/relay.h"
 
@@ -90,13 +90,6 @@ struct chaos {
     int failures;
     int interrupted; /* by this signal */
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
 
 static size_t draw(struct chaos *chaos, size_t below)
 {

@@ -1,5 +1,5 @@
-/* The doors over real sockets: TLS, names in certificates, tokens and limits, each refusal with its status; and the
-   keepalive that notices a frozen peer. */
+/* The doors over real sockets: TLS, names in certificates, tokens and limits, each refusal with its status; and
+   the keepalive that notices a frozen peer. */
 #include <config.h>
 
 #include <criterion/criterion.h>
@@ -8,21 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "integration/files.h"
 #include "integration/fixture.h"
 #include "network/guesses.h"
+#include "support/now.h"
 
 /* ---- what is told, and when ---- */
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void await_told(struct told *told, size_t n)
 {

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "integration/fixture.h"
+#include "support/now.h"
 #include "support/relay.h"
 
 /* ---- a relay on a thread of its own ---- */
@@ -25,13 +25,6 @@ struct cutter {
 };
 
 enum { COMMAND_CUT = 'c', COMMAND_END = 'e' };
-
-static int64_t now_ms(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
 
 static void *cutter_runs(void *argument)
 {

@@ -1,6 +1,6 @@
 /* A network inside this process, and a manager or a raw listener on it. Most tests step the network
-   themselves; those with blocking calls let a thread, the pump, run it. Assertions are for a test's own thread
-   only. */
+   themselves; those with blocking calls let a thread, the pump, run it. Assertions are for a test's own
+   thread only. */
 #ifndef MUSTER_TESTS_FIXTURE_H
 #define MUSTER_TESTS_FIXTURE_H
 

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* The socket that keeps it is bound and does not listen; it is the caller's to close. Aborts when there is none. */
+/* The socket that keeps it is bound and does not listen; it is the caller's to close. Aborts when there is
+   none. */
 uint16_t reserve_port(int *descriptor);
 
 #endif

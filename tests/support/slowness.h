@@ -1,4 +1,5 @@
-/* How slow a tool makes the tests, by MUSTER_TEST_SLOWNESS: less is done then, and the watchdog waits longer. */
+/* How slow a tool makes the tests, by MUSTER_TEST_SLOWNESS: less is done then, and the watchdog waits
+   longer. */
 #ifndef MUSTER_TESTS_SLOWNESS_H
 #define MUSTER_TESTS_SLOWNESS_H
 
