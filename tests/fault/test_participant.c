@@ -459,6 +459,28 @@ FAULT_TEST(participant, answer_over_the_servers_limit)
     duo_free(&duo);
 }
 
+/* What the program does not look at, the server is told. */
+FAULT_TEST(participant, answer_that_makes_no_sense_is_a_failure)
+{
+    struct duo duo = duo_new();
+    const struct muster_scalar scalars[] = {{"loss", 1}, {"loss", 2}};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .scalars = scalars, .scalar_count = 2};
+    instruct(&duo, 1);
+    cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_INVALID);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 3);
+    cr_assert_eq(duo.peer->messages[2].message.kind, MUSTER_FAILURE);
+    cr_assert_str_eq(duo.peer->messages[2].message.text,
+                     "its answer was not sent: the scalar 'loss' is there twice");
+    expect_turn(&duo, 3, 2);
+    instruct(&duo, 3);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    expect_answer(&duo, 4, 3, MUSTER_UNKNOWN);
+    duo_free(&duo);
+}
+
 FAULT_TEST(participant, instruction_that_is_passed_over)
 {
     struct duo duo = duo_new();
@@ -1926,6 +1948,18 @@ FAULT_TEST(participant, descriptor_is_readable_while_there_is_something)
     cr_assert(is_readable(&duo));
     cr_assert_eq(consume(&duo), MUSTER_STOPPED);
     cr_assert(is_readable(&duo), "for good");
+    duo_free(&duo);
+}
+
+FAULT_TEST(participant, descriptor_of_one_that_polls_first)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
+    duo_connect(&duo, &options);
+    cr_assert(is_readable(&duo), "the initiative is to be passed");
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_not(is_readable(&duo));
+    instruct(&duo, 1);
     duo_free(&duo);
 }
 
