@@ -104,6 +104,9 @@ enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_mess
                                    int64_t timeout_ms, proxy_answered *answered, void *context,
                                    struct muster_error *error)
 {
+    if (!answered)
+        return muster__error(error, MUSTER_INVALID,
+                             "`answered` is NULL: nobody would hear of the turn's end");
     struct async_turn *async = malloc(sizeof(*async));
     if (!async)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");

@@ -584,7 +584,7 @@ static enum muster_status try_payload(struct pair *pair, size_t size)
     char *data = calloc(1, size);
     struct muster_message message = {.kind = MUSTER_APPLICATION, .data = data, .size = size};
     struct outcome outcome = {0};
-    enum muster_status status = proxy_run_async(pair->proxy, &message, TURN_MS, NULL, &outcome, NULL);
+    enum muster_status status = start_message(pair->proxy, &message, TURN_MS, &outcome);
     free(data);
     return status;
 }
@@ -627,7 +627,9 @@ FAULT_TEST(turn, messages_that_are_no_instruction)
         cr_assert_eq(start_turn(pair.proxy, kinds[i], TURN_MS, &outcome), MUSTER_INVALID);
     struct muster_array array = {.dtype = (enum muster_dtype)9, .data = "x"};
     struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
-    cr_assert_eq(proxy_run_async(pair.proxy, &message, TURN_MS, NULL, NULL, NULL), MUSTER_INVALID);
+    cr_assert_eq(start_message(pair.proxy, &message, TURN_MS, &outcome), MUSTER_INVALID);
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, NULL, NULL, NULL),
+                 MUSTER_INVALID);
     fixture_settle(pair.fixture);
     cr_assert_eq(pair.peer->count, pair.welcomes);
     expect_turn(&pair, 1);
