@@ -226,7 +226,7 @@ void participant_free(struct participant *participant)
     participant_close(participant);
     if (muster__in_callback()) {
         muster__callback_warn(participant->options.on_warning, participant->options.context,
-                              "participant_free() in a callback closes, and frees nothing");
+                              "participant_free() in a callback closes, and frees nothing: call it again on another thread");
         return;
     }
     struct waiter waiter;
