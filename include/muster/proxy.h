@@ -53,8 +53,8 @@ MUSTER_API enum muster_status proxy_run(struct proxy *proxy, const struct muster
                                         struct muster_error *error);
 
 /**
- * Takes the result of proxy_run_async(). `status` and *answer are as from proxy_run(). Clear *answer, or keep
- * what it holds by copying the struct. Called exactly once without a lock held, on a network thread, on the
+ * Takes the result of proxy_run_async(). `status` and *answer are as from proxy_run(); proxy_explain() says
+ * why. Clear *answer, or keep what it holds by copying the struct. Called exactly once without a lock held, on a network thread, on the
  * alarm thread, or on the thread that cancelled, closed or stopped; must not block. It may start the next
  * turn.
  */
@@ -64,12 +64,21 @@ typedef void proxy_answered(void *context, struct proxy *proxy, enum muster_stat
 /**
  * proxy_run() that does not wait. MUSTER_OK: the turn runs, and `answered` will be called once, by the end of
  * `timeout_ms` (MUSTER_NO_LIMIT: when the participant answers or is gone). Any other status: nothing was
- * sent, `answered` will not be called, and *error (may be NULL) says why. Any thread, callbacks included;
+ * sent, `answered` will not be called, and *error (may be NULL) says why. The instruction is copied before
+ * the call returns, unless it is prepared: see participant_manager_prepare(). Any thread, callbacks included;
  * does not block.
  */
 MUSTER_API enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_message *instruction,
                                               int64_t timeout_ms, proxy_answered *answered, void *context,
                                               struct muster_error *error);
+
+/**
+ * Writes to *error why a turn ended with `status`, in the words of proxy_run(). For `answered`: `status` and
+ * *answer are what it was called with, before muster_message_clear(). Any thread, callbacks included; does not
+ * block.
+ */
+MUSTER_API void proxy_explain(struct proxy *proxy, enum muster_status status,
+                              const struct muster_message *answer, struct muster_error *error);
 
 /**
  * Gives up the running turn. It ends with CANCELLED, and the participant is told. Does nothing if no turn is

@@ -225,8 +225,9 @@ void participant_free(struct participant *participant)
         return;
     participant_close(participant);
     if (muster__in_callback()) {
-        muster__callback_warn(participant->options.on_warning, participant->options.context,
-                              "participant_free() in a callback closes, and frees nothing: call it again on another thread");
+        muster__callback_warn(
+            participant->options.on_warning, participant->options.context,
+            "participant_free() in a callback closes, and frees nothing: call it again on another thread");
         return;
     }
     struct waiter waiter;

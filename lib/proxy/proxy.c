@@ -362,7 +362,8 @@ enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds, stru
                  : MUSTER_OK;
     pthread_mutex_unlock(&proxy->lock);
     if (status == MUSTER_OK)
-        muster__proxy_end(proxy, MUSTER_CLOSED, body, MUSTER_OK, "the server asked this participant to come back later");
+        muster__proxy_end(proxy, MUSTER_CLOSED, body, MUSTER_OK,
+                          "the server asked this participant to come back later");
     muster__buffer_release(body);
     return status;
 }

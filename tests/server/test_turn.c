@@ -134,6 +134,31 @@ FIXTURE_TEST(turn, unknown_instruction)
     expect_answer(MUSTER_EVALUATE, MUSTER_UNKNOWN, MUSTER_UNKNOWN_INSTRUCTION);
 }
 
+static void explain(void *context, struct proxy *proxy, enum muster_status status,
+                    struct muster_message *answer)
+{
+    struct muster_error *error = context;
+    proxy_explain(proxy, status, answer, error);
+    muster_message_clear(answer);
+}
+
+FIXTURE_TEST(turn, asynchronous_turns_say_why)
+{
+    struct pair pair = pair_new();
+    struct muster_error error;
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, explain, &error, NULL),
+                 MUSTER_OK);
+    answer(&pair, 1, MUSTER_FAILURE);
+    cr_assert_eq(error.status, MUSTER_REFUSED);
+    cr_assert_str_eq(error.text, "ada: the disk is full");
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, explain, &error, NULL),
+                 MUSTER_OK);
+    answer(&pair, 2, MUSTER_EVALUATE);
+    cr_assert_eq(error.status, MUSTER_PROTOCOL);
+    cr_assert_str_eq(error.text, "ada: the answer is of another kind than the instruction");
+    pair_free(&pair);
+}
+
 FIXTURE_TEST(turn, turns_are_numbered)
 {
     struct pair pair = pair_new();
