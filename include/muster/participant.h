@@ -148,7 +148,8 @@ static inline void participant_options_init(struct participant_options *options)
  * - OUT_OF_MEMORY.
  *
  * As soon as the server, or its TLS, refuses:
- * - FULL, REFUSED, PROTOCOL, UNSUPPORTED;
+ * - FULL, REFUSED, UNSUPPORTED;
+ * - PROTOCOL: the server does not take the name or a label, for example;
  * - EXISTS: the name is in use;
  * - UNAUTHENTICATED: one end did not accept the other's certificate or token.
  *

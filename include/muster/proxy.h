@@ -54,9 +54,9 @@ MUSTER_API enum muster_status proxy_run(struct proxy *proxy, const struct muster
 
 /**
  * Takes the result of proxy_run_async(). `status` and *answer are as from proxy_run(); proxy_explain() says
- * why. Clear *answer, or keep what it holds by copying the struct. Called exactly once without a lock held, on a network thread, on the
- * alarm thread, or on the thread that cancelled, closed or stopped; must not block. It may start the next
- * turn.
+ * why. Clear *answer, or keep what it holds by copying the struct. Called exactly once without a lock held,
+ * on a network thread, on the alarm thread, or on the thread that cancelled, closed or stopped; must not
+ * block. It may start the next turn.
  */
 typedef void proxy_answered(void *context, struct proxy *proxy, enum muster_status status,
                             struct muster_message *answer);
@@ -180,8 +180,8 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  *   nothing was sent.
  *
  * A participant whose answer has another kind than the instruction is told so, as by proxy_refuse(). If a
- * proxy is in the array twice, its second entry is BUSY. In rounds of 64 proxies and more, answers may be
- * held back for a millisecond and passed on together.
+ * proxy is in the array twice, its second entry is BUSY. A round of no proxies is OK. In rounds of 64 proxies
+ * and more, answers may be held back for a millisecond and passed on together.
  *
  * Returns OK if `enough` answers were accepted, or `at_least`. Otherwise *error (may be NULL) says why:
  * - TIMEOUT: the deadline left too few;
@@ -258,7 +258,8 @@ MUSTER_API uint64_t proxy_rank(const struct proxy *proxy);
 MUSTER_API const char *proxy_peer(const struct proxy *proxy);
 
 /**
- * The value of the participant's label `name`; NULL if it has none. Valid as long as the proxy; any thread.
+ * The value of the participant's label `name`, the first if it has several; NULL if it has none. Valid as long
+ * as the proxy; any thread.
  */
 MUSTER_API const char *proxy_label(const struct proxy *proxy, const char *name);
 
