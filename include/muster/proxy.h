@@ -198,7 +198,7 @@ MUSTER_API enum muster_status proxy_run_all(struct proxy *const *proxies, size_t
 
 /**
  * A round with a different instruction for each participant: instructions[i] goes to proxies[i]. If an
- * instruction is not valid or too big, its entry fails with INVALID or TOO_BIG, and the others go on. All
+ * instruction is NULL, not valid or too big, its entry fails with INVALID or TOO_BIG, and the others go on. All
  * else is as in proxy_run_all().
  */
 MUSTER_API enum muster_status proxy_run_each(struct proxy *const *proxies,

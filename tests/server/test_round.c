@@ -854,7 +854,7 @@ static enum muster_status run_each(struct company *company, struct muster_messag
         instructions[i] = &messages[i];
     }
     if (company->senseless)
-        messages[1].kind = MUSTER_UNKNOWN;
+        instructions[1] = NULL;
     fixture_pump(company->fixture);
     return proxy_run_each(company->proxies, instructions, PROXIES, &company->options, takes_its_own, company,
                           &company->result, error);
