@@ -187,9 +187,15 @@ FIXTURE_TEST(connect, arguments_that_make_no_sense)
     struct participant_options options = good;
     options.max_message_size = 1023;
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    cr_assert_str_eq(error.text, "options.max_message_size is not from 1024 to 2147483647 bytes");
+    options = good;
+    options.reconnect_first_ms = options.reconnect_last_ms + 1;
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    cr_assert_str_eq(error.text, "options.reconnect_first_ms is not from 1 to options.reconnect_last_ms");
     options = good;
     options.label_count = 1;
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    cr_assert_str_eq(error.text, "options.labels is NULL, and label_count is 1");
     participant_free(NULL);
     fixture_free(duo.fixture);
 }

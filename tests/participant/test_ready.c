@@ -217,6 +217,18 @@ FIXTURE_TEST(ready, descriptor_is_readable_while_there_is_something)
     duo_free(&duo);
 }
 
+FIXTURE_TEST(ready, descriptor_of_one_that_polls_first)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
+    duo_connect(&duo, &options);
+    cr_assert(is_readable(&duo), "the initiative is to be passed");
+    cr_assert_eq(duo_consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_not(is_readable(&duo));
+    duo_instruct(&duo, 1);
+    duo_free(&duo);
+}
+
 FIXTURE_TEST(ready, descriptor_of_what_came_before_it)
 {
     struct duo duo = duo_new();

@@ -150,6 +150,28 @@ FIXTURE_TEST(work, answer_over_the_servers_limit)
     duo_free(&duo);
 }
 
+/* What the program does not look at, the server is told. */
+FIXTURE_TEST(work, answer_that_makes_no_sense_is_a_failure)
+{
+    struct duo duo = duo_new();
+    const struct muster_scalar scalars[] = {{"loss", 1}, {"loss", 2}};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .scalars = scalars, .scalar_count = 2};
+    duo_instruct(&duo, 1);
+    cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_INVALID);
+    cr_assert_eq(duo_consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 3);
+    cr_assert_eq(duo.peer->messages[2].message.kind, MUSTER_FAILURE);
+    cr_assert_str_eq(duo.peer->messages[2].message.text,
+                     "its answer was not sent: the scalar 'loss' is there twice");
+    duo_expect_turn(&duo, 3, 2);
+    duo_instruct(&duo, 3);
+    cr_assert_eq(duo_consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    duo_expect_answer(&duo, 4, 3, MUSTER_UNKNOWN);
+    duo_free(&duo);
+}
+
 FIXTURE_TEST(work, instruction_that_is_passed_over)
 {
     struct duo duo = duo_new();

@@ -86,7 +86,7 @@ FIXTURE_TEST(leaving, close_says_good_bye)
     fixture_settle(pair.fixture);
     cr_assert(pair.peer->closed);
     cr_assert_eq(pair.peer->status, MUSTER_OK);
-    cr_assert_str_eq(pair.peer->text, "good-bye");
+    cr_assert_str_eq(pair.peer->text, "the server closed this participant's stream");
     cr_assert(event_is(pair.fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_CLOSED, "ada"));
     proxy_close(pair.proxy);
     fixture_settle(pair.fixture);
@@ -132,7 +132,7 @@ FIXTURE_TEST(leaving, first_end_is_the_one_that_counts)
     participant_manager_close(pair.fixture->manager);
     fixture_settle(pair.fixture);
     cr_assert_eq(pair.peer->count, 2, "it is told once");
-    cr_assert_str_eq(pair.peer->text, "come back later");
+    cr_assert_str_eq(pair.peer->text, "the server asked this participant to come back later");
     cr_assert(event_is(pair.fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_CLOSED, "ada"));
     pair_free(&pair);
 }
