@@ -145,6 +145,9 @@ tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \
+    tests/fault/allocation_parts.c \
+    tests/fault/failing.c \
+    tests/fault/failing.h \
     tests/support/no_grpc.c
 
 # Every call that reaches the disk fails in turn.
