@@ -116,7 +116,8 @@ struct participant_options {
     /**
      * Called when the server no longer waits for the answer to the consumed instruction: it has given up the
      * turn, or the stream has ended for good. Called on a network thread or the alarm thread, without a lock
-     * held; must not block. NULL: not called; participant_cancelled() says the same.
+     * held; must not block. NULL: not called; participant_cancelled() says the same. (If another thread has
+     * consumed the next instruction in the meantime, participant_cancelled() is about that one, and false.)
      */
     void (*on_cancelled)(void *context, struct participant *participant);
 };
