@@ -163,7 +163,8 @@ static inline void participant_options_init(struct participant_options *options)
  * After connect_timeout_ms:
  * - UNAVAILABLE: the text has the last cause, such as connection refused, unknown host, or not an HTTP/2
  *   server;
- * - EXISTS: all the time, the name belonged to a participant that is away, and name_takeover is false.
+ * - EXISTS: the name belonged to a participant that was away all the time, and the server's name_takeover is
+ *   false.
  *
  * If grpc_proxy, https_proxy or http_proxy in the environment names an HTTP proxy, gRPC uses it, and the
  * texts name it. gRPC does not use it for loopback addresses, or if no_grpc_proxy or no_proxy has a suffix of
@@ -198,8 +199,8 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
                                                    struct muster_error *error);
 
 /**
- * Blocks for the next instruction, at most for `timeout_ms` (0: does not block; MUSTER_NO_LIMIT). In a
- * callback it does not block. The first call passes the initiative if the program has not.
+ * Blocks for the next instruction, at most for `timeout_ms` (0: does not block; MUSTER_NO_LIMIT is allowed).
+ * In a callback it does not block. The first call passes the initiative if the program has not.
  *
  * On MUSTER_OK *instruction belongs to the participant, and is valid until the next call of
  * participant_consume() or participant_free(). Until it is answered, the program may write to the data of its
@@ -209,9 +210,9 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
  * - If the server asks the participant to come back later, the stream ends, the time passes, and a new stream
  *   begins, during this call or between calls. The program does not notice, unless deliver_reconnect is set.
  *
- * Otherwise *instruction is NULL, and *error (may be NULL) says why. All statuses but TIMEOUT are final, and
- * each later call returns the same. (OUT_OF_MEMORY is not final if participant_reason() is still "": there
- * was no memory to pass the initiative.)
+ * Otherwise *instruction is NULL, and *error (may be NULL) says why. All statuses but TIMEOUT are final: no
+ * later call returns an instruction. (OUT_OF_MEMORY is not final if participant_reason() is still "": then
+ * there was no memory to pass the initiative.)
  * - TIMEOUT: no instruction yet; call again.
  * - STOPPED: the server stopped, or closed this participant's stream.
  * - GONE: no server admitted the participant again within reconnect_timeout_ms, after the connection broke or

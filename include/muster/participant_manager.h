@@ -141,7 +141,8 @@ struct participant_manager_options {
     double join_rate;
     /**
      * The biggest Hello, the biggest name, and the biggest label (its name and value together), in bytes.
-     * These are always refused, with INVALID:
+     * A participant that exceeds them is refused with INVALID, which it gets as PROTOCOL. These are refused
+     * whatever their size:
      * - names and labels that are not UTF-8, or have control characters, direction marks or invisible
      *   characters;
      * - names with a slash or a backslash, names that begin or end with a blank, and the names "." and "..".
@@ -278,10 +279,10 @@ MUSTER_API enum muster_status participant_manager_reload_credentials(struct part
                                                                      struct muster_error *error);
 
 /**
- * Blocks until at least `min` participants are open (0: does not wait), at most for `timeout_ms` (0: does not
- * wait; MUSTER_NO_LIMIT). A participant is open if it has joined and is not away. On MUSTER_OK *proxies is an
- * array of *count references to all open ones, in the order in which they joined. The caller returns it with
- * proxy_release_all().
+ * Blocks until at least `min` participants are open, at most for `timeout_ms` (MUSTER_NO_LIMIT is allowed).
+ * If one of both is 0, it does not block. A participant is open if it has joined and is not away. On
+ * MUSTER_OK *proxies is an array of *count references to all open ones, in the order in which they joined.
+ * The caller releases it with proxy_release_all().
  *
  * Otherwise *proxies is NULL, *count is the number of open participants, and *error (may be NULL) says why:
  * - TIMEOUT: too few were open in time;
