@@ -408,7 +408,7 @@ FIXTURE_TEST(participant, consume_passes_no_initiative_where_the_connection_brok
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, consume_tells_the_end_that_the_initiative_runs_into)
+FIXTURE_TEST(participant, consume_tells_the_end_that_the_initiative_runs_into)
 {
     struct duo duo = duo_empty();
     struct participant_options options = ada_options();
@@ -1994,7 +1994,7 @@ FIXTURE_TEST(participant, cancels_are_told)
     duo_free(&duo);
 }
 
-FAULT_TEST(participant, a_newer_instruction_is_a_cancel)
+FIXTURE_TEST(participant, a_newer_instruction_is_a_cancel)
 {
     struct duo duo = duo_with(count_cancels);
     instruct(&duo, 1);
@@ -2017,7 +2017,7 @@ static void note_ready(void *context, struct participant *participant)
     *(enum muster_status *)context = participant_consume(participant, 0, &instruction, NULL);
 }
 
-FAULT_TEST(participant, on_ready_is_told_of_a_close_while_it_is_away)
+FIXTURE_TEST(participant, on_ready_is_told_of_a_close_while_it_is_away)
 {
     enum muster_status last = MUSTER_OK;
     struct duo duo = duo_empty();
