@@ -388,7 +388,7 @@ static bool wait_for_end(struct participant_manager *manager, const char *caller
 {
     char line[MUSTER_ERROR_TEXT_SIZE];
     if (muster__in_callback() || muster__round_holds(manager)) {
-        snprintf(line, sizeof(line), "%s() in a callback closes, and neither waits nor frees", caller);
+        snprintf(line, sizeof(line), "%s() in a callback only closes: call it again elsewhere", caller);
         muster__callback_warn(manager->options.on_warning, manager->options.context, line);
         return false;
     }

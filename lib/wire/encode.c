@@ -283,10 +283,11 @@ static enum muster_status check_array(const struct muster_message *message, size
 {
     size_t size;
     if (muster__npy_size(&message->arrays[i], &size) != MUSTER_OK || size > SIZE_MAX / 2 - *total)
-        return muster__error(error, MUSTER_INVALID,
-                             "array %zu has no data, a dtype or a number of dimensions that there is not, a "
-                             "shape that does not fit in memory, or a bool that is neither 0 nor 1",
-                             i);
+        return muster__error(
+            error, MUSTER_INVALID,
+            "array %zu has no data, an unknown dtype, more than 8 dimensions, a shape that does "
+            "not fit in memory, or a bool that is neither 0 nor 1",
+            i);
     *total += size;
     if (message->array_names && (!message->array_names[i] || !is_good(message->array_names[i])))
         return muster__error(error, MUSTER_INVALID, "array %zu has no name, or one that is not UTF-8", i);
@@ -462,7 +463,7 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     struct writer counter = {0};
     struct payload counted = {0};
     if (!put_message(&counter, direction, message))
-        return muster__error(error, MUSTER_INVALID, "%s has not this kind of message",
+        return muster__error(error, MUSTER_INVALID, "%s cannot be of this kind",
                              direction == TO_PARTICIPANT ? "an instruction" : "an answer");
     if (encoding->max_payload_size && counter.size > encoding->chunk_threshold)
         each_part(message, count_part, &counted);
@@ -473,11 +474,12 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     if (counter.size > encoding->max_message_size ||
         encoding->max_message_size - counter.size < STREAM_HEAD_MAX ||
         counted.size > encoding->max_payload_size)
-        return muster__error(
-            error, MUSTER_TOO_BIG,
-            "the message has %llu bytes, and %llu in chunks: max_message_size allows %llu, and the peer %llu",
-            (unsigned long long)counter.size, (unsigned long long)counted.size,
-            (unsigned long long)encoding->max_message_size, (unsigned long long)encoding->max_payload_size);
+        return muster__error(error, MUSTER_TOO_BIG,
+                             "the message has %llu bytes, and %llu in chunks: max_message_size allows %llu, "
+                             "and the peer takes %llu in chunks",
+                             (unsigned long long)counter.size, (unsigned long long)counted.size,
+                             (unsigned long long)encoding->max_message_size,
+                             (unsigned long long)encoding->max_payload_size);
     if (counter.size == 0)
         return MUSTER_OK;
     *body = muster__buffer_new(counter.size);

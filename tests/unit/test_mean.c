@@ -451,10 +451,10 @@ Test(mean, reasons_say_which_array_and_what_is_expected)
     muster_mean_free(mean);
     mean = new_mean();
     got[0] = (struct muster_array){MUSTER_INT32, 1, {6}, NULL};
-    expect_reason(
-        mean, got, 1, 1, MUSTER_INVALID,
-        "array 0 has no data, a dtype or a number of dimensions that there is not, a shape that does "
-        "not fit in memory, or a bool that is neither 0 nor 1");
+    expect_reason(mean, got, 1, 1, MUSTER_INVALID,
+                  "array 0 has no data, an unknown dtype, more than 8 dimensions, a shape that does not fit "
+                  "in memory, or a "
+                  "bool that is neither 0 nor 1");
     muster_mean_free(mean);
 }
 
