@@ -90,9 +90,8 @@ static const struct argp_option option_list[] = {
      "FedAvg)",
      GROUP_TRAINING},
     {"server-rate", KEY_SERVER_RATE, "R", 0,
-     "Learning rate of the server's optimizer, FedYogi (default 0.04); 0: the next model is the mean of the "
-     "answers, "
-     "as in FedAvg",
+     "Learning rate of the server's optimizer, FedYogi (default 0.04); 0: the next model is the mean "
+     "of the answers, as in FedAvg",
      GROUP_TRAINING},
     {"average", KEY_AVERAGE, "B", 0,
      "The result is a running average of the models: after each round, B times the average so far plus 1 - B "
@@ -311,7 +310,8 @@ static const char documentation[] =
     "on that user's samples alone.\n\n"
     "Columns of the metrics: round, seconds, answered, failed (late ones included), bytes_sent, "
     "bytes_received, train_loss (of the model at the beginning of the round, on the training samples of the "
-    "participants that answered), test_accuracy (of the result, if this were the last round).\n\n"
+    "participants that answered; an answer whose loss is no number from 0 to 1e9 is refused), test_accuracy "
+    "(of the result, if this were the last round).\n\n"
     "At SIGHUP the server reads the files of --tls-cert, --tls-key, --tls-ca and --token-file again.\n\n"
     "At the first SIGINT or SIGTERM the server finishes the running round, and begins no new one; its exit "
     "status is 128 plus the signal's number. With --run the same command goes on after the last completed "
