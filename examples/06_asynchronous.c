@@ -39,6 +39,7 @@ static void *take_part(void *unused)
 /* ---- the server ---- */
 
 struct training {
+    pthread_mutex_t lock;        /* held where the model is prepared, and where it is sent */
     struct muster_message model; /* prepared */
     atomic_int answers;
     sem_t done;
@@ -50,7 +51,9 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
 static void begin_turn(struct training *training, struct proxy *proxy)
 {
     struct muster_error error;
+    pthread_mutex_lock(&training->lock);
     enum muster_status status = proxy_run_async(proxy, &training->model, 60000, answered, training, &error);
+    pthread_mutex_unlock(&training->lock);
     if (status != MUSTER_OK && status != MUSTER_STOPPED)
         printf("%s\n", error.text); /* GONE or CLOSED: this was the proxy's last turn */
 }
@@ -61,6 +64,11 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
                      struct muster_message *answer)
 {
     struct training *training = context;
+    struct muster_error error;
+    if (status != MUSTER_OK && status != MUSTER_STOPPED) {
+        proxy_explain(proxy, status, answer, &error);
+        printf("%s\n", error.text);
+    }
     muster_message_clear(answer); /* a real server adds it to its model first */
     if (status == MUSTER_STOPPED)
         return;
@@ -77,6 +85,7 @@ static void observe(void *context, const struct participant_manager_event *event
         begin_turn(context, event->proxy);
 }
 
+/* To change its model, a server clears the old one and prepares the new one, with the lock held. */
 static void prepare(struct participant_manager *manager, struct training *training)
 {
     static const float weights[1000];
@@ -90,7 +99,7 @@ static void prepare(struct participant_manager *manager, struct training *traini
 
 int main(void)
 {
-    struct training training = {.answers = 0};
+    struct training training = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct participant_manager_options options;
     struct participant_manager *manager;
     struct muster_error error;
@@ -99,9 +108,11 @@ int main(void)
     options.listen = "127.0.0.1:0";
     options.on_event = observe;
     options.context = &training;
+    pthread_mutex_lock(&training.lock); /* participants may join as soon as it listens */
     if (participant_manager_start(&options, &manager, &error) != MUSTER_OK)
         fail(&error);
     prepare(manager, &training);
+    pthread_mutex_unlock(&training.lock);
     snprintf(address, sizeof(address), "127.0.0.1:%d", participant_manager_port(manager));
 
     pthread_t threads[PARTICIPANTS];

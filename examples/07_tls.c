@@ -6,7 +6,12 @@
  *     07_tls DIRECTORY
  *
  * DIRECTORY has server.pem and server.key (for 127.0.0.1), ca.pem, whose key signed server.pem, and token, a
- * random line.
+ * random line. These commands make them:
+ *
+ *     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=ca -keyout ca.key -out ca.pem
+ *     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=server -CA ca.pem -CAkey ca.key \
+ *         -addext subjectAltName=IP:127.0.0.1 -keyout server.key -out server.pem
+ *     openssl rand -hex 16 >token
  */
 #include <muster/muster.h>
 

@@ -78,6 +78,9 @@ struct participant_options {
      * the stream has ended for good. Sometimes it is called although nothing is new. Called on a network
      * thread or the alarm thread, without a lock held; must not block. It may call participant_consume(),
      * which returns TIMEOUT at once if nothing is there, and participant_dispatch(). NULL: not called.
+     *
+     * No instruction comes before the initiative is passed: after participant_connect(), call
+     * participant_consume() once with a limit of 0, or dispatch an empty message.
      */
     void (*on_ready)(void *context, struct participant *participant);
     /** Passed to on_ready, on_warning and on_cancelled. */
@@ -192,6 +195,10 @@ MUSTER_API enum muster_status participant_connect(const char *address,
  * - INVALID: there is no instruction to answer, the first message is not empty, or the message is not valid.
  * - TOO_BIG, OUT_OF_MEMORY: the program may send another answer, such as MUSTER_FAILURE.
  * - GONE, STOPPED, CLOSED and others: as from participant_consume().
+ *
+ * After INVALID, TOO_BIG or OUT_OF_MEMORY the turn still needs an answer. If the program sends none, the next
+ * participant_consume() answers with MUSTER_FAILURE and the reason.
+ *
  * Any thread, one at a time.
  */
 MUSTER_API enum muster_status participant_dispatch(struct participant *participant,
@@ -205,7 +212,8 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
  * On MUSTER_OK *instruction belongs to the participant, and is valid until the next call of
  * participant_consume() or participant_free(). Until it is answered, the program may write to the data of its
  * arrays: nobody else reads it.
- * - If the program does not answer an instruction, the next call answers it with UNKNOWN_INSTRUCTION.
+ * - If the program does not answer an instruction, the next call answers it with MUSTER_UNKNOWN, or with
+ *   MUSTER_FAILURE if participant_dispatch() could not send the answer.
  * - The program never sees an instruction that the server gave up before it was consumed.
  * - If the server asks the participant to come back later, the stream ends, the time passes, and a new stream
  *   begins, during this call or between calls. The program does not notice, unless deliver_reconnect is set.
@@ -227,9 +235,10 @@ MUSTER_API enum muster_status participant_consume(struct participant *participan
 
 /**
  * A descriptor for poll(), epoll and event loops. It is readable while participant_consume() would not block,
- * because an instruction is there or the stream has ended for good. Use it only to wait: do not read, write
- * or close it. It belongs to the participant, and is valid until participant_free(). Returns -1, with *error
- * (may be NULL), if the process has no descriptor left. Any thread; does not block.
+ * because an instruction is there or the stream has ended for good; and until the initiative is passed, which
+ * participant_consume() does. Use it only to wait: do not read, write or close it. It belongs to the
+ * participant, and is valid until participant_free(). Returns -1, with *error (may be NULL), if the process
+ * has no descriptor left. Any thread; does not block.
  */
 MUSTER_API int participant_descriptor(struct participant *participant, struct muster_error *error);
 

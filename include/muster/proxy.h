@@ -55,17 +55,18 @@ MUSTER_API enum muster_status proxy_run(struct proxy *proxy, const struct muster
                                         struct muster_error *error);
 
 /**
- * Your function that takes the result of proxy_run_async(). `status` and *answer are as from proxy_run(). It
- * owns *answer: it calls muster_message_clear() on it, or copies the struct and clears the copy later. Called
- * exactly once for each turn that began, without a lock held, on a network thread, on the alarm thread, or on
- * the thread that cancelled, closed or stopped; must not block. It may begin the next turn.
+ * Your function that takes the result of proxy_run_async(). `status` and *answer are as from proxy_run();
+ * proxy_explain() says why. The function owns *answer: it calls muster_message_clear() on it, or copies the
+ * struct and clears the copy later. Called exactly once for each turn that began, without a lock held, on a
+ * network thread, on the alarm thread, or on the thread that cancelled, closed or stopped; must not block. It
+ * may begin the next turn.
  */
 typedef void proxy_answered(void *context, struct proxy *proxy, enum muster_status status,
                             struct muster_message *answer);
 
 /**
- * Begins a turn as proxy_run() does, and does not wait for its end. The instruction is read before the
- * function returns.
+ * Begins a turn as proxy_run() does, and does not wait for its end. The instruction is copied before the
+ * function returns, unless it is prepared: see participant_manager_prepare().
  * - MUSTER_OK: the turn runs. `answered` will be called once, by the end of `timeout_ms` (MUSTER_NO_LIMIT:
  *   when the participant answers or is gone).
  * - Any other status: nothing was sent, `answered` will not be called, and *error (may be NULL) says why.
@@ -75,6 +76,14 @@ typedef void proxy_answered(void *context, struct proxy *proxy, enum muster_stat
 MUSTER_API enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_message *instruction,
                                               int64_t timeout_ms, proxy_answered *answered, void *context,
                                               struct muster_error *error);
+
+/**
+ * Writes to *error why a turn ended with `status`, in the words of proxy_run(). For use in `answered`: pass
+ * the `status` and the *answer that it was called with, before muster_message_clear(). Any thread, callbacks
+ * included; does not block.
+ */
+MUSTER_API void proxy_explain(struct proxy *proxy, enum muster_status status,
+                              const struct muster_message *answer, struct muster_error *error);
 
 /**
  * Gives up the running turn. It ends with CANCELLED, and the participant is told. Does nothing if no turn is
@@ -197,8 +206,8 @@ MUSTER_API enum muster_status proxy_run_all(struct proxy *const *proxies, size_t
 
 /**
  * Runs a round with a different instruction for each participant: instructions[i] goes to proxies[i]. If an
- * instruction is not valid or too big, its entry fails with INVALID or TOO_BIG, and the others go on. All
- * else is as in proxy_run_all().
+ * instruction is NULL, not valid or too big, its entry fails with INVALID or TOO_BIG, and the others go on.
+ * All else is as in proxy_run_all().
  */
 MUSTER_API enum muster_status proxy_run_each(struct proxy *const *proxies,
                                              const struct muster_message *const *instructions, size_t count,
@@ -257,7 +266,8 @@ MUSTER_API uint64_t proxy_rank(const struct proxy *proxy);
 MUSTER_API const char *proxy_peer(const struct proxy *proxy);
 
 /**
- * The value of the participant's label `name`; NULL if it has none. Valid as long as the proxy; any thread.
+ * The value of the participant's label `name`, the first if it has several; NULL if it has none. Valid as
+ * long as the proxy; any thread.
  */
 MUSTER_API const char *proxy_label(const struct proxy *proxy, const char *name);
 

@@ -51,7 +51,8 @@ struct muster_error {
 
 /**
  * "No limit", for the parameter `timeout_ms` of functions, and for options whose comment names it. As
- * `timeout_ms`, 0 means "do not wait".
+ * `timeout_ms`, 0 means "do not wait", and so does any other negative number, such as what is left of a
+ * deadline that has passed.
  */
 #define MUSTER_NO_LIMIT ((int64_t)-1)
 
