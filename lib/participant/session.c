@@ -667,7 +667,7 @@ static void end_with_stream(struct participant *participant, enum muster_status 
         snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
         status = status_of_end(session->state, status);
-        snprintf(reason, sizeof(reason), "%s", text);
+        snprintf(reason, sizeof(reason), "%s", *text ? text : muster_status_text(status));
     }
     end(participant, status, reason);
 }

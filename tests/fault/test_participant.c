@@ -717,6 +717,14 @@ FAULT_TEST(participant, server_ends_it_with_a_reason)
     }
 }
 
+FAULT_TEST(participant, end_without_a_word_has_a_reason)
+{
+    struct duo duo = duo_new();
+    peer_close(duo.peer, MUSTER_OK, "");
+    expect_over(&duo, MUSTER_STOPPED, muster_status_text(MUSTER_STOPPED));
+    duo_free(&duo);
+}
+
 FAULT_TEST(participant, reason_is_harmless)
 {
     struct duo duo = duo_new();
