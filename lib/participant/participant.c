@@ -245,7 +245,11 @@ const char *participant_reason(struct participant *participant)
 
 const char *participant_name(struct participant *participant)
 {
-    return participant->session.name ? participant->session.name : "";
+    /* A server of the original protocol may give way to one that welcomes, while the user asks. */
+    pthread_mutex_lock(&participant->lock);
+    const char *name = participant->session.name ? participant->session.name : "";
+    muster__participant_unlock(participant);
+    return name;
 }
 
 uint64_t participant_rank(struct participant *participant)

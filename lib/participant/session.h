@@ -38,7 +38,7 @@ struct session {
     char reason[MUSTER_ERROR_TEXT_SIZE];
 
     /* What outlives the stream. */
-    char *name; /* set once, before participant_connect() returns */
+    char *name; /* set once, by the first Welcome */
     uint64_t rank;
     uint8_t token[SESSION_SIZE_MAX]; /* the server's, until another is given */
     size_t token_size;               /* 0: the session ends with the stream */
