@@ -121,21 +121,18 @@ libmuster_core_la_SOURCES += \
     lib/wire/array.c \
     lib/wire/array.h \
     lib/wire/block.c \
-    lib/wire/block.h \
-    lib/wire/codec.h \
     lib/wire/copy.c \
     lib/wire/copy.h \
     lib/wire/decode.c \
     lib/wire/encode.c \
     lib/wire/names.c \
-    lib/wire/names.h \
     lib/wire/npy.c \
-    lib/wire/npy.h \
     lib/wire/reader.c \
     lib/wire/reader.h \
     lib/wire/storage.c \
     lib/wire/storage.h \
-    lib/wire/values.c
+    lib/wire/values.c \
+    lib/wire/wire.h
 if LEARNING
 libmuster_core_la_SOURCES += \
     lib/learning/element.c \

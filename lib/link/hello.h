@@ -8,7 +8,7 @@
 
 #include <muster/label.h>
 
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* The features that an end can have, as they are on the wire: it takes chunks; it wants to be told of its
    answers that were refused. */

@@ -12,7 +12,6 @@
 #include "callback.h"
 #include "link/hello.h"
 #include "link/service.h"
-#include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
 

@@ -11,9 +11,7 @@
 #include "status.h"
 #include "text.h"
 #include "wire/array.h"
-#include "wire/codec.h"
-#include "wire/names.h"
-#include "wire/npy.h"
+#include "wire/reader.h"
 #include "wire/storage.h"
 
 /* The header that announces an array: ours are 128 bytes. */

@@ -11,11 +11,8 @@
 #include "status.h"
 #include "text.h"
 #include "wire/array.h"
-#include "wire/block.h"
-#include "wire/codec.h"
 #include "wire/copy.h"
-#include "wire/names.h"
-#include "wire/npy.h"
+#include "wire/reader.h"
 
 /* A smaller array is not worth an announcement. */
 #define CHUNKED_MIN 4096
@@ -110,7 +107,7 @@ static void put_nested(struct writer *writer, uint32_t field, put_content *put, 
 static void put_array(struct writer *writer, const void *content)
 {
     const struct muster_array *array = content;
-    size_t header = muster__npy_header_size(array);
+    const size_t header = MUSTER__NPY_HEADER_SIZE;
     size_t size = muster__array_size(array);
     bool chunked = writer->chunks && size >= CHUNKED_MIN;
     put_tag(writer, chunked ? FIELD_NDARRAY_HEADER : FIELD_NDARRAY, WIRE_LENGTH);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "status.h"
-#include "wire/names.h"
+#include "wire/wire.h"
 
 /* So few are compared with each other, which takes no memory. */
 #define FEW 16

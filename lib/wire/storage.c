@@ -7,9 +7,8 @@
 
 #include "text.h"
 #include "wire/array.h"
-#include "wire/block.h"
-#include "wire/codec.h"
 #include "wire/copy.h"
+#include "wire/reader.h"
 #include "wire/storage.h"
 
 size_t muster__storage_round(size_t size)

@@ -25,7 +25,7 @@
 
 #include "link/service.h"
 #include "proxy/internal.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* ---- in the place of the C library ---- */
 

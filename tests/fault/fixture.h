@@ -16,7 +16,7 @@
 
 #include "link/hello.h"
 #include "link/service.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* The limit is for a test that hangs; none comes near it. */
 #define FAULT_TEST(suite, name) Test(suite, name, .timeout = 60)

@@ -8,6 +8,7 @@
 
 #include "fault/fixture.h"
 #include "proxy/internal.h"
+#include "wire/reader.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 

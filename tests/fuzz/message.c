@@ -5,7 +5,9 @@
 
 #include "fuzz/message.h"
 #include "text.h"
-#include "wire/npy.h"
+#include "wire/array.h"
+#include "wire/reader.h"
+#include "wire/wire.h"
 
 /* ---- memory: what the library takes for one message ---- */
 

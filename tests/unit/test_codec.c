@@ -15,8 +15,8 @@
 
 #include <muster/random.h>
 
-#include "wire/codec.h"
-#include "wire/npy.h"
+#include "wire/reader.h"
+#include "wire/wire.h"
 
 static const float floats[6] = {1, -2, 3.5F, 0, FLT_MIN, FLT_MAX};
 static const double one_double = -0.1;
