@@ -7,7 +7,6 @@
 #endif
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <grpc/compression.h>
 #include <grpc/support/log.h>
@@ -87,9 +86,7 @@ static unsigned thread_count(const struct grpc_transport *transport)
 static int64_t transport_now(struct muster_transport *base)
 {
     (void)base;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return muster__clock_now();
 }
 
 static void transport_set_alarm(struct muster_transport *base, int64_t at)
@@ -142,7 +139,7 @@ static struct tag *wait_for_alarm(struct grpc_transport *transport)
             pthread_cond_wait(&transport->alarm_moved, &transport->alarm_lock);
         } else {
             struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
-            pthread_cond_timedwait(&transport->alarm_moved, &transport->alarm_lock, &until);
+            pthread_cond_clockwait(&transport->alarm_moved, &transport->alarm_lock, CLOCK_MONOTONIC, &until);
         }
     }
 }
@@ -247,11 +244,7 @@ grpc_arg muster__grpc_life(void)
 /* Waits until there is none. */
 static void wait_for_end(const size_t *count, int64_t limit_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += limit_ms % 1000 * 1000000;
-    until.tv_sec += limit_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = muster__clock_after(limit_ms);
     pthread_mutex_lock(&lives_lock);
     while (*count > 0 && pthread_cond_clockwait(&lives_moved, &lives_lock, CLOCK_MONOTONIC, &until) == 0)
         ;
@@ -322,11 +315,7 @@ static struct grpc_transport *transport_new(void)
     pthread_mutex_init(&transport->alarm_lock, NULL);
     pthread_mutex_init(&transport->listeners_lock, NULL);
     transport->accept_failed.complete = muster__grpc_accept_failed;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&transport->alarm_moved, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&transport->alarm_moved, NULL);
     if (pthread_create(&transport->alarm_thread, NULL, serve_alarm, transport) != 0) {
         free(transport);
         return NULL;

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "network/local.h"
 #include "network/scheme.h"
@@ -91,11 +90,7 @@ static const struct stream_ops stream_ops;
 /* With the lock held, where the clock moves by hand. */
 static int64_t now_of(const struct network *network)
 {
-    struct timespec now;
-    if (network->by_hand)
-        return network->time;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return network->by_hand ? network->time : muster__clock_now();
 }
 
 static void drop_event(struct event *event)
@@ -721,7 +716,7 @@ static bool wait_until_due(struct network *network)
     if (network->by_hand || at == INT64_MAX)
         pthread_cond_wait(&network->changed, &network->lock);
     else
-        pthread_cond_timedwait(&network->changed, &network->lock, &until);
+        pthread_cond_clockwait(&network->changed, &network->lock, CLOCK_MONOTONIC, &until);
     return false;
 }
 
@@ -801,14 +796,10 @@ bool muster__local_leave(struct network *network, size_t n)
 
 void muster__local_init(struct network *network, bool by_hand)
 {
-    pthread_condattr_t monotonic;
     *network = (struct network){.base.ops = &muster__local_ops, .by_hand = by_hand, .alarm_at = INT64_MAX};
     muster__timers_init(&network->base.timers);
     pthread_mutex_init(&network->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&network->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&network->changed, NULL);
 }
 
 void muster__local_destroy(struct network *network)

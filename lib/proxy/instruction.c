@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "proxy/instruction.h"
 #include "proxy/manager.h"
@@ -145,7 +144,6 @@ static bool wait_for_one(sem_t *returned, const struct timespec *until)
 void muster__instructions_return(struct instruction *instructions, size_t count)
 {
     size_t borrowed = 0;
-    struct timespec until;
     struct participant_manager *manager = instructions->manager;
     sem_t *returned = instructions->borrow;
     for (size_t i = 0; i < count; i++) {
@@ -153,12 +151,7 @@ void muster__instructions_return(struct instruction *instructions, size_t count)
         borrowed += instructions[i].borrower ? 1 : 0;
         muster__instruction_release(&instructions[i]);
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t limit_ms = manager->options.stop_timeout_ms;
-    until.tv_sec += (time_t)(limit_ms / 1000);
-    until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = muster__clock_after(manager->options.stop_timeout_ms);
     while (borrowed > 0 && wait_for_one(returned, &until))
         borrowed--;
     if (borrowed == 0)
