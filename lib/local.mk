@@ -63,6 +63,8 @@ libmuster_core_la_SOURCES = \
     lib/network/guesses.h \
     lib/network/local.c \
     lib/network/local.h \
+    lib/network/local_listener.c \
+    lib/network/local_stream.c \
     lib/network/renewal.c \
     lib/network/scheme.c \
     lib/network/scheme.h \
@@ -175,13 +177,3 @@ lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined
 libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
 libmuster_la_SOURCES = lib/network/built_in.c
-
-# A network for tests: ours, and with --with-fixture those of programs.
-noinst_LTLIBRARIES += libmuster-fixture.la
-libmuster_fixture_la_SOURCES = lib/network/fixture.c
-if WITH_FIXTURE
-musterinclude_HEADERS += include/muster/fixture.h
-libmuster_la_LIBADD += libmuster-fixture.la
-else
-noinst_HEADERS = include/muster/fixture.h
-endif

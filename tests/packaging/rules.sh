@@ -5,7 +5,7 @@
 . "${top_srcdir:?is not set: run this through make check}/tests/packaging/common"
 cd "$top_srcdir" || exit 1
 
-code=(lib include bench examples tests)
+code=(lib fixture include bench examples tests)
 
 # grep in C sources: PATTERN FOLDER...
 search() {
