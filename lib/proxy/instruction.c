@@ -31,32 +31,23 @@ static void prepared_free(void *freed)
     free(prepared);
 }
 
-static struct prepared *prepared_new(struct participant_manager *manager,
-                                     const struct muster_message *message)
-{
-    struct prepared *prepared = calloc(1, sizeof(*prepared));
-    if (!prepared || !muster__message_copy(message, &prepared->message)) {
-        free(prepared);
-        return NULL;
-    }
-    pthread_mutex_init(&prepared->lock, NULL);
-    muster__manager_retain(manager);
-    prepared->instruction = (struct instruction){
-        .manager = manager, .message = &prepared->message, .keep = prepared->message.storage};
-    return prepared;
-}
-
 enum muster_status participant_manager_prepare(struct participant_manager *manager,
                                                const struct muster_message *message,
                                                struct muster_message *result, struct muster_error *error)
 {
     *result = (struct muster_message)MUSTER_MESSAGE_INIT;
-    enum muster_status status = muster__message_check(message, error);
-    if (status != MUSTER_OK)
-        return status;
-    struct prepared *prepared = prepared_new(manager, message);
+    struct prepared *prepared = calloc(1, sizeof(*prepared));
     if (!prepared)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status = muster__message_copy(TO_PARTICIPANT, message, &prepared->message, error);
+    if (status != MUSTER_OK) {
+        free(prepared);
+        return status;
+    }
+    pthread_mutex_init(&prepared->lock, NULL);
+    muster__manager_retain(manager);
+    prepared->instruction = (struct instruction){
+        .manager = manager, .message = &prepared->message, .keep = prepared->message.storage};
     struct buffer *body;
     status = muster__instruction_body(&prepared->instruction, true, &body, error);
     struct muster_message view = prepared->message;

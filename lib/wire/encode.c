@@ -219,32 +219,23 @@ static bool put_message(struct writer *writer, enum direction direction, const s
     case MUSTER_EMPTY:
         return !down;
     case MUSTER_TRAIN:
-        put_nested(writer,
-                   down ? MUSTER__SERVER_MESSAGE__CONTENT_TRAIN_CONFIG
-                        : MUSTER__PARTICIPANT_MESSAGE__CONTENT_RESULT,
-                   put_arrays, message);
+        put_nested(writer, down ? DOWN(TRAIN_CONFIG) : UP(RESULT), put_arrays, message);
         return true;
     case MUSTER_EVALUATE:
-        put_nested(writer,
-                   down ? MUSTER__SERVER_MESSAGE__CONTENT_EVALUATE_CONFIG
-                        : MUSTER__PARTICIPANT_MESSAGE__CONTENT_EVALUATE_RESULT,
-                   put_arrays, message);
+        put_nested(writer, down ? DOWN(EVALUATE_CONFIG) : UP(EVALUATE_RESULT), put_arrays, message);
         return true;
     case MUSTER_APPLICATION:
-        put_nested(writer,
-                   down ? MUSTER__SERVER_MESSAGE__CONTENT_PAYLOAD
-                        : MUSTER__PARTICIPANT_MESSAGE__CONTENT_PAYLOAD,
-                   put_payload, message);
+        put_nested(writer, down ? DOWN(PAYLOAD) : UP(PAYLOAD), put_payload, message);
         return true;
     case MUSTER_FAILURE:
-        put_nested(writer, MUSTER__PARTICIPANT_MESSAGE__CONTENT_FAILURE, put_failure, message);
+        put_nested(writer, UP(FAILURE), put_failure, message);
         return !down;
     case MUSTER_UNKNOWN:
-        put_tag(writer, MUSTER__PARTICIPANT_MESSAGE__CONTENT_UNKNOWN_INSTRUCTION, WIRE_VARINT);
+        put_tag(writer, UP(UNKNOWN_INSTRUCTION), WIRE_VARINT);
         put_varint(writer, 1);
         return !down;
     case MUSTER_RECONNECT:
-        put_tag(writer, MUSTER__SERVER_MESSAGE__CONTENT_RECONNECT_IN, WIRE_VARINT);
+        put_tag(writer, DOWN(RECONNECT_IN), WIRE_VARINT);
         put_varint(writer, (uint64_t)(int64_t)message->reconnect_seconds);
         return down;
     }
@@ -341,95 +332,55 @@ enum muster_status muster__message_check(const struct muster_message *message, s
     return status == MUSTER_OK ? muster__names_check(message, error) : status;
 }
 
-/* Calls `use` for each part of a message that is sent in chunks, in their order. */
-static void each_part(const struct muster_message *message,
-                      void (*use)(void *context, const void *data, size_t size), void *context)
+/* The next part of a message that is sent in chunks; false: there is none. `*next` is 0 at first. */
+static bool next_part(const struct muster_message *message, size_t *next, struct piece *part)
 {
-    for (size_t i = 0; i < message->array_count; i++) {
-        if (muster__array_size(&message->arrays[i]) >= CHUNKED_MIN)
-            use(context, message->arrays[i].data, muster__array_size(&message->arrays[i]));
+    bool is_data = message->kind == MUSTER_APPLICATION;
+    bool is_arrays = message->kind == MUSTER_TRAIN || message->kind == MUSTER_EVALUATE;
+    size_t count = is_data ? 1 : is_arrays ? message->array_count : 0;
+    part->size = 0;
+    for (; part->size < CHUNKED_MIN && *next < count; (*next)++) {
+        if (is_data)
+            *part = (struct piece){message->data, message->size};
+        else
+            *part = (struct piece){message->arrays[*next].data, muster__array_size(&message->arrays[*next])};
     }
-    if (message->size >= CHUNKED_MIN)
-        use(context, message->data, message->size);
+    return part->size >= CHUNKED_MIN;
 }
 
-static void count_part(void *context, const void *data, size_t size)
+static bool is_copied(const struct encoding *encoding, const struct piece *part)
 {
-    struct payload *payload = context;
-    (void)data;
-    payload->count++;
-    payload->size += size;
-}
-
-/* A payload in the making, and how. */
-struct making {
-    struct payload *payload;
-    const struct encoding *encoding;
-    uint8_t *copy; /* where the next part that is copied goes */
-};
-
-static bool is_copied(const struct encoding *encoding, const void *data, size_t size)
-{
-    return !encoding->borrow && !(encoding->keep && muster__storage_has(encoding->keep, data, size));
-}
-
-static void count_copy(void *context, const void *data, size_t size)
-{
-    struct making *making = context;
-    if (is_copied(making->encoding, data, size))
-        making->payload->copy_size += size;
-}
-
-static void add_part(void *context, const void *data, size_t size)
-{
-    struct making *making = context;
-    struct piece *piece = &making->payload->pieces[making->payload->count++];
-    *piece = (struct piece){data, size};
-    if (!is_copied(making->encoding, data, size))
-        return;
-    piece->data = making->copy;
-    making->copy += size;
-}
-
-/* What is to be copied of the parts of a message. */
-struct filling {
-    const struct piece *piece; /* the next part's */
-    uint64_t offset;           /* of the part */
-    uint64_t begin;
-    uint64_t end;
-};
-
-static void fill_part(void *context, const void *data, size_t size)
-{
-    struct filling *filling = context;
-    uint8_t *copy = (uint8_t *)(uintptr_t)(filling->piece++)->data;
-    uint64_t begin = filling->begin > filling->offset ? filling->begin - filling->offset : 0;
-    uint64_t end = filling->end > filling->offset ? filling->end - filling->offset : 0;
-    if (end > size)
-        end = size;
-    uint64_t copied = begin < end && copy != data ? end - begin : 0;
-    if (copied >= BIG_COPY_MIN)
-        muster__copy_big(copy + begin, (const uint8_t *)data + begin, (size_t)copied);
-    else if (copied) /* not big, or sent piece by piece as it is copied */
-        muster__copy(copy + begin, (const uint8_t *)data + begin, (size_t)copied);
-    filling->offset += size;
+    return !encoding->borrow &&
+           !(encoding->keep && muster__storage_has(encoding->keep, part->data, part->size));
 }
 
 void muster__payload_fill(const struct buffer *body, const struct muster_message *message, uint64_t end)
 {
     const struct payload *payload = body->payload;
-    struct filling filling = {.piece = payload->pieces, .begin = payload->filled, .end = end};
-    each_part(message, fill_part, &filling);
+    const struct piece *copy = payload->pieces;
+    uint64_t offset = 0; /* of the part */
+    struct piece part;
+    for (size_t next = 0; next_part(message, &next, &part); copy++) {
+        uint64_t from = payload->filled > offset ? payload->filled - offset : 0;
+        uint64_t to = end > offset ? end - offset : 0;
+        if (to > part.size)
+            to = part.size;
+        uint8_t *out = (uint8_t *)(uintptr_t)copy->data + from;
+        uint64_t size = from < to && copy->data != part.data ? to - from : 0;
+        if (size >= BIG_COPY_MIN)
+            muster__copy_big(out, part.data + from, (size_t)size);
+        else if (size) /* not big, or sent piece by piece as it is copied */
+            muster__copy(out, part.data + from, (size_t)size);
+        offset += part.size;
+    }
 }
 
 /* What `counted` says: borrowed, kept, or with room for a copy. NULL when out of memory. */
-static struct payload *make_payload(const struct muster_message *message, struct payload *counted,
+static struct payload *make_payload(const struct muster_message *message, const struct payload *counted,
                                     const struct encoding *encoding)
 {
-    struct making making = {counted, encoding, NULL};
-    each_part(message, count_copy, &making);
     struct payload *payload = malloc(sizeof(*payload) + counted->count * sizeof(struct piece));
-    void *copy = payload && counted->copy_size ? muster__block_new(counted->copy_size) : NULL;
+    uint8_t *copy = payload && counted->copy_size ? muster__block_new(counted->copy_size) : NULL;
     if (!payload || (counted->copy_size && !copy)) {
         free(payload);
         return NULL;
@@ -443,8 +394,13 @@ static struct payload *make_payload(const struct muster_message *message, struct
                                 .let_go = muster__storage_release};
     if (encoding->keep && counted->copy_size < counted->size)
         payload->kept = muster__storage_retain(encoding->keep);
-    making = (struct making){payload, encoding, copy};
-    each_part(message, add_part, &making);
+    struct piece part;
+    for (size_t next = 0; next_part(message, &next, &part);) {
+        bool copied = is_copied(encoding, &part);
+        payload->pieces[payload->count++] = (struct piece){copied ? copy : part.data, part.size};
+        if (copied)
+            copy += part.size;
+    }
     return payload;
 }
 
@@ -461,8 +417,12 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     if (!put_message(&counter, direction, message))
         return muster__error(error, MUSTER_INVALID, "%s has not this kind of message",
                              direction == TO_PARTICIPANT ? "an instruction" : "an answer");
-    if (encoding->max_payload_size && counter.size > encoding->chunk_threshold)
-        each_part(message, count_part, &counted);
+    bool chunks = encoding->max_payload_size && counter.size > encoding->chunk_threshold;
+    struct piece part;
+    for (size_t next = 0; chunks && next_part(message, &next, &part); counted.count++) {
+        counted.size += part.size;
+        counted.copy_size += is_copied(encoding, &part) ? part.size : 0;
+    }
     if (counted.count) {
         counter = (struct writer){.chunks = true};
         put_message(&counter, direction, message);
@@ -537,7 +497,7 @@ size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint
     const struct grant grant = {number, limit};
     struct writer writer = {.at = head};
     put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
-    put_nested(&writer, MUSTER__SERVER_MESSAGE__CONTENT_GRANT, put_grant, &grant);
+    put_nested(&writer, DOWN(GRANT), put_grant, &grant);
     return writer.size;
 }
 
@@ -563,10 +523,7 @@ size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t gr
     put_chunk_head(&counter, &chunk);
     struct writer writer = {.at = head};
     put_number(&writer, direction == TO_SERVER ? FIELD_TURN_TO_SERVER : FIELD_TURN_TO_PARTICIPANT, turn);
-    put_tag(&writer,
-            direction == TO_SERVER ? MUSTER__PARTICIPANT_MESSAGE__CONTENT_CHUNK
-                                   : MUSTER__SERVER_MESSAGE__CONTENT_CHUNK,
-            WIRE_LENGTH);
+    put_tag(&writer, direction == TO_SERVER ? UP(CHUNK) : DOWN(CHUNK), WIRE_LENGTH);
     put_varint(&writer, counter.size + size);
     put_chunk_head(&writer, &chunk);
     return writer.size;
@@ -595,7 +552,7 @@ static void put_packed(struct writer *writer, const void *content)
 
 struct buffer *muster__encode_hello(const Muster__Hello *hello)
 {
-    return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_HELLO, put_packed, hello);
+    return nested_buffer(UP(HELLO), put_packed, hello);
 }
 
 struct buffer *muster__pack_hello(const Muster__Hello *hello)
@@ -622,17 +579,17 @@ static void put_both(struct writer *writer, const void *content)
 struct buffer *muster__encode_hello_again(const struct buffer *packed, const Muster__Hello *more)
 {
     const struct both both = {packed, more};
-    return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_HELLO, put_both, &both);
+    return nested_buffer(UP(HELLO), put_both, &both);
 }
 
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome)
 {
-    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_WELCOME, put_packed, welcome);
+    return nested_buffer(DOWN(WELCOME), put_packed, welcome);
 }
 
 struct buffer *muster__encode_cancel(void)
 {
-    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_CANCEL, put_nothing, NULL);
+    return nested_buffer(DOWN(CANCEL), put_nothing, NULL);
 }
 
 static void put_refused(struct writer *writer, const void *content)
@@ -642,10 +599,10 @@ static void put_refused(struct writer *writer, const void *content)
 
 struct buffer *muster__encode_refused(const char *text)
 {
-    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_REFUSED, put_refused, text);
+    return nested_buffer(DOWN(REFUSED), put_refused, text);
 }
 
 struct buffer *muster__encode_progress(double fraction)
 {
-    return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_PROGRESS, put_progress, &fraction);
+    return nested_buffer(UP(PROGRESS), put_progress, &fraction);
 }

@@ -9,6 +9,10 @@
  * bytes. */
 #define WIRE_FIELDS_MAX 65536
 
+/* The fields of a message's content, to participants and to the server. */
+#define DOWN(name) MUSTER__SERVER_MESSAGE__CONTENT_##name
+#define UP(name)   MUSTER__PARTICIPANT_MESSAGE__CONTENT_##name
+
 /* Fields of the messages themselves, which the generated code does not name. */
 enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 10, FIELD_LIMIT = 11 };
 

@@ -100,9 +100,6 @@ enum muster_status muster__message_check(const struct muster_message *message, s
    the logarithm of their number. */
 enum muster_status muster__names_check(const struct muster_message *message, struct muster_error *error);
 
-/* A message of its own, as one that was received in chunks; of one that was checked. False: out of memory. */
-bool muster__message_copy(const struct muster_message *message, struct muster_message *copy);
-
 /* Copies the next bytes of the message that the body was made of, behind payload->filled and at most up to
    `end`, which the caller sets payload->filled to when others may see it. */
 void muster__payload_fill(const struct buffer *body, const struct muster_message *message, uint64_t end);
@@ -180,6 +177,11 @@ enum muster_status muster__decode(enum direction direction, const struct piece *
                                   struct envelope *envelope, struct muster_error *error);
 
 void muster__envelope_clear(struct envelope *envelope);
+
+/* A message of its own, as its receiver would have it: *copy is the caller's on OK. Otherwise as
+   muster__encode(). */
+enum muster_status muster__message_copy(enum direction direction, const struct muster_message *message,
+                                        struct muster_message *copy, struct muster_error *error);
 
 /* What a received message points into, its `storage`: it stays for as long as somebody holds it. NULL is
    allowed in both. Any thread. */
