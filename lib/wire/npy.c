@@ -4,6 +4,7 @@
  */
 #include <config.h>
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -84,24 +85,12 @@ struct token {
     size_t length;
 };
 
-/* Makes a stranger's text fit to be shown: short, and printable ASCII only. */
-static const char *show(struct token token, char shown[SHOWN_MAX + 1])
-{
-    size_t length = token.length < SHOWN_MAX ? token.length : SHOWN_MAX;
-    for (size_t i = 0; i < length; i++)
-        shown[i] = (char)(token.start[i] >= ' ' && token.start[i] <= '~' ? token.start[i] : '?');
-    shown[length] = '\0';
-    return shown;
-}
+/* For "%.*s": what is shown of a stranger's text. */
+#define SHOWN(token) (int)((token).length < SHOWN_MAX ? (token).length : SHOWN_MAX), (token).start
 
 static bool is(struct token token, const char *text)
 {
     return token.length == strlen(text) && memcmp(token.start, text, token.length) == 0;
-}
-
-static bool is_digit(char character)
-{
-    return character >= '0' && character <= '9';
 }
 
 static void skip_space(struct parser *parser)
@@ -155,7 +144,7 @@ static bool take_number(struct parser *parser, uint64_t *number)
     skip_space(parser);
     const char *start = parser->at;
     *number = 0;
-    while (parser->at < parser->end && is_digit(*parser->at)) {
+    while (parser->at < parser->end && isdigit((unsigned char)*parser->at)) {
         unsigned digit = (unsigned)(*parser->at - '0');
         if (*number > (UINT64_MAX - digit) / 10)
             return false;
@@ -188,12 +177,11 @@ static enum muster_status read_descr(struct parser *parser)
                                  "npy header: '>%s' is big-endian; convert with array.astype('%s')",
                                  descr + 1, descr);
     }
-    char shown[SHOWN_MAX + 1];
     return muster__error(
         parser->error, MUSTER_FORMAT,
-        "npy header: type '%s' is not supported; convert to float16, float32, float64, int8, "
+        "npy header: type '%.*s' is not supported; convert to float16, float32, float64, int8, "
         "int32, int64, uint8 or bool",
-        show(token, shown));
+        SHOWN(token));
 }
 
 static enum muster_status read_order(struct parser *parser)
@@ -246,10 +234,9 @@ static enum muster_status read_entry(struct parser *parser)
     struct token key;
     if (!take_string(parser, &key))
         return muster__error(parser->error, MUSTER_FORMAT, "npy header: a key in quotes is missing");
-    char shown[SHOWN_MAX + 1];
     if (!take(parser, ':'))
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: no ':' after the key '%s'",
-                             show(key, shown));
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: no ':' after the key '%.*s'",
+                             SHOWN(key));
     for (size_t i = 0; i < ENTRY_COUNT; i++) {
         if (!is(key, entries[i].key))
             continue;
@@ -259,7 +246,7 @@ static enum muster_status read_entry(struct parser *parser)
         parser->keys_seen |= 1U << i;
         return entries[i].read(parser);
     }
-    return muster__error(parser->error, MUSTER_FORMAT, "npy header: unknown key '%s'", show(key, shown));
+    return muster__error(parser->error, MUSTER_FORMAT, "npy header: unknown key '%.*s'", SHOWN(key));
 }
 
 static enum muster_status read_dictionary(struct parser *parser)
@@ -388,17 +375,23 @@ static enum muster_status to_c_order(const struct muster_array *array, uint8_t *
     return MUSTER_OK;
 }
 
+static enum muster_status parse(struct parser *parser, const uint8_t *bytes, size_t size)
+{
+    enum muster_status status = find_header(bytes, size, parser);
+    if (status == MUSTER_OK)
+        status = read_dictionary(parser);
+    if (status == MUSTER_OK && muster_array_count(&parser->array) == SIZE_MAX)
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: 'shape' is bigger than memory");
+    return status;
+}
+
 enum muster_status muster__npy_parse_header(const uint8_t *bytes, size_t size, struct muster_array *array,
                                             struct muster_error *error)
 {
     struct parser parser = {.error = error};
-    enum muster_status status = find_header(bytes, size, &parser);
-    if (status == MUSTER_OK)
-        status = read_dictionary(&parser);
+    enum muster_status status = parse(&parser, bytes, size);
     if (status != MUSTER_OK)
         return status;
-    if (muster_array_count(&parser.array) == SIZE_MAX)
-        return muster__error(error, MUSTER_FORMAT, "npy header: 'shape' is bigger than memory");
     if (parser.fortran || (const uint8_t *)parser.end != bytes + size)
         return muster__error(error, MUSTER_FORMAT, "npy header: in Fortran order, or not alone");
     *array = parser.array;
@@ -409,21 +402,16 @@ enum muster_status muster__npy_parse(uint8_t *bytes, size_t size, struct muster_
                                      struct muster_error *error)
 {
     struct parser parser = {.error = error};
-    enum muster_status status = find_header(bytes, size, &parser);
-    if (status == MUSTER_OK)
-        status = read_dictionary(&parser);
+    enum muster_status status = parse(&parser, bytes, size);
     if (status != MUSTER_OK)
         return status;
-
     size_t element = muster_dtype_size(parser.array.dtype);
-    size_t count = muster_array_count(&parser.array);
+    size_t wanted = muster__array_size(&parser.array);
     size_t header_size = (size_t)((const uint8_t *)parser.end - bytes);
     size_t data_size = size - header_size;
-    if (count == SIZE_MAX)
-        return muster__error(error, MUSTER_FORMAT, "npy header: 'shape' is bigger than memory");
-    if (count * element != data_size)
+    if (wanted != data_size)
         return muster__error(error, MUSTER_FORMAT, "npy header: it says %zu bytes of data, but there are %zu",
-                             count * element, data_size);
+                             wanted, data_size);
 
     uint8_t *data = bytes + header_size;
     if (parser.array.dtype == MUSTER_BOOL && !muster__bools_are_good(data, data_size))
