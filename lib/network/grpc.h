@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
@@ -40,7 +41,7 @@ enum { PING_INTERVAL_MIN_MS = 5000 };
 
 struct tag {
     void (*complete)(struct tag *tag, bool ok);
-    struct tag *next; /* among strays */
+    SLIST_ENTRY(tag) link; /* among strays */
     bool ok;
 };
 
@@ -61,21 +62,23 @@ struct keys;
 struct grpc_transport {
     struct muster_transport base;
     grpc_completion_queue *queue;
-    struct network_thread *threads; /* guarded by process_lock */
-    unsigned users;                 /* guarded by process_lock */
+    SLIST_HEAD(, network_thread) threads; /* guarded by process_lock */
+    unsigned thread_count;                /* the same */
+    unsigned users;                       /* guarded by process_lock */
     pthread_t alarm_thread;
     pthread_mutex_t alarm_lock;
     pthread_cond_t alarm_moved;
-    int64_t alarm_at;   /* guarded by alarm_lock; INT64_MAX: none */
-    struct tag *strays; /* completions that were found where they cannot be run; guarded by alarm_lock */
+    int64_t alarm_at; /* guarded by alarm_lock; INT64_MAX: none */
+    SLIST_HEAD(, tag)
+    strays;             /* completions that were found where they cannot be run; guarded by alarm_lock */
     bool alarm_stopped; /* guarded by alarm_lock */
     struct timer trim;
     atomic_bool trimming; /* trim runs */
     struct tag accept_failed;
     atomic_bool accept_failing; /* accept_failed is on its way */
     pthread_mutex_t listeners_lock;
-    struct grpc_listener *listeners; /* those that are not closed; guarded by listeners_lock */
-    bool shares_core;                /* the program uses gRPC itself */
+    LIST_HEAD(, grpc_listener) listeners; /* those that are not closed; guarded by listeners_lock */
+    bool shares_core;                     /* the program uses gRPC itself */
 };
 
 /* What only a client's stream needs. */
@@ -106,9 +109,8 @@ struct grpc_stream {
     struct client_side *client;     /* on the client */
     struct peer_identity *identity; /* on a server that asks for one */
     struct inflow *inflow;          /* on the server: its connection's; NULL: none is kept */
-    struct grpc_stream *next;       /* of the inflow's; both guarded by the lock of struct unfinished */
-    struct grpc_stream **place;
-    atomic_uint heard_in; /* the check before its last message, or its beginning */
+    LIST_ENTRY(grpc_stream) link;   /* in the inflow's; guarded by the lock of struct unfinished */
+    atomic_uint heard_in;           /* the check before its last message, or its beginning */
     const struct stream_events *events;
     void *context;
     struct tag received;
@@ -128,8 +130,7 @@ struct grpc_stream {
     grpc_byte_buffer *sending;
     bool sending_part;      /* `sending` is a part: its owner is to be told */
     grpc_byte_buffer *part; /* waits for the messages in `queue` */
-    struct queued_message *queue;
-    struct queued_message **queue_end;
+    STAILQ_HEAD(, queued_message) queue;
     grpc_byte_buffer *incoming;
     grpc_byte_buffer *arrived; /* received while the message before it is being delivered; NULL: the end */
     bool has_arrived;

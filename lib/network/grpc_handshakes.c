@@ -19,8 +19,8 @@
 #define BROKEN_OFF_INTERVAL_MS 3600000
 
 static pthread_mutex_t watched_lock =
-    PTHREAD_MUTEX_INITIALIZER;         /* a listener's lock and timers.lock are taken under it */
-static struct handshakes *all_watched; /* guarded by watched_lock */
+    PTHREAD_MUTEX_INITIALIZER; /* a listener's lock and timers.lock are taken under it */
+static LIST_HEAD(, handshakes) all_watched = LIST_HEAD_INITIALIZER(all_watched); /* guarded by watched_lock */
 
 /* What went wrong, out of C-core's "UNKNOWN:Ssl handshake failed: SSL_ERROR_SSL: error:0A000418:SSL
    routines::tlsv1 alert unknown ca {...}". */
@@ -97,8 +97,9 @@ void muster__grpc_read_handshakes(gpr_log_func_args *entry)
     if (strncmp(entry->message, FAILURE, strlen(FAILURE)) != 0)
         return;
     bool broken_off = strstr(entry->message, "Socket closed");
+    struct handshakes *handshakes;
     pthread_mutex_lock(&watched_lock);
-    for (struct handshakes *handshakes = all_watched; handshakes; handshakes = handshakes->next)
+    LIST_FOREACH(handshakes, &all_watched, link)
         add(broken_off ? &handshakes->broken_off : &handshakes->failed,
             broken_off ? BROKEN_OFF_INTERVAL_MS : INTERVAL_MS, entry->message + strlen(FAILURE));
     pthread_mutex_unlock(&watched_lock);
@@ -116,8 +117,7 @@ void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_li
     if (!getenv("GRPC_VERBOSITY"))
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_DEBUG); /* where C-core says it; nothing is printed */
     pthread_mutex_lock(&watched_lock);
-    handshakes->next = all_watched;
-    all_watched = handshakes;
+    LIST_INSERT_HEAD(&all_watched, handshakes, link);
     pthread_mutex_unlock(&watched_lock);
 }
 
@@ -132,10 +132,7 @@ void muster__grpc_handshakes_close(struct handshakes *handshakes)
     if (!handshakes->listener)
         return;
     pthread_mutex_lock(&watched_lock);
-    struct handshakes **place = &all_watched;
-    while (*place != handshakes)
-        place = &(*place)->next;
-    *place = handshakes->next;
+    LIST_REMOVE(handshakes, link);
     int held = stop(&handshakes->failed) + stop(&handshakes->broken_off);
     pthread_mutex_unlock(&watched_lock);
     while (held-- > 0)

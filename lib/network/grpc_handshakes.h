@@ -21,7 +21,7 @@ struct handshakes {
     struct grpc_listener *listener; /* NULL: it has no TLS */
     struct grpc_transport *transport;
     struct credentials *credentials;
-    struct handshakes *next;              /* guarded by that lock */
+    LIST_ENTRY(handshakes) link;          /* guarded by that lock */
     struct handshake_failures failed;     /* the two did not agree */
     struct handshake_failures broken_off; /* the other side went, and did not say why */
 };

@@ -36,8 +36,7 @@ struct health_call {
     struct tag ended;
     struct timer timer; /* until a Check is over, or the request of a Watch has come */
     char *peer;
-    struct health_call *next;
-    struct health_call **place; /* where this one is pointed at */
+    LIST_ENTRY(health_call) link;
     unsigned pending;
     bool over;     /* the call has ended, or is to: nothing more is sent */
     bool asked;    /* the request has come */
@@ -167,11 +166,8 @@ static void leave(struct health_call *call)
 {
     struct health *health = call->health;
     bool last = --call->pending == 0;
-    if (last) {
-        *call->place = call->next;
-        if (call->next)
-            call->next->place = call->place;
-    }
+    if (last)
+        LIST_REMOVE(call, link);
     pthread_mutex_unlock(&health->lock);
     if (!last)
         return;
@@ -278,9 +274,9 @@ static void start(struct health_call *call, bool stranger)
 /* Whether there is room for one more, which may be made by ending another. With the lock held. */
 static bool make_room(struct health *health, bool watch, const char *peer)
 {
-    struct health_call *oldest = NULL, *oldest_of_connection = NULL;
+    struct health_call *call, *oldest = NULL, *oldest_of_connection = NULL;
     size_t all = 0, alike = 0, of_connection = 0;
-    for (struct health_call *call = health->calls; call; call = call->next) {
+    LIST_FOREACH(call, &health->calls, link) {
         all++;
         if (call->over || call->watch != watch)
             continue;
@@ -323,11 +319,7 @@ void muster__grpc_health_accept(struct health *health, grpc_call *arrived, bool 
     call->received.complete = received_complete;
     call->sent.complete = sent_complete;
     call->ended.complete = ended_complete;
-    call->next = health->calls;
-    call->place = &health->calls;
-    if (call->next)
-        call->next->place = &call->next;
-    health->calls = call;
+    LIST_INSERT_HEAD(&health->calls, call, link);
     muster__grpc_hold_on(health->listener);
     start(call, stranger);
     go_on(call);
@@ -336,9 +328,10 @@ void muster__grpc_health_accept(struct health *health, grpc_call *arrived, bool 
 
 void muster__grpc_health_close(struct health *health)
 {
+    struct health_call *call;
     pthread_mutex_lock(&health->lock);
     health->closing = true;
-    for (struct health_call *call = health->calls; call; call = call->next)
+    LIST_FOREACH(call, &health->calls, link)
         go_on(call);
     pthread_mutex_unlock(&health->lock);
 }

@@ -42,8 +42,8 @@ struct door {
     grpc_server *server;
     struct tag shut_down;
     struct acceptor acceptors[ACCEPTORS];
-    struct door *next;   /* guarded by doors_lock */
-    atomic_uint pending; /* acceptors that wait, and the shutdown to come */
+    LIST_ENTRY(door) link; /* guarded by doors_lock */
+    atomic_uint pending;   /* acceptors that wait, and the shutdown to come */
 };
 
 struct grpc_listener {
@@ -63,12 +63,12 @@ struct grpc_listener {
     char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
     char *address;        /* with the port that was bound */
     uint16_t port;
-    struct grpc_listener *next; /* guarded by the transport's listeners_lock */
-    pthread_mutex_t doors_lock; /* taken before all others but listeners_lock; guards what follows */
-    struct door *doors;         /* the newest first */
-    bool open;                  /* the newest is */
-    bool closing;               /* by the owner */
-    struct timer reopening;     /* runs while it is neither open nor closing */
+    LIST_ENTRY(grpc_listener) link; /* guarded by the transport's listeners_lock */
+    pthread_mutex_t doors_lock;     /* taken before all others but listeners_lock; guards what follows */
+    LIST_HEAD(, door) doors;        /* the newest first */
+    bool open;                      /* the newest is */
+    bool closing;                   /* by the owner */
+    struct timer reopening;         /* runs while it is neither open nor closing */
     struct reserve reserve;
     bool told; /* that it is not open; of the timer alone */
     pthread_mutex_t lock;
@@ -141,10 +141,7 @@ static void leave_door(struct door *door)
     if (atomic_fetch_sub(&door->pending, 1) != 1)
         return;
     pthread_mutex_lock(&listener->doors_lock);
-    struct door **place = &listener->doors;
-    while (*place != door)
-        place = &(*place)->next;
-    *place = door->next;
+    LIST_REMOVE(door, link);
     pthread_mutex_unlock(&listener->doors_lock);
     grpc_server_destroy(door->server);
     free(door);
@@ -347,8 +344,7 @@ static uint16_t open_door(struct grpc_listener *listener, const char *address)
         free(door);
         return 0;
     }
-    door->next = listener->doors;
-    listener->doors = door;
+    LIST_INSERT_HEAD(&listener->doors, door, link);
     listener->open = true;
     muster__grpc_hold_on(listener);
     grpc_server_start(door->server);
@@ -365,10 +361,10 @@ static void close_door(struct grpc_listener *listener)
 {
     if (!listener->open)
         return;
+    struct door *door = LIST_FIRST(&listener->doors);
     listener->open = false;
-    HANDED_OVER(&listener->doors->shut_down);
-    grpc_server_shutdown_and_notify(listener->doors->server, listener->transport->queue,
-                                    &listener->doors->shut_down);
+    HANDED_OVER(&door->shut_down);
+    grpc_server_shutdown_and_notify(door->server, listener->transport->queue, &door->shut_down);
 }
 
 /* ---- when there are no descriptors left ---- */
@@ -432,29 +428,12 @@ void muster__grpc_accept_failed(struct tag *tag, bool ok)
 {
     (void)ok;
     struct grpc_transport *transport = CONTAINER(tag, struct grpc_transport, accept_failed);
+    struct grpc_listener *listener;
     transport->accept_failing = false;
     pthread_mutex_lock(&transport->listeners_lock);
-    for (struct grpc_listener *listener = transport->listeners; listener; listener = listener->next)
+    LIST_FOREACH(listener, &transport->listeners, link)
         accept_failed(listener);
     pthread_mutex_unlock(&transport->listeners_lock);
-}
-
-static void enlist(struct grpc_listener *listener)
-{
-    pthread_mutex_lock(&listener->transport->listeners_lock);
-    listener->next = listener->transport->listeners;
-    listener->transport->listeners = listener;
-    pthread_mutex_unlock(&listener->transport->listeners_lock);
-}
-
-static void unlist(struct grpc_listener *listener)
-{
-    pthread_mutex_lock(&listener->transport->listeners_lock);
-    struct grpc_listener **place = &listener->transport->listeners;
-    while (*place != listener)
-        place = &(*place)->next;
-    *place = listener->next;
-    pthread_mutex_unlock(&listener->transport->listeners_lock);
 }
 
 /* ---- what its owner calls ---- */
@@ -462,7 +441,9 @@ static void unlist(struct grpc_listener *listener)
 void muster__grpc_close_listener(struct listener *base)
 {
     struct grpc_listener *listener = (struct grpc_listener *)base;
-    unlist(listener);
+    pthread_mutex_lock(&listener->transport->listeners_lock);
+    LIST_REMOVE(listener, link);
+    pthread_mutex_unlock(&listener->transport->listeners_lock);
     muster__grpc_health_close(&listener->health);
     muster__grpc_waiting_close(&listener->waiting);
     muster__grpc_handshakes_close(&listener->handshakes);
@@ -482,8 +463,9 @@ void muster__grpc_cut_listener(struct listener *base)
     struct grpc_listener *listener = (struct grpc_listener *)base;
     listener->cut = true;
     muster__shut_connections(listener->host[0] ? listener->host : NULL, listener->port);
+    struct door *door;
     pthread_mutex_lock(&listener->doors_lock);
-    for (struct door *door = listener->doors; door; door = door->next)
+    LIST_FOREACH(door, &listener->doors, link)
         grpc_server_cancel_all_calls(door->server);
     pthread_mutex_unlock(&listener->doors_lock);
 }
@@ -567,7 +549,9 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     }
     snprintf(bound_address, strlen(address) + sizeof("65535"), "%.*s%u", (int)(wanted_port - address),
              address, (unsigned)listener->port);
-    enlist(listener);
+    pthread_mutex_lock(&transport->listeners_lock);
+    LIST_INSERT_HEAD(&transport->listeners, listener, link);
+    pthread_mutex_unlock(&transport->listeners_lock);
     muster__grpc_handshakes_watch(&listener->handshakes, listener, transport, listener->source.credentials);
     *result = (struct listener *)listener;
     return MUSTER_OK;

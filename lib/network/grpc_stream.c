@@ -24,7 +24,7 @@ enum {
 };
 
 struct queued_message {
-    struct queued_message *next;
+    STAILQ_ENTRY(queued_message) link;
     grpc_byte_buffer *bytes;
     const struct buffer *body; /* to be recognised */
 };
@@ -113,13 +113,12 @@ static void stream_release(struct stream *base)
 
 static void drop_queue(struct grpc_stream *stream)
 {
-    while (stream->queue) {
-        struct queued_message *message = stream->queue;
-        stream->queue = message->next;
+    struct queued_message *message;
+    while ((message = STAILQ_FIRST(&stream->queue))) {
+        STAILQ_REMOVE_HEAD(&stream->queue, link);
         grpc_byte_buffer_destroy(message->bytes);
         free(message);
     }
-    stream->queue_end = &stream->queue;
     if (stream->part)
         grpc_byte_buffer_destroy(stream->part);
     stream->part = NULL;
@@ -449,11 +448,9 @@ static void deliver_arrived(struct grpc_stream *stream)
 /* Goes on when nothing is being sent: with what is queued, then with the end. With the lock held. */
 static void send_next(struct grpc_stream *stream)
 {
-    while (!stream->over && !stream->sending && stream->queue) {
-        struct queued_message *message = stream->queue;
-        stream->queue = message->next;
-        if (!stream->queue)
-            stream->queue_end = &stream->queue;
+    struct queued_message *message;
+    while (!stream->over && !stream->sending && (message = STAILQ_FIRST(&stream->queue))) {
+        STAILQ_REMOVE_HEAD(&stream->queue, link);
         start_send(stream, message->bytes);
         free(message);
     }
@@ -569,8 +566,7 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
         struct queued_message *message = malloc(sizeof(*message));
         if (message) {
             *message = (struct queued_message){.bytes = bytes, .body = body};
-            *stream->queue_end = message;
-            stream->queue_end = &message->next;
+            STAILQ_INSERT_TAIL(&stream->queue, message, link);
             bytes = NULL;
         } else {
             status = MUSTER_OUT_OF_MEMORY;
@@ -617,17 +613,14 @@ static enum muster_status stream_send_part(struct stream *base, const uint8_t *h
 static bool stream_revoke(struct stream *base, const struct buffer *body)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    struct queued_message *found = NULL;
+    struct queued_message *found;
     pthread_mutex_lock(&stream->lock);
-    struct queued_message **place = &stream->queue;
-    while (*place && (*place)->body != body)
-        place = &(*place)->next;
-    if (*place) {
-        found = *place;
-        *place = found->next;
-        if (!found->next)
-            stream->queue_end = place;
+    STAILQ_FOREACH(found, &stream->queue, link) {
+        if (found->body == body)
+            break;
     }
+    if (found)
+        STAILQ_REMOVE(&stream->queue, found, queued_message, link);
     pthread_mutex_unlock(&stream->lock);
     if (!found)
         return false;
@@ -700,7 +693,7 @@ struct grpc_stream *muster__grpc_stream_new(struct grpc_transport *transport, gr
     stream->sent.complete = sent_complete;
     stream->finished.complete = finished_complete;
     stream->ended.complete = ended_complete;
-    stream->queue_end = &stream->queue;
+    STAILQ_INIT(&stream->queue);
     pthread_mutex_init(&stream->lock, NULL);
     return stream;
 }

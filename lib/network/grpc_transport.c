@@ -22,7 +22,7 @@
 
 struct network_thread {
     pthread_t thread;
-    struct network_thread *next;
+    SLIST_ENTRY(network_thread) link;
 };
 
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -70,17 +70,9 @@ static bool add_thread(struct grpc_transport *transport)
         free(thread);
         return false;
     }
-    thread->next = transport->threads;
-    transport->threads = thread;
+    SLIST_INSERT_HEAD(&transport->threads, thread, link);
+    transport->thread_count++;
     return true;
-}
-
-static unsigned thread_count(const struct grpc_transport *transport)
-{
-    unsigned count = 0;
-    for (const struct network_thread *thread = transport->threads; thread; thread = thread->next)
-        count++;
-    return count;
 }
 
 static int64_t transport_now(struct muster_transport *base)
@@ -117,8 +109,7 @@ void muster__grpc_add_stray(struct grpc_transport *transport, struct tag *tag, b
 {
     pthread_mutex_lock(&transport->alarm_lock);
     tag->ok = ok;
-    tag->next = transport->strays;
-    transport->strays = tag;
+    SLIST_INSERT_HEAD(&transport->strays, tag, link);
     pthread_cond_signal(&transport->alarm_moved);
     pthread_mutex_unlock(&transport->alarm_lock);
 }
@@ -127,10 +118,10 @@ void muster__grpc_add_stray(struct grpc_transport *transport, struct tag *tag, b
 static struct tag *wait_for_alarm(struct grpc_transport *transport)
 {
     for (;;) {
-        struct tag *stray = transport->strays;
+        struct tag *stray = SLIST_FIRST(&transport->strays);
         int64_t at = transport->alarm_at;
         if (stray) {
-            transport->strays = stray->next;
+            SLIST_REMOVE_HEAD(&transport->strays, link);
             return stray;
         }
         if (transport->alarm_stopped || at <= transport_now(&transport->base))
@@ -274,11 +265,11 @@ static void transport_destroy(struct grpc_transport *transport)
     wait_for_end(&lives, LIVES_TIMEOUT_MS); /* one that is left keeps C-core going; some end on our threads */
     stop_alarm(transport);
     grpc_completion_queue_shutdown(transport->queue);
-    if (!transport->threads)
+    struct network_thread *thread;
+    if (SLIST_EMPTY(&transport->threads))
         serve_queue(transport->queue);
-    while (transport->threads) {
-        struct network_thread *thread = transport->threads;
-        transport->threads = thread->next;
+    while ((thread = SLIST_FIRST(&transport->threads))) {
+        SLIST_REMOVE_HEAD(&transport->threads, link);
         pthread_join(thread->thread, NULL);
         free(thread);
     }
@@ -355,7 +346,7 @@ static struct muster_transport *acquire(const struct scheme *scheme, unsigned th
     bool enough = false;
     if (transport) {
         transport->users++;
-        while (!(enough = thread_count(transport) >= threads) && add_thread(transport))
+        while (!(enough = transport->thread_count >= threads) && add_thread(transport))
             ;
     }
     pthread_mutex_unlock(&process_lock);

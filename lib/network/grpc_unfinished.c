@@ -36,10 +36,10 @@ enum {
 
 /* What comes by a connection. */
 struct inflow {
-    struct inflow *next;
+    LIST_ENTRY(inflow) link;
     uint16_t port;
     atomic_ullong delivered; /* since the last check: messages, and what belongs to them */
-    struct grpc_stream *streams;
+    LIST_HEAD(, grpc_stream) streams;
     bool ended;                    /* a stream of it did, since the last check */
     unsigned seen;                 /* the last check that found the connection */
     unsigned long long came, sent; /* by then */
@@ -50,12 +50,15 @@ struct inflow {
     char host[];
 };
 
-static struct inflow **find(struct unfinished *unfinished, const char *host, uint16_t port)
+/* NULL: there is none. */
+static struct inflow *find(struct unfinished *unfinished, const char *host, uint16_t port)
 {
-    struct inflow **place = &unfinished->inflows[port % INFLOW_BUCKETS];
-    while (*place && ((*place)->port != port || strcmp((*place)->host, host) != 0))
-        place = &(*place)->next;
-    return place;
+    struct inflow *inflow;
+    LIST_FOREACH(inflow, &unfinished->inflows[port % INFLOW_BUCKETS], link) {
+        if (inflow->port == port && strcmp(inflow->host, host) == 0)
+            break;
+    }
+    return inflow;
 }
 
 static struct inflow *inflow_new(const char *host, uint16_t port)
@@ -103,7 +106,7 @@ static void look_at(void *context, int descriptor, const char *host, uint16_t po
     struct unfinished *unfinished = context;
     unsigned long long came, sent;
     pthread_mutex_lock(&unfinished->lock);
-    struct inflow *inflow = *find(unfinished, host, port);
+    struct inflow *inflow = find(unfinished, host, port);
     if (!inflow)
         goto cleanup;
     unsigned long long delivered = atomic_exchange(&inflow->delivered, 0);
@@ -134,7 +137,8 @@ static void mark(struct inflow *inflow, unsigned check, int64_t now)
    and it is freed. */
 static void end_streams(struct inflow *inflow, unsigned since, bool too_big)
 {
-    for (struct grpc_stream *stream = inflow->streams; stream; stream = stream->next) {
+    struct grpc_stream *stream;
+    LIST_FOREACH(stream, &inflow->streams, link) {
         if (stream->heard_in <= since)
             muster__grpc_end_unfinished(stream, too_big);
     }
@@ -146,8 +150,9 @@ static void judge(struct unfinished *unfinished, struct inflow *inflow, int64_t 
 {
     unsigned check = unfinished->check;
     unsigned long long least = (unsigned long long)unfinished->stall_ms * RATE_MIN;
-    const struct grpc_stream *first = inflow->streams;
-    bool silent = first && !first->next && first->heard_in <= check - 2; /* the only one, since the last */
+    const struct grpc_stream *first = LIST_FIRST(&inflow->streams);
+    bool silent =
+        first && !LIST_NEXT(first, link) && first->heard_in <= check - 2; /* the only one, since the last */
     if (late || inflow->held <= SMALL || inflow->held >= inflow->mark_held + least ||
         inflow->held + least <= inflow->mark_held)
         mark(inflow, check, now);
@@ -160,18 +165,16 @@ static void judge(struct unfinished *unfinished, struct inflow *inflow, int64_t 
 static void judge_all(struct unfinished *unfinished, int64_t now, bool late)
 {
     for (size_t i = 0; i < INFLOW_BUCKETS; i++) {
-        struct inflow **place = &unfinished->inflows[i];
-        while (*place) {
-            struct inflow *inflow = *place;
+        struct inflow *next;
+        for (struct inflow *inflow = LIST_FIRST(&unfinished->inflows[i]); inflow; inflow = next) {
+            next = LIST_NEXT(inflow, link);
             if (inflow->seen == unfinished->check) {
                 judge(unfinished, inflow, now, late);
-            } else if (!inflow->streams) { /* the connection is gone */
-                *place = inflow->next;
+            } else if (LIST_EMPTY(&inflow->streams)) { /* the connection is gone */
+                LIST_REMOVE(inflow, link);
                 free(inflow);
                 unfinished->count--;
-                continue;
             }
-            place = &inflow->next;
         }
     }
 }
@@ -219,20 +222,16 @@ void muster__grpc_unfinished_begun(struct unfinished *unfinished, struct grpc_st
     if (!known)
         return;
     pthread_mutex_lock(&unfinished->lock);
-    struct inflow **place = find(unfinished, host, port);
-    if (!*place && (*place = inflow_new(host, port))) {
+    struct inflow *inflow = find(unfinished, host, port);
+    if (!inflow && (inflow = inflow_new(host, port))) {
         unfinished->count++;
-        mark(*place, unfinished->check, unfinished->transport->base.ops->now(&unfinished->transport->base));
+        mark(inflow, unfinished->check, muster__clock_now());
+        LIST_INSERT_HEAD(&unfinished->inflows[port % INFLOW_BUCKETS], inflow, link);
     }
-    struct inflow *inflow = *place;
     if (inflow) {
         stream->inflow = inflow;
         stream->heard_in = unfinished->check - 1;
-        stream->next = inflow->streams;
-        stream->place = &inflow->streams;
-        if (stream->next)
-            stream->next->place = &stream->next;
-        inflow->streams = stream;
+        LIST_INSERT_HEAD(&inflow->streams, stream, link);
     }
     if (inflow && !unfinished->timed && !unfinished->closed) {
         unfinished->timed = true;
@@ -255,9 +254,7 @@ void muster__grpc_unfinished_ended(struct unfinished *unfinished, struct grpc_st
     if (!stream->inflow)
         return;
     pthread_mutex_lock(&unfinished->lock);
-    *stream->place = stream->next;
-    if (stream->next)
-        stream->next->place = stream->place;
+    LIST_REMOVE(stream, link);
     stream->inflow->ended = true;
     pthread_mutex_unlock(&unfinished->lock);
 }
@@ -288,9 +285,9 @@ void muster__grpc_unfinished_close(struct unfinished *unfinished)
 void muster__grpc_unfinished_destroy(struct unfinished *unfinished)
 {
     for (size_t i = 0; i < INFLOW_BUCKETS; i++) {
-        while (unfinished->inflows[i]) {
-            struct inflow *inflow = unfinished->inflows[i];
-            unfinished->inflows[i] = inflow->next;
+        struct inflow *inflow;
+        while ((inflow = LIST_FIRST(&unfinished->inflows[i]))) {
+            LIST_REMOVE(inflow, link);
             free(inflow);
         }
     }

@@ -15,7 +15,7 @@ struct unfinished {
     atomic_uint check;       /* the number of the last one */
     int64_t checked_at;      /* of the timer alone */
     pthread_mutex_t lock;    /* guards what follows; timers.lock and what C-core takes are taken under it */
-    struct inflow *inflows[INFLOW_BUCKETS]; /* by port */
+    LIST_HEAD(, inflow) inflows[INFLOW_BUCKETS]; /* by port */
     size_t count;
     bool timed; /* the timer runs, and holds the listener */
     bool closed;

@@ -27,7 +27,7 @@ struct waiting_call {
     grpc_metadata_array metadata;
     struct source source;
     char *peer;
-    struct waiting_call *next;
+    STAILQ_ENTRY(waiting_call) link;
 };
 
 void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *listener,
@@ -36,7 +36,7 @@ void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *
     room->listener = listener;
     room->transport = transport;
     room->credentials = credentials;
-    room->end = &room->first;
+    STAILQ_INIT(&room->calls);
     pthread_mutex_init(&room->lock, NULL);
 }
 
@@ -69,8 +69,9 @@ static struct source source_of(grpc_call *call)
 static bool may_pass(struct waiting_room *room, const struct source *source)
 {
     bool waits = room->sweeping;
-    for (const struct waiting_call *waiting = room->first; waiting && !waits; waiting = waiting->next)
-        waits = is_same(&waiting->source, source);
+    const struct waiting_call *waiting;
+    STAILQ_FOREACH(waiting, &room->calls, link)
+        waits = waits || is_same(&waiting->source, source);
     return !waits && muster__guesses_allow(&room->guesses, source, now_of(room));
 }
 
@@ -114,7 +115,7 @@ static void timer_expired(struct timer *timer);
 /* With the lock held. */
 static void start_timer(struct waiting_room *room)
 {
-    if (room->timed || room->closed || !room->first)
+    if (room->timed || room->closed || STAILQ_EMPTY(&room->calls))
         return;
     room->timed = true;
     muster__grpc_hold_on(room->listener);
@@ -128,21 +129,14 @@ static bool has_room(const struct waiting_room *room, const struct waiting_call 
     size_t of_source = 0;
     if (room->closed || room->count >= WAITING_MAX)
         return false;
-    for (const struct waiting_call *waiting = room->first; waiting; waiting = waiting->next) {
+    const struct waiting_call *waiting;
+    STAILQ_FOREACH(waiting, &room->calls, link) {
         if (!is_same(&waiting->source, &fresh->source))
             continue;
         if (++of_source >= WAITING_OF_SOURCE_MAX || strcmp(waiting->peer, fresh->peer) == 0)
             return false;
     }
     return true;
-}
-
-/* With the lock held. */
-static void append(struct waiting_room *room, struct waiting_call *waiting)
-{
-    waiting->next = NULL;
-    *room->end = waiting;
-    room->end = &waiting->next;
 }
 
 /* Now and then. With the lock held. */
@@ -174,7 +168,7 @@ void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const 
     if (waits) {
         waiting->metadata = *metadata;
         grpc_metadata_array_init(metadata);
-        append(room, waiting);
+        STAILQ_INSERT_TAIL(&room->calls, waiting, link);
         room->count++;
         muster__grpc_hold_on(room->listener);
         start_timer(room);
@@ -188,20 +182,11 @@ void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const 
 
 /* ---- going on ---- */
 
-/* Takes all out. With the lock held. */
-static struct waiting_call *take_all(struct waiting_room *room)
+static void refuse_all(struct waiting_room *room, struct waiting_calls *all)
 {
-    struct waiting_call *all = room->first;
-    room->first = NULL;
-    room->end = &room->first;
-    return all;
-}
-
-static void refuse_all(struct waiting_room *room, struct waiting_call *all)
-{
-    while (all) {
-        struct waiting_call *waiting = all;
-        all = waiting->next;
+    struct waiting_call *waiting;
+    while ((waiting = STAILQ_FIRST(all))) {
+        STAILQ_REMOVE_HEAD(all, link);
         refuse(waiting->call, "the server is stopping");
         drop(waiting);
         muster__grpc_let_go(room->listener);
@@ -227,44 +212,41 @@ static bool go_on(struct waiting_room *room, struct waiting_call *waiting)
 static void timer_expired(struct timer *timer)
 {
     struct waiting_room *room = CONTAINER(timer, struct waiting_room, timer);
+    struct waiting_calls all = STAILQ_HEAD_INITIALIZER(all), left = STAILQ_HEAD_INITIALIZER(left);
+    struct waiting_call *waiting;
     pthread_mutex_lock(&room->lock);
-    struct waiting_call *all = take_all(room), *left = NULL, **end = &left;
+    STAILQ_CONCAT(&all, &room->calls);
     room->sweeping = true;
     pthread_mutex_unlock(&room->lock);
-    while (all) {
-        struct waiting_call *waiting = all;
-        all = waiting->next;
-        waiting->next = NULL;
-        if (go_on(room, waiting))
-            continue;
-        *end = waiting;
-        end = &waiting->next;
+    while ((waiting = STAILQ_FIRST(&all))) {
+        STAILQ_REMOVE_HEAD(&all, link);
+        if (!go_on(room, waiting))
+            STAILQ_INSERT_TAIL(&left, waiting, link);
     }
     pthread_mutex_lock(&room->lock);
     room->sweeping = false;
     room->timed = false;
     bool closed = room->closed;
-    if (!closed && left) { /* before those that came meanwhile */
-        *end = room->first;
-        if (!room->first)
-            room->end = end;
-        room->first = left;
+    if (!closed) { /* before those that came meanwhile */
+        STAILQ_CONCAT(&left, &room->calls);
+        STAILQ_CONCAT(&room->calls, &left);
     }
     start_timer(room);
     pthread_mutex_unlock(&room->lock);
     if (closed)
-        refuse_all(room, left);
+        refuse_all(room, &left);
     muster__grpc_let_go(room->listener);
 }
 
 void muster__grpc_waiting_close(struct waiting_room *room)
 {
+    struct waiting_calls all = STAILQ_HEAD_INITIALIZER(all);
     pthread_mutex_lock(&room->lock);
     room->closed = true;
-    struct waiting_call *all = take_all(room);
+    STAILQ_CONCAT(&all, &room->calls);
     bool stopped = room->timed && muster__timer_stop(&room->transport->base, &room->timer);
     pthread_mutex_unlock(&room->lock);
-    refuse_all(room, all);
+    refuse_all(room, &all);
     if (stopped)
         muster__grpc_let_go(room->listener);
 }

@@ -3,6 +3,8 @@
 #ifndef MUSTER_NETWORK_SCHEME_H
 #define MUSTER_NETWORK_SCHEME_H
 
+#include <sys/queue.h>
+
 #include "network/transport.h"
 
 struct scheme {
@@ -12,7 +14,7 @@ struct scheme {
        NULL, with *error. NULL: this build does not have the transport. */
     struct muster_transport *(*acquire)(const struct scheme *scheme, unsigned threads,
                                         struct muster_error *error);
-    struct scheme *next; /* of the registered; guarded by schemes_lock */
+    LIST_ENTRY(scheme) link; /* among the registered; guarded by schemes_lock */
 };
 
 extern const struct scheme muster__local_scheme;
