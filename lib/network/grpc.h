@@ -17,7 +17,6 @@
 #define MUSTER_NETWORK_GRPC_H
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/queue.h>
@@ -25,6 +24,7 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 
+#include "network/guesses.h"
 #include "network/transport.h"
 
 /* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
@@ -152,17 +152,13 @@ struct grpc_stream {
 /* Lets a completion run on another thread: one that was found where locks are held. Any thread. */
 void muster__grpc_add_stray(struct grpc_transport *transport, struct tag *tag, bool ok);
 
-/* Signals are the program's: around everything in which C-core starts threads. */
-void muster__grpc_block_signals(sigset_t *saved);
+/* An argument of a channel or a server: a limit of C-core's, for which the greatest number is none. */
+grpc_arg muster__grpc_integer(const char *key, uint64_t value);
 
-/* Arguments of channels and servers. */
-grpc_arg muster__grpc_integer(const char *key, int value);
-grpc_arg muster__grpc_uncompressed(void);
-grpc_arg muster__grpc_keepalive_time(const struct connection_options *options);
-grpc_arg muster__grpc_keepalive_timeout(const struct connection_options *options);
-int muster__grpc_limit(size_t size);
-/* Counts the channels and servers that C-core still has: all get it. */
-grpc_arg muster__grpc_life(void);
+/* Those of both, the first of all. Besides, they count the channels and servers that C-core still has. */
+enum { COMMON_ARGUMENTS = 10 };
+void muster__grpc_put_arguments(grpc_arg arguments[COMMON_ARGUMENTS],
+                                const struct connection_options *options, size_t max_message_size);
 
 /* ---- grpc_credentials.c ---- */
 
@@ -177,9 +173,8 @@ grpc_channel_credentials *muster__grpc_channel_credentials(const struct credenti
                                                            const struct keys *keys);
 grpc_server_credentials *muster__grpc_server_credentials(struct certificate_source *source);
 
-/* Metadata with the token for a call, for muster__grpc_drop_authorization(). */
+/* Metadata with the token for a call; its value is the caller's. */
 grpc_metadata muster__grpc_authorization(const struct keys *keys);
-void muster__grpc_drop_authorization(grpc_metadata *authorization);
 
 /* Judges a call that has arrived, by its connection and its metadata. NULL: out of memory. */
 struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *call,
@@ -276,8 +271,6 @@ void muster__grpc_shut_borrowers(struct muster_transport *transport, const struc
 
 /* ---- grpc_address.c: the sockets that C-core does not show ---- */
 
-#define HOST_SIZE 256
-
 /* Of an address for C-core. */
 #define TARGET_SIZE (3 * (HOST_SIZE + 16))
 
@@ -296,9 +289,6 @@ enum muster_status muster__explain_bind(const char *address, const char *host, c
 
 /* Shuts the process's connections whose own end is `port` at `host` (NULL: any). */
 void muster__shut_connections(const char *host, uint16_t port);
-
-/* Takes the other end's address as C-core writes it apart; false when it is none. */
-bool muster__split_peer(const char *peer, char host[HOST_SIZE], uint16_t *port);
 
 /* Calls `visit` for each of the process's connections whose own end is `port`, with the other end's
    address. */

@@ -68,7 +68,7 @@ static void timer_expired(struct timer *timer)
     size_t count = failures->count;
     memcpy(reason, failures->reason, sizeof(reason));
     failures->count = 0;
-    failures->told_at = handshakes->transport->base.ops->now(&handshakes->transport->base);
+    failures->told_at = muster__clock_now();
     failures->timed = false;
     pthread_mutex_unlock(&watched_lock);
     tell(handshakes, failures == &handshakes->broken_off, count, reason);
@@ -85,7 +85,7 @@ static void add(struct handshake_failures *failures, int64_t interval_ms, const 
     muster__grpc_trim_later(handshakes->transport);
     if (failures->timed)
         return;
-    int64_t now = transport->ops->now(transport);
+    int64_t now = muster__clock_now();
     int64_t at = failures->told_at ? failures->told_at + interval_ms : now;
     failures->timed = true;
     muster__grpc_hold_on(handshakes->listener);

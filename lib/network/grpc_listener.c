@@ -285,37 +285,28 @@ static void shut_down_complete(struct tag *tag, bool ok)
     leave_door(CONTAINER(tag, struct door, shut_down));
 }
 
-/* A limit of C-core's, for which 0 is none here and the greatest number there. */
-static grpc_arg limit_of(const char *key, uint64_t value)
+/* For C-core, the greatest number is none. */
+static uint64_t limit_of(uint64_t value)
 {
-    return muster__grpc_integer(key, value == 0 || value > INT32_MAX ? INT32_MAX : (int)value);
+    return value ? value : UINT64_MAX;
 }
 
 static grpc_server *server_new(const struct grpc_listener *listener)
 {
     const struct connection_options *options = &listener->options;
     grpc_arg arguments[] = {
-        {.type = GRPC_ARG_POINTER,
-         .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
-         .value.pointer = {.p = listener->quota, .vtable = grpc_resource_quota_arg_vtable()}},
-        limit_of(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_streams),
-        limit_of(GRPC_ARG_MAX_CONNECTION_IDLE_MS, (uint64_t)options->idle_timeout_ms),
-        muster__grpc_life(),
-        muster__grpc_uncompressed(),
+        [COMMON_ARGUMENTS] = {.type = GRPC_ARG_POINTER,
+                              .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
+                              .value.pointer = {.p = listener->quota,
+                                                .vtable = grpc_resource_quota_arg_vtable()}},
+        muster__grpc_integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, limit_of(options->max_streams)),
+        muster__grpc_integer(GRPC_ARG_MAX_CONNECTION_IDLE_MS, limit_of((uint64_t)options->idle_timeout_ms)),
         muster__grpc_integer(GRPC_ARG_ALLOW_REUSEPORT, 0),
-        muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-                             muster__grpc_limit(listener->max_message_size)),
-        muster__grpc_integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
         muster__grpc_integer(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS),
-        muster__grpc_keepalive_time(options),
-        muster__grpc_keepalive_timeout(options),
-        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
-        muster__grpc_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, LOOKAHEAD),
-        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_SIZE_MAX),
         muster__grpc_integer(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, SERVER_READ_SIZE_MAX),
-        muster__grpc_integer(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, READ_SIZE_MIN),
         muster__grpc_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MIN_MS),
     };
+    muster__grpc_put_arguments(arguments, options, listener->max_message_size);
     grpc_channel_args channel = {.num_args = sizeof(arguments) / sizeof(*arguments), .args = arguments};
     return grpc_server_create(&channel, NULL);
 }
@@ -389,7 +380,7 @@ static void reopen(struct timer *timer)
             "connections cannot be accepted, as when the process has no descriptors left: nobody can connect "
             "until some are closed");
     listener->told = true;
-    muster__grpc_block_signals(&saved);
+    muster__block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);
     bool closing = listener->closing;
     bool opened =
@@ -488,15 +479,13 @@ void muster__grpc_free_listener(struct listener *base)
 /* The quota is there without a limit too: the process's own would be shared with all else. */
 static void set_limits(struct grpc_listener *listener, const struct connection_options *options)
 {
-    const struct connection_options none = {.keepalive_time_ms = KEEPALIVE_TIME_MS,
-                                            .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS};
-    listener->options = options ? *options : none;
-    listener->source.credentials = listener->options.credentials;
+    listener->options = *options;
+    listener->source.credentials = options->credentials;
     listener->quota = grpc_resource_quota_create("listener");
-    if (listener->options.memory)
-        grpc_resource_quota_resize(listener->quota, listener->options.memory);
-    if (listener->options.max_streams)
-        listener->flood = muster__grpc_flood_new(listener->options.max_streams);
+    if (options->memory)
+        grpc_resource_quota_resize(listener->quota, options->memory);
+    if (options->max_streams)
+        listener->flood = muster__grpc_flood_new(options->max_streams);
 }
 
 enum muster_status muster__grpc_listen(struct muster_transport *base, const char *address,
@@ -529,7 +518,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     listener->max_message_size = max_message_size;
     pthread_mutex_init(&listener->lock, NULL);
     pthread_mutex_init(&listener->doors_lock, NULL);
-    set_limits(listener, options);
+    set_limits(listener, options ? options : &muster__plain_connection);
     muster__grpc_health_init(&listener->health, listener, transport);
     muster__grpc_waiting_init(&listener->waiting, listener, transport, listener->source.credentials);
     muster__grpc_unfinished_init(&listener->unfinished, listener, transport, max_message_size,
@@ -537,7 +526,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     muster__raise_descriptor_limit();
     muster__reserve_take(&listener->reserve); /* or the next time */
     sigset_t saved;
-    muster__grpc_block_signals(&saved);
+    muster__block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);
     *port = listener->port = open_door(listener, address);
     listener->unfinished.port = *port;

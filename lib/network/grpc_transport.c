@@ -222,16 +222,6 @@ static int compare_lives(void *life, void *other)
     return 0;
 }
 
-/* C-core copies the arguments of a channel for each part of it that wants to know them, and destroys them
-   with it: it does not tell the end of a channel in any other way. */
-grpc_arg muster__grpc_life(void)
-{
-    static const grpc_arg_pointer_vtable functions = {begin_life, end_life, compare_lives};
-    return (grpc_arg){.type = GRPC_ARG_POINTER,
-                      .key = (char *)"muster.life",
-                      .value.pointer = {.p = &lives, .vtable = &functions}};
-}
-
 /* Waits until there is none. */
 static void wait_for_end(const size_t *count, int64_t limit_ms)
 {
@@ -323,22 +313,13 @@ static struct grpc_transport *transport_new(void)
     return transport;
 }
 
-/* Signals are the program's: no thread of ours is to be interrupted by one, nor any of C-core's, which starts
-   its own where they are first needed. */
-void muster__grpc_block_signals(sigset_t *saved)
-{
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, saved);
-}
-
 /* One per process, which all its managers and participants share. */
 static struct muster_transport *acquire(const struct scheme *scheme, unsigned threads,
                                         struct muster_error *error)
 {
     (void)scheme;
     sigset_t saved;
-    muster__grpc_block_signals(&saved);
+    muster__block_signals(&saved);
     pthread_mutex_lock(&process_lock);
     if (!process_transport)
         process_transport = transport_new();
@@ -362,37 +343,45 @@ static struct muster_transport *acquire(const struct scheme *scheme, unsigned th
 const struct scheme muster__grpc_scheme = {
     .prefix = "", .form = "host:port or [v6]:port", .acquire = acquire};
 
-grpc_arg muster__grpc_integer(const char *key, int value)
+/* ---- arguments of channels and servers ---- */
+
+grpc_arg muster__grpc_integer(const char *key, uint64_t value)
 {
-    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
+    return (grpc_arg){.type = GRPC_ARG_INTEGER,
+                      .key = (char *)key,
+                      .value.integer = value < INT32_MAX ? (int)value : INT32_MAX};
 }
 
-static grpc_arg milliseconds(const char *key, int64_t value)
+/* Of the size of messages, which may have none. */
+static grpc_arg limit(const char *key, size_t size)
 {
-    return muster__grpc_integer(key, value < INT32_MAX ? (int)value : INT32_MAX);
+    return (grpc_arg){
+        .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = size > INT32_MAX ? -1 : (int)size};
 }
 
-grpc_arg muster__grpc_keepalive_time(const struct connection_options *options)
+void muster__grpc_put_arguments(grpc_arg arguments[COMMON_ARGUMENTS],
+                                const struct connection_options *options, size_t max_message_size)
 {
-    return milliseconds(GRPC_ARG_KEEPALIVE_TIME_MS, options ? options->keepalive_time_ms : KEEPALIVE_TIME_MS);
-}
-
-grpc_arg muster__grpc_keepalive_timeout(const struct connection_options *options)
-{
-    return milliseconds(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                        options ? options->keepalive_timeout_ms : KEEPALIVE_TIMEOUT_MS);
-}
-
-int muster__grpc_limit(size_t size)
-{
-    return size > INT32_MAX ? -1 : (int)size;
-}
-
-/* No compression: C-core unpacks a message before it looks at its size, and a thousandth of the limit would
-   do to fill our memory. */
-grpc_arg muster__grpc_uncompressed(void)
-{
-    return muster__grpc_integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
+    /* C-core copies this one for each part of a channel that wants to know the arguments, and destroys it with
+       the channel, whose end it tells in no other way. */
+    static const grpc_arg_pointer_vtable life = {begin_life, end_life, compare_lives};
+    const grpc_arg common[COMMON_ARGUMENTS] = {
+        {.type = GRPC_ARG_POINTER,
+         .key = (char *)"muster.life",
+         .value.pointer = {.p = &lives, .vtable = &life}},
+        /* C-core unpacks a message before it looks at its size, and a thousandth of the limit would do to fill our
+           memory. */
+        muster__grpc_integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
+        limit(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_message_size),
+        limit(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, SIZE_MAX),
+        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIME_MS, (uint64_t)options->keepalive_time_ms),
+        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, (uint64_t)options->keepalive_timeout_ms),
+        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+        muster__grpc_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, LOOKAHEAD),
+        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_SIZE_MAX),
+        muster__grpc_integer(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, READ_SIZE_MIN),
+    };
+    memcpy(arguments, common, sizeof(common));
 }
 
 static const struct transport_ops transport_ops = {

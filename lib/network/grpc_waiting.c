@@ -45,11 +45,6 @@ void muster__grpc_waiting_destroy(struct waiting_room *room)
     pthread_mutex_destroy(&room->lock);
 }
 
-static int64_t now_of(const struct waiting_room *room)
-{
-    return room->transport->base.ops->now(&room->transport->base);
-}
-
 static bool is_same(const struct source *a, const struct source *b)
 {
     return memcmp(a, b, sizeof(*a)) == 0;
@@ -72,7 +67,7 @@ static bool may_pass(struct waiting_room *room, const struct source *source)
     const struct waiting_call *waiting;
     STAILQ_FOREACH(waiting, &room->calls, link)
         waits = waits || is_same(&waiting->source, source);
-    return !waits && muster__guesses_allow(&room->guesses, source, now_of(room));
+    return !waits && muster__guesses_allow(&room->guesses, source, muster__clock_now());
 }
 
 bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
@@ -91,7 +86,7 @@ void muster__grpc_waiting_wrong(struct waiting_room *room, grpc_call *call)
 {
     struct source source = source_of(call);
     pthread_mutex_lock(&room->lock);
-    muster__guesses_wrong(&room->guesses, &source, now_of(room));
+    muster__guesses_wrong(&room->guesses, &source, muster__clock_now());
     pthread_mutex_unlock(&room->lock);
 }
 
@@ -119,7 +114,7 @@ static void start_timer(struct waiting_room *room)
         return;
     room->timed = true;
     muster__grpc_hold_on(room->listener);
-    muster__timer_start(&room->transport->base, &room->timer, now_of(room) + GUESS_INTERVAL_MS,
+    muster__timer_start(&room->transport->base, &room->timer, muster__clock_now() + GUESS_INTERVAL_MS,
                         timer_expired);
 }
 
@@ -142,7 +137,7 @@ static bool has_room(const struct waiting_room *room, const struct waiting_call 
 /* Now and then. With the lock held. */
 static void warn(struct waiting_room *room, const char *peer)
 {
-    int64_t now = now_of(room);
+    int64_t now = muster__clock_now();
     if (room->warned_at != 0 && now - room->warned_at < WARNING_INTERVAL_MS)
         return;
     room->warned_at = now;
@@ -197,7 +192,8 @@ static void refuse_all(struct waiting_room *room, struct waiting_calls *all)
 static bool go_on(struct waiting_room *room, struct waiting_call *waiting)
 {
     pthread_mutex_lock(&room->lock);
-    bool allowed = !room->closed && muster__guesses_allow(&room->guesses, &waiting->source, now_of(room));
+    bool allowed =
+        !room->closed && muster__guesses_allow(&room->guesses, &waiting->source, muster__clock_now());
     if (allowed)
         room->count--;
     pthread_mutex_unlock(&room->lock);

@@ -2,7 +2,6 @@
    thread at a time. */
 #include <config.h>
 
-#include <signal.h>
 #include <stdlib.h>
 
 #include "network/local.h"
@@ -307,12 +306,10 @@ static void *serve(void *network)
     return NULL;
 }
 
-/* Signals are the program's: the thread gets none. */
 static bool start_thread(struct process_network *process)
 {
-    sigset_t all, saved;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    sigset_t saved;
+    muster__block_signals(&saved);
     bool started = pthread_create(&process->thread, NULL, serve, &process->network) == 0;
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return started;

@@ -3,6 +3,7 @@
 #ifndef MUSTER_NETWORK_TRANSPORT_H
 #define MUSTER_NETWORK_TRANSPORT_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,9 @@ struct connection_options {
     size_t memory;            /* that the transport may hold for all connections, */
     size_t memory_per_peer;   /* and so much more for each stream of which a message came */
 };
+
+/* No credentials, no limits, and that keepalive: what NULL stands for. */
+extern const struct connection_options muster__plain_connection;
 
 /* Bytes that can be put before a message's body for one stream alone: room for all of a chunk but its
    data. */
@@ -89,8 +93,8 @@ struct listener_events {
 };
 
 struct transport_ops {
-    /* Listens on `address`; *port is the bound one. Events may come before it returns. `options` NULL: no
-       credentials, the keepalive above. */
+    /* Listens on `address`; *port is the bound one. Events may come before it returns. `options` NULL:
+       muster__plain_connection. */
     enum muster_status (*listen)(struct muster_transport *transport, const char *address,
                                  size_t max_message_size, const struct connection_options *options,
                                  const struct listener_events *events, void *context,
@@ -204,6 +208,9 @@ const struct served *muster__find_served(const struct served *served, const char
 
 /* What is told to who asks for another: which there are. */
 void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT_SIZE]);
+
+/* Signals are the program's: around everything in which a thread is started. */
+void muster__block_signals(sigset_t *saved);
 
 /* ---- addresses: scheme.c ---- */
 
