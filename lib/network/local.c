@@ -38,10 +38,31 @@ void muster__local_enqueue(struct network *network, struct event *event, int64_t
     insert(network, event, due);
 }
 
-/* What is told in order waits while its end pauses. */
-static bool must_wait(const struct event *event, int64_t now)
+/* Whether it is told in order, and not before `due` while its end pauses. */
+static bool waits(const struct event *event, const struct end *end, int64_t due)
 {
-    return (event->kind == EVENT_MESSAGE || event->kind == EVENT_LEFT) && event->end->reads_at > now;
+    return event->end == end && (event->kind == EVENT_MESSAGE || event->kind == EVENT_LEFT) &&
+           event->due <= due;
+}
+
+void muster__local_put_off(struct end *end, int64_t due)
+{
+    struct network *network = end->connection->network;
+    struct events late = TAILQ_HEAD_INITIALIZER(late);
+    struct event *event, *next;
+    for (event = TAILQ_FIRST(&network->events); event; event = next) {
+        next = TAILQ_NEXT(event, link);
+        if (!waits(event, end, due))
+            continue;
+        TAILQ_REMOVE(&network->events, event, link);
+        TAILQ_INSERT_TAIL(&late, event, link);
+    }
+    while ((event = TAILQ_FIRST(&late))) {
+        TAILQ_REMOVE(&late, event, link);
+        insert(network, event, due);
+    }
+    if (due > end->last_due)
+        end->last_due = due;
 }
 
 /* ---- delivery: called without the lock, on the stepping thread ---- */
@@ -176,11 +197,7 @@ bool muster__local_step(struct network *network)
 {
     pthread_mutex_lock(&network->lock);
     int64_t now = muster__local_now(network);
-    struct event *event;
-    while ((event = TAILQ_FIRST(&network->events)) && event->due <= now && must_wait(event, now)) {
-        TAILQ_REMOVE(&network->events, event, link);
-        insert(network, event, event->end->reads_at);
-    }
+    struct event *event = TAILQ_FIRST(&network->events);
     int64_t due = event ? event->due : INT64_MAX;
     bool ring = network->alarm_at <= now && network->alarm_at < due;
     if (ring) {

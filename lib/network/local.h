@@ -59,7 +59,6 @@ struct end {
     struct event closed;
     struct event sent;
     int64_t last_due; /* of the messages on their way to this end: the next may not overtake them */
-    int64_t reads_at; /* it is not told of messages before */
     bool closing;     /* no more sends */
     bool over;        /* it is being told of its end: no more messages */
     enum muster_status status;
@@ -130,6 +129,9 @@ int64_t muster__local_now(const struct network *network);
 
 /* What follows: with the lock held. Puts an event on its way, unless it is. */
 void muster__local_enqueue(struct network *network, struct event *event, int64_t due);
+
+/* Whatever is on its way to an end arrives no sooner than this, and what follows not before it. */
+void muster__local_put_off(struct end *end, int64_t due);
 
 /* ---- local_listener.c ---- */
 

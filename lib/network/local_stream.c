@@ -193,7 +193,7 @@ static void stream_pause(struct stream *base, int64_t milliseconds)
     struct end *end = (struct end *)base;
     struct network *network = end->connection->network;
     pthread_mutex_lock(&network->lock);
-    end->reads_at = muster__local_now(network) + milliseconds;
+    muster__local_put_off(end, muster__local_now(network) + milliseconds);
     pthread_mutex_unlock(&network->lock);
 }
 
