@@ -22,7 +22,7 @@ struct abilities {
     bool hears_refusals;
 };
 
-/* Packs what stays the same of all Hellos of a participant, for muster__encode_hello_again(); NULL when out
+/* Packs what stays the same of all Hellos of a participant, for muster__encode_hello(); NULL when out
    of memory. */
 struct buffer *muster__hello_pack(const struct abilities *own, const char *name,
                                   const struct participant_label *labels, size_t label_count);

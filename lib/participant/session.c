@@ -235,7 +235,7 @@ static struct buffer *make_hello(struct participant *participant)
     }
     if (session->name)
         more.former_rank = session->rank + 1;
-    return muster__encode_hello_again(participant->hello, &more);
+    return muster__encode_hello(participant->hello, &more);
 }
 
 /* Opens a stream and says Hello. Whatever goes wrong with the stream after this is told by its end. */

@@ -24,10 +24,6 @@ enum {
     FIELD_PAYLOAD_ANNOUNCED = 3,
     FIELD_FAILURE_CODE = 1,
     FIELD_FAILURE_TEXT = 2,
-    FIELD_REFUSED_TEXT = 1,
-    FIELD_PROGRESS_FRACTION = 1,
-    FIELD_GRANT_NUMBER = 1,
-    FIELD_GRANT_LIMIT = 2,
     FIELD_CHUNK_OFFSET = 1,
     FIELD_CHUNK_DATA = 2,
     FIELD_CHUNK_GRANT = 3,
@@ -76,6 +72,14 @@ static void put_text(struct writer *writer, uint32_t field, const char *text)
 {
     if (text && *text)
         put_blob(writer, field, text, strlen(text));
+}
+
+static void put_number(struct writer *writer, uint32_t field, uint64_t value)
+{
+    if (value) {
+        put_tag(writer, field, WIRE_VARINT);
+        put_varint(writer, value);
+    }
 }
 
 static void put_double(struct writer *writer, uint32_t field, double value)
@@ -193,22 +197,8 @@ static void put_payload(struct writer *writer, const void *content)
 static void put_failure(struct writer *writer, const void *content)
 {
     const struct muster_message *message = content;
-    if (message->code) {
-        put_tag(writer, FIELD_FAILURE_CODE, WIRE_VARINT);
-        put_varint(writer, (uint64_t)(int64_t)message->code);
-    }
+    put_number(writer, FIELD_FAILURE_CODE, (uint64_t)(int64_t)message->code);
     put_text(writer, FIELD_FAILURE_TEXT, message->text);
-}
-
-static void put_progress(struct writer *writer, const void *content)
-{
-    put_double(writer, FIELD_PROGRESS_FRACTION, *(const double *)content);
-}
-
-static void put_nothing(struct writer *writer, const void *content)
-{
-    (void)writer;
-    (void)content;
 }
 
 /* Writes the content of `message`; false when its kind does not go this way. */
@@ -455,14 +445,6 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     return MUSTER_OK;
 }
 
-static void put_number(struct writer *writer, uint32_t field, uint64_t value)
-{
-    if (value) {
-        put_tag(writer, field, WIRE_VARINT);
-        put_varint(writer, value);
-    }
-}
-
 size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head[STREAM_HEAD_MAX])
 {
     struct writer writer = {.at = head};
@@ -480,79 +462,62 @@ size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t
     return writer.size;
 }
 
-struct grant {
-    uint64_t number;
-    uint64_t limit;
-};
-
-static void put_grant(struct writer *writer, const void *content)
+/* A nested message that protobuf-c packs, behind what was packed of it before (NULL: nothing): the later of two
+   fields counts, and repeated ones add up. */
+static void put_packed(struct writer *writer, uint32_t field, const struct buffer *before,
+                       const ProtobufCMessage *message)
 {
-    const struct grant *grant = content;
-    put_number(writer, FIELD_GRANT_NUMBER, grant->number);
-    put_number(writer, FIELD_GRANT_LIMIT, grant->limit);
-}
-
-size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint8_t head[STREAM_HEAD_MAX])
-{
-    const struct grant grant = {number, limit};
-    struct writer writer = {.at = head};
-    put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
-    put_nested(&writer, DOWN(GRANT), put_grant, &grant);
-    return writer.size;
-}
-
-struct chunk {
-    uint64_t grant;
-    uint64_t offset;
-    size_t size;
-};
-
-static void put_chunk_head(struct writer *writer, const struct chunk *chunk)
-{
-    put_number(writer, FIELD_CHUNK_GRANT, chunk->grant);
-    put_number(writer, FIELD_CHUNK_OFFSET, chunk->offset);
-    put_tag(writer, FIELD_CHUNK_DATA, WIRE_LENGTH);
-    put_varint(writer, chunk->size);
-}
-
-size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t grant, uint64_t offset,
-                            size_t size, uint8_t head[STREAM_HEAD_MAX])
-{
-    const struct chunk chunk = {grant, offset, size};
-    struct writer counter = {0};
-    put_chunk_head(&counter, &chunk);
-    struct writer writer = {.at = head};
-    put_number(&writer, direction == TO_SERVER ? FIELD_TURN_TO_SERVER : FIELD_TURN_TO_PARTICIPANT, turn);
-    put_tag(&writer, direction == TO_SERVER ? UP(CHUNK) : DOWN(CHUNK), WIRE_LENGTH);
-    put_varint(&writer, counter.size + size);
-    put_chunk_head(&writer, &chunk);
-    return writer.size;
-}
-
-static struct buffer *nested_buffer(uint32_t field, put_content *put, const void *content)
-{
-    struct writer counter = {0};
-    put_nested(&counter, field, put, content);
-    struct buffer *buffer = muster__buffer_new(counter.size);
-    if (!buffer)
-        return NULL;
-    struct writer writer = {.at = buffer->data};
-    put_nested(&writer, field, put, content);
-    return buffer;
-}
-
-static void put_packed(struct writer *writer, const void *content)
-{
-    const ProtobufCMessage *message = content;
     size_t size = protobuf_c_message_get_packed_size(message);
+    put_tag(writer, field, WIRE_LENGTH);
+    put_varint(writer, (before ? before->size : 0) + size);
+    if (before)
+        put_bytes(writer, before->data, before->size);
     if (writer->at)
         writer->at += protobuf_c_message_pack(message, writer->at);
     writer->size += size;
 }
 
-struct buffer *muster__encode_hello(const Muster__Hello *hello)
+size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint8_t head[STREAM_HEAD_MAX])
 {
-    return nested_buffer(UP(HELLO), put_packed, hello);
+    Muster__Grant grant = MUSTER__GRANT__INIT;
+    struct writer writer = {.at = head};
+    grant.number = number;
+    grant.limit = limit;
+    put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
+    put_packed(&writer, DOWN(GRANT), NULL, &grant.base);
+    return writer.size;
+}
+
+static void put_chunk_head(struct writer *writer, uint64_t grant, uint64_t offset, size_t size)
+{
+    put_number(writer, FIELD_CHUNK_GRANT, grant);
+    put_number(writer, FIELD_CHUNK_OFFSET, offset);
+    put_tag(writer, FIELD_CHUNK_DATA, WIRE_LENGTH);
+    put_varint(writer, size);
+}
+
+size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t grant, uint64_t offset,
+                            size_t size, uint8_t head[STREAM_HEAD_MAX])
+{
+    struct writer counter = {0}, writer = {.at = head};
+    put_chunk_head(&counter, grant, offset, size);
+    put_number(&writer, direction == TO_SERVER ? FIELD_TURN_TO_SERVER : FIELD_TURN_TO_PARTICIPANT, turn);
+    put_tag(&writer, direction == TO_SERVER ? UP(CHUNK) : DOWN(CHUNK), WIRE_LENGTH);
+    put_varint(&writer, counter.size + size);
+    put_chunk_head(&writer, grant, offset, size);
+    return writer.size;
+}
+
+static struct buffer *packed_buffer(uint32_t field, const struct buffer *before,
+                                    const ProtobufCMessage *message)
+{
+    struct writer counter = {0};
+    put_packed(&counter, field, before, message);
+    struct buffer *buffer = muster__buffer_new(counter.size);
+    struct writer writer = {.at = buffer ? buffer->data : NULL};
+    if (buffer)
+        put_packed(&writer, field, before, message);
+    return buffer;
 }
 
 struct buffer *muster__pack_hello(const Muster__Hello *hello)
@@ -563,46 +528,32 @@ struct buffer *muster__pack_hello(const Muster__Hello *hello)
     return buffer;
 }
 
-struct both {
-    const struct buffer *packed;
-    const Muster__Hello *more;
-};
-
-/* The later of two fields counts, and repeated ones add up. */
-static void put_both(struct writer *writer, const void *content)
+struct buffer *muster__encode_hello(const struct buffer *packed, const Muster__Hello *hello)
 {
-    const struct both *both = content;
-    put_bytes(writer, both->packed->data, both->packed->size);
-    put_packed(writer, &both->more->base);
-}
-
-struct buffer *muster__encode_hello_again(const struct buffer *packed, const Muster__Hello *more)
-{
-    const struct both both = {packed, more};
-    return nested_buffer(UP(HELLO), put_both, &both);
+    return packed_buffer(UP(HELLO), packed, &hello->base);
 }
 
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome)
 {
-    return nested_buffer(DOWN(WELCOME), put_packed, welcome);
+    return packed_buffer(DOWN(WELCOME), NULL, &welcome->base);
 }
 
 struct buffer *muster__encode_cancel(void)
 {
-    return nested_buffer(DOWN(CANCEL), put_nothing, NULL);
-}
-
-static void put_refused(struct writer *writer, const void *content)
-{
-    put_text(writer, FIELD_REFUSED_TEXT, content);
+    const Muster__Cancel cancel = MUSTER__CANCEL__INIT;
+    return packed_buffer(DOWN(CANCEL), NULL, &cancel.base);
 }
 
 struct buffer *muster__encode_refused(const char *text)
 {
-    return nested_buffer(DOWN(REFUSED), put_refused, text);
+    Muster__Refused refused = MUSTER__REFUSED__INIT;
+    refused.text = (char *)text;
+    return packed_buffer(DOWN(REFUSED), NULL, &refused.base);
 }
 
 struct buffer *muster__encode_progress(double fraction)
 {
-    return nested_buffer(UP(PROGRESS), put_progress, &fraction);
+    Muster__Progress progress = MUSTER__PROGRESS__INIT;
+    progress.fraction = fraction;
+    return packed_buffer(UP(PROGRESS), NULL, &progress.base);
 }

@@ -119,11 +119,10 @@ size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint
 size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t grant, uint64_t offset,
                             size_t size, uint8_t head[STREAM_HEAD_MAX]);
 
-/* Messages that the library itself exchanges; NULL when out of memory. */
-struct buffer *muster__encode_hello(const Muster__Hello *hello);
-/* What stays the same of every Hello of a participant, and a Hello of that and of what has come since. */
+/* Messages that the library itself exchanges; NULL when out of memory. What stays the same of every Hello of a
+   participant can be packed once: a Hello is of that (NULL: nothing) and of what has come since. */
 struct buffer *muster__pack_hello(const Muster__Hello *hello);
-struct buffer *muster__encode_hello_again(const struct buffer *packed, const Muster__Hello *more);
+struct buffer *muster__encode_hello(const struct buffer *packed, const Muster__Hello *hello);
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome);
 struct buffer *muster__encode_cancel(void);
 struct buffer *muster__encode_refused(const char *text);

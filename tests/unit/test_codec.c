@@ -414,7 +414,7 @@ Test(codec, hello)
     hello.labels = labels;
     hello.n_labels = 1;
     hello.max_message_size = UINT64_MAX;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
     muster__buffer_release(body);
     cr_assert_eq(envelope.content, CONTENT_HELLO);
@@ -430,7 +430,7 @@ Test(codec, hello)
 Test(codec, hello_without_anything)
 {
     Muster__Hello hello = MUSTER__HELLO__INIT;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
     muster__buffer_release(body);
     cr_assert_eq(envelope.content, CONTENT_HELLO, "it is not an empty message");
