@@ -164,6 +164,7 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_health.c \
     lib/network/grpc_health.h \
     lib/network/grpc_listener.c \
+    lib/network/grpc_listener.h \
     lib/network/grpc_loan.c \
     lib/network/grpc_cause.c \
     lib/network/grpc_stream.c \

@@ -235,22 +235,6 @@ void muster__grpc_free_listener(struct listener *listener);
 /* A stray of the transport: C-core could not accept a connection. */
 void muster__grpc_accept_failed(struct tag *tag, bool ok);
 
-/* Judges a call that has arrived, and hands it to the listener's owner; `served` NULL: its method is none of
-   ours. */
-void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
-                        const grpc_metadata_array *metadata);
-
-/* One more, and one less, of what keeps the listener from having stopped; the first only while there is
- * another. */
-void muster__grpc_hold_on(struct grpc_listener *listener);
-void muster__grpc_let_go(struct grpc_listener *listener);
-/* A stream of which a message came, and its end. */
-void muster__grpc_count_peer(struct grpc_listener *listener, bool more);
-struct unfinished *muster__grpc_unfinished(struct grpc_listener *listener);
-/* Whether it has a service of this name. */
-bool muster__grpc_has_service(const struct grpc_listener *listener, const char *name);
-bool muster__grpc_was_cut(const struct grpc_listener *listener);
-
 /* ---- grpc_client.c ---- */
 
 enum muster_status muster__grpc_connect(struct muster_transport *transport, const char *address,

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "network/credentials.h"
-#include "network/grpc_handshakes.h"
+#include "network/grpc_listener.h"
 
 /* As chttp2_server.cc words it; it has the last word on a handshake. */
 #define FAILURE "Handshaking failed: "
@@ -44,19 +43,19 @@ static void copy_reason(const char *message, char reason[MUSTER_ERROR_TEXT_SIZE]
 
 static void tell(struct handshakes *handshakes, bool broken_off, size_t count, const char *reason)
 {
+    struct credentials *credentials = handshakes->listener->source.credentials;
     const char *plural = count == 1 ? "" : "s";
     const char *hint =
         strcmp(reason, "wrong version number") == 0 ? " (the other side did not speak TLS)" : "";
     if (broken_off)
-        muster__credentials_warn(handshakes->credentials,
+        muster__credentials_warn(credentials,
                                  "%zu TLS handshake%s broken off by the other side: it does not trust the "
                                  "certificate, or only looked whether somebody listens",
                                  count, count == 1 ? " was" : "s were");
     else
-        muster__credentials_warn(handshakes->credentials,
-                                 "%zu TLS handshake%s failed, the last because of: %s%s", count, plural,
-                                 reason, hint);
-    muster__credentials_tell(handshakes->credentials);
+        muster__credentials_warn(credentials, "%zu TLS handshake%s failed, the last because of: %s%s", count,
+                                 plural, reason, hint);
+    muster__credentials_tell(credentials);
 }
 
 static void timer_expired(struct timer *timer)
@@ -79,10 +78,10 @@ static void timer_expired(struct timer *timer)
 static void add(struct handshake_failures *failures, int64_t interval_ms, const char *message)
 {
     struct handshakes *handshakes = failures->handshakes;
-    struct muster_transport *transport = &handshakes->transport->base;
+    struct muster_transport *transport = &handshakes->listener->transport->base;
     failures->count++;
     copy_reason(message, failures->reason);
-    muster__grpc_trim_later(handshakes->transport);
+    muster__grpc_trim_later(handshakes->listener->transport);
     if (failures->timed)
         return;
     int64_t now = muster__clock_now();
@@ -105,14 +104,12 @@ void muster__grpc_read_handshakes(gpr_log_func_args *entry)
     pthread_mutex_unlock(&watched_lock);
 }
 
-void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_listener *listener,
-                                   struct grpc_transport *transport, struct credentials *credentials)
+void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_listener *listener)
 {
+    const struct credentials *credentials = listener->source.credentials;
     if (!credentials || !credentials->tls)
         return;
     handshakes->listener = listener;
-    handshakes->transport = transport;
-    handshakes->credentials = credentials;
     handshakes->failed.handshakes = handshakes->broken_off.handshakes = handshakes;
     if (!getenv("GRPC_VERBOSITY"))
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_DEBUG); /* where C-core says it; nothing is printed */
@@ -124,7 +121,8 @@ void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_li
 /* With watched_lock held: true when the listener is to be let go. */
 static bool stop(struct handshake_failures *failures)
 {
-    return failures->timed && muster__timer_stop(&failures->handshakes->transport->base, &failures->timer);
+    return failures->timed &&
+           muster__timer_stop(&failures->handshakes->listener->transport->base, &failures->timer);
 }
 
 void muster__grpc_handshakes_close(struct handshakes *handshakes)

@@ -14,7 +14,7 @@
 #include <grpc/support/alloc.h>
 
 #include "health.pb-c.h"
-#include "network/grpc_health.h"
+#include "network/grpc_listener.h"
 
 enum {
     /* At one time; a watch lasts, a Check is over at once unless its client keeps it. */
@@ -53,11 +53,9 @@ typedef Muster__Health__HealthCheckResponse__ServingStatus serving_status;
 
 #define STATUS(name) MUSTER__HEALTH__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name
 
-void muster__grpc_health_init(struct health *health, struct grpc_listener *listener,
-                              struct grpc_transport *transport)
+void muster__grpc_health_init(struct health *health, struct grpc_listener *listener)
 {
     health->listener = listener;
-    health->transport = transport;
     pthread_mutex_init(&health->lock, NULL);
 }
 
@@ -157,7 +155,7 @@ static void go_on(struct health_call *call)
 
 static void stop_timer(struct health_call *call)
 {
-    if (muster__timer_stop(&call->health->transport->base, &call->timer))
+    if (muster__timer_stop(&call->health->listener->transport->base, &call->timer))
         call->pending--; /* never the last: the caller leaves after this */
 }
 
@@ -255,7 +253,7 @@ static void timer_expired(struct timer *timer)
 
 static void start(struct health_call *call, bool stranger)
 {
-    struct muster_transport *transport = &call->health->transport->base;
+    struct muster_transport *transport = &call->health->listener->transport->base;
     grpc_op close = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
                      .data.recv_close_on_server.cancelled = &call->cancelled};
     grpc_op receive = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->incoming};

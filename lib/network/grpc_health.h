@@ -11,14 +11,12 @@
 
 struct health {
     struct grpc_listener *listener;
-    struct grpc_transport *transport;
     pthread_mutex_t lock; /* guards all below, and all calls; timers.lock is taken under it */
     bool closing;
     LIST_HEAD(, health_call) calls; /* the latest first */
 };
 
-void muster__grpc_health_init(struct health *health, struct grpc_listener *listener,
-                              struct grpc_transport *transport);
+void muster__grpc_health_init(struct health *health, struct grpc_listener *listener);
 /* After the last call's end. */
 void muster__grpc_health_destroy(struct health *health);
 

@@ -8,14 +8,7 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
-#include "network/credentials.h"
-#include "network/grpc.h"
-#include "network/grpc_descriptors.h"
-#include "network/grpc_flood.h"
-#include "network/grpc_handshakes.h"
-#include "network/grpc_health.h"
-#include "network/grpc_unfinished.h"
-#include "network/grpc_waiting.h"
+#include "network/grpc_listener.h"
 #include "status.h"
 
 /* How long nobody can connect before it is tried again. */
@@ -46,36 +39,6 @@ struct door {
     atomic_uint pending;   /* acceptors that wait, and the shutdown to come */
 };
 
-struct grpc_listener {
-    struct grpc_transport *transport;
-    const struct listener_events *events;
-    void *context;
-    struct connection_options options;
-    struct certificate_source source; /* its credentials: NULL when there are none */
-    size_t max_message_size;
-    struct health health;
-    struct waiting_room waiting;
-    struct handshakes handshakes;
-    struct unfinished unfinished;
-    grpc_resource_quota *quota;
-    struct flood *flood; /* NULL: no limit */
-    atomic_bool cut;
-    char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
-    char *address;        /* with the port that was bound */
-    uint16_t port;
-    LIST_ENTRY(grpc_listener) link; /* guarded by the transport's listeners_lock */
-    pthread_mutex_t doors_lock;     /* taken before all others but listeners_lock; guards what follows */
-    LIST_HEAD(, door) doors;        /* the newest first */
-    bool open;                      /* the newest is */
-    bool closing;                   /* by the owner */
-    struct timer reopening;         /* runs while it is neither open nor closing */
-    struct reserve reserve;
-    bool told; /* that it is not open; of the timer alone */
-    pthread_mutex_t lock;
-    size_t alive; /* streams, calls for health and those that wait, doors, and timers; guarded by lock */
-    size_t peers; /* streams of which a message came; guarded by lock */
-};
-
 void muster__grpc_hold_on(struct grpc_listener *listener)
 {
     pthread_mutex_lock(&listener->lock);
@@ -98,16 +61,6 @@ bool muster__grpc_has_service(const struct grpc_listener *listener, const char *
     while (served->service && strcmp(served->service->name, name) != 0)
         served++;
     return served->service;
-}
-
-bool muster__grpc_was_cut(const struct grpc_listener *listener)
-{
-    return listener->cut;
-}
-
-struct unfinished *muster__grpc_unfinished(struct grpc_listener *listener)
-{
-    return &listener->unfinished;
 }
 
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more)
@@ -519,17 +472,16 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     pthread_mutex_init(&listener->lock, NULL);
     pthread_mutex_init(&listener->doors_lock, NULL);
     set_limits(listener, options ? options : &muster__plain_connection);
-    muster__grpc_health_init(&listener->health, listener, transport);
-    muster__grpc_waiting_init(&listener->waiting, listener, transport, listener->source.credentials);
-    muster__grpc_unfinished_init(&listener->unfinished, listener, transport, max_message_size,
-                                 listener->options.stall_timeout_ms);
+    muster__grpc_health_init(&listener->health, listener);
+    muster__grpc_waiting_init(&listener->waiting, listener);
+    muster__grpc_unfinished_init(&listener->unfinished, listener);
     muster__raise_descriptor_limit();
     muster__reserve_take(&listener->reserve); /* or the next time */
     sigset_t saved;
     muster__block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);
-    *port = listener->port = open_door(listener, address);
-    listener->unfinished.port = *port;
+    *port = open_door(listener, address);
+    listener->port = *port;
     pthread_mutex_unlock(&listener->doors_lock);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (!listener->port) {
@@ -541,7 +493,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     pthread_mutex_lock(&transport->listeners_lock);
     LIST_INSERT_HEAD(&transport->listeners, listener, link);
     pthread_mutex_unlock(&transport->listeners_lock);
-    muster__grpc_handshakes_watch(&listener->handshakes, listener, transport, listener->source.credentials);
+    muster__grpc_handshakes_watch(&listener->handshakes, listener);
     *result = (struct listener *)listener;
     return MUSTER_OK;
 }

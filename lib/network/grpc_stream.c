@@ -10,8 +10,7 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
-#include "network/grpc.h"
-#include "network/grpc_unfinished.h"
+#include "network/grpc_listener.h"
 #include "status.h"
 
 /* Bodies up to this size are copied behind their head: cheaper than a slice of their own. */
@@ -301,7 +300,7 @@ static void report_closed(struct grpc_stream *stream)
         stream_release(&stream->base);
     struct grpc_listener *listener = stream->listener;
     if (listener) {
-        muster__grpc_unfinished_ended(muster__grpc_unfinished(listener), stream);
+        muster__grpc_unfinished_ended(&listener->unfinished, stream);
         muster__grpc_trim_later(stream->transport);
     }
     if (listener && stream->heard)
@@ -379,7 +378,7 @@ static void end_of_messages(struct grpc_stream *stream, bool ok)
         return;
     if (!ok) {
         /* The message was refused, and C-core has told the client; or it was not looked at, after a cut. */
-        stream->too_big = !stream->cut && !muster__grpc_was_cut(stream->listener);
+        stream->too_big = !stream->cut && !stream->listener->cut;
     } else if (!grpc_call_failed_before_recv_message(stream->call)) {
         stream->left = !stream->closing;
         muster__grpc_close(stream, MUSTER_OK, "");
@@ -406,7 +405,7 @@ static void deliver_arrived(struct grpc_stream *stream)
     if (first)
         muster__grpc_count_peer(stream->listener, true);
     if (stream->listener)
-        muster__grpc_unfinished_message(muster__grpc_unfinished(stream->listener), stream,
+        muster__grpc_unfinished_message(&stream->listener->unfinished, stream,
                                         grpc_byte_buffer_length(bytes));
     bool delivered = !stream->events || deliver(stream, bytes);
     grpc_byte_buffer_destroy(bytes);

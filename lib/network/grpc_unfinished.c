@@ -21,7 +21,7 @@
 
 #include <grpc/support/alloc.h>
 
-#include "network/grpc_unfinished.h"
+#include "network/grpc_listener.h"
 
 enum {
     CHECKS = 6,          /* in a time limit */
@@ -115,8 +115,9 @@ static void look_at(void *context, int descriptor, const char *host, uint16_t po
     if (came < inflow->came) /* another connection from the same port */
         inflow->came = inflow->sent = inflow->held = 0;
     unsigned long long held = inflow->held + came - inflow->came;
-    unsigned long long other = delivered + (sent - inflow->sent) / SENT_COST +
-                               (unsigned long long)unfinished->stall_ms / CHECKS / PINGS_COST;
+    unsigned long long other =
+        delivered + (sent - inflow->sent) / SENT_COST +
+        (unsigned long long)unfinished->listener->options.stall_timeout_ms / CHECKS / PINGS_COST;
     inflow->held = held > other && !inflow->ended ? held - other : 0; /* what had ended is freed */
     inflow->ended = false;
     inflow->came = came;
@@ -149,16 +150,16 @@ static void end_streams(struct inflow *inflow, unsigned since, bool too_big)
 static void judge(struct unfinished *unfinished, struct inflow *inflow, int64_t now, bool late)
 {
     unsigned check = unfinished->check;
-    unsigned long long least = (unsigned long long)unfinished->stall_ms * RATE_MIN;
+    unsigned long long least = (unsigned long long)unfinished->listener->options.stall_timeout_ms * RATE_MIN;
     const struct grpc_stream *first = LIST_FIRST(&inflow->streams);
     bool silent =
         first && !LIST_NEXT(first, link) && first->heard_in <= check - 2; /* the only one, since the last */
     if (late || inflow->held <= SMALL || inflow->held >= inflow->mark_held + least ||
         inflow->held + least <= inflow->mark_held)
         mark(inflow, check, now);
-    if (silent && inflow->held > unfinished->max_message_size + ROOM)
+    if (silent && inflow->held > unfinished->listener->max_message_size + ROOM)
         end_streams(inflow, check - 2, true);
-    else if (now - inflow->mark_at >= unfinished->stall_ms)
+    else if (now - inflow->mark_at >= unfinished->listener->options.stall_timeout_ms)
         end_streams(inflow, inflow->mark, false);
 }
 
@@ -184,20 +185,22 @@ static void timer_expired(struct timer *timer);
 /* With the lock held. */
 static void start_timer(struct unfinished *unfinished)
 {
-    struct muster_transport *transport = &unfinished->transport->base;
-    muster__timer_start(transport, &unfinished->timer,
-                        muster__transport_after(transport, unfinished->stall_ms / CHECKS), timer_expired);
+    struct muster_transport *transport = &unfinished->listener->transport->base;
+    muster__timer_start(
+        transport, &unfinished->timer,
+        muster__transport_after(transport, unfinished->listener->options.stall_timeout_ms / CHECKS),
+        timer_expired);
 }
 
 static void timer_expired(struct timer *timer)
 {
     struct unfinished *unfinished = CONTAINER(timer, struct unfinished, timer);
     int64_t now = muster__clock_now();
-    int64_t interval = unfinished->stall_ms / CHECKS;
+    int64_t interval = unfinished->listener->options.stall_timeout_ms / CHECKS;
     bool late = now - unfinished->checked_at > 2 * interval;
     unfinished->checked_at = now;
     unfinished->check++;
-    muster__visit_accepted(unfinished->port, look_at, unfinished);
+    muster__visit_accepted(unfinished->listener->port, look_at, unfinished);
     pthread_mutex_lock(&unfinished->lock);
     judge_all(unfinished, now, late);
     unfinished->timed = unfinished->count > 0 && !unfinished->closed;
@@ -213,7 +216,7 @@ void muster__grpc_unfinished_begun(struct unfinished *unfinished, struct grpc_st
 {
     char host[HOST_SIZE];
     uint16_t port;
-    if (unfinished->stall_ms == 0)
+    if (unfinished->listener->options.stall_timeout_ms == 0)
         return;
     char *peer = grpc_call_get_peer(stream->call);
     bool known = muster__split_peer(peer, host, &port);
@@ -258,13 +261,9 @@ void muster__grpc_unfinished_ended(struct unfinished *unfinished, struct grpc_st
     pthread_mutex_unlock(&unfinished->lock);
 }
 
-void muster__grpc_unfinished_init(struct unfinished *unfinished, struct grpc_listener *listener,
-                                  struct grpc_transport *transport, size_t max_message_size, int64_t stall_ms)
+void muster__grpc_unfinished_init(struct unfinished *unfinished, struct grpc_listener *listener)
 {
     unfinished->listener = listener;
-    unfinished->transport = transport;
-    unfinished->max_message_size = max_message_size;
-    unfinished->stall_ms = stall_ms;
     atomic_init(&unfinished->check, 2); /* two before it can be told apart */
     pthread_mutex_init(&unfinished->lock, NULL);
 }
@@ -273,7 +272,8 @@ void muster__grpc_unfinished_close(struct unfinished *unfinished)
 {
     pthread_mutex_lock(&unfinished->lock);
     unfinished->closed = true;
-    bool stopped = unfinished->timed && muster__timer_stop(&unfinished->transport->base, &unfinished->timer);
+    bool stopped =
+        unfinished->timed && muster__timer_stop(&unfinished->listener->transport->base, &unfinished->timer);
     if (stopped)
         unfinished->timed = false;
     pthread_mutex_unlock(&unfinished->lock);

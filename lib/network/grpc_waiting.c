@@ -12,8 +12,7 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
-#include "network/credentials.h"
-#include "network/grpc_waiting.h"
+#include "network/grpc_listener.h"
 
 enum {
     WAITING_MAX = 256,
@@ -30,12 +29,9 @@ struct waiting_call {
     STAILQ_ENTRY(waiting_call) link;
 };
 
-void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *listener,
-                               struct grpc_transport *transport, struct credentials *credentials)
+void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *listener)
 {
     room->listener = listener;
-    room->transport = transport;
-    room->credentials = credentials;
     STAILQ_INIT(&room->calls);
     pthread_mutex_init(&room->lock, NULL);
 }
@@ -73,7 +69,8 @@ static bool may_pass(struct waiting_room *room, const struct source *source)
 bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
                                  const grpc_metadata_array *metadata)
 {
-    if (!room->credentials || !room->credentials->files.token_file || !muster__grpc_shows_token(metadata))
+    const struct credentials *credentials = room->listener->source.credentials;
+    if (!credentials || !credentials->files.token_file || !muster__grpc_shows_token(metadata))
         return true;
     struct source source = source_of(call);
     pthread_mutex_lock(&room->lock);
@@ -114,8 +111,8 @@ static void start_timer(struct waiting_room *room)
         return;
     room->timed = true;
     muster__grpc_hold_on(room->listener);
-    muster__timer_start(&room->transport->base, &room->timer, muster__clock_now() + GUESS_INTERVAL_MS,
-                        timer_expired);
+    muster__timer_start(&room->listener->transport->base, &room->timer,
+                        muster__clock_now() + GUESS_INTERVAL_MS, timer_expired);
 }
 
 /* With the lock held. */
@@ -141,7 +138,7 @@ static void warn(struct waiting_room *room, const char *peer)
     if (room->warned_at != 0 && now - room->warned_at < WARNING_INTERVAL_MS)
         return;
     room->warned_at = now;
-    muster__credentials_warn(room->credentials,
+    muster__credentials_warn(room->listener->source.credentials,
                              "wrong tokens come from %.100s: they are looked at slowly from now on", peer);
 }
 
@@ -240,7 +237,7 @@ void muster__grpc_waiting_close(struct waiting_room *room)
     pthread_mutex_lock(&room->lock);
     room->closed = true;
     STAILQ_CONCAT(&all, &room->calls);
-    bool stopped = room->timed && muster__timer_stop(&room->transport->base, &room->timer);
+    bool stopped = room->timed && muster__timer_stop(&room->listener->transport->base, &room->timer);
     pthread_mutex_unlock(&room->lock);
     refuse_all(room, &all);
     if (stopped)
