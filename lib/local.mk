@@ -153,6 +153,7 @@ libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
 libmuster_grpc_la_SOURCES = \
     lib/network/grpc.h \
     lib/network/grpc_address.c \
+    lib/network/grpc_calls.c \
     lib/network/grpc_client.c \
     lib/network/grpc_credentials.c \
     lib/network/grpc_descriptors.c \

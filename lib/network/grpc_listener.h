@@ -41,10 +41,18 @@ struct grpc_listener {
     size_t peers; /* streams of which a message came; guarded by lock */
 };
 
+/* ---- grpc_calls.c ---- */
+
+/* Takes a call over that has arrived; its metadata is the caller's, or empty by then. */
+void muster__grpc_arrived(struct grpc_listener *listener, grpc_call *call, grpc_slice method,
+                          grpc_metadata_array *metadata);
+
 /* Judges a call that has arrived, and hands it to the listener's owner; `served` NULL: its method is none of
    ours. */
 void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
                         const grpc_metadata_array *metadata);
+
+/* ---- grpc_listener.c ---- */
 
 /* One more, and one less, of what keeps the listener from having stopped; the first only while there is
  * another. */
