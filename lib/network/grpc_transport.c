@@ -1,10 +1,8 @@
 /* The gRPC transport itself: its queue and threads, its clock and alarm. There is one in a process. */
 #include <config.h>
 
-#include <stdio.h> /* defines __GLIBC__, too */
-#ifdef __GLIBC__
 #include <malloc.h>
-#endif
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,9 +91,7 @@ static void transport_set_alarm(struct muster_transport *base, int64_t at)
 static void trim_expired(struct timer *timer)
 {
     CONTAINER(timer, struct grpc_transport, trim)->trimming = false;
-#ifdef __GLIBC__
     malloc_trim(0);
-#endif
 }
 
 void muster__grpc_trim_later(struct grpc_transport *transport)

@@ -8,16 +8,13 @@
  */
 #include <config.h>
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-
-#include <netinet/in.h>
 #include <sys/socket.h>
-#ifdef __linux__
-#include <linux/tcp.h>
-#endif
 
 #include <grpc/support/alloc.h>
 
@@ -72,7 +69,6 @@ static struct inflow *inflow_new(const char *host, uint16_t port)
     return inflow;
 }
 
-#ifdef __linux__
 /* The bytes that were read from a connection, and that its other end has acknowledged. */
 static bool read_counts(int descriptor, unsigned long long *came, unsigned long long *sent)
 {
@@ -89,16 +85,6 @@ static bool read_counts(int descriptor, unsigned long long *came, unsigned long 
     *sent = info.tcpi_bytes_acked;
     return true;
 }
-#else
-/* There is no limit then but the network's memory. */
-static bool read_counts(int descriptor, unsigned long long *came, unsigned long long *sent)
-{
-    (void)descriptor;
-    (void)came;
-    (void)sent;
-    return false;
-}
-#endif
 
 /* What was delivered is read first: what is delivered from then on counts at the next check. */
 static void look_at(void *context, int descriptor, const char *host, uint16_t port)

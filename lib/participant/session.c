@@ -170,8 +170,10 @@ static void note_cause(struct participant *participant, enum muster_status statu
 
 static const char *cause_of(const struct participant *participant)
 {
-    return participant->session.cause_status != MUSTER_OK
-               ? participant->session.cause
+    if (participant->session.cause_status != MUSTER_OK)
+        return participant->session.cause;
+    return participant->transport->ops->is_inside
+               ? "nobody listens there (does a manager of this process listen on the same address?)"
                : "no answer (is the address right, and no firewall in the way?)";
 }
 
