@@ -19,6 +19,8 @@ fedavg_sources = \
     apps/fedavg/dataset_synthetic.c \
     apps/fedavg/logistic.c \
     apps/fedavg/logistic.h \
+    apps/fedavg/progress.c \
+    apps/fedavg/progress.h \
     apps/fedavg/signals.c \
     apps/fedavg/signals.h
 
@@ -34,8 +36,6 @@ apps_fedavg_fedavg_server_SOURCES = \
     apps/fedavg/checkpoint.c \
     apps/fedavg/checkpoint.h \
     apps/fedavg/fedavg_server.c \
-    apps/fedavg/progress.c \
-    apps/fedavg/progress.h \
     apps/fedavg/rounds.c \
     apps/fedavg/rounds.h \
     apps/fedavg/server_model.c \

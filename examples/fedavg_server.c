@@ -48,7 +48,9 @@ static enum muster_status add(void *mean, size_t index, struct proxy *proxy,
     double loss = muster_message_scalar(answer, "loss", -1);
     double accuracy = muster_message_scalar(answer, "accuracy", -1);
     const struct muster_scalar metrics[] = {{"loss", loss}, {"accuracy", accuracy}};
-    struct muster_message counted = *answer;
+    size_t arrays = answer->kind == MUSTER_TRAIN ? answer->array_count : 0; /* the rest is left aside */
+    const struct muster_message counted = {
+        .arrays = answer->arrays, .array_count = arrays, .scalars = metrics, .scalar_count = 2};
     (void)index;
     (void)proxy;
     if (!(samples >= 1 && samples <= 1e6 && loss >= 0 && loss <= 1e6 && accuracy >= 0 && accuracy <= 1)) {
@@ -56,8 +58,6 @@ static enum muster_status add(void *mean, size_t index, struct proxy *proxy,
                  samples, loss, accuracy);
         return MUSTER_INVALID;
     }
-    counted.scalars = metrics; /* and nothing else that it may have sent */
-    counted.scalar_count = 2;
     return muster_mean_add_message(mean, &counted, samples, reason);
 }
 
@@ -122,8 +122,8 @@ static void hold_round(struct proxy *const *proxies, size_t count, size_t round)
 
 /* ---- the program ---- */
 
-/* Ctrl-C: waits and rounds end with STOPPED, and participants are told good-bye. With
- * participant_manager_close_for() they would be told to come back, as before a deploy. */
+/* Ctrl-C: waits and rounds end with STOPPED, and participants are told good-bye; participant_manager_close_for()
+ * would tell them to come back, as before a deploy. The library's threads do not take signals. */
 static void *close_at_signal(void *manager)
 {
     int number;

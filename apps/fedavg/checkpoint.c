@@ -151,10 +151,12 @@ static enum muster_status restore(const struct muster_named_array *saved, size_t
     for (size_t i = 0; i < count; i++) {
         const struct muster_array *to = &arrays[i].array;
         const struct muster_array *from = muster_npz_find(saved, saved_count, arrays[i].name);
-        if (!from || from->dtype != to->dtype || from->dimensions != to->dimensions ||
-            memcmp(from->shape, to->shape, to->dimensions * sizeof(*to->shape)) != 0)
-            return explain(error, MUSTER_FORMAT, "%.150s: %s is %s: the run does not go with the data", path,
-                           arrays[i].name, from ? "of another shape or dtype" : "not there");
+        const struct muster_message found = {.arrays = from, .array_count = from ? 1 : 0};
+        const struct muster_message expected = {.arrays = to, .array_count = 1};
+        struct muster_error difference;
+        if (muster_arrays_match(&found, &expected, &difference) != MUSTER_OK)
+            return explain(error, MUSTER_FORMAT, "%.120s: %s: the run does not go with the data: %.80s", path,
+                           arrays[i].name, difference.text);
         size_t bad = first_not_finite(from);
         if (bad < muster_array_count(from))
             return explain(error, MUSTER_FORMAT, "%.150s: %s: element %zu is not a finite number", path,

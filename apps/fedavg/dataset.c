@@ -20,7 +20,7 @@ enum muster_status explain(struct muster_error *error, enum muster_status status
     return status;
 }
 
-static enum muster_status out_of_memory(struct muster_error *error)
+enum muster_status dataset_out_of_memory(struct muster_error *error)
 {
     return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
 }
@@ -57,8 +57,6 @@ enum muster_status dataset_load(const struct dataset_options *options, struct da
 
 void dataset_free(struct dataset *dataset)
 {
-    for (size_t k = 0; k < dataset->user_count; k++)
-        free(dataset->users[k].name);
     free(dataset->users);
     free(dataset->train.x);
     free(dataset->train.y);
@@ -71,14 +69,8 @@ enum muster_status dataset_make_users(struct dataset *dataset, size_t count, str
 {
     dataset->users = calloc(count, sizeof(*dataset->users));
     if (!dataset->users)
-        return out_of_memory(error);
+        return dataset_out_of_memory(error);
     dataset->user_count = count;
-    for (size_t k = 0; k < count; k++) {
-        if (asprintf(&dataset->users[k].name, "%zu", k) < 0) {
-            dataset->users[k].name = NULL;
-            return out_of_memory(error);
-        }
-    }
     return MUSTER_OK;
 }
 
@@ -90,11 +82,11 @@ static enum muster_status extend(struct samples *pool, size_t *capacity, size_t 
         size_t grown = wanted > *capacity * 2 ? wanted : *capacity * 2;
         float *x = reallocarray(pool->x, grown, features * sizeof(*x));
         if (!x)
-            return out_of_memory(error);
+            return dataset_out_of_memory(error);
         pool->x = x;
         int *y = reallocarray(pool->y, grown, sizeof(*y));
         if (!y)
-            return out_of_memory(error);
+            return dataset_out_of_memory(error);
         pool->y = y;
         *capacity = grown;
     }

@@ -18,7 +18,6 @@ struct samples {
 /* A user's share: ranges of the dataset's pooled samples. A user whose share was not loaded has empty
    ones. */
 struct dataset_user {
-    char *name;
     size_t train_first, train_count;
     size_t test_first, test_count;
 };
@@ -80,7 +79,9 @@ enum muster_status dataset_load_leaf(const struct dataset_options *options, cons
 enum muster_status dataset_load_idx(const struct dataset_options *options, const char *directory,
                                     struct dataset *dataset, struct muster_error *error);
 
-/* Makes room for `count` users, all without samples and with a name of their number. */
+/* Says that there is no memory for the data. */
+enum muster_status dataset_out_of_memory(struct muster_error *error);
+/* Makes room for `count` users, all without samples. */
 enum muster_status dataset_make_users(struct dataset *dataset, size_t count, struct muster_error *error);
 /* Makes room for `count` samples at the end of a pool and counts them in; features must be known. */
 enum muster_status dataset_extend_train(struct dataset *dataset, size_t count, struct muster_error *error);

@@ -104,7 +104,7 @@ static enum muster_status open_idx(const char *directory, const char *name, size
         free(idx->path);
         if (asprintf(&idx->path, "%s/%s%s", directory, name, zipped ? ".gz" : "") < 0) {
             idx->path = NULL;
-            return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+            return dataset_out_of_memory(error);
         }
         idx->file = gzopen(idx->path, "rb");
         if (idx->file && stat(idx->path, &about) != 0)
@@ -149,7 +149,7 @@ static enum muster_status read_labels(const char *directory, const char *name, s
     part->labels = malloc(part->count);
     part->owner = calloc(part->count, sizeof(*part->owner));
     if (!part->labels || !part->owner)
-        status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        status = dataset_out_of_memory(error);
     else if (gzread(idx.file, part->labels, (unsigned)part->count) != (int)part->count)
         status = broken(&idx, error);
     else
@@ -232,7 +232,7 @@ static enum muster_status deal(const struct dataset_options *options, const stru
     enum muster_status status = MUSTER_OK;
     bool dealt = false;
     if (!ends || !counts || !chosen)
-        status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        status = dataset_out_of_memory(error);
     for (uint64_t attempt = 0; status == MUSTER_OK && !dealt && attempt < TRIES; attempt++) {
         struct muster_random random;
         random_stream(&random, options->seed, RANDOM_DATA, 0, attempt);
@@ -282,7 +282,7 @@ static enum muster_status read_pixels(const struct idx *idx, const struct datase
     unsigned char *pixels = malloc(dataset->features);
     enum muster_status status = MUSTER_OK;
     if (!filled || !pixels)
-        status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        status = dataset_out_of_memory(error);
     for (size_t i = 0; status == MUSTER_OK && i < part->count; i++) {
         size_t owner = part->owner[i];
         if (gzread(idx->file, pixels, (unsigned)dataset->features) != (int)dataset->features)

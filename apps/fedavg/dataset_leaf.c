@@ -99,15 +99,12 @@ static enum muster_status add_user(struct reader *reader, const char *name)
                        reader->path, name);
     struct dataset_user *users =
         reallocarray(dataset->users, dataset->user_count + 1, sizeof(*dataset->users));
-    char *copy = strdup(name);
     if (users)
         dataset->users = users;
-    if (!users || !copy ||
-        json_object_set_new(reader->numbers, name, json_integer((json_int_t)dataset->user_count)) != 0) {
-        free(copy);
-        return explain(reader->error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
-    }
-    users[dataset->user_count++] = (struct dataset_user){.name = copy};
+    if (!users ||
+        json_object_set_new(reader->numbers, name, json_integer((json_int_t)dataset->user_count)) != 0)
+        return dataset_out_of_memory(reader->error);
+    users[dataset->user_count++] = (struct dataset_user){0};
     return MUSTER_OK;
 }
 
@@ -175,7 +172,7 @@ static enum muster_status read_files(struct reader *reader, const char *director
 {
     char *pattern;
     if (asprintf(&pattern, "%s/%s/*.json", directory, reader->train ? "train" : "test") < 0)
-        return explain(reader->error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        return dataset_out_of_memory(reader->error);
     glob_t found;
     enum muster_status status = MUSTER_OK;
     if (glob(pattern, 0, NULL, &found) != 0)
@@ -196,7 +193,7 @@ enum muster_status dataset_load_leaf(const struct dataset_options *options, cons
         return explain(error, MUSTER_INVALID, "leaf: the data says who the participants are, not an option");
     struct reader reader = {options, dataset, json_object(), NULL, true, error};
     if (!reader.numbers)
-        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory while loading the data");
+        return dataset_out_of_memory(error);
     enum muster_status status = read_files(&reader, directory);
     reader.train = false;
     if (status == MUSTER_OK)

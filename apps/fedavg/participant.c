@@ -4,7 +4,6 @@
 
 #include <argp.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "arguments.h"
 #include "dataset.h"
 #include "logistic.h"
+#include "progress.h"
 #include "signals.h"
 
 enum { SCALARS_MAX = 3 };
@@ -41,21 +41,6 @@ struct worker {
     struct muster_scalar scalars[SCALARS_MAX];
     char text[MUSTER_ERROR_TEXT_SIZE];
 };
-
-static void note(const struct options *options, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void note(const struct options *options, const char *format, ...)
-{
-    char line[2 * MUSTER_ERROR_TEXT_SIZE];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    char name[MUSTER_ERROR_TEXT_SIZE];
-    fprintf(stderr, "%s: %s\n", muster_text_harmless(options->name, name, sizeof(name)),
-            muster_text_harmless(line, line, sizeof(line)));
-}
 
 /* An answer that says why there is none; the text is not copied. */
 static struct muster_message fail(const char *text)
@@ -92,11 +77,7 @@ static double hyperparameter(struct worker *worker, const struct muster_message 
 static bool read_hyperparameters(struct worker *worker, const struct muster_message *instruction,
                                  struct logistic_training *training)
 {
-    /* Stragglers are told by their name that they are to do fewer epochs than the others. */
-    char mine[MUSTER_ERROR_TEXT_SIZE];
-    snprintf(mine, sizeof(mine), "epochs/%s", participant_name(worker->participant));
-    double otherwise = muster_message_scalar(instruction, "epochs", 20);
-    double epochs = hyperparameter(worker, instruction, mine, otherwise, 1, 1e6);
+    double epochs = hyperparameter(worker, instruction, "epochs", 20, 1, 1e6);
     double batch_size = epochs < 0 ? -1 : hyperparameter(worker, instruction, "batch_size", 10, 1, 1e9);
     double rate = batch_size < 0 ? -1 : hyperparameter(worker, instruction, "learning_rate", 0.01, 0, 1e6);
     double mu = rate < 0 ? -1 : hyperparameter(worker, instruction, "mu", 0, 0, 1e6);
@@ -175,35 +156,28 @@ static struct muster_message evaluate(struct worker *worker, const struct muster
     return answer;
 }
 
-static struct muster_message follow(struct worker *worker, const struct muster_message *instruction)
-{
-    struct muster_message unknown = MUSTER_MESSAGE_INIT;
-    switch (instruction->kind) {
-    case MUSTER_TRAIN:
-        return train(worker, instruction);
-    case MUSTER_EVALUATE:
-        return evaluate(worker, instruction);
-    default:
-        unknown.kind = MUSTER_UNKNOWN;
-        return unknown;
-    }
-}
-
-/* Passes the initiative to the server and does what it says until the stream ends; why it ended. Only
- * consuming tells: an answer that the server does not wait for any more, as it asked everyone to come back
- * later, fails. */
+/* Does what the server says until the stream ends; why it ended. What is not answered here is answered by the
+ * library, with "unknown instruction". Only consuming tells of the end: an answer that the server does not wait
+ * for any more, as it asked everyone to come back later, fails. */
 static enum muster_status work(struct worker *worker)
 {
     const struct muster_message *instruction;
-    struct muster_message message = MUSTER_MESSAGE_INIT;
     enum muster_status status;
-    participant_dispatch(worker->participant, &message, NULL);
     while ((status = participant_consume(worker->participant, MUSTER_NO_LIMIT, &instruction, NULL)) ==
            MUSTER_OK) {
-        message = follow(worker, instruction);
-        participant_dispatch(worker->participant, &message, NULL);
+        if (instruction->kind != MUSTER_TRAIN && instruction->kind != MUSTER_EVALUATE)
+            continue;
+        struct muster_message answer =
+            instruction->kind == MUSTER_TRAIN ? train(worker, instruction) : evaluate(worker, instruction);
+        participant_dispatch(worker->participant, &answer, NULL);
     }
     return status;
+}
+
+static void warn(void *context, const char *text)
+{
+    const struct worker *worker = context;
+    progress_note("%s: warning: %s", worker->options->name, text);
 }
 
 static void end_process(void *context, bool at_once)
@@ -229,21 +203,24 @@ static int take_part(struct worker *worker)
     participant_options.name = options->name;
     participant_options.credentials = options->credentials;
     participant_options.connect_timeout_ms = options->wait_ms;
+    participant_options.on_warning = warn;
+    participant_options.context = worker;
     struct muster_error error;
     if (participant_connect(options->connect, &participant_options, &worker->participant, &error) !=
         MUSTER_OK) {
-        note(options, "cannot take part: %s", error.text);
+        progress_note("%s: cannot take part: %s", options->name, error.text);
         return EXIT_FAILURE;
     }
-    note(options, "connected to %s with %zu samples", options->connect, worker->train.count);
+    progress_note("%s: connected to %s with %zu samples", options->name, options->connect,
+                  worker->train.count);
     signals_call(close_participant, worker->participant, -1);
     enum muster_status status = work(worker);
     signals_call(NULL, NULL, -1);
     const char *reason = participant_reason(worker->participant);
     if (signals_caught() != 0)
-        note(options, "ended by signal %d", signals_caught());
+        progress_note("%s: ended by signal %d", options->name, signals_caught());
     else
-        note(options, "ended: %s", *reason != '\0' ? reason : muster_status_text(status));
+        progress_note("%s: ended: %s", options->name, *reason != '\0' ? reason : muster_status_text(status));
     participant_free(worker->participant);
     if (signals_caught() != 0)
         return 128 + signals_caught();
@@ -259,7 +236,7 @@ static bool export_array(const struct options *options, const char *name, const 
         return false;
     enum muster_status status = muster_npy_write(path, array, &error);
     if (status != MUSTER_OK)
-        note(options, "%s", error.text);
+        progress_note("%s: %s", options->name, error.text);
     free(path);
     return status == MUSTER_OK;
 }
@@ -270,7 +247,7 @@ static int export_samples(const struct worker *worker)
 {
     const struct options *options = worker->options;
     if (mkdir(options->export_directory, 0777) != 0 && errno != EEXIST) {
-        note(options, "%s: %s", options->export_directory, strerror(errno));
+        progress_note("%s: %s: %s", options->name, options->export_directory, strerror(errno));
         return EXIT_FAILURE;
     }
     struct muster_array x = {.dtype = MUSTER_FLOAT32,
@@ -367,7 +344,7 @@ int main(int count, char **arguments)
     signals_catch();
     signals_call(end_process, NULL, -1);
     if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
-        note(&options, "%s", error.text);
+        progress_note("%s: %s", options.name, error.text);
         return EXIT_FAILURE;
     }
     struct worker worker = {
@@ -377,7 +354,7 @@ int main(int count, char **arguments)
     };
     int result = EXIT_FAILURE;
     if (!logistic_init(&worker.model, dataset.features, dataset.classes))
-        note(&options, "out of memory");
+        progress_note("%s: out of memory", options.name);
     else
         result = options.export_directory ? export_samples(&worker) : take_part(&worker);
     logistic_free(&worker.model);

@@ -21,24 +21,29 @@
 #define TOO_BIG_ADVICE \
     " (participants such as participant.py get the whole model in one: see --max-message-size)"
 
-enum { HYPERPARAMETERS = 6 };
+/* No cross entropy of a model that can still learn is beyond it. */
+#define LOSS_MAX 1e9
 
-/* What became of one participant's answer. */
-struct contribution {
-    double weight;
-    double loss; /* of the round's model on its training samples; NaN when it did not say */
+enum { EPOCHS, HYPERPARAMETERS = 6 };
+
+/* What one participant of a round is told. */
+struct assignment {
+    struct muster_scalar hyperparameters[HYPERPARAMETERS];
+    struct muster_message instruction;
 };
 
 /* One round. */
 struct round {
     struct federation *federation;
     struct proxy **chosen;
-    struct contribution *contributions;
+    struct assignment *assignments;
+    const struct muster_message **instructions; /* those of the assignments */
     size_t count;
-    struct muster_scalar *scalars; /* the hyperparameters, then the epochs of each straggler */
-    size_t scalar_count;
+    size_t stragglers;
+    struct muster_array model[PADDED_ARRAYS];
     struct proxy_round_result result;
     double started;
+    double loss;      /* of the round's model on the training samples of those who said it; NaN: nobody did */
     size_t too_heavy; /* answers that claimed a weight beyond the most */
     size_t heaviest;  /* the one of those that claimed most */
     double heaviest_weight;
@@ -161,8 +166,7 @@ static bool choose(struct round *round, struct proxy **proxies, size_t count)
         round->count = 1;
     size_t *chosen = calloc(round->count, sizeof(*chosen));
     round->chosen = calloc(round->count, sizeof(*round->chosen));
-    round->contributions = calloc(round->count, sizeof(*round->contributions));
-    bool made = chosen && round->chosen && round->contributions &&
+    bool made = chosen && round->chosen &&
                 muster_sample(&round->federation->random, count, round->count, chosen, NULL) == MUSTER_OK;
     for (size_t i = 0; made && i < round->count; i++)
         round->chosen[i] = proxies[chosen[i]];
@@ -170,54 +174,60 @@ static bool choose(struct round *round, struct proxy **proxies, size_t count)
     return made;
 }
 
-/* Chooses the stragglers and says to each by name how many epochs it does. All are told, since a round's
- * instruction is one and the same for everyone; who does not find its name does all epochs. */
+/* Chooses the stragglers and how many epochs each of them does. */
 static bool choose_stragglers(struct round *round)
 {
     const struct server_options *options = round->federation->options;
+    struct muster_random *random = &round->federation->random;
     size_t count = (size_t)lround((double)round->count * options->stragglers / 100);
     if (count == 0 || options->epochs < 2)
         return true;
     size_t *chosen = calloc(count, sizeof(*chosen));
-    bool made =
-        chosen && muster_sample(&round->federation->random, round->count, count, chosen, NULL) == MUSTER_OK;
+    bool made = chosen && muster_sample(random, round->count, count, chosen, NULL) == MUSTER_OK;
     for (size_t i = 0; made && i < count; i++) {
-        char *name;
-        made = asprintf(&name, "epochs/%s", proxy_name(round->chosen[chosen[i]])) >= 0;
-        if (!made)
-            break;
-        double fewer =
-            floor(muster_random_uniform(&round->federation->random) * (double)(options->epochs - 1));
-        round->scalars[round->scalar_count++] = (struct muster_scalar){name, 1 + fewer};
+        double fewer = floor(muster_random_uniform(random) * (double)(options->epochs - 1));
+        round->assignments[chosen[i]].hyperparameters[EPOCHS].value = 1 + fewer;
     }
+    round->stragglers = made ? count : 0;
     free(chosen);
     return made;
 }
 
-static bool set_hyperparameters(struct round *round)
+/* Says to each what to train, and how. */
+static bool assign(struct round *round)
 {
     const struct federation *federation = round->federation;
     const struct server_options *options = federation->options;
-    const struct muster_scalar hyperparameters[HYPERPARAMETERS] = {
-        {"epochs", (double)options->epochs},       {"batch_size", (double)options->batch_size},
-        {"learning_rate", options->learning_rate}, {"mu", options->mu},
-        {"seed", (double)options->data.seed},      {"round", (double)federation->rounds_held},
-    };
-    round->scalars = calloc(HYPERPARAMETERS + round->count, sizeof(*round->scalars));
-    if (!round->scalars)
+    round->assignments = calloc(round->count, sizeof(*round->assignments));
+    round->instructions = calloc(round->count, sizeof(*round->instructions));
+    if (!round->assignments || !round->instructions)
         return false;
-    memcpy(round->scalars, hyperparameters, sizeof(hyperparameters));
-    round->scalar_count = HYPERPARAMETERS;
+    size_t array_count = server_model_instruction(&federation->model, round->model);
+    for (size_t i = 0; i < round->count; i++) {
+        struct assignment *assignment = &round->assignments[i];
+        *assignment = (struct assignment){
+            .hyperparameters = {[EPOCHS] = {"epochs", (double)options->epochs},
+                                {"batch_size", (double)options->batch_size},
+                                {"learning_rate", options->learning_rate},
+                                {"mu", options->mu},
+                                {"seed", (double)options->data.seed},
+                                {"round", (double)federation->rounds_held}},
+            .instruction = {.kind = MUSTER_TRAIN,
+                            .arrays = round->model,
+                            .array_count = array_count,
+                            .scalars = assignment->hyperparameters,
+                            .scalar_count = HYPERPARAMETERS},
+        };
+        round->instructions[i] = &assignment->instruction;
+    }
     return choose_stragglers(round);
 }
 
 static void round_clear(struct round *round)
 {
-    for (size_t i = HYPERPARAMETERS; i < round->scalar_count; i++)
-        free((char *)(uintptr_t)round->scalars[i].name);
-    free(round->scalars);
+    free(round->assignments);
+    free(round->instructions);
     free(round->chosen);
-    free(round->contributions);
     proxy_round_result_clear(&round->result);
 }
 
@@ -233,15 +243,20 @@ static double most_samples(const struct federation *federation)
     return most;
 }
 
-/* Takes one answer into the mean. */
+/* Takes one answer into the mean, of what it says the loss alone. */
 static enum muster_status on_answer(void *context, size_t index, struct proxy *proxy,
                                     const struct muster_message *answer, struct muster_error *reason)
 {
     struct round *round = context;
     struct federation *federation = round->federation;
     double weight = muster_message_scalar(answer, "num_samples", federation->options->default_weight);
-    double most = most_samples(federation);
+    double most = most_samples(federation), unsaid = -1;
+    const struct muster_scalar loss = {"loss", muster_message_scalar(answer, "loss", unsaid)};
+    struct muster_message taken = *answer;
     (void)proxy;
+    if (!(loss.value >= 0 && loss.value <= LOSS_MAX) && loss.value != unsaid)
+        return explain(reason, MUSTER_INVALID, "the loss %g is not a number from 0 to %g", loss.value,
+                       LOSS_MAX);
     if (isfinite(weight) && weight > most) {
         if (round->too_heavy++ == 0 || weight > round->heaviest_weight) {
             round->heaviest = index;
@@ -249,36 +264,9 @@ static enum muster_status on_answer(void *context, size_t index, struct proxy *p
         }
         weight = most;
     }
-    enum muster_status status =
-        muster_mean_add(federation->mean, answer->arrays, answer->array_count, weight, reason);
-    if (status == MUSTER_OK)
-        round->contributions[index] =
-            (struct contribution){weight, muster_message_scalar(answer, "loss", (double)NAN)};
-    return status;
-}
-
-static enum muster_status move_model(struct federation *federation, struct muster_error *error)
-{
-    const struct muster_array *mean;
-    size_t count;
-    enum muster_status status = muster_mean_result(federation->mean, &mean, &count, error);
-    if (status == MUSTER_OK)
-        server_model_move(&federation->model, mean);
-    return status;
-}
-
-/* The mean training loss of those who answered and said it; NaN when nobody did. */
-static double train_loss(const struct round *round)
-{
-    double sum = 0, weight = 0;
-    for (size_t i = 0; i < round->count; i++) {
-        const struct contribution *contribution = &round->contributions[i];
-        if (contribution->weight > 0 && isfinite(contribution->loss)) {
-            sum += contribution->weight * contribution->loss;
-            weight += contribution->weight;
-        }
-    }
-    return weight > 0 ? sum / weight : (double)NAN;
+    taken.scalars = &loss;
+    taken.scalar_count = loss.value != unsaid;
+    return muster_mean_add_message(federation->mean, &taken, weight, reason);
 }
 
 /* Keeps in mind why an answer was not accepted. */
@@ -341,7 +329,7 @@ static size_t failed_in(const struct proxy_round_result *result)
 }
 
 /* Writes the round's line of metrics, and with a run directory completes the round. */
-static enum muster_status save(const struct round *round, double loss, struct muster_error *error)
+static enum muster_status save(const struct round *round, struct muster_error *error)
 {
     struct federation *federation = round->federation;
     const struct proxy_round_result *result = &round->result;
@@ -349,8 +337,8 @@ static enum muster_status save(const struct round *round, double loss, struct mu
     if (asprintf(&line, "%s%zu,%.6f,%zu,%zu,%llu,%llu,%.6f,%.6f\n",
                  federation->rounds_held == 1 ? METRICS_COLUMNS : "", federation->rounds_held,
                  now_seconds() - round->started, result->answered, failed_in(result),
-                 (unsigned long long)result->bytes_sent, (unsigned long long)result->bytes_received, loss,
-                 federation->accuracy) < 0)
+                 (unsigned long long)result->bytes_sent, (unsigned long long)result->bytes_received,
+                 round->loss, federation->accuracy) < 0)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory in round %zu", federation->rounds_held);
     enum muster_status status = MUSTER_OK;
     if (federation->run)
@@ -368,13 +356,12 @@ static enum muster_status complete(struct round *round, struct muster_error *err
 {
     struct federation *federation = round->federation;
     const struct proxy_round_result *result = &round->result;
-    double loss = train_loss(round);
     logistic_evaluate(&federation->model.averaged, &federation->dataset->test, &federation->accuracy, NULL);
     note_weights(round);
     note_failures(round);
     federation->rounds_held++;
     seed_next_round(federation);
-    enum muster_status status = save(round, loss, error);
+    enum muster_status status = save(round, error);
     size_t failed = failed_in(result), left = result->count - result->answered - failed;
     char left_text[64] = "";
     if (left > 0)
@@ -382,7 +369,7 @@ static enum muster_status complete(struct round *round, struct muster_error *err
     if (status == MUSTER_OK)
         progress_show("round %zu/%zu: %zu answered, %zu failed%s, train loss %.4f, test accuracy %.4f",
                       federation->rounds_held, federation->options->rounds, result->answered, failed,
-                      left_text, loss, federation->accuracy);
+                      left_text, round->loss, federation->accuracy);
     return status;
 }
 
@@ -395,37 +382,49 @@ static bool is_void(const struct round *round)
            (stopping_is_asked(stopping) && round->result.answered < enough_of(round));
 }
 
+/* Moves the model by the answers, if there are enough of them. */
+static enum muster_status use_answers(struct round *round, struct muster_error *error)
+{
+    struct federation *federation = round->federation;
+    struct muster_message mean;
+    size_t answered = round->result.answered, least = federation->options->at_least;
+    if (answered == 0)
+        return MUSTER_OK;
+    enum muster_status status = muster_mean_result_message(federation->mean, &mean, error);
+    if (status != MUSTER_OK)
+        return status;
+    round->loss = muster_message_scalar(&mean, "loss", (double)NAN);
+    if (answered >= least)
+        server_model_move(&federation->model, mean.arrays);
+    else
+        progress_note(
+            "round %zu: the model stays, as %zu answers were accepted, and --at-least %zu are wanted",
+            federation->rounds_held + 1, answered, least);
+    return MUSTER_OK;
+}
+
 /* Has the chosen ones train. A round in which some or all fail is a round, too; the model may just stay. */
 static enum muster_status train(struct round *round, struct muster_error *error)
 {
     struct federation *federation = round->federation;
-    struct muster_array arrays[PADDED_ARRAYS];
-    struct muster_message instruction = MUSTER_MESSAGE_INIT;
-    instruction.kind = MUSTER_TRAIN;
-    instruction.arrays = arrays;
-    instruction.array_count = server_model_instruction(&federation->model, arrays);
-    instruction.scalars = round->scalars;
-    instruction.scalar_count = round->scalar_count;
     struct proxy_round_options options;
+    struct muster_error failure;
     proxy_round_options_init(&options);
     options.deadline_ms = federation->options->deadline_ms;
     options.enough = enough_of(round);
     muster_mean_reset(federation->mean);
-    struct muster_error failure;
-    enum muster_status status = proxy_run_all(round->chosen, round->count, &instruction, &options, on_answer,
-                                              round, &round->result, &failure);
+    enum muster_status status = round->stragglers > 0
+                                    ? proxy_run_each(round->chosen, round->instructions, round->count,
+                                                     &options, on_answer, round, &round->result, &failure)
+                                    : proxy_run_all(round->chosen, round->count, round->instructions[0],
+                                                    &options, on_answer, round, &round->result, &failure);
     if (is_void(round))
         return MUSTER_STOPPED;
-    if (status != MUSTER_OK && status != MUSTER_TIMEOUT && status != MUSTER_TOO_FEW)
+    if (status == MUSTER_OK || status == MUSTER_TIMEOUT || status == MUSTER_TOO_FEW)
+        status = use_answers(round, &failure);
+    if (status != MUSTER_OK)
         return explain(error, status, "round %zu: %.200s%s", federation->rounds_held + 1, failure.text,
                        status == MUSTER_TOO_BIG ? TOO_BIG_ADVICE : "");
-    size_t answered = round->result.answered, least = federation->options->at_least;
-    if (answered > 0 && answered < least)
-        progress_note(
-            "round %zu: the model stays, as %zu answers were accepted, and --at-least %zu are wanted",
-            federation->rounds_held + 1, answered, least);
-    else if (answered > 0 && (status = move_model(federation, &failure)) != MUSTER_OK)
-        return explain(error, status, "round %zu: %.200s", federation->rounds_held + 1, failure.text);
     return complete(round, error);
 }
 
@@ -436,8 +435,8 @@ static enum muster_status hold_round(struct federation *federation, struct muste
     enum muster_status status = gather(federation, &proxies, &count, error);
     if (status != MUSTER_OK)
         return status;
-    struct round round = {.federation = federation, .started = now_seconds()};
-    if (choose(&round, proxies, count) && set_hyperparameters(&round))
+    struct round round = {.federation = federation, .started = now_seconds(), .loss = (double)NAN};
+    if (choose(&round, proxies, count) && assign(&round))
         status = train(&round, error);
     else
         status =

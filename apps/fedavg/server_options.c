@@ -48,18 +48,16 @@ static const struct argp_option option_list[] = {
     {"fraction", KEY_FRACTION, "F", 0, "Share of the participants that train in a round (default 1/3)",
      GROUP_ROUNDS},
     {"enough", KEY_ENOUGH, "K", 0,
-     "A round is complete with K accepted answers; whoever has not answered by then is not waited for, so "
-     "that one "
-     "that is frozen does not cost each round its deadline (default: all, also where a round has fewer "
-     "than K). Which K are the first is not drawn from the seed",
+     "A round is complete with K accepted answers; whoever has not answered by then is not waited for, "
+     "so that one that is frozen does not cost each round its deadline (default: all, also where a "
+     "round has fewer than K). Which K are the first is not drawn from the seed",
      GROUP_ROUNDS},
     {"at-least", KEY_AT_LEAST, "K", 0,
      "The model moves only after a round with K accepted answers or more; all are waited for (default: 1)",
      GROUP_ROUNDS},
     {"min-participants", KEY_MIN_PARTICIPANTS, "N", 0,
-     "Hold a round only while N participants are there (default: as many as the data has to start with, then "
-     "whoever "
-     "is left)",
+     "Hold a round only while N participants are there (default: as many as the data has to start "
+     "with, then whoever is left)",
      GROUP_ROUNDS},
     {"wait", KEY_WAIT, "SECONDS", 0, "How long to wait for participants that are missing (default 300)",
      GROUP_ROUNDS},
@@ -78,9 +76,8 @@ static const struct argp_option option_list[] = {
      "with a bigger model give them room",
      GROUP_ROUNDS},
     {"stop-within", KEY_STOP_WITHIN, "SECONDS", 0,
-     "After SIGINT or SIGTERM the round that runs may take so long to finish (default 10); then, or at a "
-     "second "
-     "signal, it is given up",
+     "After SIGINT or SIGTERM the round that runs may take so long to finish (default 10); then, or at "
+     "a second signal, it is given up",
      GROUP_ROUNDS},
     {0, 0, 0, 0, "Training:", GROUP_TRAINING},
     {"epochs", KEY_EPOCHS, "N", 0, "Epochs of a participant in a round (default 20)", GROUP_TRAINING},
@@ -92,14 +89,12 @@ static const struct argp_option option_list[] = {
      "FedAvg)",
      GROUP_TRAINING},
     {"server-rate", KEY_SERVER_RATE, "R", 0,
-     "Learning rate of the server's optimizer, FedYogi (default 0.04); 0: the next model is the mean of the "
-     "answers, "
-     "as in FedAvg",
+     "Learning rate of the server's optimizer, FedYogi (default 0.04); 0: the next model is the mean "
+     "of the answers, as in FedAvg",
      GROUP_TRAINING},
     {"average", KEY_AVERAGE, "B", 0,
-     "The result is a running average of the models, of which a share of B stays in each round (default "
-     "0.95); 0: "
-     "it is the model of the last round",
+     "The result is a running average of the models, of which a share of B stays in each round "
+     "(default 0.95); 0: it is the model of the last round",
      GROUP_TRAINING},
     {"stragglers", KEY_STRAGGLERS, "PERCENT", 0,
      "Share of a round's participants, chosen anew each round, that do fewer epochs: 1 to N-1 (default 0)",
@@ -107,16 +102,14 @@ static const struct argp_option option_list[] = {
     {"default-weight", KEY_DEFAULT_WEIGHT, "W", 0,
      "Weight of a participant that does not say how many samples it has (default 100)", GROUP_TRAINING},
     {"max-weight", KEY_MAX_WEIGHT, "W", 0,
-     "The most that an answer may weigh, however many samples its participant claims to have (default: what "
-     "the "
-     "biggest user of the data has, or --default-weight if that is more)",
+     "The most that an answer may weigh, however many samples its participant claims to have (default: "
+     "what the biggest user of the data has, or --default-weight if that is more)",
      GROUP_TRAINING},
     {0, 0, 0, 0, "Output:", GROUP_OUTPUT},
     {"run", KEY_RUN, "DIR", 0,
-     "Keep the run in DIR, a new or an empty directory: the model after each round, metrics.csv, and all "
-     "that it "
-     "takes to go on from there. If DIR holds a run, go on with it: give the options that it was begun with; "
-     "--rounds may be another number",
+     "Keep the run in DIR, a new or an empty directory: the model after each round, metrics.csv, and "
+     "all that it takes to go on from there. If DIR holds a run, go on with it: give the options that "
+     "it was begun with; --rounds may be another number",
      GROUP_OUTPUT},
     {"overwrite", KEY_OVERWRITE, 0, 0, "Remove the run that DIR holds and begin anew", GROUP_OUTPUT},
     {"come-back", KEY_COME_BACK, "SECONDS", 0,
@@ -132,9 +125,8 @@ static const struct argp_option option_list[] = {
      "there",
      GROUP_OUTPUT},
     {"participant-options", KEY_PARTICIPANT_OPTIONS, 0, 0,
-     "Print how many participants the data is for and the options that each needs, each with a NUL byte "
-     "behind "
-     "it, and exit",
+     "Print how many participants the data is for and the options that each needs, each with a NUL "
+     "byte behind it, and exit",
      GROUP_OUTPUT},
     {0},
 };
@@ -311,18 +303,18 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 static const char documentation[] =
     "Trains a model by federated averaging (FedAvg, FedProx) with the participants that connect.\v"
-    "At the end the model is tested on the pooled test samples of the data, beside a model that was trained "
-    "centrally on the pooled training samples, and models that each participant's data alone gave; these are "
-    "trained here in the server, from the same data.\n\n"
+    "At the end the model is tested on the pooled test samples of the data, beside a model that was "
+    "trained centrally on the pooled training samples, and models that each participant's data alone gave; "
+    "these are trained here in the server, from the same data.\n\n"
     "Columns of the metrics: round, seconds, answered, failed (late ones included), bytes_sent, "
     "bytes_received, train_loss (of the model that the round began with, on the training samples of those "
-    "who "
-    "answered), test_accuracy (of what would be the result after this round).\n\n"
+    "who answered; an answer with a loss that is no number from 0 to 1e9 is refused), test_accuracy (of "
+    "what would be the result after this round).\n\n"
     "At SIGHUP the files of --tls-cert, --tls-key, --tls-ca and --token-file are read again.\n\n"
     "At the first SIGINT or SIGTERM no other round is begun, and the one that runs is finished; the exit "
-    "status is "
-    "128 plus the signal's number. With --run nothing is lost then, nor when the server is killed: the same "
-    "command goes on after the last round that was completed, and the result is the same.\n\n"
+    "status is 128 plus the signal's number. With --run nothing is lost then, nor when the server is "
+    "killed: the same command goes on after the last round that was completed, and the result is the "
+    "same.\n\n"
     "FedAvg as its paper has it is --mu 0 --server-rate 0 --average 0, FedProx the same with --mu 1.";
 
 void server_options_parse(int count, char **arguments, struct server_options *options)

@@ -6,7 +6,7 @@ app_tests = \
     tests/apps/restarting.py \
     tests/apps/strangers.py \
     tests/apps/training.py
-EXTRA_DIST += $(app_tests) tests/apps/support.py
+EXTRA_DIST += $(app_tests) tests/apps/peers.py tests/apps/support.py
 
 if HAVE_TESTS
 if HAVE_APPS

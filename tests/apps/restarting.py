@@ -3,7 +3,6 @@
 signals, out of disk, started with what does not belong together. Whatever happens, the final model is that of an
 undisturbed run. MUSTER_TEST_KILLS says how often the server is killed, MUSTER_TEST_SEED when."""
 
-import csv
 import os
 import random
 import re
@@ -15,9 +14,8 @@ import threading
 import numpy
 
 import support
-from support import PARTICIPANT, SERVER
+from support import SERVER
 
-COLUMNS = "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy"
 KILLS = int(os.environ.get("MUSTER_TEST_KILLS", "5"))
 SEED = int(os.environ.get("MUSTER_TEST_SEED", str(random.randrange(1 << 32))))
 USERS = 4
@@ -33,6 +31,11 @@ class Running(support.Case):
     def serve(self, rounds, *options, directory=None, **settings):
         directory = directory or self.run_directory
         return self.start_server(f"--run={directory}", f"--rounds={rounds}", *TRAINING, *options, **settings)
+
+    def serve_at(self, port, rounds):
+        """Where participants come back to by themselves; it may not listen yet."""
+        command = [f"--listen=127.0.0.1:{port}", f"--run={self.run_directory}", f"--rounds={rounds}", *TRAINING]
+        return self.start(SERVER, *command)
 
     def bring(self, port):
         return [self.start_participant(port, user, *DATA) for user in range(USERS)]
@@ -57,15 +60,7 @@ class Running(support.Case):
         return max([int(path.stem[6:]) for path in self.run_directory.glob("round-*.npz")], default=0)
 
     def rows(self):
-        with open(self.run_directory / "metrics.csv", newline="") as file:
-            self.assertEqual(file.readline().strip(), COLUMNS)
-            return list(csv.DictReader(file, COLUMNS.split(",")))
-
-    def read_until(self, process, pattern):
-        for line in process.stdout:
-            if re.search(pattern, line):
-                return line
-        self.fail(f"no line with {pattern}; {self.errors_of(process)}")
+        return self.rows_of(self.run_directory / "metrics.csv")
 
     def assert_same(self, state, reference):
         self.assertEqual(state.keys(), reference.keys())
@@ -96,8 +91,7 @@ class Killed(Running):
         """Starts the server, whose participants come back by themselves, and kills it after some lines and a part of a
         round."""
         told = self.last_round()
-        command = [f"--listen=127.0.0.1:{port}", f"--run={self.run_directory}", f"--rounds={rounds}", *TRAINING]
-        server = self.start(SERVER, *command)
+        server = self.serve_at(port, rounds)
         lines = chance.choice((None, 0, 1, 2, 3, 5, 7))  # None: perhaps even before it listens
         for _ in range(lines or 0):
             line = server.stdout.readline()
@@ -130,8 +124,7 @@ class Killed(Running):
         for _ in range(KILLS):
             self.kill_once(port, rounds, chance)
         last = self.last_round()
-        command = [f"--listen=127.0.0.1:{port}", f"--run={self.run_directory}", f"--rounds={rounds}", *TRAINING]
-        server = self.start(SERVER, *command)
+        server = self.serve_at(port, rounds)
         lines = server.stdout.read().splitlines()
         self.assertEqual(server.wait(), 0, self.errors_of(server))
         self.assertEqual([line.split(":")[0] for line in lines[:-1]],
@@ -248,15 +241,9 @@ class Starting(Running):
         reference = self.finish(5, directory=self.scratch / "reference")
         self.finish(3)
         # A limit on the size of files stands in for a full disk.
-        script = 'trap "" XFSZ; ulimit -f 8; exec "$@"'
-        reading, writing = os.pipe()
-        server = self.start(
-            "bash", "-c", script, "bash", SERVER, "--listen=127.0.0.1:0", f"--port-file=/dev/fd/{writing}",
-            f"--run={self.run_directory}", "--rounds=5", *TRAINING, "--come-back=1000", pass_fds=[writing],
-        )  # fmt: skip
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            participants = self.bring(int(pipe.readline()))
+        limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 8; exec "$@"', "bash"]
+        server = self.serve(5, "--come-back=1000", through=limited)
+        participants = self.bring(server.port)
         self.assertEqual(server.stdout.read(), "")
         self.assertEqual(server.wait(), 1)
         self.assertIn("round-00000004.npz: writing: File too large", self.errors_of(server))
@@ -293,8 +280,7 @@ class Stopping(Running):
         self.assertLess(last, 400)
         self.assertEqual(len(self.rows()), last)
         # They come back by themselves, to the same address.
-        command = [f"--listen=127.0.0.1:{port}", f"--run={self.run_directory}", "--rounds=400", *TRAINING]
-        again = self.start(SERVER, *command)
+        again = self.serve_at(port, 400)
         lines = again.stdout.read().splitlines()
         self.assertEqual(again.wait(), 0, self.errors_of(again))
         self.assertTrue(lines[0].startswith(f"round {last + 1}/400: 3 answered"), lines[0])

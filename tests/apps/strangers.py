@@ -3,58 +3,29 @@
 that cannot be used, weights out of all proportion, one that never answers. They are written in Python against
 stream.proto."""
 
-import importlib
-import io
-import queue
 import subprocess
-import sys
 import threading
 
 import grpc
 import numpy
 
+import peers
 import support
-from support import SOURCE
+from peers import CLASSES, FEATURES, to_bytes
 
-FEATURES, CLASSES = 60, 10
 GOOD = (numpy.zeros((FEATURES, CLASSES), numpy.float32), numpy.zeros(CLASSES, numpy.float32))
-
-
-def to_bytes(array):
-    with io.BytesIO() as file:
-        numpy.save(file, array)
-        return file.getvalue()
 
 
 class Strangers(support.Case):
     def setUp(self):
         super().setUp()
-        subprocess.run(
-            ["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={self.scratch}", "stream.proto"], check=True
-        )
-        if "stream_pb2" not in sys.modules:
-            sys.path.insert(0, str(self.scratch))
-            self.addCleanup(sys.path.remove, str(self.scratch))
-        self.protocol = importlib.import_module("stream_pb2")
+        self.protocol = peers.load_protocol("stream")
         self.threads = []
 
-    def join(self, server, name, answer, features=(), refusals=None):
+    def join(self, server, name, answer, features=(), refusals=None, told=None):
         """A participant on a thread of its own; `answer` fills in its answer to an instruction, or returns False. What it
-        is told of answers that were refused goes into `refusals`."""
-        messages = queue.SimpleQueue()
-        hello = self.protocol.ParticipantMessage()
-        hello.hello.name = name
-        hello.hello.features.extend(features)
-        messages.put(hello)
-        messages.put(self.protocol.ParticipantMessage())
-        channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
-        self.addCleanup(channel.close)
-        received = channel.stream_stream(
-            "/ParticipantManager/Connect",
-            request_serializer=self.protocol.ParticipantMessage.SerializeToString,
-            response_deserializer=self.protocol.ServerMessage.FromString,
-        )(iter(messages.get, None))
-        ended = queue.SimpleQueue()
+        is told of answers that were refused goes into `refusals`, and the scalars of instructions into `told`."""
+        _, messages, received = self.call(server, name=name, features=features)
 
         def take_part():
             try:
@@ -62,31 +33,24 @@ class Strangers(support.Case):
                     if message.WhichOneof("content") == "refused":
                         refusals.append((message.turn, message.refused.text))
                         continue
+                    if told is not None and message.WhichOneof("content") == "train_config":
+                        told.append({scalar.name: scalar.value for scalar in message.train_config.scalars})
                     reply = self.protocol.ParticipantMessage(turn=message.turn)
                     if message.WhichOneof("content") == "train_config" and answer(reply) is not False:
                         messages.put(reply)
-            except grpc.RpcError as error:
-                ended.put(error)
+            except grpc.RpcError:
+                pass  # the server has ended
             messages.put(None)
 
         thread = threading.Thread(target=take_part, daemon=True)
         thread.start()
         self.threads.append(thread)
-        return ended
 
     def call(self, server, **hello):
         """Says Hello and passes the initiative: the channel, what to send by, and what is received."""
-        messages = queue.SimpleQueue()
+        channel, messages, received = peers.call(self, server.port, self.protocol)
         messages.put(self.protocol.ParticipantMessage(hello=self.protocol.Hello(**hello)))
         messages.put(self.protocol.ParticipantMessage())
-        channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
-        self.addCleanup(channel.close)
-        self.addCleanup(messages.put, None)
-        received = channel.stream_stream(
-            "/ParticipantManager/Connect",
-            request_serializer=self.protocol.ParticipantMessage.SerializeToString,
-            response_deserializer=self.protocol.ServerMessage.FromString,
-        )(iter(messages.get, None))
         return channel, messages, received
 
     def start_rounds(self, count, *options, **settings):
@@ -129,14 +93,10 @@ class Strangers(support.Case):
 
     def test_a_name_that_is_not_utf8_is_refused_and_the_others_go_on(self):
         server = self.start_rounds(1)
-        messages = queue.SimpleQueue()
+        _, messages, received = peers.call(self, server.port)
         messages.put(b"\x1a\x06\x0a\x04caf\xe9")
-        channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
-        self.addCleanup(channel.close)
-        call = channel.stream_stream("/ParticipantManager/Connect", None, None)(iter(messages.get, None))
         with self.assertRaises(grpc.RpcError) as raised:
-            next(call)
-        messages.put(None)
+            next(received)
         self.assertEqual(raised.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
         self.assertIn("is not UTF-8", raised.exception.details())
         self.join(server, "node", self.gives(*GOOD))
@@ -172,15 +132,17 @@ class Strangers(support.Case):
             "nan": (self.gives(wrong, GOOD[1]), r"array 0, float32 \(60, 10\): element 25 is NaN"),
             "weight": (self.gives(*GOOD, num_samples=-3), "the weight -3 is not a number above 0"),
             "endless": (self.gives(*GOOD, num_samples=numpy.inf), "the weight inf is not a number above 0"),
+            "loss": (self.gives(*GOOD, loss=1e308), r"the loss 1e\+308 is not a number from 0 to 1e\+09"),
+            "no loss": (self.gives(*GOOD, loss=numpy.nan), r"the loss nan is not a number from 0 to 1e\+09"),
         }
         server = self.start_rounds(len(cases) + 1)
         told = {name: [] for name in cases}
         for name, (answer, _) in cases.items():
             self.join(server, name, answer, [] if name == "nan" else ["refused"], told[name])
-        self.join(server, "good", self.gives(*GOOD), ["refused"])
+        self.join(server, "good", self.gives(*GOOD, loss=0.5), ["refused"])
         status, output, errors = self.end_of(server)
         self.assertEqual(status, 0, errors)
-        self.assertIn("round 2/2: 1 answered, 6 failed", output)
+        self.assertIn("round 2/2: 1 answered, 8 failed, train loss 0.5000, ", output)
         for thread in self.threads:
             thread.join()
         for name, (_, reason) in cases.items():
@@ -268,6 +230,30 @@ class Strangers(support.Case):
             "--no-baselines", "--average=0", "--server-rate=0", f"--run={self.scratch}/run"))  # fmt: skip
         self.assertEqual(status, 1)
         self.assertIn(f"{path}: current_weights: element 13 is not a finite number", errors)
+
+    def test_only_what_was_asked_for_is_averaged(self):
+        """Who sends more names than a mean has room for takes no room from the others."""
+        server = self.start_rounds(2)
+        many = {f"metric {number}": 1.0 for number in range(255)}
+        self.join(server, "many", self.gives(*GOOD, loss=0.5, **many))
+        self.join(server, "good", self.gives(*GOOD, loss=0.7, num_samples=100))
+        status, output, errors = self.end_of(server)
+        self.assertEqual(status, 0, errors)
+        self.assertIn("round 2/2: 2 answered, 0 failed, train loss 0.6000, ", output)
+
+    def test_stragglers_are_told_to_do_fewer_epochs_and_nobody_else_hears_of_it(self):
+        server = self.start_rounds(4, "--stragglers=50", "--epochs=2")
+        told = []
+
+        for name in ("a", "b", "c", "d"):
+            self.join(server, name, self.gives(*GOOD), told=told)
+        status, _, errors = self.end_of(server)
+        self.assertEqual(status, 0, errors)
+        names = {"epochs", "batch_size", "learning_rate", "mu", "seed", "round"}
+        self.assertEqual({frozenset(scalars) for scalars in told}, {frozenset(names)})
+        for number in range(2):
+            epochs = sorted(scalars["epochs"] for scalars in told if scalars["round"] == number)
+            self.assertEqual(epochs, [1, 1, 2, 2])
 
     def test_enough(self):
         server = self.start_rounds(3, "--enough=2", "--deadline=1000")

@@ -1,7 +1,9 @@
 """What the tests of apps/fedavg share: where the programs are, starting and ending them, one line per test."""
 
+import csv
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,8 @@ SERVER = BUILD / "apps" / "fedavg" / "fedavg_server"
 PARTICIPANT = BUILD / "apps" / "fedavg" / "participant"
 DEMO = SOURCE / "apps" / "fedavg" / "demo"
 PYTHON_PARTICIPANT = SOURCE / "examples" / "participant.py"
+
+COLUMNS = "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy"
 
 # How much longer things may take under a sanitizer.
 SLOWNESS = int(os.environ.get("MUSTER_TEST_SLOWNESS", "1"))
@@ -91,10 +95,25 @@ class Case(unittest.TestCase):
         output = process.stdout.read()
         return process.wait(), output, self.errors_of(process)
 
-    def start_server(self, *options, **settings):
-        """Starts a server on a free port; its `port` is known when this returns."""
+    def read_until(self, process, pattern):
+        """Reads the lines of a program up to one that matches."""
+        for line in process.stdout:
+            if re.search(pattern, line):
+                return line
+        self.fail(f"no line with {pattern}; {self.errors_of(process)}")
+
+    def rows_of(self, path):
+        """The metrics of a server, a dictionary for each round."""
+        with open(path, newline="") as file:
+            self.assertEqual(file.readline().strip(), COLUMNS)
+            return list(csv.DictReader(file, COLUMNS.split(",")))
+
+    def start_server(self, *options, through=(), **settings):
+        """Starts a server on a free port, `through` another program if there is one; its `port` is known when this
+        returns."""
         reading, writing = os.pipe()
         server = self.start(
+            *through,
             SERVER,
             "--listen=127.0.0.1:0",
             f"--port-file=/dev/fd/{writing}",

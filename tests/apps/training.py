@@ -2,7 +2,6 @@
 """The FedAvg pair as processes: what it learns, that it can be repeated, participants in another language, and every
 way in which a run can end."""
 
-import csv
 import os
 import pty
 import re
@@ -13,24 +12,13 @@ import subprocess
 import support
 from support import BUILD, DEMO, PARTICIPANT, PYTHON_PARTICIPANT, SERVER
 
-COLUMNS = "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy"
-
 
 class Training(support.Case):
     def rows(self, name="metrics.csv"):
-        with open(self.scratch / name, newline="") as file:
-            self.assertEqual(file.readline().strip(), COLUMNS)
-            return list(csv.DictReader(file, COLUMNS.split(",")))
+        return self.rows_of(self.scratch / name)
 
     def demo(self, *options):
         return self.start(DEMO, BUILD, *options)
-
-    def read_until(self, process, pattern):
-        """Reads the lines of a program up to one that matches."""
-        for line in process.stdout:
-            if re.search(pattern, line):
-                return line
-        self.fail(f"no line with {pattern}; {self.errors_of(process)}")
 
 
 class Learning(Training):
