@@ -11,7 +11,7 @@
 #include <muster/muster.h>
 
 #include "fault/failing.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* ---- the codec alone ---- */
 

@@ -14,7 +14,7 @@
 #include "integration/raw_peer.h"
 #include "support/port.h"
 #include "support/slowness.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 #define ADDRESS_SIZE 64
 

@@ -151,8 +151,8 @@ FIXTURE_TEST(connect, name_is_in_use)
     peer_join(fixture, "ada");
     fixture_pump(fixture);
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_EXISTS);
-    cr_assert_str_eq(error.text,
-                     "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died");
+    cr_assert_str_eq(
+        error.text, "the name 'ada' is in use: choose another, or try again in 50 s if its participant died");
     options.name = "tab\t";
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
     fixture_free(fixture);

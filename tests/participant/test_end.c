@@ -81,6 +81,14 @@ FIXTURE_TEST(end, server_ends_it_with_a_reason)
     }
 }
 
+FIXTURE_TEST(end, end_without_a_word_has_a_reason)
+{
+    struct duo duo = duo_new();
+    peer_close(duo.peer, MUSTER_OK, "");
+    duo_expect_over(&duo, MUSTER_STOPPED, muster_status_text(MUSTER_STOPPED));
+    duo_free(&duo);
+}
+
 FIXTURE_TEST(end, reason_is_harmless)
 {
     struct duo duo = duo_new();

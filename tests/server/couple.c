@@ -62,7 +62,7 @@ struct peer *peer_with_token(struct fixture *fixture, const char *name, const vo
     hello.name = (char *)name;
     hello.session = (ProtobufCBinaryData){size, (uint8_t *)token};
     hello.last_turn = last_turn;
-    peer_send_buffer(peer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
     peer_send_empty(peer);
     fixture_settle(fixture);
     return peer;

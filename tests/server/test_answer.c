@@ -8,6 +8,7 @@
 #include "support/fixture.h"
 #include "support/outcome.h"
 #include "support/sample.h"
+#include "wire/reader.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 

@@ -132,7 +132,7 @@ FIXTURE_TEST(restart, rank_survives_being_turned_away)
         peers[i] = peer_connect(fixture);
         hello.name = (char *)(i < 2 ? "ada" : "eve");
         hello.former_rank = rank + 1;
-        peer_send_buffer(peers[i], 0, muster__encode_hello(&hello));
+        peer_send_buffer(peers[i], 0, muster__encode_hello(NULL, &hello));
         peer_send_empty(peers[i]);
         fixture_settle(fixture);
         cr_assert_eq(peers[i]->closed, i < 2);

@@ -214,7 +214,7 @@ FIXTURE_TEST(session, late_messages_of_the_older_connection_are_ignored)
     hello.name = (char *)"ada";
     hello.session = (ProtobufCBinaryData){SESSION_SIZE, pair.proxy->session};
     hello.last_turn = 1;
-    peer_send_buffer(newer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(newer, 0, muster__encode_hello(NULL, &hello));
     peer_send(older, 1, sample(MUSTER_EVALUATE));
     peer_send(older, 7, sample(MUSTER_TRAIN));
     peer_send_hello(older, "eve");

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* So many values, and so many of them that a double holds. */
 enum { VALUE_COUNT = 8, EXACT_COUNT = 4 };

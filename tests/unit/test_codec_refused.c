@@ -12,8 +12,8 @@
 #include <muster/random.h>
 
 #include "unit/codec.h"
-#include "wire/codec.h"
-#include "wire/npy.h"
+#include "wire/reader.h"
+#include "wire/wire.h"
 
 /* ---- what cannot be written ---- */
 
