@@ -7,13 +7,11 @@
 
 #include "callback.h"
 #include "link/hello.h"
-#include "network/credentials.h"
-#include "network/scheme.h"
 #include "options.h"
 #include "participant/internal.h"
 #include "status.h"
 #include "text.h"
-#include "wire/block.h"
+#include "wire/wire.h"
 
 /* Twice what servers take for the least. */
 #define KEEPALIVE_TIME_LEAST 10000

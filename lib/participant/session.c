@@ -12,7 +12,6 @@
 #include "callback.h"
 #include "link/hello.h"
 #include "link/service.h"
-#include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
 
@@ -168,8 +167,10 @@ static void note_cause(struct participant *participant, enum muster_status statu
 
 static const char *cause_of(const struct participant *participant)
 {
-    return participant->session.cause_status != MUSTER_OK
-               ? participant->session.cause
+    if (participant->session.cause_status != MUSTER_OK)
+        return participant->session.cause;
+    return participant->transport->ops->is_inside
+               ? "nobody listens there (does a manager of this process listen on the same address?)"
                : "no answer (is the address right, and no firewall in the way?)";
 }
 
@@ -233,7 +234,7 @@ static struct buffer *make_hello(struct participant *participant)
     }
     if (session->name)
         more.former_rank = session->rank + 1;
-    return muster__encode_hello_again(participant->hello, &more);
+    return muster__encode_hello(participant->hello, &more);
 }
 
 /* Opens a stream and says Hello. Whatever goes wrong with the stream after this is told by its end. */

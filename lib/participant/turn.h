@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "link/transfer.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 struct instruction {
     struct muster_message message;

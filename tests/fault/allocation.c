@@ -25,7 +25,7 @@
 
 #include "link/service.h"
 #include "proxy/internal.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* ---- in the place of the C library ---- */
 
@@ -705,7 +705,7 @@ static struct stream *arrive(bool *over)
     size_t n = fail_at;
     size_t so_far = allocations;
     fail_at = SIZE_MAX;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     EXPECT(network->ops->connect(network, ADDRESS, &muster__connect_service, SIZE_MAX, NULL, &events, over,
                                  &stream, &error) == MUSTER_OK);
     stream->ops->send(stream, NULL, 0, body);
