@@ -153,8 +153,7 @@ enum muster_status participant_connect(const char *address, const struct partici
     enum muster_status status = MUSTER_OK;
     *result = NULL;
     if (muster__in_callback())
-        return muster__error(error, MUSTER_INVALID,
-                             "participant_connect() waits, and is not to be called in a callback");
+        return muster__error(error, MUSTER_INVALID, "participant_connect() waits: call it outside callbacks");
     if (given)
         status = muster__options_take(&own, sizeof(own), given, "participant_options_init", error);
     if (status != MUSTER_OK)
@@ -259,7 +258,11 @@ const char *participant_reason(struct participant *participant)
 
 const char *participant_name(struct participant *participant)
 {
-    return participant->session.name ? participant->session.name : "";
+    /* A server of the original protocol may give way to one that welcomes, while the user asks. */
+    pthread_mutex_lock(&participant->lock);
+    const char *name = participant->session.name ? participant->session.name : "";
+    muster__participant_unlock(participant);
+    return name;
 }
 
 uint64_t participant_rank(struct participant *participant)

@@ -71,14 +71,11 @@ static int64_t now_of(const struct participant *participant)
     return participant->transport->ops->now(participant->transport);
 }
 
-/* False: it does not run, or rings just now. */
-static bool stop_timer(struct participant *participant)
+static void stop_timer(struct participant *participant)
 {
     participant->session.deadline = INT64_MAX;
-    bool stopped = muster__timer_stop(participant->transport, &participant->session.timer);
-    if (stopped)
+    if (muster__timer_stop(participant->transport, &participant->session.timer))
         atomic_fetch_sub(&participant->references, 1); /* never the last: the user's is there */
-    return stopped;
 }
 
 static void timer_expired(struct timer *timer);
@@ -570,14 +567,23 @@ static void settle(struct participant *participant)
     muster__participant_unlock(participant);
 }
 
+/* Whether the end is still to be told, which is up to the caller from now on. With the lock held. */
+static bool take_untold_end(struct session *session)
+{
+    bool untold = session->end_untold;
+    session->end_untold = false;
+    return untold;
+}
+
 static void timer_expired(struct timer *timer)
 {
     struct participant *participant = CONTAINER(timer, struct participant, session.timer);
     struct session *session = &participant->session;
     muster__credentials_look(participant->credentials); /* for the next attempt, and not under the lock */
-    bool ended = false, tells = false;
+    bool tells = false;
     char line[MUSTER_ERROR_TEXT_SIZE];
     pthread_mutex_lock(&participant->lock);
+    bool ended = take_untold_end(session);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
     if (session->deadline != INT64_MAX && session->deadline <= now_of(participant)) {
         session->deadline = INT64_MAX;
@@ -589,8 +595,6 @@ static void timer_expired(struct timer *timer)
             cut(participant, status, error.text);
         } else if (session->state == LEAVING) {
             session->stream->ops->cut(session->stream);
-        } else {
-            ended = session->state == ENDED; /* by participant_close(), while it was away */
         }
     } else if (session->waiting) {
         tells = is_time_to_tell(participant, line);
@@ -664,7 +668,7 @@ static void end_with_stream(struct participant *participant, enum muster_status 
         snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
         status = status_of_end(session->state, status);
-        snprintf(reason, sizeof(reason), "%s", text);
+        snprintf(reason, sizeof(reason), "%s", *text ? text : muster_status_text(status));
     }
     end(participant, status, reason);
 }
@@ -716,7 +720,8 @@ void muster__session_hang_up(struct participant *participant)
     muster__turns_end(&participant->turns);
     if (session->state == AWAY) {
         end(participant, MUSTER_CLOSED, "");
-        start_timer(participant, 0); /* which tells the user, as the end of a stream does */
+        session->end_untold = true;
+        start_timer(participant, 0);
     } else if (session->state == CONNECTING) {
         session->stream->ops->cut(session->stream);
     } else {
@@ -727,9 +732,10 @@ void muster__session_hang_up(struct participant *participant)
 
 void muster__session_spare(struct participant *participant)
 {
-    struct session *session = &participant->session;
-    if (session->state == ENDED && !session->settled && !session->stream && stop_timer(participant))
-        session->settled = true;
+    if (!take_untold_end(&participant->session))
+        return;
+    stop_timer(participant);
+    participant->session.settled = true;
 }
 
 enum muster_status muster__session_pass_initiative(struct participant *participant)

@@ -287,8 +287,8 @@ FIXTURE_TEST(participant, name_is_in_use)
     peer_join(fixture, "ada");
     fixture_pump(fixture);
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_EXISTS);
-    cr_assert_str_eq(error.text,
-                     "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died");
+    cr_assert_str_eq(
+        error.text, "the name 'ada' is in use: choose another, or try again in 50 s if its participant died");
     options.name = "tab\t";
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
     fixture_free(fixture);
@@ -745,6 +745,14 @@ FIXTURE_TEST(participant, server_ends_it_with_a_reason)
         expect_over(&duo, statuses[i], "because");
         duo_free(&duo);
     }
+}
+
+FIXTURE_TEST(participant, end_without_a_word_has_a_reason)
+{
+    struct duo duo = duo_new();
+    peer_close(duo.peer, MUSTER_OK, "");
+    expect_over(&duo, MUSTER_STOPPED, muster_status_text(MUSTER_STOPPED));
+    duo_free(&duo);
 }
 
 FIXTURE_TEST(participant, reason_is_harmless)
@@ -1394,7 +1402,8 @@ FIXTURE_TEST(participant, words_of_the_server_are_final_at_first)
 {
     static const struct ending endings[] = {
         {MUSTER_UNAUTHENTICATED, "the token is not the server's"},
-        {MUSTER_EXISTS, "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died"},
+        {MUSTER_EXISTS,
+         "the name 'ada' is in use: choose another, or try again in 50 s if its participant died"},
         {MUSTER_FULL, "the server is full"},
         {MUSTER_UNSUPPORTED, "no such method"},
     };
