@@ -273,8 +273,8 @@ MUSTER_API struct muster_transfer participant_transfer(struct participant *parti
 MUSTER_API bool participant_cancelled(struct participant *participant);
 
 /**
- * The participant's own name, or the name that the first server gave it. "" as long as it has met only servers
- * of the original protocol, which knows no names. Valid until participant_free(); any thread.
+ * The participant's own name, or the name that the first server gave it. "" as long as it has met only
+ * servers of the original protocol, which knows no names. Valid until participant_free(); any thread.
  */
 MUSTER_API const char *participant_name(struct participant *participant);
 

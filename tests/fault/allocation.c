@@ -1004,7 +1004,7 @@ static void prepared_turns(struct participant_manager *manager, struct proxy **p
     struct muster_error error = {.text = ""};
     size_t ended = 0;
     if (!PLAUSIBLE(participant_manager_prepare(manager, rich(), &prepared, &error), MUSTER_OUT_OF_MEMORY)) {
-        EXPECT(prepared.storage == NULL && error.text[0] != '\0');
+        EXPECT(!prepared.storage && error.text[0] != '\0');
         return;
     }
     run_each(proxies, count, &prepared);
