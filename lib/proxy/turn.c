@@ -99,7 +99,6 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         proxy->instruction = muster__buffer_retain(body);
         turn->number = ++proxy->turn;
         proxy->given_up = false;
-        proxy->progress = 0;
         proxy->began_at = muster__proxy_now(proxy);
         muster__proxy_start_timer(proxy, timeout_ms);
     }
@@ -168,6 +167,7 @@ struct turn *muster__proxy_take_turn(struct proxy *proxy)
     if (!turn)
         return NULL;
     muster__proxy_stop_timer(proxy);
+    proxy->progress = 0;
     turn->arrived = muster__proxy_end_upload(proxy);
     muster__outgoing_begin(&proxy->outgoing, NULL, 0);
     muster__buffer_release(proxy->instruction);
