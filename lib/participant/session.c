@@ -416,7 +416,7 @@ static void leave_for(struct participant *participant, int32_t seconds)
     muster__wait_end(&session->wait);
     session->reconnect_seconds = seconds > 0 ? seconds : 0;
     muster__turns_forget(&participant->turns);
-    muster__turns_shut(&participant->turns);
+    muster__turns_interrupt(&participant->turns);
     session->stream->ops->close(session->stream, MUSTER_OK, "");
     start_timer(participant, participant->options.close_timeout_ms);
 }

@@ -262,11 +262,6 @@ void muster__turns_open(struct turns *turns, struct stream *stream, bool origina
     turns->max_payload_size = max_payload_size;
 }
 
-void muster__turns_shut(struct turns *turns)
-{
-    turns->stream = NULL;
-}
-
 void muster__turns_interrupt(struct turns *turns)
 {
     turns->stream = NULL;

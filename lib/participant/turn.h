@@ -70,10 +70,8 @@ void muster__turns_unlock(struct turns *turns, pthread_mutex_t *lock);
 void muster__turns_open(struct turns *turns, struct stream *stream, bool original, size_t max_message_size,
                         uint64_t max_payload_size);
 
-/* It does not any more, though the stream has not ended yet. */
-void muster__turns_shut(struct turns *turns);
-
-/* The stream has ended: what was on its way, in or out, is to come again as a whole. */
+/* It does not any more, and the stream has ended or is about to: what was on its way, in or out, is to come again
+   as a whole. */
 void muster__turns_interrupt(struct turns *turns);
 
 /* The session goes on with a new stream: the answer is sent again if the server has not got it. `last_turn`

@@ -11,7 +11,6 @@
 #include "network/credentials.h"
 #include "network/scheme.h"
 #include "options.h"
-#include "proxy/admission.h"
 #include "proxy/connection.h"
 #include "proxy/manager.h"
 #include "proxy/proxy.h"
@@ -46,22 +45,6 @@ void muster__manager_event(struct proxy *proxy, enum participant_manager_event_k
 
 /* ---- what the listener tells ---- */
 
-static void *stream_accepted(void *context, struct stream *stream, const struct stream_events **events)
-{
-    struct participant_manager *manager = context;
-    struct connection *connection = muster__connection_new(manager, stream);
-    if (!connection)
-        return NULL;
-    struct proxy *proxy = connection->proxy;
-    *events = &muster__connection_events;
-    struct muster_error refusal = {MUSTER_OK, ""};
-    if (!muster__registry_add_stream(&manager->registry, muster__proxy_place(proxy)))
-        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is stopping");
-    else if (muster__admission_let_in(proxy, stream, &refusal) != MUSTER_OK)
-        muster__proxy_end(proxy, refusal.status, NULL, refusal.status, refusal.text);
-    return connection;
-}
-
 static void listener_stopped(void *context)
 {
     struct participant_manager *manager = context;
@@ -74,7 +57,7 @@ static void listener_warned(void *context, const char *text)
     muster__callback_warn(options->on_warning, options->context, text);
 }
 
-static const struct served served[] = {{&muster__connect_service, stream_accepted}, {NULL, NULL}};
+static const struct served served[] = {{&muster__connect_service, muster__connection_accept}, {NULL, NULL}};
 
 static const struct listener_events listener_events = {
     .served = served,
@@ -324,17 +307,6 @@ uint16_t participant_manager_port(const struct participant_manager *manager)
     return manager->port;
 }
 
-/* Tells one participant that the server stops, and with `last` when to come back. Who has not been let in yet
-   tries again by itself. */
-static void dismiss(struct proxy *proxy, struct buffer *last)
-{
-    bool open = last && proxy_is_open(proxy);
-    if (last && !open)
-        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is starting again");
-    else
-        muster__proxy_end(proxy, MUSTER_STOPPED, last, MUSTER_OK, "the server is stopping");
-}
-
 /* `last` is said to every participant that is there; NULL: nothing. */
 static void close_door(struct participant_manager *manager, struct buffer *last)
 {
@@ -346,7 +318,11 @@ static void close_door(struct participant_manager *manager, struct buffer *last)
     stop_reminder(manager);
     struct proxy *proxy;
     while ((proxy = muster__registry_take_stream(&manager->registry))) {
-        dismiss(proxy, last);
+        if (last && !proxy_is_open(proxy)) /* who has not been let in yet tries again by itself */
+            muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE,
+                              "the server is starting again");
+        else
+            muster__proxy_end(proxy, MUSTER_STOPPED, last, MUSTER_OK, "the server is stopping");
         proxy_release(proxy);
     }
 }
