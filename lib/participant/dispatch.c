@@ -25,8 +25,8 @@ static enum muster_status answer(struct participant *participant, const struct m
     pthread_mutex_lock(&participant->lock);
     enum muster_status status = begin_answer(participant, error);
     uint64_t consumed = turns->consumed;
-    const struct encoding encoding = {.max_message_size = turns->max_message_size,
-                                      .max_payload_size = turns->max_payload_size,
+    const struct encoding encoding = {.max_message_size = turns->server.max_message_size,
+                                      .max_payload_size = turns->server.max_payload_size,
                                       .chunk_threshold = participant->options.chunk_threshold,
                                       .keep = muster__storage_retain(turns->current.message.storage),
                                       .fill_later = true};

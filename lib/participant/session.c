@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "callback.h"
-#include "link/hello.h"
 #include "link/service.h"
 #include "network/credentials.h"
 #include "participant/internal.h"
@@ -352,15 +351,14 @@ static bool try_again(struct participant *participant)
 
 /* ---- what the server says; with the lock held ---- */
 
-static void let_in(struct participant *participant, bool original, size_t max_message_size,
-                   uint64_t max_payload_size)
+static void let_in(struct participant *participant, bool original, const struct abilities *server)
 {
     struct session *session = &participant->session;
     session->state = OPEN;
     session->returning = false;
     muster__wait_end(&session->wait);
     stop_timer(participant);
-    muster__turns_open(&participant->turns, session->stream, original, max_message_size, max_payload_size);
+    muster__turns_open(&participant->turns, session->stream, original, server);
 }
 
 static void end_session(struct participant *participant)
@@ -394,9 +392,9 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     if (!session->name && !(session->name = strdup(welcome_message->name)))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Anew with each server: the one before may have taken less. */
-    const struct abilities peer =
+    const struct abilities server =
         muster__welcome_read(welcome_message, participant->options.max_message_size);
-    let_in(participant, false, peer.max_message_size, peer.max_payload_size);
+    let_in(participant, false, &server);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
     if (session->initiative &&
@@ -433,7 +431,8 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
         return false;
     }
     if (session->state == CONNECTING) { /* no Welcome: a server of the original protocol */
-        let_in(participant, true, participant->options.max_message_size, 0);
+        const struct abilities server = {.max_message_size = participant->options.max_message_size};
+        let_in(participant, true, &server);
         end_session(participant); /* if there was one before, it was another server's */
     }
     return true;

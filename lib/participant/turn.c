@@ -119,7 +119,7 @@ static enum muster_status send_answer(struct turns *turns)
     enum muster_status status = send_about(turns, turns->held_turn, body);
     if (status != MUSTER_OK || !body || !body->payload)
         return status;
-    outgoing->max_message_size = turns->max_message_size;
+    outgoing->max_message_size = turns->server.max_message_size;
     muster__outgoing_begin(outgoing, body, turns->held_turn);
     if (body->payload->size <= turns->current.granted)
         muster__outgoing_start(outgoing, 0, turns->current.limit);
@@ -253,13 +253,12 @@ void muster__turns_sent(struct turns *turns)
 
 /* ---- what becomes of the stream and the session ---- */
 
-void muster__turns_open(struct turns *turns, struct stream *stream, bool original, size_t max_message_size,
-                        uint64_t max_payload_size)
+void muster__turns_open(struct turns *turns, struct stream *stream, bool original,
+                        const struct abilities *server)
 {
     turns->stream = stream;
     turns->original = original;
-    turns->max_message_size = max_message_size;
-    turns->max_payload_size = max_payload_size;
+    turns->server = *server;
 }
 
 void muster__turns_interrupt(struct turns *turns)
@@ -358,7 +357,7 @@ void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffe
 void muster__turns_pass_over(struct turns *turns, bool comes_back)
 {
     const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
-    const struct encoding encoding = {.max_message_size = turns->max_message_size};
+    const struct encoding encoding = {.max_message_size = turns->server.max_message_size};
     struct buffer *body;
     if (!turns->over && muster__turns_may_answer(turns, NULL) == MUSTER_OK &&
         muster__encode(TO_SERVER, &unknown, &encoding, &body, NULL) == MUSTER_OK) {

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "link/hello.h"
 #include "link/transfer.h"
 #include "wire/codec.h"
 
@@ -34,8 +35,7 @@ struct turns {
     struct stream *stream;     /* NULL: the server does not listen */
     bool original;             /* it did not answer Hello: it is one of the original protocol */
     bool over;                 /* nothing will come any more */
-    size_t max_message_size;   /* that both sides accept */
-    uint64_t max_payload_size; /* that the server accepts; 0: it takes no chunks */
+    struct abilities server;   /* what it takes */
     uint64_t most_to_be_taken; /* of an instruction, in chunks */
 
     bool came;          /* `next` holds an instruction that was not consumed yet */
@@ -67,8 +67,8 @@ void muster__turns_unlock(struct turns *turns, pthread_mutex_t *lock);
 /* ---- what the session tells ---- */
 
 /* The server listens, by this stream. */
-void muster__turns_open(struct turns *turns, struct stream *stream, bool original, size_t max_message_size,
-                        uint64_t max_payload_size);
+void muster__turns_open(struct turns *turns, struct stream *stream, bool original,
+                        const struct abilities *server);
 
 /* It does not any more, and the stream has ended or is about to: what was on its way, in or out, is to come again
    as a whole. */

@@ -136,7 +136,7 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     proxy->stream = stream;
     muster__place_init(&proxy->place, proxy);
     muster__claim_init(&proxy->upload.claim, &manager->budget, &muster__proxy_claim_events);
-    proxy->max_message_size = manager->options.max_message_size;
+    proxy->takes.max_message_size = manager->options.max_message_size;
     proxy->away_until = INT64_MAX;
     pthread_mutex_init(&proxy->lock, NULL);
     pthread_mutex_lock(&proxy->lock);
@@ -366,7 +366,7 @@ struct place *muster__proxy_place(struct proxy *proxy)
 
 bool muster__proxy_takes_chunks(const struct proxy *proxy)
 {
-    return proxy->max_payload_size > 0;
+    return proxy->takes.max_payload_size > 0;
 }
 
 const char *proxy_name(const struct proxy *proxy)
