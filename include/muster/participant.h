@@ -111,7 +111,8 @@ struct participant_options {
     /**
      * Called when nobody waits any more for the answer to the consumed instruction: the server has given up
      * the turn, or the stream has ended for good. Called with `context` on a network thread or the alarm
-     * thread, without a lock held; must not block. NULL: not called; participant_cancelled() tells the same.
+     * thread, without a lock held; must not block. If another thread has consumed the next instruction by
+     * then, participant_cancelled() is false. NULL: not called; participant_cancelled() tells the same.
      */
     void (*on_cancelled)(void *context, struct participant *participant);
 };

@@ -48,7 +48,6 @@ struct end {
     struct event closed;
     struct event sent;
     int64_t last_due; /* of the messages on their way to this end: the next may not overtake them */
-    int64_t reads_at; /* it is not told of messages before */
     bool closing;     /* no more sends */
     bool over;        /* it is being told of its end: no more messages */
     enum muster_status status;
@@ -152,10 +151,37 @@ static void enqueue(struct network *network, struct event *event, int64_t due)
     insert(network, event, due);
 }
 
-/* What is told in order waits while its end pauses. */
-static bool must_wait(const struct event *event, int64_t now)
+/* Whether it is told in order, and not before `due` while its end pauses. */
+static bool waits(const struct event *event, const struct end *end, int64_t due)
 {
-    return (event->kind == EVENT_MESSAGE || event->kind == EVENT_LEFT) && event->end->reads_at > now;
+    return event->end == end && (event->kind == EVENT_MESSAGE || event->kind == EVENT_LEFT) &&
+           event->due < due;
+}
+
+/* Whatever is on its way to an end arrives no sooner than this, and what follows not before it. */
+static void put_off(struct end *end, int64_t due)
+{
+    struct network *network = end->connection->network;
+    struct event *late = NULL, **late_end = &late, **place = &network->events;
+    while (*place) {
+        struct event *event = *place;
+        if (waits(event, end, due)) {
+            *place = event->next;
+            *late_end = event;
+            late_end = &event->next;
+        } else {
+            network->last_event = event;
+            place = &event->next;
+        }
+    }
+    *late_end = NULL;
+    while (late) {
+        struct event *next = late->next;
+        insert(network, late, due);
+        late = next;
+    }
+    if (due > end->last_due)
+        end->last_due = due;
 }
 
 /* A message to an end, or that its peer left: after all that is on its way there. */
@@ -340,7 +366,7 @@ static void stream_pause(struct stream *base, int64_t milliseconds)
     struct end *end = (struct end *)base;
     struct network *network = end->connection->network;
     pthread_mutex_lock(&network->lock);
-    end->reads_at = now_of(network) + milliseconds;
+    put_off(end, now_of(network) + milliseconds);
     pthread_mutex_unlock(&network->lock);
 }
 
@@ -685,11 +711,6 @@ bool muster__local_step(struct network *network)
     pthread_mutex_lock(&network->lock);
     int64_t now = now_of(network);
     struct event *event = network->events;
-    while (event && event->due <= now && must_wait(event, now)) {
-        network->events = event->next;
-        insert(network, event, event->end->reads_at);
-        event = network->events;
-    }
     int64_t due = event ? event->due : INT64_MAX;
     bool ring = network->alarm_at <= now && network->alarm_at < due;
     if (ring) {

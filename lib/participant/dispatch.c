@@ -84,10 +84,11 @@ enum muster_status participant_consume(struct participant *participant, int64_t 
     /* Without it the server would wait for us, and we for it. */
     if (!participant->session.initiative && !turns->over)
         status = explained(muster__session_pass_initiative(participant), error);
-    if (status != MUSTER_OK) {
+    if (status != MUSTER_OK && status != MUSTER_GONE) { /* or else we are about to be told of the end */
         muster__participant_unlock(participant);
         return status;
     }
+    status = MUSTER_OK;
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          muster__in_callback() ? 0 : timeout_ms);
     while (!turns->came && !turns->over && !waiter.expired)

@@ -212,6 +212,7 @@ void participant_free(struct participant *participant)
     }
     struct waiter waiter;
     pthread_mutex_lock(&participant->lock);
+    muster__session_spare(participant);
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          participant->options.close_timeout_ms);
     while (!participant->session.settled && !waiter.expired)

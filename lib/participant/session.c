@@ -67,11 +67,14 @@ static int64_t now_of(const struct participant *participant)
     return participant->transport->ops->now(participant->transport);
 }
 
-static void stop_timer(struct participant *participant)
+/* False: it does not run, or rings just now. */
+static bool stop_timer(struct participant *participant)
 {
     participant->session.deadline = INT64_MAX;
-    if (muster__timer_stop(participant->transport, &participant->session.timer))
+    bool stopped = muster__timer_stop(participant->transport, &participant->session.timer);
+    if (stopped)
         atomic_fetch_sub(&participant->references, 1); /* never the last: the user's is there */
+    return stopped;
 }
 
 static void timer_expired(struct timer *timer);
@@ -517,7 +520,7 @@ static void timer_expired(struct timer *timer)
         } else if (session->state == LEAVING) {
             session->stream->ops->cut(session->stream);
         } else {
-            ended = session->state == ENDED;
+            ended = session->state == ENDED; /* by participant_close(), while it was away */
         }
     } else if (session->wait.goes_on) {
         tells = is_time_to_tell(participant, line);
@@ -640,13 +643,20 @@ void muster__session_hang_up(struct participant *participant)
     muster__turns_end(&participant->turns);
     if (session->state == AWAY) {
         end(participant, MUSTER_CLOSED, "");
-        start_timer(participant, 0); /* user code is not called here: the caller may hold locks of its own */
+        start_timer(participant, 0); /* which tells the user, as the end of a stream does */
     } else if (session->state == CONNECTING) {
         session->stream->ops->cut(session->stream);
     } else {
         close_stream(participant);
     }
     pthread_cond_broadcast(&participant->changed);
+}
+
+void muster__session_spare(struct participant *participant)
+{
+    struct session *session = &participant->session;
+    if (session->state == ENDED && !session->settled && !session->stream && stop_timer(participant))
+        session->settled = true;
 }
 
 enum muster_status muster__session_pass_initiative(struct participant *participant)

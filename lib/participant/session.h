@@ -77,4 +77,7 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
 /* The user leaves: ends the stream as participant_close() says. Idempotent. */
 void muster__session_hang_up(struct participant *participant);
 
+/* The user has left, and frees it: a word of the end that only waits for the alarm is not needed. */
+void muster__session_spare(struct participant *participant);
+
 #endif

@@ -165,13 +165,22 @@ static enum muster_status announce(struct turns *turns, struct envelope *envelop
     return MUSTER_OK;
 }
 
+/* Nobody waits for the answer to what was consumed. */
+static void give_up(struct turns *turns)
+{
+    if (turns->unanswered && !turns->cancelled)
+        turns->cancel_untold = true;
+    turns->cancelled = true;
+}
+
 /* *ready: there is something to consume. */
 static enum muster_status instruct(struct turns *turns, pthread_mutex_t *lock, struct envelope *envelope,
                                    size_t size, bool *ready, struct muster_error *error)
 {
     /* Nobody waits for two answers at a time: a newer instruction means that the older was given up. */
     drop_next(turns);
-    turns->cancelled = turns->cancelled || (turns->unanswered && !turns->original);
+    if (turns->unanswered && !turns->original)
+        give_up(turns);
     drop_answer(turns);
     turns->next =
         (struct instruction){.turn = envelope->turn, .granted = envelope->grant, .limit = envelope->limit};
@@ -210,14 +219,6 @@ static void grant(struct turns *turns, const struct envelope *envelope)
         return;
     muster__outgoing_start(outgoing, envelope->grant, envelope->limit);
     muster__outgoing_next(outgoing, TO_SERVER, turns->stream);
-}
-
-/* Nobody waits for the answer to what was consumed. */
-static void give_up(struct turns *turns)
-{
-    if (turns->unanswered && !turns->cancelled)
-        turns->cancel_untold = true;
-    turns->cancelled = true;
 }
 
 static void cancel(struct turns *turns, uint64_t turn)

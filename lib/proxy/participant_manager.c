@@ -87,11 +87,21 @@ static void set_reminder(struct participant_manager *manager)
         stop_reminder(manager);
 }
 
-/* Nobody may have called for days, and still something may run out. Pending in the drain when it is called. */
+/* Nobody may have called for days, and still something may run out. */
 static void reminder_expired(struct timer *timer)
 {
     struct participant_manager *manager = CONTAINER(timer, struct participant_manager, reminder);
     muster__credentials_look(manager->credentials);
+    muster__credentials_remind(manager->credentials, manager->transport->ops->now(manager->transport));
+    set_reminder(manager);
+    muster__drain_done(&manager->drain);
+}
+
+/* The files were read just now: they need not be looked at. */
+static void begin_reminders(struct participant_manager *manager)
+{
+    if (!manager->credentials || !muster__drain_enter(&manager->drain))
+        return;
     muster__credentials_remind(manager->credentials, manager->transport->ops->now(manager->transport));
     set_reminder(manager);
     muster__drain_done(&manager->drain);
@@ -288,8 +298,7 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         return status;
     }
     warn(manager);
-    if (manager->credentials && muster__drain_enter(&manager->drain))
-        reminder_expired(&manager->reminder);
+    begin_reminders(manager);
     *result = manager;
     return MUSTER_OK;
 }
