@@ -301,8 +301,8 @@ static void come_back(struct participant *participant, enum muster_status status
     muster__wait_failed(&session->wait, status, text);
     session->state = AWAY;
     int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
-    int64_t left_ms = session->wait.until - now_of(participant);
-    start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
+    int64_t at = muster__transport_after(participant->transport, pause_ms);
+    start_timer_at(participant, at < session->wait.until ? at : session->wait.until);
 }
 
 /* Waits for as long as it was asked to, or longer, if it is asked again and again for nothing. */
