@@ -20,7 +20,8 @@ MUSTER_BEGIN_DECLS
  *   agree. Beyond 2^53 it is as exact as a double.
  * - A bool is true if the members in which it is true weigh more than the others. A tie is false.
  *
- * One thread at a time for each mean; no function blocks.
+ * One thread at a time for each mean; no function blocks. A mean that is NULL, because none could be made, is
+ * INVALID.
  */
 struct muster_mean;
 

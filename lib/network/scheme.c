@@ -76,8 +76,10 @@ static enum muster_status explain(const char *address, const struct scheme *foun
         return muster__error(error, MUSTER_UNSUPPORTED,
                              "'%.64s': this muster was built without the transport of %s; there is %s",
                              address, found->form, forms);
-    return muster__error(error, MUSTER_INVALID, "there is no transport for '%.64s': write it as %s", address,
-                         forms);
+    return muster__error(error, MUSTER_INVALID,
+                         "there is no transport for '%.64s': write it as %s (the port is a number, and no "
+                         "http:// stands before the host)",
+                         address, forms);
 }
 
 enum muster_status muster__transport_acquire(const char *address, unsigned threads,

@@ -147,7 +147,7 @@ void muster__waiter_begin(struct waiter *waiter, struct muster_transport *transp
     *waiter = (struct waiter){.transport = transport,
                               .lock = lock,
                               .condition = condition,
-                              .expired = limit_ms == 0,
+                              .expired = limit_ms <= 0 && limit_ms != MUSTER_NO_LIMIT,
                               .limited = limit_ms > 0};
     if (waiter->limited)
         muster__timer_start(transport, &waiter->timer, muster__transport_after(transport, limit_ms),

@@ -669,5 +669,7 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
     if (status == MUSTER_CLOSED)
         status = muster__session_comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
     session->initiative = status == MUSTER_OK;
+    if (session->initiative)
+        muster__turns_begin(&participant->turns);
     return status;
 }

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -34,10 +35,11 @@ void muster__turns_destroy(struct turns *turns)
 
 /* ---- what is dropped, and what is sent ---- */
 
-/* Whether participant_consume() would not wait, to those who poll. */
+/* Whether participant_consume() has something to do, to those who poll: before the initiative is passed it has,
+   or a program that polls first would wait for an instruction that nobody can send. */
 static void show_readiness(struct turns *turns)
 {
-    bool ready = turns->came || turns->over;
+    bool ready = turns->came || turns->over || !turns->begun;
     uint64_t count = 1;
     if (turns->descriptor < 0 || ready == turns->shown_ready)
         return;
@@ -313,6 +315,11 @@ bool muster__turns_take_cancelled(struct turns *turns)
 
 /* ---- what the user's code does ---- */
 
+void muster__turns_begin(struct turns *turns)
+{
+    turns->begun = true;
+}
+
 enum muster_status muster__turns_may_answer(const struct turns *turns, struct muster_error *error)
 {
     if (!turns->unanswered)
@@ -339,6 +346,13 @@ enum muster_status muster__turns_answer(struct turns *turns, struct buffer *body
     return status;
 }
 
+void muster__turns_fail(struct turns *turns, const char *why)
+{
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    snprintf(text, sizeof(text), "its answer was not sent: %.224s", why);
+    muster_text_harmless(text, turns->failed, sizeof(turns->failed));
+}
+
 void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffer *body,
                         const struct muster_message *message)
 {
@@ -358,15 +372,18 @@ void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffe
 void muster__turns_pass_over(struct turns *turns, bool comes_back)
 {
     const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
+    const struct muster_message failure = {.kind = MUSTER_FAILURE, .text = turns->failed};
     const struct encoding encoding = {.max_message_size = turns->server.max_message_size};
     struct buffer *body;
     if (!turns->over && muster__turns_may_answer(turns, NULL) == MUSTER_OK &&
-        muster__encode(TO_SERVER, &unknown, &encoding, &body, NULL) == MUSTER_OK) {
+        muster__encode(TO_SERVER, *turns->failed ? &failure : &unknown, &encoding, &body, NULL) ==
+            MUSTER_OK) {
         hold_answer(turns, body, comes_back);
         muster__buffer_release(body);
     }
     turns->unanswered = false;
     turns->cancelled = false;
+    turns->failed[0] = '\0';
     drop_message(turns, &turns->current.message);
 }
 

@@ -162,8 +162,9 @@ static enum muster_status check_options(const struct participant_manager_options
              options->progress_extends_most_ms < 0,
          "session_grace_ms, progress_extends_ms or progress_extends_most_ms is negative"},
         {options->max_away == 0, "options.max_away is 0: to wait for nobody, set session_grace_ms to 0"},
-        {options->join_timeout_ms == 0 || options->stop_timeout_ms < 0,
-         "options.join_timeout_ms is 0 or options.stop_timeout_ms is negative"},
+        {options->join_timeout_ms == 0 || options->join_timeout_ms < MUSTER_NO_LIMIT ||
+             options->stop_timeout_ms < 0,
+         "options.join_timeout_ms is not above 0, or options.stop_timeout_ms is negative"},
         {!(options->join_rate >= 0 && options->join_rate < 1e9),
          "options.join_rate is not from 0 to 1e9 participants a second"},
         {options->max_streams_per_connection < 1 || options->max_streams_per_connection > 65536,
@@ -350,7 +351,9 @@ static bool wait_for_end(struct participant_manager *manager, const char *caller
 {
     char line[MUSTER_ERROR_TEXT_SIZE];
     if (muster__in_callback() || muster__round_holds(manager)) {
-        snprintf(line, sizeof(line), "%s() in a callback closes, and neither waits nor frees", caller);
+        snprintf(line, sizeof(line),
+                 "%s() in a callback closes, and neither waits nor frees: call it again on another thread",
+                 caller);
         muster__callback_warn(manager->options.on_warning, manager->options.context, line);
         return false;
     }

@@ -297,6 +297,9 @@ static enum muster_status check_instruction(struct instruction *instruction, con
     return muster__instruction_body(instruction, chunks, &body, error);
 }
 
+/* Where the caller has left one out: it is no instruction. */
+static const struct muster_message no_message = MUSTER_MESSAGE_INIT;
+
 static enum muster_status run_round(struct proxy *const *proxies, size_t count,
                                     const struct muster_message *const *messages, bool one_for_all,
                                     const struct proxy_round_options *given, proxy_on_answer *on_answer,
@@ -325,8 +328,9 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
     if (status == MUSTER_OK && !instructions)
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
-        instructions[i] =
-            (struct instruction){.manager = round.manager, .message = messages[i], .borrow = &returned};
+        instructions[i] = (struct instruction){.manager = round.manager,
+                                               .message = messages[i] ? messages[i] : &no_message,
+                                               .borrow = &returned};
         if (one_for_all)
             status = check_instruction(&instructions[i], &round, error);
     }

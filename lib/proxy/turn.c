@@ -68,11 +68,11 @@ static enum muster_status may_begin(const struct proxy *proxy, const struct turn
     if (body->size + STREAM_HEAD_MAX > proxy->takes.max_message_size ||
         chunks > proxy->takes.max_payload_size)
         return muster__error(error, MUSTER_TOO_BIG,
-                             "it takes messages of %llu bytes, and %llu in chunks: the instruction has %llu "
-                             "and %llu",
+                             "the instruction has %llu bytes, and %llu in chunks: the participant's "
+                             "max_message_size is %llu, and its max_payload_size %llu",
+                             (unsigned long long)body->size, (unsigned long long)chunks,
                              (unsigned long long)proxy->takes.max_message_size,
-                             (unsigned long long)proxy->takes.max_payload_size,
-                             (unsigned long long)body->size, (unsigned long long)chunks);
+                             (unsigned long long)proxy->takes.max_payload_size);
     return MUSTER_OK;
 }
 

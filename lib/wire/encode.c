@@ -260,10 +260,15 @@ static bool is_good(const char *text)
     return !text || muster__text_is_good(text, strlen(text));
 }
 
-/* A list of so many that is there. */
-static bool is_list(const void *list, size_t count)
+static enum muster_status check_list(const void *list, size_t count, const char *name,
+                                     struct muster_error *error)
 {
-    return count == 0 || (list && count <= WIRE_FIELDS_MAX);
+    if (count > WIRE_FIELDS_MAX)
+        return muster__error(error, MUSTER_INVALID, "the message has %zu %s: that is too many", count, name);
+    if (count && !list)
+        return muster__error(error, MUSTER_INVALID, "the message has %zu %s, and its list of them is NULL",
+                             count, name);
+    return MUSTER_OK;
 }
 
 /* Whether the other side reads as many fields: content and turn are two, an array two and one each for a name
@@ -278,15 +283,28 @@ static bool fields_fit(const struct muster_message *message)
     return fields <= WIRE_FIELDS_MAX;
 }
 
+/* Why muster__npy_size() does not take the array. */
+static const char *array_fault(const struct muster_array *array)
+{
+    size_t count = muster_array_count(array);
+    if (muster_dtype_size(array->dtype) == 0)
+        return "its dtype is not one of enum muster_dtype";
+    if (array->dimensions > MUSTER_DIMENSIONS_MAX)
+        return "it has more than 8 dimensions";
+    if (count > SIZE_MAX / 2 / muster_dtype_size(array->dtype))
+        return "its shape does not fit in memory";
+    if (count && !array->data)
+        return "its data is NULL";
+    return array->dtype == MUSTER_BOOL ? "a bool of it is neither 0 nor 1"
+                                       : "its size does not fit in memory";
+}
+
 static enum muster_status check_array(const struct muster_message *message, size_t i, size_t *total,
                                       struct muster_error *error)
 {
     size_t size;
     if (muster__npy_size(&message->arrays[i], &size) != MUSTER_OK || size > SIZE_MAX / 2 - *total)
-        return muster__error(error, MUSTER_INVALID,
-                             "array %zu has no data, a dtype or a number of dimensions that there is not, a "
-                             "shape that does not fit in memory, or a bool that is neither 0 nor 1",
-                             i);
+        return muster__error(error, MUSTER_INVALID, "array %zu: %s", i, array_fault(&message->arrays[i]));
     *total += size;
     if (message->array_names && (!message->array_names[i] || !is_good(message->array_names[i])))
         return muster__error(error, MUSTER_INVALID, "array %zu has no name, or one that is not UTF-8", i);
@@ -297,23 +315,30 @@ static enum muster_status check_value(const struct muster_value *value, struct m
 {
     if (!value->name || !is_good(value->name))
         return muster__error(error, MUSTER_INVALID, "a value has no name in UTF-8");
-    bool good = is_number(value) ||
-                (value->kind == MUSTER_VALUE_TEXT && value->text && is_good(value->text)) ||
-                (value->kind == MUSTER_VALUE_BYTES && (value->bytes || value->size == 0));
-    if (!good)
-        return muster__error(error, MUSTER_INVALID,
-                             "the value '%.100s' has an unknown kind, no text in UTF-8, or no bytes",
-                             value->name);
+    const char *fault = NULL;
+    if (value->kind == MUSTER_VALUE_TEXT && (!value->text || !is_good(value->text)))
+        fault = "its text is NULL, or not UTF-8";
+    else if (value->kind == MUSTER_VALUE_BYTES && !value->bytes && value->size)
+        fault = "its bytes are NULL";
+    else if (value->kind != MUSTER_VALUE_TEXT && value->kind != MUSTER_VALUE_BYTES && !is_number(value))
+        fault = "its kind is not one of enum muster_value_kind";
+    if (fault)
+        return muster__error(error, MUSTER_INVALID, "the value '%.100s': %s", value->name, fault);
     return MUSTER_OK;
 }
 
 static enum muster_status check_lists(const struct muster_message *message, struct muster_error *error)
 {
-    if (!is_list(message->arrays, message->array_count) ||
-        !is_list(message->scalars, message->scalar_count) ||
-        !is_list(message->values, message->value_count) || (message->size && !message->data))
-        return muster__error(error, MUSTER_INVALID,
-                             "the message's arrays, scalars, values or data are NULL, or too many");
+    enum muster_status status = check_list(message->arrays, message->array_count, "arrays", error);
+    if (status == MUSTER_OK)
+        status = check_list(message->scalars, message->scalar_count, "scalars", error);
+    if (status == MUSTER_OK)
+        status = check_list(message->values, message->value_count, "values", error);
+    if (status != MUSTER_OK)
+        return status;
+    if (message->size && !message->data)
+        return muster__error(error, MUSTER_INVALID, "the message's data is NULL, and its size is %zu",
+                             message->size);
     for (size_t i = 0; i < sizeof(message->reserved) / sizeof(message->reserved[0]); i++) {
         if (message->reserved[i])
             return muster__error(
@@ -462,8 +487,12 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     struct writer counter = {0};
     struct payload counted = {0};
     if (!put_message(&counter, direction, message))
-        return muster__error(error, MUSTER_INVALID, "%s has not this kind of message",
-                             direction == TO_PARTICIPANT ? "an instruction" : "an answer");
+        return muster__error(error, MUSTER_INVALID, "%s, and not kind %d",
+                             direction == TO_PARTICIPANT
+                                 ? "an instruction is MUSTER_TRAIN, MUSTER_EVALUATE or MUSTER_APPLICATION"
+                                 : "an answer is of the kind of its instruction, MUSTER_FAILURE or "
+                                   "MUSTER_UNKNOWN",
+                             (int)message->kind);
     if (encoding->max_payload_size && counter.size > encoding->chunk_threshold)
         each_part(message, count_part, &counted);
     if (counted.count) {
@@ -473,11 +502,13 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     if (counter.size > encoding->max_message_size ||
         encoding->max_message_size - counter.size < STREAM_HEAD_MAX ||
         counted.size > encoding->max_payload_size)
-        return muster__error(
-            error, MUSTER_TOO_BIG,
-            "the message has %llu bytes, and %llu in chunks: max_message_size allows %llu, and the peer %llu",
-            (unsigned long long)counter.size, (unsigned long long)counted.size,
-            (unsigned long long)encoding->max_message_size, (unsigned long long)encoding->max_payload_size);
+        return muster__error(error, MUSTER_TOO_BIG,
+                             "the message has %llu bytes, and %llu in chunks: max_message_size allows %llu, "
+                             "and the peer takes "
+                             "%llu in chunks",
+                             (unsigned long long)counter.size, (unsigned long long)counted.size,
+                             (unsigned long long)encoding->max_message_size,
+                             (unsigned long long)encoding->max_payload_size);
     if (counter.size == 0)
         return MUSTER_OK;
     *body = muster__buffer_new(counter.size);

@@ -323,9 +323,15 @@ FIXTURE_TEST(participant, arguments_that_make_no_sense)
     struct participant_options options = good;
     options.max_message_size = 1023;
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    cr_assert_str_eq(error.text, "options.max_message_size is not from 1024 to 2147483647 bytes");
+    options = good;
+    options.reconnect_first_ms = options.reconnect_last_ms + 1;
+    cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    cr_assert_str_eq(error.text, "options.reconnect_first_ms is not from 1 to options.reconnect_last_ms");
     options = good;
     options.label_count = 1;
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
+    cr_assert_str_eq(error.text, "options.labels is NULL, and label_count is 1");
     participant_free(NULL);
     fixture_free(duo.fixture);
 }
@@ -470,6 +476,28 @@ FIXTURE_TEST(participant, answer_over_the_servers_limit)
     cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_TOO_BIG);
     cr_assert_eq(dispatch(&duo, MUSTER_FAILURE), MUSTER_OK);
     expect_answer(&duo, 2, 1, MUSTER_FAILURE);
+    duo_free(&duo);
+}
+
+/* What the program does not look at, the server is told. */
+FIXTURE_TEST(participant, answer_that_makes_no_sense_is_a_failure)
+{
+    struct duo duo = duo_new();
+    const struct muster_scalar scalars[] = {{"loss", 1}, {"loss", 2}};
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .scalars = scalars, .scalar_count = 2};
+    instruct(&duo, 1);
+    cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_INVALID);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 3);
+    cr_assert_eq(duo.peer->messages[2].message.kind, MUSTER_FAILURE);
+    cr_assert_str_eq(duo.peer->messages[2].message.text,
+                     "its answer was not sent: the scalar 'loss' is there twice");
+    expect_turn(&duo, 3, 2);
+    instruct(&duo, 3);
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    fixture_settle(duo.fixture);
+    expect_answer(&duo, 4, 3, MUSTER_UNKNOWN);
     duo_free(&duo);
 }
 
@@ -1974,6 +2002,18 @@ FIXTURE_TEST(participant, descriptor_is_readable_while_there_is_something)
     cr_assert(is_readable(&duo));
     cr_assert_eq(consume(&duo), MUSTER_STOPPED);
     cr_assert(is_readable(&duo), "for good");
+    duo_free(&duo);
+}
+
+FIXTURE_TEST(participant, descriptor_of_one_that_polls_first)
+{
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
+    duo_connect(&duo, &options);
+    cr_assert(is_readable(&duo), "the initiative is to be passed");
+    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_not(is_readable(&duo));
+    instruct(&duo, 1);
     duo_free(&duo);
 }
 

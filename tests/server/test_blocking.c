@@ -180,9 +180,9 @@ FIXTURE_TEST(blocking, proxy_run_says_why)
     struct peer *peer = peer_join(fixture, "ada");
     struct proxy *proxy = fixture_proxy(fixture, "ada");
     fixture_pump(fixture);
-    expect_error(proxy, &senseless, MUSTER_INVALID, "array 0 has no data");
+    expect_error(proxy, &senseless, MUSTER_INVALID, "array 0: its data is NULL");
     expect_error(proxy, sample(MUSTER_RECONNECT), MUSTER_INVALID, "proxy_reconnect_in()");
-    expect_error(proxy, sample(MUSTER_UNKNOWN), MUSTER_INVALID, "not this kind");
+    expect_error(proxy, sample(MUSTER_UNKNOWN), MUSTER_INVALID, "and not kind");
     peer->react = fails;
     expect_error(proxy, sample(MUSTER_TRAIN), MUSTER_REFUSED, "ada: the disk is full");
     peer->react = leaves;

@@ -171,7 +171,7 @@ FIXTURE_TEST(prepared, is_the_managers_own)
     peer_join(other, "eve");
     struct proxy *eve = fixture_proxy(other, "eve");
     prepare(&hall);
-    cr_assert_eq(proxy_run_async(eve, &hall.prepared, TURN_MS, NULL, NULL, &error), MUSTER_INVALID);
+    cr_assert_eq(proxy_run(eve, &hall.prepared, TURN_MS, NULL, &error), MUSTER_INVALID);
     cr_assert_str_eq(error.text, "eve: the message was prepared for another manager");
     muster_message_clear(&hall.prepared);
     fixture_free(other);

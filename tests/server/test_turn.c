@@ -134,6 +134,31 @@ FIXTURE_TEST(turn, unknown_instruction)
     expect_answer(MUSTER_EVALUATE, MUSTER_UNKNOWN, MUSTER_UNKNOWN_INSTRUCTION);
 }
 
+static void explain(void *context, struct proxy *proxy, enum muster_status status,
+                    struct muster_message *answer)
+{
+    struct muster_error *error = context;
+    proxy_explain(proxy, status, answer, error);
+    muster_message_clear(answer);
+}
+
+FIXTURE_TEST(turn, asynchronous_turns_say_why)
+{
+    struct pair pair = pair_new();
+    struct muster_error error;
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, explain, &error, NULL),
+                 MUSTER_OK);
+    answer(&pair, 1, MUSTER_FAILURE);
+    cr_assert_eq(error.status, MUSTER_REFUSED);
+    cr_assert_str_eq(error.text, "ada: the disk is full");
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, explain, &error, NULL),
+                 MUSTER_OK);
+    answer(&pair, 2, MUSTER_EVALUATE);
+    cr_assert_eq(error.status, MUSTER_PROTOCOL);
+    cr_assert_str_eq(error.text, "ada: the answer is of another kind than the instruction");
+    pair_free(&pair);
+}
+
 FIXTURE_TEST(turn, turns_are_numbered)
 {
     struct pair pair = pair_new();
@@ -586,7 +611,7 @@ static enum muster_status try_payload(struct pair *pair, size_t size)
     char *data = calloc(1, size);
     struct muster_message message = {.kind = MUSTER_APPLICATION, .data = data, .size = size};
     struct outcome outcome = {0};
-    enum muster_status status = proxy_run_async(pair->proxy, &message, TURN_MS, NULL, &outcome, NULL);
+    enum muster_status status = start_message(pair->proxy, &message, TURN_MS, &outcome);
     free(data);
     return status;
 }
@@ -629,7 +654,9 @@ FIXTURE_TEST(turn, messages_that_are_no_instruction)
         cr_assert_eq(start_turn(pair.proxy, kinds[i], TURN_MS, &outcome), MUSTER_INVALID);
     struct muster_array array = {.dtype = (enum muster_dtype)9, .data = "x"};
     struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
-    cr_assert_eq(proxy_run_async(pair.proxy, &message, TURN_MS, NULL, NULL, NULL), MUSTER_INVALID);
+    cr_assert_eq(start_message(pair.proxy, &message, TURN_MS, &outcome), MUSTER_INVALID);
+    cr_assert_eq(proxy_run_async(pair.proxy, sample(MUSTER_TRAIN), TURN_MS, NULL, NULL, NULL),
+                 MUSTER_INVALID);
     fixture_settle(pair.fixture);
     cr_assert_eq(pair.peer->count, pair.welcomes);
     expect_turn(&pair, 1);
@@ -953,7 +980,7 @@ FIXTURE_TEST(turn, close_says_good_bye)
     fixture_settle(pair.fixture);
     cr_assert(pair.peer->closed);
     cr_assert_eq(pair.peer->status, MUSTER_OK);
-    cr_assert_str_eq(pair.peer->text, "good-bye");
+    cr_assert_str_eq(pair.peer->text, "the server closed this participant's stream");
     cr_assert(event_is(pair.fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_CLOSED, "ada"));
     proxy_close(pair.proxy);
     fixture_settle(pair.fixture);
@@ -999,7 +1026,7 @@ FIXTURE_TEST(turn, first_end_is_the_one_that_counts)
     participant_manager_close(pair.fixture->manager);
     fixture_settle(pair.fixture);
     cr_assert_eq(pair.peer->count, 2, "it is told once");
-    cr_assert_str_eq(pair.peer->text, "come back later");
+    cr_assert_str_eq(pair.peer->text, "the server asked this participant to come back later");
     cr_assert(event_is(pair.fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_CLOSED, "ada"));
     pair_free(&pair);
 }
