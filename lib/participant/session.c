@@ -400,7 +400,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     let_in(participant, false, &server);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
-    if (session->initiative &&
+    if (participant->turns.begun &&
         session->stream->ops->send(session->stream, NULL, 0, NULL) == MUSTER_OUT_OF_MEMORY)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enter_session(participant, welcome_message);
@@ -668,8 +668,7 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
     /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
     if (status == MUSTER_CLOSED)
         status = muster__session_comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
-    session->initiative = status == MUSTER_OK;
-    if (session->initiative)
+    if (status == MUSTER_OK)
         muster__turns_begin(&participant->turns);
     return status;
 }

@@ -28,7 +28,6 @@ struct session {
     struct timer timer;
     int64_t deadline; /* of CONNECTING, LEAVING or AWAY, or when ENDED is to be told; INT64_MAX: none */
     int32_t reconnect_seconds;
-    bool initiative;          /* the first, empty message was dispatched */
     bool closed;              /* by the user */
     bool closing;             /* the stream is to be closed when a big answer is sent */
     bool settled;             /* in ENDED: no event will come any more */

@@ -38,7 +38,7 @@ struct turns {
     struct abilities server;   /* what it takes */
     uint64_t most_to_be_taken; /* of an instruction, in chunks */
 
-    bool begun;         /* the initiative was passed */
+    bool begun;         /* the initiative was passed, by the first, empty message */
     bool came;          /* `next` holds an instruction that was not consumed yet */
     bool unanswered;    /* `current` holds an instruction that was not answered yet */
     bool cancelled;     /* nobody waits for the answer to `current` any more, */
