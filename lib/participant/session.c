@@ -85,8 +85,8 @@ static void start_timer_at(struct participant *participant, int64_t deadline)
     struct session *session = &participant->session;
     stop_timer(participant);
     session->deadline = deadline;
-    int64_t tell_at = muster__wait_tells_at(&session->wait);
-    bool tells = session->wait.goes_on && participant->options.on_warning && !session->telling;
+    int64_t tell_at = session->wait.told_at + session->wait.told_interval_ms;
+    bool tells = session->waiting && participant->options.on_warning && !session->telling;
     int64_t at = tells && tell_at < deadline ? tell_at : deadline;
     if (at == INT64_MAX)
         return;
@@ -103,7 +103,7 @@ static void end(struct participant *participant, enum muster_status status, cons
 {
     struct session *session = &participant->session;
     session->state = ENDED;
-    muster__wait_end(&session->wait);
+    session->waiting = false;
     muster__turns_end(&participant->turns);
     session->status = session->closed ? MUSTER_CLOSED : status;
     /* A server, or who poses as one, may have written it. */
@@ -142,22 +142,19 @@ static bool was_good(const struct participant *participant)
            now_of(participant) - session->opened_at >= participant->options.reconnect_last_ms;
 }
 
-/* From now on attempts are made, for so long, to get in. Pauses are short again after a connection that was
-   good for something; one that breaks as soon as it is there, each time, is an attempt like others. */
-static void begin_waiting(struct participant *participant, int64_t limit_ms)
+/* From now on attempts are made, for so long, to get in. */
+static void begin_waiting(struct participant *participant, int64_t limit_ms, int64_t pause_ms)
 {
-    struct session *session = &participant->session;
     int64_t until = muster__transport_after(participant->transport, limit_ms);
-    if (was_good(participant))
-        muster__wait_shorten_pauses(&session->wait, participant->options.reconnect_first_ms);
-    muster__wait_begin(&session->wait, now_of(participant), until);
+    muster__wait_begin(&participant->session.wait, now_of(participant), until, pause_ms);
+    participant->session.waiting = true;
 }
 
 /* Whether it is time to tell the user of the wait: then tell() is to follow, without the lock. */
 static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ERROR_TEXT_SIZE])
 {
     struct session *session = &participant->session;
-    if (!session->wait.goes_on || session->closed || session->telling || !participant->options.on_warning ||
+    if (!session->waiting || session->closed || session->telling || !participant->options.on_warning ||
         !muster__wait_tells(&session->wait, now_of(participant)))
         return false;
     session->telling = true;
@@ -171,7 +168,7 @@ static void tell(struct participant *participant, const char *line)
     muster__callback_warn(participant->options.on_warning, participant->options.context, line);
     pthread_mutex_lock(&participant->lock);
     participant->session.telling = false;
-    if (participant->session.wait.goes_on)
+    if (participant->session.waiting)
         start_timer_at(participant, participant->session.deadline);
     pthread_cond_broadcast(&participant->changed);
     muster__participant_unlock(participant);
@@ -220,8 +217,8 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 void muster__session_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
-    muster__wait_shorten_pauses(&participant->session.wait, participant->options.reconnect_first_ms);
-    begin_waiting(participant, participant->options.connect_timeout_ms);
+    begin_waiting(participant, participant->options.connect_timeout_ms,
+                  participant->options.reconnect_first_ms);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
         end(participant, status, error.text);
@@ -280,7 +277,9 @@ static int64_t limit_of(const struct participant *participant)
                : options->connect_timeout_ms;
 }
 
-/* From now on it tries to come back. Before it was ever admitted, it goes on trying as before. */
+/* From now on it tries to come back. Before it was ever admitted, it goes on trying as before. Pauses are short again
+   after a connection that was good for something; one that breaks as soon as it is there, each time, is an attempt
+   like others. */
 static void begin_return(struct participant *participant)
 {
     struct session *session = &participant->session;
@@ -288,8 +287,10 @@ static void begin_return(struct participant *participant)
         return;
     session->returning = true;
     if (muster__session_is_admitted(participant))
-        begin_waiting(participant, limit_of(participant));
-    muster__wait_go_on(&session->wait);
+        begin_waiting(participant, limit_of(participant),
+                      was_good(participant) ? participant->options.reconnect_first_ms
+                                            : session->wait.pause_ms);
+    session->waiting = true;
 }
 
 /* Waits for a while before the next attempt. */
@@ -329,7 +330,7 @@ enum muster_status muster__session_no_answer(const struct participant *participa
         status = muster__session_is_admitted(participant) && participant->options.reconnect_timeout_ms
                      ? MUSTER_GONE
                      : MUSTER_UNAVAILABLE;
-    if (!wait->goes_on)
+    if (!participant->session.waiting)
         return muster__error(error, status, "still asked to come back later by %.128s after %lld ms",
                              participant->address, limit_ms);
     return muster__error(error, status, "not admitted by %.64s within %lld ms: %.140s", participant->address,
@@ -341,7 +342,7 @@ static bool try_again(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
     enum muster_status status;
-    if (!participant->session.wait.goes_on)
+    if (!participant->session.waiting)
         begin_return(participant);
     if (participant->session.wait.until <= now_of(participant))
         status = muster__session_no_answer(participant, &error);
@@ -358,8 +359,7 @@ static void let_in(struct participant *participant, bool original, const struct 
 {
     struct session *session = &participant->session;
     session->state = OPEN;
-    session->returning = false;
-    muster__wait_end(&session->wait);
+    session->returning = session->waiting = false;
     stop_timer(participant);
     muster__turns_open(&participant->turns, session->stream, original, server);
 }
@@ -413,8 +413,7 @@ static void leave_for(struct participant *participant, int32_t seconds)
 {
     struct session *session = &participant->session;
     session->state = LEAVING;
-    session->returning = false;
-    muster__wait_end(&session->wait);
+    session->returning = session->waiting = false;
     session->reconnect_seconds = seconds > 0 ? seconds : 0;
     muster__turns_forget(&participant->turns);
     muster__turns_interrupt(&participant->turns);
@@ -522,7 +521,7 @@ static void timer_expired(struct timer *timer)
         } else {
             ended = session->state == ENDED; /* by participant_close(), while it was away */
         }
-    } else if (session->wait.goes_on) {
+    } else if (session->waiting) {
         tells = is_time_to_tell(participant, line);
         start_timer_at(participant, session->deadline);
     }
@@ -611,7 +610,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
         session->fault = MUSTER_OK; /* whatever it was, that stream is over */
         stay_away(participant);
     } else if (is_broken(participant, status, text) &&
-               (!session->wait.goes_on || session->wait.until > now_of(participant))) {
+               (!session->waiting || session->wait.until > now_of(participant))) {
         come_back(participant, status, text);
         tells = is_time_to_tell(participant, line);
     } else {

@@ -41,6 +41,7 @@ struct session {
     uint8_t token[SESSION_SIZE_MAX]; /* the server's, until another is given */
     size_t token_size;               /* 0: the session ends with the stream */
     bool returning;                  /* CONNECTING and AWAY are for attempts to come back */
+    bool waiting;                    /* for the server, which has not let it in */
     struct wait wait;
     int64_t opened_at; /* the latest connection */
     bool proven;       /* an instruction came over it */

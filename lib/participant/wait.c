@@ -9,23 +9,10 @@
 /* When a user who waits is told why: first after so long, and then after twice as long each time. */
 enum { TELL_FIRST_MS = 2000, TELL_LAST_MS = 600000 };
 
-void muster__wait_begin(struct wait *wait, int64_t now, int64_t until)
+void muster__wait_begin(struct wait *wait, int64_t now, int64_t until, int64_t pause_ms)
 {
-    *wait = (struct wait){.goes_on = true,
-                          .until = until,
-                          .pause_ms = wait->pause_ms,
-                          .told_at = now,
-                          .told_interval_ms = TELL_FIRST_MS};
-}
-
-void muster__wait_go_on(struct wait *wait)
-{
-    wait->goes_on = true;
-}
-
-void muster__wait_end(struct wait *wait)
-{
-    wait->goes_on = false;
+    *wait = (struct wait){
+        .until = until, .pause_ms = pause_ms, .told_at = now, .told_interval_ms = TELL_FIRST_MS};
 }
 
 /* ---- pauses ---- */
@@ -42,11 +29,6 @@ static int64_t random_up_to(int64_t most)
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
         return most;
     return (int64_t)(random % (uint64_t)most) + 1;
-}
-
-void muster__wait_shorten_pauses(struct wait *wait, int64_t first_ms)
-{
-    wait->pause_ms = first_ms;
 }
 
 int64_t muster__wait_pause(struct wait *wait, int64_t last_ms)
@@ -81,11 +63,6 @@ static bool is_other(const char *cause, const char *other)
         other += strspn(other, digits);
     }
     return *cause || *other;
-}
-
-int64_t muster__wait_tells_at(const struct wait *wait)
-{
-    return wait->told_at + wait->told_interval_ms;
 }
 
 /* Another cause than that which was told is told earlier, but causes that take turns do not make it talk without
