@@ -256,8 +256,8 @@ MUSTER_API struct muster_transfer participant_transfer(struct participant *parti
 MUSTER_API bool participant_cancelled(struct participant *participant);
 
 /**
- * The participant's own name, or the one that the server gave it first. Valid until participant_free(); any
- * thread.
+ * The participant's own name, or the one that the server gave it first; "" as long as it has only met servers
+ * of the original protocol, which knows no names. Valid until participant_free(); any thread.
  */
 MUSTER_API const char *participant_name(struct participant *participant);
 

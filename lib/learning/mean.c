@@ -14,10 +14,7 @@
 
 #include "learning/element.h"
 #include "status.h"
-#include "wire/array.h"
-#include "wire/block.h"
-#include "wire/codec.h"
-#include "wire/names.h"
+#include "wire/wire.h"
 
 /* A scalar of those that have it, each weighted as its arrays are. */
 struct scalar_sum {

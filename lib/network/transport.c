@@ -9,6 +9,18 @@
 
 #define KEEPALIVE_TIMEOUT_LEAST 100
 
+const struct connection_options muster__plain_connection = {
+    .keepalive_time_ms = KEEPALIVE_TIME_MS,
+    .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS,
+};
+
+void muster__block_signals(sigset_t *saved)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
 int64_t muster__transport_after(struct muster_transport *transport, int64_t limit_ms)
 {
     int64_t now = transport->ops->now(transport);

@@ -2,7 +2,6 @@
 #include <config.h>
 
 #include "callback.h"
-#include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
 

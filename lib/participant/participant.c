@@ -7,13 +7,11 @@
 
 #include "callback.h"
 #include "link/hello.h"
-#include "network/credentials.h"
-#include "network/scheme.h"
 #include "options.h"
 #include "participant/internal.h"
 #include "status.h"
 #include "text.h"
-#include "wire/block.h"
+#include "wire/wire.h"
 
 /* Twice what servers take for the least. */
 #define KEEPALIVE_TIME_LEAST 10000
@@ -257,7 +255,11 @@ const char *participant_reason(struct participant *participant)
 
 const char *participant_name(struct participant *participant)
 {
-    return participant->session.name ? participant->session.name : "";
+    /* A server of the original protocol may give way to one that welcomes, while the user asks. */
+    pthread_mutex_lock(&participant->lock);
+    const char *name = participant->session.name ? participant->session.name : "";
+    muster__participant_unlock(participant);
+    return name;
 }
 
 uint64_t participant_rank(struct participant *participant)

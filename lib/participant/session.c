@@ -10,7 +10,6 @@
 
 #include "callback.h"
 #include "link/service.h"
-#include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
 
@@ -67,14 +66,11 @@ static int64_t now_of(const struct participant *participant)
     return participant->transport->ops->now(participant->transport);
 }
 
-/* False: it does not run, or rings just now. */
-static bool stop_timer(struct participant *participant)
+static void stop_timer(struct participant *participant)
 {
     participant->session.deadline = INT64_MAX;
-    bool stopped = muster__timer_stop(participant->transport, &participant->session.timer);
-    if (stopped)
+    if (muster__timer_stop(participant->transport, &participant->session.timer))
         atomic_fetch_sub(&participant->references, 1); /* never the last: the user's is there */
-    return stopped;
 }
 
 static void timer_expired(struct timer *timer);
@@ -146,7 +142,11 @@ static bool was_good(const struct participant *participant)
 static void begin_waiting(struct participant *participant, int64_t limit_ms, int64_t pause_ms)
 {
     int64_t until = muster__transport_after(participant->transport, limit_ms);
-    muster__wait_begin(&participant->session.wait, now_of(participant), until, pause_ms);
+    const char *cause =
+        participant->transport->ops->is_inside
+            ? "nobody listens there (does a manager of this process listen on the same address?)"
+            : "no answer (is the address right, and no firewall in the way?)";
+    muster__wait_begin(&participant->session.wait, now_of(participant), until, pause_ms, cause);
     participant->session.waiting = true;
 }
 
@@ -159,7 +159,7 @@ static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ER
         return false;
     session->telling = true;
     snprintf(line, MUSTER_ERROR_TEXT_SIZE, "still waiting for %.64s: %.160s", participant->address,
-             muster__wait_cause(&session->wait));
+             session->wait.cause);
     return true;
 }
 
@@ -188,7 +188,7 @@ static struct buffer *make_hello(struct participant *participant)
     }
     if (session->name)
         more.former_rank = session->rank + 1;
-    return muster__encode_hello_again(participant->hello, &more);
+    return muster__encode_hello(participant->hello, &more);
 }
 
 /* Opens a stream and says Hello. Whatever goes wrong with the stream after this is told by its end. */
@@ -334,7 +334,7 @@ enum muster_status muster__session_no_answer(const struct participant *participa
         return muster__error(error, status, "still asked to come back later by %.128s after %lld ms",
                              participant->address, limit_ms);
     return muster__error(error, status, "not admitted by %.64s within %lld ms: %.140s", participant->address,
-                         limit_ms, muster__wait_cause(wait));
+                         limit_ms, wait->cause);
 }
 
 /* The time away is over, be it what the server asked for or a pause; false: for good, and so is all else. */
@@ -499,14 +499,23 @@ static void settle(struct participant *participant)
     muster__participant_unlock(participant);
 }
 
+/* Whether the end is still to be told, which is up to the caller from now on. With the lock held. */
+static bool take_untold_end(struct session *session)
+{
+    bool untold = session->end_untold;
+    session->end_untold = false;
+    return untold;
+}
+
 static void timer_expired(struct timer *timer)
 {
     struct participant *participant = CONTAINER(timer, struct participant, session.timer);
     struct session *session = &participant->session;
     muster__credentials_look(participant->credentials); /* for the next attempt, and not under the lock */
-    bool ended = false, tells = false;
+    bool tells = false;
     char line[MUSTER_ERROR_TEXT_SIZE];
     pthread_mutex_lock(&participant->lock);
+    bool ended = take_untold_end(session);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
     if (session->deadline != INT64_MAX && session->deadline <= now_of(participant)) {
         session->deadline = INT64_MAX;
@@ -518,8 +527,6 @@ static void timer_expired(struct timer *timer)
             cut(participant, status, error.text);
         } else if (session->state == LEAVING) {
             session->stream->ops->cut(session->stream);
-        } else {
-            ended = session->state == ENDED; /* by participant_close(), while it was away */
         }
     } else if (session->waiting) {
         tells = is_time_to_tell(participant, line);
@@ -590,7 +597,7 @@ static void end_with_stream(struct participant *participant, enum muster_status 
         snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
         status = status_of_end(session->state, status);
-        snprintf(reason, sizeof(reason), "%s", text);
+        snprintf(reason, sizeof(reason), "%s", *text ? text : muster_status_text(status));
     }
     end(participant, status, reason);
 }
@@ -642,7 +649,8 @@ void muster__session_hang_up(struct participant *participant)
     muster__turns_end(&participant->turns);
     if (session->state == AWAY) {
         end(participant, MUSTER_CLOSED, "");
-        start_timer(participant, 0); /* which tells the user, as the end of a stream does */
+        session->end_untold = true;
+        start_timer(participant, 0);
     } else if (session->state == CONNECTING) {
         session->stream->ops->cut(session->stream);
     } else {
@@ -653,9 +661,10 @@ void muster__session_hang_up(struct participant *participant)
 
 void muster__session_spare(struct participant *participant)
 {
-    struct session *session = &participant->session;
-    if (session->state == ENDED && !session->settled && !session->stream && stop_timer(participant))
-        session->settled = true;
+    if (!take_untold_end(&participant->session))
+        return;
+    stop_timer(participant);
+    participant->session.settled = true;
 }
 
 enum muster_status muster__session_pass_initiative(struct participant *participant)

@@ -12,7 +12,7 @@
 
 #include "link/hello.h"
 #include "link/transfer.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 struct instruction {
     struct muster_message message;

@@ -8,8 +8,6 @@
 
 #include "callback.h"
 #include "link/service.h"
-#include "network/credentials.h"
-#include "network/scheme.h"
 #include "options.h"
 #include "proxy/connection.h"
 #include "proxy/manager.h"

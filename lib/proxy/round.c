@@ -18,7 +18,7 @@
 /* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
    woken: being woken for each would cost more than many an answer. */
 #define GATHER_COUNT 64
-#define GATHER_NS    1000000
+#define GATHER_MS    1
 
 struct round_turn {
     struct turn turn;
@@ -107,11 +107,7 @@ static void round_turn_ended(struct turn *base, struct proxy *proxy, enum muster
 /* With the lock held. */
 static void gather(struct round *round)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += GATHER_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = muster__clock_after(GATHER_MS);
     round->wake_at = round->running < GATHER_COUNT ? round->running : GATHER_COUNT;
     while (round->queued < round->wake_at &&
            pthread_cond_clockwait(&round->changed, &round->lock, CLOCK_MONOTONIC, &until) == 0)

@@ -583,7 +583,7 @@ static struct raw_peer *send_hello(struct door *door, const char *name, const ch
     hello.name = (char *)name;
     hello.labels = &labels;
     hello.n_labels = 1;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     cr_assert_not_null(body);
     raw_peer_send(peer, body->data, body->size);
     muster__buffer_release(body);

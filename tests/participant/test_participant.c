@@ -747,6 +747,14 @@ FIXTURE_TEST(participant, server_ends_it_with_a_reason)
     }
 }
 
+FIXTURE_TEST(participant, end_without_a_word_has_a_reason)
+{
+    struct duo duo = duo_new();
+    peer_close(duo.peer, MUSTER_OK, "");
+    expect_over(&duo, MUSTER_STOPPED, muster_status_text(MUSTER_STOPPED));
+    duo_free(&duo);
+}
+
 FIXTURE_TEST(participant, reason_is_harmless)
 {
     struct duo duo = duo_new();
@@ -1509,8 +1517,8 @@ FIXTURE_TEST(participant, a_word_while_nothing_happens)
     sem_wait(&words.said);
     muster_fixture_advance(fixture->network, 58000);
     cr_assert_eq(call_join(&call), MUSTER_UNAVAILABLE);
-    cr_assert_not_null(strstr(call.error.text, "no answer"), "%s", call.error.text);
-    cr_assert_not_null(strstr(words.last, "no answer"), "%s", words.last);
+    cr_assert_not_null(strstr(call.error.text, "nobody listens there"), "%s", call.error.text);
+    cr_assert_not_null(strstr(words.last, "nobody listens there"), "%s", words.last);
     fixture_free(fixture);
     sem_destroy(&words.said);
 }

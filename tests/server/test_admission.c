@@ -98,7 +98,7 @@ static void send_hello_with_labels(struct peer *peer, size_t value_size)
     hello.name = "ada";
     hello.labels = labels;
     hello.n_labels = 2;
-    peer_send_buffer(peer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
     peer_send_empty(peer);
     free(value);
 }
@@ -530,7 +530,7 @@ static void expect_bad_label(const char *name, const char *value, const char *te
     hello.name = (char *)"ada";
     hello.labels = labels;
     hello.n_labels = 1;
-    peer_send_buffer(peer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
     expect_refused(fixture, peer, MUSTER_INVALID, text);
     fixture_free(fixture);
 }

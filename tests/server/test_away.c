@@ -107,7 +107,7 @@ FIXTURE_TEST(away, who_was_displaced_is_refused_while_its_successor_is_there)
     Muster__Hello hello = MUSTER__HELLO__INIT;
     hello.name = (char *)"ada";
     hello.session = (ProtobufCBinaryData){older->session_size, older->session};
-    peer_send_buffer(again, 0, muster__encode_hello(&hello));
+    peer_send_buffer(again, 0, muster__encode_hello(NULL, &hello));
     fixture_settle(fixture);
     cr_assert(again->closed);
     cr_assert_eq(again->status, MUSTER_EXISTS);
@@ -216,7 +216,7 @@ static bool comes_back(struct fixture *fixture, struct peer *peer)
     Muster__Hello hello = MUSTER__HELLO__INIT;
     hello.name = peer->messages[0].name;
     hello.session = (ProtobufCBinaryData){peer->session_size, peer->session};
-    peer_send_buffer(again, 0, muster__encode_hello(&hello));
+    peer_send_buffer(again, 0, muster__encode_hello(NULL, &hello));
     peer_send_empty(again);
     fixture_settle(fixture);
     cr_assert_not(again->closed, "%s", again->text);

@@ -126,6 +126,8 @@ FIXTURE_TEST(local, a_name_that_nobody_has_ends_at_the_limit)
     options.connect_timeout_ms = 20;
     cr_assert_eq(participant_connect("local:nobody", &options, &participant, &error), MUSTER_UNAVAILABLE);
     cr_assert_not_null(strstr(error.text, "local:nobody"), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "nobody listens there (does a manager of this process"), "%s",
+                       error.text);
 }
 
 FIXTURE_TEST(local, nobody_can_listen_twice_on_a_name)

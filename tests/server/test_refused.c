@@ -61,7 +61,7 @@ static void send_hello(struct peer *peer, const char *name, uint64_t max_message
     hello.features = features;
     hello.n_features = 2;
     hello.max_message_size = max_message_size;
-    peer_send_buffer(peer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
     peer_send_empty(peer);
 }
 

@@ -235,7 +235,7 @@ static struct peer *peer_with_token(struct company *company, const char *name, c
     hello.name = (char *)name;
     hello.session = (ProtobufCBinaryData){size, (uint8_t *)token};
     hello.last_turn = last_turn;
-    peer_send_buffer(peer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
     peer_send_empty(peer);
     fixture_settle(company->fixture);
     return peer;
@@ -292,7 +292,7 @@ FIXTURE_TEST(session, late_messages_of_the_older_connection_are_ignored)
     hello.name = (char *)"ada";
     hello.session = (ProtobufCBinaryData){SESSION_SIZE, company.proxy->session};
     hello.last_turn = 1;
-    peer_send_buffer(newer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(newer, 0, muster__encode_hello(NULL, &hello));
     peer_send(older, 1, sample(MUSTER_EVALUATE));
     peer_send(older, 7, sample(MUSTER_TRAIN));
     peer_send_hello(older, "eve");
@@ -528,7 +528,7 @@ FIXTURE_TEST(session, rank_survives_being_turned_away)
         peers[i] = peer_connect(fixture);
         hello.name = (char *)(i < 2 ? "ada" : "eve");
         hello.former_rank = rank + 1;
-        peer_send_buffer(peers[i], 0, muster__encode_hello(&hello));
+        peer_send_buffer(peers[i], 0, muster__encode_hello(NULL, &hello));
         peer_send_empty(peers[i]);
         fixture_settle(fixture);
         cr_assert_eq(peers[i]->closed, i < 2);

@@ -61,6 +61,33 @@ FIXTURE_TEST(stop, for_a_while)
     fixture_free(fixture);
 }
 
+/* Hello arrives while others are being asked to come back. */
+static void settle_in_between(void *context, struct proxy *proxy, enum muster_status status,
+                              struct muster_message *answer)
+{
+    (void)proxy;
+    cr_assert_eq(status, MUSTER_STOPPED);
+    muster_message_clear(answer);
+    fixture_settle(context);
+}
+
+FIXTURE_TEST(stop, for_a_while_and_somebody_comes_in_between)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    peer_join(fixture, "ada");
+    struct peer *arriving = peer_connect(fixture);
+    fixture_settle(fixture);
+    cr_assert_eq(proxy_run_async(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), TURN_MS,
+                                 settle_in_between, fixture, NULL),
+                 MUSTER_OK);
+    peer_send_hello(arriving, "bob");
+    cr_assert_eq(participant_manager_close_for(fixture->manager, 0, NULL), MUSTER_OK);
+    fixture_settle(fixture);
+    cr_assert(arriving->closed);
+    cr_assert_eq(arriving->status, MUSTER_UNAVAILABLE, "%s", arriving->text);
+    fixture_free(fixture);
+}
+
 FIXTURE_TEST(stop, running_turns_end)
 {
     struct fixture *fixture = fixture_new(NULL);

@@ -10,6 +10,7 @@
 #include "support/fixture.h"
 #include "support/outcome.h"
 #include "support/sample.h"
+#include "wire/reader.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
 
@@ -636,7 +637,7 @@ FIXTURE_TEST(turn, instruction_over_the_participants_own_limit)
     hello.name = "ada";
     hello.max_message_size = 1024;
     pair.peer = peer_connect(pair.fixture);
-    peer_send_buffer(pair.peer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(pair.peer, 0, muster__encode_hello(NULL, &hello));
     peer_send_empty(pair.peer);
     fixture_settle(pair.fixture);
     pair.proxy = fixture_proxy(pair.fixture, "ada");

@@ -153,7 +153,7 @@ void peer_send_hello(struct peer *peer, const char *name)
 {
     Muster__Hello hello = MUSTER__HELLO__INIT;
     hello.name = (char *)name;
-    peer_send_buffer(peer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
 }
 
 void peer_send_welcome(struct peer *peer, const char *name)
@@ -172,7 +172,7 @@ void peer_send_hello_chunks(struct peer *peer, const char *name, uint64_t max_pa
     hello.features = features;
     hello.n_features = 2;
     hello.max_payload_size = max_payload_size;
-    peer_send_buffer(peer, 0, muster__encode_hello(&hello));
+    peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
 }
 
 void peer_send_welcome_chunks(struct peer *peer, const char *name, uint64_t max_payload_size)

@@ -11,7 +11,7 @@
 
 #include "link/hello.h"
 #include "network/transport.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 enum { RECORDS_MAX = 32 };
 

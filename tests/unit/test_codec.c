@@ -15,8 +15,8 @@
 
 #include <muster/random.h>
 
-#include "wire/codec.h"
-#include "wire/npy.h"
+#include "wire/reader.h"
+#include "wire/wire.h"
 
 static const float floats[6] = {1, -2, 3.5F, 0, FLT_MIN, FLT_MAX};
 static const double one_double = -0.1;
@@ -232,12 +232,27 @@ Test(codec, values_alone)
 Test(codec, a_copy_has_values_and_names_of_its_own)
 {
     struct muster_message copy;
-    cr_assert(muster__message_copy(&settings, &copy));
+    cr_assert_eq(muster__message_copy(TO_PARTICIPANT, &settings, &copy, NULL), MUSTER_OK);
     expect_settings(&copy);
     cr_assert_neq(copy.array_names[0], names[0]);
     cr_assert_neq((const void *)find_value(&copy, "mask")->bytes, values[6].bytes);
     cr_assert_neq(find_value(&copy, "optimizer")->text, values[4].text);
     muster_message_clear(&copy);
+}
+
+/* What a kind does not use is not sent in chunks either: its receiver would take it for what was announced. */
+Test(codec, what_a_kind_does_not_use_does_not_follow)
+{
+    static const uint8_t data[8192];
+    const struct muster_array array = {MUSTER_UINT8, 1, {sizeof(data)}, data};
+    const struct muster_message message = {
+        .kind = MUSTER_APPLICATION, .arrays = &array, .array_count = 1, .data = data, .size = 5000};
+    const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = SIZE_MAX};
+    struct buffer *body;
+    cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body, NULL), MUSTER_OK);
+    cr_assert_eq(body->payload->count, 1);
+    cr_assert_eq(body->payload->size, 5000);
+    muster__buffer_release(body);
 }
 
 /* What protobuf's own code sees, of whatever age the peer's proto file is: numbers are scalars. */
@@ -399,7 +414,7 @@ Test(codec, hello)
     hello.labels = labels;
     hello.n_labels = 1;
     hello.max_message_size = UINT64_MAX;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
     muster__buffer_release(body);
     cr_assert_eq(envelope.content, CONTENT_HELLO);
@@ -415,7 +430,7 @@ Test(codec, hello)
 Test(codec, hello_without_anything)
 {
     Muster__Hello hello = MUSTER__HELLO__INIT;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
     muster__buffer_release(body);
     cr_assert_eq(envelope.content, CONTENT_HELLO, "it is not an empty message");

@@ -1,43 +1,75 @@
-/* The codec: messages to bytes and back. What comes in is untrusted, what goes out is checked. */
-#ifndef MUSTER_WIRE_CODEC_H
-#define MUSTER_WIRE_CODEC_H
+/* What the bytes mean: the messages of the wire and the arrays in them, and the memory that these lie in. All
+   that other folders know of this one. What comes in is untrusted, what goes out is checked. */
+#ifndef MUSTER_WIRE_WIRE_H
+#define MUSTER_WIRE_WIRE_H
 
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <muster/message.h>
 
 #include "muster.pb-c.h"
-#include "network/buffer.h"
 #include "network/transport.h"
-#include "wire/reader.h"
+
+/* ---- memory for the data of big arrays: block.c. Any thread. ---- */
+
+/* The alignment of every block: as the widest vectors want it. */
+#define BLOCK_ALIGNMENT 64
+
+/* `size` bytes, more than 0, of any content; NULL when out of memory. */
+void *muster__block_new(size_t size);
+
+/* `size` as it was asked for. NULL is allowed. The system may take back what is kept of 2 MiB and more. */
+void muster__block_free(void *block, size_t size);
+
+/* A participant, with its instruction and its answer, has use for two more blocks than a server. */
+void muster__block_participant(bool comes);
+
+/* Gives what is kept back to the system. */
+void muster__block_trim(void);
+
+/* ---- arrays: array.c and npy.c ---- */
+
+/* Bytes of the data of an array that muster__npy_size() or a parser has passed. */
+size_t muster__array_size(const struct muster_array *array);
+
+/* Room for any dtype and shape in words. */
+enum { ARRAY_TEXT_SIZE = 16 + 22 * MUSTER_DIMENSIONS_MAX };
+
+/* Such as "float32 (60, 10)". */
+const char *muster__array_text(const struct muster_array *array, char text[ARRAY_TEXT_SIZE]);
+
+/*
+ * What the header of any array takes when it is written. numpy pads a header to a multiple of 64, with room
+ * for the first dimension to grow; of arrays of up to 8 dimensions that fit in memory none is below 64 or
+ * above 128.
+ */
+enum { MUSTER__NPY_HEADER_SIZE = 128 };
+
+/* Writes the header of a valid array (muster__npy_size() said so) to `out`; its data follows as it lies. */
+void muster__npy_write_header(const struct muster_array *array, uint8_t out[MUSTER__NPY_HEADER_SIZE]);
+
+/* Whole size, header and data, into *size. INVALID: unknown dtype, too many dimensions, a size beyond
+   SIZE_MAX / 2, data NULL with elements, or a bool that is neither 0 nor 1. Every array from a caller passes
+   here before anything else reads it. */
+enum muster_status muster__npy_size(const struct muster_array *array, size_t *size);
+
+/*
+ * Makes *array a view into `bytes`, which it may rearrange: Fortran order is turned into C order, and data
+ * behind a header of odd length is moved so that it is aligned (bytes itself is aligned as malloc aligns).
+ * Never reads beyond `size`. FORMAT with *error (may be NULL) saying what is wrong: magic, version, header,
+ * dtype, shape, a size that does not match exactly, or a bool that is neither 0 nor 1. OUT_OF_MEMORY only for
+ * Fortran order.
+ */
+enum muster_status muster__npy_parse(uint8_t *bytes, size_t size, struct muster_array *array,
+                                     struct muster_error *error);
+
+/* ---- messages ---- */
 
 /* Which of the two message types of the wire. */
 enum direction { TO_PARTICIPANT, TO_SERVER };
-
-/* More fields than this in one message, nested ones counted, are refused: they would cost a multiple of their
- * bytes. */
-#define WIRE_FIELDS_MAX 65536
-
-/* Fields of the messages themselves, which the generated code does not name. */
-enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 10, FIELD_LIMIT = 11 };
-
-/* Fields of what is written and read by hand. */
-enum {
-    FIELD_ARRAYS_THETA = 1,
-    FIELD_ARRAYS_SCALARS = 2,
-    FIELD_ARRAYS_NAMES = 3,
-    FIELD_ARRAYS_VALUES = 4,
-    FIELD_NDARRAY = 1,
-    FIELD_NDARRAY_HEADER = 2,
-    FIELD_NDARRAY_DTYPE = 3,
-    FIELD_SCALAR_NAME = 1,
-    FIELD_SCALAR_VALUE = 2,
-    FIELD_SCALAR_INTEGER = 3,
-    FIELD_SCALAR_BOOLEAN = 4,
-    FIELD_VALUE_NAME = 1,
-    FIELD_VALUE_TEXT = 2,
-    FIELD_VALUE_DATA = 3,
-};
 
 /* ---- writing: encode.c ---- */
 
@@ -63,8 +95,10 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
 /* What the other side would refuse of a message, whatever its kind: INVALID, with *error. */
 enum muster_status muster__message_check(const struct muster_message *message, struct muster_error *error);
 
-/* A message of its own, as one that was received in chunks; of one that was checked. False: out of memory. */
-bool muster__message_copy(const struct muster_message *message, struct muster_message *copy);
+/* The names in a message, each of which is there once: INVALID with a text when two scalars or values have the
+   same, or two arrays; OUT_OF_MEMORY. No name is NULL. Takes time in proportion to the bytes of the names and
+   the logarithm of their number. */
+enum muster_status muster__names_check(const struct muster_message *message, struct muster_error *error);
 
 /* Copies the next bytes of the message that the body was made of, behind payload->filled and at most up to
    `end`, which the caller sets payload->filled to when others may see it. */
@@ -85,17 +119,25 @@ size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint
 size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t grant, uint64_t offset,
                             size_t size, uint8_t head[STREAM_HEAD_MAX]);
 
-/* Messages that the library itself exchanges; NULL when out of memory. */
-struct buffer *muster__encode_hello(const Muster__Hello *hello);
-/* What stays the same of every Hello of a participant, and a Hello of that and of what has come since. */
+/* Messages that the library itself exchanges; NULL when out of memory. What stays the same of every Hello of a
+   participant can be packed once: a Hello is of that (NULL: nothing) and of what has come since. */
 struct buffer *muster__pack_hello(const Muster__Hello *hello);
-struct buffer *muster__encode_hello_again(const struct buffer *packed, const Muster__Hello *more);
+struct buffer *muster__encode_hello(const struct buffer *packed, const Muster__Hello *hello);
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome);
 struct buffer *muster__encode_cancel(void);
 struct buffer *muster__encode_refused(const char *text);
 struct buffer *muster__encode_progress(double fraction);
 
 /* ---- reading: decode.c ---- */
+
+/* A place in bytes that came in pieces, and how many may be read from there on: see reader.h. Copying it is
+   starting over. */
+struct reader {
+    const struct piece *piece;
+    size_t offset; /* in that piece */
+    size_t left;
+    bool big; /* what it reads is a piece of big data: see copy.h */
+};
 
 enum content {
     CONTENT_MESSAGE,
@@ -134,6 +176,11 @@ enum muster_status muster__decode(enum direction direction, const struct piece *
                                   struct envelope *envelope, struct muster_error *error);
 
 void muster__envelope_clear(struct envelope *envelope);
+
+/* A message of its own, as its receiver would have it: *copy is the caller's on OK. Otherwise as
+   muster__encode(). */
+enum muster_status muster__message_copy(enum direction direction, const struct muster_message *message,
+                                        struct muster_message *copy, struct muster_error *error);
 
 /* What a received message points into, its `storage`: it stays for as long as somebody holds it. NULL is
    allowed in both. Any thread. */
