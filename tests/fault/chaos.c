@@ -620,20 +620,21 @@ static int clean_up(struct chaos *chaos)
     return chaos->failures ? 1 : interrupted ? 128 + chaos->interrupted : 0;
 }
 
-static const char help[] = "usage: chaos [--seed=N] [--rounds=N] [--participants=N] [--verbose]\n"
-                           "\n"
-                           "Rounds of known arithmetic while everything breaks; ends with \"ok\" if the sums "
-                           "are right, nobody worked\n"
-                           "on anything twice, and nothing is left behind.\n"
-                           "\n"
-                           "  --seed=N          where randomness comes from; that of a failed run makes the "
-                           "same faults again, each as long\n"
-                           "                    after the beginning of its round as then (random)\n"
-                           "  --rounds=N        how many rounds (20)\n"
-                           "  --participants=N  how many participants, each a process, up to 64 (20)\n"
-                           "  --verbose         tell of every fault: the round, when in it, what, to whom, "
-                           "how, and for how long\n"
-                           "  --help            this text\n";
+static const char help[] =
+    "usage: chaos [--seed=N] [--rounds=N] [--participants=N] [--verbose]\n"
+    "\n"
+    "Runs rounds that add numbers while processes are killed and connections break. Ends "
+    "with \"ok\" if all sums\n"
+    "are right, no instruction was worked on twice, and no process is left.\n"
+    "\n"
+    "  --seed=N          seed of the faults; that of a failed run repeats its faults, at "
+    "the same times from the\n"
+    "                    beginning of each round (random)\n"
+    "  --rounds=N        number of rounds (20)\n"
+    "  --participants=N  number of participants, each a process; at most 64 (20)\n"
+    "  --verbose         log every fault: the round and the time in it, what, to whom, "
+    "and for how long\n"
+    "  --help            this text\n";
 
 static uint64_t parse_number(const char *text, uint64_t least, uint64_t most)
 {

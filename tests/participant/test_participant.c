@@ -287,8 +287,8 @@ FIXTURE_TEST(participant, name_is_in_use)
     peer_join(fixture, "ada");
     fixture_pump(fixture);
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_EXISTS);
-    cr_assert_str_eq(error.text,
-                     "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died");
+    cr_assert_str_eq(
+        error.text, "the name 'ada' is in use: choose another, or try again in 50 s if its participant died");
     options.name = "tab\t";
     cr_assert_eq(participant_connect(ADDRESS, &options, &participant, &error), MUSTER_INVALID);
     fixture_free(fixture);
@@ -1402,7 +1402,8 @@ FIXTURE_TEST(participant, words_of_the_server_are_final_at_first)
 {
     static const struct ending endings[] = {
         {MUSTER_UNAUTHENTICATED, "the token is not the server's"},
-        {MUSTER_EXISTS, "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died"},
+        {MUSTER_EXISTS,
+         "the name 'ada' is in use: choose another, or try again in 50 s if its participant died"},
         {MUSTER_FULL, "the server is full"},
         {MUSTER_UNSUPPORTED, "no such method"},
     };

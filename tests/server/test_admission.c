@@ -390,8 +390,9 @@ FIXTURE_TEST(admission, name_in_use)
     fixture_settle(fixture);
     cr_assert(second->closed);
     cr_assert_eq(second->status, MUSTER_EXISTS);
-    cr_assert_str_eq(second->text,
-                     "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died");
+    cr_assert_str_eq(
+        second->text,
+        "the name 'ada' is in use: choose another, or try again in 50 s if its participant died");
     cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_REFUSED, MUSTER_EXISTS, "ada"));
     cr_assert_not(first->closed);
     cr_assert_eq(fixture_open_count(fixture), 1);
