@@ -10,7 +10,6 @@
 
 #include "proxy/instruction.h"
 #include "proxy/manager.h"
-#include "proxy/proxy.h"
 #include "status.h"
 
 /* What a prepared message owns. */
@@ -97,16 +96,6 @@ enum muster_status muster__instruction_body(struct instruction *instruction, boo
     }
     *body = *form;
     return status;
-}
-
-enum muster_status muster__instruction_check(struct instruction *instruction, struct proxy *const *proxies,
-                                             size_t count, struct muster_error *error)
-{
-    bool chunks = false;
-    for (size_t i = 0; i < count; i++)
-        chunks = chunks || muster__proxy_takes_chunks(proxies[i]);
-    struct buffer *body;
-    return muster__instruction_body(instruction, chunks, &body, error);
 }
 
 void muster__instruction_release(struct instruction *instruction)

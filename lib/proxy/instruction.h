@@ -27,10 +27,6 @@ struct instruction {
 enum muster_status muster__instruction_body(struct instruction *instruction, bool chunks,
                                             struct buffer **body, struct muster_error *error);
 
-/* Serialises an instruction for these proxies, to find out whether it can be sent at all. */
-enum muster_status muster__instruction_check(struct instruction *instruction, struct proxy *const *proxies,
-                                             size_t count, struct muster_error *error);
-
 /* Gives the serialised forms back. */
 void muster__instruction_release(struct instruction *instruction);
 
