@@ -44,7 +44,9 @@ struct muster_run {
     int64_t metrics_size;                    /* of which everything belongs to completed rounds */
     struct muster_named_array *state;        /* as it was found; NULL after a commit */
     size_t state_count;
-    bool uncertain; /* the last round is there, but perhaps not for good */
+    bool is_there;   /* the directory has a run, as seen before it is locked and after, */
+    bool has_others; /* and something that an opening that was interrupted would not have left */
+    bool uncertain;  /* the last round is there, but perhaps not for good */
 };
 
 static void name_round(uint64_t round, char name[FILE_NAME_SIZE])
@@ -74,8 +76,7 @@ static const char *path_of(const struct muster_run *run, const char *name)
 /* ---- what is in the directory ---- */
 
 /* Calls `each` with every name in the directory; a name may be removed meanwhile. */
-static enum muster_status list(struct muster_run *run,
-                               void (*each)(struct muster_run *, const char *name, void *), void *context,
+static enum muster_status list(struct muster_run *run, void (*each)(struct muster_run *, const char *name),
                                struct muster_error *error)
 {
     int folder = openat(run->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -85,7 +86,7 @@ static enum muster_status list(struct muster_run *run,
     errno = directory ? 0 : errno;
     while (directory && (entry = readdir(directory))) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            each(run, entry->d_name, context);
+            each(run, entry->d_name);
         errno = 0;
     }
     if (errno != 0)
@@ -102,25 +103,16 @@ static bool is_temporary(const char *name)
     return strncmp(name, MUSTER__TEMPORARY_PREFIX, strlen(MUSTER__TEMPORARY_PREFIX)) == 0;
 }
 
-/* What a directory is. */
-struct kind {
-    bool run;
-    bool foreign; /* there is something that an opening that was interrupted would not have left */
-};
-
-static void see_kind(struct muster_run *run, const char *name, void *context)
+static void see_kind(struct muster_run *run, const char *name)
 {
-    (void)run;
-    struct kind *kind = context;
     if (strcmp(name, CONFIGURATION) == 0)
-        kind->run = true;
+        run->is_there = true;
     else if (strcmp(name, LOCK) != 0 && !is_temporary(name))
-        kind->foreign = true;
+        run->has_others = true;
 }
 
-static void remove_temporary(struct muster_run *run, const char *name, void *context)
+static void remove_temporary(struct muster_run *run, const char *name)
 {
-    (void)context;
     if (is_temporary(name))
         unlinkat(run->folder, name, 0);
 }
@@ -138,18 +130,16 @@ static void remember_round(struct muster_run *run, uint64_t round)
     run->rounds[place] = round;
 }
 
-static void see_round(struct muster_run *run, const char *name, void *context)
+static void see_round(struct muster_run *run, const char *name)
 {
-    (void)context;
     uint64_t round = round_of(name);
     if (round != 0)
         remember_round(run, round);
 }
 
 /* Removes what is older than the rounds that are kept. What stays because of an error is no harm. */
-static void prune(struct muster_run *run, const char *name, void *context)
+static void prune(struct muster_run *run, const char *name)
 {
-    (void)context;
     uint64_t round = round_of(name);
     if (round != 0 && round < run->rounds[MUSTER_RUN_ROUNDS_KEPT - 1])
         unlinkat(run->folder, name, 0);
@@ -182,11 +172,11 @@ static enum muster_status open_folder(struct muster_run *run, struct muster_erro
 }
 
 /* Nothing is written before it is clear that the directory is empty or that of a run. */
-static enum muster_status see(struct muster_run *run, struct kind *kind, struct muster_error *error)
+static enum muster_status see(struct muster_run *run, struct muster_error *error)
 {
-    *kind = (struct kind){false, false};
-    enum muster_status status = list(run, see_kind, kind, error);
-    if (status == MUSTER_OK && kind->foreign && !kind->run)
+    run->is_there = run->has_others = false;
+    enum muster_status status = list(run, see_kind, error);
+    if (status == MUSTER_OK && run->has_others && !run->is_there)
         status = muster__file_error(error, MUSTER_EXISTS, run->path,
                                     "there are files here, but no run: it has no " CONFIGURATION);
     return status;
@@ -310,7 +300,7 @@ static enum muster_status remove_rounds(struct muster_run *run, struct muster_er
                 return muster__file_errno(error, path_of(run, name), "removing");
         }
         memset(run->rounds, 0, sizeof(run->rounds));
-        status = list(run, see_round, NULL, error);
+        status = list(run, see_round, error);
     } while (status == MUSTER_OK && run->rounds[0] != 0);
     if (status == MUSTER_OK && unlinkat(run->folder, METRICS, 0) != 0 && errno != ENOENT)
         status = muster__file_errno(error, path_of(run, METRICS), "removing");
@@ -324,17 +314,16 @@ static enum muster_status remove_rounds(struct muster_run *run, struct muster_er
 static enum muster_status recover(struct muster_run *run, const char *configuration, bool overwrite,
                                   struct muster_error *error)
 {
-    struct kind kind;
-    enum muster_status status = see(run, &kind, error);
+    enum muster_status status = see(run, error);
     if (status == MUSTER_OK)
-        status = list(run, remove_temporary, NULL, error);
+        status = list(run, remove_temporary, error);
     if (status == MUSTER_OK)
-        status = list(run, see_round, NULL, error);
-    if (status == MUSTER_OK && kind.run && overwrite)
+        status = list(run, see_round, error);
+    if (status == MUSTER_OK && run->is_there && overwrite)
         status = remove_rounds(run, error);
     if (status != MUSTER_OK)
         return status;
-    if (!kind.run || overwrite)
+    if (!run->is_there || overwrite)
         return muster_run_configure(run, configuration, error);
     status = read_configuration(run, error);
     if (status == MUSTER_OK)
@@ -342,14 +331,13 @@ static enum muster_status recover(struct muster_run *run, const char *configurat
     if (status == MUSTER_OK)
         status = write_metrics(run, "", error);
     if (status == MUSTER_OK)
-        status = list(run, prune, NULL, error);
+        status = list(run, prune, error);
     return status;
 }
 
 enum muster_status muster_run_open(const char *path, const char *configuration, bool overwrite,
                                    struct muster_run **result, struct muster_error *error)
 {
-    struct kind kind;
     *result = NULL;
     if (!path || *path == '\0' || !configuration || *configuration == '\0')
         return muster__error(error, MUSTER_INVALID, "a run needs a directory and a configuration");
@@ -365,7 +353,7 @@ enum muster_status muster_run_open(const char *path, const char *configuration, 
     if (status == MUSTER_OK)
         status = open_folder(run, error);
     if (status == MUSTER_OK)
-        status = see(run, &kind, error);
+        status = see(run, error);
     if (status == MUSTER_OK)
         status = take_lock(run, error);
     if (status == MUSTER_OK)

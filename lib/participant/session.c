@@ -9,9 +9,7 @@
 #include <string.h>
 
 #include "callback.h"
-#include "link/hello.h"
 #include "link/service.h"
-#include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
 
@@ -89,8 +87,8 @@ static void start_timer_at(struct participant *participant, int64_t deadline)
     struct session *session = &participant->session;
     stop_timer(participant);
     session->deadline = deadline;
-    int64_t tell_at = muster__wait_tells_at(&session->wait);
-    bool tells = session->wait.goes_on && participant->options.on_warning && !session->telling;
+    int64_t tell_at = session->wait.told_at + session->wait.told_interval_ms;
+    bool tells = session->waiting && participant->options.on_warning && !session->telling;
     int64_t at = tells && tell_at < deadline ? tell_at : deadline;
     if (at == INT64_MAX)
         return;
@@ -107,7 +105,7 @@ static void end(struct participant *participant, enum muster_status status, cons
 {
     struct session *session = &participant->session;
     change_state(participant, PARTICIPANT_ENDED);
-    muster__wait_end(&session->wait);
+    session->waiting = false;
     muster__turns_end(&participant->turns);
     session->status = session->closed ? MUSTER_CLOSED : status;
     /* A server, or who poses as one, may have written it. */
@@ -146,27 +144,28 @@ static bool was_good(const struct participant *participant)
            now_of(participant) - session->opened_at >= participant->options.reconnect_last_ms;
 }
 
-/* From now on attempts are made, for so long, to get in. Pauses are short again after a connection that was
-   good for something; one that breaks as soon as it is there, each time, is an attempt like others. */
-static void begin_waiting(struct participant *participant, int64_t limit_ms)
+/* From now on attempts are made, for so long, to get in. */
+static void begin_waiting(struct participant *participant, int64_t limit_ms, int64_t pause_ms)
 {
-    struct session *session = &participant->session;
     int64_t until = muster__transport_after(participant->transport, limit_ms);
-    if (was_good(participant))
-        muster__wait_shorten_pauses(&session->wait, participant->options.reconnect_first_ms);
-    muster__wait_begin(&session->wait, now_of(participant), until);
+    const char *cause =
+        participant->transport->ops->is_inside
+            ? "nobody listens there (does a manager of this process listen on the same address?)"
+            : "no answer (is the address right, and no firewall in the way?)";
+    muster__wait_begin(&participant->session.wait, now_of(participant), until, pause_ms, cause);
+    participant->session.waiting = true;
 }
 
 /* Whether it is time to tell the user of the wait: then tell() is to follow, without the lock. */
 static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ERROR_TEXT_SIZE])
 {
     struct session *session = &participant->session;
-    if (!session->wait.goes_on || session->closed || session->telling || !participant->options.on_warning ||
+    if (!session->waiting || session->closed || session->telling || !participant->options.on_warning ||
         !muster__wait_tells(&session->wait, now_of(participant)))
         return false;
     session->telling = true;
     snprintf(line, MUSTER_ERROR_TEXT_SIZE, "still waiting for %.64s: %.160s", participant->address,
-             muster__wait_cause(&session->wait));
+             session->wait.cause);
     return true;
 }
 
@@ -175,7 +174,7 @@ static void tell(struct participant *participant, const char *line)
     muster__callback_warn(participant->options.on_warning, participant->options.context, line);
     pthread_mutex_lock(&participant->lock);
     participant->session.telling = false;
-    if (participant->session.wait.goes_on)
+    if (participant->session.waiting)
         start_timer_at(participant, participant->session.deadline);
     pthread_cond_broadcast(&participant->changed);
     muster__participant_unlock(participant);
@@ -195,7 +194,7 @@ static struct buffer *make_hello(struct participant *participant)
     }
     if (session->name)
         more.former_rank = session->rank + 1;
-    return muster__encode_hello_again(participant->hello, &more);
+    return muster__encode_hello(participant->hello, &more);
 }
 
 /* Opens a stream and says Hello. Whatever goes wrong with the stream after this is told by its end. */
@@ -226,8 +225,8 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 void muster__session_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
-    muster__wait_shorten_pauses(&participant->session.wait, participant->options.reconnect_first_ms);
-    begin_waiting(participant, participant->options.connect_timeout_ms);
+    begin_waiting(participant, participant->options.connect_timeout_ms,
+                  participant->options.reconnect_first_ms);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
         end(participant, status, error.text);
@@ -286,7 +285,9 @@ static int64_t limit_of(const struct participant *participant)
                : options->connect_timeout_ms;
 }
 
-/* From now on it tries to come back. Before it was ever admitted, it goes on trying as before. */
+/* From now on it tries to come back. Before it was ever admitted, it goes on trying as before. Pauses are short again
+   after a connection that was good for something; one that breaks as soon as it is there, each time, is an attempt
+   like others. */
 static void begin_return(struct participant *participant)
 {
     struct session *session = &participant->session;
@@ -294,8 +295,10 @@ static void begin_return(struct participant *participant)
         return;
     session->returning = true;
     if (muster__session_is_admitted(participant))
-        begin_waiting(participant, limit_of(participant));
-    muster__wait_go_on(&session->wait);
+        begin_waiting(participant, limit_of(participant),
+                      was_good(participant) ? participant->options.reconnect_first_ms
+                                            : session->wait.pause_ms);
+    session->waiting = true;
 }
 
 /* Waits for a while before the next attempt. */
@@ -307,8 +310,8 @@ static void come_back(struct participant *participant, enum muster_status status
     muster__wait_failed(&session->wait, status, text);
     change_state(participant, PARTICIPANT_AWAY);
     int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
-    int64_t left_ms = session->wait.until - now_of(participant);
-    start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
+    int64_t at = muster__transport_after(participant->transport, pause_ms);
+    start_timer_at(participant, at < session->wait.until ? at : session->wait.until);
 }
 
 /* Waits for as long as it was asked to, or longer, if it is asked again and again for nothing. */
@@ -335,11 +338,11 @@ enum muster_status muster__session_no_answer(const struct participant *participa
         status = muster__session_is_admitted(participant) && participant->options.reconnect_timeout_ms
                      ? MUSTER_GONE
                      : MUSTER_UNAVAILABLE;
-    if (!wait->goes_on)
+    if (!participant->session.waiting)
         return muster__error(error, status, "still asked to come back later by %.128s after %lld ms",
                              participant->address, limit_ms);
     return muster__error(error, status, "not admitted by %.64s within %lld ms: %.140s", participant->address,
-                         limit_ms, muster__wait_cause(wait));
+                         limit_ms, wait->cause);
 }
 
 /* The time away is over, be it what the server asked for or a pause; false: for good, and so is all else. */
@@ -347,7 +350,7 @@ static bool try_again(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
     enum muster_status status;
-    if (!participant->session.wait.goes_on)
+    if (!participant->session.waiting)
         begin_return(participant);
     if (participant->session.wait.until <= now_of(participant))
         status = muster__session_no_answer(participant, &error);
@@ -360,16 +363,14 @@ static bool try_again(struct participant *participant)
 
 /* ---- what the server says; with the lock held ---- */
 
-static void let_in(struct participant *participant, bool original, size_t max_message_size,
-                   uint64_t max_payload_size)
+static void let_in(struct participant *participant, bool original, const struct abilities *server)
 {
     struct session *session = &participant->session;
     change_state(participant, PARTICIPANT_OPEN);
     session->connections++;
-    session->returning = false;
-    muster__wait_end(&session->wait);
+    session->returning = session->waiting = false;
     stop_timer(participant);
-    muster__turns_open(&participant->turns, session->stream, original, max_message_size, max_payload_size);
+    muster__turns_open(&participant->turns, session->stream, original, server);
 }
 
 static void end_session(struct participant *participant)
@@ -403,12 +404,12 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     if (!session->name && !(session->name = strdup(welcome_message->name)))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Anew with each server: the one before may have taken less. */
-    const struct abilities peer =
+    const struct abilities server =
         muster__welcome_read(welcome_message, participant->options.max_message_size);
-    let_in(participant, false, peer.max_message_size, peer.max_payload_size);
+    let_in(participant, false, &server);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
-    if (session->initiative &&
+    if (participant->turns.begun &&
         muster__traffic_send(&participant->traffic, session->stream, NULL, 0, NULL) == MUSTER_OUT_OF_MEMORY)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enter_session(participant, welcome_message);
@@ -421,11 +422,10 @@ static void leave_for(struct participant *participant, int32_t seconds)
 {
     struct session *session = &participant->session;
     change_state(participant, PARTICIPANT_LEAVING);
-    session->returning = false;
-    muster__wait_end(&session->wait);
+    session->returning = session->waiting = false;
     session->reconnect_seconds = seconds > 0 ? seconds : 0;
     muster__turns_forget(&participant->turns);
-    muster__turns_shut(&participant->turns);
+    muster__turns_interrupt(&participant->turns);
     session->stream->ops->close(session->stream, MUSTER_OK, "");
     start_timer(participant, participant->options.close_timeout_ms);
 }
@@ -442,7 +442,8 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
         return false;
     }
     if (session->state == PARTICIPANT_CONNECTING) { /* no Welcome: a server of the original protocol */
-        let_in(participant, true, participant->options.max_message_size, 0);
+        const struct abilities server = {.max_message_size = participant->options.max_message_size};
+        let_in(participant, true, &server);
         end_session(participant); /* if there was one before, it was another server's */
     }
     return true;
@@ -508,14 +509,23 @@ static void settle(struct participant *participant)
     muster__participant_unlock(participant);
 }
 
+/* Whether the end is still to be told, which is up to the caller from now on. With the lock held. */
+static bool take_untold_end(struct session *session)
+{
+    bool untold = session->end_untold;
+    session->end_untold = false;
+    return untold;
+}
+
 static void timer_expired(struct timer *timer)
 {
     struct participant *participant = CONTAINER(timer, struct participant, session.timer);
     struct session *session = &participant->session;
     muster__credentials_look(participant->credentials); /* for the next attempt, and not under the lock */
-    bool ended = false, tells = false;
+    bool tells = false;
     char line[MUSTER_ERROR_TEXT_SIZE];
     pthread_mutex_lock(&participant->lock);
+    bool ended = take_untold_end(session);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
     if (session->deadline != INT64_MAX && session->deadline <= now_of(participant)) {
         session->deadline = INT64_MAX;
@@ -527,10 +537,8 @@ static void timer_expired(struct timer *timer)
             cut(participant, status, error.text);
         } else if (session->state == PARTICIPANT_LEAVING) {
             session->stream->ops->cut(session->stream);
-        } else {
-            ended = session->state == PARTICIPANT_ENDED;
         }
-    } else if (session->wait.goes_on) {
+    } else if (session->waiting) {
         tells = is_time_to_tell(participant, line);
         start_timer_at(participant, session->deadline);
     }
@@ -603,7 +611,7 @@ static void end_with_stream(struct participant *participant, enum muster_status 
         snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
         status = status_of_end(session->state, status);
-        snprintf(reason, sizeof(reason), "%s", text);
+        snprintf(reason, sizeof(reason), "%s", *text ? text : muster_status_text(status));
     }
     end(participant, status, reason);
 }
@@ -623,7 +631,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
         session->fault = MUSTER_OK; /* whatever it was, that stream is over */
         stay_away(participant);
     } else if (is_broken(participant, status, text) &&
-               (!session->wait.goes_on || session->wait.until > now_of(participant))) {
+               (!session->waiting || session->wait.until > now_of(participant))) {
         come_back(participant, status, text);
         tells = is_time_to_tell(participant, line);
     } else {
@@ -655,13 +663,22 @@ void muster__session_hang_up(struct participant *participant)
     muster__turns_end(&participant->turns);
     if (session->state == PARTICIPANT_AWAY) {
         end(participant, MUSTER_CLOSED, "");
-        start_timer(participant, 0); /* user code is not called here: the caller may hold locks of its own */
+        session->end_untold = true;
+        start_timer(participant, 0);
     } else if (session->state == PARTICIPANT_CONNECTING) {
         session->stream->ops->cut(session->stream);
     } else {
         close_stream(participant);
     }
     pthread_cond_broadcast(&participant->changed);
+}
+
+void muster__session_spare(struct participant *participant)
+{
+    if (!take_untold_end(&participant->session))
+        return;
+    stop_timer(participant);
+    participant->session.settled = true;
 }
 
 enum muster_status muster__session_pass_initiative(struct participant *participant)
@@ -673,6 +690,7 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
     /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
     if (status == MUSTER_CLOSED)
         status = muster__session_comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
-    session->initiative = status == MUSTER_OK;
+    if (status == MUSTER_OK)
+        muster__turns_begin(&participant->turns);
     return status;
 }

@@ -19,25 +19,25 @@ struct session {
     int64_t state_since;
     uint64_t attempts;     /* to connect */
     uint64_t connections;  /* that a server let in */
-    struct stream *stream; /* NULL in PARTICIPANT_AWAY and PARTICIPANT_ENDED */
+    struct stream *stream; /* NULL in AWAY and ENDED */
     struct timer timer;
-    int64_t
-        deadline; /* of PARTICIPANT_CONNECTING, PARTICIPANT_LEAVING or PARTICIPANT_AWAY, or when PARTICIPANT_ENDED is to be told; INT64_MAX: none */
+    int64_t deadline; /* of CONNECTING, LEAVING or AWAY, or when ENDED is to be told; INT64_MAX: none */
     int32_t reconnect_seconds;
-    bool initiative;          /* the first, empty message was dispatched */
     bool closed;              /* by the user */
     bool closing;             /* the stream is to be closed when a big answer is sent */
-    bool settled;             /* in PARTICIPANT_ENDED: no event will come any more */
+    bool settled;             /* in ENDED: no event will come any more */
+    bool end_untold;          /* in ENDED: the timer is to tell the user, as a stream's end does */
     enum muster_status fault; /* why we cut the stream ourselves; OK: we did not */
     enum muster_status status;
     char reason[MUSTER_ERROR_TEXT_SIZE];
 
     /* What outlives the stream. */
-    char *name; /* set once, before participant_connect() returns */
+    char *name; /* set once, by the first Welcome */
     uint64_t rank;
     uint8_t token[SESSION_SIZE_MAX]; /* the server's, until another is given */
     size_t token_size;               /* 0: the session ends with the stream */
-    bool returning; /* PARTICIPANT_CONNECTING and PARTICIPANT_AWAY are for attempts to come back */
+    bool returning;                  /* CONNECTING and AWAY are for attempts to come back */
+    bool waiting;                    /* for the server, which has not let it in */
     struct wait wait;
     int64_t opened_at; /* the latest connection */
     bool proven;       /* an instruction came over it */
@@ -73,5 +73,8 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
 
 /* The user leaves: ends the stream as participant_close() says. Idempotent. */
 void muster__session_hang_up(struct participant *participant);
+
+/* The user has left, and frees it: nobody is to be told any more of an end that was not told yet. */
+void muster__session_spare(struct participant *participant);
 
 #endif

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -35,10 +36,11 @@ void muster__turns_destroy(struct turns *turns)
 
 /* ---- what is dropped, and what is sent ---- */
 
-/* Whether participant_consume() would not wait, to those who poll. */
+/* Whether participant_consume() has something to do, to those who poll: before the initiative is passed it has,
+   or a program that polls first would wait for an instruction that nobody can send. */
 static void show_readiness(struct turns *turns)
 {
-    bool ready = turns->came || turns->over;
+    bool ready = turns->came || turns->over || !turns->begun;
     uint64_t count = 1;
     if (turns->descriptor < 0 || ready == turns->shown_ready)
         return;
@@ -128,7 +130,7 @@ static enum muster_status send_answer(struct turns *turns)
     enum muster_status status = send_about(turns, turns->held_turn, body);
     if (status != MUSTER_OK || !body || !body->payload)
         return status;
-    outgoing->max_message_size = turns->max_message_size;
+    outgoing->max_message_size = turns->server.max_message_size;
     muster__outgoing_begin(outgoing, body, turns->held_turn);
     if (body->payload->size <= turns->current.granted)
         muster__outgoing_start(outgoing, 0, turns->current.limit);
@@ -179,13 +181,24 @@ static enum muster_status announce(struct turns *turns, struct envelope *envelop
     return MUSTER_OK;
 }
 
+/* Nobody waits for the answer to what was consumed. */
+static void give_up(struct turns *turns)
+{
+    if (turns->unanswered && !turns->cancelled) {
+        turns->cancel_untold = true;
+        turns->given_up++;
+    }
+    turns->cancelled = true;
+}
+
 /* *ready: there is something to consume. */
 static enum muster_status instruct(struct turns *turns, pthread_mutex_t *lock, struct envelope *envelope,
                                    size_t size, bool *ready, struct muster_error *error)
 {
     /* Nobody waits for two answers at a time: a newer instruction means that the older was given up. */
     drop_next(turns);
-    turns->cancelled = turns->cancelled || (turns->unanswered && !turns->original);
+    if (turns->unanswered && !turns->original)
+        give_up(turns);
     drop_answer(turns);
     turns->next =
         (struct instruction){.turn = envelope->turn, .granted = envelope->grant, .limit = envelope->limit};
@@ -227,16 +240,6 @@ static void grant(struct turns *turns, const struct envelope *envelope)
     send_chunk(turns);
 }
 
-/* Nobody waits for the answer to what was consumed. */
-static void give_up(struct turns *turns)
-{
-    if (turns->unanswered && !turns->cancelled) {
-        turns->cancel_untold = true;
-        turns->given_up++;
-    }
-    turns->cancelled = true;
-}
-
 static void cancel(struct turns *turns, uint64_t turn)
 {
     if (turns->holds_answer && turns->held_turn == turn)
@@ -270,18 +273,12 @@ void muster__turns_sent(struct turns *turns)
 
 /* ---- what becomes of the stream and the session ---- */
 
-void muster__turns_open(struct turns *turns, struct stream *stream, bool original, size_t max_message_size,
-                        uint64_t max_payload_size)
+void muster__turns_open(struct turns *turns, struct stream *stream, bool original,
+                        const struct abilities *server)
 {
     turns->stream = stream;
     turns->original = original;
-    turns->max_message_size = max_message_size;
-    turns->max_payload_size = max_payload_size;
-}
-
-void muster__turns_shut(struct turns *turns)
-{
-    turns->stream = NULL;
+    turns->server = *server;
 }
 
 void muster__turns_interrupt(struct turns *turns)
@@ -335,6 +332,11 @@ bool muster__turns_take_cancelled(struct turns *turns)
 
 /* ---- what the user's code does ---- */
 
+void muster__turns_begin(struct turns *turns)
+{
+    turns->begun = true;
+}
+
 enum muster_status muster__turns_may_answer(const struct turns *turns, struct muster_error *error)
 {
     if (!turns->unanswered)
@@ -361,6 +363,13 @@ enum muster_status muster__turns_answer(struct turns *turns, struct buffer *body
     return status;
 }
 
+void muster__turns_fail(struct turns *turns, const char *why)
+{
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    snprintf(text, sizeof(text), "its answer was not sent: %.224s", why);
+    muster_text_harmless(text, turns->failed, sizeof(turns->failed));
+}
+
 void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffer *body,
                         const struct muster_message *message)
 {
@@ -380,15 +389,18 @@ void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffe
 void muster__turns_pass_over(struct turns *turns, bool comes_back)
 {
     const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
-    const struct encoding encoding = {.max_message_size = turns->max_message_size};
+    const struct muster_message failure = {.kind = MUSTER_FAILURE, .text = turns->failed};
+    const struct encoding encoding = {.max_message_size = turns->server.max_message_size};
     struct buffer *body;
     if (!turns->over && muster__turns_may_answer(turns, NULL) == MUSTER_OK &&
-        muster__encode(TO_SERVER, &unknown, &encoding, &body, NULL) == MUSTER_OK) {
+        muster__encode(TO_SERVER, *turns->failed ? &failure : &unknown, &encoding, &body, NULL) ==
+            MUSTER_OK) {
         hold_answer(turns, body, comes_back);
         muster__buffer_release(body);
     }
     turns->unanswered = false;
     turns->cancelled = false;
+    turns->failed[0] = '\0';
     drop_message(turns, &turns->current.message);
 }
 

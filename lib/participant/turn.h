@@ -12,9 +12,10 @@
 
 #include <muster/traffic.h>
 
+#include "link/hello.h"
 #include "link/traffic.h"
 #include "link/transfer.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 struct instruction {
     struct muster_message message;
@@ -38,10 +39,10 @@ struct turns {
     struct stream *stream;     /* NULL: the server does not listen */
     bool original;             /* it did not answer Hello: it is one of the original protocol */
     bool over;                 /* nothing will come any more */
-    size_t max_message_size;   /* that both sides accept */
-    uint64_t max_payload_size; /* that the server accepts; 0: it takes no chunks */
+    struct abilities server;   /* what it takes */
     uint64_t most_to_be_taken; /* of an instruction, in chunks */
 
+    bool begun;         /* the initiative was passed, by the first, empty message */
     bool came;          /* `next` holds an instruction that was not consumed yet */
     bool unanswered;    /* `current` holds an instruction that was not answered yet */
     bool cancelled;     /* nobody waits for the answer to `current` any more, */
@@ -61,6 +62,9 @@ struct turns {
     struct outgoing outgoing; /* the last answer, if it is a big one, until the next instruction */
     int64_t progress_at;      /* before this time, no report is sent */
     struct trash trash;       /* empty when nobody has the lock */
+
+    /* Why the answer to `current` was not sent; "": it was, or the program has not tried. */
+    char failed[MUSTER_ERROR_TEXT_SIZE];
 };
 
 /* Of memory that was zero; these two without the lock. */
@@ -73,13 +77,11 @@ void muster__turns_unlock(struct turns *turns, pthread_mutex_t *lock);
 /* ---- what the session tells ---- */
 
 /* The server listens, by this stream. */
-void muster__turns_open(struct turns *turns, struct stream *stream, bool original, size_t max_message_size,
-                        uint64_t max_payload_size);
+void muster__turns_open(struct turns *turns, struct stream *stream, bool original,
+                        const struct abilities *server);
 
-/* It does not any more, though the stream has not ended yet. */
-void muster__turns_shut(struct turns *turns);
-
-/* The stream has ended: what was on its way, in or out, is to come again as a whole. */
+/* It does not any more, and the stream has ended or is about to: what was on its way, in or out, is to come again
+   as a whole. */
 void muster__turns_interrupt(struct turns *turns);
 
 /* The session goes on with a new stream: the answer is sent again if the server has not got it. `last_turn`
@@ -109,6 +111,9 @@ bool muster__turns_take_cancelled(struct turns *turns);
 
 /* ---- what the user's code does, before the end ---- */
 
+/* The initiative was passed: from now on instructions come. */
+void muster__turns_begin(struct turns *turns);
+
 /* Whether there is an instruction to answer, and to work on. */
 enum muster_status muster__turns_may_answer(const struct turns *turns, struct muster_error *error);
 
@@ -118,6 +123,9 @@ enum muster_status muster__turns_begin_answer(struct turns *turns, struct muster
 /* Sends the answer to the current turn, and holds it until it is known to have arrived. `comes_back`: where
    there is no stream, it is sent when there is one. */
 enum muster_status muster__turns_answer(struct turns *turns, struct buffer *body, bool comes_back);
+
+/* The answer to the current turn makes no sense or is too big: muster__turns_pass_over() tells the server. */
+void muster__turns_fail(struct turns *turns, const char *why);
 
 /* Copies what travels in chunks, which go out meanwhile. Without the lock. */
 void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffer *body,

@@ -1,6 +1,7 @@
 /* A participant's wait for its server. */
 #include <config.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -9,23 +10,11 @@
 /* When a user who waits is told why: first after so long, and then after twice as long each time. */
 enum { TELL_FIRST_MS = 2000, TELL_LAST_MS = 600000 };
 
-void muster__wait_begin(struct wait *wait, int64_t now, int64_t until)
+void muster__wait_begin(struct wait *wait, int64_t now, int64_t until, int64_t pause_ms, const char *cause)
 {
-    *wait = (struct wait){.goes_on = true,
-                          .until = until,
-                          .pause_ms = wait->pause_ms,
-                          .told_at = now,
-                          .told_interval_ms = TELL_FIRST_MS};
-}
-
-void muster__wait_go_on(struct wait *wait)
-{
-    wait->goes_on = true;
-}
-
-void muster__wait_end(struct wait *wait)
-{
-    wait->goes_on = false;
+    *wait = (struct wait){
+        .until = until, .pause_ms = pause_ms, .told_at = now, .told_interval_ms = TELL_FIRST_MS};
+    snprintf(wait->cause, sizeof(wait->cause), "%s", cause);
 }
 
 /* ---- pauses ---- */
@@ -44,11 +33,6 @@ static int64_t random_up_to(int64_t most)
     return (int64_t)(random % (uint64_t)most) + 1;
 }
 
-void muster__wait_shorten_pauses(struct wait *wait, int64_t first_ms)
-{
-    wait->pause_ms = first_ms;
-}
-
 int64_t muster__wait_pause(struct wait *wait, int64_t last_ms)
 {
     int64_t pause_ms = random_up_to(wait->pause_ms);
@@ -64,12 +48,6 @@ void muster__wait_failed(struct wait *wait, enum muster_status status, const cha
     muster_text_harmless(*text ? text : muster_status_text(status), wait->cause, sizeof(wait->cause));
 }
 
-const char *muster__wait_cause(const struct wait *wait)
-{
-    return wait->status != MUSTER_OK ? wait->cause
-                                     : "no answer (is the address right, and no firewall in the way?)";
-}
-
 /* Whether two causes differ in more than numbers, such as seconds that are left. */
 static bool is_other(const char *cause, const char *other)
 {
@@ -83,21 +61,15 @@ static bool is_other(const char *cause, const char *other)
     return *cause || *other;
 }
 
-int64_t muster__wait_tells_at(const struct wait *wait)
-{
-    return wait->told_at + wait->told_interval_ms;
-}
-
 /* Another cause than that which was told is told earlier, but causes that take turns do not make it talk without
    end. */
 bool muster__wait_tells(struct wait *wait, int64_t now)
 {
-    const char *cause = muster__wait_cause(wait);
-    bool news = wait->told[0] && is_other(wait->told, cause);
+    bool news = wait->told[0] && is_other(wait->told, wait->cause);
     if (now - wait->told_at < (news ? wait->told_interval_ms / 4 : wait->told_interval_ms))
         return false;
     wait->told_at = now;
     wait->told_interval_ms = twice(wait->told_interval_ms, TELL_LAST_MS);
-    memcpy(wait->told, cause, strlen(cause) + 1);
+    memcpy(wait->told, wait->cause, sizeof(wait->told));
     return true;
 }

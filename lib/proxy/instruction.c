@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "proxy/instruction.h"
 #include "proxy/manager.h"
+#include "proxy/proxy.h"
 #include "status.h"
 
 /* What a prepared message owns. */
@@ -31,32 +31,23 @@ static void prepared_free(void *freed)
     free(prepared);
 }
 
-static struct prepared *prepared_new(struct participant_manager *manager,
-                                     const struct muster_message *message)
-{
-    struct prepared *prepared = calloc(1, sizeof(*prepared));
-    if (!prepared || !muster__message_copy(message, &prepared->message)) {
-        free(prepared);
-        return NULL;
-    }
-    pthread_mutex_init(&prepared->lock, NULL);
-    muster__manager_retain(manager);
-    prepared->instruction = (struct instruction){
-        .manager = manager, .message = &prepared->message, .keep = prepared->message.storage};
-    return prepared;
-}
-
 enum muster_status participant_manager_prepare(struct participant_manager *manager,
                                                const struct muster_message *message,
                                                struct muster_message *result, struct muster_error *error)
 {
     *result = (struct muster_message)MUSTER_MESSAGE_INIT;
-    enum muster_status status = muster__message_check(message, error);
-    if (status != MUSTER_OK)
-        return status;
-    struct prepared *prepared = prepared_new(manager, message);
+    struct prepared *prepared = calloc(1, sizeof(*prepared));
     if (!prepared)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status = muster__message_copy(TO_PARTICIPANT, message, &prepared->message, error);
+    if (status != MUSTER_OK) {
+        free(prepared);
+        return status;
+    }
+    pthread_mutex_init(&prepared->lock, NULL);
+    muster__manager_retain(manager);
+    prepared->instruction = (struct instruction){
+        .manager = manager, .message = &prepared->message, .keep = prepared->message.storage};
     struct buffer *body;
     status = muster__instruction_body(&prepared->instruction, true, &body, error);
     struct muster_message view = prepared->message;
@@ -91,9 +82,8 @@ enum muster_status muster__instruction_body(struct instruction *instruction, boo
     struct prepared *prepared = muster__storage_owned(instruction->message->storage);
     enum muster_status status = MUSTER_OK;
     if (instruction->message->kind == MUSTER_RECONNECT)
-        return muster__error(
-            error, MUSTER_INVALID,
-            "MUSTER_RECONNECT is no instruction that has an answer: call proxy_reconnect_in()");
+        return muster__error(error, MUSTER_INVALID,
+                             "MUSTER_RECONNECT has no answer: call proxy_reconnect_in()");
     if (!*form && prepared) {
         status = share(instruction, prepared, chunks, form, error);
     } else if (!*form) {
@@ -131,31 +121,36 @@ static bool wait_for_one(sem_t *returned, const struct timespec *until)
     return result == 0;
 }
 
-void muster__instructions_return(struct instruction *instructions, size_t count)
+/* Cuts off those who keep what was borrowed, each on its own transport. */
+static void shut_borrowers(struct instruction *instructions, size_t count, struct proxy *const *proxies,
+                           size_t proxy_count)
+{
+    struct muster_transport *last = NULL;
+    for (size_t i = 0; i < proxy_count; i++) {
+        struct muster_transport *transport = muster__proxy_manager(proxies[i])->transport;
+        const struct buffer *borrower = instructions[i % count].borrower;
+        if (borrower && (count > 1 || transport != last))
+            transport->ops->shut_borrowers(transport, borrower);
+        last = transport;
+    }
+}
+
+void muster__instructions_return(struct instruction *instructions, size_t count, struct proxy *const *proxies,
+                                 size_t proxy_count)
 {
     size_t borrowed = 0;
-    struct timespec until;
-    struct participant_manager *manager = instructions->manager;
     sem_t *returned = instructions->borrow;
     for (size_t i = 0; i < count; i++) {
         instructions[i].borrower = is_borrowed(instructions[i].chunked) ? instructions[i].chunked : NULL;
         borrowed += instructions[i].borrower ? 1 : 0;
         muster__instruction_release(&instructions[i]);
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t limit_ms = manager->options.stop_timeout_ms;
-    until.tv_sec += (time_t)(limit_ms / 1000);
-    until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = muster__clock_after(instructions->manager->options.stop_timeout_ms);
     while (borrowed > 0 && wait_for_one(returned, &until))
         borrowed--;
     if (borrowed == 0)
         return;
-    for (size_t i = 0; i < count; i++) {
-        if (instructions[i].borrower)
-            manager->transport->ops->shut_borrowers(manager->transport, instructions[i].borrower);
-    }
+    shut_borrowers(instructions, count, proxies, proxy_count);
     /* Nothing is left that a peer could hold up. */
     while (borrowed > 0)
         borrowed -= sem_wait(returned) == 0 ? 1 : 0;

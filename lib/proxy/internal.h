@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "link/hello.h"
 #include "link/token.h"
 #include "link/traffic.h"
 #include "link/transfer.h"
@@ -55,9 +56,7 @@ struct proxy {
     bool original; /* it speaks the original protocol only */
     char *peer;
     struct introduction *introduction; /* NULL: it said no Hello */
-    size_t max_message_size;
-    uint64_t max_payload_size; /* 0: it does not take chunks */
-    bool hears_refusals;       /* it wants to be told of its answers that were refused */
+    struct abilities takes;            /* of messages that both accept */
     void *user;
     bool has_user;
     bool joined;                   /* it has passed the initiative, so that its end is an event of its own */

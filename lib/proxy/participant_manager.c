@@ -8,10 +8,7 @@
 
 #include "callback.h"
 #include "link/service.h"
-#include "network/credentials.h"
-#include "network/scheme.h"
 #include "options.h"
-#include "proxy/admission.h"
 #include "proxy/connection.h"
 #include "proxy/manager.h"
 #include "proxy/proxy.h"
@@ -78,22 +75,6 @@ void muster__manager_event(struct proxy *proxy, enum participant_manager_event_k
 
 /* ---- what the listener tells ---- */
 
-static void *stream_accepted(void *context, struct stream *stream, const struct stream_events **events)
-{
-    struct participant_manager *manager = context;
-    struct connection *connection = muster__connection_new(manager, stream);
-    if (!connection)
-        return NULL;
-    struct proxy *proxy = connection->proxy;
-    *events = &muster__connection_events;
-    struct muster_error refusal = {MUSTER_OK, ""};
-    if (!muster__registry_add_stream(&manager->registry, muster__proxy_place(proxy)))
-        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is stopping");
-    else if (muster__admission_let_in(proxy, stream, &refusal) != MUSTER_OK)
-        muster__proxy_end(proxy, refusal.status, NULL, refusal.status, refusal.text);
-    return connection;
-}
-
 static void listener_stopped(void *context)
 {
     struct participant_manager *manager = context;
@@ -106,7 +87,7 @@ static void listener_warned(void *context, const char *text)
     muster__callback_warn(options->on_warning, options->context, text);
 }
 
-static const struct served served[] = {{&muster__connect_service, stream_accepted}, {NULL, NULL}};
+static const struct served served[] = {{&muster__connect_service, muster__connection_accept}, {NULL, NULL}};
 
 static const struct listener_events listener_events = {
     .served = served,
@@ -146,6 +127,7 @@ static void reminder_expired(struct timer *timer)
     muster__drain_done(&manager->drain);
 }
 
+/* The files were read just now: they need not be looked at. */
 static void begin_reminders(struct participant_manager *manager)
 {
     if (!manager->credentials || !muster__drain_enter(&manager->drain))
@@ -210,8 +192,9 @@ static enum muster_status check_options(const struct participant_manager_options
              options->progress_extends_most_ms < 0,
          "session_grace_ms, progress_extends_ms or progress_extends_most_ms is negative"},
         {options->max_away == 0, "options.max_away is 0: to wait for nobody, set session_grace_ms to 0"},
-        {options->join_timeout_ms == 0 || options->stop_timeout_ms < 0,
-         "options.join_timeout_ms is 0 or options.stop_timeout_ms is negative"},
+        {options->join_timeout_ms == 0 || options->join_timeout_ms < MUSTER_NO_LIMIT ||
+             options->stop_timeout_ms < 0,
+         "options.join_timeout_ms is not above 0, or options.stop_timeout_ms is negative"},
         {!(options->join_rate >= 0 && options->join_rate < 1e9),
          "options.join_rate is not from 0 to 1e9 participants a second"},
         {options->max_streams_per_connection < 1 || options->max_streams_per_connection > 65536,
@@ -363,17 +346,6 @@ uint16_t participant_manager_port(const struct participant_manager *manager)
     return manager->port;
 }
 
-/* Tells one participant that the server stops, and with `last` when to come back. Who has not been let in yet
-   tries again by itself. */
-static void dismiss(struct proxy *proxy, struct buffer *last)
-{
-    bool open = last && proxy_is_open(proxy);
-    if (last && !open)
-        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is starting again");
-    else
-        muster__proxy_end(proxy, MUSTER_STOPPED, last, MUSTER_OK, "the server is stopping");
-}
-
 /* `last` is said to every participant that is there; NULL: nothing. */
 static void close_door(struct participant_manager *manager, struct buffer *last)
 {
@@ -385,7 +357,11 @@ static void close_door(struct participant_manager *manager, struct buffer *last)
     stop_reminder(manager);
     struct proxy *proxy;
     while ((proxy = muster__registry_take_stream(&manager->registry))) {
-        dismiss(proxy, last);
+        if (last && !proxy_is_open(proxy)) /* who has not been let in yet tries again by itself */
+            muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE,
+                              "the server is starting again");
+        else
+            muster__proxy_end(proxy, MUSTER_STOPPED, last, MUSTER_OK, "the server is stopping");
         proxy_release(proxy);
     }
 }
@@ -412,7 +388,9 @@ static bool wait_for_end(struct participant_manager *manager, const char *caller
 {
     char line[MUSTER_ERROR_TEXT_SIZE];
     if (muster__in_callback() || muster__round_holds(manager)) {
-        snprintf(line, sizeof(line), "%s() in a callback closes, and neither waits nor frees", caller);
+        snprintf(line, sizeof(line),
+                 "%s() in a callback closes, and neither waits nor frees: call it again on another thread",
+                 caller);
         muster__callback_warn(manager->options.on_warning, manager->options.context, line);
         return false;
     }

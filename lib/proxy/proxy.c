@@ -137,7 +137,7 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     proxy->state_since = proxy->heard_at = muster__proxy_now(proxy);
     muster__place_init(&proxy->place, proxy);
     muster__claim_init(&proxy->upload.claim, &manager->budget, &muster__proxy_claim_events);
-    proxy->max_message_size = manager->options.max_message_size;
+    proxy->takes.max_message_size = manager->options.max_message_size;
     proxy->away_until = INT64_MAX;
     pthread_mutex_init(&proxy->lock, NULL);
     pthread_mutex_lock(&proxy->lock);
@@ -341,14 +341,15 @@ enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds, stru
                  : MUSTER_OK;
     pthread_mutex_unlock(&proxy->lock);
     if (status == MUSTER_OK)
-        muster__proxy_end(proxy, MUSTER_CLOSED, body, MUSTER_OK, "come back later");
+        muster__proxy_end(proxy, MUSTER_CLOSED, body, MUSTER_OK,
+                          "the server asked this participant to come back later");
     muster__buffer_release(body);
     return status;
 }
 
 void proxy_close(struct proxy *proxy)
 {
-    muster__proxy_end(proxy, MUSTER_CLOSED, NULL, MUSTER_OK, "good-bye");
+    muster__proxy_end(proxy, MUSTER_CLOSED, NULL, MUSTER_OK, "the server closed this participant's stream");
 }
 
 /* ---- what is known of the participant ---- */
@@ -375,7 +376,7 @@ struct place *muster__proxy_place(struct proxy *proxy)
 
 bool muster__proxy_takes_chunks(const struct proxy *proxy)
 {
-    return proxy->max_payload_size > 0;
+    return proxy->takes.max_payload_size > 0;
 }
 
 const char *proxy_name(const struct proxy *proxy)

@@ -15,7 +15,7 @@
 #include <muster/proxy.h>
 #include <muster/statistics.h>
 
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 struct connection;
 struct place;

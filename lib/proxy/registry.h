@@ -35,9 +35,10 @@ struct registry {
     size_t away_count;
     size_t admitted_count;
     uint64_t next_rank;
-    uint8_t *ranks; /* those that were given: a bit for each of the lower ones */
-    void *names;    /* of the admitted: a tree of places, tsearch(3) */
-    struct link waiters;
+    bool *ranks;               /* of the lower ones: whether it was given */
+    void *names;               /* of the admitted: a tree of places, tsearch(3) */
+    pthread_cond_t enough;     /* so many can be given instructions as one who waits wants, or it is closed */
+    size_t wanted;             /* the least that one who waits wants; SIZE_MAX: nobody does */
     void *addresses;           /* that participants come from: a tree */
     double join_allowance;     /* how many may come now, */
     int64_t join_allowance_at; /* as of then */

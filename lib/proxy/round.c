@@ -18,7 +18,7 @@
 /* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
    woken: being woken for each would cost more than many an answer. */
 #define GATHER_COUNT 64
-#define GATHER_NS    1000000
+#define GATHER_MS    1
 
 struct round_turn {
     struct turn turn;
@@ -208,11 +208,7 @@ static void round_turn_ended(struct turn *base, struct proxy *proxy, enum muster
 /* With the lock held. */
 static void gather(struct round *round)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += GATHER_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = muster__clock_after(GATHER_MS);
     round->wake_at = round->running < GATHER_COUNT ? round->running : GATHER_COUNT;
     while (round->queued < round->wake_at &&
            pthread_cond_clockwait(&round->changed, &round->lock, CLOCK_MONOTONIC, &until) == 0)
@@ -395,7 +391,7 @@ static enum muster_status check(const struct proxy_round_options *options, size_
         return muster__error(error, MUSTER_INVALID, "options.tick_ms is not above 0");
     if (muster__in_callback())
         return muster__error(error, MUSTER_INVALID,
-                             "a round waits, and is not to be run in a callback: proxy_run_async() can");
+                             "a round waits: in a callback, begin turns with proxy_run_async()");
     return MUSTER_OK;
 }
 
@@ -427,7 +423,7 @@ static enum muster_status run(struct round *round, struct instruction *instructi
     collect_answers(round);
     struct muster_error why = {MUSTER_OK, ""};
     enum muster_status status = verdict(round, at_least, &why);
-    muster__instructions_return(instructions, instruction_count);
+    muster__instructions_return(instructions, instruction_count, round->proxies, round->count);
     leave(round);
     tell(round, PARTICIPANT_MANAGER_ROUND_ENDED, status, why.text);
     muster__drain_done(&round->manager->drain);
@@ -446,6 +442,9 @@ static enum muster_status check_instruction(struct instruction *instruction, con
         chunks = chunks || muster__proxy_takes_chunks(round->proxies[i]);
     return muster__instruction_body(instruction, chunks, &body, error);
 }
+
+/* Where the caller has left one out: it is no instruction. */
+static const struct muster_message no_message = MUSTER_MESSAGE_INIT;
 
 static enum muster_status run_round(struct proxy *const *proxies, size_t count,
                                     const struct muster_message *const *messages, bool one_for_all,
@@ -475,8 +474,9 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
     if (status == MUSTER_OK && !instructions)
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
-        instructions[i] =
-            (struct instruction){.manager = round.manager, .message = messages[i], .borrow = &returned};
+        instructions[i] = (struct instruction){.manager = round.manager,
+                                               .message = messages[i] ? messages[i] : &no_message,
+                                               .borrow = &returned};
         if (one_for_all)
             status = check_instruction(&instructions[i], &round, error);
     }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "link/hello.h"
 #include "proxy/internal.h"
 #include "status.h"
 
@@ -48,10 +47,7 @@ enum muster_status muster__proxy_introduce(struct proxy *proxy, const Muster__He
         return muster__error(error, MUSTER_UNAVAILABLE, "the server cannot get random numbers");
     if (!hello)
         return MUSTER_OK;
-    const struct abilities peer = muster__hello_read(hello, proxy->max_message_size);
-    proxy->max_message_size = peer.max_message_size;
-    proxy->max_payload_size = peer.max_payload_size;
-    proxy->hears_refusals = peer.hears_refusals;
+    proxy->takes = muster__hello_read(hello, proxy->takes.max_message_size);
     proxy->introduction = copy_introduction(hello);
     return proxy->introduction ? MUSTER_OK
                                : muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");

@@ -22,7 +22,7 @@ enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct bu
     }
     enum muster_status status = muster__proxy_send(proxy, head, head_size, body);
     if (status == MUSTER_OK) {
-        proxy->outgoing.max_message_size = proxy->max_message_size;
+        proxy->outgoing.max_message_size = proxy->takes.max_message_size;
         muster__outgoing_begin(&proxy->outgoing, body, turn);
         muster__outgoing_start(&proxy->outgoing, 0, 0);
         muster__proxy_send_chunk(proxy);
@@ -58,20 +58,21 @@ static enum muster_status may_begin(const struct proxy *proxy, const struct turn
         return muster__proxy_closed(proxy, error);
     if (proxy->state != PROXY_OPEN && proxy->state != PROXY_AWAY)
         return muster__error(error, MUSTER_INVALID,
-                             "it has not joined yet: wait for the event, or in get_participants()");
+                             "it has not joined yet: wait for the event, or call get_participants()");
     if (proxy->running)
         return muster__error(error, MUSTER_BUSY, "%s", muster_status_text(MUSTER_BUSY));
     if (proxy->original && turn->kind != MUSTER_TRAIN)
         return muster__error(error, MUSTER_UNKNOWN_INSTRUCTION,
                              "it speaks the original protocol, which knows MUSTER_TRAIN only");
     uint64_t chunks = body->payload ? body->payload->size : 0;
-    if (body->size + STREAM_HEAD_MAX > proxy->max_message_size || chunks > proxy->max_payload_size)
+    if (body->size + STREAM_HEAD_MAX > proxy->takes.max_message_size ||
+        chunks > proxy->takes.max_payload_size)
         return muster__error(error, MUSTER_TOO_BIG,
-                             "it takes messages of %llu bytes, and %llu in chunks: the instruction has %llu "
-                             "and %llu",
-                             (unsigned long long)proxy->max_message_size,
-                             (unsigned long long)proxy->max_payload_size, (unsigned long long)body->size,
-                             (unsigned long long)chunks);
+                             "the instruction has %llu bytes, and %llu in chunks: the participant's "
+                             "max_message_size is %llu, and its max_payload_size %llu",
+                             (unsigned long long)body->size, (unsigned long long)chunks,
+                             (unsigned long long)proxy->takes.max_message_size,
+                             (unsigned long long)proxy->takes.max_payload_size);
     return MUSTER_OK;
 }
 
@@ -96,7 +97,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
 {
     struct buffer *body;
     enum muster_status status =
-        muster__instruction_body(instruction, proxy->max_payload_size > 0, &body, error);
+        muster__instruction_body(instruction, muster__proxy_takes_chunks(proxy), &body, error);
     if (status != MUSTER_OK)
         return status;
     struct drain *drain = &proxy->manager->drain;
@@ -120,7 +121,6 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         if (observed)
             muster__drain_add(drain); /* the turn may end, and all with it, before that is told */
         proxy->given_up = false;
-        proxy->progress = 0;
         muster__proxy_count_begin(proxy, turn, size);
         muster__proxy_start_timer(proxy, timeout_ms);
     }
@@ -191,6 +191,7 @@ struct turn *muster__proxy_take_turn(struct proxy *proxy)
     if (!turn)
         return NULL;
     muster__proxy_stop_timer(proxy);
+    proxy->progress = 0;
     turn->arrived = muster__proxy_end_upload(proxy);
     muster__outgoing_begin(&proxy->outgoing, NULL, 0);
     muster__buffer_release(proxy->instruction);
@@ -290,12 +291,12 @@ enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, cons
         status = muster__proxy_closed(proxy, error);
     else if (turn == 0)
         status = muster__error(error, MUSTER_INVALID, "it has not answered yet");
-    else if (!proxy->hears_refusals)
+    else if (!proxy->takes.hears_refusals)
         status = muster__error(error, MUSTER_UNKNOWN_INSTRUCTION,
                                "it cannot be told: it is of an older release, or has no on_warning");
     else if (!proxy->stream)
         status = muster__error(error, MUSTER_GONE, "it is away, and will not be told");
-    else if (body->size + STREAM_HEAD_MAX > proxy->max_message_size)
+    else if (body->size + STREAM_HEAD_MAX > proxy->takes.max_message_size)
         status = muster__error(error, MUSTER_TOO_BIG, "it does not take messages of %llu bytes",
                                (unsigned long long)body->size);
     else
