@@ -76,6 +76,8 @@ libmuster_core_la_SOURCES = \
     lib/network/transport.c \
     lib/network/transport.h \
     lib/participant/dispatch.c \
+    lib/participant/heartbeat.c \
+    lib/participant/heartbeat.h \
     lib/participant/internal.h \
     lib/participant/participant.c \
     lib/participant/session.c \

@@ -128,6 +128,8 @@ struct proxy_statistics {
 
     uint64_t turns_ended[MUSTER_STATUS_ROOM];
     struct muster_traffic traffic;
+    int64_t
+        heartbeat_ms; /* during a turn it sends a heartbeat so often; 0: it sends none, and is never silent */
 };
 
 MUSTER_API void proxy_get_statistics_sized(struct proxy *proxy, struct proxy_statistics *statistics,

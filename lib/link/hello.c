@@ -6,16 +6,19 @@
 
 #include "link/hello.h"
 
-enum { FEATURES_MAX = 2 };
+enum { FEATURES_MAX = 3 };
 
 static size_t list_features(const struct abilities *own, char *features[FEATURES_MAX])
 {
-    static char chunks[] = FEATURE_CHUNKS, refused[] = FEATURE_REFUSED; /* protobuf-c wants no constants */
+    /* protobuf-c wants no constants. */
+    static char chunks[] = FEATURE_CHUNKS, refused[] = FEATURE_REFUSED, heartbeats[] = FEATURE_HEARTBEATS;
     size_t count = 0;
     if (own->max_payload_size)
         features[count++] = chunks;
     if (own->hears_refusals)
         features[count++] = refused;
+    if (own->sends_heartbeats)
+        features[count++] = heartbeats;
     return count;
 }
 
@@ -72,6 +75,8 @@ static struct abilities read_abilities(char *const *features, size_t count, uint
             peer.max_payload_size = max_payload_size ? max_payload_size : UINT64_MAX;
         else if (strcmp(features[i], FEATURE_REFUSED) == 0)
             peer.hears_refusals = true;
+        else if (strcmp(features[i], FEATURE_HEARTBEATS) == 0)
+            peer.sends_heartbeats = true;
     }
     return peer;
 }

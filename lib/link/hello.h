@@ -11,15 +11,17 @@
 #include "wire/wire.h"
 
 /* The features that an end can have, as they are on the wire: it takes chunks; it wants to be told of its
-   answers that were refused. */
-#define FEATURE_CHUNKS  "chunks"
-#define FEATURE_REFUSED "refused"
+   answers that were refused; it says during a turn that it lives. */
+#define FEATURE_CHUNKS     "chunks"
+#define FEATURE_REFUSED    "refused"
+#define FEATURE_HEARTBEATS "heartbeats"
 
 /* What one end takes. */
 struct abilities {
     size_t max_message_size;
     uint64_t max_payload_size; /* 0: no chunks */
     bool hears_refusals;
+    bool sends_heartbeats;
 };
 
 /* Packs what stays the same of all Hellos of a participant, for muster__encode_hello(); NULL when out

@@ -14,11 +14,12 @@
 
 #include <muster/participant.h>
 
+#include "participant/heartbeat.h"
 #include "participant/session.h"
 #include "participant/turn.h"
 
 struct participant {
-    atomic_size_t references;           /* the user's, and one while the timer runs */
+    atomic_size_t references;           /* the user's, and one of each timer that runs */
     struct participant_options options; /* without its strings, which are in `hello` */
     char *address;
     struct buffer *hello; /* packed: name, labels, limits */
@@ -30,6 +31,7 @@ struct participant {
     pthread_cond_t changed;
     struct session session;
     struct turns turns;
+    struct heartbeat heartbeat;
     struct muster_traffic traffic;
 };
 

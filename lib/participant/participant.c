@@ -91,6 +91,7 @@ static struct participant *participant_new(const char *address, const struct par
     const struct abilities own = {
         .max_message_size = options->max_message_size,
         .max_payload_size = options->max_payload_size,
+        .sends_heartbeats = true,
         .hears_refusals = options->on_warning, /* nobody else would see why an answer was refused */
     };
     struct participant *participant = calloc(1, sizeof(*participant));

@@ -105,6 +105,7 @@ static void end(struct participant *participant, enum muster_status status, cons
 {
     struct session *session = &participant->session;
     change_state(participant, PARTICIPANT_ENDED);
+    muster__heartbeat_stop(participant);
     session->waiting = false;
     muster__turns_end(&participant->turns);
     session->status = session->closed ? MUSTER_CLOSED : status;
@@ -406,6 +407,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     /* Anew with each server: the one before may have taken less. */
     const struct abilities server =
         muster__welcome_read(welcome_message, participant->options.max_message_size);
+    muster__heartbeat_set(&participant->heartbeat, welcome_message->heartbeat_ms);
     let_in(participant, false, &server);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
@@ -568,6 +570,9 @@ static void message_received(void *context, const struct piece *pieces, size_t c
              (envelope.content != CONTENT_MESSAGE || is_for_code(participant, &envelope.message)))
         status =
             muster__turns_received(&participant->turns, &participant->lock, &envelope, size, &ready, &error);
+    if (status == MUSTER_OK && envelope.heartbeat_ms)
+        muster__heartbeat_set(&participant->heartbeat, envelope.heartbeat_ms);
+    muster__heartbeat_run(participant);
     if (ready) {
         participant->session.proven = true;
         participant->session.came_at = now_of(participant);

@@ -46,6 +46,7 @@ void participant_get_statistics_sized(struct participant *participant,
     own.answered = turns->answered;
     own.cancelled = turns->given_up;
     own.transfer = transfer_of(turns);
+    own.heartbeat_ms = participant->heartbeat.interval_ms;
     own.traffic = participant->traffic;
     muster__participant_unlock(participant);
     muster__options_give(statistics, size, &own, sizeof(own));

@@ -323,6 +323,12 @@ void muster__turns_end(struct turns *turns)
         drop_next(turns);
 }
 
+bool muster__turns_are_busy(const struct turns *turns)
+{
+    return turns->came || (turns->unanswered && !turns->cancelled) || turns->arriving.size ||
+           muster__outgoing_busy(&turns->outgoing);
+}
+
 bool muster__turns_take_cancelled(struct turns *turns)
 {
     bool untold = turns->cancel_untold;

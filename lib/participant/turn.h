@@ -106,6 +106,9 @@ enum muster_status muster__turns_received(struct turns *turns, pthread_mutex_t *
 /* A chunk of the answer has left: the next may go. */
 void muster__turns_sent(struct turns *turns);
 
+/* Whether there is an instruction that is arriving, waits for its answer, or whose answer is being sent. */
+bool muster__turns_are_busy(const struct turns *turns);
+
 /* Whether on_cancelled is to be told, which is up to the caller from now on. */
 bool muster__turns_take_cancelled(struct turns *turns);
 

@@ -91,7 +91,8 @@ struct proxy {
     uint64_t answered; /* number of the last turn that ended with an answer; 0: none yet */
 
     /* What is counted: written by statistics.c alone. */
-    int64_t heard_at; /* when the latest message came */
+    int64_t heard_at;     /* when the latest message came */
+    int64_t heartbeat_ms; /* what the participant was told; 0: it sends none */
     struct muster_traffic traffic;
     uint32_t turns_ended[MUSTER_STATUS_ROOM];
 };
@@ -123,6 +124,9 @@ enum muster_status muster__proxy_send(struct proxy *proxy, const uint8_t *head, 
 
 /* Sends the next chunk of the instruction, if it is time, and counts it. */
 void muster__proxy_send_chunk(struct proxy *proxy);
+
+/* The interval of heartbeats to tell the participant, if it is another than it knows: otherwise 0. */
+uint64_t muster__proxy_tell_heartbeat(struct proxy *proxy);
 
 /* A message of so many bytes has come. */
 void muster__proxy_heard(struct proxy *proxy, size_t size);

@@ -169,6 +169,7 @@ static const struct participant_manager_options default_options = {
     .name_takeover = true,
     .progress_extends_most_ms = 86400000,
     .message_stall_ms = 30000,
+    .heartbeat_ms = 2000,
 };
 
 void participant_manager_options_init_sized(struct participant_manager_options *options, size_t size)
@@ -204,6 +205,8 @@ static enum muster_status check_options(const struct participant_manager_options
          "options.connection_idle_ms is below 1000 or options.max_network_memory below 16 MiB"},
         {options->message_stall_ms != 0 && options->message_stall_ms < 1000,
          "options.message_stall_ms is not 0 and below 1000"},
+        {options->heartbeat_ms != 0 && (options->heartbeat_ms < 100 || options->heartbeat_ms > 3600000),
+         "options.heartbeat_ms is neither 0 nor from 100 to 3600000"},
     };
     for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
         if (checks[i].is_wrong)

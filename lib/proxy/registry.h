@@ -9,6 +9,7 @@
 #define MUSTER_PROXY_REGISTRY_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,10 +29,10 @@ struct registry {
 
     pthread_mutex_t lock; /* guards all below */
     bool closed;
-    struct link streams; /* every place that has had a stream, until its end begins */
-    struct link open;    /* those that can be given instructions, in the order of joining */
-    size_t open_count;
-    struct link away; /* those that are waited for, the longest first */
+    struct link streams;      /* every place that has had a stream, until its end begins */
+    struct link open;         /* those that can be given instructions, in the order of joining */
+    atomic_size_t open_count; /* written under the lock */
+    struct link away;         /* those that are waited for, the longest first */
     size_t away_count;
     size_t admitted_count;
     uint64_t next_rank;
@@ -127,6 +128,12 @@ enum muster_status muster__registry_get(struct registry *registry, struct muster
 /* participant_manager_get_all(). */
 enum muster_status muster__registry_all(struct registry *registry, struct proxy ***proxies, size_t *count,
                                         struct muster_error *error);
+
+/* How many can be given instructions. Under any lock. */
+static inline size_t muster__registry_open(const struct registry *registry)
+{
+    return atomic_load_explicit(&registry->open_count, memory_order_relaxed);
+}
 
 /* Reads how many are there. */
 void muster__registry_read(struct registry *registry, struct participant_manager_statistics *statistics);

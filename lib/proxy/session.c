@@ -63,6 +63,8 @@ enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
         return MUSTER_OK;
     if (options->session_grace_ms)
         welcome.session = (ProtobufCBinaryData){sizeof(proxy->session), proxy->session};
+    proxy->heartbeat_ms = 0; /* it may be another process */
+    welcome.heartbeat_ms = muster__proxy_tell_heartbeat(proxy);
     welcome.rank = proxy->place.rank;
     welcome.name = proxy->place.name;
     welcome.last_turn = proxy->running ? proxy->turn - 1 : proxy->turn;

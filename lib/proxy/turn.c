@@ -18,7 +18,8 @@ enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct bu
     if (!proxy->original) {
         uint64_t granted = muster__proxy_reserve(proxy, body);
         uint64_t limit = granted ? muster__window_open(&proxy->upload.window) : 0;
-        head_size = muster__encode_instruction_head(turn, granted, limit, head);
+        head_size =
+            muster__encode_instruction_head(turn, granted, limit, muster__proxy_tell_heartbeat(proxy), head);
     }
     enum muster_status status = muster__proxy_send(proxy, head, head_size, body);
     if (status == MUSTER_OK) {

@@ -510,6 +510,7 @@ static const struct form {
     {.numbers = {0, UP(HELLO)}, .content = CONTENT_HELLO, .read = read_greeting},
     {.numbers = {DOWN(WELCOME), 0}, .content = CONTENT_WELCOME, .read = read_greeting},
     {.numbers = {DOWN(CANCEL), 0}, .content = CONTENT_CANCEL},
+    {.numbers = {0, UP(ALIVE)}, .content = CONTENT_ALIVE},
     {.numbers = {0, UP(PROGRESS)},
      .content = CONTENT_PROGRESS,
      .take = take_progress,
@@ -575,6 +576,8 @@ static bool read_top(enum direction direction, struct reader reader, struct enve
             envelope->grant = field.value;
         else if (direction == TO_PARTICIPANT && field.number == FIELD_LIMIT)
             envelope->limit = field.value;
+        else if (direction == TO_PARTICIPANT && field.number == FIELD_HEARTBEAT)
+            envelope->heartbeat_ms = field.value;
         else
             envelope->turn = field.value;
     }

@@ -483,13 +483,14 @@ size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head
     return writer.size;
 }
 
-size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t limit,
+size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t limit, uint64_t heartbeat_ms,
                                        uint8_t head[STREAM_HEAD_MAX])
 {
     struct writer writer = {.at = head};
     put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
     put_number(&writer, FIELD_GRANTED, granted);
     put_number(&writer, FIELD_LIMIT, limit);
+    put_number(&writer, FIELD_HEARTBEAT, heartbeat_ms);
     return writer.size;
 }
 
@@ -506,6 +507,14 @@ static void put_packed(struct writer *writer, uint32_t field, const struct buffe
     if (writer->at)
         writer->at += protobuf_c_message_pack(message, writer->at);
     writer->size += size;
+}
+
+size_t muster__encode_alive(uint8_t head[STREAM_HEAD_MAX])
+{
+    Muster__Alive alive = MUSTER__ALIVE__INIT;
+    struct writer writer = {.at = head};
+    put_packed(&writer, UP(ALIVE), NULL, &alive.base);
+    return writer.size;
 }
 
 size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint8_t head[STREAM_HEAD_MAX])

@@ -14,7 +14,13 @@
 #define UP(name)   MUSTER__PARTICIPANT_MESSAGE__CONTENT_##name
 
 /* Fields of the messages themselves, which the generated code does not name. */
-enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 10, FIELD_LIMIT = 11 };
+enum {
+    FIELD_TURN_TO_SERVER = 2,
+    FIELD_TURN_TO_PARTICIPANT = 3,
+    FIELD_GRANTED = 10,
+    FIELD_LIMIT = 11,
+    FIELD_HEARTBEAT = 13
+};
 
 /* Fields of what is written and read by hand. */
 enum {

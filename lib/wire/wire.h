@@ -107,9 +107,9 @@ void muster__payload_fill(const struct buffer *body, const struct muster_message
 /* The turn's field, to stand before or after a body; 0 bytes for turn 0. Returns the number of bytes. */
 size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head[STREAM_HEAD_MAX]);
 
-/* The same with the size up to which the answer may send its chunks without being told to, and how many bytes
-   of them; 0: all. */
-size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t limit,
+/* The same with the size up to which the answer may send its chunks without being told to, how many bytes of
+   them (0: all), and the interval of heartbeats from now on (0: it stays). */
+size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t limit, uint64_t heartbeat_ms,
                                        uint8_t head[STREAM_HEAD_MAX]);
 
 /* The whole of a message, which has no body. */
@@ -127,6 +127,9 @@ struct buffer *muster__encode_welcome(const Muster__Welcome *welcome);
 struct buffer *muster__encode_cancel(void);
 struct buffer *muster__encode_refused(const char *text);
 struct buffer *muster__encode_progress(double fraction);
+
+/* The whole of a message that says that the participant lives, which has no body. */
+size_t muster__encode_alive(uint8_t head[STREAM_HEAD_MAX]);
 
 /* ---- reading: decode.c ---- */
 
@@ -148,6 +151,7 @@ enum content {
     CONTENT_GRANT,
     CONTENT_CHUNK,
     CONTENT_REFUSED,
+    CONTENT_ALIVE,
 };
 
 /* What was received. */
@@ -156,6 +160,7 @@ struct envelope {
     uint64_t turn;
     uint64_t grant;                 /* the number of a grant or a chunk's; bytes, with an instruction */
     uint64_t limit;                 /* with a grant or an instruction: bytes that may be sent; 0: all */
+    uint64_t heartbeat_ms;          /* with an instruction; 0: as before */
     struct muster_message message;  /* CONTENT_MESSAGE: whoever takes it empties it; CONTENT_REFUSED: text */
     uint64_t announced;             /* CONTENT_MESSAGE: bytes that follow in chunks */
     const Muster__Hello *hello;     /* CONTENT_HELLO */

@@ -227,7 +227,8 @@ static size_t write_head(enum direction direction, const struct envelope *envelo
     if (envelope->content == CONTENT_GRANT)
         return muster__encode_grant(envelope->turn, envelope->grant, envelope->limit, head);
     if (direction == TO_PARTICIPANT)
-        return muster__encode_instruction_head(envelope->turn, envelope->grant, envelope->limit, head);
+        return muster__encode_instruction_head(envelope->turn, envelope->grant, envelope->limit,
+                                               envelope->heartbeat_ms, head);
     return muster__encode_turn(direction, envelope->turn, head);
 }
 

@@ -36,7 +36,7 @@ static void send_body(struct peer *peer, uint64_t turn, struct room room, struct
     uint8_t head[STREAM_HEAD_MAX];
     size_t head_size = sends(peer) == TO_SERVER
                            ? muster__encode_turn(TO_SERVER, turn, head)
-                           : muster__encode_instruction_head(turn, room.granted, room.limit, head);
+                           : muster__encode_instruction_head(turn, room.granted, room.limit, 0, head);
     peer->stream->ops->send(peer->stream, head, head_size, body);
     muster__buffer_release(body);
 }

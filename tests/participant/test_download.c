@@ -322,7 +322,7 @@ static void instruct(struct duo *duo, uint64_t turn, const struct muster_message
     struct buffer *body;
     uint8_t head[STREAM_HEAD_MAX];
     cr_assert_eq(muster__encode(TO_PARTICIPANT, instruction, &encoding, &body, NULL), MUSTER_OK);
-    size_t head_size = muster__encode_instruction_head(turn, granted, limit, head);
+    size_t head_size = muster__encode_instruction_head(turn, granted, limit, 0, head);
     duo->peer->stream->ops->send(duo->peer->stream, head, head_size, body);
     muster__buffer_release(body);
 }

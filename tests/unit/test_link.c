@@ -48,14 +48,17 @@ static struct abilities over_welcome(const struct abilities *said)
 
 Test(link, each_end_learns_what_the_other_takes)
 {
-    static const struct abilities said[] = {
-        {0, 0, false}, {1024, 0, true}, {OWN_MOST + 1, 1, false}, {OWN_MOST, UINT64_MAX, true}};
+    static const struct abilities said[] = {{0, 0, false, true},
+                                            {1024, 0, true, false},
+                                            {OWN_MOST + 1, 1, false, false},
+                                            {OWN_MOST, UINT64_MAX, true, true}};
     for (size_t i = 0; i < sizeof(said) / sizeof(*said); i++) {
         const struct abilities read[] = {over_hello(&said[i]), over_welcome(&said[i])};
         for (size_t j = 0; j < 2; j++) {
             cr_assert_eq(read[j].max_message_size, i == 1 ? 1024 : OWN_MOST);
             cr_assert_eq(read[j].max_payload_size, said[i].max_payload_size);
             cr_assert_eq(read[j].hears_refusals, said[i].hears_refusals);
+            cr_assert_eq(read[j].sends_heartbeats, said[i].sends_heartbeats);
         }
     }
 }
