@@ -109,6 +109,7 @@ tests_server_server_SOURCES = \
     tests/server/test_round_many.c \
     tests/server/test_session.c \
     tests/server/test_session_end.c \
+    tests/server/test_statistics.c \
     tests/server/test_stop.c \
     tests/server/test_turn.c \
     tests/server/test_upload.c \
