@@ -130,6 +130,7 @@ tests_participant_participant_SOURCES = \
     tests/participant/test_connect.c \
     tests/participant/test_download.c \
     tests/participant/test_end.c \
+    tests/participant/test_heartbeat.c \
     tests/participant/test_original.c \
     tests/participant/test_ready.c \
     tests/participant/test_reconnect.c \

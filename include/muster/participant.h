@@ -314,6 +314,7 @@ struct participant_statistics {
     struct muster_traffic traffic;
 };
 
+/** participant_get_statistics() calls this with the size of the struct in the caller's header. */
 MUSTER_API void participant_get_statistics_sized(struct participant *participant,
                                                  struct participant_statistics *statistics, size_t size);
 

@@ -75,6 +75,7 @@ struct participant_manager_statistics {
     int64_t heartbeat_ms;     /* the interval that participants are told now */
 };
 
+/** participant_manager_get_statistics() calls this with the size of the struct in the caller's header. */
 MUSTER_API void participant_manager_get_statistics_sized(struct participant_manager *manager,
                                                          struct participant_manager_statistics *statistics,
                                                          size_t size);
@@ -132,6 +133,7 @@ struct proxy_statistics {
         heartbeat_ms; /* during a turn it sends a heartbeat so often; 0: it sends none, and is never silent */
 };
 
+/** proxy_get_statistics() calls this with the size of the struct in the caller's header. */
 MUSTER_API void proxy_get_statistics_sized(struct proxy *proxy, struct proxy_statistics *statistics,
                                            size_t size);
 

@@ -1,10 +1,11 @@
 /*
- * The proxy from inside: one state machine in four files, and what these call of each other. No other file
- * of the library includes this.
+ * The proxy from inside: one state machine in four files, and what is counted of it in a fifth; and what these
+ * call of each other. No other file of the library includes this.
  * - proxy.c: the state, every change of it, and the timer; lifetime and end
  * - session.c: Hello and Welcome; a connection breaks, and another takes its place
  * - turn.c: the running turn, and what is said about it on either side
  * - answer.c: its answer, and the upload
+ * - statistics.c: what is counted, and what is read by those who ask
  *
  * Under proxy->lock the transport's stream functions, the timers, the budget and the drain are called, which
  * take their own locks and call nothing back. It is never held together with the registry's. No user code
