@@ -138,10 +138,11 @@ libmuster_core_la_SOURCES += \
     lib/wire/values.c
 if LEARNING
 libmuster_core_la_SOURCES += \
+    lib/file.c \
+    lib/file.h \
+    lib/float16.h \
     lib/learning/element.c \
     lib/learning/element.h \
-    lib/learning/file.c \
-    lib/learning/file.h \
     lib/learning/mean.c \
     lib/learning/npy_file.c \
     lib/learning/npz.c \

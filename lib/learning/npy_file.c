@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "learning/file.h"
+#include "file.h"
 #include "wire/array.h"
 #include "wire/npy.h"
 
