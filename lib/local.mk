@@ -37,7 +37,7 @@ proto/c/health.proto: proto/health.proto
 proto/health.pb-c.c: proto/c/health.proto
 	$(AM_V_GEN)$(PROTOC_C) --proto_path=proto/c --c_out=proto $<
 proto/health.pb-c.h: proto/health.pb-c.c
-$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h
+$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h $(record_proto_sources)
 $(libmuster_wire_la_OBJECTS) $(libmuster_grpc_la_OBJECTS): proto/health.pb-c.h
 
 # What TensorBoard reads.
@@ -49,7 +49,6 @@ BUILT_SOURCES += proto/tensorboard.pb-c.h
 proto/tensorboard.pb-c.c: proto/tensorboard.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC_C) --proto_path=$(top_srcdir)/proto --c_out=proto $<
 proto/tensorboard.pb-c.h: proto/tensorboard.pb-c.c
-$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/tensorboard.pb-c.h
 endif
 
 noinst_LTLIBRARIES += libmuster-wire.la libmuster-core.la libmuster-grpc.la

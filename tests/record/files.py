@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 
-from recording import HERE, Recorder, programs
+from recording import HERE, RECORDER, Recorder, programs
 
 VALUES = [0.1, -1 / 3, 1e300, 5e-324, 123456789012345680.0, 0.0, 1.0]
 
@@ -352,4 +352,4 @@ class FullDisk(EventCase):
 
 
 if __name__ == "__main__":
-    programs.main()
+    programs.main(RECORDER)

@@ -12,7 +12,7 @@ import socket
 import threading
 import urllib.parse
 
-from recording import Recorder, programs
+from recording import RECORDER, Recorder, programs
 
 STATUSES = {"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"}
 API = "/api/2.0/mlflow/"
@@ -517,4 +517,4 @@ class Away(Case):
 
 
 if __name__ == "__main__":
-    programs.main()
+    programs.main(RECORDER)
