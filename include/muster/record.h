@@ -121,8 +121,8 @@ MUSTER_API void muster_record_scalar(struct muster_record *record, int64_t step,
                                      double value);
 
 /**
- * Records how the elements of an array are distributed, such as weights. The array is read twice, by the
- * calling thread, and not kept. An array that is not valid is lost, and on_warning is told.
+ * Records how the elements of an array are distributed, such as weights. If a sink takes histograms, the
+ * calling thread reads the array twice; it is not kept. An array that is not valid is lost, and on_warning is told.
  */
 MUSTER_API void muster_record_histogram(struct muster_record *record, int64_t step, const char *name,
                                         const struct muster_array *array);

@@ -392,6 +392,7 @@ static enum muster_status csv_open(struct sink *sink, const char *target,
 
 const struct sink_kind muster__csv = {
     .scheme = "csv",
+    .takes = 1U << ENTRY_SCALAR,
     .open = csv_open,
     .write = csv_write,
     .close = csv_close,

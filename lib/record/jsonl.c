@@ -1,6 +1,7 @@
 /* JSON lines: every entry, an object on a line of its own. JSON has no NaN and no infinity: they are strings. */
 #include <config.h>
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,6 +149,7 @@ static enum muster_status jsonl_open(struct sink *sink, const char *target,
 
 const struct sink_kind muster__jsonl = {
     .scheme = "jsonl",
+    .takes = UINT_MAX,
     .open = jsonl_open,
     .write = jsonl_write,
     .finish = jsonl_finish,

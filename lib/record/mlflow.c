@@ -503,6 +503,7 @@ static enum muster_status mlflow_open(struct sink *sink, const char *target,
 
 const struct sink_kind muster__mlflow = {
     .scheme = "mlflow",
+    .takes = ~(1U << ENTRY_HISTOGRAM),
     .open = mlflow_open,
     .write = mlflow_write,
     .finish = mlflow_finish,

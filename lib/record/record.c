@@ -23,6 +23,7 @@ struct muster_record {
     atomic_uint references; /* the user's, and one of each thread */
     atomic_bool told;       /* that an entry was lost before it was in the queue */
     struct queue queue;
+    unsigned takes; /* a bit for each kind of entries that a sink takes; constant */
     size_t sink_count;
     struct sink sinks[MUSTER_RECORD_SINKS_MAX];
     void (*on_warning)(void *context, const char *text);
@@ -109,6 +110,7 @@ static enum muster_status open_sinks(struct muster_record *record,
         record->sinks[i].queue = &record->queue;
         record->sinks[i].place = i;
         status = muster__sink_open(&record->sinks[i], options->sinks[i], options, error);
+        record->takes |= status == MUSTER_OK ? record->sinks[i].kind->takes : 0;
     }
     for (size_t i = 0; i < record->sink_count && status == MUSTER_OK; i++) {
         atomic_fetch_add_explicit(&record->references, 1, memory_order_relaxed);
@@ -181,9 +183,17 @@ static void lose(struct muster_record *record, const char *why)
         muster__callback_warn(record->on_warning, record->context, why);
 }
 
+/* Whether there is somebody to whom the entry is worth the time to make it. */
+static bool takes(const struct muster_record *record, enum entry_kind kind)
+{
+    return record && record->takes >> kind & 1;
+}
+
 static void add(struct muster_record *record, enum entry_kind kind, int64_t step, const char *name,
                 double value, const char *text, const struct histogram *histogram)
 {
+    if (!takes(record, kind))
+        return;
     struct entry *entry = muster__entry_new(kind, step, name, value, text, histogram);
     if (!entry) {
         lose(record, "recording: an entry is lost for want of memory");
@@ -198,21 +208,19 @@ static void add(struct muster_record *record, enum entry_kind kind, int64_t step
 
 void muster_record_setting(struct muster_record *record, const char *name, const char *text)
 {
-    if (record)
-        add(record, ENTRY_SETTING, 0, name, 0, text, NULL);
+    add(record, ENTRY_SETTING, 0, name, 0, text, NULL);
 }
 
 void muster_record_scalar(struct muster_record *record, int64_t step, const char *name, double value)
 {
-    if (record)
-        add(record, ENTRY_SCALAR, step, name, value, NULL, NULL);
+    add(record, ENTRY_SCALAR, step, name, value, NULL, NULL);
 }
 
 void muster_record_histogram(struct muster_record *record, int64_t step, const char *name,
                              const struct muster_array *array)
 {
     struct histogram histogram;
-    if (!record || record->sink_count == 0)
+    if (!takes(record, ENTRY_HISTOGRAM))
         return;
     if (muster__histogram_count(&histogram, array))
         add(record, ENTRY_HISTOGRAM, step, name, 0, NULL, &histogram);
@@ -222,12 +230,10 @@ void muster_record_histogram(struct muster_record *record, int64_t step, const c
 
 void muster_record_text(struct muster_record *record, int64_t step, const char *name, const char *text)
 {
-    if (record)
-        add(record, ENTRY_TEXT, step, name, 0, text, NULL);
+    add(record, ENTRY_TEXT, step, name, 0, text, NULL);
 }
 
 void muster_record_file(struct muster_record *record, int64_t step, const char *name, const char *path)
 {
-    if (record)
-        add(record, ENTRY_FILE, step, name, 0, path, NULL);
+    add(record, ENTRY_FILE, step, name, 0, path, NULL);
 }

@@ -18,6 +18,7 @@ struct sink;
 /* What a kind of sinks does. All run on the sink's thread, but for `open`, and `wake`, which any thread calls. */
 struct sink_kind {
     const char *scheme; /* its texts begin with this and ':' */
+    unsigned takes;     /* a bit for each kind of entries that it does something with */
     /* Opens the target, what stands behind the scheme. */
     enum muster_status (*open)(struct sink *sink, const char *target,
                                const struct muster_record_options *options, void **state,

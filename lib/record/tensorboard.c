@@ -258,6 +258,7 @@ static enum muster_status tensorboard_open(struct sink *sink, const char *target
 
 const struct sink_kind muster__tensorboard = {
     .scheme = "tensorboard",
+    .takes = ~(1U << ENTRY_FILE),
     .open = tensorboard_open,
     .write = tensorboard_write,
     .close = tensorboard_close,

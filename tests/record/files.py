@@ -277,6 +277,28 @@ class Events(EventCase):
         self.assertEqual((sum(histogram.bucket), histogram.bucket_limit[-1]), (5, 3))
         self.assertEqual((list(second.histo.bucket_limit), list(second.histo.bucket)), ([2], [2]))
 
+    def test_tensorboard_reads_them(self):
+        """TensorBoard's own reader, where it is installed."""
+        try:
+            from tensorboard.backend.event_processing import event_accumulator
+        except ImportError:
+            return
+        recorder = self.recorder(f"tensorboard:{self.folder}")
+        recorder.do(
+            *(f"scalar {step} x {value!r}" for step, value in enumerate(VALUES)),
+            "text 1 t a",
+            "histogram 1 h 1 2 3",
+            "close finished 10000",
+        )
+        events = event_accumulator.EventAccumulator(str(self.folder)).Reload()
+        self.assertEqual(
+            [(event.step, event.value) for event in events.Scalars("x")],
+            [(step, single(value)) for step, value in enumerate(VALUES)],
+        )
+        self.assertEqual(events.Tags()["tensors"], ["t"])
+        (histogram,) = events.Histograms("h")
+        self.assertEqual((histogram.histogram_value.num, sum(histogram.histogram_value.bucket)), (3, 3))
+
     def test_a_file_for_each_record(self):
         for step in range(2):
             recorder = self.recorder(f"tensorboard:{self.folder}", f"tensorboard:{self.folder}")

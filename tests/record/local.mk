@@ -11,7 +11,8 @@ tests_record_recorder_SOURCES = tests/record/recorder.c
 
 check_PROGRAMS += tests/record/record
 tests_record_record_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(RECORD_CFLAGS)
-tests_record_record_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
+tests_record_record_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup \
+    -Wl,--wrap=pwrite,--wrap=close
 tests_record_record_LDADD = $(CORE_TEST_LIBS)
 tests_record_record_SOURCES = \
     tests/record/test_csv.c \

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,36 @@ char *__wrap_strdup(const char *text)
 char *__wrap_strndup(const char *text, size_t size)
 {
     return fails() ? NULL : __real_strndup(text, size);
+}
+
+/* ---- a disk that hangs ---- */
+
+ssize_t __real_pwrite(int file, const void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pwrite(int file, const void *bytes, size_t size, off_t offset);
+int __real_close(int file);
+int __wrap_close(int file);
+
+static atomic_bool hangs;   /* the next write */
+static atomic_bool watched; /* the end of the file */
+static sem_t hanging;
+static sem_t go_on;
+static sem_t closed;
+
+ssize_t __wrap_pwrite(int file, const void *bytes, size_t size, off_t offset)
+{
+    if (atomic_exchange(&hangs, false)) {
+        sem_post(&hanging);
+        sem_wait(&go_on);
+    }
+    return __real_pwrite(file, bytes, size, offset);
+}
+
+int __wrap_close(int file)
+{
+    int result = __real_close(file);
+    if (atomic_exchange(&watched, false))
+        sem_post(&closed);
+    return result;
 }
 
 /* ---- what the tests share ---- */
@@ -191,6 +222,33 @@ Test(record, an_allocation_fails_for_a_server_that_is_away, .init = set_up, .fin
     }
 }
 
+/* The end does not wait for it: the thread that hangs frees the record when it comes back. */
+Test(record, a_disk_hangs, .init = set_up, .fini = tear_down, .timeout = 30)
+{
+    struct muster_record_options options;
+    struct muster_record *record;
+    struct muster_error error;
+    char hung[128];
+    snprintf(hung, sizeof(hung), "csv:%s/a.csv", folder);
+    const char *sinks[] = {hung};
+    sem_init(&hanging, 0, 0);
+    sem_init(&go_on, 0, 0);
+    sem_init(&closed, 0, 0);
+    init(&options);
+    options.sinks = sinks;
+    options.sink_count = 1;
+    cr_assert_eq(muster_record_open(&options, &record, NULL), MUSTER_OK);
+    atomic_store(&hangs, true);
+    atomic_store(&watched, true);
+    add_one_of_each(record);
+    sem_wait(&hanging);
+    cr_assert_eq(muster_record_close(record, MUSTER_RECORD_KILLED, 1, &error), MUSTER_TIMEOUT);
+    cr_assert_not_null(strstr(error.text, "a.csv"), "%s", error.text);
+    sem_post(&go_on);
+    sem_wait(&closed);
+    cr_assert_eq(atomic_load(&warnings), 0, "nobody is warned after the end");
+}
+
 static struct muster_record *closed_within;
 
 static void close_within(void *context, const char *text)
@@ -201,7 +259,7 @@ static void close_within(void *context, const char *text)
         muster_record_close(closed_within, MUSTER_RECORD_FINISHED, MUSTER_NO_LIMIT, &error);
 }
 
-Test(record, is_not_closed_in_a_callback, .init = set_up, .fini = tear_down)
+Test(record, is_not_closed_in_a_callback, .init = set_up, .fini = tear_down, .timeout = 30)
 {
     struct muster_record_options options;
     char text[128];
