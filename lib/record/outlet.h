@@ -15,7 +15,7 @@ struct outlet {
     uint64_t size;
 };
 
-/* Opens or makes the file, and locks it: BUSY if somebody else has. With `anew` it must not be there: EXISTS. */
+/* Opens or makes the file, and locks it: BUSY if somebody else has. With `anew` it must not be there. */
 enum muster_status muster__outlet_open(struct outlet *outlet, const char *path, bool anew,
                                        struct muster_error *error);
 void muster__outlet_close(struct outlet *outlet);

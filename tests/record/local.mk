@@ -19,6 +19,7 @@ tests_record_record_SOURCES = \
     tests/record/test_entry.c \
     tests/record/test_event_file.c \
     tests/record/test_histogram.c \
+    tests/record/test_outlet.c \
     tests/record/test_queue.c \
     tests/record/test_record.c \
     tests/support/no_grpc.c
