@@ -38,6 +38,7 @@ static void *take_part(void *unused)
 /* ---- the server ---- */
 
 struct training {
+    pthread_mutex_t lock;        /* held where the model is prepared, and where it is sent */
     struct muster_message model; /* prepared */
     atomic_int answers;
     sem_t done;
@@ -49,7 +50,9 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
 static void begin_turn(struct training *training, struct proxy *proxy)
 {
     struct muster_error error;
+    pthread_mutex_lock(&training->lock);
     enum muster_status status = proxy_run_async(proxy, &training->model, 60000, answered, training, &error);
+    pthread_mutex_unlock(&training->lock);
     if (status != MUSTER_OK && status != MUSTER_STOPPED)
         printf("%s\n", error.text); /* GONE, CLOSED: this proxy has no turn any more */
 }
@@ -60,6 +63,11 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
                      struct muster_message *answer)
 {
     struct training *training = context;
+    struct muster_error error;
+    if (status != MUSTER_OK && status != MUSTER_STOPPED) {
+        proxy_explain(proxy, status, answer, &error);
+        printf("%s\n", error.text);
+    }
     muster_message_clear(answer); /* here it would be added to the model */
     if (status == MUSTER_STOPPED)
         return;
@@ -76,7 +84,8 @@ static void observe(void *context, const struct participant_manager_event *event
         begin_turn(context, event->proxy);
 }
 
-static void train(struct participant_manager *manager, struct training *training)
+/* A server whose model moves clears the old one and prepares the new one, with the lock held. */
+static void prepare(struct participant_manager *manager, struct training *training)
 {
     static const float weights[1000];
     const struct muster_array array = {
@@ -89,7 +98,7 @@ static void train(struct participant_manager *manager, struct training *training
 
 int main(void)
 {
-    struct training training = {.answers = 0};
+    struct training training = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct participant_manager_options options;
     struct participant_manager *manager;
     struct muster_error error;
@@ -98,9 +107,11 @@ int main(void)
     options.listen = "127.0.0.1:0";
     options.on_event = observe;
     options.context = &training;
+    pthread_mutex_lock(&training.lock); /* participants may join as soon as it listens */
     if (participant_manager_start(&options, &manager, &error) != MUSTER_OK)
         fail(&error);
-    train(manager, &training);
+    prepare(manager, &training);
+    pthread_mutex_unlock(&training.lock);
     snprintf(address, sizeof(address), "127.0.0.1:%d", participant_manager_port(manager));
 
     pthread_t threads[PARTICIPANTS];

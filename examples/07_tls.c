@@ -4,7 +4,13 @@
  *
  *     07_tls DIRECTORY
  *
- * with server.pem and server.key (for 127.0.0.1), ca.pem, which signed it, and token, a random line.
+ * with server.pem and server.key (for 127.0.0.1), ca.pem, which signed it, and token, a random line. These
+ * commands make them:
+ *
+ *     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=ca -keyout ca.key -out ca.pem
+ *     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=server -CA ca.pem -CAkey ca.key \
+ *         -addext subjectAltName=IP:127.0.0.1 -keyout server.key -out server.pem
+ *     openssl rand -hex 16 >token
  */
 #include <muster/muster.h>
 

@@ -1,263 +1,200 @@
-/* The server of the FedAvg pair: trains a model with the participants that connect, in rounds (see rounds.c),
- * and compares it with a central training and with each participant alone. */
-#include <config.h>
+/*
+ * A server to start a project from: federated averaging. participant.c is the other half. In each round some of
+ * the participants train the model on data that only they have, the next model is the weighted mean of theirs,
+ * and all participants test it.
+ *
+ *     cc -o fedavg_server fedavg_server.c $(pkg-config --cflags --libs muster) -pthread
+ *     ./fedavg_server & for number in 1 2 3; do ./participant --number $number & done; wait
+ *
+ * The rest is the library's work: a participant whose connection breaks comes back and goes on with its turn;
+ * one that is started again takes its old place; when a server that was killed runs again, all join again. To
+ * keep the model until then, see 08_resume.c; for TLS and a token, see 07_tls.c.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <muster/muster.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <malloc.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <muster/muster.h>
+enum { FEATURES = 20, CLASSES = 5, ARRAYS = 2, NUMBER_MAX = 1000, DEADLINE_MS = 60000 };
+#define FRACTION 0.67 /* of the participants that are there train in a round */
 
-#include "attendance.h"
-#include "baselines.h"
-#include "checkpoint.h"
-#include "dataset.h"
-#include "progress.h"
-#include "rounds.h"
-#include "server_options.h"
-#include "signals.h"
-#include "stopping.h"
+static const char usage[] =
+    "usage: fedavg_server [OPTION...]\n"
+    "  --listen HOST:PORT   where participants connect (127.0.0.1:8080; port 0: any)\n"
+    "  --participants N     wait for so many before the first round (3)\n"
+    "  --rounds N           hold so many rounds (10)\n";
 
-static bool write_port(int file, uint16_t port)
+static const char *listen_on = "127.0.0.1:8080";
+static size_t participants = 3, rounds = 10;
+static float weights[FEATURES][CLASSES], bias[CLASSES];
+static const struct muster_array model[ARRAYS] = {{MUSTER_FLOAT32, 2, {FEATURES, CLASSES}, weights},
+                                                  {MUSTER_FLOAT32, 1, {CLASSES}, bias}};
+static struct muster_random dice;
+static sigset_t signals; /* those that end the program */
+
+/* ---- rounds ---- */
+
+/* Called for each answer as it comes. What a participant says of itself is looked at before it is used: one that
+ * claims 1e300 samples would have the mean to itself. What is not accepted is told to it. */
+static enum muster_status add(void *mean, size_t index, struct proxy *proxy,
+                              const struct muster_message *answer, struct muster_error *reason)
 {
-    char line[16];
-    int length = snprintf(line, sizeof(line), "%u\n", (unsigned)port);
-    return file >= 0 && write(file, line, (size_t)length) == length;
+    double samples = muster_message_scalar(answer, "num_samples", 0);
+    double loss = muster_message_scalar(answer, "loss", -1);
+    double accuracy = muster_message_scalar(answer, "accuracy", -1);
+    const struct muster_scalar metrics[] = {{"loss", loss}, {"accuracy", accuracy}};
+    size_t arrays = answer->kind == MUSTER_TRAIN ? answer->array_count : 0; /* the rest is left aside */
+    const struct muster_message counted = {
+        .arrays = answer->arrays, .array_count = arrays, .scalars = metrics, .scalar_count = 2};
+    (void)index;
+    (void)proxy;
+    if (!(samples >= 1 && samples <= 1e6 && loss >= 0 && loss <= 1e6 && accuracy >= 0 && accuracy <= 1)) {
+        snprintf(reason->text, sizeof(reason->text), "%g samples, with a loss of %g and an accuracy of %g",
+                 samples, loss, accuracy);
+        return MUSTER_INVALID;
+    }
+    return muster_mean_add_message(mean, &counted, samples, reason);
 }
 
-/* Writes the port to a pipe or a terminal that is there. */
-static bool tell_port(const char *path, uint16_t port)
+/* Sends the model with an instruction and gives the mean of the answers; how many there are. */
+static size_t run(struct proxy *const *proxies, size_t count, enum muster_kind kind, struct muster_mean *mean,
+                  struct muster_message *result)
 {
-    int file = open(path, O_WRONLY | O_CLOEXEC);
-    bool written = write_port(file, port);
-    if (file >= 0)
-        close(file);
-    return written;
+    const struct muster_scalar settings[] = {{"epochs", 2}, {"learning_rate", 0.02}};
+    const struct muster_message instruction = {
+        .kind = kind, .arrays = model, .array_count = ARRAYS, .scalars = settings, .scalar_count = 2};
+    struct proxy_round_options options;
+    struct proxy_round_result round = {.count = 0};
+    struct muster_error error = {MUSTER_OUT_OF_MEMORY, "out of memory"};
+    proxy_round_options_init(&options);
+    options.deadline_ms = DEADLINE_MS;
+    options.at_least = 1; /* all are waited for; one that fails or is late does not stop the others */
+    size_t answered = 0;
+    if (mean &&
+        proxy_run_all(proxies, count, &instruction, &options, add, mean, &round, &error) == MUSTER_OK &&
+        muster_mean_result_message(mean, result, &error) == MUSTER_OK)
+        answered = round.answered;
+    else if (error.status != MUSTER_STOPPED)
+        fprintf(stderr, "fedavg_server: %s\n", error.text);
+    for (size_t i = 0; i < round.count; i++) {
+        if (round.entries[i].status != MUSTER_OK && round.entries[i].status != MUSTER_STOPPED)
+            fprintf(stderr, "fedavg_server: %s: %s\n", proxy_name(proxies[i]), round.entries[i].text);
+    }
+    proxy_round_result_clear(&round);
+    return answered;
 }
 
-/* Writes the port to a new file that takes the name only once it is whole. */
-static bool save_port(const char *path, uint16_t port)
+/* Has a fraction of the participants train, and takes the mean for the next model; how many trained. */
+static size_t train(struct proxy *const *proxies, size_t count)
 {
-    char *temporary;
-    if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
-        return false;
-    int file = mkostemp(temporary, O_CLOEXEC);
-    bool saved = write_port(file, port) && fchmod(file, 0644) == 0;
-    if (file >= 0)
-        saved = close(file) == 0 && saved;
-    saved = saved && rename(temporary, path) == 0;
-    if (!saved && file >= 0)
-        unlink(temporary);
-    free(temporary);
-    return saved;
+    size_t wanted = 1 + (size_t)(FRACTION * (double)(count - 1)), numbers[NUMBER_MAX];
+    struct proxy *chosen[NUMBER_MAX];
+    struct muster_mean *mean = muster_mean_new_like(model, ARRAYS); /* what has another shape is refused */
+    struct muster_message result;
+    muster_sample(&dice, count, wanted, numbers, NULL);
+    for (size_t i = 0; i < wanted; i++)
+        chosen[i] = proxies[numbers[i]];
+    size_t trained = run(chosen, wanted, MUSTER_TRAIN, mean, &result);
+    if (trained > 0) {
+        memcpy(weights, result.arrays[0].data, sizeof(weights));
+        memcpy(bias, result.arrays[1].data, sizeof(bias));
+    }
+    muster_mean_free(mean);
+    return trained;
 }
 
-static enum muster_status announce_port(const char *path, uint16_t port, struct muster_error *error)
+static void hold_round(struct proxy *const *proxies, size_t count, size_t round)
 {
-    struct stat there;
-    bool pipe = stat(path, &there) == 0 && !S_ISREG(there.st_mode);
-    if (pipe ? tell_port(path, port) : save_port(path, port))
-        return MUSTER_OK;
-    return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
+    size_t trained = round > 0 ? train(proxies, count) : 0; /* round 0 tests the model of zeros */
+    struct muster_mean *mean = muster_mean_new();
+    struct muster_message metrics;
+    size_t tested = run(proxies, count, MUSTER_EVALUATE, mean, &metrics);
+    if (tested > 0)
+        printf("round %zu: %zu trained, %zu tested: loss %.3f, accuracy %.3f\n", round, trained, tested,
+               muster_message_scalar(&metrics, "loss", 0), muster_message_scalar(&metrics, "accuracy", 0));
+    muster_mean_free(mean);
 }
 
-/* Names the options that a participant needs so that it has the same data, and the token, each with a NUL
- * behind it, as a path may have any other character. Which authority signed the server's certificate cannot
- * be told from the server's options. */
-static void print_participant_options(const struct server_options *options, size_t count)
+/* ---- the program ---- */
+
+/* Ctrl-C: waits and rounds end with STOPPED, and participants are told good-bye; participant_manager_close_for()
+ * would tell them to come back, as before a deploy. The library's threads do not take signals. */
+static void *close_at_signal(void *manager)
 {
-    const struct dataset_options *data = &options->data;
-    printf("%zu%c--data=%s%c--seed=%llu%c--dirichlet=%.17g%c", count, '\0', data->spec, '\0',
-           (unsigned long long)data->seed, '\0', data->dirichlet, '\0');
-    if (data->participants > 0)
-        printf("--participants=%zu%c", data->participants, '\0');
-    if (options->credentials.token_file)
-        printf("--token-file=%s%c", options->credentials.token_file, '\0');
+    int number;
+    sigwait(&signals, &number);
+    participant_manager_close(manager);
+    return NULL;
 }
 
-static void end_process(void *context, bool at_once)
+static size_t number_in(const char *text)
 {
-    (void)context;
-    (void)at_once;
-    _exit(128 + signals_caught());
+    unsigned number;
+    char more;
+    if (sscanf(text, "%u%c", &number, &more) == 1 && number >= 1 && number <= NUMBER_MAX)
+        return number;
+    fprintf(stderr, "fedavg_server: %s: expected a number from 1 to %d\n", text, NUMBER_MAX);
+    exit(2);
 }
 
-/* Holds rounds with whoever comes to the manager. */
-static enum muster_status hold_rounds(struct federation *federation, struct muster_error *error)
+static void parse(int argc, char **argv)
 {
-    const struct server_options *options = federation->options;
-    struct stopping stopping;
-    stopping_init(&stopping, federation->manager, federation->run ? options->come_back_seconds : -1);
-    federation->stopping = &stopping;
-    signals_call(stopping_ask, &stopping, (int)options->stop_within_ms);
-    uint16_t port = participant_manager_port(federation->manager);
-    progress_note("listening on port %u", (unsigned)port);
+    static const struct option list[] = {{"listen", 1, NULL, 'l'},
+                                         {"participants", 1, NULL, 'p'},
+                                         {"rounds", 1, NULL, 'r'},
+                                         {"help", 0, NULL, 'h'},
+                                         {0}};
+    for (int key; (key = getopt_long(argc, argv, "", list, NULL)) != -1;) {
+        if (key == 'l')
+            listen_on = optarg;
+        else if (key == 'p')
+            participants = number_in(optarg);
+        else if (key == 'r')
+            rounds = number_in(optarg);
+        else
+            exit(fputs(usage, key == 'h' ? stdout : stderr) < 0 || key != 'h' ? 2 : EXIT_SUCCESS);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct participant_manager_options options;
+    struct participant_manager *manager;
+    struct muster_error error;
+    pthread_t watcher;
+    parse(argc, argv);
+    muster_random_seed(&dice, 0);     /* the same choices in each run */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* each line at once, into a pipe or a file too */
+    participant_manager_options_init(&options);
+    options.listen = listen_on;
+    options.max_participants = NUMBER_MAX;
+    if (participant_manager_start(&options, &manager, &error) != MUSTER_OK)
+        return fprintf(stderr, "fedavg_server: %s\n", error.text), EXIT_FAILURE;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    pthread_create(&watcher, NULL, close_at_signal, manager);
+    printf("listening on port %d for %zu participants\n", participant_manager_port(manager), participants);
     enum muster_status status = MUSTER_OK;
-    if (options->port_file)
-        status = announce_port(options->port_file, port, error);
-    if (status == MUSTER_OK)
-        status = federation_run(federation, error);
-    signals_call(NULL, NULL, -1);
+    for (size_t round = 0; round <= rounds && status == MUSTER_OK; round++) {
+        struct proxy **proxies;
+        size_t count, least = round == 0 ? participants : 1; /* later, whoever is there */
+        status =
+            participant_manager_get_participants(manager, least, MUSTER_NO_LIMIT, &proxies, &count, &error);
+        if (status == MUSTER_OK)
+            hold_round(proxies, count, round);
+        proxy_release_all(proxies, count);
+    }
     if (status != MUSTER_OK)
-        stopping_farewell(&stopping);
-    federation->stopping = NULL;
-    stopping_destroy(&stopping);
-    return status;
-}
-
-/* At SIGHUP: files are also read again when they have changed and somebody connects. */
-static void reload_credentials(void *context)
-{
-    struct muster_error error;
-    if (participant_manager_reload_credentials(context, &error) != MUSTER_OK)
-        progress_note("SIGHUP: certificates and token stay as they were: %s", error.text);
-    else
-        progress_note("SIGHUP: certificates and token were read again");
-}
-
-/* Lets participants in, holds the rounds, and says good-bye. */
-static enum muster_status serve(struct federation *federation, struct muster_error *error)
-{
-    struct participant_manager_options manager_options;
-    participant_manager_options_init(&manager_options);
-    manager_options.listen = federation->options->listen;
-    manager_options.credentials = federation->options->credentials;
-    manager_options.max_message_size = (size_t)federation->options->max_message_size;
-    manager_options.session_grace_ms = federation->options->grace_ms;
-    manager_options.on_event = attendance_tell;
-    manager_options.on_warning = attendance_begin() ? attendance_warn : muster_warn;
-    enum muster_status status = participant_manager_start(&manager_options, &federation->manager, error);
-    if (status != MUSTER_OK) {
-        attendance_end();
-        return status;
-    }
-    bool credentials = manager_options.credentials.certificate || manager_options.credentials.token_file;
-    if (credentials)
-        signals_call_hangup(reload_credentials, federation->manager);
-    status = hold_rounds(federation, error);
-    if (credentials)
-        signals_call_hangup(NULL, NULL);
-    participant_manager_free(federation->manager);
-    attendance_end();
-    return status;
-}
-
-/* All rounds, or those that the run directory has not got yet. */
-static enum muster_status train(struct federation *federation, struct muster_error *error)
-{
-    const struct server_options *options = federation->options;
-    enum muster_status status = checkpoint_open(federation, error);
-    if (status == MUSTER_FORMAT)
-        progress_note(
-            "fedavg_server: a file of the run is damaged, as the next line says: if it is a round's, "
-            "remove it, and the run goes on from the round before; or begin anew with --overwrite");
-    if (status != MUSTER_OK)
-        return status;
-    if (federation->rounds_held > 0)
-        progress_note("going on after round %zu of %zu in %s", federation->rounds_held, options->rounds,
-                      options->run);
-    return federation->rounds_held < options->rounds ? serve(federation, error) : MUSTER_OK;
-}
-
-/* Trains what the result is compared with, and prints it; false when that was not finished. */
-static bool compare(const struct federation *federation)
-{
-    const struct server_options *options = federation->options;
-    struct baselines baselines;
-    bool trained = baselines_run(federation->dataset, options->data.seed, options->batch_size,
-                                 options->learning_rate, &baselines);
-    progress_glimpse("%s", "");
-    if (!trained) {
-        progress_note("fedavg_server: the comparison was not finished");
-        return false;
-    }
-    progress_show("%-22s %.3f on the pooled test samples, after %zu rounds", "federated",
-                  federation->accuracy, federation->rounds_held);
-    progress_keep();
-    printf("%-22s %.3f, after %zu epochs on the pooled training samples\n", "central training",
-           baselines.central, baselines.epochs);
-    printf("%-22s %.3f on average (%.3f to %.3f), after %zu epochs each\n", "each participant alone",
-           baselines.alone_mean, baselines.alone_lowest, baselines.alone_highest, baselines.epochs);
-    return true;
-}
-
-/* Prints the result; its last line is for programs. */
-static bool conclude(const struct federation *federation)
-{
-    bool compared = !federation->options->baselines || compare(federation);
-    printf("final accuracy %.3f\n", federation->accuracy);
-    return fflush(stdout) == 0 && compared;
-}
-
-/* Steps of training are as big as the features: with bigger ones than this they overflow soon. */
-#define FEATURE_MAX 1e6
-
-/* From loaded data to the result; the exit status. */
-static int run(const struct server_options *options, const struct dataset *dataset, FILE *metrics)
-{
-    struct federation federation;
-    struct muster_error error;
-    double largest = (double)dataset_largest_feature(dataset);
-    if (largest > FEATURE_MAX)
-        progress_note(
-            "fedavg_server: %s: features go up to %g, and training is likely to overflow: scale them to "
-            "about 1",
-            options->data.spec, largest);
-    if (!federation_init(&federation, options, dataset, metrics)) {
-        progress_note("fedavg_server: out of memory");
-        return EXIT_FAILURE;
-    }
-    enum muster_status status = train(&federation, &error);
-    int result = EXIT_SUCCESS;
-    char accuracy[40] = "";
-    if (federation.rounds_held > 0)
-        snprintf(accuracy, sizeof(accuracy), ", test accuracy %.3f", federation.accuracy);
-    if (status == MUSTER_STOPPED)
-        progress_note("fedavg_server: stopped after round %zu%s%s", federation.rounds_held, accuracy,
-                      federation.run ? "; the same command goes on from there" : "");
-    else if (status != MUSTER_OK)
-        progress_note("fedavg_server: %s", error.text);
-    if (status != MUSTER_OK || !federation_has_learned(&federation) || !conclude(&federation))
-        result = signals_caught() != 0 ? 128 + signals_caught() : EXIT_FAILURE;
-    federation_free(&federation);
-    return result;
-}
-
-int main(int count, char **arguments)
-{
-    struct server_options options;
-    struct dataset dataset;
-    struct muster_error error;
-#ifdef M_ARENA_MAX
-    if (!getenv("MALLOC_ARENA_MAX"))
-        mallopt(M_ARENA_MAX, 1); /* or each of gRPC's threads keeps memory of its own */
-#endif
-    server_options_parse(count, arguments, &options);
-    signals_catch();
-    signals_call(end_process, NULL, -1);
-    if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
-        progress_note("fedavg_server: %s", error.text);
-        return EXIT_FAILURE;
-    }
-    int result = EXIT_FAILURE;
-    FILE *metrics = NULL;
-    if (options.list_participant_options) {
-        print_participant_options(&options, dataset.user_count);
-        result = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-    } else if (dataset.test.count == 0) {
-        progress_note("fedavg_server: %s: there are no test samples", options.data.spec);
-    } else if (options.metrics && !(metrics = fopen(options.metrics, "we"))) {
-        progress_note("fedavg_server: %s: %s", options.metrics, strerror(errno));
-    } else {
-        result = run(&options, &dataset, metrics);
-    }
-    if (metrics)
-        fclose(metrics);
-    dataset_free(&dataset);
-    return result;
+        fprintf(stderr, "fedavg_server: ended before the last round: %s\n", error.text);
+    pthread_kill(watcher, SIGTERM); /* if no signal came */
+    pthread_join(watcher, NULL);
+    participant_manager_free(manager); /* participants are told good-bye, and end as well */
+    return status == MUSTER_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,386 +1,200 @@
-/* The participant of the FedAvg pair: holds one user's data, trains on it when the server says so, and gives
- * away nothing but the trained model, the number of samples and the loss. */
-#include <config.h>
+/*
+ * A participant to start a project from: federated averaging. fedavg_server.c is the other half. It trains the
+ * server's model on data that only it has, and gives away the trained model and a few numbers.
+ *
+ *     cc -o participant participant.c $(pkg-config --cflags --libs muster) -pthread -lm
+ *
+ * The library brings it back when the connection breaks, when the server is killed and runs again, or when the
+ * server has told it to come back later. This program sees nothing of that but a longer wait.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <muster/muster.h>
 
-#include <argp.h>
-#include <errno.h>
-#include <stdarg.h>
+#include <getopt.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <muster/muster.h>
+enum { FEATURES = 20, CLASSES = 5, ARRAYS = 2, SAMPLES_MAX = 500, TEST = 100 };
+static sigset_t signals; /* those that end the program */
 
-#include "arguments.h"
-#include "dataset.h"
-#include "logistic.h"
-#include "signals.h"
+static const char usage[] = "usage: participant [OPTION...]\n"
+                            "  --connect HOST:PORT   the server (127.0.0.1:8080)\n"
+                            "  --number N            which data it has (1)\n"
+                            "  --name NAME           its name at the server (participant-N)\n";
 
-enum { SCALARS_MAX = 3 };
+/* ---- data and model: to be replaced by yours ---- */
 
-/* What the command line says. */
-struct options {
-    struct dataset_options data;
-    struct muster_credentials credentials;
-    const char *connect;
-    const char *name;
-    const char *export_directory; /* NULL: take part */
-    int64_t wait_ms;
+struct sample {
+    double x[FEATURES];
+    size_t label;
 };
 
-/* A participant at work. */
-struct worker {
-    const struct options *options;
+static struct sample samples[SAMPLES_MAX]; /* the last TEST of them are kept for testing */
+static size_t train_count;
+static float weights[FEATURES][CLASSES], bias[CLASSES];
+static const struct muster_array model[ARRAYS] = {{MUSTER_FLOAT32, 2, {FEATURES, CLASSES}, weights},
+                                                  {MUSTER_FLOAT32, 1, {CLASSES}, bias}};
+
+/* Data like nobody else's, in the manner of synthetic(1,1) of the FedProx paper: where the inputs lie, what
+ * their labels follow, and how many there are differs with the participant's number. */
+static void make_data(uint64_t number)
+{
+    struct muster_random common, own;
+    double centre[FEATURES], law[FEATURES][CLASSES];
+    muster_random_seed(&common, 0);
+    muster_random_seed(&own, number);
+    for (size_t f = 0; f < FEATURES; f++) {
+        centre[f] = muster_random_normal(&own);
+        for (size_t c = 0; c < CLASSES; c++)
+            law[f][c] = muster_random_normal(&common) + 0.5 * muster_random_normal(&own);
+    }
+    train_count = 100 + (size_t)((SAMPLES_MAX - TEST - 100) * muster_random_uniform(&own));
+    for (struct sample *sample = samples; sample < samples + train_count + TEST; sample++) {
+        double score[CLASSES] = {0};
+        for (size_t f = 0; f < FEATURES; f++) {
+            sample->x[f] = centre[f] + muster_random_normal(&own);
+            for (size_t c = 0; c < CLASSES; c++)
+                score[c] += sample->x[f] * law[f][c];
+        }
+        for (size_t c = 1; c < CLASSES; c++)
+            sample->label = score[c] > score[sample->label] ? c : sample->label;
+    }
+}
+
+/* The probability of each class; which one is the most likely. */
+static size_t predict(const struct sample *sample, double probability[CLASSES])
+{
+    size_t best = 0;
+    double sum = 0, most;
+    for (size_t c = 0; c < CLASSES; c++) {
+        probability[c] = (double)bias[c];
+        for (size_t f = 0; f < FEATURES; f++)
+            probability[c] += sample->x[f] * (double)weights[f][c];
+        best = probability[c] > probability[best] ? c : best;
+    }
+    most = probability[best];
+    for (size_t c = 0; c < CLASSES; c++)
+        sum += probability[c] = exp(probability[c] - most);
+    for (size_t c = 0; c < CLASSES; c++)
+        probability[c] /= sum;
+    return best;
+}
+
+/* Logistic regression, a step of gradient descent per sample. */
+static void train(struct participant *participant, size_t epochs, double rate)
+{
+    double probability[CLASSES];
+    for (size_t epoch = 0; epoch < epochs && !participant_cancelled(participant); epoch++) {
+        for (size_t i = 0; i < train_count; i++) {
+            predict(&samples[i], probability);
+            probability[samples[i].label] -= 1; /* the gradient, now */
+            for (size_t c = 0; c < CLASSES; c++) {
+                bias[c] -= (float)(rate * probability[c]);
+                for (size_t f = 0; f < FEATURES; f++)
+                    weights[f][c] -= (float)(rate * probability[c] * samples[i].x[f]);
+            }
+        }
+        participant_report_progress(participant, (double)(epoch + 1) / (double)epochs, NULL);
+    }
+}
+
+static void test(double *loss, double *accuracy)
+{
+    double probability[CLASSES];
+    *loss = *accuracy = 0;
+    for (const struct sample *sample = samples + train_count; sample < samples + train_count + TEST;
+         sample++) {
+        *accuracy += (predict(sample, probability) == sample->label) / (double)TEST;
+        *loss -= log(fmax(probability[sample->label], 1e-12)) / TEST;
+    }
+}
+
+/* ---- instructions ---- */
+
+/* Tells how good the server's model is here, and trains it if asked to. */
+static void follow(struct participant *participant, const struct muster_message *instruction)
+{
+    const struct muster_message expected = {.arrays = model, .array_count = ARRAYS};
+    double epochs = fmin(fmax(muster_message_scalar(instruction, "epochs", 1), 1), 1000); /* in limits */
+    double rate = fmin(fmax(muster_message_scalar(instruction, "learning_rate", 0.01), 0), 1);
+    double loss, accuracy;
+    struct muster_error error;
+    if (instruction->kind != MUSTER_TRAIN && instruction->kind != MUSTER_EVALUATE)
+        return; /* what is not answered is answered with "unknown instruction" */
+    if (muster_arrays_match(instruction, &expected, &error) != MUSTER_OK) {
+        const struct muster_message failure = {.kind = MUSTER_FAILURE, .code = 1, .text = error.text};
+        participant_dispatch(participant, &failure, NULL);
+        return;
+    }
+    memcpy(weights, instruction->arrays[0].data, sizeof(weights));
+    memcpy(bias, instruction->arrays[1].data, sizeof(bias));
+    test(&loss, &accuracy);
+    const struct muster_scalar metrics[] = {
+        {"num_samples", (double)train_count}, {"loss", loss}, {"accuracy", accuracy}};
+    struct muster_message answer = {.kind = instruction->kind, .scalars = metrics, .scalar_count = 3};
+    if (instruction->kind == MUSTER_TRAIN) {
+        train(participant, (size_t)epochs, rate);
+        answer.arrays = model;
+        answer.array_count = ARRAYS;
+    }
+    participant_dispatch(participant, &answer, NULL); /* dropped, if nobody waits for it any more */
+}
+
+/* ---- the program ---- */
+
+/* Ctrl-C: participant_consume() returns CLOSED, and a training looks whether it is cancelled. */
+static void *close_at_signal(void *participant)
+{
+    int number;
+    sigwait(&signals, &number);
+    participant_close(participant);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option list[] = {{"connect", 1, NULL, 'c'},
+                                         {"number", 1, NULL, 'n'},
+                                         {"name", 1, NULL, 'a'},
+                                         {"help", 0, NULL, 'h'},
+                                         {0}};
+    const char *address = "127.0.0.1:8080";
+    struct participant_options options;
     struct participant *participant;
-    struct samples train, test;
-    struct logistic model;
-    /* What an answer points at. */
-    struct muster_array arrays[PADDED_ARRAYS];
-    struct muster_scalar scalars[SCALARS_MAX];
-    char text[MUSTER_ERROR_TEXT_SIZE];
-};
-
-static void note(const struct options *options, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void note(const struct options *options, const char *format, ...)
-{
-    char line[2 * MUSTER_ERROR_TEXT_SIZE];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    char name[MUSTER_ERROR_TEXT_SIZE];
-    fprintf(stderr, "%s: %s\n", muster_text_harmless(options->name, name, sizeof(name)),
-            muster_text_harmless(line, line, sizeof(line)));
-}
-
-/* An answer that says why there is none; the text is not copied. */
-static struct muster_message fail(const char *text)
-{
-    struct muster_message answer = MUSTER_MESSAGE_INIT;
-    answer.kind = MUSTER_FAILURE;
-    answer.code = 1;
-    answer.text = text;
-    return answer;
-}
-
-/* Tells the server how far the training is, and ends it when the server does not wait for it any more. */
-static bool on_epoch(void *context, size_t done, size_t epochs)
-{
-    struct participant *participant = context;
-    participant_report_progress(participant, (double)done / (double)epochs, NULL);
-    return !participant_cancelled(participant) && signals_caught() == 0;
-}
-
-/* The server's number `name`, when it makes sense; otherwise -1, with the reason in the worker's text. */
-static double hyperparameter(struct worker *worker, const struct muster_message *instruction,
-                             const char *name, double otherwise, double low, double high)
-{
-    double value = muster_message_scalar(instruction, name, otherwise);
-    if (value >= low && value <= high)
-        return value;
-    snprintf(worker->text, sizeof(worker->text), "%.100s is %g: expected a number from %g to %g", name, value,
-             low, high);
-    muster_text_harmless(worker->text, worker->text, sizeof(worker->text)); /* a name may have been cut */
-    return -1;
-}
-
-/* What the instruction says, or the paper's defaults. False with a reason in the worker's text. */
-static bool read_hyperparameters(struct worker *worker, const struct muster_message *instruction,
-                                 struct logistic_training *training)
-{
-    /* Stragglers are told by their name that they are to do fewer epochs than the others. */
-    char mine[MUSTER_ERROR_TEXT_SIZE];
-    snprintf(mine, sizeof(mine), "epochs/%s", participant_name(worker->participant));
-    double otherwise = muster_message_scalar(instruction, "epochs", 20);
-    double epochs = hyperparameter(worker, instruction, mine, otherwise, 1, 1e6);
-    double batch_size = epochs < 0 ? -1 : hyperparameter(worker, instruction, "batch_size", 10, 1, 1e9);
-    double rate = batch_size < 0 ? -1 : hyperparameter(worker, instruction, "learning_rate", 0.01, 0, 1e6);
-    double mu = rate < 0 ? -1 : hyperparameter(worker, instruction, "mu", 0, 0, 1e6);
-    if (mu < 0)
-        return false;
-    *training = (struct logistic_training){
-        .epochs = (size_t)epochs,
-        .batch_size = (size_t)batch_size,
-        .learning_rate = rate,
-        .mu = mu,
-        .on_epoch = on_epoch,
-        .context = worker->participant,
-    };
-    return true;
-}
-
-static struct muster_message answer_with(struct worker *worker, enum muster_kind kind, size_t samples,
-                                         double loss)
-{
-    worker->scalars[0] = (struct muster_scalar){"num_samples", (double)samples};
-    worker->scalars[1] = (struct muster_scalar){"loss", loss};
-    struct muster_message answer = MUSTER_MESSAGE_INIT;
-    answer.kind = kind;
-    answer.scalars = worker->scalars;
-    answer.scalar_count = 2;
-    return answer;
-}
-
-/* A stream of random numbers that is this round's and this user's own, so that the same seed trains the
- * same. */
-static void seed_training(const struct worker *worker, const struct muster_message *instruction,
-                          struct muster_random *random)
-{
-    double seed = muster_message_scalar(instruction, "seed", 0);
-    double round = muster_message_scalar(instruction, "round", 0);
-    random_stream(random, seed >= 0 && seed < 0x1p53 ? (uint64_t)seed : 0, RANDOM_TRAINING,
-                  worker->options->data.only, round >= 0 && round < 0x1p53 ? (uint64_t)round : 0);
-}
-
-/* Answers with the trained model and the loss that the server's model had here. */
-static struct muster_message train(struct worker *worker, const struct muster_message *instruction)
-{
-    struct logistic_training training;
-    struct muster_random random;
-    double loss;
-    if (!logistic_fits(&worker->model, instruction->arrays, instruction->array_count))
-        return fail("the model does not go with my data");
-    if (!read_hyperparameters(worker, instruction, &training))
-        return fail(worker->text);
-    logistic_set(&worker->model, instruction->arrays);
-    logistic_evaluate(&worker->model, &worker->train, NULL, &loss);
-    seed_training(worker, instruction, &random);
-    if (!logistic_train(&worker->model, &worker->train, &training, &random))
-        return fail("out of memory");
-    struct muster_message answer = answer_with(worker, MUSTER_TRAIN, worker->train.count, loss);
-    logistic_arrays(&worker->model, worker->arrays);
-    answer.arrays = worker->arrays;
-    answer.array_count = instruction->array_count;
-    if (answer.array_count == PADDED_ARRAYS)
-        worker->arrays[LOGISTIC_ARRAYS] = instruction->arrays[LOGISTIC_ARRAYS];
-    return answer;
-}
-
-/* Answers with how good the server's model is on this participant's test samples. */
-static struct muster_message evaluate(struct worker *worker, const struct muster_message *instruction)
-{
-    double accuracy, loss;
-    if (!logistic_fits(&worker->model, instruction->arrays, instruction->array_count))
-        return fail("the model does not go with my data");
-    if (worker->test.count == 0)
-        return fail("I have no test samples");
-    logistic_set(&worker->model, instruction->arrays);
-    logistic_evaluate(&worker->model, &worker->test, &accuracy, &loss);
-    struct muster_message answer = answer_with(worker, MUSTER_EVALUATE, worker->test.count, loss);
-    worker->scalars[answer.scalar_count++] = (struct muster_scalar){"accuracy", accuracy};
-    return answer;
-}
-
-static struct muster_message follow(struct worker *worker, const struct muster_message *instruction)
-{
-    struct muster_message unknown = MUSTER_MESSAGE_INIT;
-    switch (instruction->kind) {
-    case MUSTER_TRAIN:
-        return train(worker, instruction);
-    case MUSTER_EVALUATE:
-        return evaluate(worker, instruction);
-    default:
-        unknown.kind = MUSTER_UNKNOWN;
-        return unknown;
-    }
-}
-
-/* Passes the initiative to the server and does what it says until the stream ends; why it ended. Only
- * consuming tells: an answer that the server does not wait for any more, as it asked everyone to come back
- * later, fails. */
-static enum muster_status work(struct worker *worker)
-{
     const struct muster_message *instruction;
-    struct muster_message message = MUSTER_MESSAGE_INIT;
-    enum muster_status status;
-    participant_dispatch(worker->participant, &message, NULL);
-    while ((status = participant_consume(worker->participant, MUSTER_NO_LIMIT, &instruction, NULL)) ==
-           MUSTER_OK) {
-        message = follow(worker, instruction);
-        participant_dispatch(worker->participant, &message, NULL);
-    }
-    return status;
-}
-
-static void end_process(void *context, bool at_once)
-{
-    (void)context;
-    (void)at_once;
-    _exit(128 + signals_caught());
-}
-
-static void close_participant(void *context, bool at_once)
-{
-    participant_close(context);
-    if (at_once)
-        end_process(NULL, true);
-}
-
-/* Connects and works; the exit status. */
-static int take_part(struct worker *worker)
-{
-    const struct options *options = worker->options;
-    struct participant_options participant_options;
-    participant_options_init(&participant_options);
-    participant_options.name = options->name;
-    participant_options.credentials = options->credentials;
-    participant_options.connect_timeout_ms = options->wait_ms;
     struct muster_error error;
-    if (participant_connect(options->connect, &participant_options, &worker->participant, &error) !=
-        MUSTER_OK) {
-        note(options, "cannot take part: %s", error.text);
-        return EXIT_FAILURE;
+    unsigned long number = 1;
+    char name[40], more;
+    pthread_t watcher;
+    participant_options_init(&options);
+    for (int key; (key = getopt_long(argc, argv, "", list, NULL)) != -1;) {
+        if (key == 'c')
+            address = optarg;
+        else if (key == 'a')
+            options.name = optarg;
+        else if (key != 'n' || sscanf(optarg, "%lu%c", &number, &more) != 1)
+            return fputs(usage, key == 'h' ? stdout : stderr) < 0 || key != 'h' ? 2 : EXIT_SUCCESS;
     }
-    note(options, "connected to %s with %zu samples", options->connect, worker->train.count);
-    signals_call(close_participant, worker->participant, -1);
-    enum muster_status status = work(worker);
-    signals_call(NULL, NULL, -1);
-    const char *reason = participant_reason(worker->participant);
-    if (signals_caught() != 0)
-        note(options, "ended by signal %d", signals_caught());
-    else
-        note(options, "ended: %s", *reason != '\0' ? reason : muster_status_text(status));
-    participant_free(worker->participant);
-    if (signals_caught() != 0)
-        return 128 + signals_caught();
-    return status == MUSTER_STOPPED ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-/* Writes one array of the training samples to DIRECTORY/NAME. */
-static bool export_array(const struct options *options, const char *name, const struct muster_array *array)
-{
-    char *path;
-    struct muster_error error;
-    if (asprintf(&path, "%s/%s", options->export_directory, name) < 0)
-        return false;
-    enum muster_status status = muster_npy_write(path, array, &error);
-    if (status != MUSTER_OK)
-        note(options, "%s", error.text);
-    free(path);
-    return status == MUSTER_OK;
-}
-
-/* Writes the training samples for a participant in another language: x.npy, float32 in samples x features,
- * and y.npy, int32. */
-static int export_samples(const struct worker *worker)
-{
-    const struct options *options = worker->options;
-    if (mkdir(options->export_directory, 0777) != 0 && errno != EEXIST) {
-        note(options, "%s: %s", options->export_directory, strerror(errno));
-        return EXIT_FAILURE;
-    }
-    struct muster_array x = {.dtype = MUSTER_FLOAT32,
-                             .dimensions = 2,
-                             .shape = {worker->train.count, worker->model.features},
-                             .data = worker->train.x};
-    struct muster_array y = {
-        .dtype = MUSTER_INT32, .dimensions = 1, .shape = {worker->train.count}, .data = worker->train.y};
-    return export_array(options, "x.npy", &x) && export_array(options, "y.npy", &y) ? EXIT_SUCCESS
-                                                                                    : EXIT_FAILURE;
-}
-
-enum { KEY_CONNECT = 512, KEY_USER, KEY_NAME, KEY_WAIT, KEY_EXPORT };
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    struct options *options = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &options->data;
-        state->child_inputs[1] = &options->credentials;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "%s: there is only room for options here", text);
-        return 0;
-    case KEY_CONNECT:
-        options->connect = text;
-        return 0;
-    case KEY_USER:
-        options->data.only = (size_t)argument_whole(state, "user", text, 0, 1000000000);
-        return 0;
-    case KEY_NAME:
-        options->name = text;
-        return 0;
-    case KEY_WAIT:
-        options->wait_ms = (int64_t)(1000 * argument_number(state, "wait", text, 0.001, 1e6));
-        return 0;
-    case KEY_EXPORT:
-        options->export_directory = text;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static void parse_options(int count, char **arguments, struct options *options)
-{
-    static const struct argp_option option_list[] = {
-        {0, 0, 0, 0, "Participant:", 1},
-        {"connect", KEY_CONNECT, "HOST:PORT", 0, "The server (default 127.0.0.1:8080)", 1},
-        {"user", KEY_USER, "K", 0, "Which user of the data this is, from 0 (default 0)", 1},
-        {"name", KEY_NAME, "NAME", 0, "Name that the server knows it by (default participant-KK)", 1},
-        {"wait", KEY_WAIT, "SECONDS", 0, "How long to wait for a server that is not up yet (default 60)", 1},
-        {"export", KEY_EXPORT, "DIR", 0,
-         "Write the user's training samples to DIR/x.npy and DIR/y.npy, and exit", 1},
-        {0},
-    };
-    static const struct argp_child children[] = {{&data_arguments, 0, "Data, as the server's:", 2},
-                                                 {&participant_security_arguments, 0, "Security:", 3},
-                                                 {0}};
-    static const struct argp parser = {
-        .options = option_list,
-        .parser = parse,
-        .doc =
-            "Trains on one user's data when the server says so; its samples stay here.\v"
-            "A connection that breaks is made again for up to 10 minutes, and the training goes on. A "
-            "participant that was started again with its --name takes the place of its old self.\n\n"
-            "If grpc_proxy, https_proxy or http_proxy is set, the connection goes by that proxy, unless "
-            "no_grpc_proxy or no_proxy has an end of the host's name. Loopback addresses never do.\n\n"
-            "The exit status is 0 after the server's good-bye, 128 plus the signal's number after SIGINT or "
-            "SIGTERM, and 1 or 2 otherwise.",
-        .children = children,
-    };
-    *options = (struct options){
-        .data = DATASET_OPTIONS_INIT,
-        .connect = "127.0.0.1:8080",
-        .wait_ms = 60000,
-    };
-    options->data.only = 0;
-    arguments_begin("participant");
-    argp_parse(&parser, count, arguments, 0, NULL, options);
-}
-
-int main(int count, char **arguments)
-{
-    struct options options;
-    struct dataset dataset;
-    struct muster_error error;
-    char name[32];
-    parse_options(count, arguments, &options);
-    snprintf(name, sizeof(name), "participant-%02zu", options.data.only);
-    if (!options.name)
-        options.name = name;
-    signals_catch();
-    signals_call(end_process, NULL, -1);
-    if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
-        note(&options, "%s", error.text);
-        return EXIT_FAILURE;
-    }
-    struct worker worker = {
-        .options = &options,
-        .train = dataset_user_train(&dataset, options.data.only),
-        .test = dataset_user_test(&dataset, options.data.only),
-    };
-    int result = EXIT_FAILURE;
-    if (!logistic_init(&worker.model, dataset.features, dataset.classes))
-        note(&options, "out of memory");
-    else
-        result = options.export_directory ? export_samples(&worker) : take_part(&worker);
-    logistic_free(&worker.model);
-    dataset_free(&dataset);
-    return result;
+    snprintf(name, sizeof(name), "participant-%lu", number);
+    options.name = options.name ? options.name : name;
+    make_data(number);
+    if (participant_connect(address, &options, &participant, &error) != MUSTER_OK)
+        return fprintf(stderr, "%s: %s\n", options.name, error.text), EXIT_FAILURE;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    pthread_create(&watcher, NULL, close_at_signal, participant);
+    fprintf(stderr, "%s: connected to %s, with %zu samples\n", options.name, address, train_count);
+    while (participant_consume(participant, MUSTER_NO_LIMIT, &instruction, &error) == MUSTER_OK)
+        follow(participant, instruction);
+    fprintf(stderr, "%s: %s\n", options.name, error.text);
+    pthread_kill(watcher, SIGTERM); /* if no signal came */
+    pthread_join(watcher, NULL);
+    participant_free(participant);
+    return error.status == MUSTER_STOPPED ? EXIT_SUCCESS : EXIT_FAILURE; /* the server's good-bye */
 }

@@ -77,6 +77,8 @@ libmuster_core_la_SOURCES = \
     lib/network/guesses.h \
     lib/network/local.c \
     lib/network/local.h \
+    lib/network/local_listener.c \
+    lib/network/local_stream.c \
     lib/network/renewal.c \
     lib/network/scheme.c \
     lib/network/scheme.h \
@@ -135,21 +137,18 @@ libmuster_core_la_SOURCES += \
     lib/wire/array.c \
     lib/wire/array.h \
     lib/wire/block.c \
-    lib/wire/block.h \
-    lib/wire/codec.h \
     lib/wire/copy.c \
     lib/wire/copy.h \
     lib/wire/decode.c \
     lib/wire/encode.c \
     lib/wire/names.c \
-    lib/wire/names.h \
     lib/wire/npy.c \
-    lib/wire/npy.h \
     lib/wire/reader.c \
     lib/wire/reader.h \
     lib/wire/storage.c \
     lib/wire/storage.h \
-    lib/wire/values.c
+    lib/wire/values.c \
+    lib/wire/wire.h
 if FILES
 libmuster_core_la_SOURCES += \
     lib/file.c \
@@ -196,6 +195,7 @@ libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
 libmuster_grpc_la_SOURCES = \
     lib/network/grpc.h \
     lib/network/grpc_address.c \
+    lib/network/grpc_calls.c \
     lib/network/grpc_client.c \
     lib/network/grpc_credentials.c \
     lib/network/grpc_descriptors.c \
@@ -207,6 +207,7 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_health.c \
     lib/network/grpc_health.h \
     lib/network/grpc_listener.c \
+    lib/network/grpc_listener.h \
     lib/network/grpc_loan.c \
     lib/network/grpc_cause.c \
     lib/network/grpc_stream.c \
@@ -220,13 +221,3 @@ lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined
 libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
 libmuster_la_SOURCES = lib/network/built_in.c
-
-# A network for tests: ours, and with --with-fixture those of programs.
-noinst_LTLIBRARIES += libmuster-fixture.la
-libmuster_fixture_la_SOURCES = lib/network/fixture.c
-if WITH_FIXTURE
-musterinclude_HEADERS += include/muster/fixture.h
-libmuster_la_LIBADD += libmuster-fixture.la
-else
-noinst_HEADERS = include/muster/fixture.h
-endif

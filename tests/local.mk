@@ -9,8 +9,8 @@ CORE_TEST_LIBS = libmuster-fixture.la libmuster-core.la $(TEST_LIBS)
 GRPC_TEST_LINKING = -static
 GRPC_TEST_LIBS = libmuster-fixture.la libmuster.la $(TEST_LIBS)
 
-check_PROGRAMS += tests/unit/unit tests/fault/fault tests/conformance/by_hand tests/conformance/local \
-    tests/conformance/grpc tests/integration/network
+check_PROGRAMS += tests/unit/unit tests/server/server tests/participant/participant \
+    tests/conformance/by_hand tests/conformance/local tests/conformance/grpc tests/integration/network
 if LEARNING
 check_PROGRAMS += tests/fault/allocation tests/fault/disk tests/fault/chaos
 endif
@@ -28,6 +28,7 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_drain.c \
     tests/unit/test_guesses.c \
     tests/unit/test_link.c \
+    tests/unit/test_local.c \
     tests/unit/test_options.c \
     tests/unit/test_random.c \
     tests/unit/test_reader.c \
@@ -42,31 +43,51 @@ if LEARNING
 tests_unit_unit_SOURCES += tests/unit/test_mean.c tests/unit/test_npy.c tests/unit/test_npz.c tests/unit/test_run.c
 endif
 
-tests_fault_fault_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-# A test is told when the library encodes, and another when it unlists.
-tests_fault_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode,--wrap=muster__manager_unlist
-tests_fault_fault_LDADD = $(CORE_TEST_LIBS)
-tests_fault_fault_SOURCES = \
-    tests/fault/fixture.c \
-    tests/fault/fixture.h \
-    tests/fault/test_admission.c \
-    tests/fault/test_away.c \
-    tests/fault/test_blocking.c \
-    tests/fault/test_callback.c \
-    tests/fault/test_corners.c \
-    tests/fault/test_doors.c \
-    tests/fault/test_download.c \
-    tests/fault/test_local.c \
-    tests/fault/test_participant.c \
-    tests/fault/test_payload.c \
-    tests/fault/test_prepared.c \
-    tests/fault/test_refused.c \
-    tests/fault/test_round.c \
-    tests/fault/test_session.c \
-    tests/fault/test_stop.c \
-    tests/fault/test_turn.c \
-    tests/fault/test_upload.c \
-    tests/support/no_grpc.c
+# A network inside the process, and what plays on it.
+fixture_sources = \
+    tests/support/call.c \
+    tests/support/call.h \
+    tests/support/fixture.c \
+    tests/support/fixture.h \
+    tests/support/no_grpc.c \
+    tests/support/outcome.c \
+    tests/support/outcome.h \
+    tests/support/peer.c \
+    tests/support/peer.h \
+    tests/support/sample.c \
+    tests/support/sample.h
+
+# What a server's programmer sees, over the fixture. A test is told when the library encodes, and another when it
+# unlists.
+tests_server_server_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_server_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode,--wrap=muster__manager_unlist
+tests_server_server_LDADD = $(CORE_TEST_LIBS)
+tests_server_server_SOURCES = \
+    tests/server/test_admission.c \
+    tests/server/test_away.c \
+    tests/server/test_blocking.c \
+    tests/server/test_callback.c \
+    tests/server/test_corners.c \
+    tests/server/test_doors.c \
+    tests/server/test_local.c \
+    tests/server/test_payload.c \
+    tests/server/test_prepared.c \
+    tests/server/test_refused.c \
+    tests/server/test_round.c \
+    tests/server/test_session.c \
+    tests/server/test_stop.c \
+    tests/server/test_turn.c \
+    tests/server/test_upload.c \
+    $(fixture_sources)
+
+# What a participant's programmer sees, against a server that is played message by message.
+tests_participant_participant_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_participant_participant_LDFLAGS = $(AM_LDFLAGS)
+tests_participant_participant_LDADD = $(CORE_TEST_LIBS)
+tests_participant_participant_SOURCES = \
+    tests/participant/test_download.c \
+    tests/participant/test_participant.c \
+    $(fixture_sources)
 
 # Every allocation of the library fails in turn; where it would wait, the test steps the network in its place.
 tests_fault_allocation_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
@@ -93,8 +114,9 @@ tests_fault_chaos_LDADD = libmuster.la
 tests_fault_chaos_SOURCES = \
     tests/fault/chaos.c \
     tests/fault/chaos.h \
-    tests/fault/chaos_relay.c \
-    tests/fault/chaos_roles.c
+    tests/fault/chaos_roles.c \
+    tests/support/relay.c \
+    tests/support/relay.h
 
 # One suite, built once for each transport. It is told when a buffer is released.
 CONFORMANCE_LINKING = $(AM_LDFLAGS) -Wl,--wrap=muster__buffer_release
@@ -136,8 +158,6 @@ tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \
 tests_integration_network_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_integration_network_LDADD = $(GRPC_TEST_LIBS) $(GRPC_LIBRARIES)
 tests_integration_network_SOURCES = \
-    tests/fault/chaos.h \
-    tests/fault/chaos_relay.c \
     tests/integration/fixture.c \
     tests/integration/fixture.h \
     tests/integration/raw_peer.c \
@@ -150,5 +170,7 @@ tests_integration_network_SOURCES = \
     tests/integration/test_payload.c \
     tests/integration/test_processes.c \
     tests/integration/test_sessions.c \
-    tests/integration/test_strangers.c
+    tests/integration/test_strangers.c \
+    tests/support/relay.c \
+    tests/support/relay.h
 endif

@@ -51,7 +51,7 @@ struct muster_credentials {
      * Without TLS too: then everybody on the way can read it, and on_warning says so.
      */
     const char *token_file;
-    const char *reserved[4]; /* NULL, for files of later releases */
+    const char *reserved[4]; /* NULL, for files of later releases; INVALID otherwise */
 };
 
 /** Prints a warning to standard error. It is the default on_warning of the options. Any thread. */

@@ -20,7 +20,8 @@ MUSTER_BEGIN_DECLS
  *   agree. Beyond 2^53 it is as exact as a double.
  * - A bool is true if the members in which it is true weigh more than the others. A tie is false.
  *
- * One thread at a time for each mean; no function blocks.
+ * One thread at a time for each mean; no function blocks. A mean that is NULL, because none could be made, is
+ * INVALID.
  */
 struct muster_mean;
 
@@ -66,6 +67,9 @@ MUSTER_API enum muster_status muster_mean_add(struct muster_mean *mean, const st
  * - A message without arrays is accepted if it has scalars, and if no member has arrays.
  * - Errors are those of muster_mean_add(). INVALID also means: a scalar is NaN or infinite, its sum
  *   overflows, a name is there twice, or the mean would have more than MUSTER_MEAN_SCALARS_MAX names.
+ *
+ * Pass on only the scalars that you asked for: a participant that sends many names of its own would take the
+ * room of the others.
  */
 MUSTER_API enum muster_status muster_mean_add_message(struct muster_mean *mean,
                                                       const struct muster_message *message, double weight,

@@ -75,6 +75,9 @@ struct participant_options {
      * ended. For event loops. Called on a network thread or the alarm thread, without a lock held; must not
      * block. It may call participant_consume(), which returns TIMEOUT at once if nothing is there, and
      * participant_dispatch(). It may be called when there is nothing new. NULL: not called.
+     *
+     * No instruction comes before the initiative is passed: after participant_connect(), call
+     * participant_consume() once with a limit of 0, or dispatch an empty message.
      */
     void (*on_ready)(void *context, struct participant *participant);
     void *context;
@@ -111,7 +114,8 @@ struct participant_options {
     /**
      * Called when nobody waits any more for the answer to the consumed instruction: the server has given up
      * the turn, or the stream has ended for good. Called with `context` on a network thread or the alarm
-     * thread, without a lock held; must not block. NULL: not called; participant_cancelled() tells the same.
+     * thread, without a lock held; must not block. If another thread has consumed the next instruction by
+     * then, participant_cancelled() is false. NULL: not called; participant_cancelled() tells the same.
      */
     void (*on_cancelled)(void *context, struct participant *participant);
 };
@@ -144,7 +148,8 @@ static inline void participant_options_init(struct participant_options *options)
  * - OUT_OF_MEMORY.
  *
  * As soon as the server, or its TLS, refuses:
- * - FULL, REFUSED, PROTOCOL, UNSUPPORTED;
+ * - FULL, REFUSED, UNSUPPORTED;
+ * - PROTOCOL: the server does not take the name or a label, for example;
  * - EXISTS: the name is in use;
  * - UNAUTHENTICATED: one end did not accept the other's certificate or token.
  *
@@ -177,6 +182,8 @@ MUSTER_API enum muster_status participant_connect(const char *address,
  *   participant_consume().
  * - INVALID: there is no instruction to answer, the first message is not empty, or the message is not valid.
  * - TOO_BIG, OUT_OF_MEMORY: another answer may be sent.
+ * After INVALID, TOO_BIG or OUT_OF_MEMORY the turn is still to be answered. If the program does not, the next
+ * participant_consume() answers it with MUSTER_FAILURE and the reason.
  * - GONE, STOPPED, CLOSED and others: as from participant_consume().
  * Any thread, one at a time.
  */
@@ -191,7 +198,8 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
  * On MUSTER_OK *instruction belongs to the participant, and is valid until the next call of
  * participant_consume() or participant_free(). Until it is answered, the program may write to the data of its
  * arrays: nobody else reads it.
- * - If the program does not answer an instruction, the next call answers it with UNKNOWN_INSTRUCTION.
+ * - If the program does not answer an instruction, the next call answers it with MUSTER_UNKNOWN, or with
+ *   MUSTER_FAILURE if participant_dispatch() could not send the answer.
  * - The program never sees an instruction that the server gave up before it was consumed.
  * - A reconnect_in is obeyed here, unless deliver_reconnect is set: the stream ends, the time passes, and a
  *   new stream takes over. The program sees nothing of it.
@@ -211,7 +219,8 @@ MUSTER_API enum muster_status participant_consume(struct participant *participan
 
 /**
  * A descriptor for poll(), epoll and event loops. It is readable while participant_consume() would not block,
- * because an instruction is there or the stream has ended. Only wait for it: do not read, write or close it.
+ * because an instruction is there or the stream has ended, and until the initiative is passed, which
+ * participant_consume() does. Only wait for it: do not read, write or close it.
  * It belongs to the participant until participant_free(). -1, with *error (may be NULL), if the process has
  * no descriptor left. Any thread; does not block.
  */
@@ -245,8 +254,8 @@ MUSTER_API struct muster_transfer participant_transfer(struct participant *parti
 MUSTER_API bool participant_cancelled(struct participant *participant);
 
 /**
- * The participant's own name, or the one that the server gave it first. Valid until participant_free(); any
- * thread.
+ * The participant's own name, or the one that the server gave it first; "" as long as it has only met servers
+ * of the original protocol, which knows no names. Valid until participant_free(); any thread.
  */
 MUSTER_API const char *participant_name(struct participant *participant);
 

@@ -239,8 +239,9 @@ static inline void participant_manager_options_init(struct participant_manager_o
 }
 
 /**
- * Starts to listen and to admit participants. On MUSTER_OK the caller owns *manager and frees it with
- * participant_manager_free(). Otherwise it is NULL and *error (may be NULL) says why:
+ * Starts to listen and to admit participants. `options` NULL means the defaults. On MUSTER_OK the caller owns
+ * *manager and frees it with participant_manager_free(). Otherwise it is NULL and *error (may be NULL) says
+ * why:
  * - EXISTS: the address is in use;
  * - INVALID: an option is out of range, or the address or the credentials are not valid;
  * - UNSUPPORTED: this build does not have the transport of the address;

@@ -53,10 +53,10 @@ MUSTER_API enum muster_status proxy_run(struct proxy *proxy, const struct muster
                                         struct muster_error *error);
 
 /**
- * Takes the result of proxy_run_async(). `status` and *answer are as from proxy_run(). Clear *answer, or keep
- * what it holds by copying the struct. Called exactly once without a lock held, on a network thread, on the
- * alarm thread, or on the thread that cancelled, closed or stopped; must not block. It may start the next
- * turn.
+ * Takes the result of proxy_run_async(). `status` and *answer are as from proxy_run(); proxy_explain() says
+ * why. Clear *answer, or keep what it holds by copying the struct. Called exactly once without a lock held,
+ * on a network thread, on the alarm thread, or on the thread that cancelled, closed or stopped; must not
+ * block. It may start the next turn.
  */
 typedef void proxy_answered(void *context, struct proxy *proxy, enum muster_status status,
                             struct muster_message *answer);
@@ -64,12 +64,21 @@ typedef void proxy_answered(void *context, struct proxy *proxy, enum muster_stat
 /**
  * proxy_run() that does not wait. MUSTER_OK: the turn runs, and `answered` will be called once, by the end of
  * `timeout_ms` (MUSTER_NO_LIMIT: when the participant answers or is gone). Any other status: nothing was
- * sent, `answered` will not be called, and *error (may be NULL) says why. Any thread, callbacks included;
+ * sent, `answered` will not be called, and *error (may be NULL) says why. The instruction is copied before
+ * the call returns, unless it is prepared: see participant_manager_prepare(). Any thread, callbacks included;
  * does not block.
  */
 MUSTER_API enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_message *instruction,
                                               int64_t timeout_ms, proxy_answered *answered, void *context,
                                               struct muster_error *error);
+
+/**
+ * Writes to *error why a turn ended with `status`, in the words of proxy_run(). For `answered`: `status` and
+ * *answer are what it was called with, before muster_message_clear(). Any thread, callbacks included; does not
+ * block.
+ */
+MUSTER_API void proxy_explain(struct proxy *proxy, enum muster_status status,
+                              const struct muster_message *answer, struct muster_error *error);
 
 /**
  * Gives up the running turn. It ends with CANCELLED, and the participant is told. Does nothing if no turn is
@@ -171,8 +180,8 @@ typedef enum muster_status proxy_on_answer(void *context, size_t index, struct p
  *   nothing was sent.
  *
  * A participant whose answer has another kind than the instruction is told so, as by proxy_refuse(). If a
- * proxy is in the array twice, its second entry is BUSY. In rounds of 64 proxies and more, answers may be
- * held back for a millisecond and passed on together.
+ * proxy is in the array twice, its second entry is BUSY. A round of no proxies is OK. In rounds of 64 proxies
+ * and more, answers may be held back for a millisecond and passed on together.
  *
  * Returns OK if `enough` answers were accepted, or `at_least`. Otherwise *error (may be NULL) says why:
  * - TIMEOUT: the deadline left too few;
@@ -189,7 +198,7 @@ MUSTER_API enum muster_status proxy_run_all(struct proxy *const *proxies, size_t
 
 /**
  * A round with a different instruction for each participant: instructions[i] goes to proxies[i]. If an
- * instruction is not valid or too big, its entry fails with INVALID or TOO_BIG, and the others go on. All
+ * instruction is NULL, not valid or too big, its entry fails with INVALID or TOO_BIG, and the others go on. All
  * else is as in proxy_run_all().
  */
 MUSTER_API enum muster_status proxy_run_each(struct proxy *const *proxies,
@@ -249,7 +258,8 @@ MUSTER_API uint64_t proxy_rank(const struct proxy *proxy);
 MUSTER_API const char *proxy_peer(const struct proxy *proxy);
 
 /**
- * The value of the participant's label `name`; NULL if it has none. Valid as long as the proxy; any thread.
+ * The value of the participant's label `name`, the first if it has several; NULL if it has none. Valid as long
+ * as the proxy; any thread.
  */
 MUSTER_API const char *proxy_label(const struct proxy *proxy, const char *name);
 

@@ -50,7 +50,8 @@ struct muster_error {
 };
 
 /**
- * "No limit", for functions and options that take a limit in milliseconds. A limit of 0 means "do not wait".
+ * "No limit", for functions and options that take a limit in milliseconds. A limit of 0 means "do not wait",
+ * and so does any other negative one, such as what is left of a deadline that has passed.
  */
 #define MUSTER_NO_LIMIT ((int64_t)-1)
 

@@ -14,10 +14,7 @@
 
 #include "learning/element.h"
 #include "status.h"
-#include "wire/array.h"
-#include "wire/block.h"
-#include "wire/codec.h"
-#include "wire/names.h"
+#include "wire/wire.h"
 
 /* A scalar of those that have it, each weighted as its arrays are. */
 struct scalar_sum {
@@ -312,10 +309,19 @@ static enum muster_status make_ready(struct muster_mean *mean, const struct must
     return status;
 }
 
+/* What muster_mean_new_like() returned was not looked at. */
+static enum muster_status no_mean(struct muster_error *error)
+{
+    return muster__error(error, MUSTER_INVALID,
+                         "the mean is NULL: it was made like arrays that are not valid, or memory ran out");
+}
+
 enum muster_status muster_mean_add_message(struct muster_mean *mean, const struct muster_message *message,
                                            double weight, struct muster_error *error)
 {
     double bound = 0;
+    if (!mean)
+        return no_mean(error);
     enum muster_status status = check_kind(mean, message, error);
     if (status == MUSTER_OK)
         status = check_values(mean, message, weight, &bound, error);
@@ -386,6 +392,8 @@ static enum muster_status compute_results(struct muster_mean *mean)
 enum muster_status muster_mean_result_message(struct muster_mean *mean, struct muster_message *message,
                                               struct muster_error *error)
 {
+    if (!mean)
+        return no_mean(error);
     if (mean->weight == 0)
         return muster__error(error, MUSTER_INVALID, "nothing was added: there is no mean of nothing");
     enum muster_status status = mean->results ? MUSTER_OK : compute_results(mean);

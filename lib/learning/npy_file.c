@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 #include "file.h"
-#include "wire/array.h"
-#include "wire/npy.h"
+#include "wire/wire.h"
 
 static enum muster_status write_array(const void *context, int file, const char *path,
                                       struct muster_error *error)
@@ -17,7 +16,7 @@ static enum muster_status write_array(const void *context, int file, const char 
     const struct muster_array *array = context;
     uint8_t header[MUSTER__NPY_HEADER_SIZE];
     muster__npy_write_header(array, header);
-    size_t header_size = muster__npy_header_size(array);
+    const size_t header_size = MUSTER__NPY_HEADER_SIZE;
     size_t size = muster__array_size(array);
     if (muster__file_write(file, 0, header, header_size) &&
         muster__file_write(file, header_size, array->data, size))

@@ -15,8 +15,7 @@
 #include <zip.h>
 
 #include "file.h"
-#include "wire/array.h"
-#include "wire/npy.h"
+#include "wire/wire.h"
 
 #define SUFFIX ".npy"
 
@@ -166,7 +165,7 @@ static bool add_array(zip_t *archive, const struct muster_named_array *named, ui
     muster__npy_write_header(array, header);
     size_t size = muster__array_size(array);
     const zip_buffer_fragment_t parts[] = {
-        {header, muster__npy_header_size(array)},
+        {header, MUSTER__NPY_HEADER_SIZE},
         {(zip_uint8_t *)(uintptr_t)array->data, size}, /* which is only read */
     };
     zip_source_t *source = zip_source_buffer_fragment(archive, parts, size > 0 ? 2 : 1, 0);
@@ -239,7 +238,7 @@ enum muster_status muster_npz_write(const char *path, const struct muster_named_
 /* ---- reading ---- */
 
 /* An archive being read. */
-struct reader {
+struct archive {
     zip_t *archive;
     const char *path;
     size_t file_size;
@@ -265,7 +264,7 @@ static size_t name_length(const char *name)
 }
 
 /* What is wrong with the sizes that an entry states; NULL: nothing. */
-static const char *wrong_sizes(struct reader *reader, const zip_stat_t *about)
+static const char *wrong_sizes(struct archive *reader, const zip_stat_t *about)
 {
     if (about->comp_size > reader->file_size - reader->packed)
         return "the archive says that more is in it than the file has";
@@ -278,7 +277,7 @@ static const char *wrong_sizes(struct reader *reader, const zip_stat_t *about)
 }
 
 /* Looks at an entry before anything is read of it, and counts what it takes. */
-static enum muster_status look_at(struct reader *reader, zip_uint64_t index)
+static enum muster_status look_at(struct archive *reader, zip_uint64_t index)
 {
     const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD |
                                 ZIP_STAT_ENCRYPTION_METHOD;
@@ -309,7 +308,7 @@ static enum muster_status look_at(struct reader *reader, zip_uint64_t index)
 }
 
 /* Reads an entry, whose size must be what the archive says, and its checksum right. */
-static enum muster_status unpack(struct reader *reader, zip_uint64_t index, uint8_t *bytes, size_t size)
+static enum muster_status unpack(struct archive *reader, zip_uint64_t index, uint8_t *bytes, size_t size)
 {
     char beyond;
     zip_file_t *file = zip_fopen_index(reader->archive, index, 0);
@@ -332,7 +331,7 @@ static enum muster_status unpack(struct reader *reader, zip_uint64_t index, uint
     return status;
 }
 
-static enum muster_status read_array(struct reader *reader, zip_uint64_t index,
+static enum muster_status read_array(struct archive *reader, zip_uint64_t index,
                                      struct muster_named_array *named, char **names, uint8_t **bytes)
 {
     zip_stat_t about;
@@ -355,7 +354,8 @@ static enum muster_status read_array(struct reader *reader, zip_uint64_t index,
 }
 
 /* Reads all arrays into one piece of memory: the list, the arrays, the names. */
-static enum muster_status read_arrays(struct reader *reader, size_t count, struct muster_named_array **result)
+static enum muster_status read_arrays(struct archive *reader, size_t count,
+                                      struct muster_named_array **result)
 {
     size_t list = aligned(count * sizeof(**result));
     size_t padded = reader->data + count * ALIGNMENT;
@@ -374,7 +374,7 @@ static enum muster_status read_arrays(struct reader *reader, size_t count, struc
     return status;
 }
 
-static enum muster_status read_archive(struct reader *reader, struct muster_named_array **arrays,
+static enum muster_status read_archive(struct archive *reader, struct muster_named_array **arrays,
                                        size_t *count)
 {
     zip_int64_t entries = zip_get_num_entries(reader->archive, 0);
@@ -410,7 +410,7 @@ enum muster_status muster__npz_read(int file, size_t size, const char *path, siz
         status = fail_zip(error, path, &failure);
         zip_error_fini(&failure);
     } else {
-        struct reader reader = {
+        struct archive reader = {
             .archive = archive, .path = path, .file_size = size, .limit = limit, .error = error};
         status = read_archive(&reader, arrays, count);
         zip_discard(archive);

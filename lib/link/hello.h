@@ -8,7 +8,7 @@
 
 #include <muster/label.h>
 
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* The features that an end can have, as they are on the wire: it takes chunks; it wants to be told of its
    answers that were refused. */
@@ -22,7 +22,7 @@ struct abilities {
     bool hears_refusals;
 };
 
-/* Packs what stays the same of all Hellos of a participant, for muster__encode_hello_again(); NULL when out
+/* Packs what stays the same of all Hellos of a participant, for muster__encode_hello(); NULL when out
    of memory. */
 struct buffer *muster__hello_pack(const struct abilities *own, const char *name,
                                   const struct participant_label *labels, size_t label_count);

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* Bytes of data in one chunk, if the peer takes messages of that size: enough to hide what a message costs,
    and few enough for both ends to work at the same time, one on the next while the other is copying the

@@ -210,6 +210,13 @@ enum muster_status muster__credentials_check(const struct muster_credentials *fi
         return muster__error(error, MUSTER_INVALID,
                              "a server's TLS needs a certificate file and a key file%s%s",
                              files->ca ? " beside the CA file " : "", files->ca ? files->ca : "");
+    for (size_t i = 0; i < sizeof(files->reserved) / sizeof(files->reserved[0]); i++) {
+        if (files->reserved[i])
+            return muster__error(error, MUSTER_INVALID,
+                                 "a reserved field of the credentials is not NULL: muster %s does not know "
+                                 "the file '%.64s'",
+                                 muster_version(), files->reserved[i]);
+    }
     return MUSTER_OK;
 }
 

@@ -1,5 +1,5 @@
 /* Credentials as they are used: files that were read and found in order, and are read again when they change;
-   and the checks of what a peer shows. */
+   and the checks of what a peer shows. What the layers above need of them is in transport.h. */
 #ifndef MUSTER_NETWORK_CREDENTIALS_H
 #define MUSTER_NETWORK_CREDENTIALS_H
 
@@ -13,9 +13,9 @@
 #include <muster/credentials.h>
 #include <muster/status.h>
 
-struct x509_store_st;
+#include "network/transport.h"
 
-enum credentials_side { OF_SERVER, OF_PARTICIPANT };
+struct x509_store_st;
 
 /* What the files hold. Constant once loaded: any thread that has a reference may read it. */
 struct keys {
@@ -60,35 +60,8 @@ struct credentials {
 
 /* ---- renewal.c ---- */
 
-/*
- * Reads the files. *loaded is the caller's; NULL when nothing was asked for. Blocks for the files. What is to
- * be warned of waits for muster__credentials_tell(), here and in all that follows.
- */
-enum muster_status muster__credentials_load(const struct muster_credentials *files,
-                                            enum credentials_side side,
-                                            void (*on_warning)(void *context, const char *text),
-                                            void *context, struct credentials **loaded,
-                                            struct muster_error *error);
-void muster__credentials_free(struct credentials *credentials);
-
 /* What was read last; a reference. Any thread. */
 struct keys *muster__credentials_keys(struct credentials *credentials);
-
-/*
- * Looks at the files, at most once a second, and reads them again if one has changed. What is read from
- * files that are not in order is not used: the old goes on, and a warning waits. Any thread, under others'
- * locks too; blocks for a stat of each file, and for those that changed.
- */
-void muster__credentials_look(struct credentials *credentials);
-
-/* Reads them now. Otherwise *error, and the old goes on. */
-enum muster_status muster__credentials_reload(struct credentials *credentials, struct muster_error *error);
-
-/* Once a day, by a clock in milliseconds, warns of what runs out soon, and tells. */
-void muster__credentials_remind(struct credentials *credentials, int64_t now);
-
-/* Tells the user what is to be warned of. Without a lock held. */
-void muster__credentials_tell(struct credentials *credentials);
 
 /* Has it warned of, in a text that is made harmless, by the next muster__credentials_tell(). Under any
    lock. */
@@ -116,9 +89,5 @@ bool muster__keys_check_token(const struct keys *keys, const void *presented, si
 
 /* Whether what is sent to `address` stays on this machine, as far as its text tells. */
 bool muster__is_loopback(const char *address);
-
-/* What to warn of about listening on or connecting to `address`; NULL: nothing. */
-const char *muster__credentials_warning(const struct credentials *credentials, enum credentials_side side,
-                                        const char *address);
 
 #endif

@@ -17,13 +17,14 @@
 #define MUSTER_NETWORK_GRPC_H
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 
+#include "network/guesses.h"
 #include "network/transport.h"
 
 /* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
@@ -40,7 +41,7 @@ enum { PING_INTERVAL_MIN_MS = 5000 };
 
 struct tag {
     void (*complete)(struct tag *tag, bool ok);
-    struct tag *next; /* among strays */
+    SLIST_ENTRY(tag) link; /* among strays */
     bool ok;
 };
 
@@ -61,21 +62,23 @@ struct keys;
 struct grpc_transport {
     struct muster_transport base;
     grpc_completion_queue *queue;
-    struct network_thread *threads; /* guarded by process_lock */
-    unsigned users;                 /* guarded by process_lock */
+    SLIST_HEAD(, network_thread) threads; /* guarded by process_lock */
+    unsigned thread_count;                /* the same */
+    unsigned users;                       /* guarded by process_lock */
     pthread_t alarm_thread;
     pthread_mutex_t alarm_lock;
     pthread_cond_t alarm_moved;
-    int64_t alarm_at;   /* guarded by alarm_lock; INT64_MAX: none */
-    struct tag *strays; /* completions that were found where they cannot be run; guarded by alarm_lock */
+    int64_t alarm_at; /* guarded by alarm_lock; INT64_MAX: none */
+    SLIST_HEAD(, tag)
+    strays;             /* completions that were found where they cannot be run; guarded by alarm_lock */
     bool alarm_stopped; /* guarded by alarm_lock */
     struct timer trim;
     atomic_bool trimming; /* trim runs */
     struct tag accept_failed;
     atomic_bool accept_failing; /* accept_failed is on its way */
     pthread_mutex_t listeners_lock;
-    struct grpc_listener *listeners; /* those that are not closed; guarded by listeners_lock */
-    bool shares_core;                /* the program uses gRPC itself */
+    LIST_HEAD(, grpc_listener) listeners; /* those that are not closed; guarded by listeners_lock */
+    bool shares_core;                     /* the program uses gRPC itself */
 };
 
 /* What only a client's stream needs. */
@@ -106,9 +109,8 @@ struct grpc_stream {
     struct client_side *client;     /* on the client */
     struct peer_identity *identity; /* on a server that asks for one */
     struct inflow *inflow;          /* on the server: its connection's; NULL: none is kept */
-    struct grpc_stream *next;       /* of the inflow's; both guarded by the lock of struct unfinished */
-    struct grpc_stream **place;
-    atomic_uint heard_in; /* the check before its last message, or its beginning */
+    LIST_ENTRY(grpc_stream) link;   /* in the inflow's; guarded by the lock of struct unfinished */
+    atomic_uint heard_in;           /* the check before its last message, or its beginning */
     const struct stream_events *events;
     void *context;
     struct tag received;
@@ -128,8 +130,7 @@ struct grpc_stream {
     grpc_byte_buffer *sending;
     bool sending_part;      /* `sending` is a part: its owner is to be told */
     grpc_byte_buffer *part; /* waits for the messages in `queue` */
-    struct queued_message *queue;
-    struct queued_message **queue_end;
+    STAILQ_HEAD(, queued_message) queue;
     grpc_byte_buffer *incoming;
     grpc_byte_buffer *arrived; /* received while the message before it is being delivered; NULL: the end */
     bool has_arrived;
@@ -151,17 +152,13 @@ struct grpc_stream {
 /* Lets a completion run on another thread: one that was found where locks are held. Any thread. */
 void muster__grpc_add_stray(struct grpc_transport *transport, struct tag *tag, bool ok);
 
-/* Signals are the program's: around everything in which C-core starts threads. */
-void muster__grpc_block_signals(sigset_t *saved);
+/* An argument of a channel or a server: a limit of C-core's, for which the greatest number is none. */
+grpc_arg muster__grpc_integer(const char *key, uint64_t value);
 
-/* Arguments of channels and servers. */
-grpc_arg muster__grpc_integer(const char *key, int value);
-grpc_arg muster__grpc_uncompressed(void);
-grpc_arg muster__grpc_keepalive_time(const struct connection_options *options);
-grpc_arg muster__grpc_keepalive_timeout(const struct connection_options *options);
-int muster__grpc_limit(size_t size);
-/* Counts the channels and servers that C-core still has: all get it. */
-grpc_arg muster__grpc_life(void);
+/* Those of both, the first of all. Besides, they count the channels and servers that C-core still has. */
+enum { COMMON_ARGUMENTS = 10 };
+void muster__grpc_put_arguments(grpc_arg arguments[COMMON_ARGUMENTS],
+                                const struct connection_options *options, size_t max_message_size);
 
 /* ---- grpc_credentials.c ---- */
 
@@ -176,9 +173,8 @@ grpc_channel_credentials *muster__grpc_channel_credentials(const struct credenti
                                                            const struct keys *keys);
 grpc_server_credentials *muster__grpc_server_credentials(struct certificate_source *source);
 
-/* Metadata with the token for a call, for muster__grpc_drop_authorization(). */
+/* Metadata with the token for a call; its value is the caller's. */
 grpc_metadata muster__grpc_authorization(const struct keys *keys);
-void muster__grpc_drop_authorization(grpc_metadata *authorization);
 
 /* Judges a call that has arrived, by its connection and its metadata. NULL: out of memory. */
 struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *call,
@@ -239,22 +235,6 @@ void muster__grpc_free_listener(struct listener *listener);
 /* A stray of the transport: C-core could not accept a connection. */
 void muster__grpc_accept_failed(struct tag *tag, bool ok);
 
-/* Judges a call that has arrived, and hands it to the listener's owner; `served` NULL: its method is none of
-   ours. */
-void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
-                        const grpc_metadata_array *metadata);
-
-/* One more, and one less, of what keeps the listener from having stopped; the first only while there is
- * another. */
-void muster__grpc_hold_on(struct grpc_listener *listener);
-void muster__grpc_let_go(struct grpc_listener *listener);
-/* A stream of which a message came, and its end. */
-void muster__grpc_count_peer(struct grpc_listener *listener, bool more);
-struct unfinished *muster__grpc_unfinished(struct grpc_listener *listener);
-/* Whether it has a service of this name. */
-bool muster__grpc_has_service(const struct grpc_listener *listener, const char *name);
-bool muster__grpc_was_cut(const struct grpc_listener *listener);
-
 /* ---- grpc_client.c ---- */
 
 enum muster_status muster__grpc_connect(struct muster_transport *transport, const char *address,
@@ -275,8 +255,6 @@ void muster__grpc_shut_borrowers(struct muster_transport *transport, const struc
 
 /* ---- grpc_address.c: the sockets that C-core does not show ---- */
 
-#define HOST_SIZE 256
-
 /* Of an address for C-core. */
 #define TARGET_SIZE (3 * (HOST_SIZE + 16))
 
@@ -295,9 +273,6 @@ enum muster_status muster__explain_bind(const char *address, const char *host, c
 
 /* Shuts the process's connections whose own end is `port` at `host` (NULL: any). */
 void muster__shut_connections(const char *host, uint16_t port);
-
-/* Takes the other end's address as C-core writes it apart; false when it is none. */
-bool muster__split_peer(const char *peer, char host[HOST_SIZE], uint16_t *port);
 
 /* Calls `visit` for each of the process's connections whose own end is `port`, with the other end's
    address. */

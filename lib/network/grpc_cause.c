@@ -63,6 +63,9 @@ static const struct {
     {"certificate verify failed",
      "TLS: certificate verify failed: the server's has run out, or no authority trusted here has signed it "
      "(is the CA file right?)"},
+    {"is not in peer certificate", "TLS: the server's certificate is not for the host in the address: "
+                                   "connect to a DNS name or IP address of "
+                                   "its subjectAltName, or issue it for this one"},
     {"wrong version number", "TLS handshake failed: what answers there does not use TLS"},
     {"receiving SETTINGS frame",
      "timed out: the connection was taken, and then nothing came (is it frozen?)"},

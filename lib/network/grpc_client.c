@@ -15,25 +15,15 @@ static grpc_channel *channel_new(const char *address, size_t max_message_size, b
                                  const struct connection_options *options, const struct keys *keys)
 {
     grpc_arg arguments[] = {
-        muster__grpc_life(),
-        muster__grpc_uncompressed(),
-        muster__grpc_integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
+        [COMMON_ARGUMENTS] = muster__grpc_integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
         muster__grpc_integer(GRPC_ARG_ENABLE_RETRIES, 0),
         muster__grpc_integer(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1),
-        muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, muster__grpc_limit(max_message_size)),
-        muster__grpc_integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
-        muster__grpc_keepalive_time(options),
-        muster__grpc_keepalive_timeout(options),
-        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
-        muster__grpc_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, LOOKAHEAD),
-        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_SIZE_MAX),
         muster__grpc_integer(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, CLIENT_READ_SIZE_MAX),
-        muster__grpc_integer(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, READ_SIZE_MIN),
         muster__grpc_integer(GRPC_ARG_ENABLE_HTTP_PROXY, by_proxy),
     };
+    muster__grpc_put_arguments(arguments, options, max_message_size);
     grpc_channel_args channel = {.num_args = sizeof(arguments) / sizeof(*arguments), .args = arguments};
-    grpc_channel_credentials *credentials =
-        muster__grpc_channel_credentials(options ? options->credentials : NULL, keys);
+    grpc_channel_credentials *credentials = muster__grpc_channel_credentials(options->credentials, keys);
     char target[TARGET_SIZE];
     muster__write_target("dns:///", address, target);
     grpc_channel *created = grpc_channel_create(target, credentials, &channel);
@@ -54,10 +44,9 @@ static struct grpc_stream *client_stream_new(struct grpc_transport *transport, c
         return NULL;
     }
     stream->client = client;
-    client->tls = options && options->credentials && options->credentials->tls;
+    client->tls = options->credentials && options->credentials->tls;
     client->proxy = proxy ? strndup(proxy, strcspn(proxy, "/?#")) : NULL; /* without memory it is not named */
-    struct keys *keys =
-        options && options->credentials ? muster__credentials_keys(options->credentials) : NULL;
+    struct keys *keys = options->credentials ? muster__credentials_keys(options->credentials) : NULL;
     client->channel = channel_new(address, max_message_size, proxy != NULL, options, keys);
     client->authorization = muster__grpc_authorization(keys);
     muster__keys_release(keys);
@@ -85,7 +74,8 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
             "65535, with nothing before or behind it",
             address);
     sigset_t saved;
-    muster__grpc_block_signals(&saved);
+    options = options ? options : &muster__plain_connection;
+    muster__block_signals(&saved);
     struct grpc_stream *stream =
         client_stream_new((struct grpc_transport *)base, address, host, service, max_message_size, options);
     if (!stream) {
@@ -98,7 +88,7 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
     /* One batch for the whole life of the call: it completes with the status. */
     grpc_op ops[3] = {{0}};
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-    if (options && options->credentials && options->credentials->files.token_file) {
+    if (options->credentials && options->credentials->files.token_file) {
         ops[0].data.send_initial_metadata.count = 1;
         ops[0].data.send_initial_metadata.metadata = &stream->client->authorization;
     }

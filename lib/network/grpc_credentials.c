@@ -72,11 +72,6 @@ grpc_metadata muster__grpc_authorization(const struct keys *keys)
     return authorization;
 }
 
-void muster__grpc_drop_authorization(grpc_metadata *authorization)
-{
-    grpc_slice_unref(authorization->value);
-}
-
 /* ---- judging a call ---- */
 
 /* The first; NULL: none. */

@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "network/grpc_flood.h"
+#include "network/timer.h"
 
 enum {
     BUCKETS = 1024,
@@ -80,9 +80,7 @@ static struct bucket *bucket_of(struct flood *flood, grpc_auth_context *connecti
 
 static bool refuses(struct flood *flood, grpc_auth_context *connection)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    int64_t now = (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+    int64_t now = muster__clock_now();
     pthread_mutex_lock(&flood->lock);
     struct bucket *bucket = bucket_of(flood, connection);
     double used = bucket->used - (double)(now - bucket->at) * flood->max_streams / 1000;

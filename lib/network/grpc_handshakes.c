@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "network/credentials.h"
-#include "network/grpc_handshakes.h"
+#include "network/grpc_listener.h"
 
 /* As chttp2_server.cc words it; it has the last word on a handshake. */
 #define FAILURE "Handshaking failed: "
@@ -19,8 +18,8 @@
 #define BROKEN_OFF_INTERVAL_MS 3600000
 
 static pthread_mutex_t watched_lock =
-    PTHREAD_MUTEX_INITIALIZER;         /* a listener's lock and timers.lock are taken under it */
-static struct handshakes *all_watched; /* guarded by watched_lock */
+    PTHREAD_MUTEX_INITIALIZER; /* a listener's lock and timers.lock are taken under it */
+static LIST_HEAD(, handshakes) all_watched = LIST_HEAD_INITIALIZER(all_watched); /* guarded by watched_lock */
 
 /* What went wrong, out of C-core's "UNKNOWN:Ssl handshake failed: SSL_ERROR_SSL: error:0A000418:SSL
    routines::tlsv1 alert unknown ca {...}". */
@@ -44,19 +43,19 @@ static void copy_reason(const char *message, char reason[MUSTER_ERROR_TEXT_SIZE]
 
 static void tell(struct handshakes *handshakes, bool broken_off, size_t count, const char *reason)
 {
+    struct credentials *credentials = handshakes->listener->source.credentials;
     const char *plural = count == 1 ? "" : "s";
     const char *hint =
         strcmp(reason, "wrong version number") == 0 ? " (the other side did not speak TLS)" : "";
     if (broken_off)
-        muster__credentials_warn(handshakes->credentials,
+        muster__credentials_warn(credentials,
                                  "%zu TLS handshake%s broken off by the other side: it does not trust the "
                                  "certificate, or only looked whether somebody listens",
                                  count, count == 1 ? " was" : "s were");
     else
-        muster__credentials_warn(handshakes->credentials,
-                                 "%zu TLS handshake%s failed, the last because of: %s%s", count, plural,
-                                 reason, hint);
-    muster__credentials_tell(handshakes->credentials);
+        muster__credentials_warn(credentials, "%zu TLS handshake%s failed, the last because of: %s%s", count,
+                                 plural, reason, hint);
+    muster__credentials_tell(credentials);
 }
 
 static void timer_expired(struct timer *timer)
@@ -68,7 +67,7 @@ static void timer_expired(struct timer *timer)
     size_t count = failures->count;
     memcpy(reason, failures->reason, sizeof(reason));
     failures->count = 0;
-    failures->told_at = handshakes->transport->base.ops->now(&handshakes->transport->base);
+    failures->told_at = muster__clock_now();
     failures->timed = false;
     pthread_mutex_unlock(&watched_lock);
     tell(handshakes, failures == &handshakes->broken_off, count, reason);
@@ -79,13 +78,13 @@ static void timer_expired(struct timer *timer)
 static void add(struct handshake_failures *failures, int64_t interval_ms, const char *message)
 {
     struct handshakes *handshakes = failures->handshakes;
-    struct muster_transport *transport = &handshakes->transport->base;
+    struct muster_transport *transport = &handshakes->listener->transport->base;
     failures->count++;
     copy_reason(message, failures->reason);
-    muster__grpc_trim_later(handshakes->transport);
+    muster__grpc_trim_later(handshakes->listener->transport);
     if (failures->timed)
         return;
-    int64_t now = transport->ops->now(transport);
+    int64_t now = muster__clock_now();
     int64_t at = failures->told_at ? failures->told_at + interval_ms : now;
     failures->timed = true;
     muster__grpc_hold_on(handshakes->listener);
@@ -97,34 +96,33 @@ void muster__grpc_read_handshakes(gpr_log_func_args *entry)
     if (strncmp(entry->message, FAILURE, strlen(FAILURE)) != 0)
         return;
     bool broken_off = strstr(entry->message, "Socket closed");
+    struct handshakes *handshakes;
     pthread_mutex_lock(&watched_lock);
-    for (struct handshakes *handshakes = all_watched; handshakes; handshakes = handshakes->next)
+    LIST_FOREACH(handshakes, &all_watched, link)
         add(broken_off ? &handshakes->broken_off : &handshakes->failed,
             broken_off ? BROKEN_OFF_INTERVAL_MS : INTERVAL_MS, entry->message + strlen(FAILURE));
     pthread_mutex_unlock(&watched_lock);
 }
 
-void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_listener *listener,
-                                   struct grpc_transport *transport, struct credentials *credentials)
+void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_listener *listener)
 {
+    const struct credentials *credentials = listener->source.credentials;
     if (!credentials || !credentials->tls)
         return;
     handshakes->listener = listener;
-    handshakes->transport = transport;
-    handshakes->credentials = credentials;
     handshakes->failed.handshakes = handshakes->broken_off.handshakes = handshakes;
     if (!getenv("GRPC_VERBOSITY"))
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_DEBUG); /* where C-core says it; nothing is printed */
     pthread_mutex_lock(&watched_lock);
-    handshakes->next = all_watched;
-    all_watched = handshakes;
+    LIST_INSERT_HEAD(&all_watched, handshakes, link);
     pthread_mutex_unlock(&watched_lock);
 }
 
 /* With watched_lock held: true when the listener is to be let go. */
 static bool stop(struct handshake_failures *failures)
 {
-    return failures->timed && muster__timer_stop(&failures->handshakes->transport->base, &failures->timer);
+    return failures->timed &&
+           muster__timer_stop(&failures->handshakes->listener->transport->base, &failures->timer);
 }
 
 void muster__grpc_handshakes_close(struct handshakes *handshakes)
@@ -132,10 +130,7 @@ void muster__grpc_handshakes_close(struct handshakes *handshakes)
     if (!handshakes->listener)
         return;
     pthread_mutex_lock(&watched_lock);
-    struct handshakes **place = &all_watched;
-    while (*place != handshakes)
-        place = &(*place)->next;
-    *place = handshakes->next;
+    LIST_REMOVE(handshakes, link);
     int held = stop(&handshakes->failed) + stop(&handshakes->broken_off);
     pthread_mutex_unlock(&watched_lock);
     while (held-- > 0)

@@ -18,17 +18,14 @@ struct handshake_failures {
 
 /* A listener's. */
 struct handshakes {
-    struct grpc_listener *listener; /* NULL: it has no TLS */
-    struct grpc_transport *transport;
-    struct credentials *credentials;
-    struct handshakes *next;              /* guarded by that lock */
+    struct grpc_listener *listener;       /* NULL: it has no TLS */
+    LIST_ENTRY(handshakes) link;          /* guarded by that lock */
     struct handshake_failures failed;     /* the two did not agree */
     struct handshake_failures broken_off; /* the other side went, and did not say why */
 };
 
 /* Begins; and ends, when the listener closes. */
-void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_listener *listener,
-                                   struct grpc_transport *transport, struct credentials *credentials);
+void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_listener *listener);
 void muster__grpc_handshakes_close(struct handshakes *handshakes);
 
 /* C-core's log, of which nothing is printed. Under any lock of C-core's. */

@@ -14,7 +14,7 @@
 #include <grpc/support/alloc.h>
 
 #include "health.pb-c.h"
-#include "network/grpc_health.h"
+#include "network/grpc_listener.h"
 
 enum {
     /* At one time; a watch lasts, a Check is over at once unless its client keeps it. */
@@ -36,8 +36,7 @@ struct health_call {
     struct tag ended;
     struct timer timer; /* until a Check is over, or the request of a Watch has come */
     char *peer;
-    struct health_call *next;
-    struct health_call **place; /* where this one is pointed at */
+    LIST_ENTRY(health_call) link;
     unsigned pending;
     bool over;     /* the call has ended, or is to: nothing more is sent */
     bool asked;    /* the request has come */
@@ -54,11 +53,9 @@ typedef Muster__Health__HealthCheckResponse__ServingStatus serving_status;
 
 #define STATUS(name) MUSTER__HEALTH__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name
 
-void muster__grpc_health_init(struct health *health, struct grpc_listener *listener,
-                              struct grpc_transport *transport)
+void muster__grpc_health_init(struct health *health, struct grpc_listener *listener)
 {
     health->listener = listener;
-    health->transport = transport;
     pthread_mutex_init(&health->lock, NULL);
 }
 
@@ -158,7 +155,7 @@ static void go_on(struct health_call *call)
 
 static void stop_timer(struct health_call *call)
 {
-    if (muster__timer_stop(&call->health->transport->base, &call->timer))
+    if (muster__timer_stop(&call->health->listener->transport->base, &call->timer))
         call->pending--; /* never the last: the caller leaves after this */
 }
 
@@ -167,11 +164,8 @@ static void leave(struct health_call *call)
 {
     struct health *health = call->health;
     bool last = --call->pending == 0;
-    if (last) {
-        *call->place = call->next;
-        if (call->next)
-            call->next->place = call->place;
-    }
+    if (last)
+        LIST_REMOVE(call, link);
     pthread_mutex_unlock(&health->lock);
     if (!last)
         return;
@@ -259,7 +253,7 @@ static void timer_expired(struct timer *timer)
 
 static void start(struct health_call *call, bool stranger)
 {
-    struct muster_transport *transport = &call->health->transport->base;
+    struct muster_transport *transport = &call->health->listener->transport->base;
     grpc_op close = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
                      .data.recv_close_on_server.cancelled = &call->cancelled};
     grpc_op receive = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->incoming};
@@ -278,9 +272,9 @@ static void start(struct health_call *call, bool stranger)
 /* Whether there is room for one more, which may be made by ending another. With the lock held. */
 static bool make_room(struct health *health, bool watch, const char *peer)
 {
-    struct health_call *oldest = NULL, *oldest_of_connection = NULL;
+    struct health_call *call, *oldest = NULL, *oldest_of_connection = NULL;
     size_t all = 0, alike = 0, of_connection = 0;
-    for (struct health_call *call = health->calls; call; call = call->next) {
+    LIST_FOREACH(call, &health->calls, link) {
         all++;
         if (call->over || call->watch != watch)
             continue;
@@ -323,11 +317,7 @@ void muster__grpc_health_accept(struct health *health, grpc_call *arrived, bool 
     call->received.complete = received_complete;
     call->sent.complete = sent_complete;
     call->ended.complete = ended_complete;
-    call->next = health->calls;
-    call->place = &health->calls;
-    if (call->next)
-        call->next->place = &call->next;
-    health->calls = call;
+    LIST_INSERT_HEAD(&health->calls, call, link);
     muster__grpc_hold_on(health->listener);
     start(call, stranger);
     go_on(call);
@@ -336,9 +326,10 @@ void muster__grpc_health_accept(struct health *health, grpc_call *arrived, bool 
 
 void muster__grpc_health_close(struct health *health)
 {
+    struct health_call *call;
     pthread_mutex_lock(&health->lock);
     health->closing = true;
-    for (struct health_call *call = health->calls; call; call = call->next)
+    LIST_FOREACH(call, &health->calls, link)
         go_on(call);
     pthread_mutex_unlock(&health->lock);
 }

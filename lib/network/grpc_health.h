@@ -2,6 +2,8 @@
 #ifndef MUSTER_NETWORK_GRPC_HEALTH_H
 #define MUSTER_NETWORK_GRPC_HEALTH_H
 
+#include <sys/queue.h>
+
 #include "network/grpc.h"
 
 #define HEALTH_CHECK_METHOD "/grpc.health.v1.Health/Check"
@@ -9,14 +11,12 @@
 
 struct health {
     struct grpc_listener *listener;
-    struct grpc_transport *transport;
     pthread_mutex_t lock; /* guards all below, and all calls; timers.lock is taken under it */
     bool closing;
-    struct health_call *calls; /* the latest first */
+    LIST_HEAD(, health_call) calls; /* the latest first */
 };
 
-void muster__grpc_health_init(struct health *health, struct grpc_listener *listener,
-                              struct grpc_transport *transport);
+void muster__grpc_health_init(struct health *health, struct grpc_listener *listener);
 /* After the last call's end. */
 void muster__grpc_health_destroy(struct health *health);
 

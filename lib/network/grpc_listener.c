@@ -1,4 +1,4 @@
-/* The server's side: listeners, and the calls that arrive at them. */
+/* The server's side: listeners, and the servers of C-core that each consists of. */
 #include <config.h>
 
 #include <stdio.h>
@@ -8,14 +8,7 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
-#include "network/credentials.h"
-#include "network/grpc.h"
-#include "network/grpc_descriptors.h"
-#include "network/grpc_flood.h"
-#include "network/grpc_handshakes.h"
-#include "network/grpc_health.h"
-#include "network/grpc_unfinished.h"
-#include "network/grpc_waiting.h"
+#include "network/grpc_listener.h"
 #include "status.h"
 
 /* How long nobody can connect before it is tried again. */
@@ -42,38 +35,8 @@ struct door {
     grpc_server *server;
     struct tag shut_down;
     struct acceptor acceptors[ACCEPTORS];
-    struct door *next;   /* guarded by doors_lock */
-    atomic_uint pending; /* acceptors that wait, and the shutdown to come */
-};
-
-struct grpc_listener {
-    struct grpc_transport *transport;
-    const struct listener_events *events;
-    void *context;
-    struct connection_options options;
-    struct certificate_source source; /* its credentials: NULL when there are none */
-    size_t max_message_size;
-    struct health health;
-    struct waiting_room waiting;
-    struct handshakes handshakes;
-    struct unfinished unfinished;
-    grpc_resource_quota *quota;
-    struct flood *flood; /* NULL: no limit */
-    atomic_bool cut;
-    char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
-    char *address;        /* with the port that was bound */
-    uint16_t port;
-    struct grpc_listener *next; /* guarded by the transport's listeners_lock */
-    pthread_mutex_t doors_lock; /* taken before all others but listeners_lock; guards what follows */
-    struct door *doors;         /* the newest first */
-    bool open;                  /* the newest is */
-    bool closing;               /* by the owner */
-    struct timer reopening;     /* runs while it is neither open nor closing */
-    struct reserve reserve;
-    bool told; /* that it is not open; of the timer alone */
-    pthread_mutex_t lock;
-    size_t alive; /* streams, calls for health and those that wait, doors, and timers; guarded by lock */
-    size_t peers; /* streams of which a message came; guarded by lock */
+    LIST_ENTRY(door) link; /* guarded by doors_lock */
+    atomic_uint pending;   /* acceptors that wait, and the shutdown to come */
 };
 
 void muster__grpc_hold_on(struct grpc_listener *listener)
@@ -100,16 +63,6 @@ bool muster__grpc_has_service(const struct grpc_listener *listener, const char *
     return served->service;
 }
 
-bool muster__grpc_was_cut(const struct grpc_listener *listener)
-{
-    return listener->cut;
-}
-
-struct unfinished *muster__grpc_unfinished(struct grpc_listener *listener)
-{
-    return &listener->unfinished;
-}
-
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more)
 {
     pthread_mutex_lock(&listener->lock);
@@ -120,20 +73,6 @@ void muster__grpc_count_peer(struct grpc_listener *listener, bool more)
     pthread_mutex_unlock(&listener->lock);
 }
 
-/* Drops a call of a connection that begins too many, and shuts it; false: it does not. */
-static bool drop_flood(struct grpc_listener *listener, grpc_call *call)
-{
-    if (!listener->flood || !muster__grpc_is_flood(listener->flood, call))
-        return false;
-    char *peer = grpc_call_get_peer(call);
-    muster__shut_peer(peer, true);
-    gpr_free(peer);
-    grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the connection begins too many calls",
-                                 NULL);
-    grpc_call_unref(call);
-    return true;
-}
-
 /* One operation of the door less; after the last, nothing of its server is left. */
 static void leave_door(struct door *door)
 {
@@ -141,10 +80,7 @@ static void leave_door(struct door *door)
     if (atomic_fetch_sub(&door->pending, 1) != 1)
         return;
     pthread_mutex_lock(&listener->doors_lock);
-    struct door **place = &listener->doors;
-    while (*place != door)
-        place = &(*place)->next;
-    *place = door->next;
+    LIST_REMOVE(door, link);
     pthread_mutex_unlock(&listener->doors_lock);
     grpc_server_destroy(door->server);
     free(door);
@@ -163,106 +99,6 @@ static void accept_next(struct acceptor *acceptor)
         leave_door(acceptor->door);
 }
 
-static void drop_call(grpc_call *call)
-{
-    grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory", NULL);
-    grpc_call_unref(call);
-}
-
-/* Hands an arrived call to the listener's owner, which asks for its identity, or refuses it. */
-static void open_call(struct grpc_listener *listener, grpc_call *call, const struct served *served,
-                      struct peer_identity *identity)
-{
-    struct grpc_stream *stream = muster__grpc_stream_new(listener->transport, call);
-    if (!stream) {
-        muster__grpc_identity_free(identity);
-        drop_call(call);
-        return;
-    }
-    stream->listener = listener;
-    stream->identity = identity;
-    muster__grpc_hold_on(listener);
-    muster__grpc_unfinished_begun(&listener->unfinished, stream);
-    /* Until its first receive is started, below, no event of this stream can come. */
-    pthread_mutex_lock(&stream->lock);
-    stream->pending++;
-    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-                  .data.recv_close_on_server.cancelled = &stream->cancelled};
-    muster__grpc_start_batch(stream, &op, 1, &stream->ended);
-    pthread_mutex_unlock(&stream->lock);
-
-    const struct stream_events *events = NULL;
-    void *context = served ? served->accepted(listener->context, &stream->base, &events) : NULL;
-    char text[MUSTER_ERROR_TEXT_SIZE];
-
-    pthread_mutex_lock(&stream->lock);
-    if (context) {
-        stream->events = events;
-        stream->context = context;
-        if (!stream->over && !stream->closing) /* nothing is read of one that is turned away */
-            muster__grpc_start_receive(stream);
-    } else {
-        atomic_fetch_sub(&stream->references, 1); /* nobody owns it */
-        muster__not_served(listener->events->served, text);
-        muster__grpc_close(stream, served ? MUSTER_OUT_OF_MEMORY : MUSTER_UNSUPPORTED,
-                           served ? "the server is out of memory" : text);
-    }
-    muster__grpc_leave(stream);
-}
-
-/* NULL: nothing is asked for, or out of memory. A new token or authority counts from the next call on. */
-static struct peer_identity *identify(struct grpc_listener *listener, grpc_call *call,
-                                      const grpc_metadata_array *metadata)
-{
-    struct credentials *credentials = listener->source.credentials;
-    if (!credentials || !credentials->asks)
-        return NULL;
-    muster__credentials_look(credentials);
-    struct keys *keys = muster__credentials_keys(credentials);
-    struct peer_identity *identity = muster__grpc_identify(keys, call, metadata);
-    muster__keys_release(keys);
-    if (identity && identity->wrong_token)
-        muster__grpc_waiting_wrong(&listener->waiting, call);
-    return identity;
-}
-
-void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
-                        const grpc_metadata_array *metadata)
-{
-    struct credentials *credentials = listener->source.credentials;
-    struct peer_identity *identity = identify(listener, call, metadata);
-    if (!identity && credentials && credentials->asks)
-        drop_call(call);
-    else
-        open_call(listener, call, served, identity);
-}
-
-/* A call for health. Where tokens are not looked at now, it is a stranger's, who is answered all the same. */
-static void tell_health(struct grpc_listener *listener, grpc_call *call, bool watch, bool passes,
-                        const grpc_metadata_array *metadata)
-{
-    struct credentials *credentials = listener->source.credentials;
-    struct peer_identity *identity = passes ? identify(listener, call, metadata) : NULL;
-    bool stranger = credentials && credentials->asks && (!identity || identity->refusal.status != MUSTER_OK);
-    muster__grpc_identity_free(identity);
-    muster__grpc_health_accept(&listener->health, call, watch, stranger);
-}
-
-static void route(struct grpc_listener *listener, grpc_call *call, grpc_slice method,
-                  grpc_metadata_array *metadata)
-{
-    bool passes = muster__grpc_waiting_passes(&listener->waiting, call, metadata);
-    const struct served *served = muster__find_served(
-        listener->events->served, (const char *)GRPC_SLICE_START_PTR(method), GRPC_SLICE_LENGTH(method));
-    bool watch = grpc_slice_str_cmp(method, HEALTH_WATCH_METHOD) == 0;
-    if (watch || grpc_slice_str_cmp(method, HEALTH_CHECK_METHOD) == 0)
-        tell_health(listener, call, watch, passes, metadata);
-    else if (passes)
-        muster__grpc_admit(listener, call, served, metadata);
-    else
-        muster__grpc_waiting_add(&listener->waiting, call, served, metadata);
-}
-
 static void accepted_complete(struct tag *tag, bool ok)
 {
     struct acceptor *acceptor = CONTAINER(tag, struct acceptor, tag);
@@ -273,10 +109,7 @@ static void accepted_complete(struct tag *tag, bool ok)
         leave_door(acceptor->door);
         return;
     }
-    grpc_call *call = acceptor->call;
-    muster__credentials_tell(listener->source.credentials); /* what the handshake may have found, too */
-    if (!drop_flood(listener, call))
-        route(listener, call, acceptor->details.method, &acceptor->metadata);
+    muster__grpc_arrived(listener, acceptor->call, acceptor->details.method, &acceptor->metadata);
     grpc_call_details_destroy(&acceptor->details);
     grpc_metadata_array_destroy(&acceptor->metadata);
     accept_next(acceptor);
@@ -288,37 +121,28 @@ static void shut_down_complete(struct tag *tag, bool ok)
     leave_door(CONTAINER(tag, struct door, shut_down));
 }
 
-/* A limit of C-core's, for which 0 is none here and the greatest number there. */
-static grpc_arg limit_of(const char *key, uint64_t value)
+/* For C-core, the greatest number is none. */
+static uint64_t limit_of(uint64_t value)
 {
-    return muster__grpc_integer(key, value == 0 || value > INT32_MAX ? INT32_MAX : (int)value);
+    return value ? value : UINT64_MAX;
 }
 
 static grpc_server *server_new(const struct grpc_listener *listener)
 {
     const struct connection_options *options = &listener->options;
     grpc_arg arguments[] = {
-        {.type = GRPC_ARG_POINTER,
-         .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
-         .value.pointer = {.p = listener->quota, .vtable = grpc_resource_quota_arg_vtable()}},
-        limit_of(GRPC_ARG_MAX_CONCURRENT_STREAMS, options->max_streams),
-        limit_of(GRPC_ARG_MAX_CONNECTION_IDLE_MS, (uint64_t)options->idle_timeout_ms),
-        muster__grpc_life(),
-        muster__grpc_uncompressed(),
+        [COMMON_ARGUMENTS] = {.type = GRPC_ARG_POINTER,
+                              .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
+                              .value.pointer = {.p = listener->quota,
+                                                .vtable = grpc_resource_quota_arg_vtable()}},
+        muster__grpc_integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, limit_of(options->max_streams)),
+        muster__grpc_integer(GRPC_ARG_MAX_CONNECTION_IDLE_MS, limit_of((uint64_t)options->idle_timeout_ms)),
         muster__grpc_integer(GRPC_ARG_ALLOW_REUSEPORT, 0),
-        muster__grpc_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-                             muster__grpc_limit(listener->max_message_size)),
-        muster__grpc_integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
         muster__grpc_integer(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS),
-        muster__grpc_keepalive_time(options),
-        muster__grpc_keepalive_timeout(options),
-        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
-        muster__grpc_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, LOOKAHEAD),
-        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_SIZE_MAX),
         muster__grpc_integer(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, SERVER_READ_SIZE_MAX),
-        muster__grpc_integer(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, READ_SIZE_MIN),
         muster__grpc_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MIN_MS),
     };
+    muster__grpc_put_arguments(arguments, options, listener->max_message_size);
     grpc_channel_args channel = {.num_args = sizeof(arguments) / sizeof(*arguments), .args = arguments};
     return grpc_server_create(&channel, NULL);
 }
@@ -347,8 +171,7 @@ static uint16_t open_door(struct grpc_listener *listener, const char *address)
         free(door);
         return 0;
     }
-    door->next = listener->doors;
-    listener->doors = door;
+    LIST_INSERT_HEAD(&listener->doors, door, link);
     listener->open = true;
     muster__grpc_hold_on(listener);
     grpc_server_start(door->server);
@@ -365,10 +188,10 @@ static void close_door(struct grpc_listener *listener)
 {
     if (!listener->open)
         return;
+    struct door *door = LIST_FIRST(&listener->doors);
     listener->open = false;
-    HANDED_OVER(&listener->doors->shut_down);
-    grpc_server_shutdown_and_notify(listener->doors->server, listener->transport->queue,
-                                    &listener->doors->shut_down);
+    HANDED_OVER(&door->shut_down);
+    grpc_server_shutdown_and_notify(door->server, listener->transport->queue, &door->shut_down);
 }
 
 /* ---- when there are no descriptors left ---- */
@@ -393,7 +216,7 @@ static void reopen(struct timer *timer)
             "connections cannot be accepted, as when the process has no descriptors left: nobody can connect "
             "until some are closed");
     listener->told = true;
-    muster__grpc_block_signals(&saved);
+    muster__block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);
     bool closing = listener->closing;
     bool opened =
@@ -432,29 +255,12 @@ void muster__grpc_accept_failed(struct tag *tag, bool ok)
 {
     (void)ok;
     struct grpc_transport *transport = CONTAINER(tag, struct grpc_transport, accept_failed);
+    struct grpc_listener *listener;
     transport->accept_failing = false;
     pthread_mutex_lock(&transport->listeners_lock);
-    for (struct grpc_listener *listener = transport->listeners; listener; listener = listener->next)
+    LIST_FOREACH(listener, &transport->listeners, link)
         accept_failed(listener);
     pthread_mutex_unlock(&transport->listeners_lock);
-}
-
-static void enlist(struct grpc_listener *listener)
-{
-    pthread_mutex_lock(&listener->transport->listeners_lock);
-    listener->next = listener->transport->listeners;
-    listener->transport->listeners = listener;
-    pthread_mutex_unlock(&listener->transport->listeners_lock);
-}
-
-static void unlist(struct grpc_listener *listener)
-{
-    pthread_mutex_lock(&listener->transport->listeners_lock);
-    struct grpc_listener **place = &listener->transport->listeners;
-    while (*place != listener)
-        place = &(*place)->next;
-    *place = listener->next;
-    pthread_mutex_unlock(&listener->transport->listeners_lock);
 }
 
 /* ---- what its owner calls ---- */
@@ -462,7 +268,9 @@ static void unlist(struct grpc_listener *listener)
 void muster__grpc_close_listener(struct listener *base)
 {
     struct grpc_listener *listener = (struct grpc_listener *)base;
-    unlist(listener);
+    pthread_mutex_lock(&listener->transport->listeners_lock);
+    LIST_REMOVE(listener, link);
+    pthread_mutex_unlock(&listener->transport->listeners_lock);
     muster__grpc_health_close(&listener->health);
     muster__grpc_waiting_close(&listener->waiting);
     muster__grpc_handshakes_close(&listener->handshakes);
@@ -482,8 +290,9 @@ void muster__grpc_cut_listener(struct listener *base)
     struct grpc_listener *listener = (struct grpc_listener *)base;
     listener->cut = true;
     muster__shut_connections(listener->host[0] ? listener->host : NULL, listener->port);
+    struct door *door;
     pthread_mutex_lock(&listener->doors_lock);
-    for (struct door *door = listener->doors; door; door = door->next)
+    LIST_FOREACH(door, &listener->doors, link)
         grpc_server_cancel_all_calls(door->server);
     pthread_mutex_unlock(&listener->doors_lock);
 }
@@ -506,15 +315,13 @@ void muster__grpc_free_listener(struct listener *base)
 /* The quota is there without a limit too: the process's own would be shared with all else. */
 static void set_limits(struct grpc_listener *listener, const struct connection_options *options)
 {
-    const struct connection_options none = {.keepalive_time_ms = KEEPALIVE_TIME_MS,
-                                            .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS};
-    listener->options = options ? *options : none;
-    listener->source.credentials = listener->options.credentials;
+    listener->options = *options;
+    listener->source.credentials = options->credentials;
     listener->quota = grpc_resource_quota_create("listener");
-    if (listener->options.memory)
-        grpc_resource_quota_resize(listener->quota, listener->options.memory);
-    if (listener->options.max_streams)
-        listener->flood = muster__grpc_flood_new(listener->options.max_streams);
+    if (options->memory)
+        grpc_resource_quota_resize(listener->quota, options->memory);
+    if (options->max_streams)
+        listener->flood = muster__grpc_flood_new(options->max_streams);
 }
 
 enum muster_status muster__grpc_listen(struct muster_transport *base, const char *address,
@@ -547,18 +354,17 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     listener->max_message_size = max_message_size;
     pthread_mutex_init(&listener->lock, NULL);
     pthread_mutex_init(&listener->doors_lock, NULL);
-    set_limits(listener, options);
-    muster__grpc_health_init(&listener->health, listener, transport);
-    muster__grpc_waiting_init(&listener->waiting, listener, transport, listener->source.credentials);
-    muster__grpc_unfinished_init(&listener->unfinished, listener, transport, max_message_size,
-                                 listener->options.stall_timeout_ms);
+    set_limits(listener, options ? options : &muster__plain_connection);
+    muster__grpc_health_init(&listener->health, listener);
+    muster__grpc_waiting_init(&listener->waiting, listener);
+    muster__grpc_unfinished_init(&listener->unfinished, listener);
     muster__raise_descriptor_limit();
     muster__reserve_take(&listener->reserve); /* or the next time */
     sigset_t saved;
-    muster__grpc_block_signals(&saved);
+    muster__block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);
-    *port = listener->port = open_door(listener, address);
-    listener->unfinished.port = *port;
+    *port = open_door(listener, address);
+    listener->port = *port;
     pthread_mutex_unlock(&listener->doors_lock);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (!listener->port) {
@@ -567,8 +373,10 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     }
     snprintf(bound_address, strlen(address) + sizeof("65535"), "%.*s%u", (int)(wanted_port - address),
              address, (unsigned)listener->port);
-    enlist(listener);
-    muster__grpc_handshakes_watch(&listener->handshakes, listener, transport, listener->source.credentials);
+    pthread_mutex_lock(&transport->listeners_lock);
+    LIST_INSERT_HEAD(&transport->listeners, listener, link);
+    pthread_mutex_unlock(&transport->listeners_lock);
+    muster__grpc_handshakes_watch(&listener->handshakes, listener);
     *result = (struct listener *)listener;
     return MUSTER_OK;
 }

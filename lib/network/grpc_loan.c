@@ -10,8 +10,7 @@
 #include "network/grpc.h"
 
 struct loan {
-    struct loan *next;
-    struct loan **place; /* what points to it */
+    LIST_ENTRY(loan) link;
     struct buffer *body; /* a reference */
     unsigned slices;     /* that are still out */
     char peer[];
@@ -19,7 +18,7 @@ struct loan {
 
 /* A leaf; guards the list and what is in it. Of the process, as C-core's connections outlive transports. */
 static pthread_mutex_t loans_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct loan *loans;
+static LIST_HEAD(, loan) loans = LIST_HEAD_INITIALIZER(loans);
 
 struct loan *muster__grpc_lend(grpc_call *call, struct buffer *body, unsigned slices)
 {
@@ -32,11 +31,7 @@ struct loan *muster__grpc_lend(grpc_call *call, struct buffer *body, unsigned sl
         *loan = (struct loan){.body = muster__buffer_retain(body), .slices = slices};
         memcpy(loan->peer, peer, size);
         pthread_mutex_lock(&loans_lock);
-        loan->next = loans;
-        loan->place = &loans;
-        if (loans)
-            loans->place = &loan->next;
-        loans = loan;
+        LIST_INSERT_HEAD(&loans, loan, link);
         pthread_mutex_unlock(&loans_lock);
     }
     gpr_free(peer);
@@ -48,11 +43,8 @@ void muster__grpc_return(void *context)
     struct loan *loan = context;
     pthread_mutex_lock(&loans_lock);
     bool last = --loan->slices == 0;
-    if (last) {
-        *loan->place = loan->next;
-        if (loan->next)
-            loan->next->place = loan->place;
-    }
+    if (last)
+        LIST_REMOVE(loan, link);
     pthread_mutex_unlock(&loans_lock);
     if (!last)
         return;
@@ -63,8 +55,9 @@ void muster__grpc_return(void *context)
 void muster__grpc_shut_borrowers(struct muster_transport *transport, const struct buffer *body)
 {
     (void)transport;
+    const struct loan *loan;
     pthread_mutex_lock(&loans_lock);
-    for (const struct loan *loan = loans; loan; loan = loan->next) {
+    LIST_FOREACH(loan, &loans, link) {
         if (loan->body == body)
             muster__shut_peer(loan->peer, false);
     }

@@ -10,8 +10,7 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
-#include "network/grpc.h"
-#include "network/grpc_unfinished.h"
+#include "network/grpc_listener.h"
 #include "status.h"
 
 /* Bodies up to this size are copied behind their head: cheaper than a slice of their own. */
@@ -24,7 +23,7 @@ enum {
 };
 
 struct queued_message {
-    struct queued_message *next;
+    STAILQ_ENTRY(queued_message) link;
     grpc_byte_buffer *bytes;
     const struct buffer *body; /* to be recognised */
 };
@@ -33,59 +32,41 @@ static const struct stream_ops stream_ops;
 
 /* ---- statuses on the wire ---- */
 
+/* Of those that have the same code, the first is what that code stands for. What is not here is UNAVAILABLE. */
+static const struct {
+    enum muster_status status;
+    grpc_status_code code;
+} codes[] = {
+    {MUSTER_OK, GRPC_STATUS_OK},
+    {MUSTER_TIMEOUT, GRPC_STATUS_DEADLINE_EXCEEDED},
+    {MUSTER_CANCELLED, GRPC_STATUS_CANCELLED},
+    {MUSTER_TOO_BIG, GRPC_STATUS_RESOURCE_EXHAUSTED},
+    {MUSTER_FULL, GRPC_STATUS_RESOURCE_EXHAUSTED},
+    {MUSTER_PROTOCOL, GRPC_STATUS_INVALID_ARGUMENT},
+    {MUSTER_INVALID, GRPC_STATUS_INVALID_ARGUMENT},
+    {MUSTER_FORMAT, GRPC_STATUS_INVALID_ARGUMENT},
+    {MUSTER_REFUSED, GRPC_STATUS_PERMISSION_DENIED},
+    {MUSTER_UNAUTHENTICATED, GRPC_STATUS_UNAUTHENTICATED},
+    {MUSTER_EXISTS, GRPC_STATUS_ALREADY_EXISTS},
+    {MUSTER_UNSUPPORTED, GRPC_STATUS_UNIMPLEMENTED},
+};
+
+enum { CODE_COUNT = sizeof(codes) / sizeof(*codes) };
+
 static grpc_status_code code_of(enum muster_status status)
 {
-    switch (status) {
-    case MUSTER_OK:
-        return GRPC_STATUS_OK;
-    case MUSTER_TIMEOUT:
-        return GRPC_STATUS_DEADLINE_EXCEEDED;
-    case MUSTER_CANCELLED:
-        return GRPC_STATUS_CANCELLED;
-    case MUSTER_TOO_BIG:
-    case MUSTER_FULL:
-        return GRPC_STATUS_RESOURCE_EXHAUSTED;
-    case MUSTER_PROTOCOL:
-    case MUSTER_INVALID:
-    case MUSTER_FORMAT:
-        return GRPC_STATUS_INVALID_ARGUMENT;
-    case MUSTER_REFUSED:
-        return GRPC_STATUS_PERMISSION_DENIED;
-    case MUSTER_UNAUTHENTICATED:
-        return GRPC_STATUS_UNAUTHENTICATED;
-    case MUSTER_EXISTS:
-        return GRPC_STATUS_ALREADY_EXISTS;
-    case MUSTER_UNSUPPORTED:
-        return GRPC_STATUS_UNIMPLEMENTED;
-    default:
-        return GRPC_STATUS_UNAVAILABLE;
-    }
+    size_t i = 0;
+    while (i < CODE_COUNT && codes[i].status != status)
+        i++;
+    return i < CODE_COUNT ? codes[i].code : GRPC_STATUS_UNAVAILABLE;
 }
 
 static enum muster_status status_of(grpc_status_code code)
 {
-    switch (code) {
-    case GRPC_STATUS_OK:
-        return MUSTER_OK;
-    case GRPC_STATUS_DEADLINE_EXCEEDED:
-        return MUSTER_TIMEOUT;
-    case GRPC_STATUS_CANCELLED:
-        return MUSTER_CANCELLED;
-    case GRPC_STATUS_RESOURCE_EXHAUSTED:
-        return MUSTER_TOO_BIG;
-    case GRPC_STATUS_INVALID_ARGUMENT:
-        return MUSTER_PROTOCOL;
-    case GRPC_STATUS_PERMISSION_DENIED:
-        return MUSTER_REFUSED;
-    case GRPC_STATUS_UNAUTHENTICATED:
-        return MUSTER_UNAUTHENTICATED;
-    case GRPC_STATUS_ALREADY_EXISTS:
-        return MUSTER_EXISTS;
-    case GRPC_STATUS_UNIMPLEMENTED:
-        return MUSTER_UNSUPPORTED;
-    default:
-        return MUSTER_UNAVAILABLE;
-    }
+    size_t i = 0;
+    while (i < CODE_COUNT && codes[i].code != code)
+        i++;
+    return i < CODE_COUNT ? codes[i].status : MUSTER_UNAVAILABLE;
 }
 
 /* ---- lifetime ---- */
@@ -101,7 +82,7 @@ static void stream_release(struct stream *base)
         grpc_metadata_array_destroy(&stream->client->initial);
         grpc_metadata_array_destroy(&stream->client->trailing);
         grpc_slice_unref(stream->client->details);
-        muster__grpc_drop_authorization(&stream->client->authorization);
+        grpc_slice_unref(stream->client->authorization.value);
         free(stream->client->proxy);
         free(stream->client);
     }
@@ -113,13 +94,12 @@ static void stream_release(struct stream *base)
 
 static void drop_queue(struct grpc_stream *stream)
 {
-    while (stream->queue) {
-        struct queued_message *message = stream->queue;
-        stream->queue = message->next;
+    struct queued_message *message;
+    while ((message = STAILQ_FIRST(&stream->queue))) {
+        STAILQ_REMOVE_HEAD(&stream->queue, link);
         grpc_byte_buffer_destroy(message->bytes);
         free(message);
     }
-    stream->queue_end = &stream->queue;
     if (stream->part)
         grpc_byte_buffer_destroy(stream->part);
     stream->part = NULL;
@@ -162,11 +142,6 @@ static void read_on(struct grpc_stream *stream)
     muster__grpc_start_receive(stream);
 }
 
-static int64_t now_of(const struct grpc_stream *stream)
-{
-    return stream->transport->base.ops->now(&stream->transport->base);
-}
-
 static void timer_expired(struct timer *timer);
 
 /* Once started, the timer runs on, whether it is still needed or not: that is cheaper than moving it. */
@@ -187,7 +162,7 @@ static void timer_expired(struct timer *timer)
     struct grpc_stream *stream = CONTAINER(timer, struct grpc_stream, timer);
     pthread_mutex_lock(&stream->lock);
     stream->timed = false;
-    int64_t left_ms = stream->unread ? stream->held_until - now_of(stream) : 0;
+    int64_t left_ms = stream->unread ? stream->held_until - muster__clock_now() : 0;
     if (left_ms > 0) /* it was started for a message before the one that is held now */
         start_timer(stream, left_ms);
     else
@@ -209,7 +184,7 @@ static void hold(struct grpc_stream *stream)
         stream->timed = false;
         atomic_fetch_sub(&stream->references, 1); /* never the last: an operation is in flight */
     }
-    stream->held_until = now_of(stream) + stream->held_ms;
+    stream->held_until = muster__clock_now() + stream->held_ms;
     start_timer(stream, stream->held_ms);
 }
 
@@ -325,7 +300,7 @@ static void report_closed(struct grpc_stream *stream)
         stream_release(&stream->base);
     struct grpc_listener *listener = stream->listener;
     if (listener) {
-        muster__grpc_unfinished_ended(muster__grpc_unfinished(listener), stream);
+        muster__grpc_unfinished_ended(&listener->unfinished, stream);
         muster__grpc_trim_later(stream->transport);
     }
     if (listener && stream->heard)
@@ -403,7 +378,7 @@ static void end_of_messages(struct grpc_stream *stream, bool ok)
         return;
     if (!ok) {
         /* The message was refused, and C-core has told the client; or it was not looked at, after a cut. */
-        stream->too_big = !stream->cut && !muster__grpc_was_cut(stream->listener);
+        stream->too_big = !stream->cut && !stream->listener->cut;
     } else if (!grpc_call_failed_before_recv_message(stream->call)) {
         stream->left = !stream->closing;
         muster__grpc_close(stream, MUSTER_OK, "");
@@ -430,7 +405,7 @@ static void deliver_arrived(struct grpc_stream *stream)
     if (first)
         muster__grpc_count_peer(stream->listener, true);
     if (stream->listener)
-        muster__grpc_unfinished_message(muster__grpc_unfinished(stream->listener), stream,
+        muster__grpc_unfinished_message(&stream->listener->unfinished, stream,
                                         grpc_byte_buffer_length(bytes));
     bool delivered = !stream->events || deliver(stream, bytes);
     grpc_byte_buffer_destroy(bytes);
@@ -449,11 +424,9 @@ static void deliver_arrived(struct grpc_stream *stream)
 /* Goes on when nothing is being sent: with what is queued, then with the end. With the lock held. */
 static void send_next(struct grpc_stream *stream)
 {
-    while (!stream->over && !stream->sending && stream->queue) {
-        struct queued_message *message = stream->queue;
-        stream->queue = message->next;
-        if (!stream->queue)
-            stream->queue_end = &stream->queue;
+    struct queued_message *message;
+    while (!stream->over && !stream->sending && (message = STAILQ_FIRST(&stream->queue))) {
+        STAILQ_REMOVE_HEAD(&stream->queue, link);
         start_send(stream, message->bytes);
         free(message);
     }
@@ -531,24 +504,24 @@ static grpc_slice slice_of(struct buffer *body, struct loan *loan, const void *d
                 : grpc_slice_new_with_user_data(bytes, size, release_body, muster__buffer_retain(body));
 }
 
+/* The bytes of `pieces` lie in `body`, or there are none. */
 static grpc_byte_buffer *make_bytes(grpc_call *call, const uint8_t *head, size_t head_size,
-                                    struct buffer *body)
+                                    struct buffer *body, const struct piece *pieces, size_t count)
 {
-    grpc_slice slices[2];
-    size_t count = 1;
-    size_t body_size = body ? body->size : 0;
-    if (body_size <= SMALL_BODY) {
-        slices[0] = grpc_slice_malloc(head_size + body_size);
-        if (head_size)
-            memcpy(GRPC_SLICE_START_PTR(slices[0]), head, head_size);
-        if (body_size)
-            memcpy(GRPC_SLICE_START_PTR(slices[0]) + head_size, body->data, body_size);
-    } else {
-        slices[0] = grpc_slice_from_copied_buffer((const char *)head, head_size);
-        slices[count++] = slice_of(body, muster__grpc_lend(call, body, 1), body->data, body_size);
-    }
-    grpc_byte_buffer *bytes = grpc_raw_byte_buffer_create(slices, count);
-    for (size_t i = 0; i < count; i++)
+    grpc_slice slices[1 + STREAM_PIECES_MAX];
+    bool is_small = count == 0 || (count == 1 && pieces->size <= SMALL_BODY);
+    size_t small_size = is_small && count ? pieces->size : 0;
+    slices[0] = grpc_slice_malloc(head_size + small_size);
+    if (head_size)
+        memcpy(GRPC_SLICE_START_PTR(slices[0]), head, head_size);
+    if (small_size)
+        memcpy(GRPC_SLICE_START_PTR(slices[0]) + head_size, pieces->data, small_size);
+    struct loan *loan = is_small ? NULL : muster__grpc_lend(call, body, (unsigned)count);
+    size_t others = is_small ? 0 : count;
+    for (size_t i = 0; i < others; i++)
+        slices[1 + i] = slice_of(body, loan, pieces[i].data, pieces[i].size);
+    grpc_byte_buffer *bytes = grpc_raw_byte_buffer_create(slices, 1 + others);
+    for (size_t i = 0; i <= others; i++)
         grpc_slice_unref(slices[i]);
     return bytes;
 }
@@ -557,7 +530,8 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
                                       struct buffer *body)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    grpc_byte_buffer *bytes = make_bytes(stream->call, head, head_size, body);
+    const struct piece piece = {body ? body->data : NULL, body ? body->size : 0};
+    grpc_byte_buffer *bytes = make_bytes(stream->call, head, head_size, body, &piece, body ? 1 : 0);
     enum muster_status status = MUSTER_OK;
     pthread_mutex_lock(&stream->lock);
     if (stream->over || stream->closing) {
@@ -569,8 +543,7 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
         struct queued_message *message = malloc(sizeof(*message));
         if (message) {
             *message = (struct queued_message){.bytes = bytes, .body = body};
-            *stream->queue_end = message;
-            stream->queue_end = &message->next;
+            STAILQ_INSERT_TAIL(&stream->queue, message, link);
             bytes = NULL;
         } else {
             status = MUSTER_OUT_OF_MEMORY;
@@ -582,25 +555,11 @@ static enum muster_status stream_send(struct stream *base, const uint8_t *head, 
     return status;
 }
 
-static grpc_byte_buffer *make_part(grpc_call *call, const uint8_t *head, size_t head_size,
-                                   struct buffer *body, const struct piece *pieces, size_t count)
-{
-    grpc_slice slices[1 + STREAM_PIECES_MAX];
-    struct loan *loan = muster__grpc_lend(call, body, (unsigned)count);
-    slices[0] = grpc_slice_from_copied_buffer((const char *)head, head_size);
-    for (size_t i = 0; i < count; i++)
-        slices[1 + i] = slice_of(body, loan, pieces[i].data, pieces[i].size);
-    grpc_byte_buffer *bytes = grpc_raw_byte_buffer_create(slices, 1 + count);
-    for (size_t i = 0; i <= count; i++)
-        grpc_slice_unref(slices[i]);
-    return bytes;
-}
-
 static enum muster_status stream_send_part(struct stream *base, const uint8_t *head, size_t head_size,
                                            struct buffer *body, const struct piece *pieces, size_t count)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    grpc_byte_buffer *bytes = make_part(stream->call, head, head_size, body, pieces, count);
+    grpc_byte_buffer *bytes = make_bytes(stream->call, head, head_size, body, pieces, count);
     pthread_mutex_lock(&stream->lock);
     bool closed = stream->over || stream->closing;
     if (!closed) {
@@ -617,17 +576,14 @@ static enum muster_status stream_send_part(struct stream *base, const uint8_t *h
 static bool stream_revoke(struct stream *base, const struct buffer *body)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    struct queued_message *found = NULL;
+    struct queued_message *found;
     pthread_mutex_lock(&stream->lock);
-    struct queued_message **place = &stream->queue;
-    while (*place && (*place)->body != body)
-        place = &(*place)->next;
-    if (*place) {
-        found = *place;
-        *place = found->next;
-        if (!found->next)
-            stream->queue_end = place;
+    STAILQ_FOREACH(found, &stream->queue, link) {
+        if (found->body == body)
+            break;
     }
+    if (found)
+        STAILQ_REMOVE(&stream->queue, found, queued_message, link);
     pthread_mutex_unlock(&stream->lock);
     if (!found)
         return false;
@@ -700,7 +656,7 @@ struct grpc_stream *muster__grpc_stream_new(struct grpc_transport *transport, gr
     stream->sent.complete = sent_complete;
     stream->finished.complete = finished_complete;
     stream->ended.complete = ended_complete;
-    stream->queue_end = &stream->queue;
+    STAILQ_INIT(&stream->queue);
     pthread_mutex_init(&stream->lock, NULL);
     return stream;
 }

@@ -1,13 +1,10 @@
 /* The gRPC transport itself: its queue and threads, its clock and alarm. There is one in a process. */
 #include <config.h>
 
-#include <stdio.h> /* defines __GLIBC__, too */
-#ifdef __GLIBC__
 #include <malloc.h>
-#endif
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <grpc/compression.h>
 #include <grpc/support/log.h>
@@ -23,7 +20,7 @@
 
 struct network_thread {
     pthread_t thread;
-    struct network_thread *next;
+    SLIST_ENTRY(network_thread) link;
 };
 
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -71,25 +68,15 @@ static bool add_thread(struct grpc_transport *transport)
         free(thread);
         return false;
     }
-    thread->next = transport->threads;
-    transport->threads = thread;
+    SLIST_INSERT_HEAD(&transport->threads, thread, link);
+    transport->thread_count++;
     return true;
-}
-
-static unsigned thread_count(const struct grpc_transport *transport)
-{
-    unsigned count = 0;
-    for (const struct network_thread *thread = transport->threads; thread; thread = thread->next)
-        count++;
-    return count;
 }
 
 static int64_t transport_now(struct muster_transport *base)
 {
     (void)base;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return muster__clock_now();
 }
 
 static void transport_set_alarm(struct muster_transport *base, int64_t at)
@@ -104,9 +91,7 @@ static void transport_set_alarm(struct muster_transport *base, int64_t at)
 static void trim_expired(struct timer *timer)
 {
     CONTAINER(timer, struct grpc_transport, trim)->trimming = false;
-#ifdef __GLIBC__
     malloc_trim(0);
-#endif
 }
 
 void muster__grpc_trim_later(struct grpc_transport *transport)
@@ -120,8 +105,7 @@ void muster__grpc_add_stray(struct grpc_transport *transport, struct tag *tag, b
 {
     pthread_mutex_lock(&transport->alarm_lock);
     tag->ok = ok;
-    tag->next = transport->strays;
-    transport->strays = tag;
+    SLIST_INSERT_HEAD(&transport->strays, tag, link);
     pthread_cond_signal(&transport->alarm_moved);
     pthread_mutex_unlock(&transport->alarm_lock);
 }
@@ -130,10 +114,10 @@ void muster__grpc_add_stray(struct grpc_transport *transport, struct tag *tag, b
 static struct tag *wait_for_alarm(struct grpc_transport *transport)
 {
     for (;;) {
-        struct tag *stray = transport->strays;
+        struct tag *stray = SLIST_FIRST(&transport->strays);
         int64_t at = transport->alarm_at;
         if (stray) {
-            transport->strays = stray->next;
+            SLIST_REMOVE_HEAD(&transport->strays, link);
             return stray;
         }
         if (transport->alarm_stopped || at <= transport_now(&transport->base))
@@ -142,7 +126,7 @@ static struct tag *wait_for_alarm(struct grpc_transport *transport)
             pthread_cond_wait(&transport->alarm_moved, &transport->alarm_lock);
         } else {
             struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
-            pthread_cond_timedwait(&transport->alarm_moved, &transport->alarm_lock, &until);
+            pthread_cond_clockwait(&transport->alarm_moved, &transport->alarm_lock, CLOCK_MONOTONIC, &until);
         }
     }
 }
@@ -234,24 +218,10 @@ static int compare_lives(void *life, void *other)
     return 0;
 }
 
-/* C-core copies the arguments of a channel for each part of it that wants to know them, and destroys them
-   with it: it does not tell the end of a channel in any other way. */
-grpc_arg muster__grpc_life(void)
-{
-    static const grpc_arg_pointer_vtable functions = {begin_life, end_life, compare_lives};
-    return (grpc_arg){.type = GRPC_ARG_POINTER,
-                      .key = (char *)"muster.life",
-                      .value.pointer = {.p = &lives, .vtable = &functions}};
-}
-
 /* Waits until there is none. */
 static void wait_for_end(const size_t *count, int64_t limit_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += limit_ms % 1000 * 1000000;
-    until.tv_sec += limit_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = muster__clock_after(limit_ms);
     pthread_mutex_lock(&lives_lock);
     while (*count > 0 && pthread_cond_clockwait(&lives_moved, &lives_lock, CLOCK_MONOTONIC, &until) == 0)
         ;
@@ -281,11 +251,11 @@ static void transport_destroy(struct grpc_transport *transport)
     wait_for_end(&lives, LIVES_TIMEOUT_MS); /* one that is left keeps C-core going; some end on our threads */
     stop_alarm(transport);
     grpc_completion_queue_shutdown(transport->queue);
-    if (!transport->threads)
+    struct network_thread *thread;
+    if (SLIST_EMPTY(&transport->threads))
         serve_queue(transport->queue);
-    while (transport->threads) {
-        struct network_thread *thread = transport->threads;
-        transport->threads = thread->next;
+    while ((thread = SLIST_FIRST(&transport->threads))) {
+        SLIST_REMOVE_HEAD(&transport->threads, link);
         pthread_join(thread->thread, NULL);
         free(thread);
     }
@@ -322,11 +292,7 @@ static struct grpc_transport *transport_new(void)
     pthread_mutex_init(&transport->alarm_lock, NULL);
     pthread_mutex_init(&transport->listeners_lock, NULL);
     transport->accept_failed.complete = muster__grpc_accept_failed;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&transport->alarm_moved, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&transport->alarm_moved, NULL);
     if (pthread_create(&transport->alarm_thread, NULL, serve_alarm, transport) != 0) {
         free(transport);
         return NULL;
@@ -343,22 +309,13 @@ static struct grpc_transport *transport_new(void)
     return transport;
 }
 
-/* Signals are the program's: no thread of ours is to be interrupted by one, nor any of C-core's, which starts
-   its own where they are first needed. */
-void muster__grpc_block_signals(sigset_t *saved)
-{
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, saved);
-}
-
 /* One per process, which all its managers and participants share. */
 static struct muster_transport *acquire(const struct scheme *scheme, unsigned threads,
                                         struct muster_error *error)
 {
     (void)scheme;
     sigset_t saved;
-    muster__grpc_block_signals(&saved);
+    muster__block_signals(&saved);
     pthread_mutex_lock(&process_lock);
     if (!process_transport)
         process_transport = transport_new();
@@ -366,7 +323,7 @@ static struct muster_transport *acquire(const struct scheme *scheme, unsigned th
     bool enough = false;
     if (transport) {
         transport->users++;
-        while (!(enough = thread_count(transport) >= threads) && add_thread(transport))
+        while (!(enough = transport->thread_count >= threads) && add_thread(transport))
             ;
     }
     pthread_mutex_unlock(&process_lock);
@@ -382,37 +339,45 @@ static struct muster_transport *acquire(const struct scheme *scheme, unsigned th
 const struct scheme muster__grpc_scheme = {
     .prefix = "", .form = "host:port or [v6]:port", .acquire = acquire};
 
-grpc_arg muster__grpc_integer(const char *key, int value)
+/* ---- arguments of channels and servers ---- */
+
+grpc_arg muster__grpc_integer(const char *key, uint64_t value)
 {
-    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
+    return (grpc_arg){.type = GRPC_ARG_INTEGER,
+                      .key = (char *)key,
+                      .value.integer = value < INT32_MAX ? (int)value : INT32_MAX};
 }
 
-static grpc_arg milliseconds(const char *key, int64_t value)
+/* Of the size of messages, which may have none. */
+static grpc_arg limit(const char *key, size_t size)
 {
-    return muster__grpc_integer(key, value < INT32_MAX ? (int)value : INT32_MAX);
+    return (grpc_arg){
+        .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = size > INT32_MAX ? -1 : (int)size};
 }
 
-grpc_arg muster__grpc_keepalive_time(const struct connection_options *options)
+void muster__grpc_put_arguments(grpc_arg arguments[COMMON_ARGUMENTS],
+                                const struct connection_options *options, size_t max_message_size)
 {
-    return milliseconds(GRPC_ARG_KEEPALIVE_TIME_MS, options ? options->keepalive_time_ms : KEEPALIVE_TIME_MS);
-}
-
-grpc_arg muster__grpc_keepalive_timeout(const struct connection_options *options)
-{
-    return milliseconds(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                        options ? options->keepalive_timeout_ms : KEEPALIVE_TIMEOUT_MS);
-}
-
-int muster__grpc_limit(size_t size)
-{
-    return size > INT32_MAX ? -1 : (int)size;
-}
-
-/* No compression: C-core unpacks a message before it looks at its size, and a thousandth of the limit would
-   do to fill our memory. */
-grpc_arg muster__grpc_uncompressed(void)
-{
-    return muster__grpc_integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
+    /* C-core copies this one for each part of a channel that wants to know the arguments, and destroys it with
+       the channel, whose end it tells in no other way. */
+    static const grpc_arg_pointer_vtable life = {begin_life, end_life, compare_lives};
+    const grpc_arg common[COMMON_ARGUMENTS] = {
+        {.type = GRPC_ARG_POINTER,
+         .key = (char *)"muster.life",
+         .value.pointer = {.p = &lives, .vtable = &life}},
+        /* C-core unpacks a message before it looks at its size, and a thousandth of the limit would do to fill our
+           memory. */
+        muster__grpc_integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
+        limit(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_message_size),
+        limit(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, SIZE_MAX),
+        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIME_MS, (uint64_t)options->keepalive_time_ms),
+        muster__grpc_integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, (uint64_t)options->keepalive_timeout_ms),
+        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+        muster__grpc_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, LOOKAHEAD),
+        muster__grpc_integer(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, FRAME_SIZE_MAX),
+        muster__grpc_integer(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, READ_SIZE_MIN),
+    };
+    memcpy(arguments, common, sizeof(common));
 }
 
 static const struct transport_ops transport_ops = {

@@ -8,20 +8,17 @@
  */
 #include <config.h>
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-
-#include <netinet/in.h>
 #include <sys/socket.h>
-#ifdef __linux__
-#include <linux/tcp.h>
-#endif
 
 #include <grpc/support/alloc.h>
 
-#include "network/grpc_unfinished.h"
+#include "network/grpc_listener.h"
 
 enum {
     CHECKS = 6,          /* in a time limit */
@@ -36,10 +33,10 @@ enum {
 
 /* What comes by a connection. */
 struct inflow {
-    struct inflow *next;
+    LIST_ENTRY(inflow) link;
     uint16_t port;
     atomic_ullong delivered; /* since the last check: messages, and what belongs to them */
-    struct grpc_stream *streams;
+    LIST_HEAD(, grpc_stream) streams;
     bool ended;                    /* a stream of it did, since the last check */
     unsigned seen;                 /* the last check that found the connection */
     unsigned long long came, sent; /* by then */
@@ -50,12 +47,15 @@ struct inflow {
     char host[];
 };
 
-static struct inflow **find(struct unfinished *unfinished, const char *host, uint16_t port)
+/* NULL: there is none. */
+static struct inflow *find(struct unfinished *unfinished, const char *host, uint16_t port)
 {
-    struct inflow **place = &unfinished->inflows[port % INFLOW_BUCKETS];
-    while (*place && ((*place)->port != port || strcmp((*place)->host, host) != 0))
-        place = &(*place)->next;
-    return place;
+    struct inflow *inflow;
+    LIST_FOREACH(inflow, &unfinished->inflows[port % INFLOW_BUCKETS], link) {
+        if (inflow->port == port && strcmp(inflow->host, host) == 0)
+            break;
+    }
+    return inflow;
 }
 
 static struct inflow *inflow_new(const char *host, uint16_t port)
@@ -69,7 +69,6 @@ static struct inflow *inflow_new(const char *host, uint16_t port)
     return inflow;
 }
 
-#ifdef __linux__
 /* The bytes that were read from a connection, and that its other end has acknowledged. */
 static bool read_counts(int descriptor, unsigned long long *came, unsigned long long *sent)
 {
@@ -86,16 +85,6 @@ static bool read_counts(int descriptor, unsigned long long *came, unsigned long 
     *sent = info.tcpi_bytes_acked;
     return true;
 }
-#else
-/* There is no limit then but the network's memory. */
-static bool read_counts(int descriptor, unsigned long long *came, unsigned long long *sent)
-{
-    (void)descriptor;
-    (void)came;
-    (void)sent;
-    return false;
-}
-#endif
 
 /* What was delivered is read first: what is delivered from then on counts at the next check. */
 static void look_at(void *context, int descriptor, const char *host, uint16_t port)
@@ -103,7 +92,7 @@ static void look_at(void *context, int descriptor, const char *host, uint16_t po
     struct unfinished *unfinished = context;
     unsigned long long came, sent;
     pthread_mutex_lock(&unfinished->lock);
-    struct inflow *inflow = *find(unfinished, host, port);
+    struct inflow *inflow = find(unfinished, host, port);
     if (!inflow)
         goto cleanup;
     unsigned long long delivered = atomic_exchange(&inflow->delivered, 0);
@@ -112,8 +101,9 @@ static void look_at(void *context, int descriptor, const char *host, uint16_t po
     if (came < inflow->came) /* another connection from the same port */
         inflow->came = inflow->sent = inflow->held = 0;
     unsigned long long held = inflow->held + came - inflow->came;
-    unsigned long long other = delivered + (sent - inflow->sent) / SENT_COST +
-                               (unsigned long long)unfinished->stall_ms / CHECKS / PINGS_COST;
+    unsigned long long other =
+        delivered + (sent - inflow->sent) / SENT_COST +
+        (unsigned long long)unfinished->listener->options.stall_timeout_ms / CHECKS / PINGS_COST;
     inflow->held = held > other && !inflow->ended ? held - other : 0; /* what had ended is freed */
     inflow->ended = false;
     inflow->came = came;
@@ -134,7 +124,8 @@ static void mark(struct inflow *inflow, unsigned check, int64_t now)
    and it is freed. */
 static void end_streams(struct inflow *inflow, unsigned since, bool too_big)
 {
-    for (struct grpc_stream *stream = inflow->streams; stream; stream = stream->next) {
+    struct grpc_stream *stream;
+    LIST_FOREACH(stream, &inflow->streams, link) {
         if (stream->heard_in <= since)
             muster__grpc_end_unfinished(stream, too_big);
     }
@@ -145,33 +136,32 @@ static void end_streams(struct inflow *inflow, unsigned since, bool too_big)
 static void judge(struct unfinished *unfinished, struct inflow *inflow, int64_t now, bool late)
 {
     unsigned check = unfinished->check;
-    unsigned long long least = (unsigned long long)unfinished->stall_ms * RATE_MIN;
-    const struct grpc_stream *first = inflow->streams;
-    bool silent = first && !first->next && first->heard_in <= check - 2; /* the only one, since the last */
+    unsigned long long least = (unsigned long long)unfinished->listener->options.stall_timeout_ms * RATE_MIN;
+    const struct grpc_stream *first = LIST_FIRST(&inflow->streams);
+    bool silent =
+        first && !LIST_NEXT(first, link) && first->heard_in <= check - 2; /* the only one, since the last */
     if (late || inflow->held <= SMALL || inflow->held >= inflow->mark_held + least ||
         inflow->held + least <= inflow->mark_held)
         mark(inflow, check, now);
-    if (silent && inflow->held > unfinished->max_message_size + ROOM)
+    if (silent && inflow->held > unfinished->listener->max_message_size + ROOM)
         end_streams(inflow, check - 2, true);
-    else if (now - inflow->mark_at >= unfinished->stall_ms)
+    else if (now - inflow->mark_at >= unfinished->listener->options.stall_timeout_ms)
         end_streams(inflow, inflow->mark, false);
 }
 
 static void judge_all(struct unfinished *unfinished, int64_t now, bool late)
 {
     for (size_t i = 0; i < INFLOW_BUCKETS; i++) {
-        struct inflow **place = &unfinished->inflows[i];
-        while (*place) {
-            struct inflow *inflow = *place;
+        struct inflow *next;
+        for (struct inflow *inflow = LIST_FIRST(&unfinished->inflows[i]); inflow; inflow = next) {
+            next = LIST_NEXT(inflow, link);
             if (inflow->seen == unfinished->check) {
                 judge(unfinished, inflow, now, late);
-            } else if (!inflow->streams) { /* the connection is gone */
-                *place = inflow->next;
+            } else if (LIST_EMPTY(&inflow->streams)) { /* the connection is gone */
+                LIST_REMOVE(inflow, link);
                 free(inflow);
                 unfinished->count--;
-                continue;
             }
-            place = &inflow->next;
         }
     }
 }
@@ -181,21 +171,22 @@ static void timer_expired(struct timer *timer);
 /* With the lock held. */
 static void start_timer(struct unfinished *unfinished)
 {
-    struct muster_transport *transport = &unfinished->transport->base;
-    muster__timer_start(transport, &unfinished->timer,
-                        muster__transport_after(transport, unfinished->stall_ms / CHECKS), timer_expired);
+    struct muster_transport *transport = &unfinished->listener->transport->base;
+    muster__timer_start(
+        transport, &unfinished->timer,
+        muster__transport_after(transport, unfinished->listener->options.stall_timeout_ms / CHECKS),
+        timer_expired);
 }
 
 static void timer_expired(struct timer *timer)
 {
     struct unfinished *unfinished = CONTAINER(timer, struct unfinished, timer);
-    struct muster_transport *transport = &unfinished->transport->base;
-    int64_t now = transport->ops->now(transport);
-    int64_t interval = unfinished->stall_ms / CHECKS;
+    int64_t now = muster__clock_now();
+    int64_t interval = unfinished->listener->options.stall_timeout_ms / CHECKS;
     bool late = now - unfinished->checked_at > 2 * interval;
     unfinished->checked_at = now;
     unfinished->check++;
-    muster__visit_accepted(unfinished->port, look_at, unfinished);
+    muster__visit_accepted(unfinished->listener->port, look_at, unfinished);
     pthread_mutex_lock(&unfinished->lock);
     judge_all(unfinished, now, late);
     unfinished->timed = unfinished->count > 0 && !unfinished->closed;
@@ -211,7 +202,7 @@ void muster__grpc_unfinished_begun(struct unfinished *unfinished, struct grpc_st
 {
     char host[HOST_SIZE];
     uint16_t port;
-    if (unfinished->stall_ms == 0)
+    if (unfinished->listener->options.stall_timeout_ms == 0)
         return;
     char *peer = grpc_call_get_peer(stream->call);
     bool known = muster__split_peer(peer, host, &port);
@@ -219,20 +210,16 @@ void muster__grpc_unfinished_begun(struct unfinished *unfinished, struct grpc_st
     if (!known)
         return;
     pthread_mutex_lock(&unfinished->lock);
-    struct inflow **place = find(unfinished, host, port);
-    if (!*place && (*place = inflow_new(host, port))) {
+    struct inflow *inflow = find(unfinished, host, port);
+    if (!inflow && (inflow = inflow_new(host, port))) {
         unfinished->count++;
-        mark(*place, unfinished->check, unfinished->transport->base.ops->now(&unfinished->transport->base));
+        mark(inflow, unfinished->check, muster__clock_now());
+        LIST_INSERT_HEAD(&unfinished->inflows[port % INFLOW_BUCKETS], inflow, link);
     }
-    struct inflow *inflow = *place;
     if (inflow) {
         stream->inflow = inflow;
         stream->heard_in = unfinished->check - 1;
-        stream->next = inflow->streams;
-        stream->place = &inflow->streams;
-        if (stream->next)
-            stream->next->place = &stream->next;
-        inflow->streams = stream;
+        LIST_INSERT_HEAD(&inflow->streams, stream, link);
     }
     if (inflow && !unfinished->timed && !unfinished->closed) {
         unfinished->timed = true;
@@ -255,20 +242,14 @@ void muster__grpc_unfinished_ended(struct unfinished *unfinished, struct grpc_st
     if (!stream->inflow)
         return;
     pthread_mutex_lock(&unfinished->lock);
-    *stream->place = stream->next;
-    if (stream->next)
-        stream->next->place = stream->place;
+    LIST_REMOVE(stream, link);
     stream->inflow->ended = true;
     pthread_mutex_unlock(&unfinished->lock);
 }
 
-void muster__grpc_unfinished_init(struct unfinished *unfinished, struct grpc_listener *listener,
-                                  struct grpc_transport *transport, size_t max_message_size, int64_t stall_ms)
+void muster__grpc_unfinished_init(struct unfinished *unfinished, struct grpc_listener *listener)
 {
     unfinished->listener = listener;
-    unfinished->transport = transport;
-    unfinished->max_message_size = max_message_size;
-    unfinished->stall_ms = stall_ms;
     atomic_init(&unfinished->check, 2); /* two before it can be told apart */
     pthread_mutex_init(&unfinished->lock, NULL);
 }
@@ -277,7 +258,8 @@ void muster__grpc_unfinished_close(struct unfinished *unfinished)
 {
     pthread_mutex_lock(&unfinished->lock);
     unfinished->closed = true;
-    bool stopped = unfinished->timed && muster__timer_stop(&unfinished->transport->base, &unfinished->timer);
+    bool stopped =
+        unfinished->timed && muster__timer_stop(&unfinished->listener->transport->base, &unfinished->timer);
     if (stopped)
         unfinished->timed = false;
     pthread_mutex_unlock(&unfinished->lock);
@@ -288,9 +270,9 @@ void muster__grpc_unfinished_close(struct unfinished *unfinished)
 void muster__grpc_unfinished_destroy(struct unfinished *unfinished)
 {
     for (size_t i = 0; i < INFLOW_BUCKETS; i++) {
-        while (unfinished->inflows[i]) {
-            struct inflow *inflow = unfinished->inflows[i];
-            unfinished->inflows[i] = inflow->next;
+        struct inflow *inflow;
+        while ((inflow = LIST_FIRST(&unfinished->inflows[i]))) {
+            LIST_REMOVE(inflow, link);
             free(inflow);
         }
     }

@@ -8,24 +8,18 @@ enum { INFLOW_BUCKETS = 1024 };
 
 struct unfinished {
     struct grpc_listener *listener;
-    struct grpc_transport *transport;
-    _Atomic uint16_t port;   /* that the listener has bound */
-    size_t max_message_size; /* that a message may have at all */
-    int64_t stall_ms;        /* 0: no limit */
-    atomic_uint check;       /* the number of the last one */
-    int64_t checked_at;      /* of the timer alone */
-    pthread_mutex_t lock;    /* guards what follows; timers.lock and what C-core takes are taken under it */
-    struct inflow *inflows[INFLOW_BUCKETS]; /* by port */
+    atomic_uint check;    /* the number of the last one */
+    int64_t checked_at;   /* of the timer alone */
+    pthread_mutex_t lock; /* guards what follows; timers.lock and what C-core takes are taken under it */
+    LIST_HEAD(, inflow) inflows[INFLOW_BUCKETS]; /* by port */
     size_t count;
     bool timed; /* the timer runs, and holds the listener */
     bool closed;
     struct timer timer;
 };
 
-/* `stall_ms` 0: nothing is looked at. */
-void muster__grpc_unfinished_init(struct unfinished *unfinished, struct grpc_listener *listener,
-                                  struct grpc_transport *transport, size_t max_message_size,
-                                  int64_t stall_ms);
+/* Nothing is looked at where the listener's options have no stall_timeout_ms. */
+void muster__grpc_unfinished_init(struct unfinished *unfinished, struct grpc_listener *listener);
 /* When the listener closes; and when it is freed. */
 void muster__grpc_unfinished_close(struct unfinished *unfinished);
 void muster__grpc_unfinished_destroy(struct unfinished *unfinished);

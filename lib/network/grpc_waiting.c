@@ -12,8 +12,7 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
-#include "network/credentials.h"
-#include "network/grpc_waiting.h"
+#include "network/grpc_listener.h"
 
 enum {
     WAITING_MAX = 256,
@@ -27,27 +26,19 @@ struct waiting_call {
     grpc_metadata_array metadata;
     struct source source;
     char *peer;
-    struct waiting_call *next;
+    STAILQ_ENTRY(waiting_call) link;
 };
 
-void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *listener,
-                               struct grpc_transport *transport, struct credentials *credentials)
+void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *listener)
 {
     room->listener = listener;
-    room->transport = transport;
-    room->credentials = credentials;
-    room->end = &room->first;
+    STAILQ_INIT(&room->calls);
     pthread_mutex_init(&room->lock, NULL);
 }
 
 void muster__grpc_waiting_destroy(struct waiting_room *room)
 {
     pthread_mutex_destroy(&room->lock);
-}
-
-static int64_t now_of(const struct waiting_room *room)
-{
-    return room->transport->base.ops->now(&room->transport->base);
 }
 
 static bool is_same(const struct source *a, const struct source *b)
@@ -69,15 +60,17 @@ static struct source source_of(grpc_call *call)
 static bool may_pass(struct waiting_room *room, const struct source *source)
 {
     bool waits = room->sweeping;
-    for (const struct waiting_call *waiting = room->first; waiting && !waits; waiting = waiting->next)
-        waits = is_same(&waiting->source, source);
-    return !waits && muster__guesses_allow(&room->guesses, source, now_of(room));
+    const struct waiting_call *waiting;
+    STAILQ_FOREACH(waiting, &room->calls, link)
+        waits = waits || is_same(&waiting->source, source);
+    return !waits && muster__guesses_allow(&room->guesses, source, muster__clock_now());
 }
 
 bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
                                  const grpc_metadata_array *metadata)
 {
-    if (!room->credentials || !room->credentials->files.token_file || !muster__grpc_shows_token(metadata))
+    const struct credentials *credentials = room->listener->source.credentials;
+    if (!credentials || !credentials->files.token_file || !muster__grpc_shows_token(metadata))
         return true;
     struct source source = source_of(call);
     pthread_mutex_lock(&room->lock);
@@ -90,7 +83,7 @@ void muster__grpc_waiting_wrong(struct waiting_room *room, grpc_call *call)
 {
     struct source source = source_of(call);
     pthread_mutex_lock(&room->lock);
-    muster__guesses_wrong(&room->guesses, &source, now_of(room));
+    muster__guesses_wrong(&room->guesses, &source, muster__clock_now());
     pthread_mutex_unlock(&room->lock);
 }
 
@@ -114,12 +107,12 @@ static void timer_expired(struct timer *timer);
 /* With the lock held. */
 static void start_timer(struct waiting_room *room)
 {
-    if (room->timed || room->closed || !room->first)
+    if (room->timed || room->closed || STAILQ_EMPTY(&room->calls))
         return;
     room->timed = true;
     muster__grpc_hold_on(room->listener);
-    muster__timer_start(&room->transport->base, &room->timer, now_of(room) + GUESS_INTERVAL_MS,
-                        timer_expired);
+    muster__timer_start(&room->listener->transport->base, &room->timer,
+                        muster__clock_now() + GUESS_INTERVAL_MS, timer_expired);
 }
 
 /* With the lock held. */
@@ -128,7 +121,8 @@ static bool has_room(const struct waiting_room *room, const struct waiting_call 
     size_t of_source = 0;
     if (room->closed || room->count >= WAITING_MAX)
         return false;
-    for (const struct waiting_call *waiting = room->first; waiting; waiting = waiting->next) {
+    const struct waiting_call *waiting;
+    STAILQ_FOREACH(waiting, &room->calls, link) {
         if (!is_same(&waiting->source, &fresh->source))
             continue;
         if (++of_source >= WAITING_OF_SOURCE_MAX || strcmp(waiting->peer, fresh->peer) == 0)
@@ -137,22 +131,14 @@ static bool has_room(const struct waiting_room *room, const struct waiting_call 
     return true;
 }
 
-/* With the lock held. */
-static void append(struct waiting_room *room, struct waiting_call *waiting)
-{
-    waiting->next = NULL;
-    *room->end = waiting;
-    room->end = &waiting->next;
-}
-
 /* Now and then. With the lock held. */
 static void warn(struct waiting_room *room, const char *peer)
 {
-    int64_t now = now_of(room);
+    int64_t now = muster__clock_now();
     if (room->warned_at != 0 && now - room->warned_at < WARNING_INTERVAL_MS)
         return;
     room->warned_at = now;
-    muster__credentials_warn(room->credentials,
+    muster__credentials_warn(room->listener->source.credentials,
                              "wrong tokens come from %.100s: they are looked at slowly from now on", peer);
 }
 
@@ -174,7 +160,7 @@ void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const 
     if (waits) {
         waiting->metadata = *metadata;
         grpc_metadata_array_init(metadata);
-        append(room, waiting);
+        STAILQ_INSERT_TAIL(&room->calls, waiting, link);
         room->count++;
         muster__grpc_hold_on(room->listener);
         start_timer(room);
@@ -188,20 +174,11 @@ void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const 
 
 /* ---- going on ---- */
 
-/* Takes all out. With the lock held. */
-static struct waiting_call *take_all(struct waiting_room *room)
+static void refuse_all(struct waiting_room *room, struct waiting_calls *all)
 {
-    struct waiting_call *all = room->first;
-    room->first = NULL;
-    room->end = &room->first;
-    return all;
-}
-
-static void refuse_all(struct waiting_room *room, struct waiting_call *all)
-{
-    while (all) {
-        struct waiting_call *waiting = all;
-        all = waiting->next;
+    struct waiting_call *waiting;
+    while ((waiting = STAILQ_FIRST(all))) {
+        STAILQ_REMOVE_HEAD(all, link);
         refuse(waiting->call, "the server is stopping");
         drop(waiting);
         muster__grpc_let_go(room->listener);
@@ -212,7 +189,8 @@ static void refuse_all(struct waiting_room *room, struct waiting_call *all)
 static bool go_on(struct waiting_room *room, struct waiting_call *waiting)
 {
     pthread_mutex_lock(&room->lock);
-    bool allowed = !room->closed && muster__guesses_allow(&room->guesses, &waiting->source, now_of(room));
+    bool allowed =
+        !room->closed && muster__guesses_allow(&room->guesses, &waiting->source, muster__clock_now());
     if (allowed)
         room->count--;
     pthread_mutex_unlock(&room->lock);
@@ -227,44 +205,41 @@ static bool go_on(struct waiting_room *room, struct waiting_call *waiting)
 static void timer_expired(struct timer *timer)
 {
     struct waiting_room *room = CONTAINER(timer, struct waiting_room, timer);
+    struct waiting_calls all = STAILQ_HEAD_INITIALIZER(all), left = STAILQ_HEAD_INITIALIZER(left);
+    struct waiting_call *waiting;
     pthread_mutex_lock(&room->lock);
-    struct waiting_call *all = take_all(room), *left = NULL, **end = &left;
+    STAILQ_CONCAT(&all, &room->calls);
     room->sweeping = true;
     pthread_mutex_unlock(&room->lock);
-    while (all) {
-        struct waiting_call *waiting = all;
-        all = waiting->next;
-        waiting->next = NULL;
-        if (go_on(room, waiting))
-            continue;
-        *end = waiting;
-        end = &waiting->next;
+    while ((waiting = STAILQ_FIRST(&all))) {
+        STAILQ_REMOVE_HEAD(&all, link);
+        if (!go_on(room, waiting))
+            STAILQ_INSERT_TAIL(&left, waiting, link);
     }
     pthread_mutex_lock(&room->lock);
     room->sweeping = false;
     room->timed = false;
     bool closed = room->closed;
-    if (!closed && left) { /* before those that came meanwhile */
-        *end = room->first;
-        if (!room->first)
-            room->end = end;
-        room->first = left;
+    if (!closed) { /* before those that came meanwhile */
+        STAILQ_CONCAT(&left, &room->calls);
+        STAILQ_CONCAT(&room->calls, &left);
     }
     start_timer(room);
     pthread_mutex_unlock(&room->lock);
     if (closed)
-        refuse_all(room, left);
+        refuse_all(room, &left);
     muster__grpc_let_go(room->listener);
 }
 
 void muster__grpc_waiting_close(struct waiting_room *room)
 {
+    struct waiting_calls all = STAILQ_HEAD_INITIALIZER(all);
     pthread_mutex_lock(&room->lock);
     room->closed = true;
-    struct waiting_call *all = take_all(room);
-    bool stopped = room->timed && muster__timer_stop(&room->transport->base, &room->timer);
+    STAILQ_CONCAT(&all, &room->calls);
+    bool stopped = room->timed && muster__timer_stop(&room->listener->transport->base, &room->timer);
     pthread_mutex_unlock(&room->lock);
-    refuse_all(room, all);
+    refuse_all(room, &all);
     if (stopped)
         muster__grpc_let_go(room->listener);
 }

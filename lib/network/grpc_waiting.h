@@ -5,14 +5,13 @@
 #include "network/grpc.h"
 #include "network/guesses.h"
 
+STAILQ_HEAD(waiting_calls, waiting_call);
+
 struct waiting_room {
     struct grpc_listener *listener;
-    struct grpc_transport *transport;
-    struct credentials *credentials; /* NULL or without a token: nobody waits */
-    pthread_mutex_t lock;            /* guards all below; the listener's and timers.lock are taken under it */
+    pthread_mutex_t lock; /* guards all below; the listener's and timers.lock are taken under it */
     struct guesses guesses;
-    struct waiting_call *first;
-    struct waiting_call **end;
+    struct waiting_calls calls;
     size_t count;
     bool sweeping; /* a thread has them all in its hands */
     bool closed;
@@ -21,8 +20,7 @@ struct waiting_room {
     int64_t warned_at; /* 0: never */
 };
 
-void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *listener,
-                               struct grpc_transport *transport, struct credentials *credentials);
+void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *listener);
 /* After the listener has stopped. */
 void muster__grpc_waiting_destroy(struct waiting_room *room);
 

@@ -2,32 +2,28 @@
 #include <config.h>
 
 #include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "network/guesses.h"
 
-/* What of the peer's text lies between the name of its kind and its port, without what brackets are
-   written as; false when that is too long for an address. */
-static bool take_host(const char *peer, char host[INET6_ADDRSTRLEN])
+bool muster__split_peer(const char *peer, char host[HOST_SIZE], uint16_t *port)
 {
-    const char *begin = strchr(peer, ':');
-    const char *end = strrchr(peer, ':');
-    if (!begin || end == begin)
+    char text[HOST_SIZE];
+    const char *start = strchr(peer, ':');
+    const char *colon = strrchr(peer, ':');
+    if (!start || start == colon)
         return false;
-    begin++;
-    if (strncmp(begin, "%5B", 3) == 0 && end - begin >= 6) {
-        begin += 3;
-        end -= 3;
-    } else if (*begin == '[' && end - begin >= 2) {
-        begin++;
-        end--;
-    }
-    size_t length = (size_t)(end - begin);
-    if (length >= INET6_ADDRSTRLEN)
-        return false;
-    memcpy(host, begin, length);
-    host[length] = '\0';
-    host[strcspn(host, "%")] = '\0'; /* the interface of a link's own address */
+    snprintf(text, sizeof(text), "%.*s", (int)(colon - start - 1), start + 1);
+    /* IPv6 stands in brackets, which are escaped as in a URI. */
+    char *address = strncmp(text, "%5B", 3) == 0 ? text + 3 : text[0] == '[' ? text + 1 : text;
+    address[strcspn(address, "%]")] = '\0';
+    const char *mapped = "::ffff:";
+    if (strncmp(address, mapped, strlen(mapped)) == 0)
+        address += strlen(mapped);
+    snprintf(host, HOST_SIZE, "%s", address);
+    *port = (uint16_t)atoi(colon + 1);
     return true;
 }
 
@@ -35,8 +31,9 @@ struct source muster__source(const char *peer)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     struct source source = {{0}};
-    char host[INET6_ADDRSTRLEN];
-    if (!take_host(peer, host))
+    char host[HOST_SIZE];
+    uint16_t port;
+    if (!muster__split_peer(peer, host, &port))
         return source;
     if (inet_pton(AF_INET, host, source.bytes + sizeof(mapped)) == 1)
         memcpy(source.bytes, mapped, sizeof(mapped));

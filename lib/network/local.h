@@ -3,7 +3,8 @@
  * thread that delivers what is said; there is one for the process, of addresses local:NAME. On others, which
  * the fixture makes, nothing happens by itself: their clock moves when it is told to, and they have faults.
  *
- * local.c owns all that is here; fixture.c sets the clock and the faults, under the lock.
+ * A file for each: networks and what happens in them (local.c), listeners (local_listener.c), streams
+ * (local_stream.c). The fixture (fixture/fixture.c) sets the clock and the faults, under the lock.
  */
 #ifndef MUSTER_NETWORK_LOCAL_H
 #define MUSTER_NETWORK_LOCAL_H
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "network/transport.h"
 
@@ -26,15 +28,81 @@ struct faults {
     const char *refusal;
 };
 
+enum event_kind { EVENT_OPENED, EVENT_MESSAGE, EVENT_SENT, EVENT_LEFT, EVENT_CLOSED, EVENT_STOPPED };
+
+struct event {
+    TAILQ_ENTRY(event) link;
+    enum event_kind kind;
+    int64_t due;
+    bool queued;
+    struct end *end;
+    struct listener *listener;
+};
+
+TAILQ_HEAD(events, event);
+
+/* A message on its way, with the memory of its pieces. */
+struct letter {
+    struct event event; /* its first member */
+    struct buffer *body;
+    size_t size;
+    size_t count;
+    struct piece pieces[];
+};
+
+struct end {
+    struct stream base;
+    struct connection *connection;
+    struct end *peer;
+    const struct stream_events *events;
+    void *context;
+    struct event closed;
+    struct event sent;
+    int64_t last_due; /* of the messages on their way to this end: the next may not overtake them */
+    bool closing;     /* no more sends */
+    bool over;        /* it is being told of its end: no more messages */
+    enum muster_status status;
+    char text[MUSTER_ERROR_TEXT_SIZE];
+};
+
+struct connection {
+    LIST_ENTRY(connection) link;
+    struct network *network;
+    struct listener *listener;
+    const struct service *service;
+    const struct served *served; /* of the listener */
+    const char *host;            /* of the client */
+    size_t number;
+    size_t max_message_size[2]; /* that the client, that the server receives */
+    unsigned references;        /* each end's owner's, and one of each event on its way */
+    struct event opened;
+    struct event left;
+    struct events waiting; /* for a listener: what the client said before there was one, in order */
+    struct end client;
+    struct end server;
+    char address[];
+};
+
+struct listener {
+    LIST_ENTRY(listener) link;
+    struct network *network;
+    size_t max_message_size;
+    const struct listener_events *events;
+    void *context;
+    struct event stopped;
+    size_t streams;
+    bool closed;
+    char address[];
+};
+
 struct network {
     struct muster_transport base;
     bool by_hand;         /* its clock moves when it is told to */
     pthread_mutex_t lock; /* guards all below, and all of listeners, connections and ends */
     pthread_cond_t changed;
-    struct event *events; /* in the order of delivery */
-    struct event *last_event;
-    struct listener *listeners;
-    struct connection *connections;
+    struct events events; /* in the order of delivery */
+    LIST_HEAD(, listener) listeners;
+    LIST_HEAD(, connection) connections;
     size_t connected;
     int64_t time; /* by hand */
     int64_t alarm_at;
@@ -42,7 +110,7 @@ struct network {
     struct faults faults;
 };
 
-extern const struct transport_ops muster__local_ops;
+/* ---- local.c ---- */
 
 void muster__local_init(struct network *network, bool by_hand);
 
@@ -56,9 +124,51 @@ bool muster__local_step(struct network *network);
 void muster__local_run(struct network *network);
 void muster__local_stop(struct network *network);
 
-/* With the lock held: the n-th connection (from 0, in the order of connecting) breaks, or its client closes
-   its side; false when it is over. */
-bool muster__local_break(struct network *network, size_t n);
-bool muster__local_leave(struct network *network, size_t n);
+/* With the lock held, where the clock moves by hand. */
+int64_t muster__local_now(const struct network *network);
+
+/* What follows: with the lock held. Puts an event on its way, unless it is. */
+void muster__local_enqueue(struct network *network, struct event *event, int64_t due);
+
+/* Whatever is on its way to an end arrives no sooner than this, and what follows not before it. */
+void muster__local_put_off(struct end *end, int64_t due);
+
+/* ---- local_listener.c ---- */
+
+/* Brings a connection that waits together with its listener, if there is one by now. */
+void muster__local_match(struct network *network, struct connection *connection);
+
+/* One stream less, after its end. */
+void muster__local_left(struct listener *listener);
+
+enum muster_status muster__local_listen(struct muster_transport *transport, const char *address,
+                                        size_t max_message_size, const struct connection_options *options,
+                                        const struct listener_events *events, void *context,
+                                        struct listener **listener, uint16_t *port,
+                                        struct muster_error *error);
+void muster__local_close_listener(struct listener *listener);
+void muster__local_cut_listener(struct listener *listener);
+void muster__local_free_listener(struct listener *listener);
+
+/* ---- local_stream.c ---- */
+
+enum muster_status muster__local_connect(struct muster_transport *transport, const char *address,
+                                         const struct service *service, size_t max_message_size,
+                                         const struct connection_options *options,
+                                         const struct stream_events *events, void *context,
+                                         struct stream **stream, struct muster_error *error);
+
+/* With the lock held, as all that follows. Frees it with its last reference. */
+void muster__local_unreference(struct connection *connection);
+
+/* Frees a message; other events are part of their connection or listener. */
+void muster__local_drop(struct event *event);
+
+/* A message to an end, or that its peer left: after all that is on its way there. */
+void muster__local_enqueue_to(struct end *end, struct event *event, int64_t due);
+
+/* Tells one end, once, that the stream is over, after what is on its way to it; and both. */
+void muster__local_finish(struct end *end, enum muster_status status, const char *text, int64_t due);
+void muster__local_break(struct connection *connection, enum muster_status client_status, const char *text);
 
 #endif

@@ -156,11 +156,9 @@ static enum muster_status read_all(struct credentials *credentials, struct muste
 void muster__credentials_look(struct credentials *credentials)
 {
     struct muster_error error;
-    struct timespec clock;
     if (!credentials)
         return;
-    clock_gettime(CLOCK_MONOTONIC, &clock);
-    int64_t now = (int64_t)clock.tv_sec * 1000 + clock.tv_nsec / 1000000;
+    int64_t now = muster__clock_now();
     pthread_mutex_lock(&credentials->lock);
     bool due = now - credentials->looked_at >= LOOK_INTERVAL_MS;
     if (due)

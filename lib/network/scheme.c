@@ -12,23 +12,19 @@
 #define SCHEME_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789+-."
 
 static pthread_mutex_t schemes_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct scheme *registered; /* guarded by schemes_lock */
+static LIST_HEAD(, scheme) registered = LIST_HEAD_INITIALIZER(registered); /* guarded by schemes_lock */
 
 void muster__scheme_register(struct scheme *scheme)
 {
     pthread_mutex_lock(&schemes_lock);
-    scheme->next = registered;
-    registered = scheme;
+    LIST_INSERT_HEAD(&registered, scheme, link);
     pthread_mutex_unlock(&schemes_lock);
 }
 
 void muster__scheme_unregister(struct scheme *scheme)
 {
     pthread_mutex_lock(&schemes_lock);
-    struct scheme **place = &registered;
-    while (*place != scheme)
-        place = &(*place)->next;
-    *place = scheme->next;
+    LIST_REMOVE(scheme, link);
     pthread_mutex_unlock(&schemes_lock);
 }
 
@@ -49,9 +45,10 @@ static bool is_of(const char *address, const struct scheme *scheme)
 /* NULL: nobody's. With the lock held. */
 static const struct scheme *find(const char *address)
 {
-    for (const struct scheme *scheme = registered; scheme; scheme = scheme->next) {
-        if (is_of(address, scheme))
-            return scheme;
+    const struct scheme *other;
+    LIST_FOREACH(other, &registered, link) {
+        if (is_of(address, other))
+            return other;
     }
     for (const struct scheme *const *scheme = muster__built_in_schemes; *scheme; scheme++) {
         if (is_of(address, *scheme))
@@ -70,14 +67,20 @@ static enum muster_status explain(const char *address, const struct scheme *foun
             size +=
                 (size_t)snprintf(forms + size, sizeof(forms) - size, "%s%s", size ? " or " : "", (*at)->form);
     }
-    for (const struct scheme *at = registered; at && size < sizeof(forms); at = at->next)
-        size += (size_t)snprintf(forms + size, sizeof(forms) - size, "%s%s", size ? " or " : "", at->form);
+    const struct scheme *other;
+    LIST_FOREACH(other, &registered, link) {
+        if (size < sizeof(forms))
+            size +=
+                (size_t)snprintf(forms + size, sizeof(forms) - size, "%s%s", size ? " or " : "", other->form);
+    }
     if (found)
         return muster__error(error, MUSTER_UNSUPPORTED,
                              "'%.64s': this muster was built without the transport of %s; there is %s",
                              address, found->form, forms);
-    return muster__error(error, MUSTER_INVALID, "there is no transport for '%.64s': write it as %s", address,
-                         forms);
+    return muster__error(error, MUSTER_INVALID,
+                         "there is no transport for '%.64s': write it as %s (the port is a number, and no "
+                         "http:// stands before the host)",
+                         address, forms);
 }
 
 enum muster_status muster__transport_acquire(const char *address, unsigned threads,

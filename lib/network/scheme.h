@@ -1,6 +1,9 @@
-/* Which transport an address is for: each has a scheme of its own, with which its addresses begin. */
+/* Which transport an address is for: each has a scheme of its own, with which its addresses begin. The layers
+   above call muster__transport_acquire(). */
 #ifndef MUSTER_NETWORK_SCHEME_H
 #define MUSTER_NETWORK_SCHEME_H
+
+#include <sys/queue.h>
 
 #include "network/transport.h"
 
@@ -11,7 +14,7 @@ struct scheme {
        NULL, with *error. NULL: this build does not have the transport. */
     struct muster_transport *(*acquire)(const struct scheme *scheme, unsigned threads,
                                         struct muster_error *error);
-    struct scheme *next; /* of the registered; guarded by schemes_lock */
+    LIST_ENTRY(scheme) link; /* among the registered; guarded by schemes_lock */
 };
 
 extern const struct scheme muster__local_scheme;
@@ -23,10 +26,5 @@ extern const struct scheme *const muster__built_in_schemes[];
 /* Adds one before all others, and takes it away again. It stays in place meanwhile. */
 void muster__scheme_register(struct scheme *scheme);
 void muster__scheme_unregister(struct scheme *scheme);
-
-/* The transport of an address, a reference for the caller to release. INVALID, with a text that says which
-   addresses there are; UNSUPPORTED: of a transport that this build does not have; OUT_OF_MEMORY. */
-enum muster_status muster__transport_acquire(const char *address, unsigned threads,
-                                             struct muster_transport **transport, struct muster_error *error);
 
 #endif

@@ -1,8 +1,25 @@
-/* Timers: a pairing heap, and waits that end by a timer. */
+/* The clock; timers, a pairing heap; and waits that end by a timer. */
 #include <config.h>
 
 #include "network/timer.h"
 #include "network/transport.h"
+
+int64_t muster__clock_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+struct timespec muster__clock_after(int64_t limit_ms)
+{
+    struct timespec after;
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    after.tv_nsec += (long)(limit_ms % 1000) * 1000000;
+    after.tv_sec += (time_t)(limit_ms / 1000) + after.tv_nsec / 1000000000;
+    after.tv_nsec %= 1000000000;
+    return after;
+}
 
 void muster__timers_init(struct timers *timers)
 {
@@ -147,7 +164,7 @@ void muster__waiter_begin(struct waiter *waiter, struct muster_transport *transp
     *waiter = (struct waiter){.transport = transport,
                               .lock = lock,
                               .condition = condition,
-                              .expired = limit_ms == 0,
+                              .expired = limit_ms <= 0 && limit_ms != MUSTER_NO_LIMIT,
                               .limited = limit_ms > 0};
     if (waiter->limited)
         muster__timer_start(transport, &waiter->timer, muster__transport_after(transport, limit_ms),

@@ -6,8 +6,13 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 struct muster_transport;
+
+/* The system's clock, CLOCK_MONOTONIC: now, in milliseconds; and `limit_ms` from now, to wait until. */
+int64_t muster__clock_now(void);
+struct timespec muster__clock_after(int64_t limit_ms);
 
 /* Zero-initialised is idle. The owner keeps it in place while it is started and until its callback has
    run. */

@@ -9,12 +9,24 @@
 
 #define KEEPALIVE_TIMEOUT_LEAST 100
 
+const struct connection_options muster__plain_connection = {
+    .keepalive_time_ms = KEEPALIVE_TIME_MS,
+    .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS,
+};
+
+void muster__block_signals(sigset_t *saved)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
 int64_t muster__transport_after(struct muster_transport *transport, int64_t limit_ms)
 {
     int64_t now = transport->ops->now(transport);
-    if (limit_ms < 0 || limit_ms > INT64_MAX - now)
+    if (limit_ms == MUSTER_NO_LIMIT || limit_ms > INT64_MAX - now)
         return INT64_MAX;
-    return now + limit_ms;
+    return limit_ms > 0 ? now + limit_ms : now; /* what is left of a deadline may be less than nothing */
 }
 
 const struct served *muster__find_served(const struct served *served, const char *method, size_t size)

@@ -1,12 +1,14 @@
-/* The transport vtable: whole messages and events over bidirectional streams, and a clock. All that the
-   layers above know of a network. */
+/* The transport vtable: whole messages and events over bidirectional streams, and a clock; and which transport
+   an address is for, with which credentials. All that the layers above know of a network. */
 #ifndef MUSTER_NETWORK_TRANSPORT_H
 #define MUSTER_NETWORK_TRANSPORT_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include <muster/credentials.h>
 #include <muster/status.h>
 
 #include "network/buffer.h"
@@ -36,6 +38,9 @@ struct connection_options {
     size_t memory;            /* that the transport may hold for all connections, */
     size_t memory_per_peer;   /* and so much more for each stream of which a message came */
 };
+
+/* No credentials, no limits, and that keepalive: what NULL stands for. */
+extern const struct connection_options muster__plain_connection;
 
 /* Bytes that can be put before a message's body for one stream alone: room for all of a chunk but its
    data. */
@@ -88,8 +93,8 @@ struct listener_events {
 };
 
 struct transport_ops {
-    /* Listens on `address`; *port is the bound one. Events may come before it returns. `options` NULL: no
-       credentials, the keepalive above. */
+    /* Listens on `address`; *port is the bound one. Events may come before it returns. `options` NULL:
+       muster__plain_connection. */
     enum muster_status (*listen)(struct muster_transport *transport, const char *address,
                                  size_t max_message_size, const struct connection_options *options,
                                  const struct listener_events *events, void *context,
@@ -203,5 +208,50 @@ const struct served *muster__find_served(const struct served *served, const char
 
 /* What is told to who asks for another: which there are. */
 void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT_SIZE]);
+
+/* Signals are the program's: around everything in which a thread is started. */
+void muster__block_signals(sigset_t *saved);
+
+/* ---- addresses: scheme.c ---- */
+
+/* The transport of an address, a reference for the caller to release. INVALID, with a text that says which
+   addresses there are; UNSUPPORTED: of a transport that this build does not have; OUT_OF_MEMORY. */
+enum muster_status muster__transport_acquire(const char *address, unsigned threads,
+                                             struct muster_transport **transport, struct muster_error *error);
+
+/* ---- credentials: renewal.c and credentials.c ---- */
+
+enum credentials_side { OF_SERVER, OF_PARTICIPANT };
+
+/*
+ * Reads the files. *loaded is the caller's; NULL when nothing was asked for. Blocks for the files. What is to
+ * be warned of waits for muster__credentials_tell(), here and in all that follows.
+ */
+enum muster_status muster__credentials_load(const struct muster_credentials *files,
+                                            enum credentials_side side,
+                                            void (*on_warning)(void *context, const char *text),
+                                            void *context, struct credentials **loaded,
+                                            struct muster_error *error);
+void muster__credentials_free(struct credentials *credentials);
+
+/*
+ * Looks at the files, at most once a second, and reads them again if one has changed. What is read from
+ * files that are not in order is not used: the old goes on, and a warning waits. Any thread, under others'
+ * locks too; blocks for a stat of each file, and for those that changed.
+ */
+void muster__credentials_look(struct credentials *credentials);
+
+/* Reads them now. Otherwise *error, and the old goes on. */
+enum muster_status muster__credentials_reload(struct credentials *credentials, struct muster_error *error);
+
+/* Once a day, by a clock in milliseconds, warns of what runs out soon, and tells. */
+void muster__credentials_remind(struct credentials *credentials, int64_t now);
+
+/* Tells the user what is to be warned of. Without a lock held. */
+void muster__credentials_tell(struct credentials *credentials);
+
+/* What to warn of about listening on or connecting to `address`; NULL: nothing. */
+const char *muster__credentials_warning(const struct credentials *credentials, enum credentials_side side,
+                                        const char *address);
 
 #endif

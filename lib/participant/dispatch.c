@@ -2,7 +2,6 @@
 #include <config.h>
 
 #include "callback.h"
-#include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
 
@@ -18,10 +17,21 @@ static enum muster_status begin_answer(struct participant *participant, struct m
     return status == MUSTER_OK ? muster__turns_begin_answer(&participant->turns, error) : status;
 }
 
+/* If the program does not answer otherwise, the server is told this. */
+static void note_failure(struct participant *participant, uint64_t consumed, const char *why)
+{
+    pthread_mutex_lock(&participant->lock);
+    if (participant->turns.consumed == consumed)
+        muster__turns_fail(&participant->turns, why);
+    muster__participant_unlock(participant);
+}
+
 static enum muster_status answer(struct participant *participant, const struct muster_message *message,
                                  struct muster_error *error)
 {
     struct turns *turns = &participant->turns;
+    struct muster_error own;
+    error = error ? error : &own;
     pthread_mutex_lock(&participant->lock);
     enum muster_status status = begin_answer(participant, error);
     uint64_t consumed = turns->consumed;
@@ -33,8 +43,11 @@ static enum muster_status answer(struct participant *participant, const struct m
     muster__participant_unlock(participant);
     /* Not under the lock: a big answer takes its time, and events must not wait for it. */
     struct buffer *body = NULL;
-    if (status == MUSTER_OK)
+    if (status == MUSTER_OK) {
         status = muster__encode(TO_SERVER, message, &encoding, &body, error);
+        if (status != MUSTER_OK)
+            note_failure(participant, consumed, error->text);
+    }
     if (status != MUSTER_OK) {
         muster__storage_release(encoding.keep);
         return status;
@@ -84,10 +97,11 @@ enum muster_status participant_consume(struct participant *participant, int64_t 
     /* Without it the server would wait for us, and we for it. */
     if (!participant->session.initiative && !turns->over)
         status = explained(muster__session_pass_initiative(participant), error);
-    if (status != MUSTER_OK) {
+    if (status != MUSTER_OK && status != MUSTER_GONE) { /* or else we are about to be told of the end */
         muster__participant_unlock(participant);
         return status;
     }
+    status = MUSTER_OK;
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          muster__in_callback() ? 0 : timeout_ms);
     while (!turns->came && !turns->over && !waiter.expired)

@@ -7,13 +7,11 @@
 
 #include "callback.h"
 #include "link/hello.h"
-#include "network/credentials.h"
-#include "network/scheme.h"
 #include "options.h"
 #include "participant/internal.h"
 #include "status.h"
 #include "text.h"
-#include "wire/block.h"
+#include "wire/wire.h"
 
 /* Twice what servers take for the least. */
 #define KEEPALIVE_TIME_LEAST 10000
@@ -50,6 +48,25 @@ static const struct participant_options default_options = {
 void participant_options_init_sized(struct participant_options *options, size_t size)
 {
     muster__options_give(options, size, &default_options, sizeof(default_options));
+}
+
+static enum muster_status check_options(const struct participant_options *options, struct muster_error *error)
+{
+    if (options->max_message_size < 1024 || options->max_message_size > INT32_MAX)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.max_message_size is not from 1024 to 2147483647 bytes");
+    if (options->max_payload_size == 0)
+        return muster__error(error, MUSTER_INVALID, "options.max_payload_size is 0");
+    if (options->reconnect_timeout_ms < MUSTER_NO_LIMIT)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.reconnect_timeout_ms is negative (without a limit: MUSTER_NO_LIMIT)");
+    if (options->reconnect_first_ms < 1 || options->reconnect_last_ms < options->reconnect_first_ms)
+        return muster__error(error, MUSTER_INVALID,
+                             "options.reconnect_first_ms is not from 1 to options.reconnect_last_ms");
+    if (options->label_count && !options->labels)
+        return muster__error(error, MUSTER_INVALID, "options.labels is NULL, and label_count is %zu",
+                             options->label_count);
+    return MUSTER_OK;
 }
 
 /* The server would turn it away. */
@@ -144,13 +161,9 @@ enum muster_status participant_connect(const char *address, const struct partici
         return status;
     if (!address || !*address)
         return muster__error(error, MUSTER_INVALID, "there is no address: write it as host:port");
-    if (options->max_payload_size == 0 || options->max_message_size < 1024 ||
-        options->max_message_size > INT32_MAX || (options->label_count && !options->labels) ||
-        options->reconnect_timeout_ms < MUSTER_NO_LIMIT || options->reconnect_first_ms < 1 ||
-        options->reconnect_last_ms < options->reconnect_first_ms)
-        return muster__error(error, MUSTER_INVALID,
-                             "an option is out of range: see the limits in participant.h");
-    status = check_texts(options, error);
+    status = check_options(options, error);
+    if (status == MUSTER_OK)
+        status = check_texts(options, error);
     if (status != MUSTER_OK)
         return status;
     struct participant *participant = participant_new(address, options);
@@ -210,12 +223,14 @@ void participant_free(struct participant *participant)
         return;
     participant_close(participant);
     if (muster__in_callback()) {
-        muster__callback_warn(participant->options.on_warning, participant->options.context,
-                              "participant_free() in a callback closes, and frees nothing");
+        muster__callback_warn(
+            participant->options.on_warning, participant->options.context,
+            "participant_free() in a callback closes, and frees nothing: call it again on another thread");
         return;
     }
     struct waiter waiter;
     pthread_mutex_lock(&participant->lock);
+    muster__session_spare(participant);
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          participant->options.close_timeout_ms);
     while (!participant->session.settled && !waiter.expired)
@@ -244,7 +259,11 @@ const char *participant_reason(struct participant *participant)
 
 const char *participant_name(struct participant *participant)
 {
-    return participant->session.name ? participant->session.name : "";
+    /* A server of the original protocol may give way to one that welcomes, while the user asks. */
+    pthread_mutex_lock(&participant->lock);
+    const char *name = participant->session.name ? participant->session.name : "";
+    muster__participant_unlock(participant);
+    return name;
 }
 
 uint64_t participant_rank(struct participant *participant)

@@ -12,7 +12,6 @@
 #include "callback.h"
 #include "link/hello.h"
 #include "link/service.h"
-#include "network/credentials.h"
 #include "participant/internal.h"
 #include "status.h"
 
@@ -168,8 +167,10 @@ static void note_cause(struct participant *participant, enum muster_status statu
 
 static const char *cause_of(const struct participant *participant)
 {
-    return participant->session.cause_status != MUSTER_OK
-               ? participant->session.cause
+    if (participant->session.cause_status != MUSTER_OK)
+        return participant->session.cause;
+    return participant->transport->ops->is_inside
+               ? "nobody listens there (does a manager of this process listen on the same address?)"
                : "no answer (is the address right, and no firewall in the way?)";
 }
 
@@ -233,7 +234,7 @@ static struct buffer *make_hello(struct participant *participant)
     }
     if (session->name)
         more.former_rank = session->rank + 1;
-    return muster__encode_hello_again(participant->hello, &more);
+    return muster__encode_hello(participant->hello, &more);
 }
 
 /* Opens a stream and says Hello. Whatever goes wrong with the stream after this is told by its end. */
@@ -566,14 +567,23 @@ static void settle(struct participant *participant)
     muster__participant_unlock(participant);
 }
 
+/* Whether the end is still to be told, which is up to the caller from now on. With the lock held. */
+static bool take_untold_end(struct session *session)
+{
+    bool untold = session->end_untold;
+    session->end_untold = false;
+    return untold;
+}
+
 static void timer_expired(struct timer *timer)
 {
     struct participant *participant = CONTAINER(timer, struct participant, session.timer);
     struct session *session = &participant->session;
     muster__credentials_look(participant->credentials); /* for the next attempt, and not under the lock */
-    bool ended = false, tells = false;
+    bool tells = false;
     char line[MUSTER_ERROR_TEXT_SIZE];
     pthread_mutex_lock(&participant->lock);
+    bool ended = take_untold_end(session);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
     if (session->deadline != INT64_MAX && session->deadline <= now_of(participant)) {
         session->deadline = INT64_MAX;
@@ -658,7 +668,7 @@ static void end_with_stream(struct participant *participant, enum muster_status 
         snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
         status = status_of_end(session->state, status);
-        snprintf(reason, sizeof(reason), "%s", text);
+        snprintf(reason, sizeof(reason), "%s", *text ? text : muster_status_text(status));
     }
     end(participant, status, reason);
 }
@@ -709,15 +719,23 @@ void muster__session_hang_up(struct participant *participant)
     session->closed = true;
     muster__turns_end(&participant->turns);
     if (session->state == AWAY) {
-        stop_timer(participant);
         end(participant, MUSTER_CLOSED, "");
-        session->settled = true;
+        session->end_untold = true;
+        start_timer(participant, 0);
     } else if (session->state == CONNECTING) {
         session->stream->ops->cut(session->stream);
     } else {
         close_stream(participant);
     }
     pthread_cond_broadcast(&participant->changed);
+}
+
+void muster__session_spare(struct participant *participant)
+{
+    if (!take_untold_end(&participant->session))
+        return;
+    stop_timer(participant);
+    participant->session.settled = true;
 }
 
 enum muster_status muster__session_pass_initiative(struct participant *participant)
@@ -730,5 +748,7 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
     if (status == MUSTER_CLOSED)
         status = muster__session_comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
     session->initiative = status == MUSTER_OK;
+    if (session->initiative)
+        muster__turns_begin(&participant->turns);
     return status;
 }

@@ -32,12 +32,13 @@ struct session {
     bool closed;              /* by the user */
     bool closing;             /* the stream is to be closed when a big answer is sent */
     bool settled;             /* in ENDED: no event will come any more */
+    bool end_untold;          /* in ENDED: the timer is to tell the user, as a stream's end does */
     enum muster_status fault; /* why we cut the stream ourselves; OK: we did not */
     enum muster_status status;
     char reason[MUSTER_ERROR_TEXT_SIZE];
 
     /* What outlives the stream. */
-    char *name; /* set once, before participant_connect() returns */
+    char *name; /* set once, by the first Welcome */
     uint64_t rank;
     uint8_t token[SESSION_SIZE_MAX]; /* the server's, until another is given */
     size_t token_size;               /* 0: the session ends with the stream */
@@ -85,5 +86,8 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
 
 /* The user leaves: ends the stream as participant_close() says. Idempotent. */
 void muster__session_hang_up(struct participant *participant);
+
+/* The user has left, and frees it: nobody is to be told any more of an end that was not told yet. */
+void muster__session_spare(struct participant *participant);
 
 #endif

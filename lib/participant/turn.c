@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -34,10 +35,11 @@ void muster__turns_destroy(struct turns *turns)
 
 /* ---- what is dropped, and what is sent ---- */
 
-/* Whether participant_consume() would not wait, to those who poll. */
+/* Whether participant_consume() has something to do, to those who poll: before the initiative is passed it has,
+   or a program that polls first would wait for an instruction that nobody can send. */
 static void show_readiness(struct turns *turns)
 {
-    bool ready = turns->came || turns->over;
+    bool ready = turns->came || turns->over || !turns->begun;
     uint64_t count = 1;
     if (turns->descriptor < 0 || ready == turns->shown_ready)
         return;
@@ -168,13 +170,22 @@ static enum muster_status announce(struct turns *turns, struct envelope *envelop
     return MUSTER_OK;
 }
 
+/* Nobody waits for the answer to what was consumed. */
+static void give_up(struct turns *turns)
+{
+    if (turns->unanswered && !turns->cancelled)
+        turns->cancel_untold = true;
+    turns->cancelled = true;
+}
+
 /* *ready: there is something to consume. */
 static enum muster_status instruct(struct turns *turns, pthread_mutex_t *lock, struct envelope *envelope,
                                    size_t size, bool *ready, struct muster_error *error)
 {
     /* Nobody waits for two answers at a time: a newer instruction means that the older was given up. */
     drop_next(turns);
-    turns->cancelled = turns->cancelled || (turns->unanswered && !turns->original);
+    if (turns->unanswered && !turns->original)
+        give_up(turns);
     drop_answer(turns);
     if (envelope->announced) {
         /* What was dropped is freed first: what arrives may take its place. */
@@ -212,14 +223,6 @@ static void grant(struct turns *turns, const struct envelope *envelope)
         return;
     muster__outgoing_start(outgoing, envelope->grant, envelope->limit);
     muster__outgoing_next(outgoing, TO_SERVER, turns->stream);
-}
-
-/* Nobody waits for the answer to what was consumed. */
-static void give_up(struct turns *turns)
-{
-    if (turns->unanswered && !turns->cancelled)
-        turns->cancel_untold = true;
-    turns->cancelled = true;
 }
 
 static void cancel(struct turns *turns, uint64_t turn)
@@ -320,6 +323,11 @@ bool muster__turns_take_cancelled(struct turns *turns)
 
 /* ---- what the user's code does ---- */
 
+void muster__turns_begin(struct turns *turns)
+{
+    turns->begun = true;
+}
+
 enum muster_status muster__turns_may_answer(const struct turns *turns, struct muster_error *error)
 {
     if (!turns->unanswered)
@@ -346,6 +354,13 @@ enum muster_status muster__turns_answer(struct turns *turns, struct buffer *body
     return status;
 }
 
+void muster__turns_fail(struct turns *turns, const char *why)
+{
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    snprintf(text, sizeof(text), "its answer was not sent: %.224s", why);
+    muster_text_harmless(text, turns->failed, sizeof(turns->failed));
+}
+
 void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffer *body,
                         const struct muster_message *message)
 {
@@ -365,15 +380,18 @@ void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffe
 void muster__turns_pass_over(struct turns *turns, bool comes_back)
 {
     const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
+    const struct muster_message failure = {.kind = MUSTER_FAILURE, .text = turns->failed};
     const struct encoding encoding = {.max_message_size = turns->max_message_size};
     struct buffer *body;
     if (!turns->over && muster__turns_may_answer(turns, NULL) == MUSTER_OK &&
-        muster__encode(TO_SERVER, &unknown, &encoding, &body, NULL) == MUSTER_OK) {
+        muster__encode(TO_SERVER, *turns->failed ? &failure : &unknown, &encoding, &body, NULL) ==
+            MUSTER_OK) {
         hold_answer(turns, body, comes_back);
         muster__buffer_release(body);
     }
     turns->unanswered = false;
     turns->cancelled = false;
+    turns->failed[0] = '\0';
     drop_message(turns, &turns->current.message);
 }
 

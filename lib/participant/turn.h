@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "link/transfer.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 struct instruction {
     struct muster_message message;
@@ -38,6 +38,7 @@ struct turns {
     uint64_t max_payload_size; /* that the server accepts; 0: it takes no chunks */
     uint64_t most_to_be_taken; /* of an instruction, in chunks */
 
+    bool begun;         /* the initiative was passed */
     bool came;          /* `next` holds an instruction that was not consumed yet */
     bool unanswered;    /* `current` holds an instruction that was not answered yet */
     bool cancelled;     /* nobody waits for the answer to `current` any more, */
@@ -57,6 +58,9 @@ struct turns {
     struct outgoing outgoing; /* the last answer, if it is a big one, until the next instruction */
     int64_t progress_at;      /* before this time, no report is sent */
     struct trash trash;       /* empty when nobody has the lock */
+
+    /* Why the answer to `current` was not sent; "": it was, or the program has not tried. */
+    char failed[MUSTER_ERROR_TEXT_SIZE];
 };
 
 /* Of memory that was zero; these two without the lock. */
@@ -105,6 +109,9 @@ bool muster__turns_take_cancelled(struct turns *turns);
 
 /* ---- what the user's code does, before the end ---- */
 
+/* The initiative was passed: from now on instructions come. */
+void muster__turns_begin(struct turns *turns);
+
 /* Whether there is an instruction to answer, and to work on. */
 enum muster_status muster__turns_may_answer(const struct turns *turns, struct muster_error *error);
 
@@ -114,6 +121,9 @@ enum muster_status muster__turns_begin_answer(struct turns *turns, struct muster
 /* Sends the answer to the current turn, and holds it until it is known to have arrived. `comes_back`: where
    there is no stream, it is sent when there is one. */
 enum muster_status muster__turns_answer(struct turns *turns, struct buffer *body, bool comes_back);
+
+/* The answer to the current turn makes no sense or is too big: muster__turns_pass_over() tells the server. */
+void muster__turns_fail(struct turns *turns, const char *why);
 
 /* Copies what travels in chunks, which go out meanwhile. Without the lock. */
 void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffer *body,

@@ -2,7 +2,7 @@
 #include <config.h>
 
 #include "proxy/budget.h"
-#include "wire/block.h"
+#include "wire/wire.h"
 
 /* More than two answers of this size at once are not faster, and cost memory. One has the network for itself
    until it is there, and is worked on while the next one comes. */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "proxy/instruction.h"
 #include "proxy/manager.h"
@@ -32,32 +31,23 @@ static void prepared_free(void *freed)
     free(prepared);
 }
 
-static struct prepared *prepared_new(struct participant_manager *manager,
-                                     const struct muster_message *message)
-{
-    struct prepared *prepared = calloc(1, sizeof(*prepared));
-    if (!prepared || !muster__message_copy(message, &prepared->message)) {
-        free(prepared);
-        return NULL;
-    }
-    pthread_mutex_init(&prepared->lock, NULL);
-    muster__manager_retain(manager);
-    prepared->instruction = (struct instruction){
-        .manager = manager, .message = &prepared->message, .keep = prepared->message.storage};
-    return prepared;
-}
-
 enum muster_status participant_manager_prepare(struct participant_manager *manager,
                                                const struct muster_message *message,
                                                struct muster_message *result, struct muster_error *error)
 {
     *result = (struct muster_message)MUSTER_MESSAGE_INIT;
-    enum muster_status status = muster__message_check(message, error);
-    if (status != MUSTER_OK)
-        return status;
-    struct prepared *prepared = prepared_new(manager, message);
+    struct prepared *prepared = calloc(1, sizeof(*prepared));
     if (!prepared)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status = muster__message_copy(TO_PARTICIPANT, message, &prepared->message, error);
+    if (status != MUSTER_OK) {
+        free(prepared);
+        return status;
+    }
+    pthread_mutex_init(&prepared->lock, NULL);
+    muster__manager_retain(manager);
+    prepared->instruction = (struct instruction){
+        .manager = manager, .message = &prepared->message, .keep = prepared->message.storage};
     struct buffer *body;
     status = muster__instruction_body(&prepared->instruction, true, &body, error);
     struct muster_message view = prepared->message;
@@ -145,7 +135,6 @@ static bool wait_for_one(sem_t *returned, const struct timespec *until)
 void muster__instructions_return(struct instruction *instructions, size_t count)
 {
     size_t borrowed = 0;
-    struct timespec until;
     struct participant_manager *manager = instructions->manager;
     sem_t *returned = instructions->borrow;
     for (size_t i = 0; i < count; i++) {
@@ -153,12 +142,7 @@ void muster__instructions_return(struct instruction *instructions, size_t count)
         borrowed += instructions[i].borrower ? 1 : 0;
         muster__instruction_release(&instructions[i]);
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t limit_ms = manager->options.stop_timeout_ms;
-    until.tv_sec += (time_t)(limit_ms / 1000);
-    until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = muster__clock_after(manager->options.stop_timeout_ms);
     while (borrowed > 0 && wait_for_one(returned, &until))
         borrowed--;
     if (borrowed == 0)

@@ -8,8 +8,8 @@
 
 #include <muster/participant_manager.h>
 
-#include "network/buffer.h"
-#include "wire/codec.h"
+#include "network/transport.h"
+#include "wire/wire.h"
 
 /* Its sender sets the first four. */
 struct instruction {

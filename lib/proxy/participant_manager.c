@@ -8,8 +8,6 @@
 
 #include "callback.h"
 #include "link/service.h"
-#include "network/credentials.h"
-#include "network/scheme.h"
 #include "options.h"
 #include "proxy/admission.h"
 #include "proxy/connection.h"
@@ -192,9 +190,11 @@ static enum muster_status check_options(const struct participant_manager_options
     if (options->max_away == 0)
         return muster__error(error, MUSTER_INVALID,
                              "options.max_away is 0: to wait for nobody, set session_grace_ms to 0");
-    if (options->join_timeout_ms == 0 || options->stop_timeout_ms < 0)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.join_timeout_ms is 0 or options.stop_timeout_ms is negative");
+    if (options->join_timeout_ms == 0 || options->join_timeout_ms < MUSTER_NO_LIMIT ||
+        options->stop_timeout_ms < 0)
+        return muster__error(
+            error, MUSTER_INVALID,
+            "options.join_timeout_ms is not above 0, or options.stop_timeout_ms is negative");
     if (!(options->join_rate >= 0 && options->join_rate < 1e9))
         return muster__error(error, MUSTER_INVALID,
                              "options.join_rate is not from 0 to 1e9 participants a second");
@@ -388,7 +388,9 @@ static bool wait_for_end(struct participant_manager *manager, const char *caller
 {
     char line[MUSTER_ERROR_TEXT_SIZE];
     if (muster__in_callback() || muster__round_holds(manager)) {
-        snprintf(line, sizeof(line), "%s() in a callback closes, and neither waits nor frees", caller);
+        snprintf(line, sizeof(line),
+                 "%s() in a callback closes, and neither waits nor frees: call it again on another thread",
+                 caller);
         muster__callback_warn(manager->options.on_warning, manager->options.context, line);
         return false;
     }

@@ -362,14 +362,15 @@ enum muster_status proxy_reconnect_in(struct proxy *proxy, int32_t seconds, stru
                  : MUSTER_OK;
     pthread_mutex_unlock(&proxy->lock);
     if (status == MUSTER_OK)
-        muster__proxy_end(proxy, MUSTER_CLOSED, body, MUSTER_OK, "come back later");
+        muster__proxy_end(proxy, MUSTER_CLOSED, body, MUSTER_OK,
+                          "the server asked this participant to come back later");
     muster__buffer_release(body);
     return status;
 }
 
 void proxy_close(struct proxy *proxy)
 {
-    muster__proxy_end(proxy, MUSTER_CLOSED, NULL, MUSTER_OK, "good-bye");
+    muster__proxy_end(proxy, MUSTER_CLOSED, NULL, MUSTER_OK, "the server closed this participant's stream");
 }
 
 /* ---- what is known of the participant ---- */

@@ -14,7 +14,7 @@
 #include <muster/participant_manager.h>
 #include <muster/proxy.h>
 
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 struct connection;
 struct place;

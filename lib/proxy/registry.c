@@ -281,8 +281,8 @@ static enum muster_status enter(struct registry *registry, struct place *place, 
                                 struct muster_error *error)
 {
     size_t most = registry->options->max_participants;
-    if (registry->closed || place->withdrawn)
-        return muster__error(error, MUSTER_STOPPED, "the server is stopping");
+    if (registry->closed || place->withdrawn) /* it tries again, as one that comes a moment later does */
+        return muster__error(error, MUSTER_UNAVAILABLE, "the server is stopping");
     struct place *in_the_way = find_in_the_way(registry, place);
     if (in_the_way) {
         *other = proxy_retain(in_the_way->proxy);

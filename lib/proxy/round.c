@@ -18,7 +18,7 @@
 /* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
    woken: being woken for each would cost more than many an answer. */
 #define GATHER_COUNT 64
-#define GATHER_NS    1000000
+#define GATHER_MS    1
 
 struct round_turn {
     struct turn turn;
@@ -101,11 +101,7 @@ static void round_turn_ended(struct turn *base, struct proxy *proxy, enum muster
 /* With the lock held. */
 static void gather(struct round *round)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += GATHER_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = muster__clock_after(GATHER_MS);
     round->wake_at = round->running < GATHER_COUNT ? round->running : GATHER_COUNT;
     while (round->queued < round->wake_at &&
            pthread_cond_clockwait(&round->changed, &round->lock, CLOCK_MONOTONIC, &until) == 0)
@@ -286,6 +282,9 @@ static enum muster_status run(struct round *round, struct instruction *instructi
     return status;
 }
 
+/* Where the caller has left one out: it is no instruction. */
+static const struct muster_message no_message = MUSTER_MESSAGE_INIT;
+
 static enum muster_status run_round(struct proxy *const *proxies, size_t count,
                                     const struct muster_message *const *messages, bool one_for_all,
                                     const struct proxy_round_options *given, proxy_on_answer *on_answer,
@@ -312,8 +311,9 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
     if (status == MUSTER_OK && !instructions)
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
-        instructions[i] = (struct instruction){
-            .manager = muster__proxy_manager(proxies[0]), .message = messages[i], .borrow = &returned};
+        instructions[i] = (struct instruction){.manager = muster__proxy_manager(proxies[0]),
+                                               .message = messages[i] ? messages[i] : &no_message,
+                                               .borrow = &returned};
         if (one_for_all)
             status = muster__instruction_check(&instructions[i], proxies, count, error);
     }

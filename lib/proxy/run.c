@@ -32,14 +32,12 @@ static void blocking_turn_ended(struct turn *turn, struct proxy *proxy, enum mus
     sem_post(&blocking->ended);
 }
 
-static enum muster_status explain(struct proxy *proxy, const struct blocking_turn *blocking,
-                                  struct muster_error *error)
+void proxy_explain(struct proxy *proxy, enum muster_status status, const struct muster_message *answer,
+                   struct muster_error *error)
 {
     char text[MUSTER_ERROR_TEXT_SIZE];
-    if (blocking->status == MUSTER_OK || !error)
-        return blocking->status;
-    return muster__error(error, blocking->status, "%.64s: %s", proxy_name(proxy),
-                         muster__proxy_explain(proxy, blocking->status, &blocking->answer, text));
+    muster__error(error, status, "%.64s: %s", proxy_name(proxy),
+                  muster__proxy_explain(proxy, status, answer, text));
 }
 
 enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
@@ -65,7 +63,9 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
         /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
         while (sem_wait(&blocking.ended) != 0)
             ;
-        status = explain(proxy, &blocking, error);
+        status = blocking.status;
+        if (status != MUSTER_OK && error)
+            proxy_explain(proxy, status, &blocking.answer, error);
     }
     muster__instructions_return(&sending, 1);
     muster__drain_done(&manager->drain);
@@ -104,6 +104,9 @@ enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_mess
                                    int64_t timeout_ms, proxy_answered *answered, void *context,
                                    struct muster_error *error)
 {
+    if (!answered)
+        return muster__error(error, MUSTER_INVALID,
+                             "`answered` is NULL: nobody would hear of the turn's end");
     struct async_turn *async = malloc(sizeof(*async));
     if (!async)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");

@@ -67,11 +67,11 @@ static enum muster_status may_begin(const struct proxy *proxy, const struct turn
     uint64_t chunks = body->payload ? body->payload->size : 0;
     if (body->size + STREAM_HEAD_MAX > proxy->max_message_size || chunks > proxy->max_payload_size)
         return muster__error(error, MUSTER_TOO_BIG,
-                             "it takes messages of %llu bytes, and %llu in chunks: the instruction has %llu "
-                             "and %llu",
+                             "the instruction has %llu bytes, and %llu in chunks: the participant's "
+                             "max_message_size is %llu, and its max_payload_size %llu",
+                             (unsigned long long)body->size, (unsigned long long)chunks,
                              (unsigned long long)proxy->max_message_size,
-                             (unsigned long long)proxy->max_payload_size, (unsigned long long)body->size,
-                             (unsigned long long)chunks);
+                             (unsigned long long)proxy->max_payload_size);
     return MUSTER_OK;
 }
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "wire/block.h"
+#include "wire/wire.h"
 
 #define PAGE      ((size_t)64 << 10) /* the biggest of any system's */
 #define HUGE_PAGE ((size_t)2 << 20)

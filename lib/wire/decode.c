@@ -11,9 +11,7 @@
 #include "status.h"
 #include "text.h"
 #include "wire/array.h"
-#include "wire/codec.h"
-#include "wire/names.h"
-#include "wire/npy.h"
+#include "wire/reader.h"
 #include "wire/storage.h"
 
 /* The header that announces an array: ours are 128 bytes. */
@@ -305,8 +303,8 @@ static enum muster_status read_field_of_arrays(struct muster_message *message, s
     }
 }
 
-static enum muster_status read_arrays(struct envelope *envelope, enum muster_kind kind, struct reader reader,
-                                      size_t budget, struct muster_error *error)
+static enum muster_status read_arrays(struct envelope *envelope, struct reader reader, size_t budget,
+                                      struct muster_error *error)
 {
     struct muster_message *message = &envelope->message;
     struct counts counts = {0};
@@ -314,7 +312,6 @@ static enum muster_status read_arrays(struct envelope *envelope, enum muster_kin
         return malformed(error, budget);
     if (counts.names && counts.names != counts.arrays)
         return muster__error(error, MUSTER_PROTOCOL, "%zu names of %zu arrays", counts.names, counts.arrays);
-    message->kind = kind;
     if (!counts.arrays && !counts.scalars && !counts.values)
         return MUSTER_OK;
     if (!muster__storage_make(message, &counts))
@@ -335,7 +332,7 @@ static enum muster_status read_arrays(struct envelope *envelope, enum muster_kin
     return muster__names_check(message, error);
 }
 
-/* ---- the other messages ---- */
+/* ---- small messages ---- */
 
 /* The last field of each number up to FIELDS_KEPT, for small messages; their wire types are checked. */
 enum { FIELDS_KEPT = 3 };
@@ -357,14 +354,10 @@ static bool read_small(struct reader reader, size_t *budget, const enum wire_typ
     return true;
 }
 
-static enum muster_status read_payload(struct envelope *envelope, struct reader reader, size_t budget,
+static enum muster_status take_payload(struct envelope *envelope, const struct field fields[FIELDS_KEPT],
                                        struct muster_error *error)
 {
-    static const enum wire_type types[FIELDS_KEPT] = {WIRE_LENGTH, WIRE_LENGTH, WIRE_VARINT};
     struct muster_message *message = &envelope->message;
-    struct field fields[FIELDS_KEPT];
-    if (!read_small(reader, &budget, types, fields))
-        return malformed(error, budget);
     uint64_t announced = fields[2].value;
     size_t size = fields[1].contents.left;
     if (announced > SIZE_MAX / 4 || (announced && size))
@@ -374,92 +367,66 @@ static enum muster_status read_payload(struct envelope *envelope, struct reader 
     if (!muster__storage_make(message, &counts))
         return MUSTER_OUT_OF_MEMORY;
     struct storage *storage = message->storage;
-    message->kind = MUSTER_APPLICATION;
-    message->type = muster__storage_text(storage, fields[0].contents);
-    if (!message->type)
-        return bad_text("a payload's type", error);
     message->size = announced ? (size_t)announced : size;
     if (size)
         message->data = muster__storage_data(storage, fields[1].contents);
     if (announced)
         muster__storage_announce(storage, NO_ARRAY, (size_t)announced);
     envelope->announced = announced;
-    return MUSTER_OK;
+    return read_name(storage, &message->type, fields[0].contents, "a payload's type", error);
 }
 
-static enum muster_status read_failure(struct envelope *envelope, struct reader reader, size_t budget,
-                                       struct muster_error *error)
+static enum muster_status take_text(struct muster_message *message, struct reader contents, const char *what,
+                                    struct muster_error *error)
 {
-    static const enum wire_type types[FIELDS_KEPT] = {WIRE_VARINT, WIRE_LENGTH, WIRE_LENGTH};
-    struct muster_message *message = &envelope->message;
-    struct field fields[FIELDS_KEPT];
-    if (!read_small(reader, &budget, types, fields))
-        return malformed(error, budget);
-    const struct counts counts = {.text = fields[1].contents.left + 1};
+    const struct counts counts = {.text = contents.left + 1};
     if (!muster__storage_make(message, &counts))
         return MUSTER_OUT_OF_MEMORY;
-    message->kind = MUSTER_FAILURE;
-    message->code = (int32_t)fields[0].value;
-    message->text = muster__storage_text(message->storage, fields[1].contents);
-    return message->text ? MUSTER_OK : bad_text("a failure's text", error);
+    return read_name(message->storage, &message->text, contents, what, error);
 }
 
-static enum muster_status read_refused(struct envelope *envelope, struct reader reader, size_t budget,
+static enum muster_status take_failure(struct envelope *envelope, const struct field fields[FIELDS_KEPT],
                                        struct muster_error *error)
 {
-    static const enum wire_type types[FIELDS_KEPT] = {WIRE_LENGTH, WIRE_LENGTH, WIRE_LENGTH};
-    struct muster_message *message = &envelope->message;
-    struct field fields[FIELDS_KEPT];
-    if (!read_small(reader, &budget, types, fields))
-        return malformed(error, budget);
-    const struct counts counts = {.text = fields[0].contents.left + 1};
-    if (!muster__storage_make(message, &counts))
-        return MUSTER_OUT_OF_MEMORY;
-    envelope->content = CONTENT_REFUSED;
-    message->text = muster__storage_text(message->storage, fields[0].contents);
-    return message->text ? MUSTER_OK : bad_text("the reason of a refusal", error);
+    envelope->message.code = (int32_t)fields[0].value;
+    return take_text(&envelope->message, fields[1].contents, "a failure's text", error);
 }
 
-static enum muster_status read_progress(struct envelope *envelope, struct reader reader, size_t budget,
+static enum muster_status take_refused(struct envelope *envelope, const struct field fields[FIELDS_KEPT],
+                                       struct muster_error *error)
+{
+    return take_text(&envelope->message, fields[0].contents, "the reason of a refusal", error);
+}
+
+static enum muster_status take_progress(struct envelope *envelope, const struct field fields[FIELDS_KEPT],
                                         struct muster_error *error)
 {
-    static const enum wire_type types[FIELDS_KEPT] = {WIRE_FIXED64, WIRE_LENGTH, WIRE_LENGTH};
-    struct field fields[FIELDS_KEPT];
-    if (!read_small(reader, &budget, types, fields))
-        return malformed(error, budget);
-    envelope->content = CONTENT_PROGRESS;
     memcpy(&envelope->progress, &fields[0].value, sizeof(envelope->progress));
     if (envelope->progress >= 0 && envelope->progress <= 1)
         return MUSTER_OK;
     return muster__error(error, MUSTER_PROTOCOL, "progress is a fraction from 0 to 1");
 }
 
-static enum muster_status read_grant(struct envelope *envelope, struct reader reader, size_t budget,
+static enum muster_status take_grant(struct envelope *envelope, const struct field fields[FIELDS_KEPT],
                                      struct muster_error *error)
 {
-    static const enum wire_type types[FIELDS_KEPT] = {WIRE_VARINT, WIRE_VARINT, WIRE_LENGTH};
-    struct field fields[FIELDS_KEPT];
-    if (!read_small(reader, &budget, types, fields))
-        return malformed(error, budget);
-    envelope->content = CONTENT_GRANT;
+    (void)error;
     envelope->grant = fields[0].value;
     envelope->limit = fields[1].value;
     return MUSTER_OK;
 }
 
-static enum muster_status read_chunk(struct envelope *envelope, struct reader reader, size_t budget,
+static enum muster_status take_chunk(struct envelope *envelope, const struct field fields[FIELDS_KEPT],
                                      struct muster_error *error)
 {
-    static const enum wire_type types[FIELDS_KEPT] = {WIRE_VARINT, WIRE_LENGTH, WIRE_VARINT};
-    struct field fields[FIELDS_KEPT];
-    if (!read_small(reader, &budget, types, fields))
-        return malformed(error, budget);
-    envelope->content = CONTENT_CHUNK;
+    (void)error;
     envelope->offset = fields[0].value;
     envelope->chunk = fields[1].contents;
     envelope->grant = fields[2].value;
     return MUSTER_OK;
 }
+
+/* ---- Hello and Welcome ---- */
 
 /*
  * Whether the bytes, which are in one piece, are well-formed, hold at most *budget fields, and strings are
@@ -489,101 +456,99 @@ static enum muster_status check_fields(const ProtobufCMessageDescriptor *descrip
     return status;
 }
 
-/* Hello and Welcome. */
-static enum muster_status unpack(const ProtobufCMessageDescriptor *descriptor, struct reader reader,
-                                 ProtobufCMessage **unpacked, struct muster_error *error)
+static enum muster_status read_greeting(struct envelope *envelope, struct reader reader, size_t budget,
+                                        struct muster_error *error)
 {
+    const ProtobufCMessageDescriptor *descriptor =
+        envelope->content == CONTENT_HELLO ? &muster__hello__descriptor : &muster__welcome__descriptor;
     uint8_t bytes[HELLO_SIZE_MAX];
     const struct piece piece = {bytes, reader.left};
-    size_t budget = HELLO_FIELDS_MAX;
     if (piece.size > sizeof(bytes))
         return muster__error(error, MUSTER_PROTOCOL, "Hello or Welcome is bigger than 16 KiB");
     muster__read_bytes(&reader, bytes, piece.size);
+    budget = HELLO_FIELDS_MAX;
     enum muster_status status = check_fields(descriptor, muster__reader(&piece, 1), &budget, error);
     if (status != MUSTER_OK)
         return status;
-    *unpacked = protobuf_c_message_unpack(descriptor, &allocator, piece.size, bytes);
-    if (!*unpacked)
+    envelope->unpacked = protobuf_c_message_unpack(descriptor, &allocator, piece.size, bytes);
+    if (!envelope->unpacked)
         return muster__error(error, MUSTER_PROTOCOL,
                              "the bytes are no Hello or Welcome, or too much for memory");
+    if (envelope->content == CONTENT_HELLO)
+        envelope->hello = (const Muster__Hello *)envelope->unpacked;
+    else
+        envelope->welcome = (const Muster__Welcome *)envelope->unpacked;
     return MUSTER_OK;
-}
-
-static enum muster_status read_hello(struct envelope *envelope, struct reader reader,
-                                     struct muster_error *error)
-{
-    envelope->content = CONTENT_HELLO;
-    enum muster_status status = unpack(&muster__hello__descriptor, reader, &envelope->unpacked, error);
-    envelope->hello = (const Muster__Hello *)envelope->unpacked;
-    return status;
-}
-
-static enum muster_status read_welcome(struct envelope *envelope, struct reader reader,
-                                       struct muster_error *error)
-{
-    envelope->content = CONTENT_WELCOME;
-    enum muster_status status = unpack(&muster__welcome__descriptor, reader, &envelope->unpacked, error);
-    envelope->welcome = (const Muster__Welcome *)envelope->unpacked;
-    return status;
 }
 
 /* ---- whole messages ---- */
 
-/* Reads the content of a message; `budget` fields may be in it. A content from the future is an empty one. */
-static enum muster_status read_to_server(struct envelope *envelope, const struct field *content,
-                                         size_t budget, struct muster_error *error)
-{
-    switch (content->number) {
-    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_RESULT:
-        return read_arrays(envelope, MUSTER_TRAIN, content->contents, budget, error);
-    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_EVALUATE_RESULT:
-        return read_arrays(envelope, MUSTER_EVALUATE, content->contents, budget, error);
-    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_PAYLOAD:
-        return read_payload(envelope, content->contents, budget, error);
-    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_FAILURE:
-        return read_failure(envelope, content->contents, budget, error);
-    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_UNKNOWN_INSTRUCTION:
-        envelope->message.kind = MUSTER_UNKNOWN;
-        return MUSTER_OK;
-    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_HELLO:
-        return read_hello(envelope, content->contents, error);
-    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_PROGRESS:
-        return read_progress(envelope, content->contents, budget, error);
-    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_CHUNK:
-        return read_chunk(envelope, content->contents, budget, error);
-    default:
-        return MUSTER_OK;
-    }
-}
+/* Each content that a message can have, and how it is read. */
+static const struct form {
+    uint32_t numbers[2]; /* of its field, by direction; 0: it does not go that way */
+    enum content content;
+    enum muster_kind kind;
+    enum muster_status (*read)(struct envelope *envelope, struct reader reader, size_t budget,
+                               struct muster_error *error);
+    /* In its place, for small ones. */
+    enum muster_status (*take)(struct envelope *envelope, const struct field fields[FIELDS_KEPT],
+                               struct muster_error *error);
+    enum wire_type types[FIELDS_KEPT];
+} forms[] = {
+    {.numbers = {DOWN(TRAIN_CONFIG), UP(RESULT)}, .kind = MUSTER_TRAIN, .read = read_arrays},
+    {.numbers = {DOWN(EVALUATE_CONFIG), UP(EVALUATE_RESULT)}, .kind = MUSTER_EVALUATE, .read = read_arrays},
+    {.numbers = {DOWN(PAYLOAD), UP(PAYLOAD)},
+     .kind = MUSTER_APPLICATION,
+     .take = take_payload,
+     .types = {WIRE_LENGTH, WIRE_LENGTH, WIRE_VARINT}},
+    {.numbers = {0, UP(FAILURE)},
+     .kind = MUSTER_FAILURE,
+     .take = take_failure,
+     .types = {WIRE_VARINT, WIRE_LENGTH, WIRE_LENGTH}},
+    {.numbers = {0, UP(UNKNOWN_INSTRUCTION)}, .kind = MUSTER_UNKNOWN},
+    {.numbers = {DOWN(RECONNECT_IN), 0}, .kind = MUSTER_RECONNECT},
+    {.numbers = {0, UP(HELLO)}, .content = CONTENT_HELLO, .read = read_greeting},
+    {.numbers = {DOWN(WELCOME), 0}, .content = CONTENT_WELCOME, .read = read_greeting},
+    {.numbers = {DOWN(CANCEL), 0}, .content = CONTENT_CANCEL},
+    {.numbers = {0, UP(PROGRESS)},
+     .content = CONTENT_PROGRESS,
+     .take = take_progress,
+     .types = {WIRE_FIXED64, WIRE_LENGTH, WIRE_LENGTH}},
+    {.numbers = {DOWN(GRANT), 0},
+     .content = CONTENT_GRANT,
+     .take = take_grant,
+     .types = {WIRE_VARINT, WIRE_VARINT, WIRE_LENGTH}},
+    {.numbers = {DOWN(CHUNK), UP(CHUNK)},
+     .content = CONTENT_CHUNK,
+     .take = take_chunk,
+     .types = {WIRE_VARINT, WIRE_LENGTH, WIRE_VARINT}},
+    {.numbers = {DOWN(REFUSED), 0},
+     .content = CONTENT_REFUSED,
+     .take = take_refused,
+     .types = {WIRE_LENGTH, WIRE_LENGTH, WIRE_LENGTH}},
+};
 
-static enum muster_status read_to_participant(struct envelope *envelope, const struct field *content,
-                                              size_t budget, struct muster_error *error)
+/* Reads the content of a message; `budget` fields may be in it. A content from the future is an empty one. */
+static enum muster_status read_content(enum direction direction, struct envelope *envelope,
+                                       const struct field *content, size_t budget, struct muster_error *error)
 {
-    switch (content->number) {
-    case MUSTER__SERVER_MESSAGE__CONTENT_TRAIN_CONFIG:
-        return read_arrays(envelope, MUSTER_TRAIN, content->contents, budget, error);
-    case MUSTER__SERVER_MESSAGE__CONTENT_EVALUATE_CONFIG:
-        return read_arrays(envelope, MUSTER_EVALUATE, content->contents, budget, error);
-    case MUSTER__SERVER_MESSAGE__CONTENT_PAYLOAD:
-        return read_payload(envelope, content->contents, budget, error);
-    case MUSTER__SERVER_MESSAGE__CONTENT_RECONNECT_IN:
-        envelope->message.kind = MUSTER_RECONNECT;
+    const struct form *form = forms, *end = forms + sizeof(forms) / sizeof(*forms);
+    struct field fields[FIELDS_KEPT];
+    while (form < end && form->numbers[direction] != content->number)
+        form++;
+    if (content->number == 0 || form == end)
+        return MUSTER_OK;
+    envelope->content = form->content;
+    envelope->message.kind = form->kind;
+    if (form->kind == MUSTER_RECONNECT)
         envelope->message.reconnect_seconds = (int32_t)content->value;
+    if (form->read)
+        return form->read(envelope, content->contents, budget, error);
+    if (!form->take)
         return MUSTER_OK;
-    case MUSTER__SERVER_MESSAGE__CONTENT_WELCOME:
-        return read_welcome(envelope, content->contents, error);
-    case MUSTER__SERVER_MESSAGE__CONTENT_CANCEL:
-        envelope->content = CONTENT_CANCEL;
-        return MUSTER_OK;
-    case MUSTER__SERVER_MESSAGE__CONTENT_GRANT:
-        return read_grant(envelope, content->contents, budget, error);
-    case MUSTER__SERVER_MESSAGE__CONTENT_CHUNK:
-        return read_chunk(envelope, content->contents, budget, error);
-    case MUSTER__SERVER_MESSAGE__CONTENT_REFUSED:
-        return read_refused(envelope, content->contents, budget, error);
-    default:
-        return MUSTER_OK;
-    }
+    if (!read_small(content->contents, &budget, form->types, fields))
+        return malformed(error, budget);
+    return form->take(envelope, fields, error);
 }
 
 /* Takes a message's own fields: turn, grant, limit, and the last of its contents. */
@@ -626,9 +591,7 @@ enum muster_status muster__decode(enum direction direction, const struct piece *
     struct field content = {0};
     if (!read_top(direction, muster__reader(pieces, count), envelope, &content, &budget))
         return malformed(error, budget);
-    enum muster_status status = direction == TO_SERVER
-                                    ? read_to_server(envelope, &content, budget, error)
-                                    : read_to_participant(envelope, &content, budget, error);
+    enum muster_status status = read_content(direction, envelope, &content, budget, error);
     if (status == MUSTER_OUT_OF_MEMORY)
         muster__error(error, status, "out of memory");
     if (status != MUSTER_OK)
@@ -642,4 +605,34 @@ void muster__envelope_clear(struct envelope *envelope)
     if (envelope->unpacked)
         protobuf_c_message_free_unpacked(envelope->unpacked, &allocator);
     *envelope = (struct envelope){.content = CONTENT_MESSAGE};
+}
+
+/* ---- a copy ---- */
+
+enum muster_status muster__message_copy(enum direction direction, const struct muster_message *message,
+                                        struct muster_message *copy, struct muster_error *error)
+{
+    sem_t returned;
+    const struct encoding encoding = {
+        .max_message_size = SIZE_MAX, .max_payload_size = UINT64_MAX, .borrow = &returned};
+    struct envelope envelope = {.content = CONTENT_MESSAGE};
+    struct buffer *body;
+    sem_init(&returned, 0, 0);
+    enum muster_status status = muster__encode(direction, message, &encoding, &body, error);
+    if (status == MUSTER_OK && body)
+        status = muster__decode(direction, &(struct piece){body->data, body->size}, 1, &envelope, error);
+    if (status == MUSTER_OK && envelope.announced) {
+        struct reader data = muster__reader(body->payload->pieces, body->payload->count);
+        if (muster__payload_begin(&envelope.message, NULL, NULL))
+            muster__payload_add(&envelope.message, &data);
+        else
+            status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    }
+    if (status == MUSTER_OK)
+        *copy = envelope.message;
+    else
+        muster__envelope_clear(&envelope);
+    muster__buffer_release(body);
+    sem_destroy(&returned);
+    return status;
 }

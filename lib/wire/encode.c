@@ -11,11 +11,8 @@
 #include "status.h"
 #include "text.h"
 #include "wire/array.h"
-#include "wire/block.h"
-#include "wire/codec.h"
 #include "wire/copy.h"
-#include "wire/names.h"
-#include "wire/npy.h"
+#include "wire/reader.h"
 
 /* A smaller array is not worth an announcement. */
 #define CHUNKED_MIN 4096
@@ -27,10 +24,6 @@ enum {
     FIELD_PAYLOAD_ANNOUNCED = 3,
     FIELD_FAILURE_CODE = 1,
     FIELD_FAILURE_TEXT = 2,
-    FIELD_REFUSED_TEXT = 1,
-    FIELD_PROGRESS_FRACTION = 1,
-    FIELD_GRANT_NUMBER = 1,
-    FIELD_GRANT_LIMIT = 2,
     FIELD_CHUNK_OFFSET = 1,
     FIELD_CHUNK_DATA = 2,
     FIELD_CHUNK_GRANT = 3,
@@ -81,6 +74,14 @@ static void put_text(struct writer *writer, uint32_t field, const char *text)
         put_blob(writer, field, text, strlen(text));
 }
 
+static void put_number(struct writer *writer, uint32_t field, uint64_t value)
+{
+    if (value) {
+        put_tag(writer, field, WIRE_VARINT);
+        put_varint(writer, value);
+    }
+}
+
 static void put_double(struct writer *writer, uint32_t field, double value)
 {
     uint64_t bits;
@@ -110,7 +111,7 @@ static void put_nested(struct writer *writer, uint32_t field, put_content *put, 
 static void put_array(struct writer *writer, const void *content)
 {
     const struct muster_array *array = content;
-    size_t header = muster__npy_header_size(array);
+    const size_t header = MUSTER__NPY_HEADER_SIZE;
     size_t size = muster__array_size(array);
     bool chunked = writer->chunks && size >= CHUNKED_MIN;
     put_tag(writer, chunked ? FIELD_NDARRAY_HEADER : FIELD_NDARRAY, WIRE_LENGTH);
@@ -196,22 +197,8 @@ static void put_payload(struct writer *writer, const void *content)
 static void put_failure(struct writer *writer, const void *content)
 {
     const struct muster_message *message = content;
-    if (message->code) {
-        put_tag(writer, FIELD_FAILURE_CODE, WIRE_VARINT);
-        put_varint(writer, (uint64_t)(int64_t)message->code);
-    }
+    put_number(writer, FIELD_FAILURE_CODE, (uint64_t)(int64_t)message->code);
     put_text(writer, FIELD_FAILURE_TEXT, message->text);
-}
-
-static void put_progress(struct writer *writer, const void *content)
-{
-    put_double(writer, FIELD_PROGRESS_FRACTION, *(const double *)content);
-}
-
-static void put_nothing(struct writer *writer, const void *content)
-{
-    (void)writer;
-    (void)content;
 }
 
 /* Writes the content of `message`; false when its kind does not go this way. */
@@ -222,32 +209,23 @@ static bool put_message(struct writer *writer, enum direction direction, const s
     case MUSTER_EMPTY:
         return !down;
     case MUSTER_TRAIN:
-        put_nested(writer,
-                   down ? MUSTER__SERVER_MESSAGE__CONTENT_TRAIN_CONFIG
-                        : MUSTER__PARTICIPANT_MESSAGE__CONTENT_RESULT,
-                   put_arrays, message);
+        put_nested(writer, down ? DOWN(TRAIN_CONFIG) : UP(RESULT), put_arrays, message);
         return true;
     case MUSTER_EVALUATE:
-        put_nested(writer,
-                   down ? MUSTER__SERVER_MESSAGE__CONTENT_EVALUATE_CONFIG
-                        : MUSTER__PARTICIPANT_MESSAGE__CONTENT_EVALUATE_RESULT,
-                   put_arrays, message);
+        put_nested(writer, down ? DOWN(EVALUATE_CONFIG) : UP(EVALUATE_RESULT), put_arrays, message);
         return true;
     case MUSTER_APPLICATION:
-        put_nested(writer,
-                   down ? MUSTER__SERVER_MESSAGE__CONTENT_PAYLOAD
-                        : MUSTER__PARTICIPANT_MESSAGE__CONTENT_PAYLOAD,
-                   put_payload, message);
+        put_nested(writer, down ? DOWN(PAYLOAD) : UP(PAYLOAD), put_payload, message);
         return true;
     case MUSTER_FAILURE:
-        put_nested(writer, MUSTER__PARTICIPANT_MESSAGE__CONTENT_FAILURE, put_failure, message);
+        put_nested(writer, UP(FAILURE), put_failure, message);
         return !down;
     case MUSTER_UNKNOWN:
-        put_tag(writer, MUSTER__PARTICIPANT_MESSAGE__CONTENT_UNKNOWN_INSTRUCTION, WIRE_VARINT);
+        put_tag(writer, UP(UNKNOWN_INSTRUCTION), WIRE_VARINT);
         put_varint(writer, 1);
         return !down;
     case MUSTER_RECONNECT:
-        put_tag(writer, MUSTER__SERVER_MESSAGE__CONTENT_RECONNECT_IN, WIRE_VARINT);
+        put_tag(writer, DOWN(RECONNECT_IN), WIRE_VARINT);
         put_varint(writer, (uint64_t)(int64_t)message->reconnect_seconds);
         return down;
     }
@@ -260,10 +238,15 @@ static bool is_good(const char *text)
     return !text || muster__text_is_good(text, strlen(text));
 }
 
-/* A list of so many that is there. */
-static bool is_list(const void *list, size_t count)
+static enum muster_status check_list(const void *list, size_t count, const char *name,
+                                     struct muster_error *error)
 {
-    return count == 0 || (list && count <= WIRE_FIELDS_MAX);
+    if (count > WIRE_FIELDS_MAX)
+        return muster__error(error, MUSTER_INVALID, "the message has %zu %s: that is too many", count, name);
+    if (count && !list)
+        return muster__error(error, MUSTER_INVALID, "the message has %zu %s, and its list of them is NULL",
+                             count, name);
+    return MUSTER_OK;
 }
 
 /* Whether the other side reads as many fields: content and turn are two, an array two and one each for a name
@@ -278,15 +261,28 @@ static bool fields_fit(const struct muster_message *message)
     return fields <= WIRE_FIELDS_MAX;
 }
 
+/* Why muster__npy_size() does not take the array. */
+static const char *array_fault(const struct muster_array *array)
+{
+    size_t count = muster_array_count(array);
+    if (muster_dtype_size(array->dtype) == 0)
+        return "its dtype is not one of enum muster_dtype";
+    if (array->dimensions > MUSTER_DIMENSIONS_MAX)
+        return "it has more than 8 dimensions";
+    if (count > SIZE_MAX / 2 / muster_dtype_size(array->dtype))
+        return "its shape does not fit in memory";
+    if (count && !array->data)
+        return "its data is NULL";
+    return array->dtype == MUSTER_BOOL ? "a bool of it is neither 0 nor 1"
+                                       : "its size does not fit in memory";
+}
+
 static enum muster_status check_array(const struct muster_message *message, size_t i, size_t *total,
                                       struct muster_error *error)
 {
     size_t size;
     if (muster__npy_size(&message->arrays[i], &size) != MUSTER_OK || size > SIZE_MAX / 2 - *total)
-        return muster__error(error, MUSTER_INVALID,
-                             "array %zu has no data, a dtype or a number of dimensions that there is not, a "
-                             "shape that does not fit in memory, or a bool that is neither 0 nor 1",
-                             i);
+        return muster__error(error, MUSTER_INVALID, "array %zu: %s", i, array_fault(&message->arrays[i]));
     *total += size;
     if (message->array_names && (!message->array_names[i] || !is_good(message->array_names[i])))
         return muster__error(error, MUSTER_INVALID, "array %zu has no name, or one that is not UTF-8", i);
@@ -297,23 +293,30 @@ static enum muster_status check_value(const struct muster_value *value, struct m
 {
     if (!value->name || !is_good(value->name))
         return muster__error(error, MUSTER_INVALID, "a value has no name in UTF-8");
-    bool good = is_number(value) ||
-                (value->kind == MUSTER_VALUE_TEXT && value->text && is_good(value->text)) ||
-                (value->kind == MUSTER_VALUE_BYTES && (value->bytes || value->size == 0));
-    if (!good)
-        return muster__error(error, MUSTER_INVALID,
-                             "the value '%.100s' has an unknown kind, no text in UTF-8, or no bytes",
-                             value->name);
+    const char *fault = NULL;
+    if (value->kind == MUSTER_VALUE_TEXT && (!value->text || !is_good(value->text)))
+        fault = "its text is NULL, or not UTF-8";
+    else if (value->kind == MUSTER_VALUE_BYTES && !value->bytes && value->size)
+        fault = "its bytes are NULL";
+    else if (value->kind != MUSTER_VALUE_TEXT && value->kind != MUSTER_VALUE_BYTES && !is_number(value))
+        fault = "its kind is not one of enum muster_value_kind";
+    if (fault)
+        return muster__error(error, MUSTER_INVALID, "the value '%.100s': %s", value->name, fault);
     return MUSTER_OK;
 }
 
 static enum muster_status check_lists(const struct muster_message *message, struct muster_error *error)
 {
-    if (!is_list(message->arrays, message->array_count) ||
-        !is_list(message->scalars, message->scalar_count) ||
-        !is_list(message->values, message->value_count) || (message->size && !message->data))
-        return muster__error(error, MUSTER_INVALID,
-                             "the message's arrays, scalars, values or data are NULL, or too many");
+    enum muster_status status = check_list(message->arrays, message->array_count, "arrays", error);
+    if (status == MUSTER_OK)
+        status = check_list(message->scalars, message->scalar_count, "scalars", error);
+    if (status == MUSTER_OK)
+        status = check_list(message->values, message->value_count, "values", error);
+    if (status != MUSTER_OK)
+        return status;
+    if (message->size && !message->data)
+        return muster__error(error, MUSTER_INVALID, "the message's data is NULL, and its size is %zu",
+                             message->size);
     for (size_t i = 0; i < sizeof(message->reserved) / sizeof(message->reserved[0]); i++) {
         if (message->reserved[i])
             return muster__error(
@@ -344,95 +347,55 @@ enum muster_status muster__message_check(const struct muster_message *message, s
     return status == MUSTER_OK ? muster__names_check(message, error) : status;
 }
 
-/* Calls `use` for each part of a message that is sent in chunks, in their order. */
-static void each_part(const struct muster_message *message,
-                      void (*use)(void *context, const void *data, size_t size), void *context)
+/* The next part of a message that is sent in chunks; false: there is none. `*next` is 0 at first. */
+static bool next_part(const struct muster_message *message, size_t *next, struct piece *part)
 {
-    for (size_t i = 0; i < message->array_count; i++) {
-        if (muster__array_size(&message->arrays[i]) >= CHUNKED_MIN)
-            use(context, message->arrays[i].data, muster__array_size(&message->arrays[i]));
+    bool is_data = message->kind == MUSTER_APPLICATION;
+    bool is_arrays = message->kind == MUSTER_TRAIN || message->kind == MUSTER_EVALUATE;
+    size_t count = is_data ? 1 : is_arrays ? message->array_count : 0;
+    part->size = 0;
+    for (; part->size < CHUNKED_MIN && *next < count; (*next)++) {
+        if (is_data)
+            *part = (struct piece){message->data, message->size};
+        else
+            *part = (struct piece){message->arrays[*next].data, muster__array_size(&message->arrays[*next])};
     }
-    if (message->size >= CHUNKED_MIN)
-        use(context, message->data, message->size);
+    return part->size >= CHUNKED_MIN;
 }
 
-static void count_part(void *context, const void *data, size_t size)
+static bool is_copied(const struct encoding *encoding, const struct piece *part)
 {
-    struct payload *payload = context;
-    (void)data;
-    payload->count++;
-    payload->size += size;
-}
-
-/* A payload in the making, and how. */
-struct making {
-    struct payload *payload;
-    const struct encoding *encoding;
-    uint8_t *copy; /* where the next part that is copied goes */
-};
-
-static bool is_copied(const struct encoding *encoding, const void *data, size_t size)
-{
-    return !encoding->borrow && !(encoding->keep && muster__storage_has(encoding->keep, data, size));
-}
-
-static void count_copy(void *context, const void *data, size_t size)
-{
-    struct making *making = context;
-    if (is_copied(making->encoding, data, size))
-        making->payload->copy_size += size;
-}
-
-static void add_part(void *context, const void *data, size_t size)
-{
-    struct making *making = context;
-    struct piece *piece = &making->payload->pieces[making->payload->count++];
-    *piece = (struct piece){data, size};
-    if (!is_copied(making->encoding, data, size))
-        return;
-    piece->data = making->copy;
-    making->copy += size;
-}
-
-/* What is to be copied of the parts of a message. */
-struct filling {
-    const struct piece *piece; /* the next part's */
-    uint64_t offset;           /* of the part */
-    uint64_t begin;
-    uint64_t end;
-};
-
-static void fill_part(void *context, const void *data, size_t size)
-{
-    struct filling *filling = context;
-    uint8_t *copy = (uint8_t *)(uintptr_t)(filling->piece++)->data;
-    uint64_t begin = filling->begin > filling->offset ? filling->begin - filling->offset : 0;
-    uint64_t end = filling->end > filling->offset ? filling->end - filling->offset : 0;
-    if (end > size)
-        end = size;
-    uint64_t copied = begin < end && copy != data ? end - begin : 0;
-    if (copied >= BIG_COPY_MIN)
-        muster__copy_big(copy + begin, (const uint8_t *)data + begin, (size_t)copied);
-    else if (copied) /* not big, or sent piece by piece as it is copied */
-        muster__copy(copy + begin, (const uint8_t *)data + begin, (size_t)copied);
-    filling->offset += size;
+    return !encoding->borrow &&
+           !(encoding->keep && muster__storage_has(encoding->keep, part->data, part->size));
 }
 
 void muster__payload_fill(const struct buffer *body, const struct muster_message *message, uint64_t end)
 {
     const struct payload *payload = body->payload;
-    struct filling filling = {.piece = payload->pieces, .begin = payload->filled, .end = end};
-    each_part(message, fill_part, &filling);
+    const struct piece *copy = payload->pieces;
+    uint64_t offset = 0; /* of the part */
+    struct piece part;
+    for (size_t next = 0; next_part(message, &next, &part); copy++) {
+        uint64_t from = payload->filled > offset ? payload->filled - offset : 0;
+        uint64_t to = end > offset ? end - offset : 0;
+        if (to > part.size)
+            to = part.size;
+        uint8_t *out = (uint8_t *)(uintptr_t)copy->data + from;
+        uint64_t size = from < to && copy->data != part.data ? to - from : 0;
+        if (size >= BIG_COPY_MIN)
+            muster__copy_big(out, part.data + from, (size_t)size);
+        else if (size) /* not big, or sent piece by piece as it is copied */
+            muster__copy(out, part.data + from, (size_t)size);
+        offset += part.size;
+    }
 }
 
 /* What `counted` says: borrowed, kept, or with room for a copy. NULL when out of memory. */
-static struct payload *make_payload(const struct muster_message *message, struct payload *counted,
+static struct payload *make_payload(const struct muster_message *message, const struct payload *counted,
                                     const struct encoding *encoding)
 {
-    struct making making = {counted, encoding, NULL};
-    each_part(message, count_copy, &making);
     struct payload *payload = malloc(sizeof(*payload) + counted->count * sizeof(struct piece));
-    void *copy = payload && counted->copy_size ? muster__block_new(counted->copy_size) : NULL;
+    uint8_t *copy = payload && counted->copy_size ? muster__block_new(counted->copy_size) : NULL;
     if (!payload || (counted->copy_size && !copy)) {
         free(payload);
         return NULL;
@@ -446,8 +409,13 @@ static struct payload *make_payload(const struct muster_message *message, struct
                                 .let_go = muster__storage_release};
     if (encoding->keep && counted->copy_size < counted->size)
         payload->kept = muster__storage_retain(encoding->keep);
-    making = (struct making){payload, encoding, copy};
-    each_part(message, add_part, &making);
+    struct piece part;
+    for (size_t next = 0; next_part(message, &next, &part);) {
+        bool copied = is_copied(encoding, &part);
+        payload->pieces[payload->count++] = (struct piece){copied ? copy : part.data, part.size};
+        if (copied)
+            copy += part.size;
+    }
     return payload;
 }
 
@@ -462,10 +430,18 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     struct writer counter = {0};
     struct payload counted = {0};
     if (!put_message(&counter, direction, message))
-        return muster__error(error, MUSTER_INVALID, "%s has not this kind of message",
-                             direction == TO_PARTICIPANT ? "an instruction" : "an answer");
-    if (encoding->max_payload_size && counter.size > encoding->chunk_threshold)
-        each_part(message, count_part, &counted);
+        return muster__error(error, MUSTER_INVALID, "%s, and not kind %d",
+                             direction == TO_PARTICIPANT
+                                 ? "an instruction is MUSTER_TRAIN, MUSTER_EVALUATE or MUSTER_APPLICATION"
+                                 : "an answer is of the kind of its instruction, MUSTER_FAILURE or "
+                                   "MUSTER_UNKNOWN",
+                             (int)message->kind);
+    bool chunks = encoding->max_payload_size && counter.size > encoding->chunk_threshold;
+    struct piece part;
+    for (size_t next = 0; chunks && next_part(message, &next, &part); counted.count++) {
+        counted.size += part.size;
+        counted.copy_size += is_copied(encoding, &part) ? part.size : 0;
+    }
     if (counted.count) {
         counter = (struct writer){.chunks = true};
         put_message(&counter, direction, message);
@@ -473,11 +449,13 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     if (counter.size > encoding->max_message_size ||
         encoding->max_message_size - counter.size < STREAM_HEAD_MAX ||
         counted.size > encoding->max_payload_size)
-        return muster__error(
-            error, MUSTER_TOO_BIG,
-            "the message has %llu bytes, and %llu in chunks: max_message_size allows %llu, and the peer %llu",
-            (unsigned long long)counter.size, (unsigned long long)counted.size,
-            (unsigned long long)encoding->max_message_size, (unsigned long long)encoding->max_payload_size);
+        return muster__error(error, MUSTER_TOO_BIG,
+                             "the message has %llu bytes, and %llu in chunks: max_message_size allows %llu, "
+                             "and the peer takes "
+                             "%llu in chunks",
+                             (unsigned long long)counter.size, (unsigned long long)counted.size,
+                             (unsigned long long)encoding->max_message_size,
+                             (unsigned long long)encoding->max_payload_size);
     if (counter.size == 0)
         return MUSTER_OK;
     *body = muster__buffer_new(counter.size);
@@ -498,14 +476,6 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
     return MUSTER_OK;
 }
 
-static void put_number(struct writer *writer, uint32_t field, uint64_t value)
-{
-    if (value) {
-        put_tag(writer, field, WIRE_VARINT);
-        put_varint(writer, value);
-    }
-}
-
 size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head[STREAM_HEAD_MAX])
 {
     struct writer writer = {.at = head};
@@ -523,82 +493,62 @@ size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t
     return writer.size;
 }
 
-struct grant {
-    uint64_t number;
-    uint64_t limit;
-};
-
-static void put_grant(struct writer *writer, const void *content)
+/* A nested message that protobuf-c packs, behind what was packed of it before (NULL: nothing): the later of two
+   fields counts, and repeated ones add up. */
+static void put_packed(struct writer *writer, uint32_t field, const struct buffer *before,
+                       const ProtobufCMessage *message)
 {
-    const struct grant *grant = content;
-    put_number(writer, FIELD_GRANT_NUMBER, grant->number);
-    put_number(writer, FIELD_GRANT_LIMIT, grant->limit);
-}
-
-size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint8_t head[STREAM_HEAD_MAX])
-{
-    const struct grant grant = {number, limit};
-    struct writer writer = {.at = head};
-    put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
-    put_nested(&writer, MUSTER__SERVER_MESSAGE__CONTENT_GRANT, put_grant, &grant);
-    return writer.size;
-}
-
-struct chunk {
-    uint64_t grant;
-    uint64_t offset;
-    size_t size;
-};
-
-static void put_chunk_head(struct writer *writer, const struct chunk *chunk)
-{
-    put_number(writer, FIELD_CHUNK_GRANT, chunk->grant);
-    put_number(writer, FIELD_CHUNK_OFFSET, chunk->offset);
-    put_tag(writer, FIELD_CHUNK_DATA, WIRE_LENGTH);
-    put_varint(writer, chunk->size);
-}
-
-size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t grant, uint64_t offset,
-                            size_t size, uint8_t head[STREAM_HEAD_MAX])
-{
-    const struct chunk chunk = {grant, offset, size};
-    struct writer counter = {0};
-    put_chunk_head(&counter, &chunk);
-    struct writer writer = {.at = head};
-    put_number(&writer, direction == TO_SERVER ? FIELD_TURN_TO_SERVER : FIELD_TURN_TO_PARTICIPANT, turn);
-    put_tag(&writer,
-            direction == TO_SERVER ? MUSTER__PARTICIPANT_MESSAGE__CONTENT_CHUNK
-                                   : MUSTER__SERVER_MESSAGE__CONTENT_CHUNK,
-            WIRE_LENGTH);
-    put_varint(&writer, counter.size + size);
-    put_chunk_head(&writer, &chunk);
-    return writer.size;
-}
-
-static struct buffer *nested_buffer(uint32_t field, put_content *put, const void *content)
-{
-    struct writer counter = {0};
-    put_nested(&counter, field, put, content);
-    struct buffer *buffer = muster__buffer_new(counter.size);
-    if (!buffer)
-        return NULL;
-    struct writer writer = {.at = buffer->data};
-    put_nested(&writer, field, put, content);
-    return buffer;
-}
-
-static void put_packed(struct writer *writer, const void *content)
-{
-    const ProtobufCMessage *message = content;
     size_t size = protobuf_c_message_get_packed_size(message);
+    put_tag(writer, field, WIRE_LENGTH);
+    put_varint(writer, (before ? before->size : 0) + size);
+    if (before)
+        put_bytes(writer, before->data, before->size);
     if (writer->at)
         writer->at += protobuf_c_message_pack(message, writer->at);
     writer->size += size;
 }
 
-struct buffer *muster__encode_hello(const Muster__Hello *hello)
+size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint8_t head[STREAM_HEAD_MAX])
 {
-    return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_HELLO, put_packed, hello);
+    Muster__Grant grant = MUSTER__GRANT__INIT;
+    struct writer writer = {.at = head};
+    grant.number = number;
+    grant.limit = limit;
+    put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
+    put_packed(&writer, DOWN(GRANT), NULL, &grant.base);
+    return writer.size;
+}
+
+static void put_chunk_head(struct writer *writer, uint64_t grant, uint64_t offset, size_t size)
+{
+    put_number(writer, FIELD_CHUNK_GRANT, grant);
+    put_number(writer, FIELD_CHUNK_OFFSET, offset);
+    put_tag(writer, FIELD_CHUNK_DATA, WIRE_LENGTH);
+    put_varint(writer, size);
+}
+
+size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t grant, uint64_t offset,
+                            size_t size, uint8_t head[STREAM_HEAD_MAX])
+{
+    struct writer counter = {0}, writer = {.at = head};
+    put_chunk_head(&counter, grant, offset, size);
+    put_number(&writer, direction == TO_SERVER ? FIELD_TURN_TO_SERVER : FIELD_TURN_TO_PARTICIPANT, turn);
+    put_tag(&writer, direction == TO_SERVER ? UP(CHUNK) : DOWN(CHUNK), WIRE_LENGTH);
+    put_varint(&writer, counter.size + size);
+    put_chunk_head(&writer, grant, offset, size);
+    return writer.size;
+}
+
+static struct buffer *packed_buffer(uint32_t field, const struct buffer *before,
+                                    const ProtobufCMessage *message)
+{
+    struct writer counter = {0};
+    put_packed(&counter, field, before, message);
+    struct buffer *buffer = muster__buffer_new(counter.size);
+    struct writer writer = {.at = buffer ? buffer->data : NULL};
+    if (buffer)
+        put_packed(&writer, field, before, message);
+    return buffer;
 }
 
 struct buffer *muster__pack_hello(const Muster__Hello *hello)
@@ -609,46 +559,32 @@ struct buffer *muster__pack_hello(const Muster__Hello *hello)
     return buffer;
 }
 
-struct both {
-    const struct buffer *packed;
-    const Muster__Hello *more;
-};
-
-/* The later of two fields counts, and repeated ones add up. */
-static void put_both(struct writer *writer, const void *content)
+struct buffer *muster__encode_hello(const struct buffer *packed, const Muster__Hello *hello)
 {
-    const struct both *both = content;
-    put_bytes(writer, both->packed->data, both->packed->size);
-    put_packed(writer, &both->more->base);
-}
-
-struct buffer *muster__encode_hello_again(const struct buffer *packed, const Muster__Hello *more)
-{
-    const struct both both = {packed, more};
-    return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_HELLO, put_both, &both);
+    return packed_buffer(UP(HELLO), packed, &hello->base);
 }
 
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome)
 {
-    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_WELCOME, put_packed, welcome);
+    return packed_buffer(DOWN(WELCOME), NULL, &welcome->base);
 }
 
 struct buffer *muster__encode_cancel(void)
 {
-    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_CANCEL, put_nothing, NULL);
-}
-
-static void put_refused(struct writer *writer, const void *content)
-{
-    put_text(writer, FIELD_REFUSED_TEXT, content);
+    const Muster__Cancel cancel = MUSTER__CANCEL__INIT;
+    return packed_buffer(DOWN(CANCEL), NULL, &cancel.base);
 }
 
 struct buffer *muster__encode_refused(const char *text)
 {
-    return nested_buffer(MUSTER__SERVER_MESSAGE__CONTENT_REFUSED, put_refused, text);
+    Muster__Refused refused = MUSTER__REFUSED__INIT;
+    refused.text = (char *)text;
+    return packed_buffer(DOWN(REFUSED), NULL, &refused.base);
 }
 
 struct buffer *muster__encode_progress(double fraction)
 {
-    return nested_buffer(MUSTER__PARTICIPANT_MESSAGE__CONTENT_PROGRESS, put_progress, &fraction);
+    Muster__Progress progress = MUSTER__PROGRESS__INIT;
+    progress.fraction = fraction;
+    return packed_buffer(UP(PROGRESS), NULL, &progress.base);
 }

@@ -1,14 +1,14 @@
-/* The names in a message: each is there once. Many are sorted first, or a stranger's message of thousands
- * would cost the square of its size. */
+/* The names in a message: each is there once. They are sorted first, or a stranger's message of thousands would
+   cost the square of its size. */
 #include <config.h>
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "status.h"
-#include "wire/names.h"
+#include "wire/wire.h"
 
-/* So few are compared with each other, which takes no memory. */
+/* So few take no memory. */
 #define FEW 16
 
 /* Names that are not to be the same. */
@@ -30,23 +30,6 @@ static const char *array_at(const struct muster_message *message, size_t index)
     return message->array_names[index];
 }
 
-static enum muster_status twice(const struct names *names, const char *name, struct muster_error *error)
-{
-    return muster__error(error, MUSTER_INVALID, "%s '%.100s' is there twice", names->of, name);
-}
-
-static enum muster_status check_few(const struct muster_message *message, const struct names *names,
-                                    struct muster_error *error)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        for (size_t j = 0; j < i; j++) {
-            if (strcmp(names->at(message, i), names->at(message, j)) == 0)
-                return twice(names, names->at(message, i), error);
-        }
-    }
-    return MUSTER_OK;
-}
-
 static int compare(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -56,9 +39,8 @@ static enum muster_status check(const struct muster_message *message, const stru
                                 struct muster_error *error)
 {
     enum muster_status status = MUSTER_OK;
-    if (names->count <= FEW)
-        return check_few(message, names, error);
-    const char **sorted = calloc(names->count, sizeof(*sorted));
+    const char *few[FEW];
+    const char **sorted = names->count <= FEW ? few : calloc(names->count, sizeof(*sorted));
     if (!sorted)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; i < names->count; i++)
@@ -66,9 +48,10 @@ static enum muster_status check(const struct muster_message *message, const stru
     qsort(sorted, names->count, sizeof(*sorted), compare);
     for (size_t i = 1; status == MUSTER_OK && i < names->count; i++) {
         if (strcmp(sorted[i - 1], sorted[i]) == 0)
-            status = twice(names, sorted[i], error);
+            status = muster__error(error, MUSTER_INVALID, "%s '%.100s' is there twice", names->of, sorted[i]);
     }
-    free(sorted);
+    if (sorted != few)
+        free(sorted);
     return status;
 }
 

@@ -4,8 +4,7 @@
  */
 #include <config.h>
 
-#include "wire/npy.h"
-
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -41,13 +40,7 @@ static size_t format_dictionary(const struct muster_array *array, char *text, si
            (size_t)snprintf(text + length, size - length, "%s), }", array->dimensions == 1 ? "," : "");
 }
 
-size_t muster__npy_header_size(const struct muster_array *array)
-{
-    (void)array;
-    return MUSTER__NPY_HEADER_SIZE;
-}
-
-void muster__npy_write_header(const struct muster_array *array, uint8_t *out)
+void muster__npy_write_header(const struct muster_array *array, uint8_t out[MUSTER__NPY_HEADER_SIZE])
 {
     enum { PREFIX_SIZE = 10, TEXT_SIZE = MUSTER__NPY_HEADER_SIZE - PREFIX_SIZE };
     static const uint8_t version_and_length[] = {1, 0, TEXT_SIZE, 0};
@@ -77,7 +70,7 @@ enum muster_status muster__npy_size(const struct muster_array *array, size_t *si
 /* Reading. */
 
 /* A place in the header's text, and what was read from it so far. */
-struct reader {
+struct parser {
     const char *at;
     const char *end;
     struct muster_error *error;
@@ -86,152 +79,139 @@ struct reader {
     unsigned keys_seen; /* one bit per key */
 };
 
-/* A piece of the header's text. */
-struct piece {
+/* A part of the header's text. */
+struct token {
     const char *start;
     size_t length;
 };
 
-/* Makes a stranger's text fit to be shown: short, and printable ASCII only. */
-static const char *show(struct piece piece, char shown[SHOWN_MAX + 1])
+/* For "%.*s": what is shown of a stranger's text. */
+#define SHOWN(token) (int)((token).length < SHOWN_MAX ? (token).length : SHOWN_MAX), (token).start
+
+static bool is(struct token token, const char *text)
 {
-    size_t length = piece.length < SHOWN_MAX ? piece.length : SHOWN_MAX;
-    for (size_t i = 0; i < length; i++)
-        shown[i] = (char)(piece.start[i] >= ' ' && piece.start[i] <= '~' ? piece.start[i] : '?');
-    shown[length] = '\0';
-    return shown;
+    return token.length == strlen(text) && memcmp(token.start, text, token.length) == 0;
 }
 
-static bool is(struct piece piece, const char *text)
+static void skip_space(struct parser *parser)
 {
-    return piece.length == strlen(text) && memcmp(piece.start, text, piece.length) == 0;
-}
-
-static bool is_digit(char character)
-{
-    return character >= '0' && character <= '9';
-}
-
-static void skip_space(struct reader *reader)
-{
-    while (reader->at < reader->end && memchr(" \t\r\n\f", *reader->at, 5))
-        reader->at++;
+    while (parser->at < parser->end && memchr(" \t\r\n\f", *parser->at, 5))
+        parser->at++;
 }
 
 /* Steps over `character` and the space before it, if that comes next. */
-static bool take(struct reader *reader, char character)
+static bool take(struct parser *parser, char character)
 {
-    skip_space(reader);
-    if (reader->at == reader->end || *reader->at != character)
+    skip_space(parser);
+    if (parser->at == parser->end || *parser->at != character)
         return false;
-    reader->at++;
+    parser->at++;
     return true;
 }
 
 /* Steps over a string in either kind of quotes. Escapes are not needed for any text that is accepted. */
-static bool take_string(struct reader *reader, struct piece *piece)
+static bool take_string(struct parser *parser, struct token *token)
 {
     char quote = '\'';
-    if (!take(reader, quote)) {
+    if (!take(parser, quote)) {
         quote = '"';
-        if (!take(reader, quote))
+        if (!take(parser, quote))
             return false;
     }
-    const char *close = memchr(reader->at, quote, (size_t)(reader->end - reader->at));
+    const char *close = memchr(parser->at, quote, (size_t)(parser->end - parser->at));
     if (!close)
         return false;
-    *piece = (struct piece){reader->at, (size_t)(close - reader->at)};
-    reader->at = close + 1;
+    *token = (struct token){parser->at, (size_t)(close - parser->at)};
+    parser->at = close + 1;
     return true;
 }
 
-/* Steps over a name such as True; the piece is empty when none comes next. */
-static struct piece take_name(struct reader *reader)
+/* Steps over a name such as True; the token is empty when none comes next. */
+static struct token take_name(struct parser *parser)
 {
-    skip_space(reader);
-    struct piece piece = {reader->at, 0};
-    while (reader->at < reader->end &&
-           ((*reader->at >= 'a' && *reader->at <= 'z') || (*reader->at >= 'A' && *reader->at <= 'Z')))
-        reader->at++;
-    piece.length = (size_t)(reader->at - piece.start);
-    return piece;
+    skip_space(parser);
+    struct token token = {parser->at, 0};
+    while (parser->at < parser->end &&
+           ((*parser->at >= 'a' && *parser->at <= 'z') || (*parser->at >= 'A' && *parser->at <= 'Z')))
+        parser->at++;
+    token.length = (size_t)(parser->at - token.start);
+    return token;
 }
 
 /* Steps over a decimal number that fits, as Python writes it: no sign and no leading zeros. */
-static bool take_number(struct reader *reader, uint64_t *number)
+static bool take_number(struct parser *parser, uint64_t *number)
 {
-    skip_space(reader);
-    const char *start = reader->at;
+    skip_space(parser);
+    const char *start = parser->at;
     *number = 0;
-    while (reader->at < reader->end && is_digit(*reader->at)) {
-        unsigned digit = (unsigned)(*reader->at - '0');
+    while (parser->at < parser->end && isdigit((unsigned char)*parser->at)) {
+        unsigned digit = (unsigned)(*parser->at - '0');
         if (*number > (UINT64_MAX - digit) / 10)
             return false;
         *number = *number * 10 + digit;
-        reader->at++;
+        parser->at++;
     }
-    size_t digits = (size_t)(reader->at - start);
+    size_t digits = (size_t)(parser->at - start);
     if (digits == 0 || (digits > 1 && *start == '0'))
         return false;
     /* Python 2 on Windows wrote 3L. */
-    if (reader->at < reader->end && *reader->at == 'L')
-        reader->at++;
+    if (parser->at < parser->end && *parser->at == 'L')
+        parser->at++;
     return true;
 }
 
-static enum muster_status read_descr(struct reader *reader)
+static enum muster_status read_descr(struct parser *parser)
 {
-    struct piece piece;
-    if (!take_string(reader, &piece))
-        return muster__error(reader->error, MUSTER_FORMAT,
+    struct token token;
+    if (!take_string(parser, &token))
+        return muster__error(parser->error, MUSTER_FORMAT,
                              "npy header: 'descr' is not a string; structured types are not supported");
     for (enum muster_dtype dtype = MUSTER_FLOAT32; dtype <= DTYPE_LAST; dtype++) {
         const char *descr = muster__dtype(dtype)->descr;
-        if (is(piece, descr)) {
-            reader->array.dtype = dtype;
+        if (is(token, descr)) {
+            parser->array.dtype = dtype;
             return MUSTER_OK;
         }
-        if (piece.length == 3 && piece.start[0] == '>' && memcmp(piece.start + 1, descr + 1, 2) == 0)
-            return muster__error(reader->error, MUSTER_FORMAT,
+        if (token.length == 3 && token.start[0] == '>' && memcmp(token.start + 1, descr + 1, 2) == 0)
+            return muster__error(parser->error, MUSTER_FORMAT,
                                  "npy header: '>%s' is big-endian; convert with array.astype('%s')",
                                  descr + 1, descr);
     }
-    char shown[SHOWN_MAX + 1];
     return muster__error(
-        reader->error, MUSTER_FORMAT,
-        "npy header: type '%s' is not supported; convert to float16, float32, float64, int8, "
+        parser->error, MUSTER_FORMAT,
+        "npy header: type '%.*s' is not supported; convert to float16, float32, float64, int8, "
         "int32, int64, uint8 or bool",
-        show(piece, shown));
+        SHOWN(token));
 }
 
-static enum muster_status read_order(struct reader *reader)
+static enum muster_status read_order(struct parser *parser)
 {
-    struct piece name = take_name(reader);
-    reader->fortran = is(name, "True");
-    if (!reader->fortran && !is(name, "False"))
-        return muster__error(reader->error, MUSTER_FORMAT,
+    struct token name = take_name(parser);
+    parser->fortran = is(name, "True");
+    if (!parser->fortran && !is(name, "False"))
+        return muster__error(parser->error, MUSTER_FORMAT,
                              "npy header: 'fortran_order' is neither True nor False");
     return MUSTER_OK;
 }
 
-static enum muster_status read_shape(struct reader *reader)
+static enum muster_status read_shape(struct parser *parser)
 {
-    struct muster_array *array = &reader->array;
-    if (!take(reader, '('))
-        return muster__error(reader->error, MUSTER_FORMAT, "npy header: 'shape' is not a tuple");
-    while (!take(reader, ')')) {
+    struct muster_array *array = &parser->array;
+    if (!take(parser, '('))
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: 'shape' is not a tuple");
+    while (!take(parser, ')')) {
         if (array->dimensions == MUSTER_DIMENSIONS_MAX)
-            return muster__error(reader->error, MUSTER_FORMAT, "npy header: more than %d dimensions",
+            return muster__error(parser->error, MUSTER_FORMAT, "npy header: more than %d dimensions",
                                  MUSTER_DIMENSIONS_MAX);
-        if (!take_number(reader, &array->shape[array->dimensions]))
-            return muster__error(reader->error, MUSTER_FORMAT,
+        if (!take_number(parser, &array->shape[array->dimensions]))
+            return muster__error(parser->error, MUSTER_FORMAT,
                                  "npy header: 'shape' holds something else than numbers from 0 to 2^64-1");
         array->dimensions++;
-        if (take(reader, ','))
+        if (take(parser, ','))
             continue;
         /* In Python (3) is a number; only (3,) is a tuple. */
-        if (array->dimensions == 1 || !take(reader, ')'))
-            return muster__error(reader->error, MUSTER_FORMAT,
+        if (array->dimensions == 1 || !take(parser, ')'))
+            return muster__error(parser->error, MUSTER_FORMAT,
                                  "npy header: 'shape' is not a tuple of numbers");
         break;
     }
@@ -240,7 +220,7 @@ static enum muster_status read_shape(struct reader *reader)
 
 static const struct {
     const char *key;
-    enum muster_status (*read)(struct reader *reader);
+    enum muster_status (*read)(struct parser *parser);
 } entries[] = {
     {"descr", read_descr},
     {"fortran_order", read_order},
@@ -249,78 +229,77 @@ static const struct {
 
 enum { ENTRY_COUNT = sizeof(entries) / sizeof(entries[0]) };
 
-static enum muster_status read_entry(struct reader *reader)
+static enum muster_status read_entry(struct parser *parser)
 {
-    struct piece key;
-    if (!take_string(reader, &key))
-        return muster__error(reader->error, MUSTER_FORMAT, "npy header: a key in quotes is missing");
-    char shown[SHOWN_MAX + 1];
-    if (!take(reader, ':'))
-        return muster__error(reader->error, MUSTER_FORMAT, "npy header: no ':' after the key '%s'",
-                             show(key, shown));
+    struct token key;
+    if (!take_string(parser, &key))
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: a key in quotes is missing");
+    if (!take(parser, ':'))
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: no ':' after the key '%.*s'",
+                             SHOWN(key));
     for (size_t i = 0; i < ENTRY_COUNT; i++) {
         if (!is(key, entries[i].key))
             continue;
-        if ((reader->keys_seen & (1U << i)) != 0)
-            return muster__error(reader->error, MUSTER_FORMAT, "npy header: the key '%s' is there twice",
+        if ((parser->keys_seen & (1U << i)) != 0)
+            return muster__error(parser->error, MUSTER_FORMAT, "npy header: the key '%s' is there twice",
                                  entries[i].key);
-        reader->keys_seen |= 1U << i;
-        return entries[i].read(reader);
+        parser->keys_seen |= 1U << i;
+        return entries[i].read(parser);
     }
-    return muster__error(reader->error, MUSTER_FORMAT, "npy header: unknown key '%s'", show(key, shown));
+    return muster__error(parser->error, MUSTER_FORMAT, "npy header: unknown key '%.*s'", SHOWN(key));
 }
 
-static enum muster_status read_dictionary(struct reader *reader)
+static enum muster_status read_dictionary(struct parser *parser)
 {
-    if (!take(reader, '{'))
-        return muster__error(reader->error, MUSTER_FORMAT, "npy header: it does not begin with '{'");
-    while (!take(reader, '}')) {
-        enum muster_status status = read_entry(reader);
+    if (!take(parser, '{'))
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: it does not begin with '{'");
+    while (!take(parser, '}')) {
+        enum muster_status status = read_entry(parser);
         if (status != MUSTER_OK)
             return status;
-        if (take(reader, ','))
+        if (take(parser, ','))
             continue;
-        if (!take(reader, '}'))
-            return muster__error(reader->error, MUSTER_FORMAT,
+        if (!take(parser, '}'))
+            return muster__error(parser->error, MUSTER_FORMAT,
                                  "npy header: neither ',' nor '}' after a value");
         break;
     }
-    skip_space(reader);
-    if (reader->at != reader->end)
-        return muster__error(reader->error, MUSTER_FORMAT, "npy header: something follows its '}'");
+    skip_space(parser);
+    if (parser->at != parser->end)
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: something follows its '}'");
     for (size_t i = 0; i < ENTRY_COUNT; i++) {
-        if ((reader->keys_seen & (1U << i)) == 0)
-            return muster__error(reader->error, MUSTER_FORMAT, "npy header: the key '%s' is missing",
+        if ((parser->keys_seen & (1U << i)) == 0)
+            return muster__error(parser->error, MUSTER_FORMAT, "npy header: the key '%s' is missing",
                                  entries[i].key);
     }
     return MUSTER_OK;
 }
 
 /* Finds the header's text, whose end is where the data begins. */
-static enum muster_status find_header(const uint8_t *bytes, size_t size, struct reader *reader)
+static enum muster_status find_header(const uint8_t *bytes, size_t size, struct parser *parser)
 {
     if (size < MAGIC_SIZE + 2 || memcmp(bytes, MAGIC, MAGIC_SIZE) != 0)
-        return muster__error(reader->error, MUSTER_FORMAT, "not an npy array: it does not begin as one");
+        return muster__error(parser->error, MUSTER_FORMAT, "not an npy array: it does not begin as one");
     unsigned major = bytes[6];
     unsigned minor = bytes[7];
     if (major < 1 || major > 3 || minor != 0)
-        return muster__error(reader->error, MUSTER_FORMAT,
+        return muster__error(parser->error, MUSTER_FORMAT,
                              "npy version %u.%u is not supported; 1.0, 2.0 and 3.0 are", major, minor);
     size_t length_size = major == 1 ? 2 : 4;
     const uint8_t *rest = bytes + MAGIC_SIZE + 2;
     size_t rest_size = size - MAGIC_SIZE - 2;
     if (rest_size < length_size)
-        return muster__error(reader->error, MUSTER_FORMAT, "npy header: it breaks off");
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: it breaks off");
     size_t length = 0;
     for (size_t i = 0; i < length_size; i++)
         length |= (size_t)rest[i] << (8 * i);
     if (length > HEADER_READ_MAX)
-        return muster__error(reader->error, MUSTER_FORMAT, "npy header: it is longer than %d bytes",
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: it is longer than %d bytes",
                              HEADER_READ_MAX);
     if (length > rest_size - length_size)
-        return muster__error(reader->error, MUSTER_FORMAT, "npy header: it breaks off");
-    reader->at = (const char *)rest + length_size;
-    reader->end = reader->at + length;
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: it breaks off");
+    parser->at = (const char *)rest + length_size;
+    parser->end = parser->at + length;
     return MUSTER_OK;
 }
 
@@ -396,55 +375,56 @@ static enum muster_status to_c_order(const struct muster_array *array, uint8_t *
     return MUSTER_OK;
 }
 
+static enum muster_status parse(struct parser *parser, const uint8_t *bytes, size_t size)
+{
+    enum muster_status status = find_header(bytes, size, parser);
+    if (status == MUSTER_OK)
+        status = read_dictionary(parser);
+    if (status == MUSTER_OK && muster_array_count(&parser->array) == SIZE_MAX)
+        return muster__error(parser->error, MUSTER_FORMAT, "npy header: 'shape' is bigger than memory");
+    return status;
+}
+
 enum muster_status muster__npy_parse_header(const uint8_t *bytes, size_t size, struct muster_array *array,
                                             struct muster_error *error)
 {
-    struct reader reader = {.error = error};
-    enum muster_status status = find_header(bytes, size, &reader);
-    if (status == MUSTER_OK)
-        status = read_dictionary(&reader);
+    struct parser parser = {.error = error};
+    enum muster_status status = parse(&parser, bytes, size);
     if (status != MUSTER_OK)
         return status;
-    if (muster_array_count(&reader.array) == SIZE_MAX)
-        return muster__error(error, MUSTER_FORMAT, "npy header: 'shape' is bigger than memory");
-    if (reader.fortran || (const uint8_t *)reader.end != bytes + size)
+    if (parser.fortran || (const uint8_t *)parser.end != bytes + size)
         return muster__error(error, MUSTER_FORMAT, "npy header: in Fortran order, or not alone");
-    *array = reader.array;
+    *array = parser.array;
     return MUSTER_OK;
 }
 
 enum muster_status muster__npy_parse(uint8_t *bytes, size_t size, struct muster_array *array,
                                      struct muster_error *error)
 {
-    struct reader reader = {.error = error};
-    enum muster_status status = find_header(bytes, size, &reader);
-    if (status == MUSTER_OK)
-        status = read_dictionary(&reader);
+    struct parser parser = {.error = error};
+    enum muster_status status = parse(&parser, bytes, size);
     if (status != MUSTER_OK)
         return status;
-
-    size_t element = muster_dtype_size(reader.array.dtype);
-    size_t count = muster_array_count(&reader.array);
-    size_t header_size = (size_t)((const uint8_t *)reader.end - bytes);
+    size_t element = muster_dtype_size(parser.array.dtype);
+    size_t wanted = muster__array_size(&parser.array);
+    size_t header_size = (size_t)((const uint8_t *)parser.end - bytes);
     size_t data_size = size - header_size;
-    if (count == SIZE_MAX)
-        return muster__error(error, MUSTER_FORMAT, "npy header: 'shape' is bigger than memory");
-    if (count * element != data_size)
+    if (wanted != data_size)
         return muster__error(error, MUSTER_FORMAT, "npy header: it says %zu bytes of data, but there are %zu",
-                             count * element, data_size);
+                             wanted, data_size);
 
     uint8_t *data = bytes + header_size;
-    if (reader.array.dtype == MUSTER_BOOL && !muster__bools_are_good(data, data_size))
+    if (parser.array.dtype == MUSTER_BOOL && !muster__bools_are_good(data, data_size))
         return muster__error(error, MUSTER_FORMAT, "npy data: a bool is neither 0 nor 1");
     size_t odd = (uintptr_t)data % element;
     if (odd != 0)
         memmove(data - odd, data, data_size);
     data -= odd;
-    if (reader.fortran)
-        status = to_c_order(&reader.array, data, data_size, error);
+    if (parser.fortran)
+        status = to_c_order(&parser.array, data, data_size, error);
     if (status != MUSTER_OK)
         return status;
-    reader.array.data = data;
-    *array = reader.array;
+    parser.array.data = data;
+    *array = parser.array;
     return MUSTER_OK;
 }

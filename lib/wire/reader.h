@@ -1,22 +1,40 @@
-/* A reader of protobuf's encoding that takes bytes as the network delivers them, in pieces. */
+/* Protobuf's encoding, as far as it is written and read by hand: the numbers of fields, and a reader that takes
+   bytes as the network delivers them, in pieces. */
 #ifndef MUSTER_WIRE_READER_H
 #define MUSTER_WIRE_READER_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "wire/wire.h"
 
-#include "network/buffer.h"
+/* More fields than this in one message, nested ones counted, are refused: they would cost a multiple of their
+ * bytes. */
+#define WIRE_FIELDS_MAX 65536
+
+/* The fields of a message's content, to participants and to the server. */
+#define DOWN(name) MUSTER__SERVER_MESSAGE__CONTENT_##name
+#define UP(name)   MUSTER__PARTICIPANT_MESSAGE__CONTENT_##name
+
+/* Fields of the messages themselves, which the generated code does not name. */
+enum { FIELD_TURN_TO_SERVER = 2, FIELD_TURN_TO_PARTICIPANT = 3, FIELD_GRANTED = 10, FIELD_LIMIT = 11 };
+
+/* Fields of what is written and read by hand. */
+enum {
+    FIELD_ARRAYS_THETA = 1,
+    FIELD_ARRAYS_SCALARS = 2,
+    FIELD_ARRAYS_NAMES = 3,
+    FIELD_ARRAYS_VALUES = 4,
+    FIELD_NDARRAY = 1,
+    FIELD_NDARRAY_HEADER = 2,
+    FIELD_NDARRAY_DTYPE = 3,
+    FIELD_SCALAR_NAME = 1,
+    FIELD_SCALAR_VALUE = 2,
+    FIELD_SCALAR_INTEGER = 3,
+    FIELD_SCALAR_BOOLEAN = 4,
+    FIELD_VALUE_NAME = 1,
+    FIELD_VALUE_TEXT = 2,
+    FIELD_VALUE_DATA = 3,
+};
 
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_LENGTH = 2, WIRE_FIXED32 = 5 };
-
-/* A place in the pieces, and how many bytes may be read from there on. Copying it is starting over. */
-struct reader {
-    const struct piece *piece;
-    size_t offset; /* in that piece */
-    size_t left;
-    bool big; /* what it reads is a piece of big data: see lib/wire/copy.h */
-};
 
 struct field {
     uint32_t number;

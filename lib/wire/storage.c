@@ -7,9 +7,8 @@
 
 #include "text.h"
 #include "wire/array.h"
-#include "wire/block.h"
-#include "wire/codec.h"
 #include "wire/copy.h"
+#include "wire/reader.h"
 #include "wire/storage.h"
 
 size_t muster__storage_round(size_t size)
@@ -125,120 +124,6 @@ bool muster__storage_has(const struct storage *storage, const void *data, size_t
     uintptr_t begin = (uintptr_t)storage->payload;
     uintptr_t at = (uintptr_t)data;
     return at >= begin && at - begin <= storage->payload_room && size <= storage->payload_room - (at - begin);
-}
-
-/* ---- a copy ---- */
-
-static size_t text_size(const char *text)
-{
-    return text ? strlen(text) + 1 : 0;
-}
-
-static const char *copy_text(struct storage *storage, const char *text)
-{
-    if (!text)
-        return NULL;
-    char *copy = storage->text;
-    storage->text += text_size(text);
-    return memcpy(copy, text, text_size(text));
-}
-
-static const void *copy_data(uint8_t **at, const void *data, size_t size)
-{
-    uint8_t *copy = *at;
-    *at += muster__storage_round(size);
-    if (size >= BIG_COPY_MIN)
-        muster__copy_big(copy, data, size);
-    else if (size)
-        muster__copy(copy, data, size);
-    return copy;
-}
-
-/* The room that the texts and bytes of a message take. */
-static size_t texts_size(const struct muster_message *message)
-{
-    size_t size = text_size(message->type) + text_size(message->text);
-    for (size_t i = 0; message->array_names && i < message->array_count; i++)
-        size += text_size(message->array_names[i]);
-    for (size_t i = 0; i < message->scalar_count; i++)
-        size += text_size(message->scalars[i].name);
-    for (size_t i = 0; i < message->value_count; i++) {
-        const struct muster_value *value = &message->values[i];
-        size += text_size(value->name);
-        if (value->kind == MUSTER_VALUE_TEXT)
-            size += text_size(value->text);
-        else if (value->kind == MUSTER_VALUE_BYTES)
-            size += value->size;
-    }
-    return size;
-}
-
-static struct muster_value copy_value(struct storage *storage, const struct muster_value *value)
-{
-    struct muster_value copy = *value;
-    copy.name = copy_text(storage, value->name);
-    if (value->kind == MUSTER_VALUE_TEXT) {
-        copy.text = copy_text(storage, value->text);
-    } else if (value->kind == MUSTER_VALUE_BYTES) {
-        copy.bytes = storage->text;
-        if (value->size)
-            memcpy(storage->text, value->bytes, value->size);
-        storage->text += value->size;
-    }
-    return copy;
-}
-
-/* Copies all of a message but the data of its arrays and its payload. */
-static void copy_lists(const struct muster_message *message, struct muster_message *copy)
-{
-    struct storage *storage = copy->storage;
-    for (size_t i = 0; i < message->array_count; i++) {
-        storage->arrays[i] = message->arrays[i];
-        if (message->array_names)
-            storage->names[i] = copy_text(storage, message->array_names[i]);
-    }
-    for (size_t i = 0; i < message->scalar_count; i++) {
-        storage->scalars[i] = message->scalars[i];
-        storage->scalars[i].name = copy_text(storage, message->scalars[i].name);
-    }
-    for (size_t i = 0; i < message->value_count; i++)
-        storage->values[i] = copy_value(storage, &message->values[i]);
-    copy->arrays = storage->arrays;
-    copy->array_names = message->array_names ? storage->names : NULL;
-    copy->scalars = storage->scalars;
-    copy->values = storage->values;
-    copy->type = copy_text(storage, message->type);
-    copy->text = copy_text(storage, message->text);
-}
-
-bool muster__message_copy(const struct muster_message *message, struct muster_message *copy)
-{
-    const struct counts counts = {.arrays = message->array_count,
-                                  .names = message->array_names ? message->array_count : 0,
-                                  .scalars = message->scalar_count,
-                                  .values = message->value_count,
-                                  .text = texts_size(message)};
-    size_t room = muster__storage_round(message->size);
-    for (size_t i = 0; i < message->array_count; i++)
-        room += muster__storage_round(muster__array_size(&message->arrays[i]));
-    *copy = *message;
-    copy->storage = NULL;
-    if (!muster__storage_make(copy, &counts))
-        return false;
-    struct storage *storage = copy->storage;
-    storage->payload = room ? muster__block_new(room) : NULL;
-    storage->payload_room = room;
-    if (room && !storage->payload) {
-        muster_message_clear(copy);
-        return false;
-    }
-    copy_lists(message, copy);
-    uint8_t *at = storage->payload;
-    for (size_t i = 0; i < message->array_count; i++)
-        storage->arrays[i].data =
-            copy_data(&at, message->arrays[i].data, muster__array_size(&message->arrays[i]));
-    copy->data = copy_data(&at, message->data, message->size);
-    return true;
 }
 
 /* ---- what came in chunks ---- */

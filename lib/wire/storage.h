@@ -1,5 +1,5 @@
 /* What a message points into, as whoever reads it fills it: room for all is made first. The rest of the
- * library knows it by the functions in wire/codec.h. */
+ * library knows it by the functions in wire/wire.h. */
 #ifndef MUSTER_WIRE_STORAGE_H
 #define MUSTER_WIRE_STORAGE_H
 

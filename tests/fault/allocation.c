@@ -25,7 +25,7 @@
 
 #include "link/service.h"
 #include "proxy/internal.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* ---- in the place of the C library ---- */
 
@@ -705,7 +705,7 @@ static struct stream *arrive(bool *over)
     size_t n = fail_at;
     size_t so_far = allocations;
     fail_at = SIZE_MAX;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     EXPECT(network->ops->connect(network, ADDRESS, &muster__connect_service, SIZE_MAX, NULL, &events, over,
                                  &stream, &error) == MUSTER_OK);
     stream->ops->send(stream, NULL, 0, body);
@@ -946,4 +946,108 @@ Test(allocation, learning)
     size_t count = run_all_ways(learning);
     unlink(path);
     cr_assert_gt(count, 3);
+}
+
+/* ---- prepared messages, a round with one for each, and a server that comes back ---- */
+
+static float wide[200000]; /* enough to travel in chunks */
+
+static const struct muster_message *rich(void)
+{
+    static const struct muster_array arrays[] = {
+        {.dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {sizeof(wide) / sizeof(*wide)}, .data = wide},
+        {.dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {3}, .data = values}};
+    static const char *const names[] = {"wide", "w"};
+    static const struct muster_value exact[] = {
+        {.name = "epochs", .kind = MUSTER_VALUE_INTEGER, .integer = 5},
+        {.name = "text", .kind = MUSTER_VALUE_TEXT, .text = "some"},
+        {.name = "bytes", .kind = MUSTER_VALUE_BYTES, .bytes = values, .size = sizeof(values)}};
+    static const struct muster_message message = {.kind = MUSTER_TRAIN,
+                                                  .arrays = arrays,
+                                                  .array_count = 2,
+                                                  .array_names = names,
+                                                  .values = exact,
+                                                  .value_count = 3};
+    return &message;
+}
+
+static enum muster_status take_rich(void *context, size_t index, struct proxy *proxy,
+                                    const struct muster_message *answer, struct muster_error *reason)
+{
+    (void)context;
+    (void)index;
+    (void)proxy;
+    EXPECT(muster_message_integer(answer, "epochs", 0) == 5 || muster_message_scalar(answer, "lr", 0) == 0.1);
+    return answer->value_count ? muster_arrays_match(answer, rich(), reason) : MUSTER_OK;
+}
+
+static void run_each(struct proxy **proxies, size_t count, const struct muster_message *prepared)
+{
+    const struct muster_message *each[] = {prepared, &train};
+    struct proxy_round_options options;
+    struct proxy_round_result result;
+    struct muster_error error = {.text = ""};
+    proxy_round_options_init(&options);
+    options.deadline_ms = 1000;
+    if (PLAUSIBLE(proxy_run_each(proxies, each, count, &options, take_rich, NULL, &result, &error),
+                  MUSTER_OUT_OF_MEMORY, MUSTER_TOO_FEW, MUSTER_TIMEOUT))
+        EXPECT(result.answered == count);
+    else
+        EXPECT(error.text[0] != '\0');
+    EXPECT(result.answered + result.late + result.failed == result.count);
+    proxy_round_result_clear(&result);
+}
+
+static void prepared_turns(struct participant_manager *manager, struct proxy **proxies, size_t count)
+{
+    struct muster_message prepared, answer;
+    struct muster_error error = {.text = ""};
+    size_t ended = 0;
+    if (!PLAUSIBLE(participant_manager_prepare(manager, rich(), &prepared, &error), MUSTER_OUT_OF_MEMORY)) {
+        EXPECT(!prepared.storage && error.text[0] != '\0');
+        return;
+    }
+    run_each(proxies, count, &prepared);
+    run_each(proxies, count, &prepared);
+    bool runs = PLAUSIBLE(proxy_run_async(proxies[0], &prepared, 1000, count_any, &ended, NULL),
+                          MUSTER_OUT_OF_MEMORY, MUSTER_GONE, MUSTER_PROTOCOL);
+    muster_message_clear(&prepared);
+    PLAUSIBLE(proxy_run(proxies[1], &train, 1000, &answer, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_GONE,
+              MUSTER_PROTOCOL, MUSTER_TIMEOUT);
+    muster_message_clear(&answer);
+    muster_fixture_advance(network, 1000);
+    muster_fixture_settle(network);
+    EXPECT(ended == (runs ? 1 : 0));
+}
+
+static void prepared_messages(void)
+{
+    bool slow = false;
+    struct proxy **proxies = NULL;
+    joined = left = made = destroyed = 0;
+    network = muster_fixture_new("test");
+    if (!network)
+        return;
+    struct participant_manager *manager = start_manager();
+    struct participant *participant = connect_participant(&slow, manager);
+    connect_original();
+    size_t count = manager ? get_participants(manager, &proxies) : 0;
+    if (count > 0)
+        prepared_turns(manager, proxies, count);
+    proxy_release_all(proxies, count);
+    if (manager)
+        PLAUSIBLE(participant_manager_close_for(manager, 1, NULL), MUSTER_OUT_OF_MEMORY);
+    participant_manager_free(manager);
+    participant_free(participant);
+    if (!original_over)
+        original->ops->cut(original);
+    muster_fixture_settle(network);
+    EXPECT(joined == left);
+    EXPECT(made == destroyed);
+    muster_fixture_free(network);
+}
+
+Test(allocation, prepared_messages, .timeout = 120)
+{
+    cr_assert_gt(run_all_ways(prepared_messages), 100);
 }

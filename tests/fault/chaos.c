@@ -33,6 +33,7 @@
 #include <muster/run.h>
 
 #include "fault/chaos.h"
+#include "support/relay.h"
 
 /* The server may grow by this: what its allocator and its connections keep. */
 #define GROWTH_KIB (24 * 1024)

@@ -9,6 +9,7 @@
 
 #include "fuzz/fuzz.h"
 #include "link/transfer.h"
+#include "wire/reader.h"
 
 enum { PAYLOAD_MAX = 3 << 20, ARRAYS_MAX = 24, SOURCE_SIZE = 1 << 19 };
 

@@ -75,7 +75,7 @@ static void check(const struct dataset *dataset)
     CHECK(dataset->user_count > 0 && dataset->features > 0 && dataset->classes > 0);
     for (size_t i = 0; i < dataset->user_count; i++) {
         const struct dataset_user *user = &dataset->users[i];
-        CHECK(user->name && user->train_first + user->train_count <= dataset->train.count &&
+        CHECK(user->train_first + user->train_count <= dataset->train.count &&
               user->test_first + user->test_count <= dataset->test.count);
         check_samples(dataset, dataset_user_train(dataset, i));
         check_samples(dataset, dataset_user_test(dataset, i));

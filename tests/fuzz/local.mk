@@ -14,7 +14,7 @@ EXTRA_DIST += tests/fuzz/corpus tests/fuzz/make_corpus
 
 if FUZZ_TARGETS
 check_PROGRAMS += $(fuzz_targets)
-if HAVE_EXAMPLES
+if HAVE_APPS
 check_PROGRAMS += $(fuzz_data_targets)
 endif
 
@@ -67,16 +67,16 @@ tests_fuzz_turns_SOURCES = \
     tests/fuzz/turns_world.c \
     tests/fuzz/turns_world.h
 
-if HAVE_EXAMPLES
-fuzz_data_cppflags = $(fuzz_cppflags) -I$(top_srcdir)/examples $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
+if HAVE_APPS
+fuzz_data_cppflags = $(fuzz_cppflags) -I$(top_srcdir)/apps/fedavg $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
 fuzz_data_libs = libmuster-core.la $(JANSSON_LIBS) $(ZLIB_LIBS)
 fuzz_data_sources = \
     $(fuzz_sources) \
-    examples/dataset.c \
-    examples/dataset.h \
-    examples/dataset_idx.c \
-    examples/dataset_leaf.c \
-    examples/dataset_synthetic.c \
+    apps/fedavg/dataset.c \
+    apps/fedavg/dataset.h \
+    apps/fedavg/dataset_idx.c \
+    apps/fedavg/dataset_leaf.c \
+    apps/fedavg/dataset_synthetic.c \
     tests/fuzz/data.c \
     tests/fuzz/data.h
 tests_fuzz_idx_CPPFLAGS = $(fuzz_data_cppflags)

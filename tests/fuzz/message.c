@@ -5,7 +5,9 @@
 
 #include "fuzz/message.h"
 #include "text.h"
-#include "wire/npy.h"
+#include "wire/array.h"
+#include "wire/reader.h"
+#include "wire/wire.h"
 
 /* ---- memory: what the library takes for one message ---- */
 
@@ -194,7 +196,7 @@ static struct buffer *write_body(enum direction direction, const struct envelope
     struct buffer *body = NULL;
     switch (envelope->content) {
     case CONTENT_HELLO:
-        return muster__encode_hello(envelope->hello);
+        return muster__encode_hello(NULL, envelope->hello);
     case CONTENT_WELCOME:
         return muster__encode_welcome(envelope->welcome);
     case CONTENT_CANCEL:

@@ -3,7 +3,7 @@
 #define MUSTER_TESTS_FUZZ_MESSAGE_H
 
 #include "fuzz/fuzz.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 /* What protobuf-c makes of the same bytes, in terms of either type. */
 struct unpacked {

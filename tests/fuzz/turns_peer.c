@@ -248,7 +248,7 @@ static void say_hello(struct peer *peer, uint8_t how, uint64_t last_turn)
     hello.max_message_size = how & 64 ? 2000 : 0;
     hello.last_turn = last_turn;
     hello.former_rank = how & 128 ? last_turn : 0;
-    send_body(peer, 0, no_room, muster__encode_hello(&hello));
+    send_body(peer, 0, no_room, muster__encode_hello(NULL, &hello));
 }
 
 /* Whole messages of the input's own; what they answer may be another's. */

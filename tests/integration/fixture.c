@@ -237,7 +237,7 @@ void raw_hello(struct raw_peer *peer, const char *name)
 {
     Muster__Hello hello = MUSTER__HELLO__INIT;
     hello.name = (char *)name;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     cr_assert_not_null(body);
     raw_peer_send(peer, body->data, body->size);
     muster__buffer_release(body);

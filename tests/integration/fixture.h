@@ -12,7 +12,7 @@
 #include <muster/muster.h>
 
 #include "integration/raw_peer.h"
-#include "wire/codec.h"
+#include "wire/wire.h"
 
 #define ADDRESS_SIZE 64
 

@@ -193,7 +193,7 @@ static int be_unfinished(const char *address, const char *name)
     hello.name = (char *)name;
     hello.features = features;
     hello.n_features = 1;
-    body = muster__encode_hello(&hello);
+    body = muster__encode_hello(NULL, &hello);
     raw_peer_send(peer, body->data, body->size);
     raw_peer_receive(peer); /* Welcome */
     raw_peer_send(peer, NULL, 0);

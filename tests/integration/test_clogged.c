@@ -28,7 +28,7 @@ static struct raw_peer *join(struct door *door, const char *name)
     hello.name = (char *)name;
     hello.features = features;
     hello.n_features = 1;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     cr_assert(raw_peer_send(peer, body->data, body->size));
     muster__buffer_release(body);
     struct raw_message *welcome = raw_peer_receive(peer);

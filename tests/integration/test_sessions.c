@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fault/chaos.h"
 #include "integration/fixture.h"
+#include "support/relay.h"
 
 /* ---- a relay on a thread of its own ---- */
 

@@ -14,7 +14,7 @@ TOP = pathlib.Path(os.environ.get("top_srcdir", "."))
 DOCUMENTS = [TOP / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(TOP.glob("docs/*.md"))
 
 # What stands for a value in the messages of docs/mistakes.md, and words that are not the library's.
-VALUES = r"ada|127\.0\.0\.1|0\.0\.0\.0|localhost|lr|bias|weight|Address already in use|\d+"
+VALUES = r"ada|http://|lab|127\.0\.0\.1|0\.0\.0\.0|localhost|lr|bias|weight|Address already in use|\d+"
 
 
 def anchors(path):

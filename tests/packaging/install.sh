@@ -61,7 +61,7 @@ check "make install" install_into "$shared_root"
 check "no path of the build tree in what is installed" nothing refers_to_build_tree
 check "a foreign program builds with pkg-config" compile "$shared_root" foreign
 check "it runs" run_shared "$scratch/foreign"
-check "the library is loaded and left unused" "$CC" -o "$scratch/unused" "$scratch/unused.c"
+check "the library is loaded and left unused" $CC -o "$scratch/unused" "$scratch/unused.c"
 check "and unloaded" run_shared "$scratch/unused"
 
 if [[ -e $shared_root$libdir/libmuster.a ]]; then

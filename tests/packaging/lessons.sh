@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The numbered examples are built from what `make install` puts on a machine, with pkg-config alone, and print what
-# they say.
+# The examples are built from what `make install` puts on a machine, with pkg-config alone. The numbered ones print what
+# they say; the pair learns, as processes.
 # shellcheck source=tests/packaging/common
 . "${top_srcdir:?is not set: run this through make check}/tests/packaging/common"
 
@@ -13,8 +13,9 @@ root=$scratch/root
 library_path=$root$libdir
 mkdir "$scratch/tls"
 
+# is_short FILE LINES
 is_short() {
-    (($(wc -l <"$1") <= 150)) && ! grep -n 'config\.h' "$1"
+    (($(wc -l <"$1") <= $2)) && ! grep -nE 'config\.h|^#include "' "$1"
 }
 
 build() {
@@ -29,6 +30,61 @@ prints() {
     diff <(sort <<<"$expected") <(sort "$scratch/output")
 }
 
+# The server on a free port and three participants. All end by themselves and well, and the accuracy has grown.
+learns() {
+    local line output server process participants=() number first last
+    exec {output}< <(run_shared "$scratch/fedavg_server" --listen 127.0.0.1:0 --rounds 5)
+    server=$!
+    IFS= read -r line <&"$output" && [[ $line =~ port\ ([0-9]+) ]] || return
+    for number in 1 2 3; do
+        run_shared "$scratch/participant" --connect "127.0.0.1:${BASH_REMATCH[1]}" --number "$number" &
+        participants+=($!)
+    done
+    cat <&"$output" | tee "$scratch/rounds"
+    for process in "$server" "${participants[@]}"; do
+        wait "$process" || return
+    done
+    first=$(sed -n 's/^round 0: 0 trained, 3 tested: .* accuracy //p' "$scratch/rounds")
+    last=$(sed -n 's/^round 5: 2 trained, 3 tested: .* accuracy //p' "$scratch/rounds")
+    [[ $first && $last ]] && awk "BEGIN { exit !($last > $first + 0.3) }"
+}
+
+# start VARIABLE PROGRAM [ARGUMENT...]: its output can be read from the descriptor in VARIABLE; $! is its process.
+start() {
+    local variable=$1 program=$scratch/$2
+    shift 2
+    exec {opened}< <(LD_LIBRARY_PATH=$library_path exec timeout 60 "$program" "$@" 2>&1)
+    printf -v "$variable" %s "$opened"
+}
+
+# A signal ends each of them: a participant, which the server goes on without, and a server that waits for others.
+end_at_a_signal() {
+    local line from_server from_one from_two server one two
+    start from_server fedavg_server --listen 127.0.0.1:0
+    server=$!
+    IFS= read -r line <&"$from_server" && [[ $line =~ port\ ([0-9]+) ]] || return
+    start from_one participant --connect "127.0.0.1:${BASH_REMATCH[1]}" --name one
+    one=$!
+    start from_two participant --connect "127.0.0.1:${BASH_REMATCH[1]}" --name two
+    two=$!
+    grep -m 1 'one: connected' <&"$from_one" && grep -m 1 'two: connected' <&"$from_two" || return
+    kill -TERM "$one"
+    grep 'one: participant_close() was called' <&"$from_one" && ! wait "$one" || return
+    kill -TERM "$server"
+    grep 'ended before the last round: .* is stopping' <&"$from_server" && ! wait "$server" || return
+    grep 'two: the server is stopping' <&"$from_two" && wait "$two"
+}
+
+# A wrong option gets the usage and status 2, --help the usage and 0.
+explains_itself() {
+    local option
+    for option in --participants=0 --rounds=x --number=1x --unknown; do
+        run_shared "$scratch/$1" "$option" >"$scratch/output" 2>&1
+        (($? == 2)) && grep -qE '^usage: |expected a number' "$scratch/output" || return
+    done
+    run_shared "$scratch/$1" --help | grep -qx "usage: $1 \[OPTION\.\.\.\]"
+}
+
 make_certificates() {
     bash "$top_srcdir/tests/integration/make_certificates" "$scratch/tls" && openssl rand -hex 16 >"$scratch/tls/token"
 }
@@ -37,10 +93,17 @@ check "make install" install_into "$root"
 check "certificates are made" make_certificates
 for lesson in "$top_srcdir"/examples/[0-9]*.c; do
     name=$(basename "$lesson" .c)
-    check "$name is short, and needs nothing of the tree" is_short "$lesson"
+    check "$name is short, and needs nothing of the tree" is_short "$lesson" 150
     check "$name is built" build "$name"
 done
+for name in fedavg_server participant; do
+    check "$name is short, and needs nothing of the tree" is_short "$top_srcdir/examples/$name.c" 200
+    check "$name is built" build "$name"
+    check "$name explains itself" explains_itself "$name"
+done
 
+check "the pair learns" learns
+check "the pair ends at a signal" end_at_a_signal
 check "01_first_round" prints 01_first_round 'the mean is 3 4 5'
 check "02_k_of_n" prints 02_k_of_n '2 answered, 1 were not waited for
 2 answered, 1 were not waited for

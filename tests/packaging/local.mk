@@ -4,7 +4,7 @@ packaging_tests = \
     tests/packaging/headers.sh \
     tests/packaging/rules.sh \
     tests/packaging/symbols.sh
-# These run programs that make a mean: those of the README and the numbered examples.
+# These run programs that make a mean: those of the README and the examples.
 learning_tests = \
     tests/packaging/grown.sh \
     tests/packaging/install.sh \

@@ -6,8 +6,8 @@ import queue
 import sys
 import threading
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "examples"))
-import support as programs  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "apps"))
+import support as programs  # noqa: E402, what tests of programs share
 
 RECORDER = programs.BUILD / "tests" / "record" / "recorder"
 HERE = pathlib.Path(__file__).resolve().parent

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "wire/block.h"
+#include "wire/wire.h"
 
 #define MEBIBYTE ((size_t)1 << 20)
 

@@ -15,8 +15,8 @@
 
 #include <muster/random.h>
 
-#include "wire/codec.h"
-#include "wire/npy.h"
+#include "wire/reader.h"
+#include "wire/wire.h"
 
 static const float floats[6] = {1, -2, 3.5F, 0, FLT_MIN, FLT_MAX};
 static const double one_double = -0.1;
@@ -232,12 +232,27 @@ Test(codec, values_alone)
 Test(codec, a_copy_has_values_and_names_of_its_own)
 {
     struct muster_message copy;
-    cr_assert(muster__message_copy(&settings, &copy));
+    cr_assert_eq(muster__message_copy(TO_PARTICIPANT, &settings, &copy, NULL), MUSTER_OK);
     expect_settings(&copy);
     cr_assert_neq(copy.array_names[0], names[0]);
     cr_assert_neq((const void *)find_value(&copy, "mask")->bytes, values[6].bytes);
     cr_assert_neq(find_value(&copy, "optimizer")->text, values[4].text);
     muster_message_clear(&copy);
+}
+
+/* What a kind does not use is not sent in chunks either: its receiver would take it for what was announced. */
+Test(codec, what_a_kind_does_not_use_does_not_follow)
+{
+    static const uint8_t data[8192];
+    const struct muster_array array = {MUSTER_UINT8, 1, {sizeof(data)}, data};
+    const struct muster_message message = {
+        .kind = MUSTER_APPLICATION, .arrays = &array, .array_count = 1, .data = data, .size = 5000};
+    const struct encoding encoding = {.max_message_size = SIZE_MAX, .max_payload_size = SIZE_MAX};
+    struct buffer *body;
+    cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body, NULL), MUSTER_OK);
+    cr_assert_eq(body->payload->count, 1);
+    cr_assert_eq(body->payload->size, 5000);
+    muster__buffer_release(body);
 }
 
 /* What protobuf's own code sees, of whatever age the peer's proto file is: numbers are scalars. */
@@ -399,7 +414,7 @@ Test(codec, hello)
     hello.labels = labels;
     hello.n_labels = 1;
     hello.max_message_size = UINT64_MAX;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
     muster__buffer_release(body);
     cr_assert_eq(envelope.content, CONTENT_HELLO);
@@ -415,7 +430,7 @@ Test(codec, hello)
 Test(codec, hello_without_anything)
 {
     Muster__Hello hello = MUSTER__HELLO__INIT;
-    struct buffer *body = muster__encode_hello(&hello);
+    struct buffer *body = muster__encode_hello(NULL, &hello);
     struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
     muster__buffer_release(body);
     cr_assert_eq(envelope.content, CONTENT_HELLO, "it is not an empty message");
@@ -614,66 +629,88 @@ Test(codec, last_of_several_contents_counts)
 
 /* ---- what cannot be written ---- */
 
-static void expect_unwritable(enum direction direction, const struct muster_message *message)
+static void expect_refusal(enum direction direction, const struct muster_message *message, const char *why)
 {
     struct buffer *body = (struct buffer *)&body;
+    struct muster_error error;
     cr_assert_eq(
-        muster__encode(direction, message, &(struct encoding){.max_message_size = SIZE_MAX}, &body, NULL),
+        muster__encode(direction, message, &(struct encoding){.max_message_size = SIZE_MAX}, &body, &error),
         MUSTER_INVALID);
     cr_assert_null(body);
+    cr_assert_not_null(strstr(error.text, why), "%s", error.text);
+}
+
+static void expect_unwritable(enum direction direction, const struct muster_message *message)
+{
+    expect_refusal(direction, message, "");
 }
 
 Test(codec, kinds_that_go_the_other_way)
 {
     const enum muster_kind upwards[] = {MUSTER_EMPTY, MUSTER_FAILURE, MUSTER_UNKNOWN};
     for (size_t i = 0; i < 3; i++)
-        expect_unwritable(TO_PARTICIPANT, &(struct muster_message){.kind = upwards[i]});
-    expect_unwritable(TO_SERVER, &(struct muster_message){.kind = MUSTER_RECONNECT});
-    expect_unwritable(TO_SERVER, &(struct muster_message){.kind = (enum muster_kind)99});
-    expect_unwritable(TO_PARTICIPANT, &(struct muster_message){.kind = (enum muster_kind)99});
+        expect_refusal(TO_PARTICIPANT, &(struct muster_message){.kind = upwards[i]},
+                       "an instruction is MUSTER_TRAIN, MUSTER_EVALUATE or MUSTER_APPLICATION");
+    expect_refusal(TO_SERVER, &(struct muster_message){.kind = MUSTER_RECONNECT}, "and not kind 6");
+    expect_refusal(TO_SERVER, &(struct muster_message){.kind = (enum muster_kind)99}, "and not kind 99");
+    expect_refusal(TO_PARTICIPANT, &(struct muster_message){.kind = (enum muster_kind)99}, "and not kind 99");
 }
 
 Test(codec, messages_that_make_no_sense)
 {
     const struct muster_array no_data = {.dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {2}};
     const struct muster_array no_dtype = {.data = floats};
+    const struct muster_array deep = {.dtype = MUSTER_FLOAT32, .dimensions = 9, .data = floats};
     const struct muster_array huge = {
         .dtype = MUSTER_FLOAT64, .dimensions = 2, .shape = {UINT64_MAX / 2, 16}, .data = floats};
     const struct muster_scalar nameless = {NULL, 1};
     const uint8_t two = 2;
     const struct muster_array no_bool = {.dtype = MUSTER_BOOL, .data = &two};
     const char *const hole[] = {"a", NULL, "c"}, *const latin[] = {"a", "caf\xe9", "c"};
-    const struct muster_value bad_values[] = {
-        {.kind = MUSTER_VALUE_BOOL},
-        {.name = "caf\xe9", .kind = MUSTER_VALUE_BOOL},
-        {.name = "a"},
-        {.name = "a", .kind = (enum muster_value_kind)5},
-        {.name = "a", .kind = MUSTER_VALUE_TEXT},
-        {.name = "a", .kind = MUSTER_VALUE_TEXT, .text = "caf\xe9"},
-        {.name = "a", .kind = MUSTER_VALUE_BYTES, .size = 1},
+    const struct {
+        struct muster_value value;
+        const char *why;
+    } bad_values[] = {
+        {{.kind = MUSTER_VALUE_BOOL}, "no name"},
+        {{.name = "caf\xe9", .kind = MUSTER_VALUE_BOOL}, "no name"},
+        {{.name = "a"}, "the value 'a': its kind is not one of enum muster_value_kind"},
+        {{.name = "a", .kind = (enum muster_value_kind)5}, "its kind"},
+        {{.name = "a", .kind = MUSTER_VALUE_TEXT}, "its text is NULL, or not UTF-8"},
+        {{.name = "a", .kind = MUSTER_VALUE_TEXT, .text = "caf\xe9"}, "its text is NULL, or not UTF-8"},
+        {{.name = "a", .kind = MUSTER_VALUE_BYTES, .size = 1}, "its bytes are NULL"},
     };
     for (size_t i = 0; i < sizeof(bad_values) / sizeof(bad_values[0]); i++)
-        expect_unwritable(TO_SERVER, &(struct muster_message){
-                                         .kind = MUSTER_TRAIN, .values = &bad_values[i], .value_count = 1});
-    const struct muster_message messages[] = {
-        {.kind = MUSTER_TRAIN, .value_count = 1},
-        {.kind = MUSTER_TRAIN, .values = values, .value_count = WIRE_FIELDS_MAX},
-        {.kind = MUSTER_TRAIN, .arrays = &no_bool, .array_count = 1},
-        {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 3, .array_names = hole},
-        {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 3, .array_names = latin},
-        {.kind = MUSTER_TRAIN, .reserved = {&two}},
-        {.kind = MUSTER_TRAIN, .array_count = 1},
-        {.kind = MUSTER_TRAIN, .scalar_count = 1},
-        {.kind = MUSTER_TRAIN, .arrays = &no_data, .array_count = 1},
-        {.kind = MUSTER_TRAIN, .arrays = &no_dtype, .array_count = 1},
-        {.kind = MUSTER_TRAIN, .arrays = &huge, .array_count = 1},
-        {.kind = MUSTER_TRAIN, .scalars = &nameless, .scalar_count = 1},
-        {.kind = MUSTER_APPLICATION, .size = 1},
-        {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = WIRE_FIELDS_MAX},
-        {.kind = MUSTER_TRAIN, .scalars = scalars, .scalar_count = WIRE_FIELDS_MAX},
+        expect_refusal(
+            TO_SERVER,
+            &(struct muster_message){.kind = MUSTER_TRAIN, .values = &bad_values[i].value, .value_count = 1},
+            bad_values[i].why);
+    const struct {
+        struct muster_message message;
+        const char *why;
+    } bad[] = {
+        {{.kind = MUSTER_TRAIN, .value_count = 1}, "the message has 1 values, and its list of them is NULL"},
+        {{.kind = MUSTER_TRAIN, .values = values, .value_count = WIRE_FIELDS_MAX}, "too many fields"},
+        {{.kind = MUSTER_TRAIN, .values = values, .value_count = WIRE_FIELDS_MAX + 1},
+         "values: that is too many"},
+        {{.kind = MUSTER_TRAIN, .arrays = &no_bool, .array_count = 1}, "array 0: a bool"},
+        {{.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 3, .array_names = hole},
+         "array 1 has no name"},
+        {{.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 3, .array_names = latin},
+         "array 1 has no name"},
+        {{.kind = MUSTER_TRAIN, .reserved = {&two}}, "reserved"},
+        {{.kind = MUSTER_TRAIN, .array_count = 1}, "the message has 1 arrays"},
+        {{.kind = MUSTER_TRAIN, .scalar_count = 1}, "the message has 1 scalars"},
+        {{.kind = MUSTER_TRAIN, .arrays = &no_data, .array_count = 1}, "array 0: its data is NULL"},
+        {{.kind = MUSTER_TRAIN, .arrays = &no_dtype, .array_count = 1}, "array 0: its dtype"},
+        {{.kind = MUSTER_TRAIN, .arrays = &deep, .array_count = 1}, "more than 8 dimensions"},
+        {{.kind = MUSTER_TRAIN, .arrays = &huge, .array_count = 1}, "its shape does not fit in memory"},
+        {{.kind = MUSTER_TRAIN, .scalars = &nameless, .scalar_count = 1}, "scalar 0 has no name"},
+        {{.kind = MUSTER_APPLICATION, .size = 1}, "the message's data is NULL, and its size is 1"},
+        {{.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = WIRE_FIELDS_MAX}, "too many fields"},
+        {{.kind = MUSTER_TRAIN, .scalars = scalars, .scalar_count = WIRE_FIELDS_MAX}, "too many fields"},
     };
-    for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
-        expect_unwritable(TO_PARTICIPANT, &messages[i]);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        expect_refusal(TO_PARTICIPANT, &bad[i].message, bad[i].why);
 }
 
 /* Each may be half of what an address space holds: together they are more. */
@@ -682,8 +719,9 @@ Test(codec, arrays_that_are_too_big_together)
     const struct muster_array half = {
         .dtype = MUSTER_FLOAT64, .dimensions = 1, .shape = {SIZE_MAX / 32}, .data = floats};
     const struct muster_array several[] = {half, half, half, half, half};
-    expect_unwritable(TO_SERVER,
-                      &(struct muster_message){.kind = MUSTER_TRAIN, .arrays = several, .array_count = 5});
+    expect_refusal(TO_SERVER,
+                   &(struct muster_message){.kind = MUSTER_TRAIN, .arrays = several, .array_count = 5},
+                   "its size does not fit in memory");
     struct buffer *body;
     cr_assert_eq(
         muster__encode(TO_SERVER,

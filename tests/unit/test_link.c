@@ -16,7 +16,7 @@ static struct abilities over_hello(const struct abilities *said)
     const Muster__Hello rest = MUSTER__HELLO__INIT;
     const struct participant_label labels[] = {{"place", "Graz"}, {NULL, NULL}};
     struct buffer *packed = muster__hello_pack(said, "ada", labels, 2);
-    struct buffer *body = muster__encode_hello_again(packed, &rest);
+    struct buffer *body = muster__encode_hello(packed, &rest);
     const struct piece piece = {body->data, body->size};
     struct envelope envelope;
     cr_assert_eq(muster__decode(TO_SERVER, &piece, 1, &envelope, NULL), MUSTER_OK);

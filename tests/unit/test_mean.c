@@ -437,6 +437,8 @@ Test(mean, reasons_say_which_array_and_what_is_expected)
     static const double doubles[6];
     const struct muster_array model[] = {{MUSTER_FLOAT32, 2, {2, 3}, zeros}, {MUSTER_FLOAT32, 1, {3}, zeros}};
     struct muster_array got[] = {model[0], model[1]};
+    const struct muster_array *none;
+    size_t count;
     struct muster_mean *mean = muster_mean_new_like(model, 2);
     cr_assert_not_null(mean);
     expect_reason(mean, NULL, 0, 1, MUSTER_INVALID, "there are no arrays");
@@ -451,11 +453,12 @@ Test(mean, reasons_say_which_array_and_what_is_expected)
     muster_mean_free(mean);
     mean = new_mean();
     got[0] = (struct muster_array){MUSTER_INT32, 1, {6}, NULL};
-    expect_reason(
-        mean, got, 1, 1, MUSTER_INVALID,
-        "array 0 has no data, a dtype or a number of dimensions that there is not, a shape that does "
-        "not fit in memory, or a bool that is neither 0 nor 1");
+    expect_reason(mean, got, 1, 1, MUSTER_INVALID, "array 0: its data is NULL");
     muster_mean_free(mean);
+    cr_assert_null(muster_mean_new_like(got, 0));
+    expect_reason(NULL, got, 1, 1, MUSTER_INVALID,
+                  "the mean is NULL: it was made like arrays that are not valid, or memory ran out");
+    cr_assert_eq(muster_mean_result(NULL, &none, &count, NULL), MUSTER_INVALID);
 }
 
 Test(mean, reasons_say_where_and_which_weight)

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/codec.h"
 #include "wire/reader.h"
+#include "wire/wire.h"
 
 static const uint8_t numbers[6000] = {1, 2, 3, [5998] = 4, [5999] = 5};
 static const double one_double = -0.1;

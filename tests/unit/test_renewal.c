@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -95,4 +96,15 @@ Test(renewal, a_pipe_is_read_once)
     waitpid(writer, NULL, 0);
     unlink(path);
     muster__credentials_free(credentials);
+}
+
+/* A later release may look there for what keeps others out. */
+Test(renewal, a_file_that_is_not_known_is_not_ignored)
+{
+    const struct muster_credentials files = {.reserved = {NULL, "revoked.pem"}};
+    struct credentials *credentials;
+    struct muster_error error;
+    cr_assert_eq(muster__credentials_load(&files, OF_SERVER, NULL, NULL, &credentials, &error),
+                 MUSTER_INVALID);
+    cr_assert_not_null(strstr(error.text, "revoked.pem"), "%s", error.text);
 }

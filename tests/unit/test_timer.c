@@ -265,6 +265,8 @@ Test(timer, limits_become_times)
     cr_assert_eq(muster__transport_after(network, 0), 100);
     cr_assert_eq(muster__transport_after(network, 50), 150);
     cr_assert_eq(muster__transport_after(network, MUSTER_NO_LIMIT), INT64_MAX);
+    cr_assert_eq(muster__transport_after(network, MUSTER_NO_LIMIT - 1), 100, "a deadline that has passed");
+    cr_assert_eq(muster__transport_after(network, INT64_MIN), 100);
     cr_assert_eq(muster__transport_after(network, INT64_MAX), INT64_MAX);
     cr_assert_eq(muster__transport_after(network, INT64_MAX - 101), INT64_MAX - 1);
     cr_assert_eq(muster__transport_after(network, INT64_MAX - 99), INT64_MAX);
@@ -314,10 +316,13 @@ static void grant(struct waiting *waiting)
 
 Test(waiter, limit_of_nothing_has_passed)
 {
-    struct waiting waiting = waiting_new(0);
-    wait_for_it(&waiting);
-    cr_assert(waiting.expired);
-    muster_fixture_free(waiting.network);
+    static const int64_t limits[] = {0, MUSTER_NO_LIMIT - 1, INT64_MIN};
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        struct waiting waiting = waiting_new(limits[i]);
+        wait_for_it(&waiting);
+        cr_assert(waiting.expired);
+        muster_fixture_free(waiting.network);
+    }
 }
 
 Test(waiter, what_is_there_is_not_waited_for)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "link/transfer.h"
+#include "wire/reader.h"
 
 #define TURN 7
 

@@ -1,0 +1,353 @@
+/* The server's command line. */
+#include <config.h>
+
+#include "server_options.h"
+
+#include <math.h>
+
+#include "arguments.h"
+
+enum {
+    KEY_LISTEN = 512,
+    KEY_PORT_FILE,
+    KEY_ROUNDS,
+    KEY_FRACTION,
+    KEY_ENOUGH,
+    KEY_AT_LEAST,
+    KEY_MIN_PARTICIPANTS,
+    KEY_WAIT,
+    KEY_DEADLINE,
+    KEY_MODEL_SIZE,
+    KEY_STOP_WITHIN,
+    KEY_GRACE,
+    KEY_COME_BACK,
+    KEY_EPOCHS,
+    KEY_BATCH_SIZE,
+    KEY_LEARNING_RATE,
+    KEY_MU,
+    KEY_SERVER_RATE,
+    KEY_AVERAGE,
+    KEY_STRAGGLERS,
+    KEY_DEFAULT_WEIGHT,
+    KEY_MAX_WEIGHT,
+    KEY_RUN,
+    KEY_OVERWRITE,
+    KEY_METRICS,
+    KEY_NO_BASELINES,
+    KEY_PARTICIPANT_OPTIONS,
+    KEY_MAX_MESSAGE_SIZE,
+};
+
+enum { GROUP_ROUNDS = 1, GROUP_TRAINING, GROUP_OUTPUT, GROUP_DATA, GROUP_SECURITY };
+
+static const struct argp_option option_list[] = {
+    {0, 0, 0, 0, "Rounds:", GROUP_ROUNDS},
+    {"listen", KEY_LISTEN, "HOST:PORT", 0,
+     "Where participants connect (default 127.0.0.1:8080); port 0: a free one", GROUP_ROUNDS},
+    {"rounds", KEY_ROUNDS, "N", 0, "Number of rounds (default 100)", GROUP_ROUNDS},
+    {"fraction", KEY_FRACTION, "F", 0, "Share of the participants that train in a round (default 1/3)",
+     GROUP_ROUNDS},
+    {"enough", KEY_ENOUGH, "K", 0,
+     "A round is complete with K accepted answers; whoever has not answered by then is not waited for, "
+     "so that one that is frozen does not cost each round its deadline (default: all, also where a "
+     "round has fewer than K). Which K are the first is not drawn from the seed",
+     GROUP_ROUNDS},
+    {"at-least", KEY_AT_LEAST, "K", 0,
+     "The model moves only after a round with K accepted answers or more; all are waited for (default: 1)",
+     GROUP_ROUNDS},
+    {"min-participants", KEY_MIN_PARTICIPANTS, "N", 0,
+     "Hold a round only while N participants are there (default: as many as the data has to start "
+     "with, then whoever is left)",
+     GROUP_ROUNDS},
+    {"wait", KEY_WAIT, "SECONDS", 0, "How long to wait for participants that are missing (default 300)",
+     GROUP_ROUNDS},
+    {"deadline", KEY_DEADLINE, "SECONDS", 0,
+     "How long a round may take; later answers are dropped (default 60)", GROUP_ROUNDS},
+    {"grace", KEY_GRACE, "SECONDS", 0,
+     "How long a participant whose connection broke is waited for; 0: not at all (default 60)", GROUP_ROUNDS},
+    {"model-size", KEY_MODEL_SIZE, "BYTES", 0,
+     "Pad the model with an array that has no part in training, so that instructions and answers have about "
+     "so many bytes; K, M and G at the end are KiB, MiB and GiB (default 0, no padding; at most 64G, or "
+     "--max-message-size in all with participants of the original protocol)",
+     GROUP_ROUNDS},
+    {"max-message-size", KEY_MAX_MESSAGE_SIZE, "BYTES", 0,
+     "Biggest message in one piece; K, M and G at the end are KiB, MiB and GiB (default 4M, at least 1K). "
+     "Participants of the original protocol, such as participant.py, send and get the whole model in one: "
+     "with a bigger model give them room",
+     GROUP_ROUNDS},
+    {"stop-within", KEY_STOP_WITHIN, "SECONDS", 0,
+     "After SIGINT or SIGTERM the round that runs may take so long to finish (default 10); then, or at "
+     "a second signal, it is given up",
+     GROUP_ROUNDS},
+    {0, 0, 0, 0, "Training:", GROUP_TRAINING},
+    {"epochs", KEY_EPOCHS, "N", 0, "Epochs of a participant in a round (default 20)", GROUP_TRAINING},
+    {"batch-size", KEY_BATCH_SIZE, "N", 0, "Samples of a step (default 10)", GROUP_TRAINING},
+    {"learning-rate", KEY_LEARNING_RATE, "R", 0, "Learning rate of a participant (default 0.01)",
+     GROUP_TRAINING},
+    {"mu", KEY_MU, "MU", 0,
+     "FedProx's proximal term: how strongly a participant is held to the model of the round (default 1; 0 is "
+     "FedAvg)",
+     GROUP_TRAINING},
+    {"server-rate", KEY_SERVER_RATE, "R", 0,
+     "Learning rate of the server's optimizer, FedYogi (default 0.04); 0: the next model is the mean "
+     "of the answers, as in FedAvg",
+     GROUP_TRAINING},
+    {"average", KEY_AVERAGE, "B", 0,
+     "The result is a running average of the models, of which a share of B stays in each round "
+     "(default 0.95); 0: it is the model of the last round",
+     GROUP_TRAINING},
+    {"stragglers", KEY_STRAGGLERS, "PERCENT", 0,
+     "Share of a round's participants, chosen anew each round, that do fewer epochs: 1 to N-1 (default 0)",
+     GROUP_TRAINING},
+    {"default-weight", KEY_DEFAULT_WEIGHT, "W", 0,
+     "Weight of a participant that does not say how many samples it has (default 100)", GROUP_TRAINING},
+    {"max-weight", KEY_MAX_WEIGHT, "W", 0,
+     "The most that an answer may weigh, however many samples its participant claims to have (default: "
+     "what the biggest user of the data has, or --default-weight if that is more)",
+     GROUP_TRAINING},
+    {0, 0, 0, 0, "Output:", GROUP_OUTPUT},
+    {"run", KEY_RUN, "DIR", 0,
+     "Keep the run in DIR, a new or an empty directory: the model after each round, metrics.csv, and "
+     "all that it takes to go on from there. If DIR holds a run, go on with it: give the options that "
+     "it was begun with; --rounds may be another number",
+     GROUP_OUTPUT},
+    {"overwrite", KEY_OVERWRITE, 0, 0, "Remove the run that DIR holds and begin anew", GROUP_OUTPUT},
+    {"come-back", KEY_COME_BACK, "SECONDS", 0,
+     "With --run, a server that stops before the last round tells participants to come back after so long "
+     "(default 10); otherwise it says good-bye",
+     GROUP_OUTPUT},
+    {"metrics", KEY_METRICS, "FILE", 0, "Write a line of CSV per round; with --run it is in DIR",
+     GROUP_OUTPUT},
+    {"no-baselines", KEY_NO_BASELINES, 0, 0, "Do not train centrally and alone for comparison at the end",
+     GROUP_OUTPUT},
+    {"port-file", KEY_PORT_FILE, "FILE", 0,
+     "Write the port to FILE once participants can connect: a file that appears whole, or a pipe that is "
+     "there",
+     GROUP_OUTPUT},
+    {"participant-options", KEY_PARTICIPANT_OPTIONS, 0, 0,
+     "Print how many participants the data is for and the options that each needs, each with a NUL "
+     "byte behind it, and exit",
+     GROUP_OUTPUT},
+    {0},
+};
+
+/* What a manager and a participant allow in chunks, by default. */
+#define MODEL_SIZE_MAX ((uint64_t)64 << 30)
+
+static double seconds(const struct argp_state *state, const char *option, const char *text)
+{
+    return argument_number(state, option, text, 0.001, 1e6);
+}
+
+static error_t parse_rounds(int key, char *text, struct argp_state *state)
+{
+    struct server_options *options = state->input;
+    switch (key) {
+    case KEY_LISTEN:
+        options->listen = text;
+        return 0;
+    case KEY_ROUNDS:
+        options->rounds = (size_t)argument_whole(state, "rounds", text, 1, 1000000);
+        return 0;
+    case KEY_FRACTION:
+        options->fraction = argument_number(state, "fraction", text, 0, 1);
+        if (options->fraction <= 0)
+            argp_error(state, "--fraction %s: expected a number above 0, up to 1", text);
+        return 0;
+    case KEY_ENOUGH:
+        options->enough = (size_t)argument_whole(state, "enough", text, 1, 1000000);
+        return 0;
+    case KEY_AT_LEAST:
+        options->at_least = (size_t)argument_whole(state, "at-least", text, 1, 1000000);
+        return 0;
+    case KEY_MIN_PARTICIPANTS:
+        options->min_participants = (size_t)argument_whole(state, "min-participants", text, 1, 1000000);
+        return 0;
+    case KEY_WAIT:
+        options->wait_ms = (int64_t)(1000 * seconds(state, "wait", text));
+        return 0;
+    case KEY_DEADLINE:
+        options->deadline_ms = (int64_t)(1000 * seconds(state, "deadline", text));
+        return 0;
+    case KEY_MODEL_SIZE:
+        options->model_size = argument_size(state, "model-size", text, MODEL_SIZE_MAX);
+        return 0;
+    case KEY_MAX_MESSAGE_SIZE:
+        options->max_message_size = argument_size(state, "max-message-size", text, INT32_MAX);
+        if (options->max_message_size < 1024)
+            argp_error(state, "--max-message-size %s: expected at least 1024 bytes", text);
+        return 0;
+    case KEY_GRACE:
+        options->grace_ms = (int64_t)(1000 * argument_number(state, "grace", text, 0, 1e6));
+        return 0;
+    case KEY_STOP_WITHIN:
+        options->stop_within_ms = (int64_t)(1000 * seconds(state, "stop-within", text));
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_training(int key, char *text, struct argp_state *state)
+{
+    struct server_options *options = state->input;
+    switch (key) {
+    case KEY_EPOCHS:
+        options->epochs = (size_t)argument_whole(state, "epochs", text, 1, 10000);
+        return 0;
+    case KEY_BATCH_SIZE:
+        options->batch_size = (size_t)argument_whole(state, "batch-size", text, 1, 1000000);
+        return 0;
+    case KEY_LEARNING_RATE:
+        options->learning_rate = argument_number(state, "learning-rate", text, 1e-9, 1000);
+        return 0;
+    case KEY_MU:
+        options->mu = argument_number(state, "mu", text, 0, 1e6);
+        return 0;
+    case KEY_SERVER_RATE:
+        options->server_rate = argument_number(state, "server-rate", text, 0, 1000);
+        return 0;
+    case KEY_AVERAGE:
+        options->average = argument_number(state, "average", text, 0, 0.9999);
+        return 0;
+    case KEY_STRAGGLERS:
+        options->stragglers = argument_number(state, "stragglers", text, 0, 100);
+        return 0;
+    case KEY_MAX_WEIGHT:
+        options->max_weight = argument_number(state, "max-weight", text, 1e-6, 1e12);
+        return 0;
+    case KEY_DEFAULT_WEIGHT:
+        options->default_weight = argument_number(state, "default-weight", text, 1e-6, 1e12);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_run(int key, char *text, struct argp_state *state)
+{
+    struct server_options *options = state->input;
+    switch (key) {
+    case KEY_RUN:
+        if (*text == '\0')
+            argp_error(state, "--run: the name of a directory is missing");
+        options->run = text;
+        return 0;
+    case KEY_OVERWRITE:
+        options->overwrite = true;
+        return 0;
+    case KEY_COME_BACK:
+        options->come_back_seconds = (int32_t)argument_whole(state, "come-back", text, 1, 1000000);
+        return 0;
+    case KEY_METRICS:
+        options->metrics = text;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* What only all options together tell. */
+static void check(const struct server_options *options, const struct argp_state *state)
+{
+    if (options->learning_rate * options->mu >= 1)
+        argp_error(state, "--learning-rate %g times --mu %g: expected less than 1, or training runs away",
+                   options->learning_rate, options->mu);
+    if (options->max_weight > 0 && options->default_weight > options->max_weight)
+        argp_error(state, "--max-weight %g: less than --default-weight %g: lower that, too",
+                   options->max_weight, options->default_weight);
+    double chosen = round((double)options->min_participants * options->fraction);
+    if (options->min_participants > 0 && (double)options->enough > fmax(chosen, 1))
+        argp_error(state,
+                   "--enough %zu: with --min-participants %zu and --fraction %g a round may have only %g",
+                   options->enough, options->min_participants, options->fraction, fmax(chosen, 1));
+    if (options->enough > 0 && options->at_least > options->enough)
+        argp_error(state, "--at-least %zu: a round is complete with --enough %zu", options->at_least,
+                   options->enough);
+    if (options->run && options->metrics)
+        argp_error(state, "--metrics %s: with --run the metrics are in %s/metrics.csv", options->metrics,
+                   options->run);
+    if (!options->run && options->overwrite)
+        argp_error(state, "--overwrite: --run is missing");
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct server_options *options = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->data;
+        state->child_inputs[1] = &options->credentials;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "%s: there is only room for options here", text);
+        return 0;
+    case KEY_PORT_FILE:
+        options->port_file = text;
+        return 0;
+    case KEY_NO_BASELINES:
+        options->baselines = false;
+        return 0;
+    case KEY_PARTICIPANT_OPTIONS:
+        options->list_participant_options = true;
+        return 0;
+    case ARGP_KEY_END:
+        check(options, state);
+        return 0;
+    default:
+        return parse_rounds(key, text, state) == 0 || parse_run(key, text, state) == 0
+                   ? 0
+                   : parse_training(key, text, state);
+    }
+}
+
+static const char documentation[] =
+    "Trains a model by federated averaging (FedAvg, FedProx) with the participants that connect.\v"
+    "At the end the model is tested on the pooled test samples of the data, beside a model that was "
+    "trained centrally on the pooled training samples, and models that each participant's data alone gave; "
+    "these are trained here in the server, from the same data.\n\n"
+    "Columns of the metrics: round, seconds, answered, failed (late ones included), bytes_sent, "
+    "bytes_received, train_loss (of the model that the round began with, on the training samples of those "
+    "who answered; an answer with a loss that is no number from 0 to 1e9 is refused), test_accuracy (of "
+    "what would be the result after this round).\n\n"
+    "At SIGHUP the files of --tls-cert, --tls-key, --tls-ca and --token-file are read again.\n\n"
+    "At the first SIGINT or SIGTERM no other round is begun, and the one that runs is finished; the exit "
+    "status is 128 plus the signal's number. With --run nothing is lost then, nor when the server is "
+    "killed: the same command goes on after the last round that was completed, and the result is the "
+    "same.\n\n"
+    "FedAvg as its paper has it is --mu 0 --server-rate 0 --average 0, FedProx the same with --mu 1.";
+
+void server_options_parse(int count, char **arguments, struct server_options *options)
+{
+    static const struct argp_child children[] = {{&data_arguments, 0, "Data:", GROUP_DATA},
+                                                 {&server_security_arguments, 0, "Security:", GROUP_SECURITY},
+                                                 {0}};
+    static const struct argp parser = {
+        .options = option_list,
+        .parser = parse,
+        .doc = documentation,
+        .children = children,
+    };
+    *options = (struct server_options){
+        .data = DATASET_OPTIONS_INIT,
+        .listen = "127.0.0.1:8080",
+        .rounds = 100,
+        .fraction = 1.0 / 3,
+        .wait_ms = 300000,
+        .deadline_ms = 60000,
+        .stop_within_ms = 10000,
+        .grace_ms = 60000,
+        .max_message_size = (uint64_t)4 << 20,
+        .come_back_seconds = 10,
+        .epochs = 20,
+        .batch_size = 10,
+        .learning_rate = 0.01,
+        .mu = 1,
+        .server_rate = 0.04,
+        .average = 0.95,
+        .default_weight = 100,
+        .baselines = true,
+    };
+    arguments_begin("fedavg_server");
+    argp_parse(&parser, count, arguments, 0, NULL, options);
+}

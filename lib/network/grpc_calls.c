@@ -1,0 +1,124 @@
+/* Calls that arrive at a listener: whether they may be looked at now, what they are for, and who they are from. */
+#include <config.h>
+
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+
+#include "network/grpc_listener.h"
+
+/* Drops a call of a connection that begins too many, and shuts it; false: it does not. */
+static bool drop_flood(struct grpc_listener *listener, grpc_call *call)
+{
+    if (!listener->flood || !muster__grpc_is_flood(listener->flood, call))
+        return false;
+    char *peer = grpc_call_get_peer(call);
+    muster__shut_peer(peer, true);
+    gpr_free(peer);
+    grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the connection begins too many calls",
+                                 NULL);
+    grpc_call_unref(call);
+    return true;
+}
+
+static void drop_call(grpc_call *call)
+{
+    grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory", NULL);
+    grpc_call_unref(call);
+}
+
+/* Hands an arrived call to the listener's owner, which asks for its identity, or refuses it. */
+static void open_call(struct grpc_listener *listener, grpc_call *call, const struct served *served,
+                      struct peer_identity *identity)
+{
+    struct grpc_stream *stream = muster__grpc_stream_new(listener->transport, call);
+    if (!stream) {
+        muster__grpc_identity_free(identity);
+        drop_call(call);
+        return;
+    }
+    stream->listener = listener;
+    stream->identity = identity;
+    muster__grpc_hold_on(listener);
+    muster__grpc_unfinished_begun(&listener->unfinished, stream);
+    /* Until its first receive is started, below, no event of this stream can come. */
+    pthread_mutex_lock(&stream->lock);
+    stream->pending++;
+    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                  .data.recv_close_on_server.cancelled = &stream->cancelled};
+    muster__grpc_start_batch(stream, &op, 1, &stream->ended);
+    pthread_mutex_unlock(&stream->lock);
+
+    const struct stream_events *events = NULL;
+    void *context = served ? served->accepted(listener->context, &stream->base, &events) : NULL;
+    char text[MUSTER_ERROR_TEXT_SIZE];
+
+    pthread_mutex_lock(&stream->lock);
+    if (context) {
+        stream->events = events;
+        stream->context = context;
+        if (!stream->over && !stream->closing) /* nothing is read of one that is turned away */
+            muster__grpc_start_receive(stream);
+    } else {
+        atomic_fetch_sub(&stream->references, 1); /* nobody owns it */
+        muster__not_served(listener->events->served, text);
+        muster__grpc_close(stream, served ? MUSTER_OUT_OF_MEMORY : MUSTER_UNSUPPORTED,
+                           served ? "the server is out of memory" : text);
+    }
+    muster__grpc_leave(stream);
+}
+
+/* NULL: nothing is asked for, or out of memory. A new token or authority counts from the next call on. */
+static struct peer_identity *identify(struct grpc_listener *listener, grpc_call *call,
+                                      const grpc_metadata_array *metadata)
+{
+    struct credentials *credentials = listener->source.credentials;
+    if (!credentials || !credentials->asks)
+        return NULL;
+    muster__credentials_look(credentials);
+    struct keys *keys = muster__credentials_keys(credentials);
+    struct peer_identity *identity = muster__grpc_identify(keys, call, metadata);
+    muster__keys_release(keys);
+    if (identity && identity->wrong_token)
+        muster__grpc_waiting_wrong(&listener->waiting, call);
+    return identity;
+}
+
+void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
+                        const grpc_metadata_array *metadata)
+{
+    struct credentials *credentials = listener->source.credentials;
+    struct peer_identity *identity = identify(listener, call, metadata);
+    if (!identity && credentials && credentials->asks)
+        drop_call(call);
+    else
+        open_call(listener, call, served, identity);
+}
+
+/* A call for health. Where tokens are not looked at now, it is a stranger's, who is answered all the same. */
+static void tell_health(struct grpc_listener *listener, grpc_call *call, bool watch, bool passes,
+                        const grpc_metadata_array *metadata)
+{
+    struct credentials *credentials = listener->source.credentials;
+    struct peer_identity *identity = passes ? identify(listener, call, metadata) : NULL;
+    bool stranger = credentials && credentials->asks && (!identity || identity->refusal.status != MUSTER_OK);
+    muster__grpc_identity_free(identity);
+    muster__grpc_health_accept(&listener->health, call, watch, stranger);
+}
+
+void muster__grpc_arrived(struct grpc_listener *listener, grpc_call *call, grpc_slice method,
+                          grpc_metadata_array *metadata)
+{
+    muster__credentials_tell(listener->source.credentials); /* what the handshake may have found, too */
+    if (drop_flood(listener, call))
+        return;
+    bool passes = muster__grpc_waiting_passes(&listener->waiting, call, metadata);
+    const struct served *served = muster__find_served(
+        listener->events->served, (const char *)GRPC_SLICE_START_PTR(method), GRPC_SLICE_LENGTH(method));
+    bool watch = grpc_slice_str_cmp(method, HEALTH_WATCH_METHOD) == 0;
+    if (watch || grpc_slice_str_cmp(method, HEALTH_CHECK_METHOD) == 0)
+        tell_health(listener, call, watch, passes, metadata);
+    else if (passes)
+        muster__grpc_admit(listener, call, served, metadata);
+    else
+        muster__grpc_waiting_add(&listener->waiting, call, served, metadata);
+}

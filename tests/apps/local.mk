@@ -1,0 +1,15 @@
+# apps/fedavg, from outside: its data, its answers to mistakes, and its training.
+app_tests = \
+    tests/apps/answers.py \
+    tests/apps/data.py \
+    tests/apps/original.py \
+    tests/apps/restarting.py \
+    tests/apps/strangers.py \
+    tests/apps/training.py
+EXTRA_DIST += $(app_tests) tests/apps/peers.py tests/apps/support.py
+
+if HAVE_TESTS
+if HAVE_APPS
+TESTS += $(app_tests)
+endif
+endif
