@@ -19,6 +19,7 @@ enum {
 
 struct http {
     struct sink *sink;
+    pthread_mutex_t lock; /* guards when `multi` ends: another thread may wake it */
     CURLM *multi;
     CURL *easy;
     char *base;
@@ -98,6 +99,7 @@ struct http *muster__http_new(struct sink *sink, const struct http_options *opti
         muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
         return NULL;
     }
+    pthread_mutex_init(&http->lock, NULL);
     http->sink = sink;
     http->timeout_ms = options->timeout_ms;
     http->base = strdup(options->base);
@@ -112,12 +114,23 @@ struct http *muster__http_new(struct sink *sink, const struct http_options *opti
     return NULL;
 }
 
+void muster__http_disconnect(struct http *http)
+{
+    pthread_mutex_lock(&http->lock);
+    CURLM *multi = http->multi;
+    http->multi = NULL;
+    pthread_mutex_unlock(&http->lock);
+    curl_easy_cleanup(http->easy);
+    http->easy = NULL;
+    curl_multi_cleanup(multi);
+}
+
 void muster__http_free(struct http *http)
 {
     if (!http)
         return;
-    curl_easy_cleanup(http->easy);
-    curl_multi_cleanup(http->multi);
+    muster__http_disconnect(http);
+    pthread_mutex_destroy(&http->lock);
     free(http->base);
     free(http->bearer);
     free(http->answer);
@@ -126,7 +139,10 @@ void muster__http_free(struct http *http)
 
 void muster__http_wake(struct http *http)
 {
-    curl_multi_wakeup(http->multi);
+    pthread_mutex_lock(&http->lock);
+    if (http->multi)
+        curl_multi_wakeup(http->multi); /* which does not wait */
+    pthread_mutex_unlock(&http->lock);
 }
 
 /* ---- requests ---- */

@@ -35,6 +35,8 @@ struct http_body {
 struct http *muster__http_new(struct sink *sink, const struct http_options *options,
                               struct muster_error *error);
 void muster__http_free(struct http *http);
+/* Ends the connections, on the thread that makes the requests; there are no more of these. */
+void muster__http_disconnect(struct http *http);
 /* Any thread: ends what is running. The sink is abandoned already. */
 void muster__http_wake(struct http *http);
 

@@ -385,6 +385,11 @@ static void mlflow_wake(void *state)
     muster__http_wake(((struct mlflow *)state)->http);
 }
 
+static void mlflow_leave(void *state)
+{
+    muster__http_disconnect(((struct mlflow *)state)->http);
+}
+
 /* ---- opening ---- */
 
 static void mlflow_close(void *state)
@@ -508,5 +513,6 @@ const struct sink_kind muster__mlflow = {
     .write = mlflow_write,
     .finish = mlflow_finish,
     .wake = mlflow_wake,
+    .leave = mlflow_leave,
     .close = mlflow_close,
 };

@@ -109,6 +109,8 @@ static void *run(void *context)
     }
     if (goes_on && !muster__sink_is_abandoned(sink) && finish(sink))
         muster__queue_done(sink->queue, sink->place);
+    if (sink->kind->leave)
+        sink->kind->leave(sink->state);
     if (plain) {
         uselocale(LC_GLOBAL_LOCALE);
         freelocale(plain);

@@ -31,6 +31,9 @@ struct sink_kind {
     enum muster_status (*finish)(void *state, enum muster_record_outcome outcome, struct muster_error *error);
     /* The sink was given up: ends a wait for a network. NULL: it has none. */
     void (*wake)(void *state);
+    /* The thread ends, and with it what must end on it: a connection of TLS says good-bye, which another thread may
+       get a SIGPIPE for. NULL: nothing. */
+    void (*leave)(void *state);
     void (*close)(void *state);
 };
 

@@ -9,6 +9,7 @@ import json
 import posixpath
 import re
 import socket
+import ssl
 import threading
 import urllib.parse
 
@@ -238,8 +239,10 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, store, port=0):
+    def __init__(self, store, port=0, tls=None):
         super().__init__(("127.0.0.1", port), Handler)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.store = store
         self.connections = []
         self.mode = lambda method, path: None
@@ -514,6 +517,37 @@ class Away(Case):
         self.server.release()
         self.close(recorder)
         self.expect_all(10)
+
+
+class Secure(Case):
+    def setUp(self):
+        super().setUp()
+        maker = programs.SOURCE / "tests" / "integration" / "make_certificates"
+        programs.subprocess.run([maker, self.scratch], check=True, stdout=programs.subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.scratch / "server.pem", self.scratch / "server.key")
+        self.server.end()
+        self.server = Server(self.store, tls=context)
+
+    def record(self, **environment):
+        recorder = Recorder(self, **environment)
+        recorder.do(f"open mlflow:https://127.0.0.1:{self.server.port}", "scalar 1 x 1")
+        return recorder
+
+    def test_an_authority_that_is_known(self):
+        self.close(self.record(MLFLOW_TRACKING_SERVER_CERT_PATH=str(self.scratch / "ca.pem")))
+        self.assertEqual(len(self.store.curve("x")), 1)
+
+    def test_any_certificate(self):
+        self.close(self.record(MLFLOW_TRACKING_INSECURE_TLS="true"))
+        self.assertEqual(len(self.store.curve("x")), 1)
+
+    def test_a_certificate_of_strangers(self):
+        recorder = self.record(MLFLOW_TRACKING_SERVER_CERT_PATH=str(self.scratch / "other.pem"))
+        recorder.wait_for_warning("certificate")
+        self.assertIn("not all was written", recorder.say("close killed 20"))
+        recorder.end()
+        self.assertEqual(self.store.requests, [])
 
 
 if __name__ == "__main__":
