@@ -147,9 +147,10 @@ enum muster_record_outcome {
 };
 
 /**
- * Closes the record: writes what is left and the outcome, for at most limit_ms, and frees the record. NULL is
- * allowed. No other thread may use the record any more. OK means that every sink has taken all that was not
- * lost before. Otherwise *error (may be NULL) says why:
+ * Closes the record: writes what is left and the outcome, for at most limit_ms, and frees the record. A request
+ * that runs then is broken off, which takes 500 ms more at most. NULL is allowed. No other thread may use the
+ * record any more. OK means that every sink has taken all that was not lost before. Otherwise *error (may be
+ * NULL) says why:
  * - TIMEOUT: some sinks have not. They are given up, and *error names the first. The record is closed.
  * - INVALID: this is a callback, which must not wait; nothing happened.
  */

@@ -56,6 +56,7 @@ static bool set_up(struct http *http, const struct http_options *options)
     CURL *easy = http->easy;
     CURLcode failed = 0;
     failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* the end waits for no name's resolution */
     failed |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     failed |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, http->text);
     failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);

@@ -191,6 +191,26 @@ void muster__queue_done(struct queue *queue, size_t which)
     pthread_mutex_unlock(&queue->lock);
 }
 
+void muster__queue_leave(struct queue *queue, size_t which)
+{
+    pthread_mutex_lock(&queue->lock);
+    queue->places[which].left = true;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+bool muster__queue_has_left(struct queue *queue, size_t which, int64_t limit_ms)
+{
+    struct timespec until = after(limit_ms);
+    int waited = 0;
+    pthread_mutex_lock(&queue->lock);
+    while (!queue->places[which].left && waited == 0)
+        waited = pthread_cond_timedwait(&queue->changed, &queue->lock, &until);
+    bool left = queue->places[which].left;
+    pthread_mutex_unlock(&queue->lock);
+    return left;
+}
+
 static unsigned not_done(const struct queue *queue)
 {
     unsigned late = 0;

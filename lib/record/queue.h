@@ -24,7 +24,8 @@ struct place {
     size_t size;        /* of those that wait */
     size_t count;
     uint64_t lost; /* since it was last up to date */
-    bool done;
+    bool done;     /* with all, and well */
+    bool left;     /* its thread touches nothing but memory any more */
 };
 
 struct queue {
@@ -60,8 +61,11 @@ bool muster__queue_is_abandoned(struct queue *queue);
 /* Around each warning of a sink; false: do not tell it. */
 bool muster__queue_tell_begin(struct queue *queue);
 void muster__queue_tell_end(struct queue *queue);
-/* A sink's thread has done all. */
+/* A sink's thread has done all; it is about to end. */
 void muster__queue_done(struct queue *queue, size_t place);
+void muster__queue_leave(struct queue *queue, size_t place);
+/* Waits for the thread, for so long at most. False: it hangs. */
+bool muster__queue_has_left(struct queue *queue, size_t place, int64_t limit_ms);
 
 /* Lets the sinks come to an end, and waits for them. Those that are not done after the limit are abandoned: a
    bit is returned for each of them. No warning is told any more. */

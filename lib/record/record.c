@@ -17,7 +17,11 @@
 #include "record/sink.h"
 #include "status.h"
 
-enum { BACKLOG_LEAST = 65536, IDENTITY_MAX = 64 };
+enum {
+    BACKLOG_LEAST = 65536,
+    IDENTITY_MAX = 64,
+    BREAK_OFF_MS = 500, /* for a thread whose request was broken off, which ends at once */
+};
 
 struct muster_record {
     atomic_uint references; /* the user's, and one of each thread */
@@ -84,20 +88,28 @@ static void release(void *context)
     free(record);
 }
 
+/* Whether the thread of a sink that was given up can be ended. A disk cannot be told to let it go. A network can, and
+   then nothing of it, such as OpenSSL, is in use while the process ends. */
+static bool breaks_off(struct muster_record *record, size_t i)
+{
+    struct sink *sink = &record->sinks[i];
+    if (!sink->kind->wake)
+        return false;
+    sink->kind->wake(sink->state);
+    return muster__queue_has_left(&record->queue, i, BREAK_OFF_MS);
+}
+
 /* Ends the threads; a bit for each sink that was given up. */
 static unsigned end(struct muster_record *record, int64_t limit_ms)
 {
     unsigned late = muster__queue_end(&record->queue, limit_ms);
     for (size_t i = 0; i < record->sink_count; i++) {
-        struct sink *sink = &record->sinks[i];
-        if (!sink->started)
+        if (!record->sinks[i].started)
             continue;
-        if (late >> i & 1 && sink->kind->wake)
-            sink->kind->wake(sink->state);
-        if (late >> i & 1)
-            pthread_detach(sink->thread);
+        if (!(late >> i & 1) || breaks_off(record, i))
+            pthread_join(record->sinks[i].thread, NULL);
         else
-            pthread_join(sink->thread, NULL);
+            pthread_detach(record->sinks[i].thread);
     }
     return late;
 }

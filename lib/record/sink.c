@@ -115,6 +115,7 @@ static void *run(void *context)
         uselocale(LC_GLOBAL_LOCALE);
         freelocale(plain);
     }
+    muster__queue_leave(sink->queue, sink->place);
     sink->ended(sink->owner);
     return NULL;
 }

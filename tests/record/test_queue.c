@@ -113,5 +113,8 @@ Test(queue, ends)
     cr_assert_eq(muster__queue_take(&queue, 0, batch), 0);
     cr_assert_not(muster__queue_pause(&queue, 0, 1000000), "it does not wait any more");
     cr_assert_not(muster__queue_tell_begin(&queue));
+    cr_assert_not(muster__queue_has_left(&queue, 0, 1));
+    muster__queue_leave(&queue, 0);
+    cr_assert(muster__queue_has_left(&queue, 0, 1000000));
     muster__queue_destroy(&queue);
 }

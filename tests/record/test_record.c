@@ -223,7 +223,7 @@ Test(record, an_allocation_fails_for_a_server_that_is_away, .init = set_up, .fin
 }
 
 /* The end does not wait for it: the thread that hangs frees the record when it comes back. */
-Test(record, a_disk_hangs, .init = set_up, .fini = tear_down, .timeout = 30)
+Test(record, a_disk_hangs, .init = set_up, .fini = tear_down)
 {
     struct muster_record_options options;
     struct muster_record *record;
@@ -259,7 +259,7 @@ static void close_within(void *context, const char *text)
         muster_record_close(closed_within, MUSTER_RECORD_FINISHED, MUSTER_NO_LIMIT, &error);
 }
 
-Test(record, is_not_closed_in_a_callback, .init = set_up, .fini = tear_down, .timeout = 30)
+Test(record, is_not_closed_in_a_callback, .init = set_up, .fini = tear_down)
 {
     struct muster_record_options options;
     char text[128];
