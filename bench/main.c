@@ -104,10 +104,11 @@ static const struct argp_option options[] = {
     {"json", OPTION_JSON, "FILE", 0, "Write all figures to FILE as one JSON object", 0},
     {"only", OPTION_ONLY, "NAME", 0, "Only this measurement; may be repeated", 0},
     {"quick", OPTION_QUICK, NULL, 0,
-     "Few participants, repetitions and bytes: shows that it works, measures nothing", 0},
-    {"repeat", OPTION_REPEAT, "COUNT", 0, "Pairs of blocks for each ratio", 0},
-    {"self", OPTION_SELF, NULL, 0, "Bare C-core in muster's place: what differs from 1 is noise", 0},
-    {"wait", OPTION_WAIT, "SECONDS", 0, "Give up when a process says nothing for so long (60)", 0},
+     "Few participants, repetitions and bytes: a test of the benchmark, not a measurement", 0},
+    {"repeat", OPTION_REPEAT, "COUNT", 0, "Number of pairs of blocks for each ratio", 0},
+    {"self", OPTION_SELF, NULL, 0, "Measure bare C-core in muster's place: each difference from 1 is noise",
+     0},
+    {"wait", OPTION_WAIT, "SECONDS", 0, "Give up if a process prints nothing for this time (60)", 0},
     {0},
 };
 
@@ -115,8 +116,9 @@ static const struct argp argument_parser = {
     options,
     parse_option,
     NULL,
-    "Measures muster against bare C-core programs of the same shape, interleaved, and prints ratios of "
-    "times and of memory: below 1, muster is better. What has a bound to meet is printed with it.\v",
+    "Measures muster, and in turn programs that do the same with C-core alone. Prints the ratios of times "
+    "and "
+    "of memory: below 1, muster is better. If a ratio has a bound, it is printed beside it.\v",
     NULL,
     list_measurements,
     NULL};

@@ -1,7 +1,7 @@
 /*
- * Lesson 1: a first round. A server gives an array to three participants at once and prints the mean of what
- * they answer. The participants are threads here, so that one program shows both sides; elsewhere each is a
- * process on a machine of its own, and its code is the same.
+ * Lesson 1: a first round. A server gives an array to three participants at once, and prints the mean of
+ * their answers. Here the participants are threads, so that one program shows both sides. In real use each is
+ * a process on a machine of its own, with the same code.
  *
  *     cc -o 01_first_round 01_first_round.c $(pkg-config --cflags --libs muster) -pthread
  */
@@ -28,7 +28,7 @@ static void train(struct participant *participant, const struct muster_message *
 {
     const struct muster_array *model = instruction->arrays;
     if (instruction->array_count != 1 || model->dtype != MUSTER_FLOAT64)
-        return; /* what is not answered is answered with "unknown instruction" */
+        return; /* without our answer, the library answers "unknown instruction" */
     size_t count = muster_array_count(model);
     double *weights = malloc(count * sizeof(*weights));
     if (!weights)
@@ -58,7 +58,8 @@ static void *take_part(void *argument)
 
 /* ---- the server ---- */
 
-/* Called for each answer as it comes. What it does not accept does not count, and its participant is told. */
+/* Called for each answer as it arrives. If it refuses an answer, the answer does not count, and its
+   participant gets the reason. */
 static enum muster_status add(void *mean, size_t index, struct proxy *proxy,
                               const struct muster_message *answer, struct muster_error *reason)
 {

@@ -1,6 +1,6 @@
 /*
- * Lesson 2: a round is complete with two of three answers. The third participant is slow; it is told that
- * nobody waits for it any more, and is there again for the next round.
+ * Lesson 2: a round that ends with two of three answers. The third participant is slow. It is told that
+ * nobody waits for its answer any more, and takes part in the next round.
  */
 #include <muster/muster.h>
 
@@ -49,11 +49,10 @@ static void *take_part(void *argument)
         const struct muster_message answer = {.kind = instruction->kind, .scalars = &loss, .scalar_count = 1};
         participant_report_progress(participant, 0.5, NULL);
         if (is_slow)
-            sem_wait(
-                &given_up); /* a training of hours, which looks now and then whether it is still wanted */
+            sem_wait(&given_up); /* stands for hours of training, which on_cancelled ends */
         if (participant_cancelled(participant))
             printf("%s: nobody waits for this answer\n", name);
-        participant_dispatch(participant, &answer, NULL); /* dropped, if so */
+        participant_dispatch(participant, &answer, NULL); /* drops the answer if nobody waits */
     }
     participant_free(participant);
     sem_destroy(&given_up);
@@ -69,8 +68,8 @@ static void hold_round(struct proxy *const *proxies, size_t count)
     struct proxy_round_result result;
     struct muster_error error;
     proxy_round_options_init(&options);
-    options.enough = 2;          /* the other turns are given up when two have answered */
-    options.deadline_ms = 60000; /* and all of them by then */
+    options.enough = 2;          /* when two have answered, the other turns are given up */
+    options.deadline_ms = 60000; /* all turns that still run then are given up */
     if (proxy_run_all(proxies, count, &instruction, &options, NULL, NULL, &result, &error) != MUSTER_OK)
         fail(&error);
     printf("%zu answered, %zu were not waited for\n", result.answered, result.late);

@@ -1,6 +1,6 @@
 /*
- * Lesson 3: evaluation. The model goes to all participants, each tests it on its own data and answers with
- * numbers alone; the server makes weighted means of them.
+ * Lesson 3: evaluation. The server sends a model to all participants. Each tests the model on its own data,
+ * and answers with numbers. The server computes their weighted mean.
  */
 #include <muster/muster.h>
 
@@ -23,7 +23,7 @@ static void fail(const struct muster_error *error)
 struct data {
     const char *name;
     double samples;
-    double accuracy; /* that the model has on them */
+    double accuracy; /* of the model on these samples */
 };
 
 static void *take_part(void *argument)
@@ -40,7 +40,7 @@ static void *take_part(void *argument)
     while (participant_consume(participant, MUSTER_NO_LIMIT, &instruction, &error) == MUSTER_OK) {
         const struct muster_scalar metrics[] = {{"num_samples", data->samples}, {"accuracy", data->accuracy}};
         const struct muster_message answer = {.kind = MUSTER_EVALUATE, .scalars = metrics, .scalar_count = 2};
-        if (instruction->kind == MUSTER_EVALUATE) /* others are answered with "unknown instruction" */
+        if (instruction->kind == MUSTER_EVALUATE) /* to others the library answers "unknown instruction" */
             participant_dispatch(participant, &answer, NULL);
     }
     participant_free(participant);
@@ -51,7 +51,7 @@ static void *take_part(void *argument)
 
 struct evaluation {
     double samples;
-    double accuracy; /* the sum over samples */
+    double accuracy; /* the sum over all samples */
 };
 
 static enum muster_status add(void *context, size_t index, struct proxy *proxy,
@@ -62,7 +62,8 @@ static enum muster_status add(void *context, size_t index, struct proxy *proxy,
     double accuracy = muster_message_scalar(answer, "accuracy", -1);
     (void)index;
     (void)proxy;
-    /* What others say is looked at before it is used; the reason goes into the round's entry, and to them. */
+    /* Check a participant's numbers before you use them. The reason is the text of its entry in the result,
+       and is sent to the participant. */
     if (!(samples > 0 && samples < 1e9 && accuracy >= 0 && accuracy <= 1)) {
         snprintf(reason->text, sizeof(reason->text), "%g samples with an accuracy of %g", samples, accuracy);
         return MUSTER_INVALID;
@@ -83,7 +84,7 @@ static void evaluate(struct proxy *const *proxies, size_t count)
     struct proxy_round_result result;
     struct muster_error error;
     proxy_round_options_init(&options);
-    options.at_least = 2; /* all are waited for, and two suffice in the end */
+    options.at_least = 2; /* the round waits for all, and is OK if two answers were accepted */
     if (proxy_run_all(proxies, count, &instruction, &options, add, &evaluation, &result, &error) != MUSTER_OK)
         fail(&error);
     for (size_t i = 0; i < count; i++) {

@@ -1,6 +1,6 @@
 /*
- * Lesson 4: messages of one's own. Any bytes under a name of the application's go both ways, and a
- * participant that cannot do what it was told says why. proxy_run() is a call that blocks for one answer.
+ * Lesson 4: your own messages. An instruction and its answer carry a name and bytes of your choice. A
+ * participant that fails says why. proxy_run() sends one instruction and blocks for its answer.
  */
 #include <muster/muster.h>
 
@@ -26,7 +26,7 @@ static void answer(struct participant *participant, const struct muster_message 
         .kind = MUSTER_APPLICATION, .type = "description", .data = text, .size = strlen(text)};
     const struct muster_message failure = {.kind = MUSTER_FAILURE, .code = 28, .text = "the disk is full"};
     if (instruction->kind != MUSTER_APPLICATION)
-        return; /* it is answered with "unknown instruction" */
+        return; /* the library answers "unknown instruction" */
     bool describes = strcmp(instruction->type, "describe yourself") == 0;
     participant_dispatch(participant, describes ? &description : &failure, NULL);
 }
@@ -54,7 +54,7 @@ static void tell(struct proxy *proxy, const struct muster_message *instruction)
     struct muster_message answer;
     struct muster_error error;
     enum muster_status status = proxy_run(proxy, instruction, 10000, &answer, &error);
-    if (status == MUSTER_OK) /* of the kind of the instruction: the library has seen to that */
+    if (status == MUSTER_OK) /* the library has checked that the answer has the instruction's kind */
         printf("%s: %.*s\n", answer.type, (int)answer.size, (const char *)answer.data);
     else if (status == MUSTER_REFUSED)
         printf("%s (code %d)\n", error.text, (int)answer.code);

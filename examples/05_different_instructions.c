@@ -1,6 +1,6 @@
 /*
- * Lesson 5: something different for each. Participants say by a label what they are; the server gives phones
- * fewer epochs than servers, in one round.
+ * Lesson 5: different instructions in one round. A label says what a participant is, and the server asks
+ * phones for fewer epochs than servers.
  */
 #include <muster/muster.h>
 
@@ -47,7 +47,7 @@ static void *take_part(void *argument)
 static enum muster_status add(void *epochs, size_t index, struct proxy *proxy,
                               const struct muster_message *answer, struct muster_error *reason)
 {
-    (void)index; /* of the proxy, and of the instruction that it was given */
+    (void)index; /* proxies[index] answered, to instructions[index] */
     (void)proxy;
     (void)reason;
     *(double *)epochs += muster_message_scalar(answer, "epochs", 0);

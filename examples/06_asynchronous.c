@@ -1,6 +1,7 @@
 /*
- * Lesson 6: an asynchronous server. There are no rounds: whoever answers is given the next instruction at
- * once. The model is prepared: all turns send the same copy. What callbacks may do stands in docs/turns.md.
+ * Lesson 6: an asynchronous server. There are no rounds: a participant that has answered gets the next
+ * instruction at once. The model is prepared, so all turns send the same copy. docs/turns.md says what
+ * callbacks may do.
  */
 #include <muster/muster.h>
 
@@ -30,7 +31,7 @@ static void *take_part(void *unused)
     if (participant_connect(address, NULL, &participant, &error) != MUSTER_OK)
         fail(&error);
     while (participant_consume(participant, MUSTER_NO_LIMIT, &instruction, &error) == MUSTER_OK)
-        participant_dispatch(participant, instruction, NULL); /* trained */
+        participant_dispatch(participant, instruction, NULL); /* after some training, which is left out */
     participant_free(participant);
     return unused;
 }
@@ -54,7 +55,7 @@ static void begin_turn(struct training *training, struct proxy *proxy)
     enum muster_status status = proxy_run_async(proxy, &training->model, 60000, answered, training, &error);
     pthread_mutex_unlock(&training->lock);
     if (status != MUSTER_OK && status != MUSTER_STOPPED)
-        printf("%s\n", error.text); /* GONE, CLOSED: this proxy has no turn any more */
+        printf("%s\n", error.text); /* GONE or CLOSED: this was the proxy's last turn */
 }
 
 /* Called on a network thread, once for each turn that began. It must not block; it may begin the next
@@ -68,7 +69,7 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
         proxy_explain(proxy, status, answer, &error);
         printf("%s\n", error.text);
     }
-    muster_message_clear(answer); /* here it would be added to the model */
+    muster_message_clear(answer); /* a real server adds it to its model first */
     if (status == MUSTER_STOPPED)
         return;
     if (status == MUSTER_OK && atomic_fetch_add(&training->answers, 1) + 1 == ANSWERS)
@@ -76,15 +77,15 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
     begin_turn(training, proxy);
 }
 
-/* Whoever joins, be it later, is given its first turn. A participant that is AWAY keeps its turn, which goes
-   on when it is BACK: there is nothing to do. LEFT is for good. */
+/* A participant that joins, now or later, gets its first turn. At AWAY and BACK there is nothing to do: the
+   participant keeps its turn. LEFT is final. */
 static void observe(void *context, const struct participant_manager_event *event)
 {
     if (event->kind == PARTICIPANT_MANAGER_JOINED)
         begin_turn(context, event->proxy);
 }
 
-/* A server whose model moves clears the old one and prepares the new one, with the lock held. */
+/* To change its model, a server clears the old one and prepares the new one, with the lock held. */
 static void prepare(struct participant_manager *manager, struct training *training)
 {
     static const float weights[1000];
@@ -118,7 +119,7 @@ int main(void)
     for (size_t i = 0; i < PARTICIPANTS; i++)
         pthread_create(&threads[i], NULL, take_part, NULL);
     struct proxy **proxies;
-    size_t count; /* all are to have joined before the server ends */
+    size_t count; /* wait until all have joined: a late one would find no server */
     if (participant_manager_get_participants(manager, PARTICIPANTS, 60000, &proxies, &count, &error) !=
         MUSTER_OK)
         fail(&error);
@@ -126,7 +127,7 @@ int main(void)
     sem_wait(&training.done);
     printf("%d answers\n", ANSWERS);
 
-    participant_manager_stop(manager); /* running turns end with STOPPED, and no callback comes after it */
+    participant_manager_stop(manager); /* running turns end with STOPPED; no callback runs after this */
     muster_message_clear(&training.model);
     participant_manager_free(manager);
     for (size_t i = 0; i < PARTICIPANTS; i++)

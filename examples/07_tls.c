@@ -1,11 +1,12 @@
 /*
- * Lesson 7: TLS and a token. The server shows a certificate, the participant knows who signed it, and shows a
- * token that both have. The files are read again when they change; nobody has to be started again.
+ * Lesson 7: TLS and a token. The server shows a certificate, and the participant checks who signed it. The
+ * participant shows a token, and the server checks that. Both read the files again when they change, without
+ * a restart.
  *
  *     07_tls DIRECTORY
  *
- * with server.pem and server.key (for 127.0.0.1), ca.pem, which signed it, and token, a random line. These
- * commands make them:
+ * DIRECTORY has server.pem and server.key (for 127.0.0.1), ca.pem, whose key signed server.pem, and token, a
+ * random line. These commands make them:
  *
  *     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=ca -keyout ca.key -out ca.pem
  *     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=server -CA ca.pem -CAkey ca.key \
@@ -36,7 +37,7 @@ static void *take_part(void *unused)
     const struct muster_message *instruction;
     struct muster_error error;
 
-    /* A stranger, without the token, is turned away. */
+    /* Without the token the server refuses the participant. */
     participant_options_init(&options);
     options.credentials.ca = authority;
     if (participant_connect(address, &options, &participant, &error) != MUSTER_OK)

@@ -1,10 +1,10 @@
 /*
- * Lesson 8: a server that can die. After each round its state goes into a run directory, in one step: killed
- * at any instant and started again, it goes on after the last round that was completed.
+ * Lesson 8: a server that can die. After each round it saves its state in a run directory, in one step. If
+ * the server is killed at any instant and started again, it goes on after the last completed round.
  *
  *     08_resume DIRECTORY
  *
- * holds three rounds; called again with the same directory, three more.
+ * runs three rounds. Called again with the same directory, it runs three more.
  */
 #include <muster/muster.h>
 
@@ -22,7 +22,7 @@ static void fail(const struct muster_error *error)
     exit(EXIT_FAILURE);
 }
 
-/* ---- a participant: it halves the distance to 1 ---- */
+/* ---- a participant, which "trains" by halving the distance to 1 ---- */
 
 static void *take_part(void *unused)
 {
@@ -58,7 +58,7 @@ static void hold_round(struct proxy *proxy, double *weight)
     muster_message_clear(&answer);
 }
 
-/* The weight that the last completed round left. */
+/* The weight after the last completed round; 0 before the first. */
 static double restore(struct muster_run *run)
 {
     size_t count;

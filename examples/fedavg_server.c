@@ -1,14 +1,14 @@
 /*
- * A server to start a project from: federated averaging. participant.c is the other half. In each round some of
- * the participants train the model on data that only they have, the next model is the weighted mean of theirs,
- * and all participants test it.
+ * A server to start a project from: federated averaging. participant.c is the other half. In each round some
+ * of the participants train the model on data that only they have. The next model is the weighted mean of
+ * their models, and all participants test it.
  *
  *     cc -o fedavg_server fedavg_server.c $(pkg-config --cflags --libs muster) -pthread
  *     ./fedavg_server & for number in 1 2 3; do ./participant --number $number & done; wait
  *
- * The rest is the library's work: a participant whose connection breaks comes back and goes on with its turn;
- * one that is started again takes its old place; when a server that was killed runs again, all join again. To
- * keep the model until then, see 08_resume.c; for TLS and a token, see 07_tls.c.
+ * The library does the rest. A participant whose connection breaks comes back and goes on with its turn. A
+ * participant that is started again gets its old place. If the server is killed and started again, all
+ * participants join again. To keep the model until then, see 08_resume.c; for TLS and a token, see 07_tls.c.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <muster/muster.h>
@@ -26,8 +26,8 @@ enum { FEATURES = 20, CLASSES = 5, ARRAYS = 2, NUMBER_MAX = 1000, DEADLINE_MS = 
 static const char usage[] =
     "usage: fedavg_server [OPTION...]\n"
     "  --listen HOST:PORT   where participants connect (127.0.0.1:8080; port 0: any)\n"
-    "  --participants N     wait for so many before the first round (3)\n"
-    "  --rounds N           hold so many rounds (10)\n";
+    "  --participants N     wait for N participants before the first round (3)\n"
+    "  --rounds N           run N rounds (10)\n";
 
 static const char *listen_on = "127.0.0.1:8080";
 static size_t participants = 3, rounds = 10;
@@ -39,8 +39,8 @@ static sigset_t signals; /* those that end the program */
 
 /* ---- rounds ---- */
 
-/* Called for each answer as it comes. What a participant says of itself is looked at before it is used: one that
- * claims 1e300 samples would have the mean to itself. What is not accepted is told to it. */
+/* Called for each answer as it arrives. It checks the numbers first: a participant that claims 1e300 samples
+ * would decide the mean alone. If it refuses an answer, the participant gets the reason. */
 static enum muster_status add(void *mean, size_t index, struct proxy *proxy,
                               const struct muster_message *answer, struct muster_error *reason)
 {
@@ -61,7 +61,7 @@ static enum muster_status add(void *mean, size_t index, struct proxy *proxy,
     return muster_mean_add_message(mean, &counted, samples, reason);
 }
 
-/* Sends the model with an instruction and gives the mean of the answers; how many there are. */
+/* Sends the model with an instruction, and sets *result to the mean of the answers. Returns their number. */
 static size_t run(struct proxy *const *proxies, size_t count, enum muster_kind kind, struct muster_mean *mean,
                   struct muster_message *result)
 {
@@ -89,7 +89,7 @@ static size_t run(struct proxy *const *proxies, size_t count, enum muster_kind k
     return answered;
 }
 
-/* Has a fraction of the participants train, and takes the mean for the next model; how many trained. */
+/* Lets some participants train; the mean of their models is the next model. Returns how many trained. */
 static size_t train(struct proxy *const *proxies, size_t count)
 {
     size_t wanted = 1 + (size_t)(FRACTION * (double)(count - 1)), numbers[NUMBER_MAX];
@@ -122,8 +122,8 @@ static void hold_round(struct proxy *const *proxies, size_t count, size_t round)
 
 /* ---- the program ---- */
 
-/* Ctrl-C: waits and rounds end with STOPPED, and participants are told good-bye; participant_manager_close_for()
- * would tell them to come back, as before a deploy. The library's threads do not take signals. */
+/* At Ctrl-C, waits and rounds end with STOPPED, and participants are told good-bye. (Before a deploy, call
+ * participant_manager_close_for(): they come back.) The library's threads do not take signals. */
 static void *close_at_signal(void *manager)
 {
     int number;

@@ -1,11 +1,11 @@
 /*
  * A participant to start a project from: federated averaging. fedavg_server.c is the other half. It trains the
- * server's model on data that only it has, and gives away the trained model and a few numbers.
+ * server's model on data that only it has, and sends only the trained model and a few numbers.
  *
  *     cc -o participant participant.c $(pkg-config --cflags --libs muster) -pthread -lm
  *
- * The library brings it back when the connection breaks, when the server is killed and runs again, or when the
- * server has told it to come back later. This program sees nothing of that but a longer wait.
+ * The library brings the participant back if the connection breaks, if the server is killed and started again,
+ * and if the server asks it to come back later. This program only waits longer.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <muster/muster.h>
@@ -23,7 +23,7 @@ static sigset_t signals; /* those that end the program */
 
 static const char usage[] = "usage: participant [OPTION...]\n"
                             "  --connect HOST:PORT   the server (127.0.0.1:8080)\n"
-                            "  --number N            which data it has (1)\n"
+                            "  --number N            the number of its data set (1)\n"
                             "  --name NAME           its name at the server (participant-N)\n";
 
 /* ---- data and model: to be replaced by yours ---- */
@@ -39,8 +39,8 @@ static float weights[FEATURES][CLASSES], bias[CLASSES];
 static const struct muster_array model[ARRAYS] = {{MUSTER_FLOAT32, 2, {FEATURES, CLASSES}, weights},
                                                   {MUSTER_FLOAT32, 1, {CLASSES}, bias}};
 
-/* Data like nobody else's, in the manner of synthetic(1,1) of the FedProx paper: where the inputs lie, what
- * their labels follow, and how many there are differs with the participant's number. */
+/* Makes data similar to synthetic(1,1) of the FedProx paper. The inputs, the law of their labels and the number
+ * of samples depend on the participant's number. */
 static void make_data(uint64_t number)
 {
     struct muster_random common, own;
@@ -65,7 +65,7 @@ static void make_data(uint64_t number)
     }
 }
 
-/* The probability of each class; which one is the most likely. */
+/* Computes the probability of each class. Returns the most likely class. */
 static size_t predict(const struct sample *sample, double probability[CLASSES])
 {
     size_t best = 0;
@@ -115,7 +115,7 @@ static void test(double *loss, double *accuracy)
 
 /* ---- instructions ---- */
 
-/* Tells how good the server's model is here, and trains it if asked to. */
+/* Tests the server's model on the data of this participant, trains it if told to, and answers. */
 static void follow(struct participant *participant, const struct muster_message *instruction)
 {
     const struct muster_message expected = {.arrays = model, .array_count = ARRAYS};
@@ -124,7 +124,7 @@ static void follow(struct participant *participant, const struct muster_message 
     double loss, accuracy;
     struct muster_error error;
     if (instruction->kind != MUSTER_TRAIN && instruction->kind != MUSTER_EVALUATE)
-        return; /* what is not answered is answered with "unknown instruction" */
+        return; /* without our answer, the library answers "unknown instruction" */
     if (muster_arrays_match(instruction, &expected, &error) != MUSTER_OK) {
         const struct muster_message failure = {.kind = MUSTER_FAILURE, .code = 1, .text = error.text};
         participant_dispatch(participant, &failure, NULL);
@@ -141,12 +141,12 @@ static void follow(struct participant *participant, const struct muster_message 
         answer.arrays = model;
         answer.array_count = ARRAYS;
     }
-    participant_dispatch(participant, &answer, NULL); /* dropped, if nobody waits for it any more */
+    participant_dispatch(participant, &answer, NULL); /* drops the answer if nobody waits for it any more */
 }
 
 /* ---- the program ---- */
 
-/* Ctrl-C: participant_consume() returns CLOSED, and a training looks whether it is cancelled. */
+/* At Ctrl-C, participant_consume() returns CLOSED, and participant_cancelled() ends the training. */
 static void *close_at_signal(void *participant)
 {
     int number;

@@ -20,10 +20,13 @@ tests_unit_unit_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_unit_unit_LDADD = $(CORE_TEST_LIBS)
 tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
+    tests/unit/codec.c \
+    tests/unit/codec.h \
     tests/unit/test_array.c \
     tests/unit/test_block.c \
     tests/unit/test_budget.c \
     tests/unit/test_codec.c \
+    tests/unit/test_codec_refused.c \
     tests/unit/test_copy.c \
     tests/unit/test_drain.c \
     tests/unit/test_guesses.c \
@@ -40,7 +43,17 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_values.c \
     tests/unit/test_window.c
 if LEARNING
-tests_unit_unit_SOURCES += tests/unit/test_mean.c tests/unit/test_npy.c tests/unit/test_npz.c tests/unit/test_run.c
+tests_unit_unit_SOURCES += \
+    tests/unit/mean.c \
+    tests/unit/mean.h \
+    tests/unit/npy.c \
+    tests/unit/npy.h \
+    tests/unit/test_mean.c \
+    tests/unit/test_mean_kinds.c \
+    tests/unit/test_npy.c \
+    tests/unit/test_npy_file.c \
+    tests/unit/test_npz.c \
+    tests/unit/test_run.c
 endif
 
 # A network inside the process, and what plays on it.
@@ -55,38 +68,73 @@ fixture_sources = \
     tests/support/peer.c \
     tests/support/peer.h \
     tests/support/sample.c \
-    tests/support/sample.h
+    tests/support/sample.h \
+    tests/support/words.c \
+    tests/support/words.h
 
-# What a server's programmer sees, over the fixture. A test is told when the library encodes, and another when it
-# unlists.
+# What a server's programmer sees, over the fixture. A test is told when the library unlists.
 tests_server_server_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-tests_server_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode,--wrap=muster__manager_unlist
+tests_server_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__manager_unlist
 tests_server_server_LDADD = $(CORE_TEST_LIBS)
 tests_server_server_SOURCES = \
+    tests/server/circle.c \
+    tests/server/circle.h \
+    tests/server/couple.c \
+    tests/server/couple.h \
+    tests/server/crowd.c \
+    tests/server/crowd.h \
+    tests/server/line.c \
+    tests/server/line.h \
+    tests/server/pair.c \
+    tests/server/pair.h \
     tests/server/test_admission.c \
+    tests/server/test_answer.c \
     tests/server/test_away.c \
     tests/server/test_blocking.c \
+    tests/server/test_breaks.c \
     tests/server/test_callback.c \
-    tests/server/test_corners.c \
     tests/server/test_doors.c \
+    tests/server/test_joining.c \
+    tests/server/test_leaving.c \
     tests/server/test_local.c \
+    tests/server/test_original.c \
     tests/server/test_payload.c \
+    tests/server/test_payload_end.c \
     tests/server/test_prepared.c \
+    tests/server/test_progress.c \
     tests/server/test_refused.c \
+    tests/server/test_restart.c \
     tests/server/test_round.c \
+    tests/server/test_round_end.c \
+    tests/server/test_round_many.c \
     tests/server/test_session.c \
+    tests/server/test_session_end.c \
     tests/server/test_stop.c \
     tests/server/test_turn.c \
     tests/server/test_upload.c \
+    tests/server/test_upload_big.c \
+    tests/server/test_upload_rules.c \
+    tests/server/test_upload_slow.c \
     $(fixture_sources)
 
-# What a participant's programmer sees, against a server that is played message by message.
+# What a participant's programmer sees, mostly of a server that is played message by message. A test is told when the
+# library encodes.
 tests_participant_participant_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-tests_participant_participant_LDFLAGS = $(AM_LDFLAGS)
+tests_participant_participant_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode
 tests_participant_participant_LDADD = $(CORE_TEST_LIBS)
 tests_participant_participant_SOURCES = \
+    tests/participant/duo.c \
+    tests/participant/duo.h \
+    tests/participant/test_callback.c \
+    tests/participant/test_connect.c \
     tests/participant/test_download.c \
-    tests/participant/test_participant.c \
+    tests/participant/test_end.c \
+    tests/participant/test_original.c \
+    tests/participant/test_ready.c \
+    tests/participant/test_reconnect.c \
+    tests/participant/test_refused.c \
+    tests/participant/test_retry.c \
+    tests/participant/test_work.c \
     $(fixture_sources)
 
 # Every allocation of the library fails in turn; where it would wait, the test steps the network in its place.
@@ -97,6 +145,9 @@ tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \
+    tests/fault/allocation_parts.c \
+    tests/fault/failing.c \
+    tests/fault/failing.h \
     tests/support/no_grpc.c
 
 # Every call that reaches the disk fails in turn.
@@ -115,19 +166,31 @@ tests_fault_chaos_SOURCES = \
     tests/fault/chaos.c \
     tests/fault/chaos.h \
     tests/fault/chaos_roles.c \
+    tests/support/now.c \
+    tests/support/now.h \
+    tests/support/port.c \
+    tests/support/port.h \
     tests/support/relay.c \
     tests/support/relay.h
 
 # One suite, built once for each transport. It is told when a buffer is released.
+conformance_sources = \
+    tests/conformance/conformance.h \
+    tests/conformance/fixture.c \
+    tests/conformance/fixture.h \
+    tests/conformance/test_ends.c \
+    tests/conformance/test_events.c \
+    tests/conformance/test_listening.c \
+    tests/conformance/test_messages.c \
+    tests/conformance/test_timers.c \
+    tests/support/slowness.c \
+    tests/support/slowness.h
 CONFORMANCE_LINKING = $(AM_LDFLAGS) -Wl,--wrap=muster__buffer_release
 tests_conformance_local_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_local_LDFLAGS = $(CONFORMANCE_LINKING)
 tests_conformance_local_LDADD = $(CORE_TEST_LIBS)
 tests_conformance_local_SOURCES = \
-    tests/conformance/conformance.c \
-    tests/conformance/conformance.h \
-    tests/conformance/fixture.c \
-    tests/conformance/fixture.h \
+    $(conformance_sources) \
     tests/conformance/inside.c \
     tests/conformance/over_local.c \
     tests/support/no_grpc.c
@@ -135,10 +198,7 @@ tests_conformance_by_hand_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_by_hand_LDFLAGS = $(CONFORMANCE_LINKING)
 tests_conformance_by_hand_LDADD = $(CORE_TEST_LIBS)
 tests_conformance_by_hand_SOURCES = \
-    tests/conformance/conformance.c \
-    tests/conformance/conformance.h \
-    tests/conformance/fixture.c \
-    tests/conformance/fixture.h \
+    $(conformance_sources) \
     tests/conformance/inside.c \
     tests/conformance/over_fixture.c \
     tests/support/no_grpc.c
@@ -146,11 +206,10 @@ tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
 tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
 tests_conformance_grpc_SOURCES = \
-    tests/conformance/conformance.c \
-    tests/conformance/conformance.h \
-    tests/conformance/fixture.c \
-    tests/conformance/fixture.h \
-    tests/conformance/over_grpc.c
+    $(conformance_sources) \
+    tests/conformance/over_grpc.c \
+    tests/support/port.c \
+    tests/support/port.h
 
 # Real sockets and processes; raw C-core peers send what our own participants never would.
 tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \
@@ -158,19 +217,35 @@ tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \
 tests_integration_network_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_integration_network_LDADD = $(GRPC_TEST_LIBS) $(GRPC_LIBRARIES)
 tests_integration_network_SOURCES = \
+    tests/integration/files.c \
+    tests/integration/files.h \
     tests/integration/fixture.c \
     tests/integration/fixture.h \
+    tests/integration/house.c \
+    tests/integration/house.h \
     tests/integration/raw_peer.c \
     tests/integration/raw_peer.h \
     tests/integration/roles.c \
     tests/integration/test_clogged.c \
+    tests/integration/test_credentials.c \
     tests/integration/test_doors.c \
     tests/integration/test_faults.c \
+    tests/integration/test_health.c \
     tests/integration/test_listeners.c \
+    tests/integration/test_many.c \
     tests/integration/test_payload.c \
     tests/integration/test_processes.c \
     tests/integration/test_sessions.c \
     tests/integration/test_strangers.c \
+    tests/integration/test_unreachable.c \
+    tests/support/now.c \
+    tests/support/now.h \
+    tests/support/port.c \
+    tests/support/port.h \
     tests/support/relay.c \
-    tests/support/relay.h
+    tests/support/relay.h \
+    tests/support/slowness.c \
+    tests/support/slowness.h \
+    tests/support/words.c \
+    tests/support/words.h
 endif

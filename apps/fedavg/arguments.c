@@ -88,9 +88,11 @@ static const struct argp_option data_options[] = {
      0},
     {"seed", KEY_SEED, "N", 0, "Seed of everything that is random, the data included (default 0)", 0},
     {"participants", KEY_PARTICIPANTS, "N", 0,
-     "Participants that synthetic makes (default 30) or idx is split among (default 10)", 0},
+     "For synthetic and idx: the number of participants to make data for (default 30 and 10)", 0},
     {"dirichlet", KEY_DIRICHLET, "A", 0,
-     "Concentration of idx's split over the labels (default 0.5): the smaller, the more one-sided", 0},
+     "For idx: concentration of the split over the labels (default 0.5); the smaller it is, the more the "
+     "participants differ",
+     0},
     {0},
 };
 
@@ -137,9 +139,7 @@ static const struct argp_option server_security_options[] = {
     CERT_OPTION,
     KEY_OPTION,
     {"tls-ca", KEY_TLS_CA, "FILE", 0,
-     "Authorities, PEM: each participant needs a certificate that one of them has signed, made out to its "
-     "name",
-     0},
+     "Authorities, PEM. Each participant needs a certificate for its name that one of them has signed", 0},
     TOKEN_OPTION,
     {0},
 };
@@ -147,11 +147,11 @@ static const struct argp_option server_security_options[] = {
 const struct argp server_security_arguments = {.options = server_security_options, .parser = parse_security};
 
 static const struct argp_option participant_security_options[] = {
-    {"tls", KEY_TLS, 0, 0, "Use TLS; the options below imply it, the token's aside", 0},
+    {"tls", KEY_TLS, 0, 0, "Use TLS; --tls-cert and --tls-ca imply it", 0},
     CERT_OPTION,
     KEY_OPTION,
     {"tls-ca", KEY_TLS_CA, "FILE", 0,
-     "Authorities, PEM, one of which has signed the server's certificate (default: the system's)", 0},
+     "Authorities, PEM. One of them must have signed the server's certificate (default: the system's)", 0},
     TOKEN_OPTION,
     {0},
 };

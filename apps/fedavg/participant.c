@@ -298,8 +298,8 @@ static void parse_options(int count, char **arguments, struct options *options)
     static const struct argp_option option_list[] = {
         {0, 0, 0, 0, "Participant:", 1},
         {"connect", KEY_CONNECT, "HOST:PORT", 0, "The server (default 127.0.0.1:8080)", 1},
-        {"user", KEY_USER, "K", 0, "Which user of the data this is, from 0 (default 0)", 1},
-        {"name", KEY_NAME, "NAME", 0, "Name that the server knows it by (default participant-KK)", 1},
+        {"user", KEY_USER, "K", 0, "Number of the user whose data to train on, from 0 (default 0)", 1},
+        {"name", KEY_NAME, "NAME", 0, "The participant's name at the server (default participant-KK)", 1},
         {"wait", KEY_WAIT, "SECONDS", 0, "How long to wait for a server that is not up yet (default 60)", 1},
         {"export", KEY_EXPORT, "DIR", 0,
          "Write the user's training samples to DIR/x.npy and DIR/y.npy, and exit", 1},
@@ -312,11 +312,13 @@ static void parse_options(int count, char **arguments, struct options *options)
         .options = option_list,
         .parser = parse,
         .doc =
-            "Trains on one user's data when the server says so; its samples stay here.\v"
-            "A connection that breaks is made again for up to 10 minutes, and the training goes on. A "
-            "participant that was started again with its --name takes the place of its old self.\n\n"
-            "If grpc_proxy, https_proxy or http_proxy is set, the connection goes by that proxy, unless "
-            "no_grpc_proxy or no_proxy has an end of the host's name. Loopback addresses never do.\n\n"
+            "Trains on one user's data when the server says so. The samples stay on this machine.\v"
+            "If the connection breaks, the participant tries to come back for up to 10 minutes, and the "
+            "training goes on. A participant that is started again with the same --name takes the place of "
+            "the old process.\n\n"
+            "If grpc_proxy, https_proxy or http_proxy is set, the connection goes through that HTTP proxy, "
+            "unless no_grpc_proxy or no_proxy has a suffix of the host's name. Connections to loopback "
+            "addresses never do.\n\n"
             "The exit status is 0 after the server's good-bye, 128 plus the signal's number after SIGINT or "
             "SIGTERM, and 1 or 2 otherwise.",
         .children = children,

@@ -48,40 +48,41 @@ static const struct argp_option option_list[] = {
     {"fraction", KEY_FRACTION, "F", 0, "Share of the participants that train in a round (default 1/3)",
      GROUP_ROUNDS},
     {"enough", KEY_ENOUGH, "K", 0,
-     "A round is complete with K accepted answers; whoever has not answered by then is not waited for, "
-     "so that one that is frozen does not cost each round its deadline (default: all, also where a "
-     "round has fewer than K). Which K are the first is not drawn from the seed",
+     "A round ends with K accepted answers, and gives up the other turns. So a frozen participant does not "
+     "delay each round until its deadline (default: all answers, also if a round has fewer than K). The "
+     "seed does not decide which K answer first",
      GROUP_ROUNDS},
     {"at-least", KEY_AT_LEAST, "K", 0,
-     "The model moves only after a round with K accepted answers or more; all are waited for (default: 1)",
+     "Update the model only after a round with at least K accepted answers; each round still waits for all "
+     "(default 1)",
      GROUP_ROUNDS},
     {"min-participants", KEY_MIN_PARTICIPANTS, "N", 0,
-     "Hold a round only while N participants are there (default: as many as the data has to start "
-     "with, then whoever is left)",
+     "Begin a round only if N participants are there (default: for the first round all that the data is for, "
+     "for later ones those that are left)",
      GROUP_ROUNDS},
     {"wait", KEY_WAIT, "SECONDS", 0, "How long to wait for participants that are missing (default 300)",
      GROUP_ROUNDS},
     {"deadline", KEY_DEADLINE, "SECONDS", 0,
      "How long a round may take; later answers are dropped (default 60)", GROUP_ROUNDS},
     {"grace", KEY_GRACE, "SECONDS", 0,
-     "How long a participant whose connection broke is waited for; 0: not at all (default 60)", GROUP_ROUNDS},
+     "How long to wait for a participant whose connection broke; 0: not at all (default 60)", GROUP_ROUNDS},
     {"model-size", KEY_MODEL_SIZE, "BYTES", 0,
      "Pad the model with an array that has no part in training, so that instructions and answers have about "
-     "so many bytes; K, M and G at the end are KiB, MiB and GiB (default 0, no padding; at most 64G, or "
-     "--max-message-size in all with participants of the original protocol)",
+     "this many bytes; K, M and G at the end are KiB, MiB and GiB (default 0: no padding; at most 64G. With "
+     "participants of the original protocol, the whole message has to fit into --max-message-size)",
      GROUP_ROUNDS},
     {"max-message-size", KEY_MAX_MESSAGE_SIZE, "BYTES", 0,
-     "Biggest message in one piece; K, M and G at the end are KiB, MiB and GiB (default 4M, at least 1K). "
-     "Participants of the original protocol, such as participant.py, send and get the whole model in one: "
-     "with a bigger model give them room",
+     "Biggest message; K, M and G at the end are KiB, MiB and GiB (default 4M, at least 1K). Data in chunks "
+     "does not count. Participants of the original protocol, such as participant.py, send and get the whole "
+     "model in one message: for a bigger model, set this option",
      GROUP_ROUNDS},
     {"stop-within", KEY_STOP_WITHIN, "SECONDS", 0,
-     "After SIGINT or SIGTERM the round that runs may take so long to finish (default 10); then, or at "
-     "a second signal, it is given up",
+     "How long the running round may go on after SIGINT or SIGTERM (default 10). After that, or at a second "
+     "signal, the server gives it up",
      GROUP_ROUNDS},
     {0, 0, 0, 0, "Training:", GROUP_TRAINING},
     {"epochs", KEY_EPOCHS, "N", 0, "Epochs of a participant in a round (default 20)", GROUP_TRAINING},
-    {"batch-size", KEY_BATCH_SIZE, "N", 0, "Samples of a step (default 10)", GROUP_TRAINING},
+    {"batch-size", KEY_BATCH_SIZE, "N", 0, "Samples in one step of training (default 10)", GROUP_TRAINING},
     {"learning-rate", KEY_LEARNING_RATE, "R", 0, "Learning rate of a participant (default 0.01)",
      GROUP_TRAINING},
     {"mu", KEY_MU, "MU", 0,
@@ -93,8 +94,9 @@ static const struct argp_option option_list[] = {
      "of the answers, as in FedAvg",
      GROUP_TRAINING},
     {"average", KEY_AVERAGE, "B", 0,
-     "The result is a running average of the models, of which a share of B stays in each round "
-     "(default 0.95); 0: it is the model of the last round",
+     "The result is a running average of the models: after each round, B times the average so far plus 1 - B "
+     "times the new model (default 0.95; the first rounds weigh the same). 0: the result is the model of the "
+     "last round",
      GROUP_TRAINING},
     {"stragglers", KEY_STRAGGLERS, "PERCENT", 0,
      "Share of a round's participants, chosen anew each round, that do fewer epochs: 1 to N-1 (default 0)",
@@ -102,31 +104,31 @@ static const struct argp_option option_list[] = {
     {"default-weight", KEY_DEFAULT_WEIGHT, "W", 0,
      "Weight of a participant that does not say how many samples it has (default 100)", GROUP_TRAINING},
     {"max-weight", KEY_MAX_WEIGHT, "W", 0,
-     "The most that an answer may weigh, however many samples its participant claims to have (default: "
-     "what the biggest user of the data has, or --default-weight if that is more)",
+     "The biggest weight of an answer, whatever number of samples its participant claims (default: the "
+     "samples of the biggest user of the data, or --default-weight if that is more)",
      GROUP_TRAINING},
     {0, 0, 0, 0, "Output:", GROUP_OUTPUT},
     {"run", KEY_RUN, "DIR", 0,
-     "Keep the run in DIR, a new or an empty directory: the model after each round, metrics.csv, and "
-     "all that it takes to go on from there. If DIR holds a run, go on with it: give the options that "
-     "it was begun with; --rounds may be another number",
+     "Keep the run in DIR, a new or an empty directory: the model after each round, metrics.csv, and what "
+     "the server needs to go on. If DIR holds a run, go on with it. Then the options have to be those that "
+     "the run was begun with; only --rounds may differ",
      GROUP_OUTPUT},
     {"overwrite", KEY_OVERWRITE, 0, 0, "Remove the run that DIR holds and begin anew", GROUP_OUTPUT},
     {"come-back", KEY_COME_BACK, "SECONDS", 0,
-     "With --run, a server that stops before the last round tells participants to come back after so long "
-     "(default 10); otherwise it says good-bye",
+     "With --run, a server that stops before the last round asks participants to come back after this time "
+     "(default 10). Otherwise it says good-bye",
      GROUP_OUTPUT},
-    {"metrics", KEY_METRICS, "FILE", 0, "Write a line of CSV per round; with --run it is in DIR",
+    {"metrics", KEY_METRICS, "FILE", 0, "Write a line of CSV per round to FILE; with --run, DIR has them",
      GROUP_OUTPUT},
-    {"no-baselines", KEY_NO_BASELINES, 0, 0, "Do not train centrally and alone for comparison at the end",
+    {"no-baselines", KEY_NO_BASELINES, 0, 0, "Do not train models for comparison at the end (see below)",
      GROUP_OUTPUT},
     {"port-file", KEY_PORT_FILE, "FILE", 0,
-     "Write the port to FILE once participants can connect: a file that appears whole, or a pipe that is "
-     "there",
+     "Write the port to FILE once participants can connect. FILE is a new file, which appears when it is "
+     "complete, or an existing pipe",
      GROUP_OUTPUT},
     {"participant-options", KEY_PARTICIPANT_OPTIONS, 0, 0,
-     "Print how many participants the data is for and the options that each needs, each with a NUL "
-     "byte behind it, and exit",
+     "Print the number of participants that the data is for, and the options that all of them need, each "
+     "followed by a NUL byte; and exit",
      GROUP_OUTPUT},
     {0},
 };
@@ -303,19 +305,18 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 static const char documentation[] =
     "Trains a model by federated averaging (FedAvg, FedProx) with the participants that connect.\v"
-    "At the end the model is tested on the pooled test samples of the data, beside a model that was "
-    "trained centrally on the pooled training samples, and models that each participant's data alone gave; "
-    "these are trained here in the server, from the same data.\n\n"
+    "At the end the server tests the model on the test samples of all users. For comparison it also tests a "
+    "model that it trains on the training samples of all users, and one model for each user that it trains "
+    "on that user's samples alone.\n\n"
     "Columns of the metrics: round, seconds, answered, failed (late ones included), bytes_sent, "
-    "bytes_received, train_loss (of the model that the round began with, on the training samples of those "
-    "who answered; an answer with a loss that is no number from 0 to 1e9 is refused), test_accuracy (of "
-    "what would be the result after this round).\n\n"
-    "At SIGHUP the files of --tls-cert, --tls-key, --tls-ca and --token-file are read again.\n\n"
-    "At the first SIGINT or SIGTERM no other round is begun, and the one that runs is finished; the exit "
-    "status is 128 plus the signal's number. With --run nothing is lost then, nor when the server is "
-    "killed: the same command goes on after the last round that was completed, and the result is the "
-    "same.\n\n"
-    "FedAvg as its paper has it is --mu 0 --server-rate 0 --average 0, FedProx the same with --mu 1.";
+    "bytes_received, train_loss (of the model at the beginning of the round, on the training samples of the "
+    "participants that answered; an answer whose loss is no number from 0 to 1e9 is refused), test_accuracy "
+    "(of the result, if this were the last round).\n\n"
+    "At SIGHUP the server reads the files of --tls-cert, --tls-key, --tls-ca and --token-file again.\n\n"
+    "At the first SIGINT or SIGTERM the server finishes the running round, and begins no new one; its exit "
+    "status is 128 plus the signal's number. With --run the same command goes on after the last completed "
+    "round, also if the server was killed, and the result is the same.\n\n"
+    "For FedAvg as in its paper use --mu 0 --server-rate 0 --average 0; for FedProx the same with --mu 1.";
 
 void server_options_parse(int count, char **arguments, struct server_options *options)
 {

@@ -22,25 +22,25 @@ MUSTER_BEGIN_DECLS
  */
 struct muster_credentials {
     /**
-     * Whether a participant uses TLS when it has no files of its own; the files below imply it. A server uses
-     * TLS if it has a `certificate`.
+     * Whether a participant uses TLS although it has neither `certificate` nor `ca`; with one of these it
+     * always does. A server uses TLS if it has a `certificate`; it needs one if this or `ca` is set.
      */
     bool tls;
     /**
-     * The own certificate of this end, followed by the certificates between it and the authority that the
-     * peer knows, if there are any.
+     * The certificate of this end, followed by the certificates between it and an authority that the peer
+     * trusts, if there are any.
      */
     const char *certificate;
     /** The private key of `certificate`. */
     const char *key;
     /**
      * The authorities that this end trusts.
-     * - On a server, each participant must show a certificate for TLS clients that one of them has signed and
-     *   that is valid now. The participant's name must be one of the certificate's names: its common name, or
-     *   one of its DNS names. A participant without a name, such as one of the original protocol, gets the
-     *   common name, or else the first DNS name.
-     * - On a participant, one of them must have signed the server's certificate. NULL: one that the system
-     *   trusts. The server's certificate must be for the host in the address.
+     * - On a server: each participant must show a certificate for TLS clients that one of these authorities
+     *   has signed, and that is valid now. The participant's name must be one of the certificate's names: its
+     *   common name, or one of its DNS names. A participant without a name, such as one of the original
+     *   protocol, gets the common name, or else the first DNS name. NULL: participants need no certificate.
+     * - On a participant: one of these authorities must have signed the server's certificate, which must be
+     *   for the host in the address. NULL: an authority that the system trusts.
      */
     const char *ca;
     /**
@@ -48,7 +48,7 @@ struct muster_credentials {
      * printable ASCII characters without spaces; line ends behind it do not count. Make it random, with
      * `openssl rand -hex 16` for example: on_warning reports a token of fewer than 16 characters, or of fewer
      * than 6 different ones. The participant sends it as `authorization: Bearer ...` in the call's metadata.
-     * Without TLS too: then everybody on the way can read it, and on_warning says so.
+     * It does so without TLS too, although everybody on the way can read it; on_warning says so.
      */
     const char *token_file;
     const char *reserved[4]; /* NULL, for files of later releases; INVALID otherwise */

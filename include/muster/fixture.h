@@ -22,21 +22,21 @@ struct muster_transport;
  * the same name, addresses lead to the newer one. NULL if out of memory, or if `name` is not 1 to 32 bytes
  * without a slash.
  *
- * Nothing happens by itself. A test delivers event by event with muster_fixture_step(), or has a thread of
- * its own in muster_fixture_run(). Functions that block wait for that. All functions here may be called from
- * any thread.
+ * Nothing happens by itself. A test delivers event by event with muster_fixture_step(), or runs
+ * muster_fixture_run() on a thread of its own. Blocking functions of the library wait until the test does so.
+ * All functions here may be called from any thread.
  */
 MUSTER_API struct muster_transport *muster_fixture_new(const char *name);
 
 /**
- * Frees the network. All managers and participants that used it must be freed before. What is not delivered
- * is dropped.
+ * Frees the network. All managers and participants that used it must be freed before. Events that are not
+ * delivered yet are dropped.
  */
 MUSTER_API void muster_fixture_free(struct muster_transport *network);
 
 /**
- * Delivers the earliest event that is due, on the calling thread. Only one thread at a time. False: no event
- * is due.
+ * Delivers the earliest event that is due, on the calling thread. Only one thread at a time may call this.
+ * Returns false if no event is due.
  */
 MUSTER_API bool muster_fixture_step(struct muster_transport *network);
 
@@ -53,15 +53,15 @@ MUSTER_API void muster_fixture_stop(struct muster_transport *network);
 MUSTER_API void muster_fixture_advance(struct muster_transport *network, int64_t milliseconds);
 
 /**
- * Blocks until an alarm is set for the time `at` or earlier, that is, until another thread waits with such a
- * limit. `at` is in milliseconds, as on the network's clock.
+ * Blocks until the library has set a timer for the time `at` or earlier, for example because another thread
+ * waits in one of its functions with that limit. `at` is a time of the network's clock, in milliseconds.
  */
 MUSTER_API void muster_fixture_wait_alarm(struct muster_transport *network, int64_t at);
 
 /** From now on, each message takes this long. */
 MUSTER_API void muster_fixture_delay(struct muster_transport *network, int64_t milliseconds);
 
-/** The n-th send from now, on any stream, finds its connection broken. 1 is the next send; 0: none. */
+/** The n-th send from now, on any stream, breaks its connection. 1 is the next send; 0: none. */
 MUSTER_API void muster_fixture_fail_send(struct muster_transport *network, size_t n);
 
 /** While `refuse` is true, new connections are refused. */
@@ -77,9 +77,9 @@ MUSTER_API void muster_fixture_lose(struct muster_transport *network, bool lose)
 MUSTER_API void muster_fixture_come_from(struct muster_transport *network, const char *host);
 
 /**
- * What streams show a server from now on: `names`, the names of a certificate, with NULL behind the last
- * (NULL: no certificate). If `refusal` is not NULL, the server refuses them (UNAUTHENTICATED) for that
- * reason. What the pointers lead to must stay valid as long as the network uses it.
+ * From now on, new streams show the server a certificate with these `names`; the last is followed by NULL.
+ * NULL: they show no certificate. If `refusal` is not NULL, the server refuses new streams with
+ * UNAUTHENTICATED and this text. The names and the text must stay valid as long as the network uses them.
  */
 MUSTER_API void muster_fixture_show(struct muster_transport *network, const char *const *names,
                                     const char *refusal);

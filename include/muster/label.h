@@ -3,7 +3,8 @@
 #define MUSTER_LABEL_H
 
 /**
- * A label that the server can read, in UTF-8: where the participant runs, for example, or what data it has.
+ * A name and a value that the server can read, in UTF-8: where the participant runs, for example, or which
+ * data it has. See proxy_label().
  */
 struct participant_label {
     const char *name;

@@ -11,17 +11,17 @@
 MUSTER_BEGIN_DECLS
 
 /**
- * A running weighted mean over the arrays of messages: sum(weight_i * x_i) / sum(weight_i). A *member* is
- * what one call added. The result has the members' dtypes. Sums are doubles, so the order of adding does not
- * matter beyond rounding. The result is rounded once, to the nearest value of the dtype, or to the even one
- * of two that are equally near.
- * - Integers are averaged and rounded like all others. They are counters among a model's arrays, such as
- *   num_batches_tracked of BatchNorm. Their mean lies within the members' values, and is their value if all
- *   agree. Beyond 2^53 it is as exact as a double.
+ * A running weighted mean over the arrays of messages: sum(weight_i * x_i) / sum(weight_i). Each call of
+ * muster_mean_add() or muster_mean_add_message() adds one *member*. The result has the members' dtypes. Sums
+ * are doubles, so the order of the calls changes the result only by rounding. The result is rounded once, to
+ * the nearest value of its dtype; of two equally near values, to the even one.
+ * - Integers are averaged and rounded too. (In a model they are counters, such as num_batches_tracked of
+ *   BatchNorm.) The mean lies between the smallest and the largest value of the members. Beyond 2^53 it is
+ *   only as exact as a double.
  * - A bool is true if the members in which it is true weigh more than the others. A tie is false.
  *
- * One thread at a time for each mean; no function blocks. A mean that is NULL, because none could be made, is
- * INVALID.
+ * One thread at a time for each mean; no function blocks. For a mean that is NULL, because none could be
+ * made, they return INVALID.
  */
 struct muster_mean;
 
@@ -29,15 +29,16 @@ struct muster_mean;
 MUSTER_API struct muster_mean *muster_mean_new(void);
 
 /**
- * Makes a mean whose members must have the dtypes and shapes of `count` arrays, such as the model that the
- * server sends. Without this, the first answer decides them. The data of the arrays is not read and may be
- * NULL. NULL if out of memory, if `count` is 0, or if an array is not valid.
+ * Makes a mean whose members must have the dtypes and shapes of these `count` arrays, such as those of the
+ * model that the server sends. (In a mean of muster_mean_new(), the first member decides them.) The data of
+ * the arrays is not read and may be NULL. Returns NULL if out of memory, if `count` is 0, or if an array is
+ * not valid.
  */
 MUSTER_API struct muster_mean *muster_mean_new_like(const struct muster_array *arrays, size_t count);
 
 /**
- * muster_mean_new_like() for the arrays of a message and their names. A member whose arrays have other names,
- * or the same names in another order, is refused. A member without names is accepted.
+ * Does what muster_mean_new_like() does, with the arrays of a message and their names. A member whose arrays
+ * have other names, or the same names in another order, is refused. A member without names is accepted.
  */
 MUSTER_API struct muster_mean *muster_mean_new_like_message(const struct muster_message *model);
 
@@ -47,7 +48,8 @@ MUSTER_API struct muster_mean *muster_mean_new_like_message(const struct muster_
  * wrong, what it is, and what was expected:
  * - FORMAT: dtypes or shapes differ from the expected ones; see muster_arrays_match().
  * - INVALID: there are no arrays; the weight is not positive and finite; the data holds NaN or infinity; or a
- *   sum could overflow. The last check uses the largest of the values, and may refuse up to 1 % too early.
+ *   sum could overflow a double. (For this the largest values are added up, so it may be up to 1 % too
+ *   early.)
  * - OUT_OF_MEMORY.
  *
  * A weight is only what a participant claims. Limit it: a participant that claims 1e300 samples decides the
@@ -61,15 +63,15 @@ MUSTER_API enum muster_status muster_mean_add(struct muster_mean *mean, const st
 
 /**
  * Adds the arrays and scalars of a message, whatever its kind. The mean of a scalar is over the members that
- * have one of its name. Values are not averaged.
+ * have a scalar of that name. Values are ignored.
  * - Names of arrays are compared if both sides have them. Without muster_mean_new_like_message() the first
  *   member with names decides them.
  * - A message without arrays is accepted if it has scalars, and if no member has arrays.
  * - Errors are those of muster_mean_add(). INVALID also means: a scalar is NaN or infinite, its sum
  *   overflows, a name is there twice, or the mean would have more than MUSTER_MEAN_SCALARS_MAX names.
  *
- * Pass on only the scalars that you asked for: a participant that sends many names of its own would take the
- * room of the others.
+ * Pass on only the scalars that you asked for. Otherwise a participant that sends many names of its own could
+ * use up MUSTER_MEAN_SCALARS_MAX, and the answers of others would be refused.
  */
 MUSTER_API enum muster_status muster_mean_add_message(struct muster_mean *mean,
                                                       const struct muster_message *message, double weight,
@@ -92,8 +94,9 @@ MUSTER_API enum muster_status muster_mean_result_message(struct muster_mean *mea
                                                          struct muster_error *error);
 
 /**
- * Removes all members and scalars, and forgets what the first member decided. What muster_mean_new_like() set
- * stays, and so does the memory of the sums.
+ * Removes all members, and forgets what the first member decided. Dtypes, shapes and names that
+ * muster_mean_new_like() or muster_mean_new_like_message() set stay. The memory of the sums is kept for the
+ * next members.
  */
 MUSTER_API void muster_mean_reset(struct muster_mean *mean);
 

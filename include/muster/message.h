@@ -31,11 +31,11 @@ enum muster_dtype {
 #define MUSTER_DIMENSIONS_MAX 8
 
 /**
- * A view of an array in C order (last index fastest); it owns nothing. `dimensions` counts the entries of
- * `shape`; 0 means a single number. `data` may be NULL only if a dimension is 0. The data of a received array
- * is aligned for its type.
+ * A view of an array in C order (last index fastest); it owns nothing. `dimensions` is the number of entries
+ * in `shape`; 0 means a single number. `data` may be NULL only if an entry of `shape` is 0. The data of a
+ * received array is aligned for its type.
  *
- * The sizes of this struct, of muster_scalar and of muster_value are final. What later releases add is in
+ * The sizes of this struct, of muster_scalar and of muster_value are final. Later releases add properties as
  * lists beside the arrays, as array_names is.
  */
 struct muster_array {
@@ -63,9 +63,9 @@ enum muster_value_kind {
 };
 
 /**
- * A named value beside the arrays that is not a double: {.name = "epochs", .kind = MUSTER_VALUE_INTEGER,
- * .integer = 5}. A peer of an older release, which knows doubles only, gets integers and bools as scalars,
- * and no texts and bytes.
+ * A named value beside the arrays, for all that is not a double: {.name = "epochs",
+ * .kind = MUSTER_VALUE_INTEGER, .integer = 5}. A peer of an older release knows doubles only: it gets
+ * integers and bools as scalars, and no texts and no bytes.
  */
 struct muster_value {
     const char *name;
@@ -93,9 +93,10 @@ enum muster_kind {
 /**
  * An instruction or an answer. Begin with MUSTER_MESSAGE_INIT, which makes everything zero, and set the
  * fields that the kind uses. New fields of later releases take the place of reserved ones.
- * - Strings are UTF-8. In one message no two scalars or values have the same name, and no two arrays. A
- *   message that breaks these rules is refused with INVALID, before it is sent and by its receiver.
- * - Sending reads a message and keeps nothing of the caller's.
+ * - Strings are UTF-8. Scalars and values of one message have different names, and so have its arrays. The
+ *   sender and the receiver refuse a message that breaks these rules, with INVALID.
+ * - A function that sends a message does not change it. The message and its data stay the caller's. The
+ *   function says how long it reads them.
  * - A received message points into memory that it owns through `storage`. The function that returns the
  *   message says whether the caller clears it.
  */
@@ -128,8 +129,8 @@ struct muster_message {
     }
 
 /**
- * How far a transfer is, in bytes. Only arrays of the running turn that travel in chunks count; without any,
- * all four are 0.
+ * How much of the running turn's data has been transferred, in bytes, as seen from this end. Only data in
+ * chunks counts; if there is none, all four are 0.
  */
 struct muster_transfer {
     uint64_t sent; /* given to the network */
@@ -152,8 +153,8 @@ MUSTER_API double muster_message_scalar(const struct muster_message *message, co
                                         double otherwise);
 
 /**
- * The number under `name` as an integer: an integer, a bool, or a scalar that has no fraction and fits (a
- * peer that knows doubles only sends those). `otherwise` in all other cases. Any thread.
+ * The number under `name` as an integer: an integer, a bool, or a scalar that has no fraction and fits (as
+ * from a peer that knows doubles only). `otherwise` in all other cases. Any thread.
  */
 MUSTER_API int64_t muster_message_integer(const struct muster_message *message, const char *name,
                                           int64_t otherwise);
@@ -166,8 +167,8 @@ MUSTER_API const char *muster_message_text(const struct muster_message *message,
                                            const char *otherwise);
 
 /**
- * The bytes under `name`, and their number in *size: not NULL, and valid as long as the message. NULL and 0
- * if the message has none of that name. Any thread.
+ * The bytes under `name`, valid as long as the message, and never NULL, even if there are 0 bytes. *size is
+ * their number. If the message has no bytes of that name: NULL, and *size is 0. Any thread.
  */
 MUSTER_API const void *muster_message_bytes(const struct muster_message *message, const char *name,
                                             size_t *size);

@@ -19,46 +19,48 @@ struct participant;
 /**
  * participant_connect() copies the options and their strings. Fill them in with participant_options_init()
  * first. Later releases add fields at the end only, so a program that was built with this header also runs
- * with their library.
+ * with a later library. Times are in milliseconds, sizes in bytes.
  */
 struct participant_options {
     /** The size of this struct; set by participant_options_init(). */
     size_t size;
     /**
-     * The participant's name, in UTF-8, as labels are; unique among the participants of the server. NULL: the
-     * server chooses one. A participant that restarts under the same name takes the place of its old self if
-     * that is away, unless the server's name_takeover is false. The server's max_name_size says what a name
-     * may not contain.
+     * The participant's name, in UTF-8; unique among the participants of the server. NULL: the server chooses
+     * one. If the participant process is restarted with the same name, it gets the name and the rank of its
+     * old session, provided that this is away and the server's name_takeover is true. See max_name_size of
+     * participant_manager_options for what a name may not contain.
      */
     const char *name;
+    /** What the server may know of the participant: `label_count` names and values, in UTF-8. */
     const struct participant_label *labels;
     size_t label_count;
     /**
-     * How long participant_connect() tries to be admitted. An attempt that finds no server, or breaks before
-     * the participant is admitted, is repeated. If the server asks it to come back later, this limit still
-     * holds.
+     * How long participant_connect() tries to be admitted. It tries again if it finds no server, or if the
+     * connection breaks before the participant is admitted. The limit also holds if the server asks the
+     * participant to come back later. MUSTER_NO_LIMIT is allowed.
      */
     int64_t connect_timeout_ms;
     /**
-     * How long the participant tries to come back, after the connection broke, the server died, or the time
-     * of a reconnect_in is over. The participant's code sees nothing of it. An attempt is repeated if it
-     * breaks, if the server is full, or if either end refuses the other's certificate or token (it may be
-     * replaced). 0: it does not try; after a reconnect_in it tries for connect_timeout_ms. MUSTER_NO_LIMIT:
-     * it never stops.
+     * How long the participant tries to come back. It does so after its connection broke, and at the time for
+     * which the server asked it to come back (a reconnect_in). The program does not notice. The participant
+     * tries again if the connection breaks, if the server is full, or if one end refuses the other's
+     * certificate or token, which may be replaced meanwhile. 0: it does not come back after a break, and
+     * after a reconnect_in it tries for connect_timeout_ms. MUSTER_NO_LIMIT: it never stops trying.
      */
     int64_t reconnect_timeout_ms;
     /**
-     * Before each attempt the participant waits for a random time: at most reconnect_first_ms before the
-     * first attempt, up to twice as long before each further one, and never more than reconnect_last_ms. The
-     * times become short again after a connection that brought an instruction or lasted for
-     * reconnect_last_ms. reconnect_first_ms is at least 1 ms, and reconnect_last_ms is not below it.
+     * Before each attempt the participant waits for a random time. The upper bound of this time is
+     * reconnect_first_ms before the first attempt, and doubles with each further attempt, up to
+     * reconnect_last_ms. It is reconnect_first_ms again after a connection that brought an instruction or
+     * lasted for reconnect_last_ms. 1 ms <= reconnect_first_ms <= reconnect_last_ms.
      */
     int64_t reconnect_first_ms;
     int64_t reconnect_last_ms;
-    /** How long participant_free() waits until the server has the last answer. */
+    /** How long participant_free() waits for the stream to end, so that the server gets the last answer. */
     int64_t close_timeout_ms;
     /**
-     * Biggest message, in either direction, in bytes; from 1024 to 2147483647. Data in chunks does not count.
+     * The biggest message, in either direction, in bytes; from 1024 to 2147483647. Data in chunks does not
+     * count.
      */
     size_t max_message_size;
     /** The most bytes that the server may send in the chunks of one instruction; more than 0. */
@@ -66,20 +68,22 @@ struct participant_options {
     /** The arrays of an answer that is bigger than this, in bytes, travel in chunks behind it. */
     size_t chunk_threshold;
     /**
-     * Whether participant_consume() returns MUSTER_RECONNECT to the program instead of obeying it. The stream
-     * has ended then.
+     * What happens if the server asks the participant to come back later. False: participant_consume() obeys,
+     * and the program does not notice. True: it returns an instruction of the kind MUSTER_RECONNECT. The
+     * stream has ended then, and the participant does not come back by itself.
      */
     bool deliver_reconnect;
     /**
-     * Called when participant_consume() would not block, because an instruction is there or the stream has
-     * ended. For event loops. Called on a network thread or the alarm thread, without a lock held; must not
-     * block. It may call participant_consume(), which returns TIMEOUT at once if nothing is there, and
-     * participant_dispatch(). It may be called when there is nothing new. NULL: not called.
+     * For event loops: called when participant_consume() would not block, because an instruction is there or
+     * the stream has ended for good. Sometimes it is called although nothing is new. Called on a network
+     * thread or the alarm thread, without a lock held; must not block. It may call participant_consume(),
+     * which returns TIMEOUT at once if nothing is there, and participant_dispatch(). NULL: not called.
      *
      * No instruction comes before the initiative is passed: after participant_connect(), call
      * participant_consume() once with a limit of 0, or dispatch an empty message.
      */
     void (*on_ready)(void *context, struct participant *participant);
+    /** Passed to on_ready, on_warning and on_cancelled. */
     void *context;
 
     /**
@@ -89,22 +93,23 @@ struct participant_options {
     struct muster_credentials credentials;
     /**
      * The participant pings a server that is silent for keepalive_time_ms. If no reply arrives within
-     * keepalive_timeout_ms, the connection is broken. So a server that is frozen or cut off is noticed within
-     * the sum of both. The pings also keep NAT entries alive. keepalive_time_ms is at least 10000 ms, because
-     * servers end connections that ping much more often; keepalive_timeout_ms is at least 100 ms. Both are at
-     * most 2147483647 ms.
+     * keepalive_timeout_ms, the connection counts as broken. So the participant notices within the sum of
+     * both that the server is frozen or cut off. The pings also keep NAT entries alive. keepalive_time_ms is
+     * at least 10000 ms, because servers end connections that ping much more often; keepalive_timeout_ms is
+     * at least 100 ms. Both are at most 2147483647 ms.
      */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
     /**
-     * Receives warnings for the participant's operator, with `context`:
-     * - from participant_connect(): no TLS to another machine; a token that is easy to guess;
-     * - from participant_connect(), and once a day from participant_consume(): a certificate that expires
-     *   within two weeks;
-     * - from participant_consume(): new files of the credentials that are not valid;
+     * Receives warnings for the participant's operator:
+     * - from participant_connect(): the server is on another machine and there is no TLS, or a token is easy
+     *   to guess;
+     * - from participant_connect(), and once a day from participant_consume(): a certificate expires within
+     *   two weeks;
+     * - from participant_consume(): new files of the credentials are not valid;
      * - from participant_free(): it was called in a callback;
-     * - on a network thread: why it still waits for the server, after 2 s and then at intervals that double
-     *   up to 10 min, or earlier if the cause changes;
+     * - on a network thread: why the participant still waits for the server; after 2 s, then at intervals
+     *   that double up to 10 min, and earlier if the cause changes;
      * - on a network thread: the server refused an answer, and why. Eight of these may come at once, and then
      *   one every 5 s, which says how many were left out.
      * Called without a lock held; network threads call it one at a time. Must not block. NULL: no warnings.
@@ -112,10 +117,10 @@ struct participant_options {
     void (*on_warning)(void *context, const char *text);
 
     /**
-     * Called when nobody waits any more for the answer to the consumed instruction: the server has given up
-     * the turn, or the stream has ended for good. Called with `context` on a network thread or the alarm
-     * thread, without a lock held; must not block. If another thread has consumed the next instruction by
-     * then, participant_cancelled() is false. NULL: not called; participant_cancelled() tells the same.
+     * Called when the server no longer waits for the answer to the consumed instruction: it has given up the
+     * turn, or the stream has ended for good. Called on a network thread or the alarm thread, without a lock
+     * held; must not block. NULL: not called; participant_cancelled() says the same. (If another thread has
+     * consumed the next instruction in the meantime, participant_cancelled() is about that one, and false.)
      */
     void (*on_cancelled)(void *context, struct participant *participant);
 };
@@ -125,7 +130,8 @@ MUSTER_API void participant_options_init_sized(struct participant_options *optio
 
 /**
  * Fills in the defaults. Any thread.
- * - Times: 60 s to connect; 10 min to come back, with pauses from 0.1 s to 10 s; 5 s to close.
+ * - Times: 60 s to connect; 10 min to come back, with pauses of up to 0.1 s at first and 10 s later; 5 s to
+ *   close.
  * - Sizes: messages up to 128 MiB; 64 GiB in chunks, used above 512 KiB.
  * - Connection: no credentials; pings after 30 s, with 20 s to reply.
  * - Warnings: to standard error.
@@ -142,25 +148,30 @@ static inline void participant_options_init(struct participant_options *options)
  * *participant and frees it with participant_free(). Otherwise it is NULL and *error (may be NULL) says why.
  *
  * At once:
- * - INVALID: the address is written in none of these ways, an option is out of range, or this is a callback;
+ * - INVALID: the address has none of these forms, an option is out of range, or the call was made in a
+ *   callback;
  * - UNSUPPORTED: this build does not have the transport of the address;
  * - IO, FORMAT: a file of the credentials cannot be read, or holds something else;
  * - OUT_OF_MEMORY.
  *
- * As soon as the server, or its TLS, refuses:
- * - FULL, REFUSED, UNSUPPORTED;
- * - PROTOCOL: the server does not take the name or a label, for example;
+ * As soon as the server refuses, or the TLS handshake fails:
+ * - FULL: the server takes no more participants, in all or from this address;
+ * - REFUSED: the certificate is not for this name, or the server's `admit` refused;
+ * - PROTOCOL: the name or a label is not allowed, or the server does not accept the messages;
+ * - UNSUPPORTED: what answers there has no service for participants;
  * - EXISTS: the name is in use;
- * - UNAUTHENTICATED: one end did not accept the other's certificate or token.
+ * - UNAUTHENTICATED: one end did not accept the other's certificate or token;
+ * - any other status that `admit` returned.
  *
  * After connect_timeout_ms:
  * - UNAVAILABLE: the text has the last cause, such as connection refused, unknown host, or not an HTTP/2
  *   server;
- * - EXISTS: the name belongs to a participant that was away all the time; the server still keeps its session.
+ * - EXISTS: the name belonged to a participant that was away all the time, and the server's name_takeover is
+ *   false.
  *
- * If grpc_proxy, https_proxy or http_proxy in the environment names an HTTP proxy, it is used, and the texts
- * name it. It is not used for loopback addresses, or if no_grpc_proxy or no_proxy has an end of the host's
- * name. Any thread.
+ * If grpc_proxy, https_proxy or http_proxy in the environment names an HTTP proxy, gRPC uses it, and the
+ * texts name it. gRPC does not use it for loopback addresses, or if no_grpc_proxy or no_proxy has a suffix of
+ * the host's name. Any thread, but not in a callback; blocks.
  */
 MUSTER_API enum muster_status participant_connect(const char *address,
                                                   const struct participant_options *options,
@@ -172,19 +183,22 @@ MUSTER_API enum muster_status participant_connect(const char *address,
  * instruction. If the program does not pass the initiative, participant_consume() does. The message is read
  * before the function returns, and stays the caller's. Does not wait for the server.
  *
- * If the instruction came in chunks, an answer whose arrays use the instruction's memory is sent from there,
- * without a copy. So a model that is trained in place (see participant_consume()) needs memory for one model
- * only. Do not write to such data after this call, and do not call participant_consume() during it.
+ * Exception: if the instruction came in chunks and the answer's arrays lie in the instruction's memory, the
+ * answer is sent from there, without a copy. So a model that is trained in place (see participant_consume())
+ * needs memory for one model only. Do not write to such data after this call, and do not call
+ * participant_consume() during it.
  *
  * MUSTER_OK: the message is on its way. If the connection breaks, it is sent again when the participant is
  * back. Otherwise *error (may be NULL) says why nothing was sent:
  * - CANCELLED: the server has given up this turn, and the answer was dropped. Go on with
  *   participant_consume().
  * - INVALID: there is no instruction to answer, the first message is not empty, or the message is not valid.
- * - TOO_BIG, OUT_OF_MEMORY: another answer may be sent.
- * After INVALID, TOO_BIG or OUT_OF_MEMORY the turn is still to be answered. If the program does not, the next
- * participant_consume() answers it with MUSTER_FAILURE and the reason.
+ * - TOO_BIG, OUT_OF_MEMORY: the program may send another answer, such as MUSTER_FAILURE.
  * - GONE, STOPPED, CLOSED and others: as from participant_consume().
+ *
+ * After INVALID, TOO_BIG or OUT_OF_MEMORY the turn still needs an answer. If the program sends none, the next
+ * participant_consume() answers with MUSTER_FAILURE and the reason.
+ *
  * Any thread, one at a time.
  */
 MUSTER_API enum muster_status participant_dispatch(struct participant *participant,
@@ -192,8 +206,8 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
                                                    struct muster_error *error);
 
 /**
- * Blocks for the next instruction, at most for `timeout_ms` (0: does not block; MUSTER_NO_LIMIT). In a
- * callback it does not block. The first call passes the initiative if the program has not.
+ * Blocks for the next instruction, at most for `timeout_ms` (0: does not block; MUSTER_NO_LIMIT is allowed).
+ * In a callback it does not block. The first call passes the initiative if the program has not.
  *
  * On MUSTER_OK *instruction belongs to the participant, and is valid until the next call of
  * participant_consume() or participant_free(). Until it is answered, the program may write to the data of its
@@ -201,10 +215,12 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
  * - If the program does not answer an instruction, the next call answers it with MUSTER_UNKNOWN, or with
  *   MUSTER_FAILURE if participant_dispatch() could not send the answer.
  * - The program never sees an instruction that the server gave up before it was consumed.
- * - A reconnect_in is obeyed here, unless deliver_reconnect is set: the stream ends, the time passes, and a
- *   new stream takes over. The program sees nothing of it.
+ * - If the server asks the participant to come back later, the stream ends, the time passes, and a new stream
+ *   begins, during this call or between calls. The program does not notice, unless deliver_reconnect is set.
  *
- * Otherwise *instruction is NULL, and *error (may be NULL) says why. All statuses but TIMEOUT are final:
+ * Otherwise *instruction is NULL, and *error (may be NULL) says why. All statuses but TIMEOUT are final: no
+ * later call returns an instruction. (OUT_OF_MEMORY is not final if participant_reason() is still "": then
+ * there was no memory to pass the initiative.)
  * - TIMEOUT: no instruction yet; call again.
  * - STOPPED: the server stopped, or closed this participant's stream.
  * - GONE: no server admitted the participant again within reconnect_timeout_ms, after the connection broke or
@@ -219,10 +235,10 @@ MUSTER_API enum muster_status participant_consume(struct participant *participan
 
 /**
  * A descriptor for poll(), epoll and event loops. It is readable while participant_consume() would not block,
- * because an instruction is there or the stream has ended, and until the initiative is passed, which
- * participant_consume() does. Only wait for it: do not read, write or close it.
- * It belongs to the participant until participant_free(). -1, with *error (may be NULL), if the process has
- * no descriptor left. Any thread; does not block.
+ * because an instruction is there or the stream has ended for good; and until the initiative is passed, which
+ * participant_consume() does. Use it only to wait: do not read, write or close it. It belongs to the
+ * participant, and is valid until participant_free(). Returns -1, with *error (may be NULL), if the process
+ * has no descriptor left. Any thread; does not block.
  */
 MUSTER_API int participant_descriptor(struct participant *participant, struct muster_error *error);
 
@@ -232,11 +248,14 @@ MUSTER_API int participant_descriptor(struct participant *participant, struct mu
 MUSTER_API const char *participant_reason(struct participant *participant);
 
 /**
- * Tells the server how far the work on the consumed instruction is: `fraction` is from 0 to 1. Any thread;
- * does not block. With *error (may be NULL):
+ * Tells the server how far the work on the consumed instruction is: `fraction` is from 0 to 1. A report is
+ * not sent if the last one was sent less than 100 ms ago, or while the connection is broken. The function
+ * returns OK then too. Otherwise *error (may be NULL) says why:
  * - INVALID: there is no instruction, or `fraction` is out of range;
- * - CANCELLED: the server has given up the turn, so a long training can stop;
+ * - CANCELLED: the server has given up the turn, so the program can stop working;
+ * - OUT_OF_MEMORY;
  * - after the end of the stream, as from participant_consume().
+ * Any thread; does not block.
  */
 MUSTER_API enum muster_status participant_report_progress(struct participant *participant, double fraction,
                                                           struct muster_error *error);
@@ -248,14 +267,14 @@ MUSTER_API enum muster_status participant_report_progress(struct participant *pa
 MUSTER_API struct muster_transfer participant_transfer(struct participant *participant);
 
 /**
- * Whether nobody waits for the answer to the consumed instruction: the server has given up the turn, or the
- * stream has ended for good. Any thread; does not block.
+ * Whether the server no longer waits for the answer to the consumed instruction: it has given up the turn, or
+ * the stream has ended for good. Any thread; does not block.
  */
 MUSTER_API bool participant_cancelled(struct participant *participant);
 
 /**
- * The participant's own name, or the one that the server gave it first; "" as long as it has only met servers
- * of the original protocol, which knows no names. Valid until participant_free(); any thread.
+ * The participant's own name, or the name that the first server gave it. "" as long as it has met only
+ * servers of the original protocol, which knows no names. Valid until participant_free(); any thread.
  */
 MUSTER_API const char *participant_name(struct participant *participant);
 
@@ -263,18 +282,18 @@ MUSTER_API const char *participant_name(struct participant *participant);
 MUSTER_API uint64_t participant_rank(struct participant *participant);
 
 /**
- * Ends the stream when what was dispatched is sent. If there is no stream at the moment, the participant ends
- * at once. A blocked participant_consume() returns CLOSED. Idempotent; any thread, callbacks included, also
- * while other functions run; does not block.
+ * Ends the stream after the dispatched answer has been sent. If there is no stream at the moment, the
+ * participant ends at once. A blocked participant_consume() returns CLOSED, and so do later calls.
+ * Idempotent; any thread, callbacks included, also while other functions run; does not block.
  */
 MUSTER_API void participant_close(struct participant *participant);
 
 /**
  * Closes the participant, waits for the end of the stream (at most close_timeout_ms, then it is cut), and
  * frees it. No other function may be running on the participant. NULL is allowed.
- * - If the server is frozen and the sockets are full, a cut takes until TCP gives up: 20 s.
- * - In a callback of any object it cannot wait: it closes, warns by on_warning, and frees nothing. Call it
- *   again on another thread.
+ * - If the server is frozen and the sockets are full, this takes up to 20 s longer, until TCP gives up.
+ * - In a callback of any object it cannot wait: it does what participant_close() does, calls on_warning, and
+ *   frees nothing. Call it again on another thread.
  */
 MUSTER_API void participant_free(struct participant *participant);
 

@@ -1,4 +1,4 @@
-/* The participant manager: the server's door. It listens, admits participants, and knows all of them. */
+/* The participant manager: the server's object that listens, admits participants, and knows all of them. */
 #ifndef MUSTER_PARTICIPANT_MANAGER_H
 #define MUSTER_PARTICIPANT_MANAGER_H
 
@@ -29,28 +29,28 @@ enum participant_manager_event_kind {
  * callback; retain the proxy to keep it. */
 struct participant_manager_event {
     enum participant_manager_event_kind kind;
-    struct proxy *proxy;
-    enum muster_status status;
-    const char *text;
+    struct proxy *proxy;       /* of the participant, or of the stream that was refused; never NULL */
+    enum muster_status status; /* LEFT, REFUSED, AWAY: why. Otherwise OK */
+    const char *text;          /* the same, as a sentence. Otherwise "" */
 };
 
 /** The manager copies the options and their strings when it starts. Fill them in with
  * participant_manager_options_init() first. Later releases add fields at the end only, so a program that was
- * built with this header also runs with their library. A participant is *away* while its connection is
- * broken and the server waits for it. */
+ * built with this header also runs with a later library. Times are in milliseconds, sizes in bytes. A
+ * participant is *away* while its connection is broken and the server waits for it. */
 struct participant_manager_options {
     /** The size of this struct; set by participant_manager_options_init(). */
     size_t size;
     /** Address to listen on: "host:port" or "[v6]:port" with gRPC, where port 0 takes a free one; or
        "local:NAME", for participants of this process, which need no credentials. */
     const char *listen;
-    /** Participants at one time, including those that are away. At the limit, a new one takes the place of
-       the one that has been away longest, first of those from its own address. If nobody is away, the new
-       one is refused with FULL. 0: limited only by the process's file descriptors and by max_away. */
+    /** The most participants at one time, including those that are away. At the limit, a new one takes the
+       place of the one that has been away longest; one from its own address is preferred. If nobody is away,
+       the new one is refused with FULL. 0: limited only by the process's file descriptors and by max_away. */
     size_t max_participants;
-    /** Biggest message, in either direction, in bytes; from 1024 to 2147483647. Data in chunks does not
-       count. Participants of the original protocol send a whole model in one message: a server for them sets
-       the limit above the size of the model. */
+    /** The biggest message, in either direction, in bytes; from 1024 to 2147483647. Data in chunks does not
+       count. Participants of the original protocol send a whole model in one message: for them, set this
+       above the size of the model. */
     size_t max_message_size;
     /** The most bytes that a participant may send in the chunks of one answer. If an answer announces more
        than this, or more than max_answer_size, its turn ends with TOO_BIG before any chunk is read. */
@@ -59,58 +59,62 @@ struct participant_manager_options {
        that does not know chunks gets every message whole. */
     size_t chunk_threshold;
     /**
-     * The most memory, in bytes, for answers that travel in chunks. An answer counts from its first byte
-     * until proxy_run() returns it, or proxy_on_answer returns. Other answers wait at the participant, at
-     * next to no cost here. If nothing is in memory, the first answer in the queue gets room whatever its
-     * size.
+     * The most memory, in bytes, for answers that travel in chunks. An answer counts from the moment when the
+     * server lets the participant send it, until proxy_run() returns it or proxy_on_answer returns. Other
+     * answers wait at their participants, and cost the server hardly anything. If no answer is in memory, the
+     * first one in the queue gets room, whatever its size.
      *
      * 0: room for two answers of the running round, and at least 64 MiB. Of answers above 16 MiB at most two
-     * are in memory at a time, and the second begins when the first is complete. The room also counts answers
-     * that are expected from participants that are still at work.
+     * are in memory at a time, and the second begins when the first is complete. Answers that are expected
+     * from participants that still work also take room.
      *
      * While others wait, an answer has twice the time that recent answers took, and at least 100 ms. An
      * answer that needs longer is late:
-     * - it comes after all others, and so do its participant's next answers, until one of them is complete;
-     * - one late answer at a time, the one likely to be complete first, goes on beside the budget;
-     * - the data of other late answers is freed, and they start again later.
+     * - late answers come after all others, and so do the next answers of that participant, until one of them
+     *   is complete;
+     * - one late answer at a time, the one that is likely to be complete first, goes on beside the budget;
+     * - other late answers make way: their data is freed, and they start again later.
      *
-     * Data that gRPC has read and not delivered comes on top: up to 4 MiB for each participant that sends
+     * Data that gRPC has read and not yet delivered comes on top: up to 4 MiB for each participant that sends
      * over a short path, and more over a long one. With glibc, each of gRPC's threads keeps such memory for
      * itself. A server of big arrays should therefore call mallopt(M_ARENA_MAX, 1) before it starts.
      */
     uint64_t upload_budget;
-    /** An answer that is not late makes way for late ones if less than 16 kB per second arrive for this long.
-       Among late answers, each has twice the time when it starts again; each complete answer halves it. More
-       than 0. */
+    /** An answer that is not late makes way for late ones if less than 16 kB per second of it arrive for this
+       long. A late answer has less time, but each time it starts again it has twice as much as before; each
+       complete answer of the participant halves it. More than 0. */
     int64_t upload_stall_ms;
-    /** The time to pass the initiative after the stream opens. Then the stream ends with TIMEOUT. Not 0. */
+    /** The time from the opening of a stream until it passes the initiative. After it the stream ends with
+       TIMEOUT. Not 0. MUSTER_NO_LIMIT is allowed. */
     int64_t join_timeout_ms;
     /** How long the server waits for a participant that is away. Its proxy and its turn go on during that
-       time. If the participant is not back then, both end with GONE. 0: they end at once. */
+       time. If the participant is not back by then, both end with GONE. 0: they end at once. */
     int64_t session_grace_ms;
-    /** A progress report moves the deadline of its turn, or of its round for this participant, to at least
+    /** A progress report moves the deadline of its turn (in a round, for this participant only) to at least
        this long from now, but never beyond progress_extends_most_ms after the turn began. 0: it does not. */
     int64_t progress_extends_ms;
-    /** How long participant_manager_stop() lets streams end by themselves before it cuts them. */
+    /** How long participant_manager_stop() lets streams end by themselves before it cuts them. The stream of
+       a closed proxy has the same time, and so has a participant that reads nothing: see proxy_run(). */
     int64_t stop_timeout_ms;
-    /** The least number of threads that serve the network. All managers and participants of the process share
+    /** The least number of threads for gRPC's network. All managers and participants of the process share
        them. 0: one for every two cores. */
     unsigned network_threads;
 
     /**
-     * Decides whether to admit a participant, before the participant is listed. The function can read the
-     * proxy's name, peer and labels. Return MUSTER_OK to admit. Any other status refuses the participant; it
-     * sees what was written to `text` (`size` bytes) as the reason. NULL admits everyone. Called on a network
-     * thread without a lock held; must not block.
+     * Decides whether to admit a participant, before get_participants() lists it. The function may read the
+     * proxy's name, peer and labels. Return MUSTER_OK to admit the participant. Any other status refuses it,
+     * and the participant gets what you write to `text` (`size` bytes) as the reason. NULL admits everyone.
+     * Called on a network thread without a lock held; must not block.
      */
     enum muster_status (*admit)(void *context, struct proxy *proxy, char *text, size_t size);
     /**
-     * Makes the user's object for an admitted participant; proxy_user() returns it. It may return NULL, which
-     * is a valid object. NULL: no objects. Called on a network thread without a lock held; must not block.
+     * Makes your own object for an admitted participant; proxy_user() returns it. The object may be NULL.
+     * Without a factory (NULL) there are no objects. Called on a network thread without a lock held; must not
+     * block.
      */
     void *(*factory)(void *context, struct proxy *proxy);
-    /** Frees an object of the factory. Called once, when the proxy's last reference is released, on the
-       thread that releases it; must not block. */
+    /** Frees an object of the factory. Called once for each, when the proxy's last reference is released, on
+       the thread that releases it; must not block. */
     void (*destroy)(void *context, void *user);
     /** Observes events. Two threads may report AWAY and BACK of one participant, so BACK may arrive first:
        ask proxy_is_open() for what is true now. Called without a lock held, on a network thread, on the
@@ -132,12 +136,13 @@ struct participant_manager_options {
        a new one takes the place of the one that has been away longest. If nobody is away, the new one is
        refused with FULL. 0: no limit. */
     size_t max_participants_per_address;
-    /** Participants per second that may come, for the first time or again. A burst of one second's worth, and
-       at least one, is allowed; the rest is refused with UNAVAILABLE. 0: no limit. Below 1e9. */
+    /** How many participants may connect per second, for the first time or again. As many, and at least one,
+       may connect at once; further ones are refused with UNAVAILABLE. 0: no limit. Below 1e9. */
     double join_rate;
     /**
-     * Biggest Hello, name, and label (its name and value together), in bytes. Whatever their size, these are
-     * refused with INVALID:
+     * The biggest Hello, the biggest name, and the biggest label (its name and value together), in bytes.
+     * A participant that exceeds them is refused with INVALID, which it gets as PROTOCOL. These are refused
+     * whatever their size:
      * - names and labels that are not UTF-8, or have control characters, direction marks or invisible
      *   characters;
      * - names with a slash or a backslash, names that begin or end with a blank, and the names "." and "..".
@@ -147,35 +152,35 @@ struct participant_manager_options {
     size_t max_label_size;
     /**
      * The server pings a participant that is silent for keepalive_time_ms. If no reply arrives within
-     * keepalive_timeout_ms, the connection is broken. So a participant that is frozen or cut off is noticed
-     * within the sum of both. The pings also keep NAT entries alive. From 1000 ms (keepalive_time_ms) and
-     * 100 ms (keepalive_timeout_ms) to 2147483647 ms.
+     * keepalive_timeout_ms, the connection counts as broken. So the server notices within the sum of both
+     * that a participant is frozen or cut off. The pings also keep NAT entries alive. keepalive_time_ms is at
+     * least 1000 ms, keepalive_timeout_ms at least 100 ms, and both are at most 2147483647 ms.
      */
     int64_t keepalive_time_ms;
     int64_t keepalive_timeout_ms;
     /**
      * Receives warnings for the server's operator, as plain text:
-     * - from participant_manager_start(): no TLS on an address that others can reach; a token that is easy to
+     * - from participant_manager_start(): an address that others can reach has no TLS, or a token is easy to
      *   guess;
-     * - at the start and each day: a certificate that expires within two weeks;
-     * - new files of the credentials that are not valid;
-     * - failed TLS handshakes, at most once in ten seconds;
-     * - an address that sent wrong tokens: its calls are now judged slowly;
-     * - that nobody can connect because the process has no descriptors left, and when it has some again;
-     * - participant_manager_stop() or participant_manager_free() in a callback.
-     * Any thread, without a lock held; must not block. NULL: no warnings.
+     * - at the start and each day: a certificate expires within two weeks;
+     * - new files of the credentials are not valid;
+     * - TLS handshakes failed; at most once in ten seconds;
+     * - an address sent wrong tokens, so its calls are now judged slowly;
+     * - nobody can connect because the process has no descriptors left; and later, that it has some again;
+     * - participant_manager_stop() or participant_manager_free() was called in a callback.
+     * Called on any thread, without a lock held; must not block. NULL: no warnings.
      */
     void (*on_warning)(void *context, const char *text);
     /**
      * Streams that one connection may have open at a time; from 1 to 65536. A participant has one stream, and
-     * the participants of one process may share a connection. A network proxy that puts the streams of many
-     * participants on few connections needs more. A connection is closed if it begins more than 16 times as
-     * many streams at once, or goes on to begin that many per second. This bounds the cost of a client that
-     * begins streams and resets them.
+     * the participants of one process may share a connection. A load balancer that puts the streams of many
+     * participants on few connections needs more. A connection is closed if it begins more than 16 times this
+     * number of streams at once, or keeps beginning that many per second. This bounds the cost of a client
+     * that begins streams and resets them.
      */
     size_t max_streams_per_connection;
     /** A connection without an open stream is closed after this time, or at the latest after twice this time.
-       At least 1000 ms. TLS and HTTP/2 have 20 s to be agreed on. */
+       At least 1000 ms. For the handshakes of TLS and HTTP/2, a new connection has 20 s. */
     int64_t connection_idle_ms;
     /**
      * The most memory, in bytes, that gRPC may hold for all connections together: the parts of messages that
@@ -186,33 +191,33 @@ struct participant_manager_options {
      */
     size_t max_network_memory;
 
-    /** Participants that may be away at one time, at least 1. One more takes the place of the one that has
-       been away longest, first of those from its own address. The turn of the displaced one ends with GONE,
-       and if it comes back it is a new participant. One that is away costs about 1.5 KiB, plus its labels
-       and the factory's object. */
+    /** The most participants that may be away at one time, at least 1. One more takes the place of the one
+       that has been away longest; one from its own address is preferred. The turn of the displaced one ends
+       with GONE. If it comes back, it is a new participant. One that is away costs about 1.5 KiB, plus its
+       labels and the factory's object. */
     size_t max_away;
     /**
      * Whether a restarted participant takes the name, the rank and the place of its old self while that is
      * away.
      * - true: the new participant is admitted at once; the old proxy and its turn end with GONE.
      * - false: the name is refused with EXISTS until session_grace_ms is over.
-     * A participant that is connected is never displaced. Without certificates, any admitted participant can
-     * take over a name that it knows: false prevents that.
+     * A participant that is connected is never displaced. Without certificates, any participant that is
+     * admitted can join with the name of another one that is away. false prevents that for session_grace_ms.
      */
     bool name_takeover;
-    /** The most bytes that the chunks of one answer may hold, within max_payload_size. 0: eight times the
-       size of the instruction, and at least 64 MiB. Set it if small instructions ask for big answers. */
+    /** A limit below max_payload_size for the chunks of one answer, in bytes. 0: eight times the size of the
+       instruction, and at least 64 MiB. Set it if small instructions ask for big answers. */
     uint64_t max_answer_size;
-    /** The longest time, from the turn's beginning, to which progress reports can extend a turn. A turn that
-       began with a later deadline keeps it. 0: no limit. */
+    /** Progress reports extend a turn to at most this long after its beginning. They never shorten a turn.
+       0: no limit. */
     int64_t progress_extends_most_ms;
     /**
      * If a message has begun and less than 1 kB per second of it arrives for this long, its stream ends. A
      * participant of this library comes back and sends the message again. At least 1000 ms; 0: no limit.
-     * - A participant that sends more than max_message_size plus 8 MiB has a sixth of this time. It ends with
-     *   TOO_BIG.
+     * - If one message has more than max_message_size plus 8 MiB, its stream ends with TOO_BIG, after a sixth
+     *   of this time.
      * - gRPC shows nothing of a message before it is complete, so the server counts the bytes of the
-     *   connection. If the connection has several streams, those that had no message for this long end.
+     *   connection. If the connection has several streams, all that had no message for this long end.
      */
     int64_t message_stall_ms;
 };
@@ -229,8 +234,8 @@ MUSTER_API void participant_manager_options_init_sized(struct participant_manage
  * - Times: 10 s to join; 60 s to come back; 10 s for a stalled upload; 30 s for a stalled message; at most
  *   24 h for a turn with progress reports; 5 s to stop.
  * - Connections: pings after 30 s, with 20 s to reply; 16 streams on one; 30 s for one without a stream.
- * - Admission: no credentials; no limit per address or per second; 16384 participants away at a time, whose
- *   names can be taken over.
+ * - Admission: no credentials; no limit per address or per second; at most 16384 participants away, whose
+ *   names a restarted participant takes over.
  * - Warnings: to standard error.
  */
 static inline void participant_manager_options_init(struct participant_manager_options *options)
@@ -246,12 +251,13 @@ static inline void participant_manager_options_init(struct participant_manager_o
  * - INVALID: an option is out of range, or the address or the credentials are not valid;
  * - UNSUPPORTED: this build does not have the transport of the address;
  * - IO, FORMAT: a file of the credentials cannot be read, or holds something else;
- * - UNAVAILABLE, OUT_OF_MEMORY.
+ * - UNAVAILABLE: the address cannot be listened on for another reason;
+ * - OUT_OF_MEMORY.
  *
  * Any thread; does not wait for participants. A program that forks starts the manager after the fork.
  *
  * Raises the process's soft limit of descriptors (RLIMIT_NOFILE) to the hard one, and keeps 16 descriptors
- * for the program's own files. If none are left for another connection, the manager gives back those 16,
+ * for the program's own files. If there is none for another connection, the manager gives back those 16,
  * closes connections without a stream, and tries once a second to listen again.
  */
 MUSTER_API enum muster_status participant_manager_start(const struct participant_manager_options *options,
@@ -262,22 +268,22 @@ MUSTER_API enum muster_status participant_manager_start(const struct participant
 MUSTER_API uint16_t participant_manager_port(const struct participant_manager *manager);
 
 /**
- * Reads the files of the credentials again. The manager also does this by itself: when somebody connects, and
- * at most once a second, it checks whether a file has changed. Participants that connect after this call are
- * judged by the new credentials and see the new certificate; existing connections go on. Returns OK if there
- * are no credentials.
+ * Reads the files of the credentials again. The manager also does this by itself: when somebody connects, it
+ * checks whether a file has changed, but not more than once a second. Participants that connect after this
+ * call see the new certificate, and are judged by the new credentials. Existing connections go on. Returns OK
+ * if there are no credentials.
  *
  * IO, FORMAT, INVALID (as in participant_manager_start()) or OUT_OF_MEMORY, with *error (may be NULL): the
- * old credentials stay in use. Any thread; blocks on disk. Not after participant_manager_free().
+ * old credentials stay in use. Any thread; blocks on disk.
  */
 MUSTER_API enum muster_status participant_manager_reload_credentials(struct participant_manager *manager,
                                                                      struct muster_error *error);
 
 /**
- * Blocks until at least `min` participants are open (0: does not wait), at most for `timeout_ms` (0: does not
- * wait; MUSTER_NO_LIMIT). A participant is open if it has joined and is not away. On MUSTER_OK *proxies is an
- * array of *count references to all open ones, in the order in which they joined. The caller returns it with
- * proxy_release_all().
+ * Blocks until at least `min` participants are open, at most for `timeout_ms` (MUSTER_NO_LIMIT is allowed).
+ * If one of both is 0, it does not block. A participant is open if it has joined and is not away. On
+ * MUSTER_OK *proxies is an array of *count references to all open ones, in the order in which they joined.
+ * The caller releases it with proxy_release_all().
  *
  * Otherwise *proxies is NULL, *count is the number of open participants, and *error (may be NULL) says why:
  * - TIMEOUT: too few were open in time;
@@ -297,8 +303,8 @@ MUSTER_API enum muster_status participant_manager_get_participants(struct partic
  * - What `message` points to may change as soon as this call returns.
  * - Pass *prepared to proxy_run(), proxy_run_async(), proxy_run_all() or proxy_run_each() like any other
  *   message, from any number of threads.
- * - Call muster_message_clear() on it when no more turns will begin with it. Its memory is freed when the
- *   last turn that sends it has let go of it.
+ * - Call muster_message_clear() on it when no more turns will begin with it. Turns that still send it go on;
+ *   the last one frees its memory.
  *
  * INVALID, TOO_BIG or OUT_OF_MEMORY, with *error (may be NULL): *prepared is empty. Any thread; does not
  * block.
@@ -309,35 +315,39 @@ MUSTER_API enum muster_status participant_manager_prepare(struct participant_man
                                                           struct muster_error *error);
 
 /**
- * Stops listening and begins to end every stream. Running turns and waits end with STOPPED, and participants
- * are told that the server stops. Idempotent; any thread, callbacks included; does not block.
+ * Stops listening and begins to end every stream. Running turns end with STOPPED, and so does a waiting
+ * participant_manager_get_participants(). Participants are told that the server stops. Idempotent; any
+ * thread, callbacks included; does not block.
  */
 MUSTER_API void participant_manager_close(struct participant_manager *manager);
 
 /**
- * participant_manager_close() for a server that will soon run again, after a deploy. Participants are asked
- * to come back in `seconds` (0 or more); those that have not joined yet try again by themselves. INVALID or
- * OUT_OF_MEMORY, with *error (may be NULL): nothing was done. Any thread, callbacks included; does not block.
+ * Does what participant_manager_close() does, but asks participants to come back in `seconds` (0 or more).
+ * Use it if the server will soon run again. Participants that have not joined yet try again by themselves.
+ * INVALID or OUT_OF_MEMORY, with *error (may be NULL): nothing was done. Any thread, callbacks included; does
+ * not block.
  */
 MUSTER_API enum muster_status participant_manager_close_for(struct participant_manager *manager,
                                                             int32_t seconds, struct muster_error *error);
 
 /**
- * Closes the manager, and waits until
- * - every stream has ended; streams that are still there after stop_timeout_ms are cut;
- * - no callback of this manager runs or will run, except `destroy` for proxies that the user still holds;
+ * Closes the manager, cuts the streams that have not ended within stop_timeout_ms, and waits until
+ * - every stream has ended;
+ * - no callback of this manager runs or will run, except `destroy` for proxies that the program still holds;
  * - proxy_run(), proxy_run_all() and proxy_run_each() no longer send from the caller's memory.
  *
- * Idempotent. Any thread. In a callback, on_answer included, it cannot wait: it does what
- * participant_manager_close() does, warns by on_warning, and returns.
+ * Idempotent; any thread; blocks. In a callback, and in an on_answer of this manager's round, it cannot wait:
+ * it does what participant_manager_close() does, calls on_warning, and returns.
  */
 MUSTER_API void participant_manager_stop(struct participant_manager *manager);
 
 /**
- * Stops and frees the manager. No other function may be running on it. Proxies that are still referenced stay
- * valid, and closed, until they are released. NULL is allowed. In a callback it closes and frees nothing, as
- * participant_manager_stop() does not wait there: call it again on another thread. If a participant froze in
- * the middle of a big instruction, freeing the process's last manager may take 10 s longer, because of gRPC.
+ * Does what participant_manager_stop() does, and frees the manager. No other function may be running on it.
+ * Proxies that the program still holds stay valid, and closed, until they are released. NULL is allowed.
+ * - In a callback it does what participant_manager_stop() does there, and frees nothing. Call it again on
+ *   another thread.
+ * - If a participant froze in the middle of a big instruction, freeing the process's last manager may take
+ *   10 s longer, because of gRPC.
  */
 MUSTER_API void participant_manager_free(struct participant_manager *manager);
 

@@ -19,9 +19,9 @@ MUSTER_BEGIN_DECLS
  * - DIR/metrics.csv: the metrics of all completed rounds;
  * - DIR/lock: locked while a process has the run open.
  *
- * One rename completes a round. Before it, everything of the round is on the disk under other names. After
- * it, nothing else is needed. So after a kill or a power cut the run is as it was after the last completed
- * round. Other files in the directory are left alone.
+ * One rename completes a round. All data of the round is on the disk before this rename, and nothing is
+ * missing after it. So after a kill or a power cut the run is as it was after the last completed round. Other
+ * files in the directory are left alone.
  *
  * One thread at a time for each run. All functions block on disk, except muster_run_round(),
  * muster_run_configuration() and muster_run_state().
@@ -45,7 +45,7 @@ struct muster_run;
  * - BUSY: another process has the run open.
  * - FORMAT: a file of the run is damaged.
  * - INVALID: there is no path, no configuration, or one that is too long.
- * - IO, OUT_OF_MEMORY: an existing run is intact.
+ * - IO, OUT_OF_MEMORY: an existing run is intact. With `overwrite`, some of its last rounds may be removed.
  */
 MUSTER_API enum muster_status muster_run_open(const char *path, const char *configuration, bool overwrite,
                                               struct muster_run **run, struct muster_error *error);
@@ -61,16 +61,16 @@ MUSTER_API enum muster_status muster_run_configure(struct muster_run *run, const
                                                    struct muster_error *error);
 
 /**
- * The state after the last round that was completed before the run was opened: *count arrays. Two of them,
+ * The state with which the run was opened: *count arrays, as the last completed round left them. Two of them,
  * "round" and "metrics_size", are the library's own. NULL and 0 for a new run. Valid until
  * muster_run_close(), or until muster_run_commit() returns MUSTER_OK.
  */
 MUSTER_API const struct muster_named_array *muster_run_state(const struct muster_run *run, size_t *count);
 
 /**
- * Completes round `round`, which must be higher than all before it. `state` is `count` arrays as for
- * muster_npz_write(), without the names "round" and "metrics_size". `metrics` is text, may be "", and is
- * appended to the metrics. On MUSTER_OK this round is the run's last one.
+ * Completes round `round`, which must be higher than all before it. `state` has `count` arrays, as for
+ * muster_npz_write(); none is named "round" or "metrics_size". The text `metrics` (which may be "") is
+ * appended to metrics.csv. On MUSTER_OK this round is the last completed one.
  *
  * Otherwise *error (may be NULL) says why, and the last completed round is what it was:
  * - INVALID: the round or an array is not valid.
@@ -78,8 +78,8 @@ MUSTER_API const struct muster_named_array *muster_run_state(const struct muster
  * - FORMAT: somebody made the file of the metrics shorter.
  * - OUT_OF_MEMORY.
  *
- * If only the last step failed (IO), the new round is visible, and may or may not survive a power cut. Every
- * later call of this function then returns IO, until the run is opened again.
+ * If only the last step failed (IO), the new round is visible, but a power cut may undo it. Every later call
+ * of this function then returns IO, until the run is opened again.
  */
 MUSTER_API enum muster_status muster_run_commit(struct muster_run *run, uint64_t round,
                                                 const struct muster_named_array *state, size_t count,

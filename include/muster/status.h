@@ -9,7 +9,7 @@
 
 MUSTER_BEGIN_DECLS
 
-/** All statuses: X(name, value, text). Values never change; later releases add new ones at the end. */
+/** All statuses: X(name, value, text). Values never change; later releases add statuses at the end. */
 #define MUSTER_STATUS_MAP(X)                                                            \
     X(OK, 0, "success")                                                                 \
     X(TIMEOUT, 1, "the limit of the wait passed")                                       \
@@ -50,8 +50,9 @@ struct muster_error {
 };
 
 /**
- * "No limit", for functions and options that take a limit in milliseconds. A limit of 0 means "do not wait",
- * and so does any other negative one, such as what is left of a deadline that has passed.
+ * "No limit", for the parameter `timeout_ms` of functions, and for options whose comment names it. As
+ * `timeout_ms`, 0 means "do not wait", and so does any other negative number, such as what is left of a
+ * deadline that has passed.
  */
 #define MUSTER_NO_LIMIT ((int64_t)-1)
 
@@ -71,8 +72,8 @@ MUSTER_API const char *muster_status_text(enum muster_status status);
  * The result is cut to fit, between two characters. `out` may be `text`. NULL counts as an empty text.
  * Returns `out`, or "" if `size` is 0. Any thread; does not block.
  *
- * The library's own texts (reasons, errors, events, entries of a round) are safe already. Names, labels and
- * the content of messages are UTF-8, but otherwise as the peer sent them.
+ * The texts that the library returns (reasons, errors, events, entries of a round) are safe already. On a
+ * server, so are names and labels. The content of messages is UTF-8, but otherwise as the peer sent it.
  */
 MUSTER_API const char *muster_text_harmless(const char *text, char *out, size_t size);
 

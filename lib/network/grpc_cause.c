@@ -60,9 +60,9 @@ static const struct {
     {"Connection refused", "connection refused (is the server up?)"},
     {"Failed parsing HTTP/2", "what answers there is not an HTTP/2 server (is it the right port?)"},
     {"http1.x server", "what answers there is not an HTTP/2 server (is it the right port?)"},
-    {"certificate verify failed",
-     "TLS: certificate verify failed: the server's has run out, or no authority trusted here has signed it "
-     "(is the CA file right?)"},
+    {"certificate verify failed", "TLS: certificate verify failed: the server's certificate has run out, or "
+                                  "no authority trusted here has signed it "
+                                  "(is the CA file right?)"},
     {"is not in peer certificate", "TLS: the server's certificate is not for the host in the address: "
                                    "connect to a DNS name or IP address of "
                                    "its subjectAltName, or issue it for this one"},

@@ -1,5 +1,5 @@
-/* Networks of the local transport. One lock guards everything in one; events are delivered without it, by one
-   thread at a time. */
+/* Networks of the local transport. One lock guards everything in one; somebody is told of an event without it,
+   by one thread at a time. */
 #include <config.h>
 
 #include <stdlib.h>
@@ -65,128 +65,111 @@ void muster__local_put_off(struct end *end, int64_t due)
         end->last_due = due;
 }
 
-/* ---- delivery: called without the lock, on the stepping thread ---- */
+/* ---- delivery: on the stepping thread; with the lock held, which is let go of while somebody is told ---- */
 
-static void deliver_opened(struct connection *connection)
+static void deliver_opened(struct network *network, struct connection *connection)
 {
-    struct network *network = connection->network;
     struct listener *listener = connection->listener;
     struct end *server = &connection->server;
-    pthread_mutex_lock(&network->lock);
-    bool gone = listener->closed || connection->client.closed.queued;
-    if (gone) {
+    const struct stream_events *events = NULL;
+    if (listener->closed || connection->client.closed.queued) {
         muster__local_finish(&connection->client, MUSTER_UNAVAILABLE, "the server is stopping",
                              muster__local_now(network));
         muster__local_left(listener);
         connection->listener = NULL;
-    } else {
-        connection->references++;
-        server->closed.queued = false;
-    }
-    pthread_mutex_unlock(&network->lock);
-    if (gone)
         return;
-
-    const struct stream_events *events = NULL;
+    }
+    connection->references++;
+    server->closed.queued = false;
+    pthread_mutex_unlock(&network->lock);
     void *context = connection->served->accepted(listener->context, &server->base, &events);
     pthread_mutex_lock(&network->lock);
     server->events = events;
     server->context = context;
-    if (!context) {
-        muster__local_unreference(connection); /* nobody owns the server's end */
-        muster__local_finish(&connection->client, MUSTER_OUT_OF_MEMORY, "the server is out of memory",
-                             muster__local_now(network));
-        muster__local_finish(server, MUSTER_OUT_OF_MEMORY, "out of memory", muster__local_now(network));
-    }
-    pthread_mutex_unlock(&network->lock);
-}
-
-static void deliver_message(struct end *end, const struct letter *letter)
-{
-    struct connection *connection = end->connection;
-    struct network *network = connection->network;
-    bool to_server = end == &connection->server;
-    size_t limit = connection->max_message_size[to_server ? 1 : 0];
-    pthread_mutex_lock(&network->lock);
-    bool deaf = end->over;
-    bool too_big = !deaf && letter->size > limit;
-    if (too_big) {
-        muster__local_finish(end, MUSTER_TOO_BIG, "a message was bigger than the limit",
-                             muster__local_now(network));
-        muster__local_finish(end->peer, to_server ? MUSTER_TOO_BIG : MUSTER_GONE,
-                             "a message was bigger than the limit", muster__local_now(network));
-    }
-    const struct stream_events *events = end->events;
-    pthread_mutex_unlock(&network->lock);
-    if (deaf || too_big || !events)
+    if (context)
         return;
-    events->message(end->context, letter->pieces, letter->count, letter->size);
+    muster__local_unreference(connection); /* nobody owns the server's end */
+    muster__local_finish(&connection->client, MUSTER_OUT_OF_MEMORY, "the server is out of memory",
+                         muster__local_now(network));
+    muster__local_finish(server, MUSTER_OUT_OF_MEMORY, "out of memory", muster__local_now(network));
 }
 
-static void deliver_sent(struct end *end)
+static void deliver_message(struct network *network, struct end *end, const struct letter *letter)
 {
-    struct network *network = end->connection->network;
-    pthread_mutex_lock(&network->lock);
+    static const char too_big[] = "a message was bigger than the limit";
+    struct connection *connection = end->connection;
+    bool to_server = end == &connection->server;
+    if (end->over)
+        return;
+    if (letter->size > connection->max_message_size[to_server ? 1 : 0]) {
+        muster__local_finish(end, MUSTER_TOO_BIG, too_big, muster__local_now(network));
+        muster__local_finish(end->peer, to_server ? MUSTER_TOO_BIG : MUSTER_GONE, too_big,
+                             muster__local_now(network));
+    } else if (end->events) {
+        pthread_mutex_unlock(&network->lock);
+        end->events->message(end->context, letter->pieces, letter->count, letter->size);
+        pthread_mutex_lock(&network->lock);
+    }
+}
+
+static void deliver_sent(struct network *network, struct end *end)
+{
     end->sent.queued = false; /* its owner may send again at once */
-    bool deaf = end->over || end->closing;
+    if (end->over || end->closing || !end->events || !end->events->sent)
+        return;
     pthread_mutex_unlock(&network->lock);
-    if (!deaf && end->events && end->events->sent)
-        end->events->sent(end->context);
+    end->events->sent(end->context);
+    pthread_mutex_lock(&network->lock);
 }
 
 /* A client closed its side: the server's end answers with OK and is over. */
-static void deliver_left(struct end *server)
+static void deliver_left(struct network *network, struct end *server)
 {
-    struct network *network = server->connection->network;
-    pthread_mutex_lock(&network->lock);
     muster__local_finish(server->peer, MUSTER_OK, "", muster__local_now(network));
     muster__local_finish(server, MUSTER_CLOSED, "the participant closed its stream",
                          muster__local_now(network));
-    pthread_mutex_unlock(&network->lock);
 }
 
-static void deliver_closed(struct end *end)
+static void deliver_closed(struct network *network, struct end *end)
 {
-    struct connection *connection = end->connection;
-    struct network *network = connection->network;
-    pthread_mutex_lock(&network->lock);
     end->over = true;
-    pthread_mutex_unlock(&network->lock);
-    if (end->events)
+    if (end->events) {
+        pthread_mutex_unlock(&network->lock);
         end->events->closed(end->context, end->status, end->text);
-    pthread_mutex_lock(&network->lock);
-    if (end == &connection->server)
-        muster__local_left(connection->listener);
-    pthread_mutex_unlock(&network->lock);
+        pthread_mutex_lock(&network->lock);
+    }
+    if (end == &end->connection->server)
+        muster__local_left(end->connection->listener);
 }
 
+/* Returns without the lock: what stopped a listener may free the network. */
 static void deliver(struct network *network, struct event *event)
 {
     struct connection *connection = event->end ? event->end->connection : NULL;
     switch (event->kind) {
     case EVENT_OPENED:
-        deliver_opened(connection);
+        deliver_opened(network, connection);
         break;
     case EVENT_MESSAGE:
-        deliver_message(event->end, (struct letter *)event);
-        muster__local_drop(event);
+        deliver_message(network, event->end, (struct letter *)event);
+        pthread_mutex_unlock(&network->lock);
+        muster__local_drop(event); /* the last reference to a body tells others */
+        pthread_mutex_lock(&network->lock);
         break;
     case EVENT_SENT:
-        deliver_sent(event->end);
+        deliver_sent(network, event->end);
         break;
     case EVENT_LEFT:
-        deliver_left(event->end);
+        deliver_left(network, event->end);
         break;
     case EVENT_CLOSED:
-        deliver_closed(event->end);
+        deliver_closed(network, event->end);
         break;
     case EVENT_STOPPED:
+        pthread_mutex_unlock(&network->lock);
         event->listener->events->stopped(event->listener->context);
-        break;
-    }
-    if (!connection)
         return;
-    pthread_mutex_lock(&network->lock);
+    }
     muster__local_unreference(connection);
     pthread_mutex_unlock(&network->lock);
 }
@@ -199,22 +182,19 @@ bool muster__local_step(struct network *network)
     int64_t now = muster__local_now(network);
     struct event *event = TAILQ_FIRST(&network->events);
     int64_t due = event ? event->due : INT64_MAX;
-    bool ring = network->alarm_at <= now && network->alarm_at < due;
-    if (ring) {
+    if (network->alarm_at <= now && network->alarm_at < due) {
         network->alarm_at = INT64_MAX;
-        event = NULL;
-    } else if (event && due <= now) {
-        TAILQ_REMOVE(&network->events, event, link);
-    } else {
-        event = NULL;
-    }
-    bool happened = event; /* which its delivery may free */
-    pthread_mutex_unlock(&network->lock);
-    if (ring)
+        pthread_mutex_unlock(&network->lock);
         muster__timers_ring(&network->base);
-    else if (event)
-        deliver(network, event);
-    return ring || happened;
+        return true;
+    }
+    if (due > now) {
+        pthread_mutex_unlock(&network->lock);
+        return false;
+    }
+    TAILQ_REMOVE(&network->events, event, link);
+    deliver(network, event);
+    return true;
 }
 
 /* Waits for a change, or until something is due; true: it is. With the lock held. */

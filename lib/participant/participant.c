@@ -153,8 +153,7 @@ enum muster_status participant_connect(const char *address, const struct partici
     enum muster_status status = MUSTER_OK;
     *result = NULL;
     if (muster__in_callback())
-        return muster__error(error, MUSTER_INVALID,
-                             "participant_connect() waits, and is not to be called in a callback");
+        return muster__error(error, MUSTER_INVALID, "participant_connect() waits: call it outside callbacks");
     if (given)
         status = muster__options_take(&own, sizeof(own), given, "participant_options_init", error);
     if (status != MUSTER_OK)

@@ -141,9 +141,10 @@ static enum muster_status check_other(const struct proxy *proxy, struct proxy *o
                              (long long)(left_ms > 0 ? (left_ms + 999) / 1000 : 0));
     const struct participant_manager_options *options = &muster__proxy_manager(proxy)->options;
     int64_t noticed_ms = options->keepalive_time_ms + options->keepalive_timeout_ms;
-    return muster__error(error, MUSTER_EXISTS,
-                         "the name '%s' is in use: choose another, or try again in %lld s if its bearer died",
-                         name, (long long)(noticed_ms + 999) / 1000);
+    return muster__error(
+        error, MUSTER_EXISTS,
+        "the name '%s' is in use: choose another, or try again in %lld s if its participant died", name,
+        (long long)(noticed_ms + 999) / 1000);
 }
 
 /* Makes the other leave, if it is away or about to end. Who bears its name gets its rank, too. */

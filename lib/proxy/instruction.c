@@ -82,9 +82,8 @@ enum muster_status muster__instruction_body(struct instruction *instruction, boo
     struct prepared *prepared = muster__storage_owned(instruction->message->storage);
     enum muster_status status = MUSTER_OK;
     if (instruction->message->kind == MUSTER_RECONNECT)
-        return muster__error(
-            error, MUSTER_INVALID,
-            "MUSTER_RECONNECT is no instruction that has an answer: call proxy_reconnect_in()");
+        return muster__error(error, MUSTER_INVALID,
+                             "MUSTER_RECONNECT has no answer: call proxy_reconnect_in()");
     if (!*form && prepared) {
         status = share(instruction, prepared, chunks, form, error);
     } else if (!*form) {

@@ -251,7 +251,7 @@ static enum muster_status check(const struct proxy_round_options *options, size_
                              options->at_least, options->enough ? options->enough : count);
     if (muster__in_callback())
         return muster__error(error, MUSTER_INVALID,
-                             "a round waits, and is not to be run in a callback: proxy_run_async() can");
+                             "a round waits: in a callback, begin turns with proxy_run_async()");
     return MUSTER_OK;
 }
 

@@ -51,9 +51,8 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
     if (answer)
         *answer = blocking.answer;
     if (muster__in_callback())
-        return muster__error(
-            error, MUSTER_INVALID,
-            "proxy_run() waits, and is not to be called in a callback: proxy_run_async() is");
+        return muster__error(error, MUSTER_INVALID,
+                             "proxy_run() waits: in a callback, call proxy_run_async()");
     sem_init(&blocking.ended, 0, 0);
     sem_init(&returned, 0, 0);
     muster__drain_add(&manager->drain); /* a stop waits for the memory, too */

@@ -58,7 +58,7 @@ static enum muster_status may_begin(const struct proxy *proxy, const struct turn
         return muster__proxy_closed(proxy, error);
     if (proxy->state != PROXY_OPEN && proxy->state != PROXY_AWAY)
         return muster__error(error, MUSTER_INVALID,
-                             "it has not joined yet: wait for the event, or in get_participants()");
+                             "it has not joined yet: wait for the event, or call get_participants()");
     if (proxy->running)
         return muster__error(error, MUSTER_BUSY, "%s", muster_status_text(MUSTER_BUSY));
     if (proxy->original && turn->kind != MUSTER_TRAIN)

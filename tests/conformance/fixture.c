@@ -6,26 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "conformance/fixture.h"
 
 #define WATCHDOG_SECONDS 60
 
 struct fixture fixture = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-
-static unsigned slowness(void)
-{
-    const char *text = getenv("MUSTER_TEST_SLOWNESS");
-    unsigned value = text ? (unsigned)strtoul(text, NULL, 10) : 1;
-    return value ? value : 1;
-}
-
-size_t scaled(size_t number)
-{
-    size_t fewer = number / slowness();
-    return fewer ? fewer : 1;
-}
 
 static void lock(void)
 {
@@ -376,7 +362,7 @@ void echo(struct end *end, const uint8_t *data, size_t size)
 
 void begin(void)
 {
-    alarm(WATCHDOG_SECONDS * slowness());
+    watch_for(WATCHDOG_SECONDS);
     fixture.transport = network_start();
 }
 

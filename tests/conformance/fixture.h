@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "conformance/conformance.h"
+#include "support/slowness.h"
 
 #define LIMIT ((size_t)64 << 20) /* of messages, where a test does not ask for another */
 
@@ -70,21 +71,16 @@ extern const struct service second_service;
 void begin(void);
 void conclude(void);
 
-/* `number` of something, fewer under a tool that makes everything slow; at least 1. */
-size_t scaled(size_t number);
-
 struct server *server_start(const char *address, size_t limit);
 struct server *server_start_with(void (*prepare)(struct end *end));
 void server_close(struct server *server);
 void server_wait_stopped(struct server *server);
 /* The n-th end that was accepted, from 0; waits for it. */
 struct end *server_end(struct server *server, size_t n);
-
 struct end *client_connect(const char *address, size_t limit);
 /* For another service than the first. */
 struct end *client_connect_for(const char *address, const struct service *service);
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t));
-
 void wait_messages(struct end *end, size_t count);
 void wait_closed(struct end *end);
 /* Waits, and wants to have been told this. */

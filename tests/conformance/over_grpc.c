@@ -3,16 +3,14 @@
 
 #include <criterion/criterion.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "conformance/fixture.h"
 #include "network/scheme.h"
+#include "support/port.h"
 
 struct muster_transport *network_start(void)
 {
@@ -42,15 +40,8 @@ void network_address(const char *listened, uint16_t port, char address[ADDRESS_S
 
 static int reserve(char address[ADDRESS_SIZE])
 {
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(name);
-    int reuse = 1;
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor < 0 || setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) != 0 ||
-        bind(descriptor, (struct sockaddr *)&name, size) != 0 ||
-        getsockname(descriptor, (struct sockaddr *)&name, &size) != 0)
-        abort();
-    snprintf(address, ADDRESS_SIZE, "127.0.0.1:%u", ntohs(name.sin_port));
+    int descriptor;
+    snprintf(address, ADDRESS_SIZE, "127.0.0.1:%u", reserve_port(&descriptor));
     return descriptor;
 }
 

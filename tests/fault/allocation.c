@@ -1,224 +1,23 @@
-/*
- * Every allocation of the library fails in turn. A scenario runs with the first allocation failing, then with
- * the second, and so on, until one runs through without a failure; once alone, and once with all that follow
- * it. Whatever fails, everything ends: with a status that says so, without a crash, a hang or a leak.
- *
- * The scenarios are deterministic, and each runs on one thread: the linker puts the functions below in the
- * place of the C library's, and a thread that waits steps the network, or lets time pass when nothing is due.
- */
+/* Every allocation fails in turn while turns, chunks, sessions and arriving streams go on. */
 #include <config.h>
 
 #include <criterion/criterion.h>
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <search.h>
-#include <semaphore.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <muster/fixture.h>
 #include <muster/muster.h>
 
+#include "fault/failing.h"
 #include "link/service.h"
 #include "proxy/internal.h"
 #include "wire/wire.h"
 
-/* ---- in the place of the C library ---- */
-
-static bool armed; /* inside a scenario */
-static bool all_that_follow;
-static size_t allocations;
-static size_t fail_at;
-static long live;
-#define ADDRESS "fixture:test/server"
-
-static struct muster_transport *network;
-static size_t waits;
-static void (*meanwhile)(void); /* happens, once, in the middle of the next malloc() */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-char *__real_strdup(const char *text);
-void __real_free(void *pointer);
-void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
-
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-char *__wrap_strdup(const char *text);
-void __wrap_free(void *pointer);
-void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
-int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
-int __wrap_sem_wait(sem_t *semaphore);
-
-static bool fails(void)
-{
-    if (!armed)
-        return false;
-    allocations++;
-    return all_that_follow ? allocations >= fail_at : allocations == fail_at;
-}
-
-static void *counted(void *pointer)
-{
-    live += armed && pointer;
-    return pointer;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    if (meanwhile) {
-        void (*now)(void) = meanwhile;
-        meanwhile = NULL;
-        now();
-    }
-    return fails() ? NULL : counted(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : counted(__real_calloc(count, size));
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    if (fails())
-        return NULL;
-    void *moved = __real_realloc(old, size);
-    return old ? moved : counted(moved);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return fails() ? NULL : counted(__real_aligned_alloc(alignment, size));
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : counted(__real_strdup(text));
-}
-
-void __wrap_free(void *pointer)
-{
-    live -= armed && pointer;
-    __real_free(pointer);
-}
-
-/* The node is the C library's own, and tdelete() frees it there. */
-void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
-{
-    return fails() ? NULL : __real_tsearch(key, root, compare);
-}
-
-static void step_instead_of_waiting(void)
-{
-    enum { MANY = 100000, STEP_MS = 50 };
-    if (++waits > MANY) {
-        fprintf(stderr, "hang: allocation %zu\n", fail_at);
-        abort();
-    }
-    if (!muster_fixture_step(network))
-        muster_fixture_advance(network, STEP_MS);
-}
-
-int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
-{
-    (void)condition;
-    pthread_mutex_unlock(lock);
-    step_instead_of_waiting();
-    pthread_mutex_lock(lock);
-    return 0;
-}
-
-int __wrap_sem_wait(sem_t *semaphore)
-{
-    while (sem_trywait(semaphore) != 0)
-        step_instead_of_waiting();
-    return 0;
-}
-
-/* ---- running scenarios ---- */
-
-/* What went as it should not: the first of it, in words. NULL: nothing. */
-static const char *wrong;
-
-static void expect(bool condition, const char *text)
-{
-    if (!condition && !wrong)
-        wrong = text;
-}
-
-#define EXPECT(condition) expect((condition), #condition)
-
-/* Nothing failed so far: then all has to be as if nothing ever would. */
-static bool undisturbed(void)
-{
-    return allocations < fail_at;
-}
-
-/* OK when nothing failed; otherwise one of those, which end with MUSTER_OK. True: OK. */
-static bool plausible(enum muster_status status, const enum muster_status *others, const char *text)
-{
-    bool listed = status == MUSTER_OK;
-    for (size_t i = 0; others[i] != MUSTER_OK && !undisturbed(); i++)
-        listed = listed || status == others[i];
-    if (!listed)
-        fprintf(stderr, "allocation %zu: %s: %s\n", fail_at, text, muster_status_name(status));
-    expect(listed, text);
-    return status == MUSTER_OK;
-}
-
-#define PLAUSIBLE(call, ...) plausible((call), (const enum muster_status[]){__VA_ARGS__, MUSTER_OK}, #call)
-
-/* False when it ran through without a failure. */
-static bool run_once(void (*scenario)(void), size_t n)
-{
-    wrong = NULL;
-    live = 0;
-    allocations = 0;
-    waits = 0;
-    fail_at = n;
-    armed = true;
-    scenario();
-    armed = false;
-    if (live != 0)
-        fprintf(stderr, "allocation %zu: %ld are live\n", n, live);
-    expect(live == 0, "all that was allocated is freed");
-    return allocations >= n;
-}
-
-/* How many allocations there were. */
-static size_t run_all_ways(void (*scenario)(void))
-{
-    size_t most = 0;
-    for (int mode = 0; mode < 2; mode++) {
-        all_that_follow = mode == 1;
-        size_t n = 0;
-        bool failed;
-        do {
-            failed = run_once(scenario, ++n);
-            cr_assert_null(wrong, "with allocation %zu failing: %s", n, wrong);
-        } while (failed);
-        most = n - 1;
-    }
-    return most;
-}
-
 /* ---- turns ---- */
 
-static const float values[] = {1, 2, 3};
-static const struct muster_array array = {
-    .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {3}, .data = values};
-static const struct muster_scalar scalar = {"lr", 0.1};
-static const struct muster_message train = {
-    .kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1, .scalars = &scalar, .scalar_count = 1};
 static const struct muster_message empty = MUSTER_MESSAGE_INIT;
 
 static size_t joined;
@@ -232,13 +31,6 @@ static void take_word(void *context, const char *text)
 {
     (void)context;
     words += strstr(text, "refused the answer") != NULL;
-}
-
-static bool is_train(const struct muster_message *message)
-{
-    return message->kind == MUSTER_TRAIN && message->array_count == 1 && message->scalar_count == 1 &&
-           memcmp(message->arrays[0].data, values, sizeof(values)) == 0 &&
-           muster_message_scalar(message, "lr", 0) == 0.1;
 }
 
 static void on_event(void *context, const struct participant_manager_event *event)
@@ -825,127 +617,6 @@ Test(allocation, answer_of_another_session)
     participant_manager_free(manager_of_both);
     participant_free(participant);
     muster_fixture_free(network);
-}
-
-/* ---- the codec alone ---- */
-
-static void codec(void)
-{
-    struct buffer *body = NULL;
-    struct envelope envelope;
-    struct muster_error error;
-    if (!PLAUSIBLE(
-            muster__encode(TO_SERVER, &train, &(struct encoding){.max_message_size = SIZE_MAX}, &body, NULL),
-            MUSTER_OUT_OF_MEMORY))
-        return;
-    if (PLAUSIBLE(muster__decode(TO_SERVER, &(struct piece){body->data, body->size}, 1, &envelope, &error),
-                  MUSTER_OUT_OF_MEMORY, MUSTER_PROTOCOL)) {
-        EXPECT(is_train(&envelope.message));
-        muster__envelope_clear(&envelope);
-    }
-    muster__buffer_release(body);
-}
-
-Test(allocation, codec)
-{
-    cr_assert_gt(run_all_ways(codec), 1);
-}
-
-/* ---- files and means ---- */
-
-static char path[] = "allocation-XXXXXX";
-
-static void learning(void)
-{
-    struct muster_array read = {0};
-    void *storage = NULL;
-    struct muster_mean *mean = muster_mean_new();
-    EXPECT(mean || !undisturbed());
-    if (!mean)
-        return;
-    bool written = PLAUSIBLE(muster_npy_write(path, &array, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_IO);
-    if (written && PLAUSIBLE(muster_npy_read(path, &read, &storage, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_IO)) {
-        const struct muster_array *result = NULL;
-        size_t count = 0;
-        bool added = PLAUSIBLE(muster_mean_add(mean, &read, 1, 1, NULL), MUSTER_OUT_OF_MEMORY) &&
-                     PLAUSIBLE(muster_mean_add(mean, &read, 1, 3, NULL), MUSTER_OUT_OF_MEMORY);
-        if (added && PLAUSIBLE(muster_mean_result(mean, &result, &count, NULL), MUSTER_OUT_OF_MEMORY)) {
-            EXPECT(count == 1);
-            EXPECT(memcmp(result[0].data, values, sizeof(values)) == 0);
-        }
-        free(storage);
-    }
-    muster_mean_free(mean);
-}
-
-/* Names and scalars; a member that fails leaves the mean as it was. */
-static void mean_of_messages(void)
-{
-    static const char *const names[] = {"w"};
-    struct muster_message message = train, result;
-    message.array_names = names;
-    struct muster_mean *mean = muster_mean_new_like_message(&message);
-    EXPECT(mean || !undisturbed());
-    size_t added = 0;
-    for (size_t i = 0; mean && i < 3; i++)
-        added += PLAUSIBLE(muster_mean_add_message(mean, &message, 1, NULL), MUSTER_OUT_OF_MEMORY);
-    if (added && PLAUSIBLE(muster_mean_result_message(mean, &result, NULL), MUSTER_OUT_OF_MEMORY)) {
-        EXPECT(result.array_count == 1 && strcmp(result.array_names[0], "w") == 0);
-        EXPECT(result.scalar_count == 1 && (float)muster_message_scalar(&result, "lr", 0) == 0.1F);
-        EXPECT(memcmp(result.arrays[0].data, values, sizeof(values)) == 0);
-    }
-    muster_mean_free(mean);
-    /* What the first decides. */
-    mean = muster_mean_new();
-    if (mean && PLAUSIBLE(muster_mean_add_message(mean, &message, 1, NULL), MUSTER_OUT_OF_MEMORY))
-        PLAUSIBLE(muster_mean_add_message(mean, &message, 1, NULL), MUSTER_OUT_OF_MEMORY);
-    muster_mean_free(mean);
-}
-
-Test(allocation, mean_of_messages)
-{
-    cr_assert_gt(run_all_ways(mean_of_messages), 5);
-}
-
-static char run_path[] = "allocation-run-XXXXXX";
-
-static void run_directory(void)
-{
-    const struct muster_named_array state = {"w", array};
-    struct muster_run *run = NULL;
-    size_t count = 0;
-    for (uint64_t i = 1; i < 3; i++) {
-        if (!PLAUSIBLE(muster_run_open(run_path, "x", i == 1, &run, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_IO))
-            return;
-        muster_run_state(run, &count);
-        EXPECT(count == (muster_run_round(run) > 0 ? 3 : 0));
-        PLAUSIBLE(muster_run_commit(run, i, &state, 1, "line\n", NULL), MUSTER_OUT_OF_MEMORY);
-        muster_run_close(run);
-    }
-}
-
-Test(allocation, run_directory)
-{
-    cr_assert_not_null(mkdtemp(run_path));
-    size_t count = run_all_ways(run_directory);
-    int folder = open(run_path, O_RDONLY | O_DIRECTORY);
-    static const char *const names[] = {"lock", "muster-run.json", "metrics.csv", "round-00000001.npz",
-                                        "round-00000002.npz"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-        cr_assert_eq(unlinkat(folder, names[i], 0), 0, "%s", names[i]);
-    close(folder);
-    cr_assert_eq(rmdir(run_path), 0);
-    cr_assert_gt(count, 10);
-}
-
-Test(allocation, learning)
-{
-    int file = mkstemp(path);
-    cr_assert_geq(file, 0);
-    close(file);
-    size_t count = run_all_ways(learning);
-    unlink(path);
-    cr_assert_gt(count, 3);
 }
 
 /* ---- prepared messages, a round with one for each, and a server that comes back ---- */

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,16 +22,16 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <muster/random.h>
 #include <muster/run.h>
 
 #include "fault/chaos.h"
+#include "support/now.h"
+#include "support/port.h"
 #include "support/relay.h"
 
 /* The server may grow by this: what its allocator and its connections keep. */
@@ -91,13 +90,6 @@ struct chaos {
     int failures;
     int interrupted; /* by this signal */
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
 
 static size_t draw(struct chaos *chaos, size_t below)
 {
@@ -534,21 +526,6 @@ static void judge(struct chaos *chaos, int64_t began)
 
 /* ---- beginning and end ---- */
 
-/* A port that nobody else gets: this socket is bound to it, and does not listen. */
-static uint16_t reserve_port(int *descriptor)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    int reuse = 1;
-    *descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (*descriptor < 0 || setsockopt(*descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) != 0 ||
-        setsockopt(*descriptor, SOL_SOCKET, SO_REUSEPORT, &reuse, sizeof(reuse)) != 0 ||
-        bind(*descriptor, (struct sockaddr *)&address, size) != 0 ||
-        getsockname(*descriptor, (struct sockaddr *)&address, &size) != 0)
-        die("reserving a port");
-    return ntohs(address.sin_port);
-}
-
 static void set_up(struct chaos *chaos)
 {
     sigset_t signals;
@@ -620,20 +597,21 @@ static int clean_up(struct chaos *chaos)
     return chaos->failures ? 1 : interrupted ? 128 + chaos->interrupted : 0;
 }
 
-static const char help[] = "usage: chaos [--seed=N] [--rounds=N] [--participants=N] [--verbose]\n"
-                           "\n"
-                           "Rounds of known arithmetic while everything breaks; ends with \"ok\" if the sums "
-                           "are right, nobody worked\n"
-                           "on anything twice, and nothing is left behind.\n"
-                           "\n"
-                           "  --seed=N          where randomness comes from; that of a failed run makes the "
-                           "same faults again, each as long\n"
-                           "                    after the beginning of its round as then (random)\n"
-                           "  --rounds=N        how many rounds (20)\n"
-                           "  --participants=N  how many participants, each a process, up to 64 (20)\n"
-                           "  --verbose         tell of every fault: the round, when in it, what, to whom, "
-                           "how, and for how long\n"
-                           "  --help            this text\n";
+static const char help[] =
+    "usage: chaos [--seed=N] [--rounds=N] [--participants=N] [--verbose]\n"
+    "\n"
+    "Runs rounds that add numbers while processes are killed and connections break. Ends "
+    "with \"ok\" if all sums\n"
+    "are right, no instruction was worked on twice, and no process is left.\n"
+    "\n"
+    "  --seed=N          seed of the faults; that of a failed run repeats its faults, at "
+    "the same times from the\n"
+    "                    beginning of each round (random)\n"
+    "  --rounds=N        number of rounds (20)\n"
+    "  --participants=N  number of participants, each a process; at most 64 (20)\n"
+    "  --verbose         log every fault: the round and the time in it, what, to whom, "
+    "and for how long\n"
+    "  --help            this text\n";
 
 static uint64_t parse_number(const char *text, uint64_t least, uint64_t most)
 {

@@ -3,41 +3,20 @@
 
 #include <criterion/criterion.h>
 
-#include <arpa/inet.h>
 #include <dirent.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "integration/fixture.h"
 
-static unsigned slowness(void)
-{
-    const char *text = getenv("MUSTER_TEST_SLOWNESS");
-    unsigned value = text ? (unsigned)strtoul(text, NULL, 10) : 1;
-    return value ? value : 1;
-}
-
-void begin_within(unsigned seconds)
-{
-    alarm(seconds * slowness());
-}
-
 void begin(void)
 {
-    begin_within(60);
-}
-
-size_t scaled(size_t number, size_t least)
-{
-    size_t fewer = number / slowness();
-    return fewer > least ? fewer : least;
+    watch_for(60);
 }
 
 /* ---- a server, and what happens at its door ---- */
@@ -286,6 +265,16 @@ bool raw_answer(struct raw_peer *peer, uint64_t turn, const struct muster_messag
     return raw_peer_send(peer, bytes, size);
 }
 
+void raw_end(struct raw_peer *peer, grpc_status_code code, const char *expected)
+{
+    char text[MUSTER_ERROR_TEXT_SIZE];
+    grpc_status_code actual = raw_peer_finish(peer, text, sizeof(text));
+    cr_assert_eq(actual, code, "code %d (%s)", actual, text);
+    cr_assert_not_null(strstr(text, expected ? expected : ""), "%s", text);
+    cr_assert(expected || *text, "no text");
+    raw_peer_free(peer);
+}
+
 /* ---- processes ---- */
 
 pid_t spawn(const char *role, const char *first, const char *second, int *output)
@@ -352,16 +341,9 @@ size_t count_descriptors(void)
     return count_entries("/proc/self/fd");
 }
 
-uint16_t reserve_port(char address[ADDRESS_SIZE], int *descriptor)
+uint16_t reserve_address(char address[ADDRESS_SIZE], int *descriptor)
 {
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(name);
-    int reuse = 1;
-    *descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_geq(*descriptor, 0);
-    cr_assert_eq(setsockopt(*descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)), 0);
-    cr_assert_eq(bind(*descriptor, (struct sockaddr *)&name, size), 0);
-    cr_assert_eq(getsockname(*descriptor, (struct sockaddr *)&name, &size), 0);
-    snprintf(address, ADDRESS_SIZE, "127.0.0.1:%u", ntohs(name.sin_port));
-    return ntohs(name.sin_port);
+    uint16_t port = reserve_port(descriptor);
+    snprintf(address, ADDRESS_SIZE, "127.0.0.1:%u", port);
+    return port;
 }

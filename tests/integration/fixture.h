@@ -12,16 +12,14 @@
 #include <muster/muster.h>
 
 #include "integration/raw_peer.h"
+#include "support/port.h"
+#include "support/slowness.h"
 #include "wire/wire.h"
 
 #define ADDRESS_SIZE 64
 
-/* Starts the test's watchdog, for a minute or for so many seconds. */
+/* Starts the test's watchdog, for a minute; for longer, watch_for(). */
 void begin(void);
-void begin_within(unsigned seconds);
-
-/* `number` of something, fewer under a tool that makes everything slow, but at least `least`. */
-size_t scaled(size_t number, size_t least);
 
 /* ---- a server, and what happens at its door ---- */
 
@@ -104,6 +102,8 @@ struct raw_peer *raw_join(struct door *door, const char *name);
 /* Waits for an instruction and gives its turn. */
 uint64_t raw_consume(struct raw_peer *peer);
 bool raw_answer(struct raw_peer *peer, uint64_t turn, const struct muster_message *answer);
+/* Wants the stream to end so, with this in its text, or, NULL, with a text. Frees the peer. */
+void raw_end(struct raw_peer *peer, grpc_status_code code, const char *expected);
 
 /* ---- processes ---- */
 
@@ -121,7 +121,7 @@ void freeze(pid_t pid);
 size_t count_threads(void);
 size_t count_descriptors(void);
 
-/* A port that nobody listens on, and that stays so until somebody asks for it by number. */
-uint16_t reserve_port(char address[ADDRESS_SIZE], int *descriptor);
+/* The address of reserve_port(), and the port. */
+uint16_t reserve_address(char address[ADDRESS_SIZE], int *descriptor);
 
 #endif

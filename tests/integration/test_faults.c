@@ -1,12 +1,11 @@
-/* Faults and loads over real sockets: peers that break the protocol, come too late, leave too early, or are
- * many. */
+/* Faults over real sockets: peers that break the protocol, come too late or leave too early, and those of the
+   original. */
 #include <config.h>
 
 #include <criterion/criterion.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,43 +14,7 @@
 #include <grpc/grpc.h>
 
 #include "integration/fixture.h"
-
-#define TEXT_SIZE 300
-
-/* A door with a participant behind it that nothing that others do may disturb. */
-struct house {
-    struct door door;
-    struct member member;
-    struct proxy *bystander;
-};
-
-static void house_open(struct house *house, const struct participant_manager_options *options)
-{
-    begin();
-    door_open(&house->door, options);
-    member_start(&house->member, house->door.address, "bystander");
-    house->bystander = door_proxy(&house->door, "bystander", 1);
-    cr_assert_eq(run_echo(house->bystander), MUSTER_OK);
-}
-
-static void house_close(struct house *house)
-{
-    cr_assert_eq(run_echo(house->bystander), MUSTER_OK, "the bystander was disturbed");
-    proxy_release(house->bystander);
-    member_stop(&house->member);
-    door_close(&house->door);
-}
-
-/* Wants the stream to end so, with a text; returns it. */
-static const char *expect_end(struct raw_peer *peer, grpc_status_code code)
-{
-    static char text[TEXT_SIZE];
-    grpc_status_code actual = raw_peer_finish(peer, text, sizeof(text));
-    cr_assert_eq(actual, code, "code %d (%s)", actual, text);
-    cr_assert_gt(strlen(text), 0);
-    raw_peer_free(peer);
-    return text;
-}
+#include "integration/house.h"
 
 /* ---- bytes that make no sense ---- */
 
@@ -79,7 +42,7 @@ Test(faults, a_first_message_that_makes_no_sense_is_an_invalid_argument)
     for (size_t i = 0; i < GARBAGE; i++) {
         struct raw_peer *peer = raw_peer_open(house.door.port, CONNECT_METHOD, false);
         raw_peer_send(peer, garbage[i].bytes, garbage[i].size);
-        expect_end(peer, GRPC_STATUS_INVALID_ARGUMENT);
+        raw_end(peer, GRPC_STATUS_INVALID_ARGUMENT, NULL);
         struct happening refused = door_wait(&house.door, PARTICIPANT_MANAGER_REFUSED, NULL, i + 1);
         cr_assert_eq(refused.status, MUSTER_PROTOCOL, "%s: %s", garbage[i].what, refused.text);
         cr_assert_eq(run_echo(house.bystander), MUSTER_OK);
@@ -99,7 +62,7 @@ Test(faults, an_answer_that_makes_no_sense_ends_the_turn)
         start_turn(&outcome, proxy, &instruction, MUSTER_NO_LIMIT);
         cr_assert_eq(raw_consume(peer), 1);
         raw_peer_send(peer, garbage[i].bytes, garbage[i].size);
-        expect_end(peer, GRPC_STATUS_INVALID_ARGUMENT);
+        raw_end(peer, GRPC_STATUS_INVALID_ARGUMENT, NULL);
         cr_assert_eq(finish_turn(&outcome), MUSTER_PROTOCOL, "%s", garbage[i].what);
         door_wait(&house.door, PARTICIPANT_MANAGER_LEFT, "raw", i + 1);
         proxy_release(proxy);
@@ -115,25 +78,25 @@ Test(faults, messages_out_of_order_are_invalid_arguments)
 
     struct raw_peer *peer = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     raw_answer(peer, 1, &answer); /* before everything */
-    expect_end(peer, GRPC_STATUS_INVALID_ARGUMENT);
+    raw_end(peer, GRPC_STATUS_INVALID_ARGUMENT, NULL);
 
     peer = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     raw_hello(peer, "twice");
     raw_hello(peer, "twice");
-    expect_end(peer, GRPC_STATUS_INVALID_ARGUMENT);
+    raw_end(peer, GRPC_STATUS_INVALID_ARGUMENT, NULL);
 
     peer = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     raw_hello(peer, "hasty");
     raw_answer(peer, 1, &answer);
-    expect_end(peer, GRPC_STATUS_INVALID_ARGUMENT);
+    raw_end(peer, GRPC_STATUS_INVALID_ARGUMENT, NULL);
 
     peer = raw_join(&house.door, "late hello");
     raw_hello(peer, "late hello");
-    expect_end(peer, GRPC_STATUS_INVALID_ARGUMENT);
+    raw_end(peer, GRPC_STATUS_INVALID_ARGUMENT, NULL);
 
     peer = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     raw_hello(peer, "a\nname\x1b[2J");
-    expect_end(peer, GRPC_STATUS_INVALID_ARGUMENT);
+    raw_end(peer, GRPC_STATUS_INVALID_ARGUMENT, NULL);
     house_close(&house);
 }
 
@@ -145,7 +108,7 @@ Test(faults, an_answer_without_an_instruction_is_an_invalid_argument)
     house_open(&house, NULL);
     struct raw_peer *peer = raw_join(&house.door, "unasked");
     raw_answer(peer, 1, &instruction);
-    cr_assert_not_null(strstr(expect_end(peer, GRPC_STATUS_INVALID_ARGUMENT), "without an instruction"));
+    raw_end(peer, GRPC_STATUS_INVALID_ARGUMENT, "without an instruction");
 
     peer = raw_join(&house.door, "twice");
     struct proxy *proxy = door_proxy(&house.door, "twice", 1);
@@ -153,7 +116,7 @@ Test(faults, an_answer_without_an_instruction_is_an_invalid_argument)
     uint64_t turn = raw_consume(peer);
     cr_assert(raw_answer(peer, turn, &instruction));
     raw_answer(peer, turn, &instruction);
-    cr_assert_not_null(strstr(expect_end(peer, GRPC_STATUS_INVALID_ARGUMENT), "without an instruction"));
+    raw_end(peer, GRPC_STATUS_INVALID_ARGUMENT, "without an instruction");
     cr_assert_eq(finish_turn(&outcome), MUSTER_OK); /* the first was in order */
     cr_assert_eq(door_wait(&house.door, PARTICIPANT_MANAGER_LEFT, "twice", 1).status, MUSTER_PROTOCOL);
     cr_assert_eq(run_echo(proxy), MUSTER_PROTOCOL);
@@ -214,14 +177,14 @@ Test(faults, a_message_over_the_limit_ends_its_stream_alone)
 
     struct raw_peer *peer = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     raw_peer_send(peer, big, 100000);
-    expect_end(peer, GRPC_STATUS_RESOURCE_EXHAUSTED);
+    raw_end(peer, GRPC_STATUS_RESOURCE_EXHAUSTED, NULL);
     cr_assert_eq(door_wait(&house.door, PARTICIPANT_MANAGER_REFUSED, NULL, 1).status, MUSTER_TOO_BIG);
 
     peer = raw_join(&house.door, "big");
     struct proxy *proxy = door_proxy(&house.door, "big", 1);
     start_turn(&outcome, proxy, &instruction, MUSTER_NO_LIMIT);
     raw_peer_send(peer, big, 100000);
-    expect_end(peer, GRPC_STATUS_RESOURCE_EXHAUSTED);
+    raw_end(peer, GRPC_STATUS_RESOURCE_EXHAUSTED, NULL);
     cr_assert_eq(finish_turn(&outcome), MUSTER_TOO_BIG);
     cr_assert_eq(door_wait(&house.door, PARTICIPANT_MANAGER_LEFT, "big", 1).status, MUSTER_TOO_BIG);
     proxy_release(proxy);
@@ -271,7 +234,7 @@ Test(faults, a_compressed_message_is_refused)
     house_open(&house, NULL);
     struct raw_peer *peer = raw_peer_open(house.door.port, CONNECT_METHOD, true);
     raw_peer_send(peer, zeros, 100000);
-    expect_end(peer, GRPC_STATUS_UNIMPLEMENTED);
+    raw_end(peer, GRPC_STATUS_UNIMPLEMENTED, NULL);
     free(zeros);
     house_close(&house);
 }
@@ -288,8 +251,8 @@ Test(faults, a_first_message_that_never_comes_is_a_timeout)
     struct raw_peer *silent = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     struct raw_peer *half = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     raw_hello(half, "half");
-    expect_end(silent, GRPC_STATUS_DEADLINE_EXCEEDED);
-    expect_end(half, GRPC_STATUS_DEADLINE_EXCEEDED);
+    raw_end(silent, GRPC_STATUS_DEADLINE_EXCEEDED, NULL);
+    raw_end(half, GRPC_STATUS_DEADLINE_EXCEEDED, NULL);
     cr_assert_eq(door_wait(&house.door, PARTICIPANT_MANAGER_REFUSED, NULL, 1).status, MUSTER_TIMEOUT);
     cr_assert_eq(door_wait(&house.door, PARTICIPANT_MANAGER_REFUSED, "half", 1).status, MUSTER_TIMEOUT);
     house_close(&house);
@@ -303,7 +266,7 @@ Test(faults, an_unknown_method_is_unimplemented)
     for (size_t i = 0; i < 3; i++) {
         struct raw_peer *peer = raw_peer_open(house.door.port, methods[i], false);
         raw_peer_send(peer, "hello", 5);
-        cr_assert_not_null(strstr(expect_end(peer, GRPC_STATUS_UNIMPLEMENTED), CONNECT_METHOD));
+        raw_end(peer, GRPC_STATUS_UNIMPLEMENTED, CONNECT_METHOD);
     }
     house_close(&house);
 }
@@ -318,7 +281,7 @@ Test(faults, a_name_is_taken_until_its_participant_has_left)
     house_open(&house, NULL);
     struct raw_peer *peer = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     raw_hello(peer, "bystander");
-    cr_assert_not_null(strstr(expect_end(peer, GRPC_STATUS_ALREADY_EXISTS), "bystander"));
+    raw_end(peer, GRPC_STATUS_ALREADY_EXISTS, "bystander");
     options.name = "bystander";
     cr_assert_eq(participant_connect(house.door.address, &options, &participant, &error), MUSTER_EXISTS);
     cr_assert_null(participant);
@@ -349,7 +312,7 @@ Test(faults, one_more_participant_than_the_server_takes_is_refused)
     cr_assert_not_null(strstr(error.text, "full"), "%s", error.text);
     struct raw_peer *peer = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     raw_peer_send(peer, NULL, 0);
-    expect_end(peer, GRPC_STATUS_RESOURCE_EXHAUSTED);
+    raw_end(peer, GRPC_STATUS_RESOURCE_EXHAUSTED, NULL);
     house_close(&house);
 }
 
@@ -448,202 +411,6 @@ Test(faults, a_participant_that_answers_and_leaves_has_answered)
     house_close(&house);
 }
 
-/* ---- servers that are not there ---- */
-
-Test(faults, a_server_that_cannot_be_reached_is_unavailable)
-{
-    struct participant_options options;
-    participant_options_init(&options);
-    struct participant *participant;
-    struct muster_error error = {MUSTER_OK, ""};
-    char address[ADDRESS_SIZE];
-    int descriptor;
-    begin();
-    reserve_port(address, &descriptor);
-    options.connect_timeout_ms = 150;
-    cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
-    cr_assert_null(participant);
-    cr_assert_not_null(strstr(error.text, address), "%s", error.text);
-
-    /* One that takes the connection and says nothing. */
-    cr_assert_eq(listen(descriptor, 5), 0);
-    cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
-    cr_assert_null(participant);
-    close(descriptor);
-}
-
-Test(faults, a_port_that_is_in_use_is_named)
-{
-    struct participant_manager_options options;
-    participant_manager_options_init(&options);
-    struct participant_manager *manager;
-    struct muster_error error = {MUSTER_OK, ""};
-    struct house house;
-    house_open(&house, NULL);
-    options.listen = house.door.address;
-    cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_EXISTS);
-    cr_assert_null(manager);
-    cr_assert_eq(error.status, MUSTER_EXISTS);
-    cr_assert_not_null(strstr(error.text, house.door.address), "%s", error.text);
-    cr_assert_not_null(strstr(error.text, "in use"), "%s", error.text);
-    house_close(&house);
-}
-
-struct early {
-    pthread_t thread;
-    const char *address;
-    enum muster_status status;
-};
-
-static void *connect_early(void *argument)
-{
-    struct early *early = argument;
-    struct participant *participant;
-    early->status = participant_connect(early->address, NULL, &participant, NULL);
-    if (early->status == MUSTER_OK)
-        early->status = echo_all(participant);
-    participant_free(participant);
-    return NULL;
-}
-
-Test(faults, a_server_that_comes_up_later_is_found)
-{
-    struct participant_manager_options options;
-    participant_manager_options_init(&options);
-    struct participant_manager *manager;
-    struct muster_error error = {MUSTER_OK, ""};
-    struct proxy **proxies;
-    size_t count;
-    char address[ADDRESS_SIZE];
-    int descriptor;
-    begin();
-    reserve_port(address, &descriptor);
-    cr_assert_eq(listen(descriptor, 5), 0);
-    struct early early = {.address = address};
-    cr_assert_eq(pthread_create(&early.thread, NULL, connect_early, &early), 0);
-    int attempt = accept(descriptor, NULL, NULL); /* its first one fails */
-    cr_assert_geq(attempt, 0);
-    close(attempt);
-    close(descriptor);
-
-    options.listen = address;
-    cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_OK, "%s", error.text);
-    cr_assert_eq(participant_manager_get_participants(manager, 1, MUSTER_NO_LIMIT, &proxies, &count, NULL),
-                 MUSTER_OK);
-    cr_assert_eq(run_echo(proxies[0]), MUSTER_OK);
-    proxy_release_all(proxies, count);
-    participant_manager_free(manager);
-    pthread_join(early.thread, NULL);
-    cr_assert_eq(early.status, MUSTER_STOPPED);
-}
-
-/* Refused or unknown: the cause is told in words. */
-Test(faults, the_cause_is_in_the_text)
-{
-    struct participant_options options;
-    participant_options_init(&options);
-    struct participant *participant;
-    struct muster_error error = {MUSTER_OK, ""};
-    char address[ADDRESS_SIZE];
-    int descriptor;
-    begin();
-    reserve_port(address, &descriptor);
-    options.connect_timeout_ms = 300;
-    options.on_warning = NULL;
-    cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
-    cr_assert_not_null(strstr(error.text, "connection refused"), "%s", error.text);
-    close(descriptor);
-    cr_assert_eq(participant_connect("no..name:80", &options, &participant, &error), MUSTER_UNAVAILABLE);
-    cr_assert_not_null(strstr(error.text, "unknown host: "), "%s", error.text);
-
-    struct door door;
-    struct participant_manager_options plain;
-    participant_manager_options_init(&plain);
-    door_open(&door, &plain);
-    options.credentials.tls = true;
-    cr_assert_eq(participant_connect(door.address, &options, &participant, &error), MUSTER_UNAUTHENTICATED);
-    cr_assert_not_null(strstr(error.text, "does not use TLS"), "%s", error.text);
-    door_close(&door);
-}
-
-struct other_server {
-    int listening;
-    const char *words;
-};
-
-/* Takes connections and says something else than HTTP/2, until it is shut down. */
-static void *speak_otherwise(void *context)
-{
-    const struct other_server *server = context;
-    char heard[4096];
-    int taken;
-    while ((taken = accept(server->listening, NULL, NULL)) >= 0) {
-        send(taken, server->words, strlen(server->words), MSG_NOSIGNAL);
-        while (recv(taken, heard, sizeof(heard), 0) > 0)
-            ;
-        close(taken);
-    }
-    return NULL;
-}
-
-Test(faults, a_server_of_another_protocol_is_told)
-{
-    static const char *const words[] = {"HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2p1\r\n"};
-    struct participant_options options;
-    participant_options_init(&options);
-    options.connect_timeout_ms = 1000;
-    options.on_warning = NULL;
-    begin();
-    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
-        struct participant *participant;
-        struct muster_error error = {MUSTER_OK, ""};
-        struct other_server server = {.words = words[i]};
-        char address[ADDRESS_SIZE];
-        pthread_t thread;
-        reserve_port(address, &server.listening);
-        cr_assert_eq(listen(server.listening, 8), 0);
-        cr_assert_eq(pthread_create(&thread, NULL, speak_otherwise, &server), 0);
-        cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
-        cr_assert_not_null(strstr(error.text, "not an HTTP/2 server"), "%s", error.text);
-        shutdown(server.listening, SHUT_RDWR);
-        pthread_join(thread, NULL);
-        close(server.listening);
-    }
-}
-
-Test(faults, loopback_addresses_never_go_by_a_proxy)
-{
-    struct participant_options options;
-    participant_options_init(&options);
-    struct participant *participant;
-    struct muster_error error = {MUSTER_OK, ""};
-    char proxy[ADDRESS_SIZE + 32], address[ADDRESS_SIZE], reserved[ADDRESS_SIZE];
-    int descriptor;
-    struct house house;
-    begin();
-    reserve_port(reserved, &descriptor);
-    snprintf(proxy, sizeof(proxy), "http://user:secret@%s", reserved);
-    setenv("http_proxy", proxy, 1);
-    house_open(&house, NULL);
-    cr_assert_eq(participant_connect(house.door.address, &options, &participant, &error), MUSTER_OK, "%s",
-                 error.text);
-    participant_free(participant);
-    snprintf(address, sizeof(address), "localhost:%u", house.door.port);
-    cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_OK, "%s", error.text);
-    participant_free(participant);
-    house_close(&house);
-
-    /* Another address does, and the text names the proxy, without its password. */
-    options.connect_timeout_ms = 300;
-    options.on_warning = NULL;
-    cr_assert_eq(participant_connect("192.0.2.1:9", &options, &participant, &error), MUSTER_UNAVAILABLE);
-    cr_assert_not_null(strstr(error.text, "the proxy 127.0.0.1:"), "%s", error.text);
-    cr_assert_not_null(strstr(error.text, ": connection refused (is it right?"), "%s", error.text);
-    cr_assert_null(strstr(error.text, "secret"), "%s", error.text);
-    unsetenv("http_proxy");
-    close(descriptor);
-}
-
 /* ---- the original protocol ---- */
 
 static struct raw_message *original_receive(struct raw_peer *peer, Muster__ServerMessage **message)
@@ -714,176 +481,4 @@ Test(faults, a_participant_that_is_sent_away_comes_back)
     door_wait(&house.door, PARTICIPANT_MANAGER_JOINED, "comes back", 4);
     member_stop(&member);
     house_close(&house);
-}
-
-/* ---- many ---- */
-
-/* Sends back whatever is there, on the network's thread. */
-static void echo_when_ready(void *context, struct participant *participant)
-{
-    const struct muster_message *instruction;
-    (void)context;
-    while (participant_consume(participant, 0, &instruction, NULL) == MUSTER_OK)
-        participant_dispatch(participant, instruction, NULL);
-}
-
-static void join_many(struct door *door, struct participant **participants, size_t count)
-{
-    struct participant_options options;
-    participant_options_init(&options);
-    const struct muster_message empty = MUSTER_MESSAGE_INIT;
-    struct muster_error error = {MUSTER_OK, ""};
-    options.on_ready = echo_when_ready;
-    for (size_t i = 0; i < count; i++) {
-        cr_assert_eq(participant_connect(door->address, &options, &participants[i], &error), MUSTER_OK, "%s",
-                     error.text);
-        cr_assert_eq(participant_dispatch(participants[i], &empty, NULL), MUSTER_OK);
-    }
-}
-
-#define MANY 200
-
-Test(faults, two_hundred_participants_take_part_in_every_round)
-{
-    struct door door;
-    struct participant *participants[MANY];
-    struct proxy **proxies;
-    size_t count = scaled(MANY, 5), open;
-    begin();
-    door_open(&door, NULL);
-    join_many(&door, participants, count);
-    cr_assert_eq(
-        participant_manager_get_participants(door.manager, count, MUSTER_NO_LIMIT, &proxies, &open, NULL),
-        MUSTER_OK);
-    cr_assert_eq(open, count);
-    for (uint32_t round = 0; round < 10; round++) {
-        struct muster_message instruction = payload(&round, sizeof(round));
-        struct proxy_round_result result;
-        cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, NULL, NULL, &result, NULL), MUSTER_OK);
-        cr_assert_eq(result.answered, count);
-        proxy_round_result_clear(&result);
-    }
-    proxy_release_all(proxies, open);
-    for (size_t i = 0; i < count / 2; i++) /* half leave by themselves, half are told to */
-        participant_free(participants[i]);
-    participant_manager_stop(door.manager);
-    for (size_t i = count / 2; i < count; i++)
-        participant_free(participants[i]);
-    door_close(&door);
-}
-
-struct comparison {
-    const struct muster_message *sent;
-    size_t equal;
-};
-
-static bool same_arrays(const struct muster_message *a, const struct muster_message *b)
-{
-    if (a->array_count != b->array_count)
-        return false;
-    for (size_t i = 0; i < a->array_count; i++) {
-        const struct muster_array *x = &a->arrays[i], *y = &b->arrays[i];
-        size_t count = muster_array_count(x);
-        if (x->dtype != y->dtype || x->dimensions != y->dimensions ||
-            memcmp(x->shape, y->shape, x->dimensions * sizeof(*x->shape)) != 0 ||
-            memcmp(x->data, y->data, count * muster_dtype_size(x->dtype)) != 0)
-            return false;
-    }
-    return true;
-}
-
-static enum muster_status compare(void *context, size_t index, struct proxy *proxy,
-                                  const struct muster_message *answer, struct muster_error *reason)
-{
-    (void)reason;
-    struct comparison *comparison = context;
-    (void)index;
-    (void)proxy;
-    comparison->equal += same_arrays(comparison->sent, answer);
-    return MUSTER_OK;
-}
-
-Test(faults, arrays_come_back_from_twenty_exactly_as_they_were_sent)
-{
-    struct door door;
-    struct participant *participants[20];
-    struct proxy **proxies;
-    size_t open, width = scaled(1 << 17, 64);
-    double *theta = malloc(width * sizeof(*theta));
-    int32_t labels[7] = {0, -1, INT32_MIN, INT32_MAX, 42, 7, 1};
-    for (size_t i = 0; i < width; i++)
-        theta[i] = (double)(i * 2654435761u) / 3;
-    struct muster_array arrays[] = {
-        {.dtype = MUSTER_FLOAT64, .dimensions = 2, .shape = {2, width / 2}, .data = theta},
-        {.dtype = MUSTER_INT32, .dimensions = 1, .shape = {7}, .data = labels},
-    };
-    struct muster_message instruction = {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 2};
-    begin();
-    door_open(&door, NULL);
-    join_many(&door, participants, 20);
-    cr_assert_eq(
-        participant_manager_get_participants(door.manager, 20, MUSTER_NO_LIMIT, &proxies, &open, NULL),
-        MUSTER_OK);
-    for (size_t round = 0; round < 2; round++) {
-        struct comparison comparison = {.sent = &instruction};
-        cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, compare, &comparison, NULL, NULL),
-                     MUSTER_OK);
-        cr_assert_eq(comparison.equal, 20);
-    }
-    proxy_release_all(proxies, open);
-    for (size_t i = 0; i < 20; i++)
-        participant_free(participants[i]);
-    door_close(&door);
-    free(theta);
-}
-
-/* ---- again and again ---- */
-
-/* A server and three participants, from the beginning to the end; freed in one order or the other. */
-static void live(bool server_first)
-{
-    struct door door;
-    struct participant *participants[3];
-    struct proxy **proxies;
-    size_t open;
-    struct muster_message instruction = payload("round", 5);
-    door_open(&door, NULL);
-    join_many(&door, participants, 3);
-    cr_assert_eq(
-        participant_manager_get_participants(door.manager, 3, MUSTER_NO_LIMIT, &proxies, &open, NULL),
-        MUSTER_OK);
-    cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, NULL, NULL, NULL, NULL), MUSTER_OK);
-    if (server_first)
-        door_close(&door);
-    for (size_t i = 0; i < 3; i++)
-        participant_free(participants[i]);
-    if (!server_first)
-        door_close(&door);
-    cr_assert_not(proxy_is_open(proxies[0])); /* they outlive their manager, closed */
-    proxy_release_all(proxies, open);
-}
-
-/* The kernel may still count a thread that has been joined, now and then; C-core's are gone. */
-Test(faults, nothing_is_left_behind_by_servers_and_participants)
-{
-    begin();
-    size_t threads = count_threads(), left = 0;
-    live(true);
-    size_t descriptors = count_descriptors(), lives = scaled(30, 10);
-    for (size_t i = 0; i < lives; i++) {
-        live(i % 2);
-        cr_assert_not(grpc_is_initialized());
-        left += count_threads() > threads;
-    }
-    cr_assert_leq(left, lives / 3);
-    cr_assert_lt(count_descriptors(), descriptors + lives);
-}
-
-Test(faults, several_servers_share_a_process)
-{
-    struct house houses[3];
-    for (size_t i = 0; i < 3; i++)
-        house_open(&houses[i], NULL);
-    for (size_t i = 0; i < 3; i++)
-        house_close(&houses[(i + 1) % 3]);
 }

@@ -61,7 +61,7 @@ Test(payload, run_with_a_frozen_participant_returns_the_memory_in_time)
 {
     struct participant_manager_options options = impatient();
     struct door door;
-    begin_within(WITHIN);
+    watch_for(WITHIN);
     door_open(&door, &options);
     pid_t pid = spawn("echo", door.address, "frozen", NULL);
     struct proxy *proxy = door_proxy(&door, "frozen", 1);
@@ -72,7 +72,7 @@ Test(payload, run_with_a_frozen_participant_returns_the_memory_in_time)
     free(data);
     door_wait(&door, PARTICIPANT_MANAGER_LEFT, "frozen", 1);
     proxy_release(proxy);
-    begin_within(CLOSING);
+    watch_for(CLOSING);
     door_close(&door);
     kill_and_reap(pid);
 }
@@ -90,7 +90,7 @@ Test(payload, run_each_with_frozen_participants_returns_the_memory_in_time)
     uint8_t *data[FROZEN];
     pid_t pids[FROZEN];
     struct door door;
-    begin_within(WITHIN);
+    watch_for(WITHIN);
     door_open(&door, &options);
     for (size_t i = 0; i < FROZEN; i++) {
         pids[i] = spawn("echo", door.address, names[i], NULL);
@@ -110,7 +110,7 @@ Test(payload, run_each_with_frozen_participants_returns_the_memory_in_time)
         door_wait(&door, PARTICIPANT_MANAGER_LEFT, names[i], 1);
         proxy_release(proxies[i]);
     }
-    begin_within(CLOSING);
+    watch_for(CLOSING);
     door_close(&door);
     for (size_t i = 0; i < FROZEN; i++)
         kill_and_reap(pids[i]);
@@ -121,7 +121,7 @@ Test(payload, run_with_one_of_the_original_protocol_that_reads_nothing)
 {
     struct participant_manager_options options = impatient();
     struct door door;
-    begin_within(WITHIN);
+    watch_for(WITHIN);
     door_open(&door, &options);
     struct raw_peer *peer = raw_join(&door, NULL);
     struct proxy *proxy = door_proxy(&door, NULL, 1);
@@ -134,7 +134,7 @@ Test(payload, run_with_one_of_the_original_protocol_that_reads_nothing)
     cr_assert(proxy_is_open(proxy));
     proxy_release(proxy);
     raw_peer_free(peer);
-    begin_within(CLOSING);
+    watch_for(CLOSING);
     door_close(&door);
 }
 
@@ -167,7 +167,7 @@ static void expect_round_in_time(void (*action)(struct half_frozen *half), size_
     proxy_round_options_init(&round);
     struct proxy_round_result result;
     struct half_frozen half = {.act = action};
-    begin_within(WITHIN);
+    watch_for(WITHIN);
     door_open(&half.door, &options);
     member_start(&half.lively, half.door.address, "lively");
     half.frozen = spawn("echo", half.door.address, "frozen", NULL);
@@ -304,7 +304,7 @@ Test(payload, very_big_array_goes_down_and_up)
     const size_t size = number_from("MUSTER_TEST_BIG_BYTES", 64 * MEBIBYTE) / sizeof(float) * sizeof(float);
     struct door door;
     struct muster_message answer;
-    begin_within((unsigned)(60 + size / (20 * MEBIBYTE)));
+    watch_for((unsigned)(60 + size / (20 * MEBIBYTE)));
     door_open(&door, NULL);
     pid_t pid = spawn("echo", door.address, "echo", NULL);
     struct proxy *proxy = door_proxy(&door, "echo", 1);
@@ -334,7 +334,7 @@ static void expect_level_memory(const char *threshold)
     unsigned port;
     long before, after;
     int output;
-    begin_within((unsigned)(60 + rounds / 5));
+    watch_for((unsigned)(60 + rounds / 5));
     snprintf(text, sizeof(text), "%zu", rounds);
     pid_t pid = spawn("rounds", text, threshold, &output);
     FILE *told = fdopen(output, "r");

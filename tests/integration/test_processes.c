@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "integration/fixture.h"
@@ -177,7 +176,7 @@ Test(processes, a_server_stops_in_bounded_time_whoever_is_frozen)
     size_t size = (size_t)32 << 20;
     void *data = calloc(1, size);
     struct muster_message instruction = payload(data, size);
-    begin_within(15);
+    watch_for(15);
     options.stop_timeout_ms = 100;
     door_open(&door, &options);
     pid_t loaded = spawn("echo", door.address, "loaded", NULL);

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "integration/fixture.h"
+#include "support/now.h"
 #include "support/relay.h"
 
 /* ---- a relay on a thread of its own ---- */
@@ -25,13 +25,6 @@ struct cutter {
 };
 
 enum { COMMAND_CUT = 'c', COMMAND_END = 'e' };
-
-static int64_t now_ms(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
 
 static void *cutter_runs(void *argument)
 {
@@ -105,7 +98,7 @@ Test(sessions, a_frozen_participant_is_noticed_and_takes_part_again)
     struct door door;
     struct outcome outcome;
     const struct muster_message instruction = payload("work", 4);
-    begin_within(30); /* with the default keepalive it would take longer */
+    watch_for(30); /* with the default keepalive it would take longer */
     door_open_with_sessions(&door, &options);
     pid_t pid = spawn("echo", door.address, "sleeper", NULL);
     struct proxy *proxy = door_proxy(&door, "sleeper", 1);
@@ -207,7 +200,7 @@ Test(sessions, participants_of_a_server_that_was_killed_come_back_with_name_and_
     pid_t children[2];
     int reserved, output;
     begin();
-    reserve_port(address, &reserved);
+    reserve_address(address, &reserved);
     pid_t server = spawn("register", address, NULL, &output);
     for (size_t i = 0; i < 2; i++)
         children[i] = spawn("echo", address, names[i], NULL);

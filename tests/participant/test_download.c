@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "link/transfer.h"
+#include "participant/duo.h"
 #include "support/fixture.h"
 #include "support/sample.h"
 
@@ -13,68 +14,32 @@
 
 static const uint8_t zeros[PAYLOAD_MAX + 1];
 
-/* A participant and the server's end of its stream. */
-struct duo {
-    struct fixture *fixture;
-    struct peer *peer;
-    struct participant *participant;
-    const struct muster_message *instruction;
-    size_t seen; /* messages of the server's end that a test has looked at */
-};
-
-static void welcomes(struct peer *peer, const struct received *received)
+static void welcomes_with_chunks(struct peer *peer, const struct received *received)
 {
     if (received->content == CONTENT_HELLO)
         peer_send_welcome_chunks(peer, received->name, *(const uint64_t *)peer->fixture->data);
 }
 
-static struct duo duo_with(uint64_t server_max_payload_size)
+static struct duo big_duo_with(uint64_t server_max_payload_size)
 {
-    struct duo duo = {.fixture = fixture_new_empty()};
-    struct participant_options options;
-    participant_options_init(&options);
-    options.on_warning = NULL;
-    struct muster_error error = {.text = ""};
-    options.name = "ada";
+    struct duo duo = duo_empty();
+    struct participant_options options = ada_options();
     options.max_payload_size = PAYLOAD_MAX;
     options.chunk_threshold = 0;
-    duo.fixture->react = welcomes;
+    duo.fixture->react = welcomes_with_chunks;
     duo.fixture->data = &server_max_payload_size;
-    fixture_listen(duo.fixture);
-    fixture_pump(duo.fixture);
-    cr_assert_eq(participant_connect(ADDRESS, &options, &duo.participant, &error), MUSTER_OK, "%s",
-                 error.text);
-    duo.peer = fixture_wait_peer(duo.fixture, 1);
-    fixture_unpump(duo.fixture);
-    cr_assert_eq(participant_dispatch(duo.participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
-    fixture_settle(duo.fixture);
-    duo.seen = 2;
-    cr_assert_eq(duo.peer->count, 2);
+    duo_begin(&duo, &options);
     return duo;
 }
 
-static struct duo duo_new(void)
+static struct duo big_duo(void)
 {
-    return duo_with(0);
-}
-
-static void duo_free(struct duo *duo)
-{
-    participant_close(duo->participant);
-    fixture_settle(duo->fixture);
-    participant_free(duo->participant);
-    fixture_free(duo->fixture);
+    return big_duo_with(0);
 }
 
 static struct muster_message big(size_t size)
 {
     return (struct muster_message){.kind = MUSTER_APPLICATION, .type = "big", .data = zeros, .size = size};
-}
-
-static enum muster_status consume(struct duo *duo)
-{
-    fixture_settle(duo->fixture);
-    return participant_consume(duo->participant, 0, &duo->instruction, NULL);
 }
 
 static void announce(struct duo *duo, uint64_t turn, size_t size)
@@ -90,16 +55,10 @@ static void send_part(struct duo *duo, uint64_t turn, uint64_t from, uint64_t to
     fixture_settle(duo->fixture);
 }
 
-static void cancel(struct duo *duo, uint64_t turn)
-{
-    peer_send_buffer(duo->peer, turn, muster__encode_cancel());
-    fixture_settle(duo->fixture);
-}
-
 static void expect_instruction(struct duo *duo, size_t size)
 {
     const struct muster_message expected = big(size);
-    cr_assert_eq(consume(duo), MUSTER_OK);
+    cr_assert_eq(duo_consume(duo), MUSTER_OK);
     cr_assert(is_same(duo->instruction, &expected));
 }
 
@@ -138,7 +97,7 @@ static void answer(struct duo *duo, uint64_t turn, size_t size)
     const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
     const struct muster_message message = big(size);
     peer_send(duo->peer, turn, &instruction);
-    cr_assert_eq(consume(duo), MUSTER_OK);
+    cr_assert_eq(duo_consume(duo), MUSTER_OK);
     cr_assert_eq(participant_dispatch(duo->participant, &message, NULL), MUSTER_OK);
     const struct received *received = next_message(duo);
     cr_assert_eq(received->content, CONTENT_MESSAGE);
@@ -173,7 +132,7 @@ static void expect_turn(struct duo *duo, uint64_t turn)
 
 static void expect_over(struct duo *duo, enum muster_status status, const char *text)
 {
-    cr_assert_eq(consume(duo), status);
+    cr_assert_eq(duo_consume(duo), status);
     cr_assert(strstr(participant_reason(duo->participant), text) != NULL, "%s",
               participant_reason(duo->participant));
     cr_assert(duo->peer->closed);
@@ -185,11 +144,11 @@ static void expect_over(struct duo *duo, enum muster_status status, const char *
 
 FIXTURE_TEST(download, instruction_comes_when_it_is_whole)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, SIZE);
-    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_eq(duo_consume(&duo), MUSTER_TIMEOUT);
     send_part(&duo, 1, 0, SIZE - 1);
-    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_eq(duo_consume(&duo), MUSTER_TIMEOUT);
     cr_assert_eq(participant_transfer(duo.participant).received, SIZE - 1);
     cr_assert_eq(participant_transfer(duo.participant).to_receive, SIZE);
     send_part(&duo, 1, SIZE - 1, SIZE);
@@ -200,20 +159,20 @@ FIXTURE_TEST(download, instruction_comes_when_it_is_whole)
 
 FIXTURE_TEST(download, cancelled_in_the_middle)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, SIZE);
     send_part(&duo, 1, 0, 1000);
-    cancel(&duo, 1);
+    duo_cancel(&duo, 1);
     cr_assert_not(is_moving(&duo));
     send_part(&duo, 1, 1000, SIZE); /* was on its way */
-    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_eq(duo_consume(&duo), MUSTER_TIMEOUT);
     expect_turn(&duo, 2);
     duo_free(&duo);
 }
 
 FIXTURE_TEST(download, superseded_in_the_middle)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, SIZE);
     send_part(&duo, 1, 0, 1000);
     announce(&duo, 2, SIZE);
@@ -228,7 +187,7 @@ FIXTURE_TEST(download, superseded_in_the_middle)
 /* What is being worked on is given up as soon as the next is announced, not when it is whole. */
 FIXTURE_TEST(download, work_is_cancelled_by_an_announcement)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, SIZE);
     send_part(&duo, 1, 0, SIZE);
     expect_instruction(&duo, SIZE);
@@ -236,7 +195,7 @@ FIXTURE_TEST(download, work_is_cancelled_by_an_announcement)
     cr_assert(participant_cancelled(duo.participant));
     const struct muster_message message = big(SIZE);
     cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_CANCELLED);
-    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_eq(duo_consume(&duo), MUSTER_TIMEOUT);
     send_part(&duo, 2, 0, SIZE);
     expect_instruction(&duo, SIZE);
     cr_assert_not(participant_cancelled(duo.participant));
@@ -245,10 +204,10 @@ FIXTURE_TEST(download, work_is_cancelled_by_an_announcement)
 
 FIXTURE_TEST(download, cancel_of_another_turn)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 2, SIZE);
     send_part(&duo, 2, 0, 1000);
-    cancel(&duo, 1);
+    duo_cancel(&duo, 1);
     send_part(&duo, 2, 1000, SIZE);
     expect_instruction(&duo, SIZE);
     duo_free(&duo);
@@ -256,20 +215,20 @@ FIXTURE_TEST(download, cancel_of_another_turn)
 
 FIXTURE_TEST(download, told_to_come_back_in_the_middle)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, SIZE);
     send_part(&duo, 1, 0, 1000);
     peer_send(duo.peer, 0, sample(MUSTER_RECONNECT));
     fixture_settle(duo.fixture);
     cr_assert_not(is_moving(&duo));
     send_part(&duo, 1, 1000, SIZE);
-    cr_assert_eq(consume(&duo), MUSTER_TIMEOUT);
+    cr_assert_eq(duo_consume(&duo), MUSTER_TIMEOUT);
     duo_free(&duo);
 }
 
 FIXTURE_TEST(download, connection_breaks_in_the_middle)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, SIZE);
     send_part(&duo, 1, 0, 1000);
     muster_fixture_drop(duo.fixture->network, 0);
@@ -278,7 +237,7 @@ FIXTURE_TEST(download, connection_breaks_in_the_middle)
 
 FIXTURE_TEST(download, good_bye_in_the_middle)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, SIZE);
     send_part(&duo, 1, 0, 1000);
     peer_close(duo.peer, MUSTER_OK, "good-bye");
@@ -287,12 +246,12 @@ FIXTURE_TEST(download, good_bye_in_the_middle)
 
 FIXTURE_TEST(download, closed_and_freed_in_the_middle)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, SIZE);
     send_part(&duo, 1, 0, 1000);
     participant_close(duo.participant);
     send_part(&duo, 1, 1000, SIZE);
-    cr_assert_eq(consume(&duo), MUSTER_CLOSED);
+    cr_assert_eq(duo_consume(&duo), MUSTER_CLOSED);
     duo_free(&duo);
 }
 
@@ -300,7 +259,7 @@ FIXTURE_TEST(download, closed_and_freed_in_the_middle)
 
 static void expect_bad_chunk(uint64_t from, uint64_t to, const char *text)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, SIZE);
     send_part(&duo, 1, 0, 1000);
     send_part(&duo, 1, from, to);
@@ -318,7 +277,7 @@ FIXTURE_TEST(download, chunks_out_of_turn)
 
 FIXTURE_TEST(download, chunks_of_nothing_are_ignored)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     send_part(&duo, 1, 0, 100);
     announce(&duo, 1, SIZE);
     send_part(&duo, 2, 0, 100);
@@ -331,7 +290,7 @@ FIXTURE_TEST(download, chunks_of_nothing_are_ignored)
 
 FIXTURE_TEST(download, announced_size_beyond_the_limit)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     announce(&duo, 1, PAYLOAD_MAX);
     send_part(&duo, 1, 0, PAYLOAD_MAX);
     expect_instruction(&duo, PAYLOAD_MAX);
@@ -343,7 +302,7 @@ FIXTURE_TEST(download, announced_size_beyond_the_limit)
 
 FIXTURE_TEST(download, answer_waits_for_its_grant)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
     cr_assert(nothing_came(&duo));
     cr_assert_eq(participant_transfer(duo.participant).sent, 0);
@@ -372,12 +331,12 @@ FIXTURE_TEST(download, answer_goes_at_once_when_it_was_promised_room)
 {
     static const uint64_t promises[] = {0, SIZE - 1, SIZE, SIZE + 1, SIZE, SIZE};
     static const uint64_t limits[] = {0, 0, 0, 0, SIZE, 1000};
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     for (uint64_t i = 0; i < 6; i++) {
         const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
         const struct muster_message message = big(SIZE);
         instruct(&duo, i + 1, &instruction, promises[i], limits[i]);
-        cr_assert_eq(consume(&duo), MUSTER_OK);
+        cr_assert_eq(duo_consume(&duo), MUSTER_OK);
         cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_OK);
         cr_assert_eq(next_message(&duo)->announced, SIZE);
         size_t size = limits[i] ? limits[i] : SIZE;
@@ -394,7 +353,7 @@ FIXTURE_TEST(download, answer_goes_at_once_when_it_was_promised_room)
 
 FIXTURE_TEST(download, answer_goes_as_far_as_it_may)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
     grant_some(&duo, 1, 1, 1000);
     expect_chunk(&duo, 1, 1, 0, 1000);
@@ -415,7 +374,7 @@ FIXTURE_TEST(download, answer_goes_as_far_as_it_may)
 
 FIXTURE_TEST(download, answer_to_a_big_instruction_goes_as_far_as_it_may)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     const struct muster_message message = big(SIZE);
     instruct(&duo, 1, &message, SIZE, 1000);
     send_part(&duo, 1, 0, SIZE);
@@ -432,7 +391,7 @@ FIXTURE_TEST(download, answer_to_a_big_instruction_goes_as_far_as_it_may)
 /* The limit of the grant before has no meaning for the next. */
 FIXTURE_TEST(download, answer_begins_anew_with_its_limit)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
     grant_some(&duo, 1, 1, 2000);
     expect_chunk(&duo, 1, 1, 0, 2000);
@@ -447,7 +406,7 @@ FIXTURE_TEST(download, answer_begins_anew_with_its_limit)
 
 FIXTURE_TEST(download, close_waits_for_the_rest_of_a_grant)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
     grant_some(&duo, 1, 1, 1000);
     expect_chunk(&duo, 1, 1, 0, 1000);
@@ -464,7 +423,7 @@ FIXTURE_TEST(download, close_waits_for_the_rest_of_a_grant)
 /* Passed over by the server, it begins anew with every grant, even when all was sent. */
 FIXTURE_TEST(download, answer_that_is_granted_again)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
     for (uint64_t number = 1; number < 5; number++) {
         grant(&duo, 1, number);
@@ -478,7 +437,7 @@ FIXTURE_TEST(download, answer_that_is_granted_again)
 FIXTURE_TEST(download, answer_that_is_granted_again_in_the_middle)
 {
     enum { COUNT = 3 * STREAM_PIECES_MAX };
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     struct muster_array arrays[COUNT];
     const size_t each = 4096, most = STREAM_PIECES_MAX * each;
     for (size_t i = 0; i < COUNT; i++)
@@ -486,7 +445,7 @@ FIXTURE_TEST(download, answer_that_is_granted_again_in_the_middle)
             .dtype = MUSTER_FLOAT32, .dimensions = 1, .shape = {each / 4}, .data = zeros};
     const struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = COUNT};
     peer_send(duo.peer, 1, sample(MUSTER_TRAIN));
-    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_eq(duo_consume(&duo), MUSTER_OK);
     cr_assert_eq(participant_dispatch(duo.participant, &message, NULL), MUSTER_OK);
     cr_assert_eq(next_message(&duo)->announced, COUNT * each);
     peer_send_grant(duo.peer, 1, 1, 0);
@@ -510,7 +469,7 @@ FIXTURE_TEST(download, answer_that_is_granted_again_in_the_middle)
 
 FIXTURE_TEST(download, grants_of_nothing_are_ignored)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     grant(&duo, 1, 1);
     answer(&duo, 1, SIZE);
     grant(&duo, 2, 1);
@@ -526,9 +485,9 @@ FIXTURE_TEST(download, grants_of_nothing_are_ignored)
 
 FIXTURE_TEST(download, answer_that_is_cancelled_while_it_waits)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
-    cancel(&duo, 1);
+    duo_cancel(&duo, 1);
     cr_assert_not(is_moving(&duo));
     grant(&duo, 1, 1);
     cr_assert(nothing_came(&duo));
@@ -538,7 +497,7 @@ FIXTURE_TEST(download, answer_that_is_cancelled_while_it_waits)
 
 FIXTURE_TEST(download, answer_that_is_superseded_while_it_waits)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
     peer_send(duo.peer, 2, sample(MUSTER_TRAIN));
     fixture_settle(duo.fixture);
@@ -550,7 +509,7 @@ FIXTURE_TEST(download, answer_that_is_superseded_while_it_waits)
 
 FIXTURE_TEST(download, close_waits_for_the_grant)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
     participant_close(duo.participant);
     fixture_settle(duo.fixture);
@@ -564,12 +523,12 @@ FIXTURE_TEST(download, close_waits_for_the_grant)
 
 FIXTURE_TEST(download, close_does_not_wait_for_what_is_cancelled)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
     participant_close(duo.participant);
     fixture_settle(duo.fixture);
     cr_assert_not(duo.peer->closed);
-    cancel(&duo, 1);
+    duo_cancel(&duo, 1);
     cr_assert(duo.peer->closed);
     duo_free(&duo);
 }
@@ -582,7 +541,7 @@ static void *free_called(void *participant)
 
 FIXTURE_TEST(download, free_waits_for_a_grant_only_so_long)
 {
-    struct duo duo = duo_new();
+    struct duo duo = big_duo();
     answer(&duo, 1, SIZE);
     fixture_pump(duo.fixture);
     pthread_t thread;
@@ -599,11 +558,11 @@ FIXTURE_TEST(download, free_waits_for_a_grant_only_so_long)
 
 FIXTURE_TEST(download, limit_of_the_server)
 {
-    struct duo duo = duo_with(SIZE);
+    struct duo duo = big_duo_with(SIZE);
     const struct muster_message instruction = {.kind = MUSTER_APPLICATION, .type = "go"};
     const struct muster_message too_big = big(SIZE + 1), fits = big(SIZE);
     peer_send(duo.peer, 1, &instruction);
-    cr_assert_eq(consume(&duo), MUSTER_OK);
+    cr_assert_eq(duo_consume(&duo), MUSTER_OK);
     cr_assert_eq(participant_dispatch(duo.participant, &too_big, NULL), MUSTER_TOO_BIG);
     cr_assert_eq(participant_dispatch(duo.participant, &fits, NULL), MUSTER_OK);
     cr_assert_eq(next_message(&duo)->announced, SIZE);

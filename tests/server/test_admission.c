@@ -3,381 +3,11 @@
 #include <config.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/fixture.h"
-#include "support/sample.h"
 
 static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0x07, 'x'};
-
-/* ---- joining ---- */
-
-FIXTURE_TEST(admission, hello_is_answered_with_welcome)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send_hello(peer, "ada");
-    fixture_settle(fixture);
-    cr_assert_eq(peer->count, 1);
-    cr_assert_eq(peer->messages[0].content, CONTENT_WELCOME);
-    cr_assert_str_eq(peer->messages[0].name, "ada");
-    cr_assert_eq(peer->messages[0].rank, 0);
-    cr_assert_eq(peer->messages[0].max_message_size, (size_t)4 << 20);
-    cr_assert_eq(fixture_open_count(fixture), 0, "it has not passed the initiative yet");
-    cr_assert_eq(fixture->event_count, 0);
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, initiative_opens_the_proxy)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_join(fixture, "ada");
-    struct proxy *proxy = fixture_proxy(fixture, "ada");
-    cr_assert_not_null(proxy);
-    cr_assert(proxy_is_open(proxy));
-    cr_assert_eq(proxy_rank(proxy), 0);
-    cr_assert_eq(proxy_progress(proxy), 0);
-    cr_assert_str_eq(proxy_peer(proxy), "local:0");
-    cr_assert_null(proxy_user(proxy));
-    cr_assert_eq(fixture->event_count, 1);
-    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_JOINED, MUSTER_OK, "ada"));
-    cr_assert_eq(peer->count, 1, "nothing comes after Welcome");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, empty_first_message_joins_an_original)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_join(fixture, NULL);
-    struct proxy *proxy = fixture_proxy(fixture, "anonymous-0");
-    cr_assert_not_null(proxy);
-    cr_assert(proxy_is_open(proxy));
-    cr_assert_null(proxy_label(proxy, "site"));
-    cr_assert_eq(peer->count, 0, "it would not know Welcome");
-    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_JOINED, MUSTER_OK, "anonymous-0"));
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, nameless_hello_is_given_a_name)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    peer_join(fixture, "ada");
-    struct peer *peer = peer_join(fixture, "");
-    cr_assert_str_eq(peer->messages[0].name, "anonymous-1");
-    cr_assert_eq(peer->messages[0].rank, 1);
-    cr_assert_not_null(fixture_proxy(fixture, "anonymous-1"));
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, ranks_are_not_given_twice)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_join(fixture, "a");
-    peer_cut(peer);
-    fixture_settle(fixture);
-    peer_join(fixture, "a");
-    peer_join(fixture, "b");
-    cr_assert_eq(proxy_rank(fixture_proxy(fixture, "a")), 1);
-    cr_assert_eq(proxy_rank(fixture_proxy(fixture, "b")), 2);
-    fixture_free(fixture);
-}
-
-static void send_hello_with_labels(struct peer *peer, size_t value_size)
-{
-    char *value = calloc(1, value_size + 1);
-    memset(value, 'v', value_size);
-    Muster__Label site = MUSTER__LABEL__INIT;
-    Muster__Label big = MUSTER__LABEL__INIT;
-    Muster__Label *labels[] = {&site, &big};
-    Muster__Hello hello = MUSTER__HELLO__INIT;
-    site.name = "site";
-    site.value = "Graz";
-    big.name = "big";
-    big.value = value;
-    hello.name = "ada";
-    hello.labels = labels;
-    hello.n_labels = 2;
-    peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
-    peer_send_empty(peer);
-    free(value);
-}
-
-FIXTURE_TEST(admission, labels_can_be_read)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    send_hello_with_labels(peer, 3);
-    fixture_settle(fixture);
-    struct proxy *proxy = fixture_proxy(fixture, "ada");
-    cr_assert_str_eq(proxy_label(proxy, "site"), "Graz");
-    cr_assert_str_eq(proxy_label(proxy, "big"), "vvv");
-    cr_assert_null(proxy_label(proxy, "sit"));
-    peer_cut(peer);
-    fixture_settle(fixture);
-    cr_assert_str_eq(proxy_label(proxy, "site"), "Graz", "valid as long as the proxy");
-    cr_assert_str_eq(proxy_name(proxy), "ada");
-    fixture_free(fixture);
-}
-
-/* ---- time ---- */
-
-static struct fixture *with_join_timeout(int64_t milliseconds)
-{
-    struct participant_manager_options options = fixture_options();
-    options.join_timeout_ms = milliseconds;
-    return fixture_new(&options);
-}
-
-FIXTURE_TEST(admission, first_message_that_never_comes)
-{
-    struct fixture *fixture = with_join_timeout(10000);
-    struct peer *peer = peer_connect(fixture);
-    fixture_settle(fixture);
-    fixture_advance(fixture, 9999);
-    cr_assert_not(peer->closed);
-    fixture_advance(fixture, 1);
-    cr_assert(peer->closed);
-    cr_assert_eq(peer->status, MUSTER_TIMEOUT);
-    cr_assert(strstr(peer->text, "initiative") != NULL, "%s", peer->text);
-    cr_assert_eq(fixture->event_count, 1);
-    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_TIMEOUT, ""));
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, initiative_that_never_comes)
-{
-    struct fixture *fixture = with_join_timeout(10000);
-    struct peer *peer = peer_connect(fixture);
-    fixture_settle(fixture);
-    fixture_advance(fixture, 9000);
-    peer_send_hello(peer, "ada");
-    fixture_settle(fixture);
-    fixture_advance(fixture, 1000); /* Hello does not begin the time anew */
-    cr_assert(peer->closed);
-    cr_assert_eq(peer->status, MUSTER_TIMEOUT);
-    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_TIMEOUT, "ada"));
-    peer_join(fixture, "ada"); /* the name is free again */
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, time_to_join_ends_with_joining)
-{
-    struct fixture *fixture = with_join_timeout(10000);
-    struct peer *peer = peer_join(fixture, "ada");
-    struct peer *original = peer_join(fixture, NULL);
-    fixture_advance(fixture, 1000000);
-    cr_assert_not(peer->closed);
-    cr_assert_not(original->closed);
-    cr_assert_eq(fixture_open_count(fixture), 2);
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, no_limit_to_join)
-{
-    struct fixture *fixture = with_join_timeout(MUSTER_NO_LIMIT);
-    struct peer *peer = peer_connect(fixture);
-    fixture_settle(fixture);
-    fixture_advance(fixture, (int64_t)1 << 40);
-    cr_assert_not(peer->closed);
-    fixture_free(fixture);
-}
-
-/* ---- wrong first messages ---- */
-
-static void expect_refused(struct fixture *fixture, struct peer *peer, enum muster_status status,
-                           const char *text)
-{
-    fixture_settle(fixture);
-    cr_assert(peer->closed);
-    cr_assert_eq(peer->status, status, "%s", muster_status_name(peer->status));
-    cr_assert(strstr(peer->text, text) != NULL, "%s", peer->text);
-    cr_assert_eq(fixture->event_count, 1);
-    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, status, NULL));
-    cr_assert(strstr(fixture->events[0].text, text) != NULL, "%s", fixture->events[0].text);
-    cr_assert_eq(fixture_open_count(fixture), 0);
-}
-
-FIXTURE_TEST(admission, garbage_first)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send_bytes(peer, garbage, sizeof(garbage));
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "the bytes are no message");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, answer_first)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send(peer, 0, sample(MUSTER_TRAIN));
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "the first message");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, unknown_instruction_first)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send(peer, 0, sample(MUSTER_UNKNOWN));
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "the first message");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, progress_first)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send_buffer(peer, 0, muster__encode_progress(0.5));
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "the first message");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, empty_message_of_a_turn_first)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send_buffer(peer, 3, NULL);
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "the first message");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, answer_after_hello)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send_hello(peer, "ada");
-    peer_send(peer, 1, sample(MUSTER_TRAIN));
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "the message after Hello");
-    peer_join(fixture, "ada"); /* the name is free again */
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, second_hello_before_the_initiative)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send_hello(peer, "ada");
-    peer_send_hello(peer, "ada");
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "the message after Hello");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, second_hello_after_the_initiative)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_join(fixture, "ada");
-    peer_send_hello(peer, "bob");
-    fixture_settle(fixture);
-    cr_assert(peer->closed);
-    cr_assert_eq(peer->status, MUSTER_PROTOCOL);
-    cr_assert_str_eq(peer->text, "a second Hello");
-    cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_PROTOCOL, "ada"));
-    cr_assert_eq(fixture->event_count, 2);
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, hello_up_to_its_limit)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    send_hello_with_labels(peer_connect(fixture), 16300);
-    fixture_settle(fixture);
-    cr_assert_not_null(fixture_proxy(fixture, "ada"));
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, hello_that_is_too_big)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    send_hello_with_labels(peer, 16384);
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "Hello or Welcome is bigger than 16 KiB");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, message_over_the_limit)
-{
-    struct participant_manager_options options = fixture_options();
-    options.max_message_size = 1024;
-    struct fixture *fixture = fixture_new(&options);
-    struct peer *peer = peer_connect(fixture);
-    uint8_t bytes[1025] = {0};
-    peer_send_bytes(peer, bytes, sizeof(bytes));
-    expect_refused(fixture, peer, MUSTER_TOO_BIG, "limit");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, what_follows_a_wrong_message_is_ignored)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send(peer, 0, sample(MUSTER_TRAIN));
-    peer_send_hello(peer, "ada");
-    peer_send_empty(peer);
-    peer_send_bytes(peer, garbage, sizeof(garbage));
-    expect_refused(fixture, peer, MUSTER_PROTOCOL, "the first message");
-    cr_assert_eq(peer->count, 0);
-    fixture_free(fixture);
-}
-
-/* ---- leaving early ---- */
-
-FIXTURE_TEST(admission, stream_that_breaks_before_its_first_message)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    fixture_settle(fixture);
-    peer_cut(peer);
-    fixture_settle(fixture);
-    cr_assert_eq(fixture->event_count, 1);
-    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_GONE, ""));
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, stream_that_breaks_after_hello)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send_hello(peer, "ada");
-    fixture_settle(fixture);
-    cr_assert(muster_fixture_drop(fixture->network, 0));
-    fixture_settle(fixture);
-    cr_assert_eq(fixture->event_count, 1);
-    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_GONE, "ada"));
-    peer_join(fixture, "ada");
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, participant_that_closes_its_stream_has_left)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_join(fixture, "ada");
-    struct proxy *proxy = fixture_proxy(fixture, "ada");
-    peer_close(peer, MUSTER_OK, "");
-    fixture_settle(fixture);
-    cr_assert_not(proxy_is_open(proxy));
-    cr_assert_eq(fixture_open_count(fixture), 0);
-    cr_assert_eq(fixture->event_count, 2);
-    cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_LEFT, MUSTER_GONE, "ada"));
-    cr_assert(peer->closed);
-    cr_assert_eq(peer->status, MUSTER_OK);
-    fixture_free(fixture);
-}
-
-FIXTURE_TEST(admission, welcome_that_finds_the_connection_broken)
-{
-    struct fixture *fixture = fixture_new(NULL);
-    struct peer *peer = peer_connect(fixture);
-    peer_send_hello(peer, "ada");
-    muster_fixture_fail_send(fixture->network, 1);
-    fixture_settle(fixture);
-    cr_assert(peer->closed);
-    cr_assert_eq(fixture->event_count, 1);
-    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_GONE, "ada"));
-    peer_join(fixture, "ada");
-    fixture_free(fixture);
-}
 
 /* ---- names ---- */
 
@@ -390,8 +20,9 @@ FIXTURE_TEST(admission, name_in_use)
     fixture_settle(fixture);
     cr_assert(second->closed);
     cr_assert_eq(second->status, MUSTER_EXISTS);
-    cr_assert_str_eq(second->text,
-                     "the name 'ada' is in use: choose another, or try again in 50 s if its bearer died");
+    cr_assert_str_eq(
+        second->text,
+        "the name 'ada' is in use: choose another, or try again in 50 s if its participant died");
     cr_assert(event_is(fixture, 1, PARTICIPANT_MANAGER_REFUSED, MUSTER_EXISTS, "ada"));
     cr_assert_not(first->closed);
     cr_assert_eq(fixture_open_count(fixture), 1);
@@ -435,7 +66,7 @@ static void expect_bad_name(const char *name, const char *text)
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
     peer_send_hello(peer, name);
-    expect_refused(fixture, peer, MUSTER_INVALID, text);
+    fixture_expect_refused(fixture, peer, MUSTER_INVALID, text);
     cr_assert(strlen(name) < 4 || !strstr(peer->text, name), "it is not repeated");
     fixture_free(fixture);
 }
@@ -518,6 +149,8 @@ FIXTURE_TEST(admission, names_that_are_allowed)
     fixture_free(fixture);
 }
 
+/* ---- labels ---- */
+
 static void expect_bad_label(const char *name, const char *value, const char *text)
 {
     struct fixture *fixture = fixture_new(NULL);
@@ -531,7 +164,7 @@ static void expect_bad_label(const char *name, const char *value, const char *te
     hello.labels = labels;
     hello.n_labels = 1;
     peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
-    expect_refused(fixture, peer, MUSTER_INVALID, text);
+    fixture_expect_refused(fixture, peer, MUSTER_INVALID, text);
     fixture_free(fixture);
 }
 
@@ -625,7 +258,7 @@ FIXTURE_TEST(admission, admit_sees_who_it_is)
 {
     struct admission admission = {0};
     struct fixture *fixture = with_admission(&admission);
-    send_hello_with_labels(peer_connect(fixture), 0);
+    peer_send_hello_labels(peer_connect(fixture), 0);
     fixture_settle(fixture);
     cr_assert_eq(admission.asked, 1);
     cr_assert_not(admission.was_open);
@@ -643,7 +276,7 @@ FIXTURE_TEST(admission, admit_refuses_with_its_own_words)
     struct peer *peer = peer_connect(fixture);
     peer_send_hello(peer, "ada");
     peer_send_empty(peer);
-    expect_refused(fixture, peer, MUSTER_UNAUTHENTICATED, "who are you?");
+    fixture_expect_refused(fixture, peer, MUSTER_UNAUTHENTICATED, "who are you?");
     cr_assert_eq(peer->count, 0, "no Welcome");
     cr_assert_eq(admission.made, 0, "nothing is made for it");
 
@@ -658,7 +291,7 @@ FIXTURE_TEST(admission, admit_refuses_without_words)
     struct fixture *fixture = with_admission(&admission);
     struct peer *peer = peer_connect(fixture);
     peer_send_empty(peer); /* an original participant is turned away just so */
-    expect_refused(fixture, peer, MUSTER_REFUSED, muster_status_text(MUSTER_REFUSED));
+    fixture_expect_refused(fixture, peer, MUSTER_REFUSED, muster_status_text(MUSTER_REFUSED));
     fixture_free(fixture);
 }
 
@@ -810,5 +443,32 @@ FIXTURE_TEST(admission, without_callbacks)
     peer_send_bytes(peer_connect(fixture), garbage, sizeof(garbage));
     fixture_settle(fixture);
     cr_assert_eq(fixture_open_count(fixture), 1);
+    fixture_free(fixture);
+}
+
+FIXTURE_TEST(admission, sizes_from_two_gigabytes_make_no_sense)
+{
+    struct participant_manager_options server = fixture_options();
+    struct participant_options client;
+    participant_options_init(&client);
+    struct fixture *fixture = fixture_new_empty();
+    struct participant_manager *manager;
+    struct participant *participant;
+    struct muster_error error = {MUSTER_OK, ""};
+    server.context = fixture;
+    muster_fixture_refuse(fixture->network, true);
+    fixture_pump(fixture);
+    for (size_t i = 0; i < 2; i++) {
+        server.max_message_size = client.max_message_size = i == 0 ? (size_t)INT32_MAX + 1 : SIZE_MAX;
+        cr_assert_eq(participant_manager_start(&server, &manager, &error), MUSTER_INVALID);
+        cr_assert_null(manager);
+        cr_assert(strstr(error.text, "max_message_size") != NULL, "%s", error.text);
+        cr_assert_eq(participant_connect(ADDRESS, &client, &participant, &error), MUSTER_INVALID);
+        cr_assert_null(participant);
+        cr_assert_eq(error.status, MUSTER_INVALID);
+    }
+    server.max_message_size = INT32_MAX;
+    cr_assert_eq(participant_manager_start(&server, &fixture->manager, &error), MUSTER_OK, "%s", error.text);
+    fixture_unpump(fixture);
     fixture_free(fixture);
 }

@@ -2,7 +2,6 @@
    the network itself. All come from one address unless a test says otherwise. */
 #include <config.h>
 
-#include <stdio.h>
 #include <string.h>
 
 #include "proxy/internal.h"

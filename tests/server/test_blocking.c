@@ -1,7 +1,6 @@
 /* Calls that block: each on a thread of its own, with the pump running the network. */
 #include <config.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/call.h"

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "support/call.h"
 #include "support/fixture.h"
 #include "support/sample.h"
 
@@ -195,8 +194,6 @@ FIXTURE_TEST(callback, what_waits_while_a_participant_is_admitted)
     }
 }
 
-/* ---- stop and free ---- */
-
 static void stop_and_free(struct fixture *fixture, const struct participant_manager_event *event)
 {
     if (event->kind != PARTICIPANT_MANAGER_JOINED && event->kind != PARTICIPANT_MANAGER_LEFT)
@@ -277,82 +274,5 @@ FIXTURE_TEST(callback, on_answer_may_wait_but_not_stop)
     cr_assert_eq(attempts.warnings, 1);
     participant_manager_stop(fixture->manager); /* here it waits */
     cr_assert_eq(attempts.warnings, 1);
-    fixture_free(fixture);
-}
-
-/* ---- the participant ---- */
-
-static void consume_and_free(void *context, struct participant *participant)
-{
-    const struct muster_message *instruction;
-    struct fixture *fixture = context;
-    (void)fixture;
-    if (attempts.made++)
-        return;
-    /* The first is there; then there is nothing, and no limit to wait for it. */
-    cr_assert_eq(participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL), MUSTER_OK);
-    attempts.run = participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL);
-    participant_free(participant);
-}
-
-FIXTURE_TEST(callback, participant_consumes_without_waiting_and_is_not_freed)
-{
-    struct participant_manager_options options = callback_options();
-    struct fixture *fixture = fixture_new(&options);
-    struct participant_options client;
-    participant_options_init(&client);
-    struct call call;
-    client.name = "ada";
-    client.on_ready = consume_and_free;
-    client.on_warning = remember_warning;
-    client.context = fixture;
-    fixture_pump(fixture);
-    call_connect(&call, fixture, &client);
-    cr_assert_eq(call_join(&call), MUSTER_OK);
-    struct muster_message empty = MUSTER_MESSAGE_INIT;
-    cr_assert_eq(participant_dispatch(call.participant, &empty, NULL), MUSTER_OK);
-    fixture_wait_events(fixture, 1);
-    cr_assert_eq(proxy_run(fixture_proxy(fixture, "ada"), sample(MUSTER_TRAIN), TURN_MS, NULL, NULL),
-                 MUSTER_UNKNOWN_INSTRUCTION);
-    fixture_wait_events(fixture, 2); /* it has closed, and left */
-    cr_assert_eq(attempts.run, MUSTER_TIMEOUT);
-    cr_assert_eq(attempts.warnings, 1);
-    cr_assert(strstr(attempts.warning, "participant_free()") != NULL, "%s", attempts.warning);
-    participant_free(call.participant);
-    fixture_free(fixture);
-}
-
-static struct participant *unreachable;
-
-static void free_in_warning(void *context, const char *text)
-{
-    (void)context;
-    remember_warning(NULL, text);
-    participant_free(unreachable); /* of which there is one other warning, and no third */
-}
-
-FIXTURE_TEST(callback, participant_is_not_freed_in_a_warning)
-{
-    struct participant_manager_options options = callback_options();
-    struct fixture *fixture = fixture_new(&options);
-    struct participant_options client;
-    participant_options_init(&client);
-    const struct muster_message *instruction;
-    struct call call;
-    client.name = "ada";
-    client.on_warning = free_in_warning;
-    fixture_pump(fixture);
-    call_connect(&call, fixture, &client);
-    cr_assert_eq(call_join(&call), MUSTER_OK);
-    fixture_unpump(fixture);
-    unreachable = call.participant;
-    muster_fixture_refuse(fixture->network, true);
-    cr_assert(muster_fixture_drop(fixture->network, 0));
-    for (size_t i = 0; i < 30; i++)
-        fixture_advance(fixture, 100);
-    cr_assert_eq(attempts.warnings, 2);
-    cr_assert(strstr(attempts.warning, "participant_free()") != NULL, "%s", attempts.warning);
-    cr_assert_eq(participant_consume(unreachable, MUSTER_NO_LIMIT, &instruction, NULL), MUSTER_CLOSED);
-    participant_free(unreachable);
     fixture_free(fixture);
 }

@@ -2,7 +2,6 @@
  * makes up. */
 #include <config.h>
 
-#include <stdio.h>
 #include <string.h>
 
 #include "support/fixture.h"

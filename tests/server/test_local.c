@@ -141,8 +141,6 @@ FIXTURE_TEST(local, nobody_can_listen_twice_on_a_name)
     participant_manager_free(manager);
 }
 
-/* ---- whose an address is ---- */
-
 static struct muster_transport *give_other(const struct scheme *scheme, unsigned threads,
                                            struct muster_error *error)
 {

@@ -6,20 +6,11 @@
 #include <string.h>
 
 #include "proxy/internal.h"
+#include "server/line.h"
 #include "support/fixture.h"
 #include "support/outcome.h"
 #include "support/sample.h"
 #include "wire/copy.h"
-
-/* Messages beyond this size have their big arrays in chunks. */
-#define THRESHOLD 20000
-
-/* A manager, and a participant that sends every instruction back from the network's thread. */
-struct line {
-    struct fixture *fixture;
-    struct participant *participant;
-    struct proxy *proxy;
-};
 
 static void echo(void *context, struct participant *participant)
 {
@@ -29,73 +20,15 @@ static void echo(void *context, struct participant *participant)
         participant_dispatch(participant, instruction, NULL);
 }
 
-static struct participant_manager_options manager_options(void)
+static struct couple line_new(void)
 {
-    struct participant_manager_options options = fixture_options();
-    options.chunk_threshold = THRESHOLD;
-    return options;
-}
-
-static struct participant_options participant_options(void)
-{
-    struct participant_options options;
-    participant_options_init(&options);
-    options.name = "ada";
-    options.chunk_threshold = THRESHOLD;
-    return options;
-}
-
-static struct line line_with(const struct participant_manager_options *server,
-                             const struct participant_options *client)
-{
-    struct line line = {.fixture = fixture_new(server)};
-    struct participant_options options = *client;
-    struct muster_error error = {.text = ""};
-    fixture_pump(line.fixture);
-    cr_assert_eq(participant_connect(ADDRESS, &options, &line.participant, &error), MUSTER_OK, "%s",
-                 error.text);
-    cr_assert_eq(participant_dispatch(line.participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
-    fixture_wait_events(line.fixture, 1);
-    line.proxy = fixture_proxy(line.fixture, "ada");
-    cr_assert_not_null(line.proxy);
-    return line;
-}
-
-static struct line line_new(void)
-{
-    struct participant_manager_options server = manager_options();
-    struct participant_options client = participant_options();
+    struct participant_manager_options server = line_manager_options();
+    struct participant_options client = line_participant_options();
     client.on_ready = echo;
     return line_with(&server, &client);
 }
 
-static void line_free(struct line *line)
-{
-    if (!line->fixture->pumping)
-        fixture_pump(line->fixture);
-    participant_free(line->participant);
-    const struct budget *uploads = &line->fixture->manager->budget;
-    fixture_unpump(line->fixture);
-    fixture_settle(line->fixture);
-    cr_assert_eq(uploads->held + uploads->reserved, 0);
-    cr_assert_eq(uploads->holders + uploads->waiting_count, 0);
-    fixture_free(line->fixture);
-}
-
-/* Bytes of which no two megabytes are the same. */
-static void *noise(size_t size)
-{
-    uint8_t *bytes = malloc(size ? size : 1);
-    uint32_t state = 1;
-    cr_assert_not_null(bytes);
-    for (size_t i = 0; i < size; i++) {
-        state = state * 1664525 + 1013904223;
-        bytes[i] = (uint8_t)(state >> 24);
-    }
-    return bytes;
-}
-
-static void expect_echo(struct line *line, const struct muster_message *message)
+static void expect_echo(struct couple *line, const struct muster_message *message)
 {
     struct muster_message answer;
     cr_assert_eq(proxy_run(line->proxy, message, TURN_MS, &answer, NULL), MUSTER_OK);
@@ -113,7 +46,7 @@ static struct muster_array vector(enum muster_dtype dtype, const void *data, uin
 /* Big ones are copied in another way, and what lies between them is not. */
 FIXTURE_TEST(payload, big_arrays_and_small_ones)
 {
-    struct line line = line_new();
+    struct couple line = line_new();
     const size_t big = BIG_COPY_MIN;
     uint8_t *bytes = noise(2 * big);
     const struct muster_array arrays[] = {
@@ -134,7 +67,7 @@ FIXTURE_TEST(payload, big_arrays_and_small_ones)
 
 FIXTURE_TEST(payload, arrays_of_every_shape)
 {
-    struct line line = line_new();
+    struct couple line = line_new();
     uint8_t *bytes = noise(3 * CHUNK_SIZE);
     static uint8_t bools[THRESHOLD + 1];
     memset(bools + 1, 1, sizeof(bools) / 2);
@@ -171,7 +104,7 @@ FIXTURE_TEST(payload, arrays_of_every_shape)
 FIXTURE_TEST(payload, every_size_around_a_border)
 {
     static const size_t borders[] = {0, 4096, THRESHOLD, CHUNK_SIZE, 2 * CHUNK_SIZE};
-    struct line line = line_new();
+    struct couple line = line_new();
     uint8_t *bytes = noise(2 * CHUNK_SIZE + 200);
     for (size_t i = 0; i < sizeof(borders) / sizeof(borders[0]); i++) {
         size_t step = borders[i] < CHUNK_SIZE ? 1 : 63;
@@ -192,7 +125,7 @@ FIXTURE_TEST(payload, every_size_around_a_border)
 FIXTURE_TEST(payload, many_arrays)
 {
     enum { COUNT = 3 * STREAM_PIECES_MAX + 5 };
-    struct line line = line_new();
+    struct couple line = line_new();
     struct muster_array arrays[COUNT];
     float *floats = noise((1024 + COUNT) * sizeof(float));
     for (size_t i = 0; i < COUNT; i++)
@@ -210,12 +143,12 @@ FIXTURE_TEST(payload, chunks_fit_into_the_smaller_limit_of_messages)
     const struct muster_message message = {
         .kind = MUSTER_APPLICATION, .type = "mine", .data = bytes, .size = 300000};
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-        struct participant_manager_options server = manager_options();
-        struct participant_options client = participant_options();
+        struct participant_manager_options server = line_manager_options();
+        struct participant_options client = line_participant_options();
         server.max_message_size = limits[i][0];
         client.max_message_size = limits[i][1];
         client.on_ready = echo;
-        struct line line = line_with(&server, &client);
+        struct couple line = line_with(&server, &client);
         expect_echo(&line, &message);
         expect_echo(&line, &message);
         line_free(&line);
@@ -228,12 +161,12 @@ FIXTURE_TEST(payload, limits_that_no_chunk_can_pass)
     uint8_t *bytes = noise(50000);
     const struct muster_message message = {
         .kind = MUSTER_APPLICATION, .type = "mine", .data = bytes, .size = 50000};
-    struct participant_manager_options server = manager_options();
-    struct participant_options client = participant_options();
+    struct participant_manager_options server = line_manager_options();
+    struct participant_options client = line_participant_options();
     struct muster_message answer;
     client.max_payload_size = 49999;
     client.on_ready = echo;
-    struct line line = line_with(&server, &client);
+    struct couple line = line_with(&server, &client);
     cr_assert_eq(proxy_run(line.proxy, &message, TURN_MS, &answer, NULL), MUSTER_TOO_BIG);
     const struct muster_message less = {
         .kind = MUSTER_APPLICATION, .type = "mine", .data = bytes, .size = 49999};
@@ -251,12 +184,12 @@ FIXTURE_TEST(payload, answer_over_the_limit_of_the_server)
         .kind = MUSTER_APPLICATION, .type = "mine", .data = bytes, .size = 50001};
     const struct muster_message big = {
         .kind = MUSTER_APPLICATION, .type = "mine", .data = bytes, .size = 50000};
-    struct participant_manager_options server = manager_options();
-    struct participant_options client = participant_options();
+    struct participant_manager_options server = line_manager_options();
+    struct participant_options client = line_participant_options();
     struct outcome outcome;
     const struct muster_message *instruction;
     server.max_payload_size = 50000;
-    struct line line = line_with(&server, &client);
+    struct couple line = line_with(&server, &client);
     fixture_unpump(line.fixture);
     cr_assert_eq(start_message(line.proxy, &small, TURN_MS, &outcome), MUSTER_OK);
     fixture_settle(line.fixture);
@@ -293,7 +226,7 @@ static enum muster_status count_equal(void *context, size_t index, struct proxy 
 /* The budget holds one answer of the five: they come one after the other, and all do. */
 FIXTURE_TEST(payload, round_within_a_small_budget)
 {
-    struct participant_manager_options server = manager_options();
+    struct participant_manager_options server = line_manager_options();
     struct participant *participants[ROUND_COUNT];
     struct proxy **proxies;
     struct proxy_round_result result;
@@ -306,7 +239,7 @@ FIXTURE_TEST(payload, round_within_a_small_budget)
     struct fixture *fixture = fixture_new(&server);
     fixture_pump(fixture);
     for (size_t i = 0; i < ROUND_COUNT; i++) {
-        struct participant_options options = participant_options();
+        struct participant_options options = line_participant_options();
         options.name = NULL;
         options.on_ready = echo;
         cr_assert_eq(participant_connect(ADDRESS, &options, &participants[i], NULL), MUSTER_OK);
@@ -335,56 +268,41 @@ FIXTURE_TEST(payload, round_within_a_small_budget)
 
 /* ---- transfers can be watched ---- */
 
-static bool is_transfer(struct muster_transfer transfer, uint64_t sent, uint64_t to_send, uint64_t received,
-                        uint64_t to_receive)
-{
-    return transfer.sent == sent && transfer.to_send == to_send && transfer.received == received &&
-           transfer.to_receive == to_receive;
-}
-
-/* Steps until the participant has this much of the instruction, or the proxy of the answer. */
-static void step_until(struct line *line, uint64_t down, uint64_t up)
-{
-    while (participant_transfer(line->participant).received < down ||
-           proxy_transfer(line->proxy).received < up)
-        cr_assert(muster_fixture_step(line->fixture->network));
-}
-
 FIXTURE_TEST(payload, transfers_are_seen_at_both_ends)
 {
     const uint64_t size = 2 * CHUNK_SIZE + 50000;
-    struct participant_manager_options server = manager_options();
-    struct participant_options client = participant_options();
-    struct line line = line_with(&server, &client);
+    struct participant_manager_options server = line_manager_options();
+    struct participant_options client = line_participant_options();
+    struct couple line = line_with(&server, &client);
     uint8_t *bytes = noise(size);
     const struct muster_message message = {
         .kind = MUSTER_APPLICATION, .type = "mine", .data = bytes, .size = size};
     const struct muster_message *instruction;
     struct outcome outcome;
     fixture_unpump(line.fixture);
-    cr_assert(is_transfer(proxy_transfer(line.proxy), 0, 0, 0, 0));
-    cr_assert(is_transfer(participant_transfer(line.participant), 0, 0, 0, 0));
+    cr_assert(line_is_transfer(proxy_transfer(line.proxy), 0, 0, 0, 0));
+    cr_assert(line_is_transfer(participant_transfer(line.participant), 0, 0, 0, 0));
 
     cr_assert_eq(start_message(line.proxy, &message, TURN_MS, &outcome), MUSTER_OK);
-    step_until(&line, CHUNK_SIZE, 0);
-    cr_assert(is_transfer(participant_transfer(line.participant), 0, 0, CHUNK_SIZE, size));
+    line_step_until(&line, CHUNK_SIZE, 0);
+    cr_assert(line_is_transfer(participant_transfer(line.participant), 0, 0, CHUNK_SIZE, size));
     cr_assert_eq(proxy_transfer(line.proxy).to_send, size);
     cr_assert_geq(proxy_transfer(line.proxy).sent, CHUNK_SIZE);
     fixture_settle(line.fixture);
-    cr_assert(is_transfer(proxy_transfer(line.proxy), size, size, 0, 0));
+    cr_assert(line_is_transfer(proxy_transfer(line.proxy), size, size, 0, 0));
 
     cr_assert_eq(participant_consume(line.participant, 0, &instruction, NULL), MUSTER_OK);
     cr_assert(is_same(instruction, &message));
     cr_assert_eq(participant_dispatch(line.participant, &message, NULL), MUSTER_OK);
     /* The first chunk of an answer is as much of it as had been copied by then. */
-    step_until(&line, 0, 1);
+    line_step_until(&line, 0, 1);
     struct muster_transfer transfer = proxy_transfer(line.proxy);
-    cr_assert(is_transfer(transfer, size, size, transfer.received, size));
+    cr_assert(line_is_transfer(transfer, size, size, transfer.received, size));
     cr_assert_lt(transfer.received, size);
     cr_assert_eq(participant_transfer(line.participant).to_send, size);
     fixture_settle(line.fixture);
     cr_assert_eq(participant_transfer(line.participant).sent, size);
-    cr_assert(is_transfer(proxy_transfer(line.proxy), 0, 0, 0, 0));
+    cr_assert(line_is_transfer(proxy_transfer(line.proxy), 0, 0, 0, 0));
     cr_assert(is_same(&outcome.answer, &message));
     cr_assert(ended_with(&outcome, MUSTER_OK));
     line_free(&line);
@@ -397,9 +315,9 @@ FIXTURE_TEST(payload, transfers_are_seen_at_both_ends)
 FIXTURE_TEST(payload, an_answer_from_where_the_instruction_lies)
 {
     const size_t size = 3 * CHUNK_SIZE;
-    struct participant_manager_options server = manager_options();
-    struct participant_options client = participant_options();
-    struct line line = line_with(&server, &client);
+    struct participant_manager_options server = line_manager_options();
+    struct participant_options client = line_participant_options();
+    struct couple line = line_with(&server, &client);
     uint8_t *bytes = noise(size);
     struct muster_array arrays[] = {vector(MUSTER_FLOAT32, bytes, size / 4)};
     const struct muster_message message = {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 1};
@@ -455,10 +373,10 @@ static void *call_proxy_run(void *context)
 static void expect_copies(size_t in_place)
 {
     const size_t half = 2 * CHUNK_SIZE;
-    struct participant_manager_options server = manager_options();
-    struct participant_options client = participant_options();
+    struct participant_manager_options server = line_manager_options();
+    struct participant_options client = line_participant_options();
     client.on_warning = NULL; /* no alarm but the turn's */
-    struct line line = line_with(&server, &client);
+    struct couple line = line_with(&server, &client);
     uint8_t *bytes = noise(2 * half);
     struct muster_array arrays[] = {vector(MUSTER_FLOAT32, bytes, half / 4),
                                     vector(MUSTER_FLOAT64, bytes + half, half / 8)};
@@ -500,236 +418,3 @@ FIXTURE_TEST(payload, nothing_is_copied_more_than_once)
         expect_copies(in_place);
 }
 #endif
-
-/* ---- given up on the way ---- */
-
-struct flow {
-    struct line line;
-    uint8_t *bytes;
-    struct muster_message message;
-    struct outcome outcome;
-    const struct muster_message *instruction;
-};
-
-static struct flow flow_within(int64_t grace_ms)
-{
-    struct participant_manager_options server = manager_options();
-    struct participant_options client = participant_options();
-    server.session_grace_ms = grace_ms;
-    struct flow flow = {.bytes = noise(4 * CHUNK_SIZE)};
-    flow.message = (struct muster_message){
-        .kind = MUSTER_APPLICATION, .type = "mine", .data = flow.bytes, .size = 4 * CHUNK_SIZE};
-    flow.line = line_with(&server, &client);
-    fixture_unpump(flow.line.fixture);
-    return flow;
-}
-
-static struct flow flow_new(void)
-{
-    return flow_within(0);
-}
-
-static void flow_start(struct flow *flow)
-{
-    cr_assert_eq(start_message(flow->line.proxy, &flow->message, TURN_MS, &flow->outcome), MUSTER_OK);
-}
-
-static void flow_answer(struct flow *flow)
-{
-    fixture_settle(flow->line.fixture);
-    cr_assert_eq(participant_consume(flow->line.participant, 0, &flow->instruction, NULL), MUSTER_OK);
-    cr_assert(is_same(flow->instruction, &flow->message));
-    cr_assert_eq(participant_dispatch(flow->line.participant, flow->instruction, NULL), MUSTER_OK);
-}
-
-/* The proof that both ends are usable: a whole turn. */
-static void flow_free(struct flow *flow)
-{
-    flow_start(flow);
-    flow_answer(flow);
-    fixture_settle(flow->line.fixture);
-    cr_assert(is_same(&flow->outcome.answer, &flow->message));
-    cr_assert(ended_with(&flow->outcome, MUSTER_OK));
-    line_free(&flow->line);
-    free(flow->bytes);
-}
-
-FIXTURE_TEST(payload, cancel_in_the_middle_of_a_download)
-{
-    struct flow flow = flow_new();
-    flow_start(&flow);
-    step_until(&flow.line, CHUNK_SIZE, 0);
-    proxy_cancel(flow.line.proxy);
-    cr_assert(ended_with(&flow.outcome, MUSTER_CANCELLED));
-    cr_assert(is_transfer(proxy_transfer(flow.line.proxy), 0, 0, 0, 0));
-    fixture_settle(flow.line.fixture);
-    cr_assert(is_transfer(participant_transfer(flow.line.participant), 0, 0, 0, 0));
-    cr_assert_eq(participant_consume(flow.line.participant, 0, &flow.instruction, NULL), MUSTER_TIMEOUT);
-    flow_free(&flow);
-}
-
-/* What the cancelled one still has on the wire does not mix with what follows. */
-FIXTURE_TEST(payload, instruction_after_a_cancelled_one)
-{
-    struct flow flow = flow_new();
-    for (size_t steps = 0; steps < 12; steps++) {
-        flow_start(&flow);
-        for (size_t i = 0; i < steps; i++)
-            muster_fixture_step(flow.line.fixture->network);
-        proxy_cancel(flow.line.proxy);
-        cr_assert(ended_with(&flow.outcome, MUSTER_CANCELLED));
-        flow_start(&flow);
-        flow_answer(&flow);
-        fixture_settle(flow.line.fixture);
-        cr_assert(is_same(&flow.outcome.answer, &flow.message));
-        cr_assert(ended_with(&flow.outcome, MUSTER_OK));
-    }
-    flow_free(&flow);
-}
-
-FIXTURE_TEST(payload, cancel_in_the_middle_of_an_upload)
-{
-    struct flow flow = flow_new();
-    for (size_t steps = 0; steps < 12; steps++) {
-        flow_start(&flow);
-        flow_answer(&flow);
-        for (size_t i = 0; i < steps && flow.outcome.ended == 0; i++)
-            muster_fixture_step(flow.line.fixture->network);
-        proxy_cancel(flow.line.proxy);
-        cr_assert(ended_with(&flow.outcome, flow.outcome.status));
-        cr_assert(flow.outcome.status == MUSTER_CANCELLED || flow.outcome.status == MUSTER_OK);
-        cr_assert_eq(flow.line.fixture->manager->budget.held, 0);
-        cr_assert_eq(flow.line.fixture->manager->budget.holders, 0);
-        if (steps % 2)
-            fixture_settle(flow.line.fixture);
-    }
-    flow_free(&flow);
-}
-
-FIXTURE_TEST(payload, limit_of_the_turn_passes_in_the_middle)
-{
-    struct flow flow = flow_new();
-    flow_start(&flow);
-    step_until(&flow.line, CHUNK_SIZE, 0);
-    muster_fixture_lose(flow.line.fixture->network, true);
-    fixture_advance(flow.line.fixture, TURN_MS);
-    cr_assert(ended_with(&flow.outcome, MUSTER_TIMEOUT));
-    muster_fixture_lose(flow.line.fixture->network, false);
-    line_free(&flow.line);
-    free(flow.bytes);
-}
-
-/* The participant's own end waits for its answer to be out, which waits for its turn. */
-FIXTURE_TEST(payload, close_sends_the_chunks_of_what_was_dispatched)
-{
-    struct flow flow = flow_new();
-    flow_start(&flow);
-    flow_answer(&flow);
-    participant_close(flow.line.participant);
-    fixture_settle(flow.line.fixture);
-    cr_assert(is_same(&flow.outcome.answer, &flow.message));
-    cr_assert(ended_with(&flow.outcome, MUSTER_OK));
-    cr_assert_not(proxy_is_open(flow.line.proxy));
-    line_free(&flow.line);
-    free(flow.bytes);
-}
-
-FIXTURE_TEST(payload, close_in_the_middle_of_a_download)
-{
-    struct flow flow = flow_new();
-    flow_start(&flow);
-    step_until(&flow.line, CHUNK_SIZE, 0);
-    participant_close(flow.line.participant);
-    fixture_settle(flow.line.fixture);
-    cr_assert(ended_with(&flow.outcome, MUSTER_GONE));
-    cr_assert_eq(participant_consume(flow.line.participant, 0, &flow.instruction, NULL), MUSTER_CLOSED);
-    line_free(&flow.line);
-    free(flow.bytes);
-}
-
-FIXTURE_TEST(payload, connection_breaks_in_the_middle)
-{
-    for (size_t steps = 1; steps < 25; steps++) {
-        struct flow flow = flow_new();
-        flow_start(&flow);
-        flow_answer(&flow);
-        for (size_t i = 0; i < steps % 8; i++)
-            muster_fixture_step(flow.line.fixture->network);
-        muster_fixture_fail_send(flow.line.fixture->network, 1 + steps / 8);
-        fixture_settle(flow.line.fixture);
-        cr_assert(ended_with(&flow.outcome, flow.outcome.status));
-        cr_assert(flow.outcome.status == MUSTER_GONE || flow.outcome.status == MUSTER_OK);
-        muster_fixture_fail_send(flow.line.fixture->network, 0);
-        line_free(&flow.line);
-        free(flow.bytes);
-    }
-}
-
-/* Wherever it breaks, the participant comes back, what was on its way begins anew, and the turn is delivered
-   once. */
-FIXTURE_TEST(payload, session_goes_on_after_a_connection_that_breaks_anywhere)
-{
-    for (size_t steps = 0; steps < 45; steps++) {
-        struct flow flow = flow_within(60000);
-        size_t consumed = 0, dispatched = 0;
-        flow_start(&flow);
-        for (size_t step = 0; flow.outcome.ended == 0; step++) {
-            if (step == steps)
-                muster_fixture_drop(flow.line.fixture->network, 0);
-            if (!muster_fixture_step(flow.line.fixture->network))
-                muster_fixture_advance(flow.line.fixture->network, 100);
-            if (participant_consume(flow.line.participant, 0, &flow.instruction, NULL) == MUSTER_OK) {
-                consumed++;
-                cr_assert(is_same(flow.instruction, &flow.message));
-                dispatched +=
-                    participant_dispatch(flow.line.participant, flow.instruction, NULL) == MUSTER_OK;
-            }
-            cr_assert_lt(step, 10000);
-        }
-        cr_assert_eq(consumed, 1);
-        cr_assert_eq(dispatched, 1);
-        cr_assert(is_same(&flow.outcome.answer, &flow.message));
-        cr_assert(ended_with(&flow.outcome, MUSTER_OK));
-        fixture_settle(flow.line.fixture); /* it may have been the last word */
-        fixture_advance(flow.line.fixture, 1000);
-        flow_free(&flow);
-    }
-}
-
-/* ---- stop ---- */
-
-FIXTURE_TEST(payload, stop_in_the_middle_of_both)
-{
-    struct participant_manager_options server = manager_options();
-    struct participant_options client = participant_options();
-    struct flow up = flow_new();
-    struct fixture *fixture = up.line.fixture;
-    struct participant *other;
-    struct outcome outcome;
-    const struct muster_message *instruction;
-    (void)server;
-    client.name = "bob";
-    fixture_pump(fixture);
-    cr_assert_eq(participant_connect(ADDRESS, &client, &other, NULL), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(other, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
-    fixture_wait_events(fixture, 2);
-    fixture_unpump(fixture);
-    struct proxy *down = fixture_proxy(fixture, "bob");
-    flow_start(&up);
-    flow_answer(&up);
-    step_until(&up.line, 0, CHUNK_SIZE);
-    cr_assert_eq(start_message(down, &up.message, TURN_MS, &outcome), MUSTER_OK);
-    while (participant_transfer(other).received < CHUNK_SIZE)
-        cr_assert(muster_fixture_step(fixture->network));
-    cr_assert_eq(up.outcome.ended, 0);
-    participant_manager_close(fixture->manager);
-    cr_assert(ended_with(&up.outcome, MUSTER_STOPPED));
-    cr_assert(ended_with(&outcome, MUSTER_STOPPED));
-    fixture_settle(fixture);
-    cr_assert_eq(participant_consume(other, 0, &instruction, NULL), MUSTER_STOPPED);
-    cr_assert_eq(participant_consume(up.line.participant, 0, &instruction, NULL), MUSTER_STOPPED);
-    participant_manager_stop(fixture->manager);
-    participant_free(other);
-    line_free(&up.line);
-    free(up.bytes);
-}

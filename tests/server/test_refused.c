@@ -1,31 +1,15 @@
-/* Answers that the server's code refuses: the participant is told, as far as it wants to be and no
-   further. */
+/* Answers that the server's code refuses: the participants that want to are told. */
 #include <config.h>
 
 #include <semaphore.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/call.h"
 #include "support/fixture.h"
 #include "support/outcome.h"
 #include "support/sample.h"
-
-/* What a participant was told. */
-struct words {
-    sem_t said;
-    size_t count;
-    char last[2 * MUSTER_ERROR_TEXT_SIZE];
-};
-
-static void take_word(void *context, const char *text)
-{
-    struct words *words = context;
-    words->count++;
-    snprintf(words->last, sizeof(words->last), "%s", text);
-    sem_post(&words->said);
-}
+#include "support/words.h"
 
 static void answer_at_once(void *context, struct participant *participant)
 {
@@ -88,8 +72,6 @@ static bool heard_last(const struct peer *peer, uint64_t turn, const char *text)
     const struct received *last = &peer->messages[peer->count - 1];
     return last->content == CONTENT_REFUSED && last->turn == turn && strcmp(last->message.text, text) == 0;
 }
-
-/* ---- the server ---- */
 
 static enum muster_status refuse_all(void *context, size_t index, struct proxy *proxy,
                                      const struct muster_message *answer, struct muster_error *reason)
@@ -282,162 +264,4 @@ FIXTURE_TEST(refused, one_that_is_away_or_takes_little_is_not_told)
     fixture_settle(fixture);
     cr_assert(heard_last(bob, 1, "NaN"));
     fixture_free(fixture);
-}
-
-/* ---- the participant ---- */
-
-static void welcomes(struct peer *peer, const struct received *received)
-{
-    if (received->content == CONTENT_HELLO)
-        peer_send_welcome(peer, received->name);
-}
-
-/* A participant, which consumes when it is told to, and a server that may say anything. */
-struct played {
-    struct fixture *fixture;
-    struct peer *peer;
-    struct participant *participant;
-    struct words words;
-};
-
-static void played_begin(struct played *played, void (*on_warning)(void *context, const char *text))
-{
-    struct participant_options options;
-    participant_options_init(&options);
-    struct call call;
-    *played = (struct played){.fixture = fixture_new_empty()};
-    played->fixture->react = welcomes;
-    sem_init(&played->words.said, 0, 0);
-    fixture_listen(played->fixture);
-    options.name = "ada";
-    options.on_warning = on_warning;
-    options.context = on_warning == take_word ? (void *)&played->words : (void *)played;
-    fixture_pump(played->fixture);
-    call_connect(&call, played->fixture, &options);
-    cr_assert_eq(call_join(&call), MUSTER_OK);
-    fixture_unpump(played->fixture);
-    played->participant = call.participant;
-    played->peer = fixture_wait_peer(played->fixture, 1);
-    cr_assert_eq(participant_dispatch(played->participant, sample(MUSTER_EMPTY), NULL), MUSTER_OK);
-    fixture_settle(played->fixture);
-}
-
-static void played_end(struct played *played)
-{
-    participant_close(played->participant);
-    fixture_settle(played->fixture);
-    participant_free(played->participant);
-    fixture_free(played->fixture);
-    sem_destroy(&played->words.said);
-}
-
-static void say_refused(const struct played *played, uint64_t turn, const char *text)
-{
-    peer_send_buffer(played->peer, turn, muster__encode_refused(text));
-}
-
-static enum muster_status consume(const struct played *played)
-{
-    const struct muster_message *instruction;
-    fixture_settle(played->fixture);
-    return participant_consume(played->participant, 0, &instruction, NULL);
-}
-
-/* Of a turn that runs, that is over, that never was: none of them is affected. */
-FIXTURE_TEST(refused, the_word_leaves_turns_alone)
-{
-    struct played played;
-    played_begin(&played, take_word);
-    peer_send(played.peer, 1, sample(MUSTER_TRAIN));
-    cr_assert_eq(consume(&played), MUSTER_OK);
-    for (uint64_t turn = 0; turn < 4; turn++)
-        say_refused(&played, turn, "no");
-    fixture_settle(played.fixture);
-    cr_assert_eq(played.words.count, 4);
-    cr_assert_str_eq(played.words.last, "the server refused the answer to turn 3: no");
-    cr_assert_not(participant_cancelled(played.participant));
-    cr_assert_eq(participant_dispatch(played.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
-    say_refused(&played, 1, "");
-    peer_send(played.peer, 2, sample(MUSTER_TRAIN));
-    say_refused(&played, 1, "no");
-    cr_assert_eq(consume(&played), MUSTER_OK);
-    cr_assert_eq(participant_dispatch(played.participant, sample(MUSTER_TRAIN), NULL), MUSTER_OK);
-    fixture_settle(played.fixture);
-    cr_assert_eq(played.peer->messages[played.peer->count - 1].turn, 2);
-    cr_assert(is_sample(&played.peer->messages[played.peer->count - 1].message, MUSTER_TRAIN));
-    played_end(&played);
-}
-
-FIXTURE_TEST(refused, a_servers_text_is_cut_and_made_harmless)
-{
-    struct played played;
-    static char text[100000];
-    played_begin(&played, take_word);
-    memset(text, 'x', sizeof(text) - 1);
-    memcpy(text, "\x1b[2J\n", 5);
-    say_refused(&played, UINT64_MAX, text);
-    fixture_settle(played.fixture);
-    cr_assert_eq(played.words.count, 1);
-    cr_assert_null(strchr(played.words.last, '\x1b'));
-    cr_assert_null(strchr(played.words.last, '\n'));
-    cr_assert_not_null(strstr(played.words.last, ": ?[2J?xxx"), "%s", played.words.last);
-    cr_assert_leq(strlen(played.words.last), MUSTER_ERROR_TEXT_SIZE + 128);
-    played_end(&played);
-}
-
-/* Of thousands, a few are told, and as many are read at once as are worth it; what is behind them comes. */
-FIXTURE_TEST(refused, a_server_that_never_stops)
-{
-    enum { MANY = 3000, FIRST = 8, AT_ONCE = 256, PAUSE_MS = 50, INTERVAL_MS = 5000 };
-    struct played played;
-    played_begin(&played, take_word);
-    for (size_t i = 1; i <= MANY; i++)
-        say_refused(&played, i, "no");
-    peer_send(played.peer, 1, sample(MUSTER_TRAIN));
-    cr_assert_eq(consume(&played), MUSTER_TIMEOUT);
-    cr_assert_eq(played.words.count, FIRST);
-    for (size_t i = 0; i < (MANY - FIRST) / AT_ONCE - 1; i++)
-        fixture_advance(played.fixture, PAUSE_MS);
-    cr_assert_eq(consume(&played), MUSTER_TIMEOUT);
-    fixture_advance(played.fixture, PAUSE_MS);
-    cr_assert_eq(consume(&played), MUSTER_OK);
-    cr_assert_eq(played.words.count, FIRST);
-
-    fixture_advance(played.fixture, INTERVAL_MS);
-    say_refused(&played, 7, "still no");
-    say_refused(&played, 7, "and no");
-    fixture_settle(played.fixture);
-    cr_assert_eq(played.words.count, FIRST + 1);
-    cr_assert_str_eq(played.words.last,
-                     "the server refused the answer to turn 7 (and 2992 more before): still no");
-    /* Who was quiet for long is listened to as at first. */
-    fixture_advance(played.fixture, 100 * INTERVAL_MS);
-    for (size_t i = 0; i < 2 * FIRST; i++)
-        say_refused(&played, 8, "no");
-    fixture_settle(played.fixture);
-    cr_assert_eq(played.words.count, 2 * FIRST + 1);
-    played_end(&played);
-}
-
-/* ---- what would wait, called where the word is taken; the broken library hangs ---- */
-
-static void consume_and_free(void *context, const char *text)
-{
-    struct played *played = context;
-    const struct muster_message *instruction;
-    take_word(&played->words, text);
-    cr_assert_eq(participant_consume(played->participant, 0, &instruction, NULL),
-                 played->words.count == 1 ? MUSTER_TIMEOUT : MUSTER_CLOSED);
-    participant_free(played->participant);
-}
-
-FIXTURE_TEST(refused, what_waits_where_the_word_is_taken)
-{
-    struct played played;
-    played_begin(&played, consume_and_free);
-    say_refused(&played, 1, "no");
-    fixture_settle(played.fixture);
-    cr_assert_eq(played.words.count, 2);
-    cr_assert_not_null(strstr(played.words.last, "participant_free()"), "%s", played.words.last);
-    played_end(&played);
 }

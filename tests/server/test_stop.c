@@ -2,8 +2,6 @@
 #include <config.h>
 
 #include <semaphore.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "support/call.h"
 #include "support/fixture.h"

@@ -267,3 +267,16 @@ bool event_is(struct fixture *fixture, size_t n, enum participant_manager_event_
     pthread_mutex_unlock(&fixture->lock);
     return is;
 }
+
+void fixture_expect_refused(struct fixture *fixture, struct peer *peer, enum muster_status status,
+                            const char *text)
+{
+    fixture_settle(fixture);
+    cr_assert(peer->closed);
+    cr_assert_eq(peer->status, status, "%s", muster_status_name(peer->status));
+    cr_assert(strstr(peer->text, text) != NULL, "%s", peer->text);
+    cr_assert_eq(fixture->event_count, 1);
+    cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, status, NULL));
+    cr_assert(strstr(fixture->events[0].text, text) != NULL, "%s", fixture->events[0].text);
+    cr_assert_eq(fixture_open_count(fixture), 0);
+}

@@ -1,5 +1,6 @@
 /* A network inside this process, and a manager or a raw listener on it. Most tests step the network
-   themselves; those with blocking calls let a thread, the pump, run it. Assertions are for a test's own thread only. */
+   themselves; those with blocking calls let a thread, the pump, run it. Assertions are for a test's own
+   thread only. */
 #ifndef MUSTER_TESTS_FIXTURE_H
 #define MUSTER_TESTS_FIXTURE_H
 
@@ -93,5 +94,9 @@ struct peer *fixture_wait_peer(struct fixture *fixture, size_t count); /* the la
 /* Whether the n-th event is this one; by `name` NULL: whoever's. */
 bool event_is(struct fixture *fixture, size_t n, enum participant_manager_event_kind kind,
               enum muster_status status, const char *name);
+
+/* The peer was turned away so, before it had joined, and nothing else has happened. */
+void fixture_expect_refused(struct fixture *fixture, struct peer *peer, enum muster_status status,
+                            const char *text);
 
 #endif

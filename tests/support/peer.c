@@ -175,6 +175,26 @@ void peer_send_hello_chunks(struct peer *peer, const char *name, uint64_t max_pa
     peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
 }
 
+void peer_send_hello_labels(struct peer *peer, size_t value_size)
+{
+    char *value = calloc(1, value_size + 1);
+    memset(value, 'v', value_size);
+    Muster__Label site = MUSTER__LABEL__INIT;
+    Muster__Label big = MUSTER__LABEL__INIT;
+    Muster__Label *labels[] = {&site, &big};
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    site.name = "site";
+    site.value = "Graz";
+    big.name = "big";
+    big.value = value;
+    hello.name = "ada";
+    hello.labels = labels;
+    hello.n_labels = 2;
+    peer_send_buffer(peer, 0, muster__encode_hello(NULL, &hello));
+    peer_send_empty(peer);
+    free(value);
+}
+
 void peer_send_welcome_chunks(struct peer *peer, const char *name, uint64_t max_payload_size)
 {
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;

@@ -72,6 +72,8 @@ void peer_send_empty(struct peer *peer);
 /* The same from peers that take chunks. */
 void peer_send_hello_chunks(struct peer *peer, const char *name, uint64_t max_payload_size);
 void peer_send_welcome_chunks(struct peer *peer, const char *name, uint64_t max_payload_size);
+/* Hello of "ada" with the labels site=Graz and big, which has so many bytes; and the initiative. */
+void peer_send_hello_labels(struct peer *peer, size_t value_size);
 /* All of a message but what follows it in chunks, which is all of its data that can. */
 void peer_announce(struct peer *peer, uint64_t turn, const struct muster_message *message);
 void peer_send_chunk(struct peer *peer, uint64_t turn, uint64_t grant, uint64_t offset, const void *data,

@@ -10,7 +10,7 @@
 
 #include "proxy/budget.h"
 
-enum { SENDERS = 4, SIZE = 1000000, SLOT_MS = 100, STALL_MS = 1000, PROGRESS = 16000 };
+enum { SENDERS = 4, SIZE = 1000000, HUGE = 17 << 20, SLOT_MS = 100, STALL_MS = 1000, PROGRESS = 16000 };
 
 struct sender {
     struct claim claim;
@@ -329,4 +329,52 @@ Test(budget, rules_3_and_8_the_slowest_makes_way_one_at_a_time)
     pass_time(&world, 1);
     cr_assert(world.senders[0].claim.late || world.senders[2].claim.late);
     end(&world);
+}
+
+/* Where answers take their time, nobody is hurried; a few do not change what is usual. */
+Test(budget, time_that_is_usual)
+{
+    struct budget budget = {0};
+    struct claim claim = {0};
+    muster__budget_init(&budget, 0, STALL_MS, NULL, NULL);
+    for (size_t i = 0; i < 10; i++)
+        muster__budget_whole(&budget, &claim, 20000);
+    cr_assert_eq(budget.usual_ms, 20000);
+    for (size_t i = 0; i < 100; i++) {
+        muster__budget_whole(&budget, &claim, 20000);
+        muster__budget_whole(&budget, &claim, 19000);
+        muster__budget_whole(&budget, &claim, i % 2 ? 1000000 : 0);
+        cr_assert_geq(budget.usual_ms, 9500);
+        cr_assert_leq(budget.usual_ms, 40000);
+    }
+    for (size_t i = 0; i < 20; i++)
+        muster__budget_whole(&budget, &claim, 0);
+    cr_assert_eq(budget.usual_ms, SLOT_MS / 2);
+    muster__budget_destroy(&budget);
+}
+
+static bool get_room(struct claim *claim, struct budget *budget)
+{
+    bool room = muster__budget_reserve(budget, claim, HUGE);
+    if (room)
+        muster__budget_use(budget, claim, HUGE, HUGE, 0);
+    return room;
+}
+
+/* One that is aside and one that is worked on are two: the next one waits until the second is done with. */
+Test(budget, big_one_that_is_aside_makes_no_third)
+{
+    struct budget budget = {0};
+    struct claim slow = {0}, first = {0}, second = {0};
+    muster__budget_init(&budget, 0, STALL_MS, NULL, NULL);
+    cr_assert(get_room(&slow, &budget));
+    budget.aside = &slow;
+    cr_assert(get_room(&first, &budget));
+    muster__budget_leave(&budget, &first);
+    cr_assert_not(get_room(&second, &budget));
+    muster__budget_returned(&budget, HUGE);
+    cr_assert(get_room(&second, &budget));
+    muster__budget_leave(&budget, &second);
+    muster__budget_leave(&budget, &slow);
+    muster__budget_destroy(&budget);
 }

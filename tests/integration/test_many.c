@@ -1,0 +1,184 @@
+/* Loads over real sockets: many participants, and many servers one after the other. */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <grpc/grpc.h>
+
+#include "integration/fixture.h"
+#include "integration/house.h"
+
+/* ---- many ---- */
+
+/* Sends back whatever is there, on the network's thread. */
+static void echo_when_ready(void *context, struct participant *participant)
+{
+    const struct muster_message *instruction;
+    (void)context;
+    while (participant_consume(participant, 0, &instruction, NULL) == MUSTER_OK)
+        participant_dispatch(participant, instruction, NULL);
+}
+
+static void join_many(struct door *door, struct participant **participants, size_t count)
+{
+    struct participant_options options;
+    participant_options_init(&options);
+    const struct muster_message empty = MUSTER_MESSAGE_INIT;
+    struct muster_error error = {MUSTER_OK, ""};
+    options.on_ready = echo_when_ready;
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_eq(participant_connect(door->address, &options, &participants[i], &error), MUSTER_OK, "%s",
+                     error.text);
+        cr_assert_eq(participant_dispatch(participants[i], &empty, NULL), MUSTER_OK);
+    }
+}
+
+#define MANY 200
+
+Test(many, two_hundred_participants_take_part_in_every_round)
+{
+    struct door door;
+    struct participant *participants[MANY];
+    struct proxy **proxies;
+    size_t count = scaled(MANY, 5), open;
+    begin();
+    door_open(&door, NULL);
+    join_many(&door, participants, count);
+    cr_assert_eq(
+        participant_manager_get_participants(door.manager, count, MUSTER_NO_LIMIT, &proxies, &open, NULL),
+        MUSTER_OK);
+    cr_assert_eq(open, count);
+    for (uint32_t round = 0; round < 10; round++) {
+        struct muster_message instruction = payload(&round, sizeof(round));
+        struct proxy_round_result result;
+        cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, NULL, NULL, &result, NULL), MUSTER_OK);
+        cr_assert_eq(result.answered, count);
+        proxy_round_result_clear(&result);
+    }
+    proxy_release_all(proxies, open);
+    for (size_t i = 0; i < count / 2; i++) /* half leave by themselves, half are told to */
+        participant_free(participants[i]);
+    participant_manager_stop(door.manager);
+    for (size_t i = count / 2; i < count; i++)
+        participant_free(participants[i]);
+    door_close(&door);
+}
+
+struct comparison {
+    const struct muster_message *sent;
+    size_t equal;
+};
+
+static bool same_arrays(const struct muster_message *a, const struct muster_message *b)
+{
+    if (a->array_count != b->array_count)
+        return false;
+    for (size_t i = 0; i < a->array_count; i++) {
+        const struct muster_array *x = &a->arrays[i], *y = &b->arrays[i];
+        size_t count = muster_array_count(x);
+        if (x->dtype != y->dtype || x->dimensions != y->dimensions ||
+            memcmp(x->shape, y->shape, x->dimensions * sizeof(*x->shape)) != 0 ||
+            memcmp(x->data, y->data, count * muster_dtype_size(x->dtype)) != 0)
+            return false;
+    }
+    return true;
+}
+
+static enum muster_status compare(void *context, size_t index, struct proxy *proxy,
+                                  const struct muster_message *answer, struct muster_error *reason)
+{
+    (void)reason;
+    struct comparison *comparison = context;
+    (void)index;
+    (void)proxy;
+    comparison->equal += same_arrays(comparison->sent, answer);
+    return MUSTER_OK;
+}
+
+Test(many, arrays_come_back_from_twenty_exactly_as_they_were_sent)
+{
+    struct door door;
+    struct participant *participants[20];
+    struct proxy **proxies;
+    size_t open, width = scaled(1 << 17, 64);
+    double *theta = malloc(width * sizeof(*theta));
+    int32_t labels[7] = {0, -1, INT32_MIN, INT32_MAX, 42, 7, 1};
+    for (size_t i = 0; i < width; i++)
+        theta[i] = (double)(i * 2654435761u) / 3;
+    struct muster_array arrays[] = {
+        {.dtype = MUSTER_FLOAT64, .dimensions = 2, .shape = {2, width / 2}, .data = theta},
+        {.dtype = MUSTER_INT32, .dimensions = 1, .shape = {7}, .data = labels},
+    };
+    struct muster_message instruction = {.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = 2};
+    begin();
+    door_open(&door, NULL);
+    join_many(&door, participants, 20);
+    cr_assert_eq(
+        participant_manager_get_participants(door.manager, 20, MUSTER_NO_LIMIT, &proxies, &open, NULL),
+        MUSTER_OK);
+    for (size_t round = 0; round < 2; round++) {
+        struct comparison comparison = {.sent = &instruction};
+        cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, compare, &comparison, NULL, NULL),
+                     MUSTER_OK);
+        cr_assert_eq(comparison.equal, 20);
+    }
+    proxy_release_all(proxies, open);
+    for (size_t i = 0; i < 20; i++)
+        participant_free(participants[i]);
+    door_close(&door);
+    free(theta);
+}
+
+/* ---- again and again ---- */
+
+/* A server and three participants, from the beginning to the end; freed in one order or the other. */
+static void live(bool server_first)
+{
+    struct door door;
+    struct participant *participants[3];
+    struct proxy **proxies;
+    size_t open;
+    struct muster_message instruction = payload("round", 5);
+    door_open(&door, NULL);
+    join_many(&door, participants, 3);
+    cr_assert_eq(
+        participant_manager_get_participants(door.manager, 3, MUSTER_NO_LIMIT, &proxies, &open, NULL),
+        MUSTER_OK);
+    cr_assert_eq(proxy_run_all(proxies, open, &instruction, NULL, NULL, NULL, NULL, NULL), MUSTER_OK);
+    if (server_first)
+        door_close(&door);
+    for (size_t i = 0; i < 3; i++)
+        participant_free(participants[i]);
+    if (!server_first)
+        door_close(&door);
+    cr_assert_not(proxy_is_open(proxies[0])); /* they outlive their manager, closed */
+    proxy_release_all(proxies, open);
+}
+
+/* The kernel may still count a thread that has been joined, now and then; C-core's are gone. */
+Test(many, nothing_is_left_behind_by_servers_and_participants)
+{
+    begin();
+    size_t threads = count_threads(), left = 0;
+    live(true);
+    size_t descriptors = count_descriptors(), lives = scaled(30, 10);
+    for (size_t i = 0; i < lives; i++) {
+        live(i % 2);
+        cr_assert_not(grpc_is_initialized());
+        left += count_threads() > threads;
+    }
+    cr_assert_leq(left, lives / 3);
+    cr_assert_lt(count_descriptors(), descriptors + lives);
+}
+
+Test(many, several_servers_share_a_process)
+{
+    struct house houses[3];
+    for (size_t i = 0; i < 3; i++)
+        house_open(&houses[i], NULL);
+    for (size_t i = 0; i < 3; i++)
+        house_close(&houses[(i + 1) % 3]);
+}

@@ -1,0 +1,14 @@
+/* How slow a tool makes the tests, by MUSTER_TEST_SLOWNESS: less is done then, and the watchdog waits
+   longer. */
+#ifndef MUSTER_TESTS_SLOWNESS_H
+#define MUSTER_TESTS_SLOWNESS_H
+
+#include <stddef.h>
+
+/* `number` of something, fewer under a tool, but at least `least`. */
+size_t scaled(size_t number, size_t least);
+
+/* A test that is not over by then is killed. */
+void watch_for(unsigned seconds);
+
+#endif
