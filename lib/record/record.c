@@ -66,8 +66,8 @@ static enum muster_status check_options(const struct muster_record_options *opti
     if (options->retry_first_ms < 1 || options->retry_last_ms < options->retry_first_ms)
         return muster__error(error, MUSTER_INVALID,
                              "options.retry_first_ms is below 1 or above options.retry_last_ms");
-    if (options->request_timeout_ms < 1)
-        return muster__error(error, MUSTER_INVALID, "options.request_timeout_ms is not above 0");
+    if (options->request_timeout_ms < 1 || options->request_timeout_ms > INT32_MAX)
+        return muster__error(error, MUSTER_INVALID, "options.request_timeout_ms is not from 1 to 2147483647");
     if (options->identity && !is_identity(options->identity))
         return muster__error(error, MUSTER_INVALID,
                              "options.identity is not 1 to %d letters, digits, '.', '_' and '-'",
