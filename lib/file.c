@@ -55,24 +55,6 @@ bool muster__file_write(int file, uint64_t offset, const void *bytes, size_t siz
     return true;
 }
 
-/* Reads up to `size` bytes, fewer only at the end of the file; -1 on an error. */
-static ssize_t read_all(int file, void *bytes, size_t size)
-{
-    char *at = bytes;
-    size_t have = 0;
-    while (have < size) {
-        ssize_t got = read(file, at + have, size - have);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        have += (size_t)got;
-    }
-    return (ssize_t)have;
-}
-
 enum muster_status muster__file_open(int folder, const char *name, const char *path, int *file, size_t *size,
                                      struct muster_error *error)
 {
@@ -92,23 +74,36 @@ enum muster_status muster__file_open(int folder, const char *name, const char *p
     return status;
 }
 
-enum muster_status muster__file_read(int file, size_t size, const char *path, void **bytes,
-                                     struct muster_error *error)
+enum muster_status muster__file_read(int folder, const char *name, const char *path, size_t most,
+                                     void **bytes, size_t *size, struct muster_error *error)
 {
-    char *content = malloc(size + 1);
-    *bytes = content;
-    if (!content)
-        return muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
-    content[size] = '\0';
-    ssize_t have = read_all(file, content, size);
-    enum muster_status status = MUSTER_OK;
-    if (have < 0)
-        status = muster__file_errno(error, path, "reading");
-    else if ((size_t)have < size)
-        status = muster__file_error(error, MUSTER_FORMAT, path, "it became shorter while it was read");
+    int file;
+    size_t have = 0;
+    ssize_t got = 1;
+    enum muster_status status = muster__file_open(folder, name, path, &file, size, error);
     if (status != MUSTER_OK)
+        return status;
+    char *content = *size <= most ? malloc(*size + 1) : NULL;
+    while (content && have < *size && (got > 0 || (got < 0 && errno == EINTR))) {
+        got = read(file, content + have, *size - have);
+        have += got > 0 ? (size_t)got : 0;
+    }
+    if (*size > most)
+        status = muster__file_error(error, MUSTER_FORMAT, path, "it is too long");
+    else if (!content)
+        status = muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
+    else if (got < 0)
+        status = muster__file_errno(error, path, "reading");
+    else if (have < *size)
+        status = muster__file_error(error, MUSTER_FORMAT, path, "it became shorter while it was read");
+    close(file);
+    if (status != MUSTER_OK) {
         free(content);
-    return status;
+        return status;
+    }
+    content[have] = '\0';
+    *bytes = content;
+    return MUSTER_OK;
 }
 
 /* Makes a file of a name that nobody else uses; its mode is what the umask leaves. -1 on an error. */
@@ -124,9 +119,15 @@ static int create_temporary(int folder, char name[NAME_MAX_SIZE])
     return file;
 }
 
-enum muster_status muster__file_replace_in(int folder, const char *name, const char *path,
-                                           muster__file_writer *write, const void *context,
-                                           struct muster_error *error)
+/* What the file is called in its folder. */
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+enum muster_status muster__file_replace_in(int folder, const char *path, muster__file_writer *write,
+                                           const void *context, struct muster_error *error)
 {
     char temporary[NAME_MAX_SIZE];
     int file = create_temporary(folder, temporary);
@@ -137,7 +138,7 @@ enum muster_status muster__file_replace_in(int folder, const char *name, const c
         status = muster__file_errno(error, path, "writing");
     if (close(file) != 0 && status == MUSTER_OK)
         status = muster__file_errno(error, path, "closing");
-    if (status == MUSTER_OK && renameat(folder, temporary, folder, name) != 0)
+    if (status == MUSTER_OK && renameat(folder, temporary, folder, name_of(path)) != 0)
         status = muster__file_errno(error, path, "moving the temporary file there");
     if (status != MUSTER_OK)
         unlinkat(folder, temporary, 0);
@@ -152,14 +153,11 @@ enum muster_status muster__folder_sync(int folder, const char *path, struct must
     return MUSTER_OK;
 }
 
-enum muster_status muster__folder_open(const char *path, int *folder, const char **name,
-                                       struct muster_error *error)
+enum muster_status muster__folder_open(const char *path, int *folder, struct muster_error *error)
 {
-    const char *slash = strrchr(path, '/');
-    *name = slash ? slash + 1 : path;
-    if (**name == '\0')
+    size_t length = (size_t)(name_of(path) - path);
+    if (path[length] == '\0')
         return muster__file_error(error, MUSTER_INVALID, path, "this is no name for a file");
-    size_t length = (size_t)(*name - path);
     char *parent = malloc(length + 2);
     if (!parent)
         return muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
@@ -176,12 +174,11 @@ enum muster_status muster__folder_open(const char *path, int *folder, const char
 enum muster_status muster__file_replace(const char *path, muster__file_writer *write, const void *context,
                                         struct muster_error *error)
 {
-    int folder = -1;
-    const char *name = NULL;
-    enum muster_status status = muster__folder_open(path, &folder, &name, error);
+    int folder;
+    enum muster_status status = muster__folder_open(path, &folder, error);
     if (status != MUSTER_OK)
         return status;
-    status = muster__file_replace_in(folder, name, path, write, context, error);
+    status = muster__file_replace_in(folder, path, write, context, error);
     if (status == MUSTER_OK)
         status = muster__folder_sync(folder, path, error);
     close(folder);

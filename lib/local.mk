@@ -92,7 +92,9 @@ libmuster_core_la_SOURCES = \
     lib/participant/session.c \
     lib/participant/session.h \
     lib/participant/turn.c \
-    lib/participant/turn.h
+    lib/participant/turn.h \
+    lib/participant/wait.c \
+    lib/participant/wait.h
 if SERVER
 libmuster_core_la_SOURCES += \
     lib/link/window.c \

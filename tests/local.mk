@@ -74,7 +74,7 @@ fixture_sources = \
 
 # What a server's programmer sees, over the fixture. A test is told when the library unlists.
 tests_server_server_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
-tests_server_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__manager_unlist
+tests_server_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__registry_unlist
 tests_server_server_LDADD = $(CORE_TEST_LIBS)
 tests_server_server_SOURCES = \
     tests/server/circle.c \

@@ -190,8 +190,8 @@ MUSTER_API enum muster_status participant_connect(const char *address,
  *
  * MUSTER_OK: the message is on its way. If the connection breaks, it is sent again when the participant is
  * back. Otherwise *error (may be NULL) says why nothing was sent:
- * - CANCELLED: the server has given up this turn, and the answer was dropped. Go on with
- *   participant_consume().
+ * - CANCELLED: the server has given up this turn, or on_ready consumed a newer instruction during this call.
+ *   The answer was dropped. Go on with participant_consume(), or with what on_ready consumed.
  * - INVALID: there is no instruction to answer, the first message is not empty, or the message is not valid.
  * - TOO_BIG, OUT_OF_MEMORY: the program may send another answer, such as MUSTER_FAILURE.
  * - GONE, STOPPED, CLOSED and others: as from participant_consume().
@@ -243,7 +243,9 @@ MUSTER_API enum muster_status participant_consume(struct participant *participan
 MUSTER_API int participant_descriptor(struct participant *participant, struct muster_error *error);
 
 /**
- * Why the stream ended for good, in one sentence; "" before that. Valid until participant_free(); any thread.
+ * Why the stream ended for good, in one sentence; "" before that. This is for those who only look on, such as a
+ * thread that shows the state: participant_consume() tells the same, but passes over the instruction at hand,
+ * and participant_report_progress() reports. Valid until participant_free(); any thread.
  */
 MUSTER_API const char *participant_reason(struct participant *participant);
 

@@ -72,7 +72,7 @@ struct participant_manager_options {
      * answer that needs longer is late:
      * - late answers come after all others, and so do the next answers of that participant, until one of them
      *   is complete;
-     * - one late answer at a time, the one that is likely to be complete first, goes on beside the budget;
+     * - one late answer at a time, the one that is likely to be complete first, goes on aside: it does not count;
      * - other late answers make way: their data is freed, and they start again later.
      *
      * Data that gRPC has read and not yet delivered comes on top: up to 4 MiB for each participant that sends

@@ -32,15 +32,8 @@ static inline uint16_t narrow(double value, int fraction, int bias)
     return (uint16_t)(sign | (uint16_t)((bits >> dropped) - ((uint64_t)(1023 - bias) << fraction)));
 }
 
-static inline uint16_t to_float16(double value)
-{
-    return narrow(value, 10, 15);
-}
-
-static inline uint16_t to_bfloat16(double value)
-{
-    return narrow(value, 7, 127);
-}
+#define TO_FLOAT16(value)  narrow(value, 10, 15)
+#define TO_BFLOAT16(value) narrow(value, 7, 127)
 
 /* ---- integers ---- */
 
@@ -60,76 +53,49 @@ static inline int64_t to_integer(double value, int64_t least, int64_t most)
  * of integers are vectorised without -ffast-math and lose no NaN. The upper half of the bits does: it stands
  * for the largest number that begins with it, and of smaller integers more fit into a vector.
  */
-static inline int16_t largest_bits32(const float *values, size_t count, int16_t largest)
+static double from_upper_float32(uint32_t upper)
 {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof(bits));
-        int16_t upper = (int16_t)(bits >> 16 & INT16_MAX);
-        if (upper > largest) /* clang vectorises no ?: of 16 bits */
-            largest = upper;
-    }
-    return largest;
-}
-
-static inline int32_t largest_bits64(const double *values, size_t count, int32_t largest)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint64_t bits;
-        memcpy(&bits, &values[i], sizeof(bits));
-        int32_t upper = (int32_t)((uint32_t)(bits >> 32) & INT32_MAX);
-        largest = upper > largest ? upper : largest;
-    }
-    return largest;
-}
-
-static double largest_float32(const void *array, size_t count)
-{
-    const float *values = array;
-    int16_t largest = 0;
-    for (; count >= BLOCK; count -= BLOCK, values += BLOCK)
-        largest = largest_bits32(values, BLOCK, largest);
-    largest = largest_bits32(values, count, largest);
-    if (largest >= INFINITY_UPPER)
-        return (double)INFINITY;
-    uint32_t bits = (uint32_t)largest << 16 | UINT16_MAX;
+    uint32_t bits = upper << 16 | UINT16_MAX;
     float magnitude;
     memcpy(&magnitude, &bits, sizeof(magnitude));
-    return (double)magnitude;
+    return upper >= INFINITY_UPPER ? (double)INFINITY : (double)magnitude;
 }
 
-static double largest_float64(const void *array, size_t count)
+static double from_upper_float64(uint64_t upper)
 {
-    const double *values = array;
-    int32_t largest = 0;
-    for (; count >= BLOCK; count -= BLOCK, values += BLOCK)
-        largest = largest_bits64(values, BLOCK, largest);
-    largest = largest_bits64(values, count, largest);
-    uint64_t bits = (uint64_t)(uint32_t)largest << 32 | UINT32_MAX;
+    uint64_t bits = upper << 32 | UINT32_MAX;
     double magnitude;
     memcpy(&magnitude, &bits, sizeof(magnitude));
     return magnitude;
 }
 
-static inline uint16_t largest_bits16(const uint16_t *values, size_t count)
-{
-    uint16_t largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint16_t bits = values[i] & INT16_MAX;
-        largest = bits > largest ? bits : largest;
+/* Looks at the bits from `shift` on without their sign, which fit into a `part`. */
+#define LARGEST_FLOAT(name, type, bits_type, part, part_max, shift, FROM)                     \
+    static inline part largest_of_some_##name(const type *values, size_t count, part largest) \
+    {                                                                                         \
+        for (size_t i = 0; i < count; i++) {                                                  \
+            bits_type bits;                                                                   \
+            memcpy(&bits, &values[i], sizeof(bits));                                          \
+            part upper = (part)(bits >> (shift) & (part_max));                                \
+            if (upper > largest) /* clang vectorises no ?: of 16 bits */                      \
+                largest = upper;                                                              \
+        }                                                                                     \
+        return largest;                                                                       \
+    }                                                                                         \
+                                                                                              \
+    static double largest_##name(const void *array, size_t count)                             \
+    {                                                                                         \
+        const type *values = array;                                                           \
+        part largest = 0;                                                                     \
+        for (; count >= BLOCK; count -= BLOCK, values += BLOCK)                               \
+            largest = largest_of_some_##name(values, BLOCK, largest);                         \
+        return FROM((bits_type)largest_of_some_##name(values, count, largest));               \
     }
-    return largest;
-}
 
-static double largest_float16(const void *values, size_t count)
-{
-    return from_float16(largest_bits16(values, count));
-}
-
-static double largest_bfloat16(const void *values, size_t count)
-{
-    return from_bfloat16(largest_bits16(values, count));
-}
+LARGEST_FLOAT(float32, float, uint32_t, int16_t, INT16_MAX, 16, from_upper_float32)
+LARGEST_FLOAT(float64, double, uint64_t, int32_t, INT32_MAX, 32, from_upper_float64)
+LARGEST_FLOAT(float16, uint16_t, uint16_t, int16_t, INT16_MAX, 0, from_float16)
+LARGEST_FLOAT(bfloat16, uint16_t, uint16_t, int16_t, INT16_MAX, 0, from_bfloat16)
 
 #define LARGEST_INTEGER(name, type)                               \
     static double largest_##name(const void *array, size_t count) \
@@ -182,11 +148,6 @@ LARGEST_INTEGER(uint8, uint8_t)
         for (size_t i = 0; i < whole; i += BLOCK)                                                           \
             divide_some_##name(values + i, sums + i, BLOCK, weight);                                        \
         divide_some_##name(values + whole, sums + whole, count - whole, weight);                            \
-    }                                                                                                       \
-                                                                                                            \
-    static double get_##name(const void *array, size_t i)                                                   \
-    {                                                                                                       \
-        return FROM(((const type *)array)[i]);                                                              \
     }
 
 #define TO_INT32(value) to_integer(value, INT32_MIN, INT32_MAX)
@@ -196,16 +157,16 @@ LARGEST_INTEGER(uint8, uint8_t)
 
 ELEMENTS(float32, float, (double), )
 ELEMENTS(float64, double, , )
-ELEMENTS(float16, uint16_t, from_float16, to_float16)
-ELEMENTS(bfloat16, uint16_t, from_bfloat16, to_bfloat16)
+ELEMENTS(float16, uint16_t, from_float16, TO_FLOAT16)
+ELEMENTS(bfloat16, uint16_t, from_bfloat16, TO_BFLOAT16)
 ELEMENTS(int32, int32_t, (double), TO_INT32)
 ELEMENTS(int64, int64_t, (double), TO_INT64)
 ELEMENTS(int8, int8_t, (double), TO_INT8)
 ELEMENTS(uint8, uint8_t, (double), TO_UINT8)
 
-#define FUNCTIONS(name)                                       \
-    {                                                         \
-        largest_##name, add_##name, divide_##name, get_##name \
+#define FUNCTIONS(name)                           \
+    {                                             \
+        largest_##name, add_##name, divide_##name \
     }
 
 static const struct element elements[] = {

@@ -13,7 +13,6 @@ struct element {
     void (*add)(double *sums, const void *values, size_t count, double weight);
     /* values[i] = sums[i] / weight, rounded once to the nearest that there is, halfway to even. */
     void (*divide)(void *values, const double *sums, size_t count, double weight);
-    double (*get)(const void *values, size_t i);
 };
 
 /* Of a dtype that there is. */

@@ -24,22 +24,20 @@ struct scalar_sum {
 
 struct muster_mean {
     /* What all members share: `count` dtypes and shapes, and names or NULL, as long as something decides
-     * them: decided(). The arrays' data is the results'. */
+       them: decided(). The arrays' data is the results'. */
     struct muster_array *members;
     const char **names; /* in one piece of memory with their texts */
     size_t count;
     bool fixed;       /* members stay for good */
     bool fixed_names; /* names, too */
-    size_t members_capacity;
-    double *sums; /* of all arrays, one after the other */
+    double *sums;     /* of all arrays, one after the other */
     size_t sums_capacity;
     size_t results_size;
     void *results; /* NULL until they are asked for, and again when they are out of date */
     double weight; /* of all members together; 0: there are none */
     double bound;  /* no sum is further from 0 than this */
-    /* Room for MUSTER_MEAN_SCALARS_MAX of each, made when there is a scalar. Values are the results'. */
-    struct muster_scalar *scalars; /* whose names are the mean's */
-    struct scalar_sum *scalar_sums;
+    struct muster_scalar scalars[MUSTER_MEAN_SCALARS_MAX]; /* names are the mean's, values the results' */
+    struct scalar_sum scalar_sums[MUSTER_MEAN_SCALARS_MAX];
     size_t scalar_count;
 };
 
@@ -70,14 +68,13 @@ static enum muster_status not_finite(size_t number, const struct muster_array *a
                                      struct muster_error *error)
 {
     char text[ARRAY_TEXT_SIZE];
-    const struct element *element = muster__element(array->dtype);
-    size_t count = muster_array_count(array);
+    const char *at = array->data;
+    size_t i = 0;
     double value = 0;
-    size_t i;
-    for (i = 0; i < count; i++) {
-        value = element->get(array->data, i);
-        if (!isfinite(value))
-            break;
+    while (muster__element(array->dtype)->add(&value, at, 1, 1), isfinite(value)) {
+        value = 0;
+        at += muster_dtype_size(array->dtype);
+        i++;
     }
     return muster__error(error, MUSTER_INVALID, "array %zu, %.100s: element %zu is %s", number,
                          muster__array_text(array, text), i, isnan(value) ? "NaN" : "infinite");
@@ -156,12 +153,6 @@ static void drop_scalars(struct muster_mean *mean, size_t count)
 static enum muster_status begin_scalars(struct muster_mean *mean, const struct muster_message *member)
 {
     size_t count = mean->scalar_count;
-    if (!mean->scalars)
-        mean->scalars = calloc(MUSTER_MEAN_SCALARS_MAX, sizeof(*mean->scalars));
-    if (!mean->scalar_sums)
-        mean->scalar_sums = calloc(MUSTER_MEAN_SCALARS_MAX, sizeof(*mean->scalar_sums));
-    if (!mean->scalars || !mean->scalar_sums)
-        return MUSTER_OUT_OF_MEMORY;
     for (size_t i = 0; i < member->scalar_count; i++) {
         size_t at = find_scalar(mean, member->scalars[i].name);
         if (at < mean->scalar_count)
@@ -189,18 +180,16 @@ static void add_scalars(struct muster_mean *mean, const struct muster_message *m
 
 /* ---- members ---- */
 
-/* Makes room for `count` items of `size` bytes at *room, whose content is of no use any more. */
-static enum muster_status make_room(void **room, size_t *capacity, size_t count, size_t size)
+/* Makes room for so many sums, whose content is of no use any more; false: out of memory. */
+static bool make_room(struct muster_mean *mean, size_t count)
 {
-    if (count <= *capacity)
-        return MUSTER_OK;
-    muster__block_free(*room, *capacity * size);
-    *capacity = 0;
-    *room = count > SIZE_MAX / 4 / size ? NULL : muster__block_new(count * size);
-    if (!*room)
-        return MUSTER_OUT_OF_MEMORY;
-    *capacity = count;
-    return MUSTER_OK;
+    if (count <= mean->sums_capacity)
+        return true;
+    muster__block_free(mean->sums, mean->sums_capacity * sizeof(*mean->sums));
+    mean->sums =
+        count > SIZE_MAX / 4 / sizeof(*mean->sums) ? NULL : muster__block_new(count * sizeof(*mean->sums));
+    mean->sums_capacity = mean->sums ? count : 0;
+    return mean->sums;
 }
 
 /* Takes dtypes and shapes from these arrays, and sets all sums to 0. */
@@ -213,20 +202,15 @@ static enum muster_status begin(struct muster_mean *mean, const struct muster_ar
             return MUSTER_OUT_OF_MEMORY;
         elements += more;
     }
-    void *members = mean->members;
-    enum muster_status status = make_room(&members, &mean->members_capacity, count, sizeof(*mean->members));
-    mean->members = members;
-    if (status != MUSTER_OK)
-        return status;
-    void *sums = mean->sums;
-    status = make_room(&sums, &mean->sums_capacity, elements > 0 ? elements : 1, sizeof(*mean->sums));
-    mean->sums = sums;
-    if (status != MUSTER_OK)
-        return status;
-    if (count > 0)
-        memcpy(mean->members, arrays, count * sizeof(*arrays));
-    for (size_t i = 0; i < count; i++)
-        mean->members[i].data = NULL;
+    struct muster_array *members = realloc(mean->members, (count + 1) * sizeof(*members));
+    if (members)
+        mean->members = members;
+    if (!members || !make_room(mean, elements > 0 ? elements : 1))
+        return MUSTER_OUT_OF_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        members[i] = arrays[i];
+        members[i].data = NULL;
+    }
     for (size_t i = 0; i < elements; i++)
         mean->sums[i] = 0;
     mean->count = count;
@@ -258,10 +242,7 @@ static void drop_results(struct muster_mean *mean)
 
 struct muster_mean *muster_mean_new(void)
 {
-    struct muster_mean *mean = malloc(sizeof(*mean));
-    if (mean)
-        *mean = (struct muster_mean){.members = NULL};
-    return mean;
+    return calloc(1, sizeof(struct muster_mean));
 }
 
 struct muster_mean *muster_mean_new_like_message(const struct muster_message *model)
@@ -300,7 +281,7 @@ static enum muster_status make_ready(struct muster_mean *mean, const struct must
         return MUSTER_OUT_OF_MEMORY;
     if (mean->weight == 0)
         status = begin(mean, member->arrays, member->array_count);
-    if (status == MUSTER_OK && member->scalar_count > 0)
+    if (status == MUSTER_OK)
         status = begin_scalars(mean, member);
     if (status != MUSTER_OK)
         free(names);
@@ -436,12 +417,10 @@ void muster_mean_free(struct muster_mean *mean)
 {
     if (!mean)
         return;
-    muster__block_free(mean->members, mean->members_capacity * sizeof(*mean->members));
     muster__block_free(mean->sums, mean->sums_capacity * sizeof(*mean->sums));
     drop_results(mean);
     drop_scalars(mean, 0);
-    free(mean->scalars);
-    free(mean->scalar_sums);
+    free(mean->members);
     free(mean->names);
     free(mean);
 }

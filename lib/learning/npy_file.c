@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "file.h"
 #include "wire/wire.h"
@@ -36,18 +35,13 @@ enum muster_status muster_npy_write(const char *path, const struct muster_array 
 enum muster_status muster_npy_read(const char *path, struct muster_array *array, void **storage,
                                    struct muster_error *error)
 {
-    int file;
     size_t size;
-    void *bytes = NULL;
-    enum muster_status status = muster__file_open(AT_FDCWD, path, path, &file, &size, error);
-    if (status != MUSTER_OK)
-        return status;
-    /* Into memory of the file's real size, whatever its header may say. */
-    status = muster__file_read(file, size, path, &bytes, error);
-    close(file);
-    if (status != MUSTER_OK)
-        return status;
+    void *bytes;
     struct muster_error reason;
+    /* Into memory of the file's real size, whatever its header may say. */
+    enum muster_status status = muster__file_read(AT_FDCWD, path, path, SIZE_MAX, &bytes, &size, error);
+    if (status != MUSTER_OK)
+        return status;
     status = muster__npy_parse(bytes, size, array, &reason);
     if (status != MUSTER_OK) {
         free(bytes);

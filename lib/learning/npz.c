@@ -49,12 +49,6 @@ static enum muster_status fail_zip(struct muster_error *error, const char *path,
     return muster__file_error(error, zip_status(failure), path, zip_error_strerror(failure));
 }
 
-static enum muster_status fail_errno(struct muster_error *error, const char *path, int number)
-{
-    errno = number;
-    return muster__file_errno(error, path, "writing");
-}
-
 static enum muster_status fail_entry(struct muster_error *error, enum muster_status status, const char *path,
                                      zip_uint64_t index, const char *why)
 {
@@ -211,10 +205,11 @@ enum muster_status muster__npz_write(const void *context, int file, const char *
         status = muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
     else if (!archive)
         status = fail_zip(error, path, &failure);
-    else if (sink.number != 0)
-        status = fail_errno(error, path, sink.number);
     else if (!written)
         status = fail_zip(error, path, zip_get_error(archive));
+    errno = sink.number;
+    if (errno)
+        status = muster__file_errno(error, path, "writing");
     /* What is left to blame is the caller: two arrays of one name, or a name that is not UTF-8. */
     if (status == MUSTER_FORMAT)
         status =
@@ -428,9 +423,7 @@ enum muster_status muster_npz_read(const char *path, size_t limit, struct muster
     *arrays = NULL;
     *count = 0;
     enum muster_status status = muster__file_open(AT_FDCWD, path, path, &file, &size, error);
-    if (status == MUSTER_OK)
-        status = muster__npz_read(file, size, path, limit, arrays, count, error);
-    return status;
+    return status == MUSTER_OK ? muster__npz_read(file, size, path, limit, arrays, count, error) : status;
 }
 
 const struct muster_array *muster_npz_find(const struct muster_named_array *arrays, size_t count,

@@ -30,12 +30,13 @@
 #define OWN_ARRAYS    2 /* the two above */
 
 enum {
-    ROUND_NAME_SIZE = 40,
+    FILE_NAME_SIZE = 40, /* of any file of a run, with its NUL or slash */
     CONFIGURATION_SIZE_MAX = 1 << 20,
 };
 
 struct muster_run {
     char *path;
+    char *file_path; /* room for that of any file of the run: path_of() */
     int folder;
     int lock;
     char *configuration;
@@ -43,18 +44,20 @@ struct muster_run {
     int64_t metrics_size;                    /* of which everything belongs to completed rounds */
     struct muster_named_array *state;        /* as it was found; NULL after a commit */
     size_t state_count;
-    bool uncertain; /* the last round is there, but perhaps not for good */
+    bool is_there;   /* the directory has a run, as seen before it is locked and after, */
+    bool has_others; /* and something that an opening that was interrupted would not have left */
+    bool uncertain;  /* the last round is there, but perhaps not for good */
 };
 
-static void name_round(uint64_t round, char name[ROUND_NAME_SIZE])
+static void name_round(uint64_t round, char name[FILE_NAME_SIZE])
 {
-    snprintf(name, ROUND_NAME_SIZE, "round-%08" PRIu64 ".npz", round);
+    snprintf(name, FILE_NAME_SIZE, "round-%08" PRIu64 ".npz", round);
 }
 
 /* The number of the round whose file has that name; 0: it is no such file. */
 static uint64_t round_of(const char *name)
 {
-    char again[ROUND_NAME_SIZE];
+    char again[FILE_NAME_SIZE];
     const char *digits = name + strlen("round-");
     if (strncmp(name, "round-", strlen("round-")) != 0 || *digits < '0' || *digits > '9')
         return 0;
@@ -63,51 +66,17 @@ static uint64_t round_of(const char *name)
     return strcmp(name, again) == 0 ? round : 0;
 }
 
-/* DIR/NAME, for errors; NULL when out of memory. */
-static char *path_of(const struct muster_run *run, const char *name)
+/* DIR/NAME, for errors; until the next call. */
+static const char *path_of(const struct muster_run *run, const char *name)
 {
-    size_t size = strlen(run->path) + strlen(name) + 2;
-    char *path = malloc(size);
-    if (path)
-        snprintf(path, size, "%s/%s", run->path, name);
-    return path;
-}
-
-static enum muster_status fail(const struct muster_run *run, const char *name, enum muster_status status,
-                               const char *why, struct muster_error *error)
-{
-    char *path = path_of(run, name);
-    muster__file_error(error, status, path ? path : name, why);
-    free(path);
-    return status;
-}
-
-static enum muster_status fail_errno(const struct muster_run *run, const char *name, const char *doing,
-                                     struct muster_error *error)
-{
-    char why[MUSTER_ERROR_TEXT_SIZE];
-    enum muster_status status = errno == ENOMEM ? MUSTER_OUT_OF_MEMORY : MUSTER_IO;
-    snprintf(why, sizeof(why), "%s: %s", doing, strerror(errno));
-    return fail(run, name, status, why, error);
-}
-
-/* Replaces a file of the run; errors have its whole path. */
-static enum muster_status replace(const struct muster_run *run, const char *name, muster__file_writer *write,
-                                  const void *context, struct muster_error *error)
-{
-    char *path = path_of(run, name);
-    if (!path)
-        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    enum muster_status status = muster__file_replace_in(run->folder, name, path, write, context, error);
-    free(path);
-    return status;
+    snprintf(run->file_path, strlen(run->path) + FILE_NAME_SIZE, "%s/%s", run->path, name);
+    return run->file_path;
 }
 
 /* ---- what is in the directory ---- */
 
 /* Calls `each` with every name in the directory; a name may be removed meanwhile. */
-static enum muster_status list(struct muster_run *run,
-                               void (*each)(struct muster_run *, const char *name, void *), void *context,
+static enum muster_status list(struct muster_run *run, void (*each)(struct muster_run *, const char *name),
                                struct muster_error *error)
 {
     int folder = openat(run->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -117,7 +86,7 @@ static enum muster_status list(struct muster_run *run,
     errno = directory ? 0 : errno;
     while (directory && (entry = readdir(directory))) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            each(run, entry->d_name, context);
+            each(run, entry->d_name);
         errno = 0;
     }
     if (errno != 0)
@@ -134,25 +103,16 @@ static bool is_temporary(const char *name)
     return strncmp(name, MUSTER__TEMPORARY_PREFIX, strlen(MUSTER__TEMPORARY_PREFIX)) == 0;
 }
 
-/* What a directory is. */
-struct kind {
-    bool run;
-    bool foreign; /* there is something that an opening that was interrupted would not have left */
-};
-
-static void see_kind(struct muster_run *run, const char *name, void *context)
+static void see_kind(struct muster_run *run, const char *name)
 {
-    (void)run;
-    struct kind *kind = context;
     if (strcmp(name, CONFIGURATION) == 0)
-        kind->run = true;
+        run->is_there = true;
     else if (strcmp(name, LOCK) != 0 && !is_temporary(name))
-        kind->foreign = true;
+        run->has_others = true;
 }
 
-static void remove_temporary(struct muster_run *run, const char *name, void *context)
+static void remove_temporary(struct muster_run *run, const char *name)
 {
-    (void)context;
     if (is_temporary(name))
         unlinkat(run->folder, name, 0);
 }
@@ -170,18 +130,16 @@ static void remember_round(struct muster_run *run, uint64_t round)
     run->rounds[place] = round;
 }
 
-static void see_round(struct muster_run *run, const char *name, void *context)
+static void see_round(struct muster_run *run, const char *name)
 {
-    (void)context;
     uint64_t round = round_of(name);
     if (round != 0)
         remember_round(run, round);
 }
 
 /* Removes what is older than the rounds that are kept. What stays because of an error is no harm. */
-static void prune(struct muster_run *run, const char *name, void *context)
+static void prune(struct muster_run *run, const char *name)
 {
-    (void)context;
     uint64_t round = round_of(name);
     if (round != 0 && round < run->rounds[MUSTER_RUN_ROUNDS_KEPT - 1])
         unlinkat(run->folder, name, 0);
@@ -197,8 +155,7 @@ static enum muster_status open_folder(struct muster_run *run, struct muster_erro
         run->path[--length] = '\0';
     if (mkdir(run->path, 0777) == 0) {
         int parent;
-        const char *name;
-        enum muster_status status = muster__folder_open(run->path, &parent, &name, error);
+        enum muster_status status = muster__folder_open(run->path, &parent, error);
         if (status == MUSTER_OK) {
             status = muster__folder_sync(parent, run->path, error);
             close(parent);
@@ -215,11 +172,11 @@ static enum muster_status open_folder(struct muster_run *run, struct muster_erro
 }
 
 /* Nothing is written before it is clear that the directory is empty or that of a run. */
-static enum muster_status see(struct muster_run *run, struct kind *kind, struct muster_error *error)
+static enum muster_status see(struct muster_run *run, struct muster_error *error)
 {
-    *kind = (struct kind){false, false};
-    enum muster_status status = list(run, see_kind, kind, error);
-    if (status == MUSTER_OK && kind->foreign && !kind->run)
+    run->is_there = run->has_others = false;
+    enum muster_status status = list(run, see_kind, error);
+    if (status == MUSTER_OK && run->has_others && !run->is_there)
         status = muster__file_error(error, MUSTER_EXISTS, run->path,
                                     "there are files here, but no run: it has no " CONFIGURATION);
     return status;
@@ -229,12 +186,12 @@ static enum muster_status take_lock(struct muster_run *run, struct muster_error 
 {
     run->lock = openat(run->folder, LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (run->lock < 0)
-        return fail_errno(run, LOCK, "opening", error);
+        return muster__file_errno(error, path_of(run, LOCK), "opening");
     if (flock(run->lock, LOCK_EX | LOCK_NB) == 0)
         return MUSTER_OK;
     if (errno == EWOULDBLOCK)
         return muster__file_error(error, MUSTER_BUSY, run->path, "another process has this run open");
-    return fail_errno(run, LOCK, "locking", error);
+    return muster__file_errno(error, path_of(run, LOCK), "locking");
 }
 
 static enum muster_status write_text(const void *context, int file, const char *path,
@@ -248,14 +205,15 @@ static enum muster_status write_text(const void *context, int file, const char *
 enum muster_status muster_run_configure(struct muster_run *run, const char *configuration,
                                         struct muster_error *error)
 {
+    const char *path = path_of(run, CONFIGURATION);
     size_t length = configuration ? strlen(configuration) : 0;
     if (length == 0 || length > CONFIGURATION_SIZE_MAX)
-        return fail(run, CONFIGURATION, MUSTER_INVALID, "there is no configuration, or it is too long",
-                    error);
+        return muster__file_error(error, MUSTER_INVALID, path,
+                                  "there is no configuration, or it is too long");
     char *copy = strdup(configuration);
     if (!copy)
-        return fail(run, CONFIGURATION, MUSTER_OUT_OF_MEMORY, "out of memory", error);
-    enum muster_status status = replace(run, CONFIGURATION, write_text, configuration, error);
+        return muster__file_error(error, MUSTER_OUT_OF_MEMORY, path, "out of memory");
+    enum muster_status status = muster__file_replace_in(run->folder, path, write_text, configuration, error);
     if (status == MUSTER_OK)
         status = muster__folder_sync(run->folder, run->path, error);
     if (status != MUSTER_OK) {
@@ -267,28 +225,13 @@ enum muster_status muster_run_configure(struct muster_run *run, const char *conf
     return MUSTER_OK;
 }
 
-/* Opens a file of the run and reads it: as text, or with NULL as the state. */
-static enum muster_status read_file(struct muster_run *run, const char *name, char **text,
-                                    struct muster_error *error)
+static enum muster_status read_configuration(struct muster_run *run, struct muster_error *error)
 {
-    int file;
     size_t size;
     void *bytes = NULL;
-    char *path = path_of(run, name);
-    if (!path)
-        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    enum muster_status status = muster__file_open(run->folder, name, path, &file, &size, error);
-    if (status == MUSTER_OK && !text) {
-        status = muster__npz_read(file, size, path, SIZE_MAX, &run->state, &run->state_count, error);
-    } else if (status == MUSTER_OK) {
-        status = size > CONFIGURATION_SIZE_MAX
-                     ? muster__file_error(error, MUSTER_FORMAT, path, "it is too long")
-                     : muster__file_read(file, size, path, &bytes, error);
-        close(file);
-    }
-    if (status == MUSTER_OK && text)
-        *text = bytes;
-    free(path);
+    enum muster_status status = muster__file_read(run->folder, CONFIGURATION, path_of(run, CONFIGURATION),
+                                                  CONFIGURATION_SIZE_MAX, &bytes, &size, error);
+    run->configuration = bytes;
     return status;
 }
 
@@ -303,50 +246,44 @@ static int64_t own_number(const struct muster_run *run, const char *name)
 
 static enum muster_status read_state(struct muster_run *run, struct muster_error *error)
 {
-    char name[ROUND_NAME_SIZE];
+    char name[FILE_NAME_SIZE];
+    int file;
+    size_t size;
     if (run->rounds[0] == 0)
         return MUSTER_OK;
     name_round(run->rounds[0], name);
-    enum muster_status status = read_file(run, name, NULL, error);
-    if (status == MUSTER_OK) {
-        run->metrics_size = own_number(run, METRICS_SIZE);
-        if (run->metrics_size < 0 || own_number(run, ROUND) != (int64_t)run->rounds[0])
-            status = fail(run, name, MUSTER_FORMAT, "this is not the state after that round", error);
-    }
-    return status;
-}
-
-/* Opens the metrics, which hold at least what completed rounds left there. */
-static enum muster_status open_metrics(const struct muster_run *run, int *file, struct muster_error *error)
-{
-    struct stat information;
-    *file = openat(run->folder, METRICS, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (*file < 0)
-        return fail_errno(run, METRICS, "opening", error);
-    enum muster_status status = MUSTER_OK;
-    if (fstat(*file, &information) != 0)
-        status = fail_errno(run, METRICS, "asking for its size", error);
-    else if (information.st_size < run->metrics_size)
-        status = fail(run, METRICS, MUSTER_FORMAT, "lines of completed rounds are missing at its end", error);
+    const char *path = path_of(run, name);
+    enum muster_status status = muster__file_open(run->folder, name, path, &file, &size, error);
+    if (status == MUSTER_OK)
+        status = muster__npz_read(file, size, path, SIZE_MAX, &run->state, &run->state_count, error);
     if (status != MUSTER_OK)
-        close(*file);
-    return status;
+        return status;
+    run->metrics_size = own_number(run, METRICS_SIZE);
+    if (run->metrics_size < 0 || own_number(run, ROUND) != (int64_t)run->rounds[0])
+        return muster__file_error(error, MUSTER_FORMAT, path, "this is not the state after that round");
+    return MUSTER_OK;
 }
 
 /* Puts the lines of a round behind those of the completed ones, and nothing else. */
 static enum muster_status write_metrics(const struct muster_run *run, const char *text,
                                         struct muster_error *error)
 {
-    int file;
-    off_t size = run->metrics_size + (off_t)strlen(text);
-    enum muster_status status = open_metrics(run, &file, error);
-    if (status != MUSTER_OK)
-        return status;
-    if (!muster__file_write(file, (uint64_t)run->metrics_size, text, strlen(text)) ||
-        ftruncate(file, size) != 0 || fsync(file) != 0)
-        status = fail_errno(run, METRICS, "writing", error);
+    const char *path = path_of(run, METRICS);
+    struct stat information;
+    enum muster_status status = MUSTER_OK;
+    int file = openat(run->folder, METRICS, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0)
+        return muster__file_errno(error, path, "opening");
+    if (fstat(file, &information) != 0)
+        status = muster__file_errno(error, path, "asking for its size");
+    else if (information.st_size < run->metrics_size)
+        status = muster__file_error(error, MUSTER_FORMAT, path,
+                                    "lines of completed rounds are missing at its end");
+    else if (!muster__file_write(file, (uint64_t)run->metrics_size, text, strlen(text)) ||
+             ftruncate(file, run->metrics_size + (off_t)strlen(text)) != 0 || fsync(file) != 0)
+        status = muster__file_errno(error, path, "writing");
     if (close(file) != 0 && status == MUSTER_OK)
-        status = fail_errno(run, METRICS, "closing", error);
+        status = muster__file_errno(error, path, "closing");
     return status;
 }
 
@@ -354,19 +291,19 @@ static enum muster_status write_metrics(const struct muster_run *run, const char
    the same run. */
 static enum muster_status remove_rounds(struct muster_run *run, struct muster_error *error)
 {
-    char name[ROUND_NAME_SIZE];
+    char name[FILE_NAME_SIZE];
     enum muster_status status = MUSTER_OK;
     do {
         for (size_t i = 0; i < MUSTER_RUN_ROUNDS_KEPT; i++) {
             name_round(run->rounds[i], name);
             if (run->rounds[i] != 0 && unlinkat(run->folder, name, 0) != 0)
-                return fail_errno(run, name, "removing", error);
+                return muster__file_errno(error, path_of(run, name), "removing");
         }
         memset(run->rounds, 0, sizeof(run->rounds));
-        status = list(run, see_round, NULL, error);
+        status = list(run, see_round, error);
     } while (status == MUSTER_OK && run->rounds[0] != 0);
     if (status == MUSTER_OK && unlinkat(run->folder, METRICS, 0) != 0 && errno != ENOENT)
-        status = fail_errno(run, METRICS, "removing", error);
+        status = muster__file_errno(error, path_of(run, METRICS), "removing");
     /* Before there is another configuration, which those rounds are not of. */
     if (status == MUSTER_OK)
         status = muster__folder_sync(run->folder, run->path, error);
@@ -377,32 +314,30 @@ static enum muster_status remove_rounds(struct muster_run *run, struct muster_er
 static enum muster_status recover(struct muster_run *run, const char *configuration, bool overwrite,
                                   struct muster_error *error)
 {
-    struct kind kind;
-    enum muster_status status = see(run, &kind, error);
+    enum muster_status status = see(run, error);
     if (status == MUSTER_OK)
-        status = list(run, remove_temporary, NULL, error);
+        status = list(run, remove_temporary, error);
     if (status == MUSTER_OK)
-        status = list(run, see_round, NULL, error);
-    if (status == MUSTER_OK && kind.run && overwrite)
+        status = list(run, see_round, error);
+    if (status == MUSTER_OK && run->is_there && overwrite)
         status = remove_rounds(run, error);
     if (status != MUSTER_OK)
         return status;
-    if (!kind.run || overwrite)
+    if (!run->is_there || overwrite)
         return muster_run_configure(run, configuration, error);
-    status = read_file(run, CONFIGURATION, &run->configuration, error);
+    status = read_configuration(run, error);
     if (status == MUSTER_OK)
         status = read_state(run, error);
     if (status == MUSTER_OK)
         status = write_metrics(run, "", error);
     if (status == MUSTER_OK)
-        status = list(run, prune, NULL, error);
+        status = list(run, prune, error);
     return status;
 }
 
 enum muster_status muster_run_open(const char *path, const char *configuration, bool overwrite,
                                    struct muster_run **result, struct muster_error *error)
 {
-    struct kind kind;
     *result = NULL;
     if (!path || *path == '\0' || !configuration || *configuration == '\0')
         return muster__error(error, MUSTER_INVALID, "a run needs a directory and a configuration");
@@ -411,13 +346,14 @@ enum muster_status muster_run_open(const char *path, const char *configuration, 
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     run->folder = run->lock = -1;
     run->path = strdup(path);
+    run->file_path = malloc(strlen(path) + FILE_NAME_SIZE);
     enum muster_status status = MUSTER_OK;
-    if (!run->path)
+    if (!run->path || !run->file_path)
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     if (status == MUSTER_OK)
         status = open_folder(run, error);
     if (status == MUSTER_OK)
-        status = see(run, &kind, error);
+        status = see(run, error);
     if (status == MUSTER_OK)
         status = take_lock(run, error);
     if (status == MUSTER_OK)
@@ -458,11 +394,11 @@ static void forget_state(struct muster_run *run)
 static enum muster_status write_round(const struct muster_run *run, const int64_t own[OWN_ARRAYS],
                                       const struct npz *state, struct muster_error *error)
 {
-    char name[ROUND_NAME_SIZE];
+    char name[FILE_NAME_SIZE];
     name_round((uint64_t)own[0], name);
     struct muster_named_array *arrays = calloc(state->count + OWN_ARRAYS, sizeof(*arrays));
     if (!arrays)
-        return fail(run, name, MUSTER_OUT_OF_MEMORY, "out of memory", error);
+        return muster__file_error(error, MUSTER_OUT_OF_MEMORY, path_of(run, name), "out of memory");
     memcpy(arrays, state->arrays, state->count * sizeof(*arrays));
     arrays[state->count] =
         (struct muster_named_array){ROUND, {.dtype = MUSTER_INT64, .dimensions = 0, .data = &own[0]}};
@@ -471,14 +407,14 @@ static enum muster_status write_round(const struct muster_run *run, const int64_
     const struct npz npz = {arrays, state->count + OWN_ARRAYS};
     enum muster_status status = muster__npz_check(&npz, name, error);
     if (status == MUSTER_OK)
-        status = replace(run, name, muster__npz_write, &npz, error);
+        status = muster__file_replace_in(run->folder, path_of(run, name), muster__npz_write, &npz, error);
     free(arrays);
     return status;
 }
 
 static void advance(struct muster_run *run, const int64_t own[OWN_ARRAYS])
 {
-    char name[ROUND_NAME_SIZE];
+    char name[FILE_NAME_SIZE];
     uint64_t oldest = run->rounds[MUSTER_RUN_ROUNDS_KEPT - 1];
     remember_round(run, (uint64_t)own[0]);
     run->metrics_size = own[1];
@@ -527,5 +463,6 @@ void muster_run_close(struct muster_run *run)
         close(run->folder);
     free(run->configuration);
     free(run->path);
+    free(run->file_path);
     free(run);
 }

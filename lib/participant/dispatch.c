@@ -35,8 +35,8 @@ static enum muster_status answer(struct participant *participant, const struct m
     pthread_mutex_lock(&participant->lock);
     enum muster_status status = begin_answer(participant, error);
     uint64_t consumed = turns->consumed;
-    const struct encoding encoding = {.max_message_size = turns->max_message_size,
-                                      .max_payload_size = turns->max_payload_size,
+    const struct encoding encoding = {.max_message_size = turns->server.max_message_size,
+                                      .max_payload_size = turns->server.max_payload_size,
                                       .chunk_threshold = participant->options.chunk_threshold,
                                       .keep = muster__storage_retain(turns->current.message.storage),
                                       .fill_later = true};
@@ -72,7 +72,7 @@ enum muster_status participant_dispatch(struct participant *participant, const s
                                         struct muster_error *error)
 {
     pthread_mutex_lock(&participant->lock);
-    bool first = !participant->session.initiative;
+    bool first = !participant->turns.begun;
     enum muster_status status = muster__session_final_status(participant, error);
     if (first && status == MUSTER_OK && message->kind != MUSTER_EMPTY)
         status = muster__error(error, MUSTER_INVALID,
@@ -95,7 +95,7 @@ enum muster_status participant_consume(struct participant *participant, int64_t 
     muster__participant_unlock(participant); /* frees it now, not after the wait */
     pthread_mutex_lock(&participant->lock);
     /* Without it the server would wait for us, and we for it. */
-    if (!participant->session.initiative && !turns->over)
+    if (!participant->turns.begun && !turns->over)
         status = explained(muster__session_pass_initiative(participant), error);
     if (status != MUSTER_OK && status != MUSTER_GONE) { /* or else we are about to be told of the end */
         muster__participant_unlock(participant);

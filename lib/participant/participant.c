@@ -169,11 +169,8 @@ enum muster_status participant_connect(const char *address, const struct partici
     if (!participant)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     status = set_connection(participant, options, error);
-    if (status != MUSTER_OK) {
-        muster__participant_release(participant);
-        return status;
-    }
-    status = muster__transport_acquire(address, 1, &participant->transport, error);
+    if (status == MUSTER_OK)
+        status = muster__transport_acquire(address, 1, &participant->transport, error);
     if (status != MUSTER_OK) {
         muster__participant_release(participant);
         return status;
@@ -195,18 +192,17 @@ enum muster_status participant_connect(const char *address, const struct partici
         muster__waiter_sleep(&waiter);
     muster__waiter_end(&waiter);
     /* Admitted, if only to be asked to leave at once: participant_consume() tells. */
-    bool admitted = muster__session_is_admitted(participant);
-    if (!admitted && participant->session.state == ENDED)
-        status = muster__error(error, participant->session.status, "%s", participant->session.reason);
-    else if (!admitted)
-        status = muster__session_no_answer(participant, error);
-    muster__participant_unlock(participant);
-    if (!admitted) {
-        participant_free(participant);
-        return status;
+    if (!muster__session_is_admitted(participant)) {
+        status = muster__session_final_status(participant, error);
+        if (status == MUSTER_OK)
+            status = muster__session_no_answer(participant, error);
     }
-    *result = participant;
-    return MUSTER_OK;
+    muster__participant_unlock(participant);
+    if (status == MUSTER_OK)
+        *result = participant;
+    else
+        participant_free(participant);
+    return status;
 }
 
 void participant_close(struct participant *participant)

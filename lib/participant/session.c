@@ -7,16 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "callback.h"
-#include "link/hello.h"
 #include "link/service.h"
 #include "participant/internal.h"
 #include "status.h"
-
-/* When a user who waits is told why: first after so long, and then after twice as long each time. */
-enum { TELL_FIRST_MS = 2000, TELL_LAST_MS = 600000 };
 
 /* Of answers that were refused the user is told so many at once, and then one in so long. Of a server that
    says more than that, so many are read at once. */
@@ -44,7 +39,7 @@ void muster__session_destroy(struct session *session)
 
 bool muster__session_is_admitted(const struct participant *participant)
 {
-    return participant->session.name || participant->session.original;
+    return participant->session.name || participant->turns.original;
 }
 
 bool muster__session_comes_back(const struct participant *participant)
@@ -86,7 +81,7 @@ static void start_timer_at(struct participant *participant, int64_t deadline)
     struct session *session = &participant->session;
     stop_timer(participant);
     session->deadline = deadline;
-    int64_t tell_at = session->told_at + session->told_interval_ms;
+    int64_t tell_at = session->wait.told_at + session->wait.told_interval_ms;
     bool tells = session->waiting && participant->options.on_warning && !session->telling;
     int64_t at = tells && tell_at < deadline ? tell_at : deadline;
     if (at == INT64_MAX)
@@ -143,69 +138,28 @@ static bool was_good(const struct participant *participant)
            now_of(participant) - session->opened_at >= participant->options.reconnect_last_ms;
 }
 
-/* From now on attempts are made, for so long, to get in. Pauses are short again after a connection that was
-   good for something; one that breaks as soon as it is there, each time, is an attempt like others. */
-static void begin_waiting(struct participant *participant, int64_t limit_ms)
+/* From now on attempts are made, for so long, to get in. */
+static void begin_waiting(struct participant *participant, int64_t limit_ms, int64_t pause_ms)
 {
-    struct session *session = &participant->session;
-    session->try_until = muster__transport_after(participant->transport, limit_ms);
-    if (was_good(participant))
-        session->reconnect_pause_ms = participant->options.reconnect_first_ms;
-    session->waiting = true;
-    session->cause_status = MUSTER_OK;
-    session->cause[0] = session->told[0] = '\0';
-    session->told_at = now_of(participant);
-    session->told_interval_ms = TELL_FIRST_MS;
+    int64_t until = muster__transport_after(participant->transport, limit_ms);
+    const char *cause =
+        participant->transport->ops->is_inside
+            ? "nobody listens there (does a manager of this process listen on the same address?)"
+            : "no answer (is the address right, and no firewall in the way?)";
+    muster__wait_begin(&participant->session.wait, now_of(participant), until, pause_ms, cause);
+    participant->session.waiting = true;
 }
 
-static void note_cause(struct participant *participant, enum muster_status status, const char *text)
-{
-    struct session *session = &participant->session;
-    session->cause_status = status;
-    muster_text_harmless(*text ? text : muster_status_text(status), session->cause, sizeof(session->cause));
-}
-
-static const char *cause_of(const struct participant *participant)
-{
-    if (participant->session.cause_status != MUSTER_OK)
-        return participant->session.cause;
-    return participant->transport->ops->is_inside
-               ? "nobody listens there (does a manager of this process listen on the same address?)"
-               : "no answer (is the address right, and no firewall in the way?)";
-}
-
-/* Whether two causes differ in more than numbers, such as seconds that are left. */
-static bool is_other(const char *cause, const char *other)
-{
-    const char *digits = "0123456789";
-    while (*cause && *cause == *other) {
-        cause++;
-        other++;
-        cause += strspn(cause, digits);
-        other += strspn(other, digits);
-    }
-    return *cause || *other;
-}
-
-/* Whether it is time to tell the user of the wait: then tell() is to follow, without the lock. Another cause
-   than that which was told is told earlier, but causes that take turns do not make it talk without end. */
+/* Whether it is time to tell the user of the wait: then tell() is to follow, without the lock. */
 static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ERROR_TEXT_SIZE])
 {
     struct session *session = &participant->session;
-    if (!session->waiting || session->closed || session->telling || !participant->options.on_warning)
+    if (!session->waiting || session->closed || session->telling || !participant->options.on_warning ||
+        !muster__wait_tells(&session->wait, now_of(participant)))
         return false;
-    const char *cause = cause_of(participant);
-    bool news = session->told[0] && is_other(session->told, cause);
-    int64_t interval_ms = news ? session->told_interval_ms / 4 : session->told_interval_ms;
-    int64_t now = now_of(participant);
-    if (now - session->told_at < interval_ms)
-        return false;
-    session->told_at = now;
-    session->told_interval_ms =
-        session->told_interval_ms < TELL_LAST_MS / 2 ? session->told_interval_ms * 2 : TELL_LAST_MS;
-    memcpy(session->told, cause, strlen(cause) + 1);
     session->telling = true;
-    snprintf(line, MUSTER_ERROR_TEXT_SIZE, "still waiting for %.64s: %.160s", participant->address, cause);
+    snprintf(line, MUSTER_ERROR_TEXT_SIZE, "still waiting for %.64s: %.160s", participant->address,
+             session->wait.cause);
     return true;
 }
 
@@ -251,7 +205,7 @@ static enum muster_status open_stream(struct participant *participant, struct mu
     if (status != MUSTER_OK)
         return status;
     struct stream *stream = session->stream;
-    start_timer_at(participant, session->try_until);
+    start_timer_at(participant, session->wait.until);
     struct buffer *hello = make_hello(participant);
     status = hello ? stream->ops->send(stream, NULL, 0, hello) : MUSTER_OUT_OF_MEMORY;
     muster__buffer_release(hello);
@@ -263,8 +217,8 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 void muster__session_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
-    participant->session.reconnect_pause_ms = participant->options.reconnect_first_ms;
-    begin_waiting(participant, participant->options.connect_timeout_ms);
+    begin_waiting(participant, participant->options.connect_timeout_ms,
+                  participant->options.reconnect_first_ms);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
         end(participant, status, error.text);
@@ -315,15 +269,6 @@ static bool is_broken(const struct participant *participant, enum muster_status 
     return session->returning && status_of_end(CONNECTING, status) == MUSTER_FULL;
 }
 
-/* From 1. */
-static int64_t random_up_to(int64_t most)
-{
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
-        return most;
-    return (int64_t)(random % (uint64_t)most) + 1;
-}
-
 static int64_t limit_of(const struct participant *participant)
 {
     const struct participant_options *options = &participant->options;
@@ -332,7 +277,9 @@ static int64_t limit_of(const struct participant *participant)
                : options->connect_timeout_ms;
 }
 
-/* From now on it tries to come back. Before it was ever admitted, it goes on trying as before. */
+/* From now on it tries to come back. Before it was ever admitted, it goes on trying as before. Pauses are short again
+   after a connection that was good for something; one that breaks as soon as it is there, each time, is an attempt
+   like others. */
 static void begin_return(struct participant *participant)
 {
     struct session *session = &participant->session;
@@ -340,32 +287,23 @@ static void begin_return(struct participant *participant)
         return;
     session->returning = true;
     if (muster__session_is_admitted(participant))
-        begin_waiting(participant, limit_of(participant));
+        begin_waiting(participant, limit_of(participant),
+                      was_good(participant) ? participant->options.reconnect_first_ms
+                                            : session->wait.pause_ms);
     session->waiting = true;
-}
-
-/* Longer each time. */
-static int64_t next_pause(struct participant *participant)
-{
-    const struct participant_options *options = &participant->options;
-    struct session *session = &participant->session;
-    int64_t pause_ms = random_up_to(session->reconnect_pause_ms);
-    session->reconnect_pause_ms = session->reconnect_pause_ms < options->reconnect_last_ms / 2
-                                      ? session->reconnect_pause_ms * 2
-                                      : options->reconnect_last_ms;
-    return pause_ms;
 }
 
 /* Waits for a while before the next attempt. */
 static void come_back(struct participant *participant, enum muster_status status, const char *text)
 {
+    struct session *session = &participant->session;
     if (muster__session_is_admitted(participant))
         begin_return(participant);
-    note_cause(participant, status, text);
-    participant->session.state = AWAY;
-    int64_t pause_ms = next_pause(participant);
-    int64_t left_ms = participant->session.try_until - now_of(participant);
-    start_timer(participant, pause_ms < left_ms ? pause_ms : left_ms);
+    muster__wait_failed(&session->wait, status, text);
+    session->state = AWAY;
+    int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
+    int64_t at = muster__transport_after(participant->transport, pause_ms);
+    start_timer_at(participant, at < session->wait.until ? at : session->wait.until);
 }
 
 /* Waits for as long as it was asked to, or longer, if it is asked again and again for nothing. */
@@ -373,9 +311,9 @@ static void stay_away(struct participant *participant)
 {
     struct session *session = &participant->session;
     int64_t wait_ms = (int64_t)session->reconnect_seconds * 1000;
-    bool again = session->reconnect_pause_ms > participant->options.reconnect_first_ms;
+    bool again = session->wait.pause_ms > participant->options.reconnect_first_ms;
     if (!was_good(participant)) {
-        int64_t pause_ms = next_pause(participant);
+        int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
         wait_ms = again && pause_ms > wait_ms ? pause_ms : wait_ms;
     }
     session->state = AWAY;
@@ -385,7 +323,8 @@ static void stay_away(struct participant *participant)
 enum muster_status muster__session_no_answer(const struct participant *participant,
                                              struct muster_error *error)
 {
-    enum muster_status status = participant->session.cause_status;
+    const struct wait *wait = &participant->session.wait;
+    enum muster_status status = wait->status;
     long long limit_ms = (long long)limit_of(participant);
     if (status != MUSTER_EXISTS && status != MUSTER_UNAUTHENTICATED)
         status = muster__session_is_admitted(participant) && participant->options.reconnect_timeout_ms
@@ -395,7 +334,7 @@ enum muster_status muster__session_no_answer(const struct participant *participa
         return muster__error(error, status, "still asked to come back later by %.128s after %lld ms",
                              participant->address, limit_ms);
     return muster__error(error, status, "not admitted by %.64s within %lld ms: %.140s", participant->address,
-                         limit_ms, cause_of(participant));
+                         limit_ms, wait->cause);
 }
 
 /* The time away is over, be it what the server asked for or a pause; false: for good, and so is all else. */
@@ -405,7 +344,7 @@ static bool try_again(struct participant *participant)
     enum muster_status status;
     if (!participant->session.waiting)
         begin_return(participant);
-    if (participant->session.try_until <= now_of(participant))
+    if (participant->session.wait.until <= now_of(participant))
         status = muster__session_no_answer(participant, &error);
     else
         status = open_stream(participant, &error);
@@ -416,15 +355,13 @@ static bool try_again(struct participant *participant)
 
 /* ---- what the server says; with the lock held ---- */
 
-static void let_in(struct participant *participant, bool original, size_t max_message_size,
-                   uint64_t max_payload_size)
+static void let_in(struct participant *participant, bool original, const struct abilities *server)
 {
     struct session *session = &participant->session;
-    session->original = original;
     session->state = OPEN;
     session->returning = session->waiting = false;
     stop_timer(participant);
-    muster__turns_open(&participant->turns, session->stream, original, max_message_size, max_payload_size);
+    muster__turns_open(&participant->turns, session->stream, original, server);
 }
 
 static void end_session(struct participant *participant)
@@ -458,12 +395,12 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     if (!session->name && !(session->name = strdup(welcome_message->name)))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Anew with each server: the one before may have taken less. */
-    const struct abilities peer =
+    const struct abilities server =
         muster__welcome_read(welcome_message, participant->options.max_message_size);
-    let_in(participant, false, peer.max_message_size, peer.max_payload_size);
+    let_in(participant, false, &server);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
-    if (session->initiative &&
+    if (participant->turns.begun &&
         session->stream->ops->send(session->stream, NULL, 0, NULL) == MUSTER_OUT_OF_MEMORY)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enter_session(participant, welcome_message);
@@ -479,7 +416,7 @@ static void leave_for(struct participant *participant, int32_t seconds)
     session->returning = session->waiting = false;
     session->reconnect_seconds = seconds > 0 ? seconds : 0;
     muster__turns_forget(&participant->turns);
-    muster__turns_shut(&participant->turns);
+    muster__turns_interrupt(&participant->turns);
     session->stream->ops->close(session->stream, MUSTER_OK, "");
     start_timer(participant, participant->options.close_timeout_ms);
 }
@@ -496,7 +433,8 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
         return false;
     }
     if (session->state == CONNECTING) { /* no Welcome: a server of the original protocol */
-        let_in(participant, true, participant->options.max_message_size, 0);
+        const struct abilities server = {.max_message_size = participant->options.max_message_size};
+        let_in(participant, true, &server);
         end_session(participant); /* if there was one before, it was another server's */
     }
     return true;
@@ -530,25 +468,21 @@ static bool is_refusal_to_tell(struct participant *participant, const struct env
 
 /* ---- events: the timer, and those of the stream ---- */
 
-static void tell_ready(struct participant *participant)
-{
-    if (!participant->options.on_ready)
-        return;
-    bool outer = muster__callback_begin();
-    participant->options.on_ready(participant->options.context, participant);
-    muster__callback_end(outer);
-}
-
-/* With the lock held: whether tell_cancelled() is to follow, without it. */
-static bool take_cancelled(struct participant *participant)
+/* Whether the program is to be told, by call_back() without the lock, that nobody waits for its answer. With the lock
+   held. */
+static bool takes_cancelled(struct participant *participant)
 {
     return muster__turns_take_cancelled(&participant->turns) && participant->options.on_cancelled;
 }
 
-static void tell_cancelled(struct participant *participant)
+static void call_back(struct participant *participant, bool cancelled, bool ready)
 {
+    const struct participant_options *options = &participant->options;
     bool outer = muster__callback_begin();
-    participant->options.on_cancelled(participant->options.context, participant);
+    if (cancelled)
+        options->on_cancelled(options->context, participant);
+    if (ready && options->on_ready)
+        options->on_ready(options->context, participant);
     muster__callback_end(outer);
 }
 
@@ -556,11 +490,9 @@ static void tell_cancelled(struct participant *participant)
 static void settle(struct participant *participant)
 {
     pthread_mutex_lock(&participant->lock);
-    bool cancelled = take_cancelled(participant);
+    bool cancelled = takes_cancelled(participant);
     muster__participant_unlock(participant);
-    if (cancelled)
-        tell_cancelled(participant);
-    tell_ready(participant);
+    call_back(participant, cancelled, true);
     pthread_mutex_lock(&participant->lock);
     participant->session.settled = true;
     pthread_cond_broadcast(&participant->changed);
@@ -630,15 +562,12 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         cut(participant, status, error.text);
     else if (participant->session.closing)
         close_stream(participant); /* the answer that is to be sent first may just have been cancelled */
-    bool cancelled = take_cancelled(participant);
+    bool cancelled = takes_cancelled(participant);
     muster__participant_unlock(participant);
     if (ready)
         pthread_cond_broadcast(&participant->changed); /* not under the lock, which those who wake want */
     muster__envelope_clear(&envelope);
-    if (cancelled)
-        tell_cancelled(participant);
-    if (ready)
-        tell_ready(participant);
+    call_back(participant, cancelled, ready);
     if (tells)
         tell(participant, line);
 }
@@ -663,7 +592,7 @@ static void end_with_stream(struct participant *participant, enum muster_status 
         snprintf(reason, sizeof(reason), "%s", session->reason);
     } else if (is_broken(participant, status, text)) { /* the last attempt in time */
         struct muster_error error;
-        note_cause(participant, status, text);
+        muster__wait_failed(&session->wait, status, text);
         status = muster__session_no_answer(participant, &error);
         snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
@@ -688,7 +617,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
         session->fault = MUSTER_OK; /* whatever it was, that stream is over */
         stay_away(participant);
     } else if (is_broken(participant, status, text) &&
-               (!session->waiting || session->try_until > now_of(participant))) {
+               (!session->waiting || session->wait.until > now_of(participant))) {
         come_back(participant, status, text);
         tells = is_time_to_tell(participant, line);
     } else {
@@ -742,13 +671,12 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
 {
     struct session *session = &participant->session;
     enum muster_status status = MUSTER_OK;
-    if (session->state == OPEN && !session->original)
+    if (session->state == OPEN && !participant->turns.original)
         status = session->stream->ops->send(session->stream, NULL, 0, NULL);
     /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
     if (status == MUSTER_CLOSED)
         status = muster__session_comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
-    session->initiative = status == MUSTER_OK;
-    if (session->initiative)
+    if (status == MUSTER_OK)
         muster__turns_begin(&participant->turns);
     return status;
 }

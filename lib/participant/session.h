@@ -11,6 +11,7 @@
 
 #include "link/token.h"
 #include "network/transport.h"
+#include "participant/wait.h"
 
 enum participant_state {
     CONNECTING, /* a stream is being opened; the server has not said anything yet */
@@ -25,10 +26,8 @@ struct session {
     enum participant_state state;
     struct stream *stream; /* NULL in AWAY and ENDED */
     struct timer timer;
-    int64_t deadline; /* of CONNECTING, LEAVING or AWAY; INT64_MAX: none */
+    int64_t deadline; /* of CONNECTING, LEAVING or AWAY, or when ENDED is to be told; INT64_MAX: none */
     int32_t reconnect_seconds;
-    bool original;            /* the server did not answer Hello: it is one of the original protocol */
-    bool initiative;          /* the first, empty message was dispatched */
     bool closed;              /* by the user */
     bool closing;             /* the stream is to be closed when a big answer is sent */
     bool settled;             /* in ENDED: no event will come any more */
@@ -43,21 +42,13 @@ struct session {
     uint8_t token[SESSION_SIZE_MAX]; /* the server's, until another is given */
     size_t token_size;               /* 0: the session ends with the stream */
     bool returning;                  /* CONNECTING and AWAY are for attempts to come back */
-    int64_t try_until;               /* so long are attempts repeated, the first ones too */
-    int64_t reconnect_pause_ms;
+    bool waiting;                    /* for the server, which has not let it in */
+    struct wait wait;
     int64_t opened_at; /* the latest connection */
     bool proven;       /* an instruction came over it */
 
-    /* The wait for the server, while it has not let the participant in. */
-    bool waiting;
+    /* What the user hears of the wait, and of answers that the server refused. */
     bool telling; /* on_warning is being called: one at a time, and participant_free() waits for it */
-    enum muster_status cause_status; /* of the last attempt that failed; OK: none yet */
-    char cause[MUSTER_ERROR_TEXT_SIZE];
-    int64_t told_at; /* when the user heard of it last, or when it began, */
-    int64_t told_interval_ms;
-    char told[MUSTER_ERROR_TEXT_SIZE]; /* and which cause */
-
-    /* Answers that the server refused. */
     int64_t refusals_until; /* what was told of them lasts until then: not too much at once */
     uint64_t untold;        /* of which the user was not told since */
 };

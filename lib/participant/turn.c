@@ -121,7 +121,7 @@ static enum muster_status send_answer(struct turns *turns)
     enum muster_status status = send_about(turns, turns->held_turn, body);
     if (status != MUSTER_OK || !body || !body->payload)
         return status;
-    outgoing->max_message_size = turns->max_message_size;
+    outgoing->max_message_size = turns->server.max_message_size;
     muster__outgoing_begin(outgoing, body, turns->held_turn);
     if (body->payload->size <= turns->current.granted)
         muster__outgoing_start(outgoing, 0, turns->current.limit);
@@ -145,13 +145,12 @@ static enum muster_status hold_answer(struct turns *turns, struct buffer *body, 
 
 /* ---- what the server says ---- */
 
-/* An instruction is whole: there is something to consume. */
-static void deliver(struct turns *turns, struct muster_message message, uint64_t turn, uint64_t granted,
-                    uint64_t limit)
+/* The instruction is whole: there is something to consume. */
+static void deliver(struct turns *turns, struct muster_message message)
 {
-    turns->next = (struct instruction){message, turn, granted, limit};
+    turns->next.message = message;
     turns->came = true;
-    turns->last_turn = turn;
+    turns->last_turn = turns->next.turn;
     turns->stream->ops->hold(turns->stream);
 }
 
@@ -164,8 +163,6 @@ static enum muster_status announce(struct turns *turns, struct envelope *envelop
     if (!muster__payload_begin(&envelope->message, NULL, NULL))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for an instruction of %llu bytes",
                              (unsigned long long)envelope->announced);
-    turns->arriving_granted = envelope->grant;
-    turns->arriving_limit = envelope->limit;
     muster__incoming_begin(&turns->arriving, envelope, size);
     return MUSTER_OK;
 }
@@ -187,13 +184,15 @@ static enum muster_status instruct(struct turns *turns, pthread_mutex_t *lock, s
     if (turns->unanswered && !turns->original)
         give_up(turns);
     drop_answer(turns);
+    turns->next =
+        (struct instruction){.turn = envelope->turn, .granted = envelope->grant, .limit = envelope->limit};
     if (envelope->announced) {
         /* What was dropped is freed first: what arrives may take its place. */
         muster__turns_unlock(turns, lock);
         pthread_mutex_lock(lock);
         return turns->over ? MUSTER_OK : announce(turns, envelope, size, error);
     }
-    deliver(turns, envelope->message, envelope->turn, envelope->grant, envelope->limit);
+    deliver(turns, envelope->message);
     envelope->message = (struct muster_message)MUSTER_MESSAGE_INIT;
     *ready = true;
     return MUSTER_OK;
@@ -208,8 +207,7 @@ static enum muster_status add_chunk(struct turns *turns, struct envelope *envelo
         return MUSTER_OK;
     enum muster_status status = muster__incoming_add(arriving, envelope, error);
     if (status == MUSTER_OK && arriving->received == arriving->size) {
-        struct muster_message message = muster__incoming_take(arriving);
-        deliver(turns, message, envelope->turn, turns->arriving_granted, turns->arriving_limit);
+        deliver(turns, muster__incoming_take(arriving));
         *ready = true;
     }
     return status;
@@ -258,18 +256,12 @@ void muster__turns_sent(struct turns *turns)
 
 /* ---- what becomes of the stream and the session ---- */
 
-void muster__turns_open(struct turns *turns, struct stream *stream, bool original, size_t max_message_size,
-                        uint64_t max_payload_size)
+void muster__turns_open(struct turns *turns, struct stream *stream, bool original,
+                        const struct abilities *server)
 {
     turns->stream = stream;
     turns->original = original;
-    turns->max_message_size = max_message_size;
-    turns->max_payload_size = max_payload_size;
-}
-
-void muster__turns_shut(struct turns *turns)
-{
-    turns->stream = NULL;
+    turns->server = *server;
 }
 
 void muster__turns_interrupt(struct turns *turns)
@@ -381,7 +373,7 @@ void muster__turns_pass_over(struct turns *turns, bool comes_back)
 {
     const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
     const struct muster_message failure = {.kind = MUSTER_FAILURE, .text = turns->failed};
-    const struct encoding encoding = {.max_message_size = turns->max_message_size};
+    const struct encoding encoding = {.max_message_size = turns->server.max_message_size};
     struct buffer *body;
     if (!turns->over && muster__turns_may_answer(turns, NULL) == MUSTER_OK &&
         muster__encode(TO_SERVER, *turns->failed ? &failure : &unknown, &encoding, &body, NULL) ==

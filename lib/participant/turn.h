@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "link/hello.h"
 #include "link/transfer.h"
 #include "wire/wire.h"
 
@@ -32,13 +33,12 @@ struct trash {
 struct turns {
     /* What the session tells. */
     struct stream *stream;     /* NULL: the server does not listen */
-    bool original;             /* it is one of the original protocol */
+    bool original;             /* it did not answer Hello: it is one of the original protocol */
     bool over;                 /* nothing will come any more */
-    size_t max_message_size;   /* that both sides accept */
-    uint64_t max_payload_size; /* that the server accepts; 0: it takes no chunks */
+    struct abilities server;   /* what it takes */
     uint64_t most_to_be_taken; /* of an instruction, in chunks */
 
-    bool begun;         /* the initiative was passed */
+    bool begun;         /* the initiative was passed, by the first, empty message */
     bool came;          /* `next` holds an instruction that was not consumed yet */
     bool unanswered;    /* `current` holds an instruction that was not answered yet */
     bool cancelled;     /* nobody waits for the answer to `current` any more, */
@@ -48,12 +48,10 @@ struct turns {
     uint64_t consumed;  /* instructions so far: turns begin anew with each session, this does not */
     struct instruction current;
     struct instruction next;
-    struct incoming arriving;  /* an instruction of which chunks are missing */
-    uint64_t arriving_granted; /* its `granted` */
-    uint64_t arriving_limit;   /* and `limit` */
-    uint64_t last_turn;        /* of the last instruction that was received whole */
-    bool holds_answer;         /* to the last instruction, until the next: it may have to be sent again */
-    struct buffer *held;       /* that answer */
+    struct incoming arriving; /* the message of `next`, while chunks are missing */
+    uint64_t last_turn;       /* of the last instruction that was received whole */
+    bool holds_answer;        /* to the last instruction, until the next: it may have to be sent again */
+    struct buffer *held;      /* that answer */
     uint64_t held_turn;
     struct outgoing outgoing; /* the last answer, if it is a big one, until the next instruction */
     int64_t progress_at;      /* before this time, no report is sent */
@@ -73,13 +71,11 @@ void muster__turns_unlock(struct turns *turns, pthread_mutex_t *lock);
 /* ---- what the session tells ---- */
 
 /* The server listens, by this stream. */
-void muster__turns_open(struct turns *turns, struct stream *stream, bool original, size_t max_message_size,
-                        uint64_t max_payload_size);
+void muster__turns_open(struct turns *turns, struct stream *stream, bool original,
+                        const struct abilities *server);
 
-/* It does not any more, though the stream has not ended yet. */
-void muster__turns_shut(struct turns *turns);
-
-/* The stream has ended: what was on its way, in or out, is to come again as a whole. */
+/* It does not any more, and the stream has ended or is about to: what was on its way, in or out, is to come again
+   as a whole. */
 void muster__turns_interrupt(struct turns *turns);
 
 /* The session goes on with a new stream: the answer is sent again if the server has not got it. `last_turn`

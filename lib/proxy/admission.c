@@ -61,9 +61,7 @@ enum muster_status muster__admission_find(struct proxy *fresh, struct stream *st
     if (status != MUSTER_OK)
         return status;
     struct proxy *namesake = muster__registry_find(&muster__proxy_manager(fresh)->registry, hello->name);
-    /* Who still shows the token that it came with has not got Welcome. */
-    if (namesake && (muster__proxy_has_session(namesake, &hello->session) ||
-                     muster__proxy_came_with(namesake, &hello->session)))
+    if (namesake && muster__proxy_is_shown(namesake, &hello->session))
         *found = namesake;
     else
         proxy_release(namesake);
@@ -118,8 +116,6 @@ static enum muster_status give_name(struct proxy *proxy, struct stream *stream, 
     status = check_name(&manager->options, name, error);
     if (status != MUSTER_OK)
         return status;
-    if (!muster__proxy_introduce(proxy, hello))
-        return muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
     return muster__registry_name(&manager->registry, muster__proxy_place(proxy), name,
                                  hello ? hello->former_rank : 0, error);
 }
@@ -205,9 +201,9 @@ enum muster_status muster__admission_admit(struct proxy *proxy, struct stream *s
 {
     struct registry *registry = &muster__proxy_manager(proxy)->registry;
     struct proxy *other;
-    if (!muster__proxy_draw_token(proxy))
-        return muster__error(error, MUSTER_UNAVAILABLE, "the server cannot get random numbers");
-    enum muster_status status = give_name(proxy, stream, hello, error);
+    enum muster_status status = muster__proxy_introduce(proxy, hello, error);
+    if (status == MUSTER_OK)
+        status = give_name(proxy, stream, hello, error);
     if (status != MUSTER_OK)
         return status;
     status = muster__registry_enter(registry, muster__proxy_place(proxy), &other, error);

@@ -14,23 +14,25 @@ uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruc
     struct upload *upload = &proxy->upload;
     uint64_t size =
         upload->last_size || !instruction->payload ? upload->last_size : instruction->payload->size;
-    upload->pregranted = size && muster__budget_reserve(&proxy->manager->budget, &upload->claim, size);
-    if (!upload->pregranted)
-        return 0;
-    upload->state = UPLOAD_RESERVED;
-    upload->reserved = size;
-    return size;
+    upload->pregranted = size && muster__claim_reserve(&upload->claim, size);
+    return upload->pregranted ? size : 0;
 }
 
-/* Makes room for what was announced, with the budget's leave. With the lock held; false: out of memory. */
+/* Its chunks are coming, and it does not wait for room. */
+static bool is_arriving(const struct upload *upload)
+{
+    return upload->incoming.size && !upload->request;
+}
+
+/* Takes memory for what was announced, with the budget's leave. With the lock held; false: out of memory. */
 static bool begin_payload(struct proxy *proxy)
 {
     struct upload *upload = &proxy->upload;
-    struct budget *budget = &proxy->manager->budget;
-    if (!muster__payload_begin(&upload->incoming.message, muster__budget_returned, budget))
+    if (!muster__payload_begin(&upload->incoming.message, muster__budget_returned, upload->claim.budget))
         return false;
-    upload->state = UPLOAD_GRANTED;
+    upload->request = 0;
     upload->incoming.received = 0;
+    muster__claim_begin(&upload->claim, upload->incoming.size, muster__proxy_now(proxy));
     return true;
 }
 
@@ -56,24 +58,14 @@ static uint64_t answer_most(const struct proxy *proxy)
 static enum muster_status begin_upload(struct proxy *proxy, struct envelope *envelope, size_t size)
 {
     struct upload *upload = &proxy->upload;
-    struct budget *budget = &proxy->manager->budget;
     if (envelope->announced > answer_most(proxy))
         return MUSTER_TOO_BIG;
-    bool promised = upload->state == UPLOAD_RESERVED && envelope->announced <= upload->reserved;
     upload->last_size = envelope->announced;
     muster__incoming_begin(&upload->incoming, envelope, size);
-    if (promised) {
-        if (!begin_payload(proxy))
-            return MUSTER_OUT_OF_MEMORY;
-        muster__budget_use(budget, &upload->claim, upload->reserved, upload->incoming.size,
-                           muster__proxy_now(proxy));
-        return MUSTER_OK;
-    }
-    if (upload->state == UPLOAD_RESERVED)
-        muster__budget_unreserve(budget, upload->reserved);
-    upload->pregranted = false;
-    upload->state = UPLOAD_WAITING;
-    upload->request = muster__budget_wait(budget, &upload->claim, upload->incoming.size);
+    upload->pregranted = upload->incoming.size <= upload->claim.reserved;
+    if (upload->pregranted)
+        return begin_payload(proxy) ? MUSTER_OK : MUSTER_OUT_OF_MEMORY;
+    upload->request = muster__claim_wait(&upload->claim, upload->incoming.size);
     return MUSTER_OK;
 }
 
@@ -100,21 +92,16 @@ static bool grant(struct claim *claim, uint64_t ticket)
     struct upload *upload = &proxy->upload;
     struct turn *turn = NULL;
     pthread_mutex_lock(&proxy->lock);
-    bool granted = upload->state == UPLOAD_WAITING && upload->request == ticket;
+    bool wanted = upload->request == ticket, granted = wanted && begin_payload(proxy);
     if (granted) {
-        granted = begin_payload(proxy);
-        if (granted) {
-            upload->incoming.grant = ++upload->grants;
-            muster__budget_granted(&proxy->manager->budget, &upload->claim, muster__proxy_now(proxy));
-            muster__window_open(&upload->window);
-            send_grant(proxy);
-        } else {
-            turn = muster__proxy_give_up(proxy);
-        }
+        upload->incoming.grant = ++upload->grants;
+        muster__window_open(&upload->window);
+        send_grant(proxy);
+    } else if (wanted) {
+        turn = muster__proxy_give_up(proxy);
     }
     pthread_mutex_unlock(&proxy->lock);
-    if (turn)
-        muster__proxy_end_turn(proxy, turn, MUSTER_OUT_OF_MEMORY, NULL, 0);
+    muster__proxy_end_turn(proxy, turn, MUSTER_OUT_OF_MEMORY, NULL, 0);
     return granted;
 }
 
@@ -122,13 +109,11 @@ static void pass_over(struct claim *claim)
 {
     struct proxy *proxy = proxy_of(claim);
     struct upload *upload = &proxy->upload;
-    struct budget *budget = &proxy->manager->budget;
     pthread_mutex_lock(&proxy->lock);
-    if (upload->state == UPLOAD_GRANTED) {
-        muster__budget_leave(budget, &upload->claim);
+    if (is_arriving(upload)) {
+        muster__claim_leave(&upload->claim);
         muster__payload_drop(&upload->incoming.message);
-        upload->state = UPLOAD_WAITING;
-        upload->request = muster__budget_wait(budget, &upload->claim, upload->incoming.size);
+        upload->request = muster__claim_wait(&upload->claim, upload->incoming.size);
     }
     pthread_mutex_unlock(&proxy->lock);
 }
@@ -153,12 +138,8 @@ const struct claim_events muster__proxy_claim_events = {
 struct muster_message muster__proxy_end_upload(struct proxy *proxy)
 {
     struct upload *upload = &proxy->upload;
-    struct budget *budget = &proxy->manager->budget;
-    if (upload->state == UPLOAD_RESERVED)
-        muster__budget_unreserve(budget, upload->reserved);
-    else if (upload->state != UPLOAD_NONE)
-        muster__budget_leave(budget, &upload->claim);
-    upload->state = UPLOAD_NONE;
+    muster__claim_leave(&upload->claim);
+    upload->request = 0;
     upload->grants = 0;
     upload->pregranted = false;
     return muster__incoming_take(&upload->incoming);
@@ -225,8 +206,7 @@ static bool is_stale(const struct proxy *proxy, const struct envelope *envelope)
     const struct upload *upload = &proxy->upload;
     if (envelope->turn < proxy->turn || (envelope->turn == proxy->turn && proxy->given_up))
         return envelope->turn > 0;
-    return envelope->turn == proxy->turn && proxy->running && upload->state != UPLOAD_RESERVED &&
-           upload->incoming.size &&
+    return envelope->turn == proxy->turn && proxy->running && upload->incoming.size &&
            (envelope->grant ? envelope->grant <= upload->grants : upload->pregranted);
 }
 
@@ -246,11 +226,11 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     pthread_mutex_lock(&proxy->lock);
     if (proxy->connection != connection) {
         /* Of an older connection. */
-    } else if (upload->state == UPLOAD_GRANTED && envelope->turn == incoming->turn &&
+    } else if (is_arriving(upload) && envelope->turn == incoming->turn &&
                envelope->grant == incoming->grant) {
         status = muster__incoming_add(incoming, envelope, &error);
         int64_t now = muster__proxy_now(proxy);
-        muster__budget_active(&proxy->manager->budget, &upload->claim, incoming->received, now);
+        muster__claim_received(&upload->claim, incoming->received, now);
         if (status == MUSTER_OK &&
             muster__window_move(&upload->window, incoming->received, incoming->size, now))
             send_grant(proxy);
@@ -258,7 +238,7 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
             muster__connection_idled(connection);
         if (status == MUSTER_OK && incoming->received == incoming->size) {
             size = incoming->wire_size + (size_t)incoming->size;
-            muster__budget_whole(&proxy->manager->budget, &upload->claim, now);
+            muster__claim_whole(&upload->claim, now);
             answer = muster__proxy_end_upload(proxy);
             turn = take_answered(proxy);
         }

@@ -38,7 +38,7 @@ static uint64_t aside_size(const struct budget *budget)
     return budget->aside ? budget->aside->size : 0;
 }
 
-/* Two big ones at a time, also where one of them is aside: what comes beside the budget is not a third. */
+/* Two big ones at a time, one that is aside included: there is no third. */
 static bool is_crowded(const struct budget *budget, uint64_t size)
 {
     size_t most = budget->room_for_second || budget->aside ? 1 : 0;
@@ -67,6 +67,12 @@ static void note_size(struct budget *budget, uint64_t size)
     }
     if (size > budget->largest)
         budget->largest = size < UINT64_MAX / 4 ? size : UINT64_MAX / 4;
+}
+
+static void take_room(struct budget *budget, uint64_t size)
+{
+    budget->held += size;
+    budget->holders++;
 }
 
 /* ---- when one that arrives is due to make way; with the lock held ---- */
@@ -98,30 +104,21 @@ static bool is_in_the_way(const struct budget *budget, const struct claim *claim
     return !ring_is_empty(&budget->waiting) && budget->aside != claim;
 }
 
-/* 3 and 5: for an answer in time. */
-static int64_t due_for_one_in_time(const struct budget *budget, const struct claim *claim)
-{
-    if (!is_in_the_way(budget, claim))
-        return INT64_MAX;
-    if (claim->late)
-        return claim->timed_from;
-    /* Where all are slow for the same reason, only what is needed is given up. */
-    return later(claim->timed_from, budget->displaced_at) + slot_ms(budget);
-}
-
-/* 6 and 7: for a late one. */
-static int64_t due_for_late_one(const struct budget *budget, const struct claim *claim)
-{
-    if (ring_is_empty(&budget->late))
-        return INT64_MAX;
-    if (claim->late)
-        return claim->timed_from + slot_ms(budget) * patience_of(claim);
-    return claim->active_at + budget->stall_ms;
-}
-
+/* When one that arrives has to make way; INT64_MAX: for nobody yet. */
 static int64_t due_of(const struct budget *budget, const struct claim *claim)
 {
-    return earlier(due_for_one_in_time(budget, claim), due_for_late_one(budget, claim));
+    int64_t due = INT64_MAX;
+    if (is_in_the_way(budget, claim)) {
+        /* 5, and 3: where all are slow for the same reason, only what is needed is given up. */
+        due = claim->late ? claim->timed_from
+                          : later(claim->timed_from, budget->displaced_at) + slot_ms(budget);
+    }
+    if (!ring_is_empty(&budget->late)) {
+        /* 6, and 7. */
+        due = earlier(due, claim->late ? claim->timed_from + slot_ms(budget) * patience_of(claim)
+                                       : claim->active_at + budget->stall_ms);
+    }
+    return due;
 }
 
 /* How long an answer would still take if it went on as it did; to compare. */
@@ -168,9 +165,11 @@ static void watch(struct budget *budget)
     muster__timer_start(budget->transport, &budget->timer, due, timer_expired);
 }
 
-/* Takes it out of any ring. With the lock held. */
+/* Takes it out of the ring that it is in. With the lock held. */
 static void leave_queue(struct budget *budget, struct claim *claim)
 {
+    if (ring_is_empty(&claim->link))
+        return;
     ring_remove(&claim->link);
     if (budget->aside == claim)
         budget->aside = NULL;
@@ -205,18 +204,21 @@ void muster__budget_destroy(struct budget *budget)
     pthread_mutex_destroy(&budget->lock);
 }
 
-void muster__claim_init(struct claim *claim, const struct claim_events *events)
+void muster__claim_init(struct claim *claim, struct budget *budget, const struct claim_events *events)
 {
+    claim->budget = budget;
     claim->events = events;
     ring_init(&claim->link);
 }
 
-bool muster__budget_reserve(struct budget *budget, struct claim *claim, uint64_t size)
+bool muster__claim_reserve(struct claim *claim, uint64_t size)
 {
+    struct budget *budget = claim->budget;
     pthread_mutex_lock(&budget->lock);
     note_size(budget, size);
     bool room = !claim->late && budget->waiting_count == 0 && has_room(budget, size);
     if (room) {
+        claim->reserved = size;
         budget->reserved += size;
         budget->holders++;
     }
@@ -224,41 +226,29 @@ bool muster__budget_reserve(struct budget *budget, struct claim *claim, uint64_t
     return room;
 }
 
-void muster__budget_unreserve(struct budget *budget, uint64_t size)
+/* The promise is kept, or not needed. With the lock held. */
+static void unreserve(struct claim *claim)
 {
-    pthread_mutex_lock(&budget->lock);
-    budget->reserved -= size;
-    budget->holders--;
-    pthread_mutex_unlock(&budget->lock);
+    if (claim->reserved) {
+        claim->budget->reserved -= claim->reserved;
+        claim->budget->holders--;
+    }
+    claim->reserved = 0;
 }
 
-/* With the lock held. */
-static void begin(struct budget *budget, struct claim *claim, int64_t now)
+void muster__claim_begin(struct claim *claim, uint64_t size, int64_t now)
 {
-    claim->granted_at = now;
-    claim->timed_from = now;
-    claim->active_at = now;
-    claim->received = 0;
-    claim->noted = 0;
+    struct budget *budget = claim->budget;
+    pthread_mutex_lock(&budget->lock);
+    if (claim->reserved) {
+        unreserve(claim);
+        take_room(budget, size);
+    }
+    claim->size = size;
+    claim->granted_at = claim->timed_from = claim->active_at = now;
+    claim->received = claim->noted = 0;
     budget->room_for_second = false;
     ring_append(&budget->granted, &claim->link);
-}
-
-void muster__budget_use(struct budget *budget, struct claim *claim, uint64_t reserved, uint64_t size,
-                        int64_t now)
-{
-    pthread_mutex_lock(&budget->lock);
-    budget->reserved -= reserved;
-    budget->held += size;
-    claim->size = size;
-    begin(budget, claim, now);
-    pthread_mutex_unlock(&budget->lock);
-}
-
-void muster__budget_granted(struct budget *budget, struct claim *claim, int64_t now)
-{
-    pthread_mutex_lock(&budget->lock);
-    begin(budget, claim, now);
     pthread_mutex_unlock(&budget->lock);
 }
 
@@ -271,9 +261,11 @@ static void insert_late(struct budget *budget, struct claim *claim)
     ring_append(at, &claim->link);
 }
 
-uint64_t muster__budget_wait(struct budget *budget, struct claim *claim, uint64_t size)
+uint64_t muster__claim_wait(struct claim *claim, uint64_t size)
 {
+    struct budget *budget = claim->budget;
     pthread_mutex_lock(&budget->lock);
+    unreserve(claim);
     note_size(budget, size);
     claim->size = size;
     uint64_t ticket = ++budget->tickets;
@@ -287,8 +279,9 @@ uint64_t muster__budget_wait(struct budget *budget, struct claim *claim, uint64_
     return ticket;
 }
 
-void muster__budget_active(struct budget *budget, struct claim *claim, uint64_t received, int64_t now)
+void muster__claim_received(struct claim *claim, uint64_t received, int64_t now)
 {
+    struct budget *budget = claim->budget;
     pthread_mutex_lock(&budget->lock);
     claim->received = received;
     if (received - claim->noted >= (uint64_t)budget->stall_ms * FLOOR_PER_MS) {
@@ -306,20 +299,21 @@ static void note_time(struct budget *budget, int64_t took_ms)
                                           : later(later(took_ms, usual_ms / 2), SLOT_LEAST_MS / 2);
 }
 
-void muster__budget_whole(struct budget *budget, struct claim *claim, int64_t now)
+void muster__claim_whole(struct claim *claim, int64_t now)
 {
-    pthread_mutex_lock(&budget->lock);
-    note_time(budget, now - claim->granted_at);
+    pthread_mutex_lock(&claim->budget->lock);
+    note_time(claim->budget, now - claim->granted_at);
     claim->late = false;
     claim->patience /= 2;
-    pthread_mutex_unlock(&budget->lock);
+    pthread_mutex_unlock(&claim->budget->lock);
 }
 
-void muster__budget_leave(struct budget *budget, struct claim *claim)
+void muster__claim_leave(struct claim *claim)
 {
-    pthread_mutex_lock(&budget->lock);
-    leave_queue(budget, claim);
-    pthread_mutex_unlock(&budget->lock);
+    pthread_mutex_lock(&claim->budget->lock);
+    unreserve(claim);
+    leave_queue(claim->budget, claim);
+    pthread_mutex_unlock(&claim->budget->lock);
 }
 
 void muster__budget_returned(void *context, uint64_t size)
@@ -341,34 +335,24 @@ static struct claim *first_of(struct link *ring)
     return ring_is_empty(ring) ? NULL : claim_of(ring->next);
 }
 
-/* The next to be granted; NULL: there is no room. One always has. With the lock held. */
-static struct claim *next_with_room(struct budget *budget)
-{
-    struct claim *late = first_of(&budget->late);
-    struct claim *first = first_of(&budget->waiting);
-    if (late && !budget->aside && !is_crowded(budget, late->size))
-        return budget->aside = late;
-    if (!first)
-        first = late;
-    bool alone = budget->held == aside_size(budget);
-    return first && (alone || has_room(budget, first->size)) ? first : NULL;
-}
-
-/* Takes the next off the queue, retained, with its room; NULL: none. */
+/* Takes the next that there is room for off the queue, retained, with its room; NULL: none. */
 static struct claim *take_next(struct budget *budget, uint64_t *ticket, uint64_t *size)
 {
     pthread_mutex_lock(&budget->lock);
-    struct claim *claim = next_with_room(budget);
+    struct claim *first = first_of(&budget->waiting), *late = first_of(&budget->late);
+    bool comes_aside = late && !budget->aside && !is_crowded(budget, late->size); /* 5. */
+    struct claim *claim = first && !comes_aside ? first : late;
+    bool alone = budget->held == aside_size(budget); /* one always has room */
+    if (claim && !comes_aside && !alone && !has_room(budget, claim->size))
+        claim = NULL;
     if (claim) {
-        bool is_aside = budget->aside == claim;
         claim->events->retain(claim);
         *ticket = claim->ticket;
         *size = claim->size;
         leave_queue(budget, claim);
-        if (is_aside)
+        if (comes_aside)
             budget->aside = claim;
-        budget->held += *size;
-        budget->holders++;
+        take_room(budget, *size);
     }
     pthread_mutex_unlock(&budget->lock);
     return claim;

@@ -9,18 +9,17 @@
  *    after each, the others have one slot more.
  * 4. An answer is late from when it had to make way until an answer of its participant is whole. Late ones
  *    come after all others, those first that seem to need the least time.
- * 5. One late answer comes aside, beside the budget. No other late one comes while an answer in time waits:
- *    of two, the one stays aside that will be whole sooner, with a slot of its own, and the other is passed
- *    over.
+ * 5. One late answer comes aside: the budget does not count it. No other late one comes while an answer in
+ *    time waits: of two, the one stays aside that will be whole sooner, with a slot of its own, and the other
+ *    is passed over.
  * 6. While a late answer waits, another late one has so many slots as its patience. Then it is passed over,
  *    and its patience doubles; it halves with each answer that is whole. So each comes through some day.
  * 7. For late ones an answer in time makes way only when it stands still.
  * 8. Who is passed over starts again from its first byte. Of several that are due, the one makes way that
  *    would take longest.
  *
- * Its lock is taken under others', and under it the timers' and the drain's alone. The functions of the
- * claims but retain() are called without it. All functions but init, destroy and serve may be called under
- * any lock.
+ * Its lock is taken under others', and under it the timers' and the drain's alone. The events of claims but
+ * retain() are called without it. All functions but init, destroy and serve may be called under any lock.
  */
 #ifndef MUSTER_PROXY_BUDGET_H
 #define MUSTER_PROXY_BUDGET_H
@@ -60,10 +59,10 @@ struct budget {
 
 /* What a claim's owner does for the budget. */
 struct claim_events {
-    /* Lets the announced answer come: muster__budget_granted(). False: it is not wanted any more; `ticket`
+    /* Lets the announced answer come: muster__claim_begin(). False: it is not wanted any more; `ticket`
        tells one request of a claim from the next. */
     bool (*grant)(struct claim *claim, uint64_t ticket);
-    /* It is too slow: what came is dropped, muster__budget_leave(), and it waits anew. */
+    /* It is too slow: what came is dropped, muster__claim_leave(), and it waits anew. */
     void (*pass_over)(struct claim *claim);
     /* Keep the owner while one of the above is called. retain() is called under the budget's lock, and only
        for a claim that waits or arrives. */
@@ -73,9 +72,11 @@ struct claim_events {
 
 /* A participant's claim on the budget, for one answer after the other. */
 struct claim {
+    struct budget *budget;
     const struct claim_events *events;
+    uint64_t reserved; /* promised to an answer that was not announced yet; guarded by its owner */
 
-    struct link link; /* guarded by budget->lock, as are all below */
+    struct link link; /* in one of the budget's, or alone; guarded by budget->lock, as are all below */
     uint64_t ticket;  /* not 0: it waits */
     uint64_t size;    /* announced */
     uint64_t received;
@@ -93,32 +94,33 @@ void muster__budget_init(struct budget *budget, uint64_t bytes, int64_t stall_ms
                          struct muster_transport *transport, struct drain *drain);
 void muster__budget_destroy(struct budget *budget);
 
-/* Of memory that was zero. */
-void muster__claim_init(struct claim *claim, const struct claim_events *events);
-
-/* Promises room to an answer of `size` bytes, if there is, and if the participant keeps its promises. */
-bool muster__budget_reserve(struct budget *budget, struct claim *claim, uint64_t size);
-void muster__budget_unreserve(struct budget *budget, uint64_t size);
-
-/* An answer begins to arrive: as it was promised room, and `size` bytes take the place of `reserved`; or as
-   it was granted after a wait. */
-void muster__budget_use(struct budget *budget, struct claim *claim, uint64_t reserved, uint64_t size,
-                        int64_t now);
-void muster__budget_granted(struct budget *budget, struct claim *claim, int64_t now);
-
-/* So much of it has come; it is whole. */
-void muster__budget_active(struct budget *budget, struct claim *claim, uint64_t received, int64_t now);
-void muster__budget_whole(struct budget *budget, struct claim *claim, int64_t now);
-
-/* It waits for room; the ticket. */
-uint64_t muster__budget_wait(struct budget *budget, struct claim *claim, uint64_t size);
-
-/* It neither waits nor arrives any more. The room of what has arrived is returned with its memory. */
-void muster__budget_leave(struct budget *budget, struct claim *claim);
+/* Room that has come back: that of an answer's memory. */
 void muster__budget_returned(void *budget, uint64_t size);
 
 /* Grants what there is room for, and lets those who are too slow make way. To be called, without a lock held,
    after room may have become free, and when somebody waits. */
 void muster__budget_serve(struct budget *budget);
+
+/* ---- claims; an owner calls these under a lock of its own ---- */
+
+/* Of memory that was zero. */
+void muster__claim_init(struct claim *claim, struct budget *budget, const struct claim_events *events);
+
+/* Promises room to an answer of `size` bytes, if there is, and if the participant keeps its promises. */
+bool muster__claim_reserve(struct claim *claim, uint64_t size);
+
+/* It waits for room, and for no promise any more; the ticket, which is never 0. */
+uint64_t muster__claim_wait(struct claim *claim, uint64_t size);
+
+/* An answer of `size` bytes begins to arrive: as it was promised room, or as it was granted after a wait. */
+void muster__claim_begin(struct claim *claim, uint64_t size, int64_t now);
+
+/* So much of it has come; it is whole. */
+void muster__claim_received(struct claim *claim, uint64_t received, int64_t now);
+void muster__claim_whole(struct claim *claim, int64_t now);
+
+/* It neither waits nor arrives, and is promised nothing. The room of what has arrived is returned with its
+   memory. Idempotent. */
+void muster__claim_leave(struct claim *claim);
 
 #endif

@@ -15,7 +15,6 @@ static bool admit(struct connection *connection, const Muster__Hello *hello)
 {
     struct proxy *proxy = connection->proxy;
     struct muster_error error = {MUSTER_OK, ""};
-    muster__proxy_agree(proxy, hello);
     enum muster_status status = muster__admission_admit(proxy, connection->stream, hello, &error);
     if (status != MUSTER_OK)
         muster__proxy_end(proxy, status, NULL, status, error.text);
@@ -142,21 +141,27 @@ static void stream_closed(void *context, enum muster_status status, const char *
     free(connection);
 }
 
-const struct stream_events muster__connection_events = {
+static const struct stream_events connection_events = {
     .message = message_received,
     .sent = part_sent,
     .closed = stream_closed,
 };
 
-struct connection *muster__connection_new(struct participant_manager *manager, struct stream *stream)
+void *muster__connection_accept(void *context, struct stream *stream, const struct stream_events **events)
 {
+    struct participant_manager *manager = context;
+    struct muster_error refusal = {MUSTER_OK, ""};
     struct connection *connection = malloc(sizeof(*connection));
-    if (!connection)
+    struct proxy *proxy = connection ? muster__proxy_new(manager, stream, connection) : NULL;
+    if (!proxy) {
+        free(connection);
         return NULL;
-    *connection = (struct connection){.stream = stream};
-    connection->proxy = muster__proxy_new(manager, stream, connection);
-    if (connection->proxy)
-        return connection;
-    free(connection);
-    return NULL;
+    }
+    *connection = (struct connection){.stream = stream, .proxy = proxy};
+    *events = &connection_events;
+    if (!muster__registry_add_stream(&manager->registry, muster__proxy_place(proxy)))
+        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is stopping");
+    else if (muster__admission_let_in(proxy, stream, &refusal) != MUSTER_OK)
+        muster__proxy_end(proxy, refusal.status, NULL, refusal.status, refusal.text);
+    return connection;
 }

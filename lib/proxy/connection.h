@@ -16,11 +16,9 @@ struct connection {
     unsigned idled;      /* and how many */
 };
 
-extern const struct stream_events muster__connection_events;
-
-/* The connection of a stream that has arrived, with a proxy in PROXY_ARRIVED whose timer runs; NULL when out
-   of memory. */
-struct connection *muster__connection_new(struct participant_manager *manager, struct stream *stream);
+/* For the listener: a stream has come. Its connection begins with a proxy in PROXY_ARRIVED whose timer runs, and is
+   let in or turned away; NULL when out of memory. */
+void *muster__connection_accept(void *manager, struct stream *stream, const struct stream_events **events);
 
 /* A message was of no use, or of little: not too many of them are read at a time. In a `message` event; a
    proxy's lock may be held. */

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "link/hello.h"
 #include "link/token.h"
 #include "link/transfer.h"
 #include "link/window.h"
@@ -24,22 +25,13 @@
 #include "proxy/manager.h"
 #include "proxy/proxy.h"
 
-enum upload_state {
-    UPLOAD_NONE,
-    UPLOAD_RESERVED, /* room is promised to an answer that was not announced yet */
-    UPLOAD_WAITING,  /* announced, and waiting for room */
-    UPLOAD_GRANTED,  /* its chunks are arriving */
-};
-
 /* A big answer, from its announcement until it is whole: answer.c. Guarded by proxy->lock, but for the
    claim. */
 struct upload {
-    enum upload_state state;
-    uint64_t reserved; /* bytes, in UPLOAD_RESERVED */
-    uint64_t request;  /* the ticket, in UPLOAD_WAITING */
-    uint64_t grants;   /* in this turn, the reservation not counted */
-    bool pregranted;   /* in this turn */
     struct incoming incoming;
+    uint64_t request; /* the ticket, while it waits for room; 0: it arrives, if there is one */
+    uint64_t grants;  /* in this turn, the reservation not counted */
+    bool pregranted;  /* in this turn */
     struct window window;
     uint64_t last_size; /* of this participant's latest, 0: none yet */
     struct claim claim;
@@ -63,9 +55,7 @@ struct proxy {
     bool original; /* it speaks the original protocol only */
     char *peer;
     struct introduction *introduction; /* NULL: it said no Hello */
-    size_t max_message_size;
-    uint64_t max_payload_size; /* 0: it does not take chunks */
-    bool hears_refusals;       /* it wants to be told of its answers that were refused */
+    struct abilities takes;            /* of messages that both accept */
     void *user;
     bool has_user;
     bool joined;                   /* it has passed the initiative, so that its end is an event of its own */
@@ -153,7 +143,7 @@ struct turn *muster__proxy_take_turn(struct proxy *proxy);
    more. */
 struct turn *muster__proxy_give_up(struct proxy *proxy);
 
-/* Ends a turn that was taken out. `answer` may be NULL. */
+/* Ends a turn that was taken out, if one was. `answer` may be NULL. */
 void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_status status,
                             struct muster_message *answer, size_t answer_size);
 

@@ -39,8 +39,4 @@ void muster__manager_release(struct participant_manager *manager);
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text);
 
-/* It is away, and counts as such, for which another may have to make room. False: a newer connection than
-   the one of this number is there, or its end has begun. */
-bool muster__manager_unlist(struct proxy *proxy, uint64_t number);
-
 #endif

@@ -9,7 +9,6 @@
 #include "callback.h"
 #include "link/service.h"
 #include "options.h"
-#include "proxy/admission.h"
 #include "proxy/connection.h"
 #include "proxy/manager.h"
 #include "proxy/proxy.h"
@@ -28,17 +27,6 @@
 
 /* ---- what proxies tell ---- */
 
-bool muster__manager_unlist(struct proxy *proxy, uint64_t number)
-{
-    struct proxy *superfluous;
-    bool newest = muster__registry_unlist(&muster__proxy_manager(proxy)->registry, muster__proxy_place(proxy),
-                                          number, &superfluous);
-    if (superfluous)
-        muster__proxy_end_away(superfluous, "the connection broke, and too many others are away as well");
-    proxy_release(superfluous);
-    return newest;
-}
-
 void muster__manager_event(struct proxy *proxy, enum participant_manager_event_kind kind,
                            enum muster_status status, const char *text)
 {
@@ -55,22 +43,6 @@ void muster__manager_event(struct proxy *proxy, enum participant_manager_event_k
 
 /* ---- what the listener tells ---- */
 
-static void *stream_accepted(void *context, struct stream *stream, const struct stream_events **events)
-{
-    struct participant_manager *manager = context;
-    struct connection *connection = muster__connection_new(manager, stream);
-    if (!connection)
-        return NULL;
-    struct proxy *proxy = connection->proxy;
-    *events = &muster__connection_events;
-    struct muster_error refusal = {MUSTER_OK, ""};
-    if (!muster__registry_add_stream(&manager->registry, muster__proxy_place(proxy)))
-        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is stopping");
-    else if (muster__admission_let_in(proxy, stream, &refusal) != MUSTER_OK)
-        muster__proxy_end(proxy, refusal.status, NULL, refusal.status, refusal.text);
-    return connection;
-}
-
 static void listener_stopped(void *context)
 {
     struct participant_manager *manager = context;
@@ -83,7 +55,7 @@ static void listener_warned(void *context, const char *text)
     muster__callback_warn(options->on_warning, options->context, text);
 }
 
-static const struct served served[] = {{&muster__connect_service, stream_accepted}, {NULL, NULL}};
+static const struct served served[] = {{&muster__connect_service, muster__connection_accept}, {NULL, NULL}};
 
 static const struct listener_events listener_events = {
     .served = served,
@@ -123,6 +95,7 @@ static void reminder_expired(struct timer *timer)
     muster__drain_done(&manager->drain);
 }
 
+/* The files were read just now: they need not be looked at. */
 static void begin_reminders(struct participant_manager *manager)
 {
     if (!manager->credentials || !muster__drain_enter(&manager->drain))
@@ -174,40 +147,36 @@ void participant_manager_options_init_sized(struct participant_manager_options *
 static enum muster_status check_options(const struct participant_manager_options *options,
                                         struct muster_error *error)
 {
-    if (!options->listen)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.listen is missing: an address such as 127.0.0.1:8080");
-    if (options->max_message_size < 1024 || options->max_message_size > INT32_MAX)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.max_message_size is not from 1024 to 2147483647 bytes");
-    if (options->max_payload_size == 0 || options->upload_stall_ms <= 0)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.max_payload_size or options.upload_stall_ms is not above 0");
-    if (options->session_grace_ms < 0 || options->progress_extends_ms < 0 ||
-        options->progress_extends_most_ms < 0)
-        return muster__error(error, MUSTER_INVALID,
-                             "session_grace_ms, progress_extends_ms or progress_extends_most_ms is negative");
-    if (options->max_away == 0)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.max_away is 0: to wait for nobody, set session_grace_ms to 0");
-    if (options->join_timeout_ms == 0 || options->join_timeout_ms < MUSTER_NO_LIMIT ||
-        options->stop_timeout_ms < 0)
-        return muster__error(
-            error, MUSTER_INVALID,
-            "options.join_timeout_ms is not above 0, or options.stop_timeout_ms is negative");
-    if (!(options->join_rate >= 0 && options->join_rate < 1e9))
-        return muster__error(error, MUSTER_INVALID,
-                             "options.join_rate is not from 0 to 1e9 participants a second");
-    if (options->max_streams_per_connection < 1 || options->max_streams_per_connection > 65536)
-        return muster__error(error, MUSTER_INVALID,
-                             "options.max_streams_per_connection is not from 1 to 65536");
-    if (options->connection_idle_ms < 1000 ||
-        (options->max_network_memory && options->max_network_memory < NETWORK_MEMORY_LEAST))
-        return muster__error(
-            error, MUSTER_INVALID,
-            "options.connection_idle_ms is below 1000 or options.max_network_memory below 16 MiB");
-    if (options->message_stall_ms != 0 && options->message_stall_ms < 1000)
-        return muster__error(error, MUSTER_INVALID, "options.message_stall_ms is not 0 and below 1000");
+    const struct {
+        bool is_wrong;
+        const char *text;
+    } checks[] = {
+        {!options->listen, "options.listen is missing: an address such as 127.0.0.1:8080"},
+        {options->max_message_size < 1024 || options->max_message_size > INT32_MAX,
+         "options.max_message_size is not from 1024 to 2147483647 bytes"},
+        {options->max_payload_size == 0 || options->upload_stall_ms <= 0,
+         "options.max_payload_size or options.upload_stall_ms is not above 0"},
+        {options->session_grace_ms < 0 || options->progress_extends_ms < 0 ||
+             options->progress_extends_most_ms < 0,
+         "session_grace_ms, progress_extends_ms or progress_extends_most_ms is negative"},
+        {options->max_away == 0, "options.max_away is 0: to wait for nobody, set session_grace_ms to 0"},
+        {options->join_timeout_ms == 0 || options->join_timeout_ms < MUSTER_NO_LIMIT ||
+             options->stop_timeout_ms < 0,
+         "options.join_timeout_ms is not above 0, or options.stop_timeout_ms is negative"},
+        {!(options->join_rate >= 0 && options->join_rate < 1e9),
+         "options.join_rate is not from 0 to 1e9 participants a second"},
+        {options->max_streams_per_connection < 1 || options->max_streams_per_connection > 65536,
+         "options.max_streams_per_connection is not from 1 to 65536"},
+        {options->connection_idle_ms < 1000 ||
+             (options->max_network_memory && options->max_network_memory < NETWORK_MEMORY_LEAST),
+         "options.connection_idle_ms is below 1000 or options.max_network_memory below 16 MiB"},
+        {options->message_stall_ms != 0 && options->message_stall_ms < 1000,
+         "options.message_stall_ms is not 0 and below 1000"},
+    };
+    for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
+        if (checks[i].is_wrong)
+            return muster__error(error, MUSTER_INVALID, "%s", checks[i].text);
+    }
     return muster__check_keepalive(options->keepalive_time_ms, options->keepalive_timeout_ms,
                                    KEEPALIVE_TIME_LEAST, error);
 }
@@ -251,11 +220,9 @@ static unsigned default_threads(void)
     return cores > 1 ? (unsigned)(cores + 1) / 2 : 1;
 }
 
-/* Takes over the reference to the transport and the credentials; NULL when out of memory: then it does
-   not. */
+/* NULL when out of memory. The reference to the transport stays the caller's. */
 static struct participant_manager *manager_new(const struct participant_manager_options *options,
-                                               struct muster_transport *transport,
-                                               struct credentials *credentials)
+                                               struct muster_transport *transport)
 {
     struct participant_manager *manager = calloc(1, sizeof(*manager));
     if (!manager)
@@ -264,6 +231,7 @@ static struct participant_manager *manager_new(const struct participant_manager_
     muster__drain_init(&manager->drain);
     muster__budget_init(&manager->budget, options->upload_budget, options->upload_stall_ms, transport,
                         &manager->drain);
+    manager->transport = transport;
     manager->options = *options;
     manager->options.credentials = (struct muster_credentials){0}; /* its strings are not ours */
     manager->address = strdup(options->listen);
@@ -271,14 +239,23 @@ static struct participant_manager *manager_new(const struct participant_manager_
     manager->cancel = muster__encode_cancel();
     bool is_whole =
         muster__registry_init(&manager->registry, &manager->options, transport->ops->now(transport));
-    if (!is_whole || !manager->address || !manager->cancel) {
-        muster__manager_release(manager);
-        return NULL;
-    }
-    manager->transport = transport;
-    manager->credentials = credentials;
+    if (is_whole && manager->address && manager->cancel)
+        return manager;
+    muster__manager_release(manager);
+    return NULL;
+}
+
+static enum muster_status start_listening(struct participant_manager *manager,
+                                          const struct muster_credentials *credentials,
+                                          struct muster_error *error)
+{
+    const struct participant_manager_options *options = &manager->options;
+    enum muster_status status = muster__credentials_load(credentials, OF_SERVER, options->on_warning,
+                                                         options->context, &manager->credentials, error);
+    if (status != MUSTER_OK)
+        return status;
     manager->connection = (struct connection_options){
-        .credentials = credentials,
+        .credentials = manager->credentials,
         .keepalive_time_ms = options->keepalive_time_ms,
         .keepalive_timeout_ms = options->keepalive_timeout_ms,
         .max_streams = options->max_streams_per_connection,
@@ -287,45 +264,36 @@ static struct participant_manager *manager_new(const struct participant_manager_
         .memory = options->max_network_memory ? options->max_network_memory : NETWORK_MEMORY,
         .memory_per_peer = options->max_network_memory ? 0 : NETWORK_MEMORY_PER_PARTICIPANT,
     };
-    return manager;
+    return manager->transport->ops->listen(manager->transport, manager->address, options->max_message_size,
+                                           &manager->connection, &listener_events, manager,
+                                           &manager->listener, &manager->port, error);
 }
 
 enum muster_status participant_manager_start(const struct participant_manager_options *given,
                                              struct participant_manager **result, struct muster_error *error)
 {
-    struct participant_manager_options own = default_options;
-    const struct participant_manager_options *options = &own;
-    struct credentials *credentials = NULL;
+    struct participant_manager_options options = default_options;
+    struct muster_transport *transport;
     enum muster_status status = MUSTER_OK;
     *result = NULL;
     if (given)
-        status = muster__options_take(&own, sizeof(own), given, "participant_manager_options_init", error);
+        status =
+            muster__options_take(&options, sizeof(options), given, "participant_manager_options_init", error);
     if (status == MUSTER_OK)
-        status = check_options(options, error);
+        status = check_options(&options, error);
     if (status == MUSTER_OK)
-        status = muster__credentials_load(&options->credentials, OF_SERVER, options->on_warning,
-                                          options->context, &credentials, error);
+        status = muster__transport_acquire(
+            options.listen, options.network_threads ? options.network_threads : default_threads(), &transport,
+            error);
     if (status != MUSTER_OK)
         return status;
-    unsigned threads = options->network_threads ? options->network_threads : default_threads();
-    struct muster_transport *transport;
-    status = muster__transport_acquire(options->listen, threads, &transport, error);
-    if (status != MUSTER_OK) {
-        muster__credentials_free(credentials);
-        return status;
-    }
-    struct participant_manager *manager = manager_new(options, transport, credentials);
-    if (!manager) {
-        transport->ops->release(transport);
-        muster__credentials_free(credentials);
-        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    }
-    status =
-        transport->ops->listen(transport, manager->address, options->max_message_size, &manager->connection,
-                               &listener_events, manager, &manager->listener, &manager->port, error);
+    struct participant_manager *manager = manager_new(&options, transport);
+    status = manager ? start_listening(manager, &options.credentials, error)
+                     : muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     if (status != MUSTER_OK) {
         transport->ops->release(transport);
-        muster__manager_release(manager);
+        if (manager)
+            muster__manager_release(manager);
         return status;
     }
     warn(manager);
@@ -339,17 +307,6 @@ uint16_t participant_manager_port(const struct participant_manager *manager)
     return manager->port;
 }
 
-/* Tells one participant that the server stops, and with `last` when to come back. Who has not been let in yet
-   tries again by itself. */
-static void dismiss(struct proxy *proxy, struct buffer *last)
-{
-    bool open = last && proxy_is_open(proxy);
-    if (last && !open)
-        muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE, "the server is starting again");
-    else
-        muster__proxy_end(proxy, MUSTER_STOPPED, last, MUSTER_OK, "the server is stopping");
-}
-
 /* `last` is said to every participant that is there; NULL: nothing. */
 static void close_door(struct participant_manager *manager, struct buffer *last)
 {
@@ -361,7 +318,11 @@ static void close_door(struct participant_manager *manager, struct buffer *last)
     stop_reminder(manager);
     struct proxy *proxy;
     while ((proxy = muster__registry_take_stream(&manager->registry))) {
-        dismiss(proxy, last);
+        if (last && !proxy_is_open(proxy)) /* who has not been let in yet tries again by itself */
+            muster__proxy_end(proxy, MUSTER_STOPPED, NULL, MUSTER_UNAVAILABLE,
+                              "the server is starting again");
+        else
+            muster__proxy_end(proxy, MUSTER_STOPPED, last, MUSTER_OK, "the server is stopping");
         proxy_release(proxy);
     }
 }

@@ -76,8 +76,7 @@ static void timer_expired(struct timer *timer)
             proxy->stream->ops->cut(proxy->stream);
     }
     pthread_mutex_unlock(&proxy->lock);
-    if (turn)
-        muster__proxy_end_turn(proxy, turn, MUSTER_TIMEOUT, NULL, 0);
+    muster__proxy_end_turn(proxy, turn, MUSTER_TIMEOUT, NULL, 0);
     if (lost)
         muster__proxy_end_away(proxy, "the connection broke, and the participant has not come back");
     if (joins_late)
@@ -136,42 +135,14 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     proxy->connection = connection;
     proxy->stream = stream;
     muster__place_init(&proxy->place, proxy);
-    muster__claim_init(&proxy->upload.claim, &muster__proxy_claim_events);
-    proxy->max_message_size = manager->options.max_message_size;
+    muster__claim_init(&proxy->upload.claim, &manager->budget, &muster__proxy_claim_events);
+    proxy->takes.max_message_size = manager->options.max_message_size;
     proxy->away_until = INT64_MAX;
     pthread_mutex_init(&proxy->lock, NULL);
     pthread_mutex_lock(&proxy->lock);
     muster__proxy_start_timer(proxy, manager->options.join_timeout_ms);
     pthread_mutex_unlock(&proxy->lock);
     return proxy;
-}
-
-static char *add_text(char *at, const char *text)
-{
-    size_t size = strlen(text) + 1;
-    memcpy(at, text, size);
-    return at + size;
-}
-
-bool muster__proxy_introduce(struct proxy *proxy, const Muster__Hello *hello)
-{
-    if (!hello)
-        return true;
-    size_t size = hello->session.len;
-    for (size_t i = 0; i < hello->n_labels; i++)
-        size += strlen(hello->labels[i]->name) + strlen(hello->labels[i]->value) + 2;
-    struct introduction *introduction = malloc(sizeof(*introduction) + size);
-    if (!introduction)
-        return false;
-    introduction->token_size = hello->session.len;
-    introduction->label_count = hello->n_labels;
-    if (hello->session.len)
-        memcpy(introduction->bytes, hello->session.data, hello->session.len);
-    char *at = introduction->bytes + hello->session.len;
-    for (size_t i = 0; i < hello->n_labels; i++)
-        at = add_text(add_text(at, hello->labels[i]->name), hello->labels[i]->value);
-    proxy->introduction = introduction;
-    return true;
 }
 
 void muster__proxy_make_user(struct proxy *proxy)
@@ -316,8 +287,7 @@ static bool begin_end(struct proxy *proxy, bool only_away, enum muster_status cl
     if (!begins)
         return false;
     muster__registry_withdraw(&manager->registry, &proxy->place);
-    if (turn)
-        muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
+    muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
     if (connected)
         return true;
     muster__proxy_retire(proxy, closed_status, text);
@@ -397,7 +367,7 @@ struct place *muster__proxy_place(struct proxy *proxy)
 
 bool muster__proxy_takes_chunks(const struct proxy *proxy)
 {
-    return proxy->max_payload_size > 0;
+    return proxy->takes.max_payload_size > 0;
 }
 
 const char *proxy_name(const struct proxy *proxy)

@@ -41,10 +41,9 @@ enum muster_status muster__proxy_named(const struct proxy *proxy, enum muster_st
 /* What its clock shows, in milliseconds. */
 int64_t muster__proxy_now(const struct proxy *proxy);
 
-/* Once it is admitted: whether that is the token of its session; or the one that it came with, of a server
-   before this one. */
-bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token);
-bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token);
+/* Once it is admitted: whether that is the token of its session, or the one that it came with, of a server
+   before this one: who still shows that has not got Welcome. */
+bool muster__proxy_is_shown(const struct proxy *proxy, const ProtobufCBinaryData *token);
 
 /* ---- joining, in this order, on the network thread of its stream ---- */
 
@@ -52,14 +51,10 @@ bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryDat
 struct proxy *muster__proxy_new(struct participant_manager *manager, struct stream *stream,
                                 struct connection *connection);
 
-/* Takes what the participant can do from its Hello; NULL: it speaks the original protocol. */
-void muster__proxy_agree(struct proxy *proxy, const Muster__Hello *hello);
-
-/* The session's token; false: there are no random numbers. */
-bool muster__proxy_draw_token(struct proxy *proxy);
-
-/* Keeps what is needed of Hello, which may be NULL; false: out of memory. */
-bool muster__proxy_introduce(struct proxy *proxy, const Muster__Hello *hello);
+/* Keeps what is needed of its Hello, and gives it a token; NULL: it speaks the original protocol. OUT_OF_MEMORY, or
+   UNAVAILABLE when there are no random numbers. */
+enum muster_status muster__proxy_introduce(struct proxy *proxy, const Muster__Hello *hello,
+                                           struct muster_error *error);
 
 /* It is admitted: makes the user's object. */
 void muster__proxy_make_user(struct proxy *proxy);

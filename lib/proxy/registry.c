@@ -23,13 +23,6 @@ struct address {
     char text[];
 };
 
-/* A thread in muster__registry_get(). On its stack. */
-struct waiting {
-    struct link link;
-    size_t min;
-    pthread_cond_t arrived;
-};
-
 bool muster__registry_init(struct registry *registry, const struct participant_manager_options *options,
                            int64_t now)
 {
@@ -38,8 +31,9 @@ bool muster__registry_init(struct registry *registry, const struct participant_m
     ring_init(&registry->streams);
     ring_init(&registry->open);
     ring_init(&registry->away);
-    ring_init(&registry->waiters);
-    registry->ranks = calloc(1, RANKS_KEPT / 8);
+    pthread_cond_init(&registry->enough, NULL);
+    registry->wanted = SIZE_MAX;
+    registry->ranks = calloc(RANKS_KEPT, sizeof(*registry->ranks));
     registry->join_allowance = options->join_rate > 1 ? options->join_rate : 1;
     registry->join_allowance_at = now;
     return registry->ranks;
@@ -48,6 +42,7 @@ bool muster__registry_init(struct registry *registry, const struct participant_m
 void muster__registry_destroy(struct registry *registry)
 {
     free(registry->ranks);
+    pthread_cond_destroy(&registry->enough);
     pthread_mutex_destroy(&registry->lock);
 }
 
@@ -134,12 +129,11 @@ static void uncount_address(struct registry *registry, struct place *place)
     place->address = NULL;
     if (!address)
         return;
-    if (place->away) {
+    if (!ring_is_empty(&place->in_away)) {
         ring_remove(&place->in_away);
         ring_remove(&place->in_address);
         registry->away_count--;
         address->away_count--;
-        place->away = false;
     } else {
         address->count--;
     }
@@ -152,9 +146,8 @@ static void uncount_address(struct registry *registry, struct place *place)
 static void count_as_away(struct registry *registry, struct place *place)
 {
     struct address *address = place->address;
-    if (!address || place->away)
+    if (!address || !ring_is_empty(&place->in_away))
         return;
-    place->away = true;
     ring_append(&registry->away, &place->in_away);
     ring_append(&address->away, &place->in_address);
     registry->away_count++;
@@ -204,14 +197,13 @@ enum muster_status muster__registry_count(struct registry *registry, struct plac
 static uint64_t take_rank(struct registry *registry, uint64_t former)
 {
     uint64_t rank = former - 1;
-    if (former == 0 || rank >= RANKS_KEPT || registry->ranks[rank / 8] & 1 << rank % 8) {
-        while (registry->next_rank < RANKS_KEPT &&
-               registry->ranks[registry->next_rank / 8] & 1 << registry->next_rank % 8)
+    if (former == 0 || rank >= RANKS_KEPT || registry->ranks[rank]) {
+        while (registry->next_rank < RANKS_KEPT && registry->ranks[registry->next_rank])
             registry->next_rank++;
         rank = registry->next_rank++;
     }
     if (rank < RANKS_KEPT)
-        registry->ranks[rank / 8] = (uint8_t)(registry->ranks[rank / 8] | 1 << rank % 8);
+        registry->ranks[rank] = true;
     return rank;
 }
 
@@ -220,7 +212,7 @@ static uint64_t take_rank(struct registry *registry, uint64_t former)
 static void return_rank(struct registry *registry, uint64_t rank)
 {
     if (rank < RANKS_KEPT) {
-        registry->ranks[rank / 8] = (uint8_t)(registry->ranks[rank / 8] & ~(1 << rank % 8));
+        registry->ranks[rank] = false;
         registry->next_rank = rank < registry->next_rank ? rank : registry->next_rank;
     } else if (rank + 1 == registry->next_rank) {
         registry->next_rank--;
@@ -337,7 +329,7 @@ void muster__registry_inherit(struct registry *registry, struct place *place, co
 void muster__registry_came_back(struct registry *registry, struct place *place)
 {
     pthread_mutex_lock(&registry->lock);
-    if (place->away)
+    if (!ring_is_empty(&place->in_away))
         uncount_address(registry, place);
     pthread_mutex_unlock(&registry->lock);
 }
@@ -355,16 +347,13 @@ static void move_to_address_of(struct registry *registry, struct place *place, s
 /* With the lock held. */
 static void list(struct registry *registry, struct place *place)
 {
-    if (place->listed)
+    if (!ring_is_empty(&place->in_open))
         return;
-    place->listed = true;
     ring_append(&registry->open, &place->in_open);
-    registry->open_count++;
-    for (struct link *at = registry->waiters.next; at != &registry->waiters; at = at->next) {
-        struct waiting *waiting = CONTAINER(at, struct waiting, link);
-        if (registry->open_count >= waiting->min)
-            pthread_cond_signal(&waiting->arrived);
-    }
+    if (++registry->open_count < registry->wanted)
+        return; /* being woken for each would cost more than many a Hello */
+    registry->wanted = SIZE_MAX;
+    pthread_cond_broadcast(&registry->enough);
 }
 
 void muster__registry_list(struct registry *registry, struct place *place, uint64_t number,
@@ -383,9 +372,8 @@ void muster__registry_list(struct registry *registry, struct place *place, uint6
 /* With the lock held. */
 static void unlist(struct registry *registry, struct place *place)
 {
-    if (!place->listed)
+    if (ring_is_empty(&place->in_open))
         return;
-    place->listed = false;
     ring_remove(&place->in_open);
     registry->open_count--;
 }
@@ -434,8 +422,7 @@ void muster__registry_close(struct registry *registry)
 {
     pthread_mutex_lock(&registry->lock);
     registry->closed = true;
-    for (struct link *at = registry->waiters.next; at != &registry->waiters; at = at->next)
-        pthread_cond_signal(&CONTAINER(at, struct waiting, link)->arrived);
+    pthread_cond_broadcast(&registry->enough);
     pthread_mutex_unlock(&registry->lock);
 }
 
@@ -455,7 +442,6 @@ enum muster_status muster__registry_get(struct registry *registry, struct muster
                                         size_t min, int64_t timeout_ms, struct proxy ***proxies,
                                         size_t *count, struct muster_error *error)
 {
-    struct waiting waiting = {.min = min, .arrived = PTHREAD_COND_INITIALIZER};
     struct waiter waiter;
     enum muster_status status = MUSTER_OK;
     *proxies = NULL;
@@ -465,12 +451,12 @@ enum muster_status muster__registry_get(struct registry *registry, struct muster
         status = muster__error(error, MUSTER_INVALID,
                                "participant_manager_get_participants() would have to wait in a callback");
     } else if (waits) {
-        ring_append(&registry->waiters, &waiting.link);
-        muster__waiter_begin(&waiter, transport, &registry->lock, &waiting.arrived, timeout_ms);
-        while (registry->open_count < min && !registry->closed && !waiter.expired)
+        muster__waiter_begin(&waiter, transport, &registry->lock, &registry->enough, timeout_ms);
+        while (registry->open_count < min && !registry->closed && !waiter.expired) {
+            registry->wanted = min < registry->wanted ? min : registry->wanted;
             muster__waiter_sleep(&waiter);
+        }
         muster__waiter_end(&waiter);
-        ring_remove(&waiting.link);
     }
     if (status != MUSTER_OK)
         ; /* nobody waited */

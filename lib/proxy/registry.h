@@ -34,9 +34,10 @@ struct registry {
     size_t away_count;
     size_t admitted_count;
     uint64_t next_rank;
-    uint8_t *ranks; /* those that were given: a bit for each of the lower ones */
-    void *names;    /* of the admitted: a tree of places, tsearch(3) */
-    struct link waiters;
+    bool *ranks;               /* of the lower ones: whether it was given */
+    void *names;               /* of the admitted: a tree of places, tsearch(3) */
+    pthread_cond_t enough;     /* so many can be given instructions as one who waits wants, or it is closed */
+    size_t wanted;             /* the least that one who waits wants; SIZE_MAX: nobody does */
     void *addresses;           /* that participants come from: a tree */
     double join_allowance;     /* how many may come now, */
     int64_t join_allowance_at; /* as of then */
@@ -53,14 +54,12 @@ struct place {
     /* Guarded by registry->lock. */
     struct link in_streams;
     struct link in_open;
-    struct link in_away;
+    struct link in_away;     /* when it is, it counts as one that is away, and not as one that is there */
     struct link in_address;  /* those of its address that are away */
     struct address *address; /* where it counts; NULL: it does not */
-    bool away;               /* it counts as one that is away, and not as one that is there */
     bool admitted;           /* it counts, and its name is taken */
-    bool listed;
-    uint64_t listed_number; /* of the connection that it was listed or unlisted for last */
-    bool withdrawn;         /* its end has begun: it is not to be listed any more */
+    uint64_t listed_number;  /* of the connection that it was listed or unlisted for last */
+    bool withdrawn;          /* its end has begun: it is not to be listed any more */
 };
 
 /* Of memory that was zero. False: out of memory; what was taken is for the destroy. */

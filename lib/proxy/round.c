@@ -35,13 +35,16 @@ struct round_turn {
 struct round {
     struct proxy *const *proxies;
     size_t count;
-    struct round_turn *turns;
-    struct muster_transport *transport;
+    size_t enough;
+    proxy_on_answer *on_answer; /* may be NULL */
+    void *context;
+    struct participant_manager *manager; /* that waits for the round's end */
     int64_t began;
-    size_t running;          /* begun and not handled yet; this and below: of the calling thread only */
-    bool timed_out, stopped; /* turns ended like this */
-    const struct participant_manager *manager; /* that waits for the round's end */
-    const struct round *outer;                 /* of whose on_answer this one is part */
+    struct round_turn *turns;
+    struct proxy_round_result result; /* this and below: of the calling thread only */
+    size_t running;                   /* begun and not handled yet */
+    bool timed_out, stopped;          /* turns ended like this */
+    const struct round *outer;        /* of whose on_answer this one is part */
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
@@ -62,20 +65,23 @@ bool muster__round_holds(const struct participant_manager *manager)
     return round;
 }
 
+/* The user's word on an answer. */
 static enum muster_status take_answer(struct round *round, struct round_turn *turn,
-                                      proxy_on_answer *on_answer, void *context, struct muster_error *reason)
+                                      struct muster_error *reason)
 {
+    if (!round->on_answer)
+        return MUSTER_OK;
     round->outer = answering;
     answering = round;
     enum muster_status status =
-        on_answer(context, turn->index, round->proxies[turn->index], &turn->answer, reason);
+        round->on_answer(round->context, turn->index, round->proxies[turn->index], &turn->answer, reason);
     answering = round->outer;
     return status;
 }
 
 static int64_t round_milliseconds(const struct round *round)
 {
-    return round->transport->ops->now(round->transport) - round->began;
+    return muster__proxy_now(round->proxies[0]) - round->began;
 }
 
 static void round_turn_ended(struct turn *base, struct proxy *proxy, enum muster_status status,
@@ -126,15 +132,15 @@ static struct round_turn *wait_for_ended(struct round *round)
 }
 
 /* Writes down how a turn ended, or that its answer was not accepted, with the user's status and `reason`. */
-static void settle(struct round *round, struct proxy_round_result *result, size_t index,
-                   enum muster_status status, double milliseconds, const char *reason, bool rejected)
+static void settle(struct round *round, size_t index, enum muster_status status, double milliseconds,
+                   const char *reason, bool rejected)
 {
+    struct proxy_round_result *result = &round->result;
     struct proxy_round_entry *entry = &result->entries[index];
     entry->status = status;
     entry->milliseconds = milliseconds;
     if (status != MUSTER_OK)
-        muster_text_harmless(reason && *reason ? reason : muster_status_text(status), entry->text,
-                             sizeof(entry->text));
+        muster_text_harmless(*reason ? reason : muster_status_text(status), entry->text, sizeof(entry->text));
     round->timed_out = round->timed_out || (status == MUSTER_TIMEOUT && !rejected);
     round->stopped = round->stopped || (status == MUSTER_STOPPED && !rejected);
     if (status == MUSTER_OK)
@@ -146,8 +152,7 @@ static void settle(struct round *round, struct proxy_round_result *result, size_
 }
 
 /* Begins the turn of one proxy. */
-static void begin_turn(struct round *round, size_t i, struct instruction *instruction, int64_t deadline_ms,
-                       struct proxy_round_result *result)
+static void begin_turn(struct round *round, size_t i, struct instruction *instruction, int64_t deadline_ms)
 {
     struct round_turn *turn = &round->turns[i];
     *turn = (struct round_turn){
@@ -165,55 +170,53 @@ static void begin_turn(struct round *round, size_t i, struct instruction *instru
         muster__proxy_begin(round->proxies[i], &turn->turn, instruction, left, &sent, &error);
     if (status == MUSTER_OK) {
         round->running++;
-        result->bytes_sent += sent;
+        round->result.bytes_sent += sent;
     } else {
-        settle(round, result, i, status, 0, error.text, false);
+        settle(round, i, status, 0, error.text, false);
     }
 }
 
-static void give_up_rest(struct round *round)
+/* Handles a turn that has ended: what its answer is worth, who is told, and whether the round has enough. */
+static void handle(struct round *round, struct round_turn *turn)
 {
-    for (size_t i = 0; i < round->count; i++)
-        muster__proxy_cancel(round->proxies[i], &round->turns[i].turn);
+    struct proxy *proxy = round->proxies[turn->index];
+    struct proxy_round_result *result = &round->result;
+    struct muster_error reason = {MUSTER_OK, ""};
+    enum muster_status status = turn->status;
+    if (status == MUSTER_OK && result->answered >= round->enough)
+        status = MUSTER_CANCELLED; /* it came while the others were being given up */
+    bool answered = status == MUSTER_OK;
+    if (answered)
+        status = take_answer(round, turn, &reason);
+    else
+        muster__proxy_explain(proxy, status, &turn->answer, reason.text);
+    bool rejected = answered && status != MUSTER_OK;
+    if ((rejected || status == MUSTER_PROTOCOL) && *reason.text)
+        muster__proxy_refuse(proxy, turn->turn.number, reason.text, NULL);
+    settle(round, turn->index, status, turn->milliseconds, reason.text, rejected);
+    round->running--;
+    result->bytes_received += turn->answer_size;
+    muster_message_clear(&turn->answer);
+    muster__budget_serve(&muster__proxy_manager(proxy)->budget);
+    if (status == MUSTER_OK && result->answered == round->enough && round->running > 0) {
+        for (size_t i = 0; i < round->count; i++)
+            muster__proxy_cancel(round->proxies[i], &round->turns[i].turn);
+    }
 }
 
 /* Handles turns as they end, until the last has. */
-static void collect_answers(struct round *round, size_t enough, proxy_on_answer *on_answer, void *context,
-                            struct proxy_round_result *result)
+static void collect_answers(struct round *round)
 {
     while (round->running > 0) {
-        struct round_turn *turn = wait_for_ended(round);
-        while (turn) {
-            struct round_turn *next = turn->next;
-            round->running--;
-            result->bytes_received += turn->answer_size;
-            if (turn->status == MUSTER_OK && result->answered >= enough)
-                turn->status = MUSTER_CANCELLED; /* it came while the others were being given up */
-            bool answered = turn->status == MUSTER_OK;
-            struct muster_error reason = {MUSTER_OK, ""};
-            if (answered && on_answer)
-                turn->status = take_answer(round, turn, on_answer, context, &reason);
-            bool accepted = turn->status == MUSTER_OK;
-            if (!answered)
-                muster__proxy_explain(round->proxies[turn->index], turn->status, &turn->answer, reason.text);
-            bool refused = (answered && !accepted) || turn->status == MUSTER_PROTOCOL;
-            if (refused && *reason.text)
-                muster__proxy_refuse(round->proxies[turn->index], turn->turn.number, reason.text, NULL);
-            settle(round, result, turn->index, turn->status, turn->milliseconds, reason.text,
-                   answered && !accepted);
-            muster_message_clear(&turn->answer);
-            muster__budget_serve(&muster__proxy_manager(round->proxies[turn->index])->budget);
-            if (accepted && result->answered == enough && round->running > 0)
-                give_up_rest(round);
-            turn = next;
-        }
+        for (struct round_turn *turn = wait_for_ended(round); turn; turn = turn->next)
+            handle(round, turn);
     }
 }
 
-static enum muster_status verdict(const struct round *round, const struct proxy_round_result *result,
-                                  size_t enough, struct muster_error *error)
+static enum muster_status verdict(const struct round *round, size_t wanted, struct muster_error *error)
 {
-    if (result->answered >= enough)
+    const struct proxy_round_result *result = &round->result;
+    if (result->answered >= wanted)
         return MUSTER_OK;
     enum muster_status status = MUSTER_TOO_FEW;
     if (round->stopped)
@@ -228,7 +231,7 @@ static enum muster_status verdict(const struct round *round, const struct proxy_
     for (size_t j = 0; i == result->count && j < result->count; j++)
         i = result->entries[j].status == MUSTER_OK ? i : j;
     return muster__error(error, status, "%zu of %zu answers were accepted, %zu wanted; %.64s: %s",
-                         result->answered, result->count, enough, proxy_name(round->proxies[i]),
+                         result->answered, result->count, wanted, proxy_name(round->proxies[i]),
                          result->entries[i].text);
 }
 
@@ -257,29 +260,37 @@ static enum muster_status check(const struct proxy_round_options *options, size_
 
 /* The round itself, of one instruction to all, or one to each. */
 static enum muster_status run(struct round *round, struct instruction *instructions, size_t instruction_count,
-                              const struct proxy_round_options *options, proxy_on_answer *on_answer,
-                              void *context, struct proxy_round_result *result, struct muster_error *error)
+                              const struct proxy_round_options *options, struct muster_error *error)
 {
-    size_t count = round->count, enough = options->enough ? options->enough : count;
-    struct participant_manager *manager = muster__proxy_manager(round->proxies[0]);
-    round->turns = calloc(count, sizeof(*round->turns));
-    result->entries = calloc(count, sizeof(*result->entries));
+    struct proxy_round_result *result = &round->result;
+    round->enough = options->enough ? options->enough : round->count;
+    round->turns = calloc(round->count, sizeof(*round->turns));
+    result->entries = calloc(round->count, sizeof(*result->entries));
     if (!round->turns || !result->entries)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Until the end: what was lent has to be given back. */
-    if (!muster__drain_enter(&manager->drain))
+    if (!muster__drain_enter(&round->manager->drain))
         return muster__error(error, MUSTER_STOPPED, "%s", muster_status_text(MUSTER_STOPPED));
-    result->count = count;
-    round->manager = manager;
-    round->transport = manager->transport;
-    round->began = round->transport->ops->now(round->transport);
-    for (size_t i = 0; i < count; i++)
-        begin_turn(round, i, &instructions[i % instruction_count], options->deadline_ms, result);
-    collect_answers(round, enough, on_answer, context, result);
-    enum muster_status status = verdict(round, result, options->at_least ? options->at_least : enough, error);
-    muster__instructions_return(instructions, instruction_count);
-    muster__drain_done(&manager->drain);
+    result->count = round->count;
+    round->began = muster__proxy_now(round->proxies[0]);
+    for (size_t i = 0; i < round->count; i++)
+        begin_turn(round, i, &instructions[i % instruction_count], options->deadline_ms);
+    collect_answers(round);
+    enum muster_status status = verdict(round, options->at_least ? options->at_least : round->enough, error);
+    muster__instructions_return(instructions, instruction_count, round->proxies, round->count);
+    muster__drain_done(&round->manager->drain);
     return status;
+}
+
+/* Whether an instruction can be sent at all: serialises it as it is for those who take chunks, if one does. */
+static enum muster_status check_instruction(struct instruction *instruction, const struct round *round,
+                                            struct muster_error *error)
+{
+    struct buffer *body;
+    bool chunks = false;
+    for (size_t i = 0; i < round->count; i++)
+        chunks = chunks || muster__proxy_takes_chunks(round->proxies[i]);
+    return muster__instruction_body(instruction, chunks, &body, error);
 }
 
 /* Where the caller has left one out: it is no instruction. */
@@ -288,13 +299,15 @@ static const struct muster_message no_message = MUSTER_MESSAGE_INIT;
 static enum muster_status run_round(struct proxy *const *proxies, size_t count,
                                     const struct muster_message *const *messages, bool one_for_all,
                                     const struct proxy_round_options *given, proxy_on_answer *on_answer,
-                                    void *context, struct proxy_round_result *caller_result,
+                                    void *context, struct proxy_round_result *result,
                                     struct muster_error *error)
 {
     struct proxy_round_options options = default_options;
-    struct proxy_round_result result = {0};
     struct round round = {.proxies = proxies,
                           .count = count,
+                          .on_answer = on_answer,
+                          .context = context,
+                          .manager = count ? muster__proxy_manager(proxies[0]) : NULL,
                           .lock = PTHREAD_MUTEX_INITIALIZER,
                           .changed = PTHREAD_COND_INITIALIZER,
                           .ended_end = &round.ended,
@@ -311,23 +324,23 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
     if (status == MUSTER_OK && !instructions)
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
-        instructions[i] = (struct instruction){.manager = muster__proxy_manager(proxies[0]),
+        instructions[i] = (struct instruction){.manager = round.manager,
                                                .message = messages[i] ? messages[i] : &no_message,
                                                .borrow = &returned};
         if (one_for_all)
-            status = muster__instruction_check(&instructions[i], proxies, count, error);
+            status = check_instruction(&instructions[i], &round, error);
     }
     if (count && status == MUSTER_OK)
-        status = run(&round, instructions, message_count, &options, on_answer, context, &result, error);
+        status = run(&round, instructions, message_count, &options, error);
     for (size_t i = 0; instructions && i < message_count; i++)
         muster__instruction_release(&instructions[i]); /* where nothing was sent */
     sem_destroy(&returned);
     free(instructions);
     free(round.turns);
-    if (caller_result)
-        *caller_result = result;
+    if (result)
+        *result = round.result;
     else
-        proxy_round_result_clear(&result);
+        proxy_round_result_clear(&round.result);
     return status;
 }
 

@@ -5,20 +5,52 @@
  */
 #include <config.h>
 
-#include "link/hello.h"
+#include <stdlib.h>
+#include <string.h>
+
 #include "proxy/internal.h"
+#include "status.h"
 
 /* ---- Hello, the token, and Welcome, which tells it ---- */
 
-void muster__proxy_agree(struct proxy *proxy, const Muster__Hello *hello)
+static char *add_text(char *at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    memcpy(at, text, size);
+    return at + size;
+}
+
+/* NULL when out of memory. */
+static struct introduction *copy_introduction(const Muster__Hello *hello)
+{
+    size_t size = hello->session.len;
+    for (size_t i = 0; i < hello->n_labels; i++)
+        size += strlen(hello->labels[i]->name) + strlen(hello->labels[i]->value) + 2;
+    struct introduction *introduction = malloc(sizeof(*introduction) + size);
+    if (!introduction)
+        return NULL;
+    introduction->token_size = hello->session.len;
+    introduction->label_count = hello->n_labels;
+    if (hello->session.len)
+        memcpy(introduction->bytes, hello->session.data, hello->session.len);
+    char *at = introduction->bytes + hello->session.len;
+    for (size_t i = 0; i < hello->n_labels; i++)
+        at = add_text(add_text(at, hello->labels[i]->name), hello->labels[i]->value);
+    return introduction;
+}
+
+enum muster_status muster__proxy_introduce(struct proxy *proxy, const Muster__Hello *hello,
+                                           struct muster_error *error)
 {
     proxy->original = !hello;
+    if (!muster__token_make(proxy->session))
+        return muster__error(error, MUSTER_UNAVAILABLE, "the server cannot get random numbers");
     if (!hello)
-        return;
-    const struct abilities peer = muster__hello_read(hello, proxy->max_message_size);
-    proxy->max_message_size = peer.max_message_size;
-    proxy->max_payload_size = peer.max_payload_size;
-    proxy->hears_refusals = peer.hears_refusals;
+        return MUSTER_OK;
+    proxy->takes = muster__hello_read(hello, proxy->takes.max_message_size);
+    proxy->introduction = copy_introduction(hello);
+    return proxy->introduction ? MUSTER_OK
+                               : muster__error(error, MUSTER_OUT_OF_MEMORY, "the server is out of memory");
 }
 
 enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
@@ -42,21 +74,17 @@ enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
     return status;
 }
 
-bool muster__proxy_draw_token(struct proxy *proxy)
-{
-    return muster__token_make(proxy->session);
-}
-
-bool muster__proxy_has_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
+static bool has_session(const struct proxy *proxy, const ProtobufCBinaryData *token)
 {
     return muster__token_is(token, proxy->session, SESSION_SIZE);
 }
 
-bool muster__proxy_came_with(const struct proxy *proxy, const ProtobufCBinaryData *token)
+bool muster__proxy_is_shown(const struct proxy *proxy, const ProtobufCBinaryData *token)
 {
     const struct introduction *introduction = proxy->introduction;
-    return introduction && introduction->token_size >= SESSION_SIZE &&
-           muster__token_is(token, introduction->bytes, introduction->token_size);
+    return has_session(proxy, token) ||
+           (introduction && introduction->token_size >= SESSION_SIZE &&
+            muster__token_is(token, introduction->bytes, introduction->token_size));
 }
 
 /* ---- a connection breaks ---- */
@@ -73,6 +101,19 @@ bool muster__proxy_may_come_back(const struct proxy *proxy, enum muster_status s
 {
     return proxy->state == PROXY_OPEN && !proxy->original && status == MUSTER_GONE &&
            proxy->manager->options.session_grace_ms > 0;
+}
+
+/* It is away, and counts as such, for which another may have to make room. It may be back by now, on another
+   thread: then nothing of it is told. */
+static void tell_away(struct proxy *proxy, uint64_t number, enum muster_status status, const char *text)
+{
+    struct proxy *superfluous;
+    bool away = muster__registry_unlist(&proxy->manager->registry, &proxy->place, number, &superfluous);
+    if (superfluous)
+        muster__proxy_end_away(superfluous, "the connection broke, and too many others are away as well");
+    proxy_release(superfluous);
+    if (away)
+        muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
 }
 
 void muster__proxy_disconnected(struct connection *connection, enum muster_status status, const char *text)
@@ -96,14 +137,11 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
     connection->stream->ops->release(connection->stream);
     muster_message_clear(&arrived);
     if (away) {
-        /* It may be back by now, on another thread. */
-        if (muster__manager_unlist(proxy, number))
-            muster__manager_event(proxy, PARTICIPANT_MANAGER_AWAY, status, text);
+        tell_away(proxy, number, status, text);
         muster__budget_serve(&proxy->manager->budget);
     } else if (ours) {
         muster__registry_withdraw(&proxy->manager->registry, &proxy->place);
-        if (turn)
-            muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
+        muster__proxy_end_turn(proxy, turn, closed_status, NULL, 0);
         muster__proxy_retire(proxy, closed_status, text);
     }
     proxy_release(proxy);
@@ -150,7 +188,7 @@ bool muster__proxy_resume(struct proxy *proxy, struct connection *connection, st
             proxy->stream->ops->cut(proxy->stream);
         else
             /* Who does not know this session yet has nothing of it. */
-            catch_up(proxy, muster__proxy_has_session(proxy, &hello->session) ? hello->last_turn : 0);
+            catch_up(proxy, has_session(proxy, &hello->session) ? hello->last_turn : 0);
     }
     uint64_t number = proxy->connections;
     pthread_mutex_unlock(&proxy->lock);

@@ -22,7 +22,7 @@ enum muster_status muster__proxy_send_instruction(struct proxy *proxy, struct bu
     }
     enum muster_status status = proxy->stream->ops->send(proxy->stream, head, head_size, body);
     if (status == MUSTER_OK) {
-        proxy->outgoing.max_message_size = proxy->max_message_size;
+        proxy->outgoing.max_message_size = proxy->takes.max_message_size;
         muster__outgoing_begin(&proxy->outgoing, body, turn);
         muster__outgoing_start(&proxy->outgoing, 0, 0);
         muster__outgoing_next(&proxy->outgoing, TO_PARTICIPANT, proxy->stream);
@@ -65,13 +65,14 @@ static enum muster_status may_begin(const struct proxy *proxy, const struct turn
         return muster__error(error, MUSTER_UNKNOWN_INSTRUCTION,
                              "it speaks the original protocol, which knows MUSTER_TRAIN only");
     uint64_t chunks = body->payload ? body->payload->size : 0;
-    if (body->size + STREAM_HEAD_MAX > proxy->max_message_size || chunks > proxy->max_payload_size)
+    if (body->size + STREAM_HEAD_MAX > proxy->takes.max_message_size ||
+        chunks > proxy->takes.max_payload_size)
         return muster__error(error, MUSTER_TOO_BIG,
                              "the instruction has %llu bytes, and %llu in chunks: the participant's "
                              "max_message_size is %llu, and its max_payload_size %llu",
                              (unsigned long long)body->size, (unsigned long long)chunks,
-                             (unsigned long long)proxy->max_message_size,
-                             (unsigned long long)proxy->max_payload_size);
+                             (unsigned long long)proxy->takes.max_message_size,
+                             (unsigned long long)proxy->takes.max_payload_size);
     return MUSTER_OK;
 }
 
@@ -81,7 +82,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
 {
     struct buffer *body;
     enum muster_status status =
-        muster__instruction_body(instruction, proxy->max_payload_size > 0, &body, error);
+        muster__instruction_body(instruction, muster__proxy_takes_chunks(proxy), &body, error);
     if (status != MUSTER_OK)
         return status;
     muster__drain_add(&proxy->manager->drain);
@@ -99,7 +100,6 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         proxy->instruction = muster__buffer_retain(body);
         turn->number = ++proxy->turn;
         proxy->given_up = false;
-        proxy->progress = 0;
         proxy->began_at = muster__proxy_now(proxy);
         muster__proxy_start_timer(proxy, timeout_ms);
     }
@@ -168,6 +168,7 @@ struct turn *muster__proxy_take_turn(struct proxy *proxy)
     if (!turn)
         return NULL;
     muster__proxy_stop_timer(proxy);
+    proxy->progress = 0;
     turn->arrived = muster__proxy_end_upload(proxy);
     muster__outgoing_begin(&proxy->outgoing, NULL, 0);
     muster__buffer_release(proxy->instruction);
@@ -180,6 +181,8 @@ void muster__proxy_end_turn(struct proxy *proxy, struct turn *turn, enum muster_
 {
     struct muster_message nothing = MUSTER_MESSAGE_INIT;
     struct participant_manager *manager = proxy->manager;
+    if (!turn)
+        return;
     muster_message_clear(&turn->arrived);
     turn->ended(turn, proxy, status, answer ? answer : &nothing, answer_size);
     muster__budget_serve(&manager->budget);
@@ -219,8 +222,7 @@ void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn)
     if (!turn || proxy->running == turn)
         taken = muster__proxy_give_up(proxy);
     pthread_mutex_unlock(&proxy->lock);
-    if (taken)
-        muster__proxy_end_turn(proxy, taken, MUSTER_CANCELLED, NULL, 0);
+    muster__proxy_end_turn(proxy, taken, MUSTER_CANCELLED, NULL, 0);
 }
 
 void proxy_cancel(struct proxy *proxy)
@@ -262,12 +264,12 @@ enum muster_status muster__proxy_refuse(struct proxy *proxy, uint64_t turn, cons
         status = muster__proxy_closed(proxy, error);
     else if (turn == 0)
         status = muster__error(error, MUSTER_INVALID, "it has not answered yet");
-    else if (!proxy->hears_refusals)
+    else if (!proxy->takes.hears_refusals)
         status = muster__error(error, MUSTER_UNKNOWN_INSTRUCTION,
                                "it cannot be told: it is of an older release, or has no on_warning");
     else if (!proxy->stream)
         status = muster__error(error, MUSTER_GONE, "it is away, and will not be told");
-    else if (body->size + STREAM_HEAD_MAX > proxy->max_message_size)
+    else if (body->size + STREAM_HEAD_MAX > proxy->takes.max_message_size)
         status = muster__error(error, MUSTER_TOO_BIG, "it does not take messages of %llu bytes",
                                (unsigned long long)body->size);
     else

@@ -1,6 +1,7 @@
 /* Coming back: when the server asks for it, and when the connection breaks. */
 #include <config.h>
 
+#include "network/transport.h"
 #include "participant/duo.h"
 #include "support/call.h"
 #include "support/fixture.h"
@@ -389,4 +390,37 @@ FIXTURE_TEST(reconnect, garbage_behind_a_request_to_come_back)
     fixture_advance(duo.fixture, 1000);
     cr_assert_str_eq(participant_reason(duo.participant), "");
     duo_free(&duo);
+}
+
+/* A clock that is read between two instants like any other: at one reading, all of the limit has passed. */
+static const struct transport_ops *steady;
+static size_t readings_left;
+static int64_t jumped_ms;
+
+static int64_t now_that_jumps(struct muster_transport *network)
+{
+    if (readings_left > 0 && --readings_left == 0)
+        jumped_ms = 700000;
+    return steady->now(network) + jumped_ms;
+}
+
+FIXTURE_TEST(reconnect, limit_that_passes_during_an_attempt)
+{
+    for (size_t reading = 1; reading < 60; reading++) {
+        struct duo duo = duo_new();
+        struct muster_transport *network = duo.fixture->network;
+        steady = network->ops;
+        struct transport_ops jumps = *steady;
+        jumps.now = now_that_jumps;
+        duo_ask_back(&duo, 1);
+        muster_fixture_refuse(network, true);
+        readings_left = reading;
+        network->ops = &jumps;
+        fixture_advance(duo.fixture, 1000);
+        fixture_advance(duo.fixture, 1400000);
+        network->ops = steady;
+        jumped_ms = 0;
+        cr_assert_eq(duo_consume(&duo), MUSTER_GONE, "reading %zu", reading);
+        duo_free(&duo);
+    }
 }

@@ -406,16 +406,19 @@ FIXTURE_TEST(session, place_at_the_address_is_there_for_who_comes_back)
 /* What happens on another thread when the server has noticed a break, and before it has unlisted. */
 static void (*before_unlist)(void);
 
-bool __real_muster__manager_unlist(struct proxy *proxy, uint64_t number);
-bool __wrap_muster__manager_unlist(struct proxy *proxy, uint64_t number);
+bool __real_muster__registry_unlist(struct registry *registry, struct place *place, uint64_t number,
+                                    struct proxy **superfluous);
+bool __wrap_muster__registry_unlist(struct registry *registry, struct place *place, uint64_t number,
+                                    struct proxy **superfluous);
 
-bool __wrap_muster__manager_unlist(struct proxy *proxy, uint64_t number)
+bool __wrap_muster__registry_unlist(struct registry *registry, struct place *place, uint64_t number,
+                                    struct proxy **superfluous)
 {
     void (*now)(void) = before_unlist;
     before_unlist = NULL;
     if (now)
         now();
-    return __real_muster__manager_unlist(proxy, number);
+    return __real_muster__registry_unlist(registry, place, number, superfluous);
 }
 
 static struct pair *of_race;

@@ -51,20 +51,19 @@ static bool grant(struct claim *claim, uint64_t ticket)
     sender->holds = true;
     sender->received = 0;
     sender->grants++;
-    muster__budget_granted(&sender->world->budget, claim, now_of(sender->world));
+    muster__claim_begin(claim, SIZE, now_of(sender->world));
     return true;
 }
 
 static void pass_over(struct claim *claim)
 {
     struct sender *sender = sender_of(claim);
-    struct budget *budget = &sender->world->budget;
     cr_assert(sender->holds);
     sender->holds = false;
     sender->passed_over++;
-    muster__budget_leave(budget, claim);
-    muster__budget_returned(budget, SIZE);
-    sender->ticket = muster__budget_wait(budget, claim, SIZE);
+    muster__claim_leave(claim);
+    muster__budget_returned(&sender->world->budget, SIZE);
+    sender->ticket = muster__claim_wait(claim, SIZE);
 }
 
 static void retain(struct claim *claim)
@@ -92,14 +91,14 @@ static void begin(struct world *world)
     muster__budget_init(&world->budget, SIZE, STALL_MS, world->network, &world->drain);
     for (size_t i = 0; i < SENDERS; i++) {
         world->senders[i].world = world;
-        muster__claim_init(&world->senders[i].claim, &events);
+        muster__claim_init(&world->senders[i].claim, &world->budget, &events);
     }
 }
 
 static void announce(struct world *world, size_t i)
 {
     struct sender *sender = &world->senders[i];
-    sender->ticket = muster__budget_wait(&world->budget, &sender->claim, SIZE);
+    sender->ticket = muster__claim_wait(&sender->claim, SIZE);
     muster__budget_serve(&world->budget);
 }
 
@@ -108,7 +107,7 @@ static void receive(struct world *world, size_t i, uint64_t size)
     struct sender *sender = &world->senders[i];
     cr_assert(sender->holds);
     sender->received += size;
-    muster__budget_active(&world->budget, &sender->claim, sender->received, now_of(world));
+    muster__claim_received(&sender->claim, sender->received, now_of(world));
     muster__budget_serve(&world->budget);
 }
 
@@ -116,7 +115,7 @@ static void receive(struct world *world, size_t i, uint64_t size)
 static void leave(struct world *world, size_t i)
 {
     struct sender *sender = &world->senders[i];
-    muster__budget_leave(&world->budget, &sender->claim);
+    muster__claim_leave(&sender->claim);
     if (sender->holds)
         muster__budget_returned(&world->budget, SIZE);
     sender->holds = false;
@@ -126,7 +125,7 @@ static void leave(struct world *world, size_t i)
 static void finish(struct world *world, size_t i)
 {
     receive(world, i, SIZE - world->senders[i].received);
-    muster__budget_whole(&world->budget, &world->senders[i].claim, now_of(world));
+    muster__claim_whole(&world->senders[i].claim, now_of(world));
     leave(world, i);
 }
 
@@ -194,14 +193,14 @@ Test(budget, promise_takes_room_until_it_is_used_or_given_back)
     struct world world;
     begin(&world);
     struct claim *first = &world.senders[0].claim, *second = &world.senders[1].claim;
-    cr_assert(muster__budget_reserve(&world.budget, first, SIZE));
-    cr_assert_not(muster__budget_reserve(&world.budget, second, 1));
-    muster__budget_unreserve(&world.budget, SIZE);
-    cr_assert(muster__budget_reserve(&world.budget, second, SIZE));
-    muster__budget_use(&world.budget, second, SIZE, SIZE, 0);
+    cr_assert(muster__claim_reserve(first, SIZE));
+    cr_assert_not(muster__claim_reserve(second, 1));
+    muster__claim_leave(first);
+    cr_assert(muster__claim_reserve(second, SIZE));
+    muster__claim_begin(second, SIZE, 0);
     world.senders[1].holds = true;
     announce(&world, 0);
-    cr_assert_not(muster__budget_reserve(&world.budget, &world.senders[2].claim, 0)); /* somebody waits */
+    cr_assert_not(muster__claim_reserve(&world.senders[2].claim, 0)); /* somebody waits */
     finish(&world, 1);
     cr_assert(hold(&world, "0"));
     end(&world);
@@ -254,7 +253,7 @@ Test(budget, rules_4_and_5_of_two_late_ones_the_sooner_is_aside)
     finish(&world, 0);
     cr_assert(hold(&world, "13"));
     cr_assert_not(world.senders[0].claim.late);
-    cr_assert_not(muster__budget_reserve(&world.budget, &world.senders[1].claim, 0));
+    cr_assert_not(muster__claim_reserve(&world.senders[1].claim, 0));
     end(&world);
 }
 
@@ -337,27 +336,29 @@ Test(budget, time_that_is_usual)
     struct budget budget = {0};
     struct claim claim = {0};
     muster__budget_init(&budget, 0, STALL_MS, NULL, NULL);
+    muster__claim_init(&claim, &budget, NULL);
     for (size_t i = 0; i < 10; i++)
-        muster__budget_whole(&budget, &claim, 20000);
+        muster__claim_whole(&claim, 20000);
     cr_assert_eq(budget.usual_ms, 20000);
     for (size_t i = 0; i < 100; i++) {
-        muster__budget_whole(&budget, &claim, 20000);
-        muster__budget_whole(&budget, &claim, 19000);
-        muster__budget_whole(&budget, &claim, i % 2 ? 1000000 : 0);
+        muster__claim_whole(&claim, 20000);
+        muster__claim_whole(&claim, 19000);
+        muster__claim_whole(&claim, i % 2 ? 1000000 : 0);
         cr_assert_geq(budget.usual_ms, 9500);
         cr_assert_leq(budget.usual_ms, 40000);
     }
     for (size_t i = 0; i < 20; i++)
-        muster__budget_whole(&budget, &claim, 0);
+        muster__claim_whole(&claim, 0);
     cr_assert_eq(budget.usual_ms, SLOT_MS / 2);
     muster__budget_destroy(&budget);
 }
 
 static bool get_room(struct claim *claim, struct budget *budget)
 {
-    bool room = muster__budget_reserve(budget, claim, HUGE);
+    muster__claim_init(claim, budget, NULL);
+    bool room = muster__claim_reserve(claim, HUGE);
     if (room)
-        muster__budget_use(budget, claim, HUGE, HUGE, 0);
+        muster__claim_begin(claim, HUGE, 0);
     return room;
 }
 
@@ -370,11 +371,11 @@ Test(budget, big_one_that_is_aside_makes_no_third)
     cr_assert(get_room(&slow, &budget));
     budget.aside = &slow;
     cr_assert(get_room(&first, &budget));
-    muster__budget_leave(&budget, &first);
+    muster__claim_leave(&first);
     cr_assert_not(get_room(&second, &budget));
     muster__budget_returned(&budget, HUGE);
     cr_assert(get_room(&second, &budget));
-    muster__budget_leave(&budget, &second);
-    muster__budget_leave(&budget, &slow);
+    muster__claim_leave(&second);
+    muster__claim_leave(&slow);
     muster__budget_destroy(&budget);
 }
