@@ -1,11 +1,12 @@
 /*
- * Lesson 9: curves. A record takes numbers, settings and models by step, and brings them to any number of places.
- * It never holds up the program: if a disk is full or a server is away, it warns, tries again and catches up.
+ * Lesson 9: curves. A record takes numbers, settings and models by step, and brings them to any number of
+ * places. It never holds up the program: if a disk is full or a server is away, it warns, tries again and
+ * catches up.
  *
  *     09_record csv:scalars.csv tensorboard:run mlflow:http://127.0.0.1:5000
  *
- * A loop that minimises (weight - 3)^2 stands for the rounds of the other lessons. The library has records if it
- * was built with `configure --with-record`.
+ * A loop that minimises (weight - 3)^2 stands for the rounds of the other lessons. The library has records
+ * if it was built with `configure --with-record`.
  */
 #include <muster/muster.h>
 

@@ -13,19 +13,20 @@
 MUSTER_BEGIN_DECLS
 
 /**
- * What a run leaves behind, for people to look at: entries, each with a name and most with a step, which go to
- * any number of *sinks*. A sink is a text:
+ * What a run leaves behind, for people to look at: entries, each with a name and most with a step, which go
+ * to any number of *sinks*. A sink is a text:
  * - "csv:FILE": scalars, as a table with a row for each step and a column for each name;
  * - "jsonl:FILE": all entries, each a line of JSON;
  * - "tensorboard:DIR": scalars, histograms and texts, as an event file in DIR;
- * - "mlflow:URL": a run on an MLflow tracking server at http(s)://HOST[:PORT][/BASE]. "mlflow:" alone takes the
- *   URL from MLFLOW_TRACKING_URI.
+ * - "mlflow:URL": a run on an MLflow tracking server at http(s)://HOST[:PORT][/BASE]. "mlflow:" alone takes
+ *   the URL from MLFLOW_TRACKING_URI.
  *
- * A record never holds up the program that keeps it. The functions that add entries do not wait for a disk or
- * a network, and do not fail:
+ * A record never holds up the program that keeps it. The functions that add entries do not wait for a disk
+ * or a network, and do not fail:
  * - Each sink has a thread and a backlog of its own. An entry that does not fit into the backlog takes the
  *   place of the oldest ones. on_warning tells it once, and how many were lost when the sink has caught up.
- * - A sink that fails warns once, is tried again after growing pauses, goes on with its backlog, and says so.
+ * - A sink that fails warns once, is tried again after growing pauses, goes on with its backlog, and says
+ *   so.
  *
  * Names are made harmless by muster_text_harmless(), and cut to MUSTER_RECORD_NAME_MAX bytes; texts are made
  * harmless line by line, and cut to MUSTER_RECORD_TEXT_MAX bytes. A name that is NULL or empty is "unnamed".
@@ -101,9 +102,9 @@ static inline void muster_record_options_init(struct muster_record_options *opti
 }
 
 /**
- * Opens a record. Files are opened or made at once; what an earlier process wrote stays, and is gone on with.
- * Servers are contacted later, and may be away. Blocks on disk. On MUSTER_OK the caller owns *record and closes
- * it with muster_record_close(). Otherwise it is NULL and *error (may be NULL) says why:
+ * Opens a record. Files are opened or made at once; what an earlier process wrote stays, and is gone on
+ * with. Servers are contacted later, and may be away. Blocks on disk. On MUSTER_OK the caller owns *record
+ * and closes it with muster_record_close(). Otherwise it is NULL and *error (may be NULL) says why:
  * - INVALID: an option is out of range, or a sink is not written as above;
  * - IO: a file or directory cannot be opened or made;
  * - BUSY: another record has the file open;
@@ -113,7 +114,9 @@ static inline void muster_record_options_init(struct muster_record_options *opti
 MUSTER_API enum muster_status muster_record_open(const struct muster_record_options *options,
                                                  struct muster_record **record, struct muster_error *error);
 
-/** Records a setting of the whole run, such as "lr" and "0.1". MLflow: a param, which keeps its first text. */
+/**
+ * Records a setting of the whole run, such as "lr" and "0.1". MLflow: a param, which keeps its first text.
+ */
 MUSTER_API void muster_record_setting(struct muster_record *record, const char *name, const char *text);
 
 /** Records a number at a step: a loss after a round, for example. It may be NaN or infinite. */
@@ -122,7 +125,8 @@ MUSTER_API void muster_record_scalar(struct muster_record *record, int64_t step,
 
 /**
  * Records how the elements of an array are distributed, such as weights. If a sink takes histograms, the
- * calling thread reads the array twice; it is not kept. An array that is not valid is lost, and on_warning is told.
+ * calling thread reads the array twice; it is not kept. An array that is not valid is lost, and on_warning
+ * is told.
  */
 MUSTER_API void muster_record_histogram(struct muster_record *record, int64_t step, const char *name,
                                         const struct muster_array *array);
@@ -147,10 +151,10 @@ enum muster_record_outcome {
 };
 
 /**
- * Closes the record: writes what is left and the outcome, for at most limit_ms, and frees the record. A request
- * that runs then is broken off, which takes 500 ms more at most. NULL is allowed. No other thread may use the
- * record any more. OK means that every sink has taken all that was not lost before. Otherwise *error (may be
- * NULL) says why:
+ * Closes the record: writes what is left and the outcome, for at most limit_ms, and frees the record. A
+ * request that runs then is broken off, which takes 500 ms more at most. NULL is allowed. No other thread
+ * may use the record any more. OK means that every sink has taken all that was not lost before. Otherwise
+ * *error (may be NULL) says why:
  * - TIMEOUT: some sinks have not. They are given up, and *error names the first. The record is closed.
  * - INVALID: this is a callback, which must not wait; nothing happened.
  */

@@ -1,7 +1,7 @@
 /*
- * CSV: scalars as a table, a row for each step and a column for each name, quoted after RFC 4180. A name that
- * comes later makes a new column at the right end, for which the file is written anew: rows that are there get
- * an empty field. The row of the running step is written again as it fills.
+ * CSV: scalars as a table, a row for each step and a column for each name, quoted after RFC 4180. A name
+ * that comes later makes a new column at the right end, for which the file is written anew: rows that are
+ * there get an empty field. The row of the running step is written again as it fills.
  */
 #include <config.h>
 

@@ -1,5 +1,5 @@
-/* TFRecord: little-endian sizes, and checksums that are masked, because a checksum over bytes that hold their own
-   is bad. */
+/* TFRecord: little-endian sizes, and checksums that are masked, because a checksum over bytes that hold
+   their own is bad. */
 #include <config.h>
 
 #include "record/event_file.h"

@@ -169,8 +169,8 @@ static CURLcode run(struct http *http)
     return result;
 }
 
-/* Whether the same request may have another answer later. A proxy in front of a server says 404 too, but not in
-   MLflow's words. */
+/* Whether the same request may have another answer later. A proxy in front of a server says 404 too, but not
+   in MLflow's words. */
 static bool passes(long status, const char *code)
 {
     return status != 400 && status != 413 && status != 422 && (status != 404 || !*code);

@@ -41,8 +41,8 @@ void muster__http_disconnect(struct http *http);
 void muster__http_wake(struct http *http);
 
 /*
- * Sends METHOD BASE/PATH. OK: the server answered with 2xx, and *answer (NULL: not wanted) is its JSON, an object
- * that the caller frees. Otherwise *error says why:
+ * Sends METHOD BASE/PATH. OK: the server answered with 2xx, and *answer (NULL: not wanted) is its JSON, an
+ * object that the caller frees. Otherwise *error says why:
  * - INVALID: it will never take this; `code` is its "error_code" or "";
  * - UNAVAILABLE: it may be tried again;
  * - IO: the file cannot be read; OUT_OF_MEMORY.
@@ -52,8 +52,8 @@ enum muster_status muster__http_request(struct http *http, const char *method, c
                                         const struct http_body *body, json_t **answer,
                                         char code[HTTP_CODE_SIZE], struct muster_error *error);
 
-/* `text` with all that has a meaning in a URL escaped, '/' too unless it is kept. The caller frees it; NULL: out of
-   memory. */
+/* `text` with all that has a meaning in a URL escaped, '/' too unless it is kept. The caller frees it; NULL:
+   out of memory. */
 char *muster__http_escape(const char *text, bool keep_slashes);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-/* NaN and infinities are the strings "NaN", "Infinity" and "-Infinity", as protobuf's JSON has them. NULL: out of
-   memory. */
+/* NaN and infinities are the strings "NaN", "Infinity" and "-Infinity", as protobuf's JSON has them. NULL:
+   out of memory. */
 json_t *muster__json_number(double value);
 
 #endif

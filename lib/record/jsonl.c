@@ -1,4 +1,5 @@
-/* JSON lines: every entry, an object on a line of its own. JSON has no NaN and no infinity: they are strings. */
+/* JSON lines: every entry, an object on a line of its own. JSON has no NaN and no infinity: they are
+   strings. */
 #include <config.h>
 
 #include <limits.h>

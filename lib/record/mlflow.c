@@ -1,6 +1,6 @@
 /*
- * MLflow's tracking server, by its REST API 2.0. Everything that is sent may be sent again without harm: a run has a
- * tag by which it is found when the answer to its creation was lost, and a number keeps its time.
+ * MLflow's tracking server, by its REST API 2.0. Everything that is sent may be sent again without harm: a
+ * run has a tag by which it is found when the answer to its creation was lost, and a number keeps its time.
  */
 #include <config.h>
 
@@ -42,8 +42,8 @@ struct mlflow {
 
 /* ---- what MLflow takes ---- */
 
-/* A name as MLflow takes it: another character is '-' and its bytes in hexadecimal digits, and so is a part that a
-   path would not keep. */
+/* A name as MLflow takes it: another character is '-' and its bytes in hexadecimal digits, and so is a part
+   that a path would not keep. */
 static const char *key_of(const char *name, char key[KEY_SIZE_MAX + 1])
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. /";
@@ -164,7 +164,8 @@ static enum muster_status find_experiment(struct mlflow *mlflow, struct muster_e
 
 /* ---- the run ---- */
 
-/* Artifacts that the server passes on itself have an address that begins so, perhaps with the server in it. */
+/* Artifacts that the server passes on itself have an address that begins so, perhaps with the server in
+   it. */
 static enum muster_status keep_artifacts(struct mlflow *mlflow, const json_t *information,
                                          struct muster_error *error)
 {
@@ -276,7 +277,8 @@ static json_t *param_of(const struct entry *entry)
                      cut_text(entry->text, PARAM_SIZE_MAX));
 }
 
-/* Numbers or settings. The server takes all or refuses all: then each half is tried, down to what it refuses. */
+/* Numbers or settings. The server takes all or refuses all: then each half is tried, down to what it
+   refuses. */
 static enum muster_status log_batch(struct mlflow *mlflow, struct entry *const *entries, size_t count,
                                     struct muster_error *error)
 {

@@ -1,6 +1,6 @@
 /*
- * The record: makes entries and adds them to the queue of its sinks. The threads of sinks that are given up at
- * the end may still hang in a disk, so the memory is freed by whoever is last.
+ * The record: makes entries and adds them to the queue of its sinks. The threads of sinks that are given up
+ * at the end may still hang in a disk, so the memory is freed by whoever is last.
  */
 #include <config.h>
 
@@ -88,8 +88,8 @@ static void release(void *context)
     free(record);
 }
 
-/* Whether the thread of a sink that was given up can be ended. A disk cannot be told to let it go. A network can, and
-   then nothing of it, such as OpenSSL, is in use while the process ends. */
+/* Whether the thread of a sink that was given up can be ended. A disk cannot be told to let it go. A network
+   can, and then nothing of it, such as OpenSSL, is in use while the process ends. */
 static bool breaks_off(struct muster_record *record, size_t i)
 {
     struct sink *sink = &record->sinks[i];

@@ -1,6 +1,6 @@
 /*
- * The thread of a sink, the same for all kinds: takes what waits, and tries what fails again until it works or
- * nobody waits any more.
+ * The thread of a sink, the same for all kinds: takes what waits, and tries what fails again until it works
+ * or nobody waits any more.
  */
 #include <config.h>
 

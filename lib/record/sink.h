@@ -15,7 +15,8 @@
 
 struct sink;
 
-/* What a kind of sinks does. All run on the sink's thread, but for `open`, and `wake`, which any thread calls. */
+/* What a kind of sinks does. All run on the sink's thread, but for `open`, and `wake`, which any thread
+   calls. */
 struct sink_kind {
     const char *scheme; /* its texts begin with this and ':' */
     unsigned takes;     /* a bit for each kind of entries that it does something with */
@@ -23,16 +24,17 @@ struct sink_kind {
     enum muster_status (*open)(struct sink *sink, const char *target,
                                const struct muster_record_options *options, void **state,
                                struct muster_error *error);
-    /* Takes the first *taken of the entries, and brings all that it has taken where they belong. After an error
-       it is called again with the others, or with none. What can never be written it drops, with a warning. */
+    /* Takes the first *taken of the entries, and brings all that it has taken where they belong. After an
+       error it is called again with the others, or with none. What can never be written it drops, with a
+       warning. */
     enum muster_status (*write)(void *state, struct entry *const *entries, size_t count, size_t *taken,
                                 struct muster_error *error);
     /* The run is over; called again after an error. NULL: nothing to do. */
     enum muster_status (*finish)(void *state, enum muster_record_outcome outcome, struct muster_error *error);
     /* The sink was given up: ends a wait for a network. NULL: it has none. */
     void (*wake)(void *state);
-    /* The thread ends, and with it what must end on it: a connection of TLS says good-bye, which another thread may
-       get a SIGPIPE for. NULL: nothing. */
+    /* The thread ends, and with it what must end on it: a connection of TLS says good-bye, which another
+       thread may get a SIGPIPE for. NULL: nothing. */
     void (*leave)(void *state);
     void (*close)(void *state);
 };

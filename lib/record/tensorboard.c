@@ -1,6 +1,6 @@
 /*
- * TensorBoard: an event file for each process, in the run's directory. Every batch is in the file as soon as it
- * is taken, so a TensorBoard that looks on sees it.
+ * TensorBoard: an event file for each process, in the run's directory. Every batch is in the file as soon as
+ * it is taken, so a TensorBoard that looks on sees it.
  */
 #include <config.h>
 
@@ -87,7 +87,8 @@ static bool put_histogram(FILE *out, const struct entry *entry)
     return put_value(out, entry, entry->name, &value);
 }
 
-/* TensorBoard takes texts for Markdown. Lines that four spaces begin are code there, and shown as they are. */
+/* TensorBoard takes texts for Markdown. Lines that four spaces begin are code there, and shown as they
+   are. */
 static char *as_code(const char *text, size_t *size)
 {
     char *code = NULL;
@@ -196,8 +197,8 @@ static enum muster_status make_folder(const char *path, struct muster_error *err
     return status;
 }
 
-/* No other file has this name: not of another host, process or record of this one. TensorBoard reads the files of
-   a directory in the order of their names. */
+/* No other file has this name: not of another host, process or record of this one. TensorBoard reads the
+   files of a directory in the order of their names. */
 static char *name_file(const char *folder)
 {
     static atomic_uint last;

@@ -1,10 +1,10 @@
 /*
- * A record, by commands on standard input, for tests that read what it wrote. Every command is answered with a line;
- * warnings are lines too.
+ * A record, by commands on standard input, for tests that read what it wrote. Every command is answered with
+ * a line; warnings are lines too.
  *
  *   open [--backlog=N] [--identity=TEXT] [--experiment=TEXT] [--run-name=TEXT] SINK...
- *   setting NAME TEXT, scalar STEP NAME VALUE, text STEP NAME TEXT, file STEP NAME PATH: TEXT is the rest of the line,
- *   where "\n" is a new line
+ *   setting NAME TEXT, scalar STEP NAME VALUE, text STEP NAME TEXT, file STEP NAME PATH: TEXT is the rest of
+ *   the line, where "\n" is a new line
  *   histogram STEP NAME VALUE...: of float32
  *   scalars FIRST COUNT NAME: the value of each is its step
  *   file-size N: no file may be bigger from now on; -1: any may

@@ -1,4 +1,5 @@
-/* Whole records: allocations that fail, and callbacks. What they write is read by files.py and tracking.py. */
+/* Whole records: allocations that fail, and callbacks. What they write is read by files.py and
+   tracking.py. */
 #include <config.h>
 
 #include <dirent.h>
@@ -164,8 +165,8 @@ static unsigned lines_of(const char *path)
 
 /* ---- tests ---- */
 
-/* One allocation of the library fails, whichever comes at that time: what follows works, and of the entries at most
-   the one is lost. */
+/* One allocation of the library fails, whichever comes at that time: what follows works, and of the entries
+   at most the one is lost. */
 Test(record, an_allocation_fails, .init = set_up, .fini = tear_down, .timeout = 60)
 {
     char csv[128], jsonl[128], tensorboard[128], path[100];
