@@ -8,6 +8,7 @@ EXTRA_DIST += \
     examples/06_asynchronous.c \
     examples/07_tls.c \
     examples/08_resume.c \
+    examples/09_record.c \
     examples/fedavg_server.c \
     examples/participant.c \
     examples/participant.py

@@ -18,6 +18,9 @@ endif
 if LEARNING
 musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/run.h
 endif
+if RECORD
+musterinclude_HEADERS += include/muster/record.h
+endif
 
 # protoc-c derives C names from the proto package. The wire has none, so one is put in for C alone.
 proto_sources = proto/muster.pb-c.c proto/muster.pb-c.h
@@ -36,18 +39,29 @@ proto/c/health.proto: proto/health.proto
 proto/health.pb-c.c: proto/c/health.proto
 	$(AM_V_GEN)$(PROTOC_C) --proto_path=proto/c --c_out=proto $<
 proto/health.pb-c.h: proto/health.pb-c.c
-$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h
+$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h $(record_proto_sources)
 $(libmuster_wire_la_OBJECTS) $(libmuster_grpc_la_OBJECTS): proto/health.pb-c.h
+
+# What TensorBoard reads.
+EXTRA_DIST += proto/tensorboard.proto
+if RECORD
+record_proto_sources = proto/tensorboard.pb-c.c proto/tensorboard.pb-c.h
+CLEANFILES += $(record_proto_sources)
+BUILT_SOURCES += proto/tensorboard.pb-c.h
+proto/tensorboard.pb-c.c: proto/tensorboard.proto
+	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC_C) --proto_path=$(top_srcdir)/proto --c_out=proto $<
+proto/tensorboard.pb-c.h: proto/tensorboard.pb-c.c
+endif
 
 noinst_LTLIBRARIES += libmuster-wire.la libmuster-core.la libmuster-grpc.la
 # Generated code is not held to our warnings.
 libmuster_wire_la_CFLAGS = -fvisibility=hidden
 libmuster_wire_la_CPPFLAGS = $(PROTOBUF_C_CFLAGS)
-nodist_libmuster_wire_la_SOURCES = $(proto_sources)
+nodist_libmuster_wire_la_SOURCES = $(proto_sources) $(record_proto_sources)
 libmuster_wire_la_SOURCES =
 
-libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS)
-libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS)
+libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS) $(RECORD_CFLAGS)
+libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS) $(RECORD_LIBS)
 libmuster_core_la_SOURCES = \
     lib/link/hello.c \
     lib/link/hello.h \
@@ -148,17 +162,45 @@ libmuster_core_la_SOURCES += \
     lib/wire/storage.h \
     lib/wire/values.c \
     lib/wire/wire.h
+if FILES
+libmuster_core_la_SOURCES += \
+    lib/file.c \
+    lib/file.h \
+    lib/float16.h
+endif
 if LEARNING
 libmuster_core_la_SOURCES += \
     lib/learning/element.c \
     lib/learning/element.h \
-    lib/learning/file.c \
-    lib/learning/file.h \
     lib/learning/mean.c \
     lib/learning/npy_file.c \
     lib/learning/npz.c \
     lib/learning/npz.h \
     lib/learning/run.c
+endif
+if RECORD
+libmuster_core_la_SOURCES += \
+    lib/record/csv.c \
+    lib/record/csv.h \
+    lib/record/entry.c \
+    lib/record/entry.h \
+    lib/record/event_file.c \
+    lib/record/event_file.h \
+    lib/record/histogram.c \
+    lib/record/histogram.h \
+    lib/record/http.c \
+    lib/record/http.h \
+    lib/record/json.h \
+    lib/record/jsonl.c \
+    lib/record/mlflow.c \
+    lib/record/outlet.c \
+    lib/record/outlet.h \
+    lib/record/queue.c \
+    lib/record/queue.h \
+    lib/record/record.c \
+    lib/record/sink.c \
+    lib/record/sink.h \
+    lib/record/tensorboard.c
 endif
 
 libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS) $(PROTOBUF_C_CFLAGS)

@@ -9,7 +9,7 @@
 #include <muster/status.h>
 #include <muster/traffic.h>
 
-/* The headers of the server and of learning are missing if the library was built without these parts. */
+/* The headers of the server, of learning and of the record are missing if the library was built without them. */
 #if __has_include(<muster/proxy.h>)
 #include <muster/participant_manager.h>
 #include <muster/proxy.h>
@@ -20,6 +20,9 @@
 #include <muster/npy.h>
 #include <muster/npz.h>
 #include <muster/run.h>
+#endif
+#if __has_include(<muster/record.h>)
+#include <muster/record.h>
 #endif
 
 #endif

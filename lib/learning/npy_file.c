@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "learning/file.h"
+#include "file.h"
 #include "wire/wire.h"
 
 static enum muster_status write_array(const void *context, int file, const char *path,

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zip.h>
 
-#include "learning/file.h"
+#include "file.h"
 #include "wire/wire.h"
 
 #define SUFFIX ".npy"

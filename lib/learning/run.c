@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "learning/file.h"
+#include "file.h"
 #include "learning/npz.h"
 #include "status.h"
 

@@ -156,10 +156,10 @@ class Result(unittest.TestResult):
         self.report(test, error)
 
 
-def main():
-    """Runs the tests of the calling program, or those that are named on its command line."""
-    if not SERVER.exists():
-        print("the programs in apps/ are not built")
+def main(program=SERVER):
+    """Runs the tests of the calling program, which are of `program`, or those that are named on its command line."""
+    if not program.exists():
+        print(f"{program.name} is not built")
         sys.exit(77)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end_started)

@@ -26,8 +26,10 @@ int main(void)
     participant_options_init(&options);
     struct proxy_round_options round_options;
     proxy_round_options_init(&round_options);
+    struct muster_record_options record_options;
+    muster_record_options_init(&record_options);
     struct muster_message message = MUSTER_MESSAGE_INIT;
-    return manager_options.context || options.context || round_options.enough || message.storage;
+    return record_options.context || manager_options.context || options.context || round_options.enough || message.storage;
 }
 C
 }

@@ -15,6 +15,11 @@ refers_to_build_tree() {
     grep -rIl -e "$source/lib" -e "$source/include" -e "$(realpath "$top_builddir")" "$shared_root"
 }
 
+# Runs a program where it may leave something.
+run_in_scratch() {
+    cd "$scratch" && run_shared "./$1" && [[ -s $1.csv ]]
+}
+
 cat >"$scratch/foreign.c" <<'C'
 #include <muster/muster.h>
 #include <stdio.h>
@@ -89,6 +94,31 @@ int main(void)
 C
     check "a foreign program builds with the fixture" compile "$shared_root" fixture
     check "it listens on it" run_shared "$scratch/fixture"
+fi
+
+if [[ $public_headers == *muster/record.h* ]]; then
+    cat >"$scratch/record.c" <<'C'
+#include <muster/muster.h>
+int main(void)
+{
+    const char *sink = "csv:record.csv";
+    struct muster_record_options options;
+    struct muster_record *record;
+    muster_record_options_init(&options);
+    options.sinks = &sink;
+    options.sink_count = 1;
+    if (muster_record_open(&options, &record, NULL) != MUSTER_OK)
+        return 1;
+    muster_record_scalar(record, 1, "loss", 0.5);
+    return muster_record_close(record, MUSTER_RECORD_FINISHED, 10000, NULL) != MUSTER_OK;
+}
+C
+    cp "$scratch/record.c" "$scratch/record_static.c"
+    check "a foreign program builds with a record" compile "$shared_root" record
+    check "it keeps one" run_in_scratch record
+    if [[ -e $shared_root$libdir/libmuster.a ]]; then
+        check "it builds with pkg-config --static" compile "$static_root" record_static --static
+    fi
 fi
 
 for program in $(extract_programs); do

@@ -26,9 +26,11 @@ breaks_layers() {
             below["link"] = " network wire "
             below["participant"] = below["proxy"] = " network wire link "
             below["learning"] = " wire "
+            below["record"] = " "
             owner["participant.h"] = "participant"
             owner["proxy.h"] = owner["participant_manager.h"] = "proxy"
             owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["run.h"] = "learning"
+            owner["record.h"] = "record"
             owner["muster.h"] = "everything"
         }
         {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a device gets that only takes part: a library without the server and without learning, and so without libzip.
+# What a device gets that only takes part: a library without the server, without learning and without the record, and so
+# without libzip, jansson and libcurl.
 # The README's participant is built against it, and goes through a round with a server of the whole library.
 # shellcheck source=tests/packaging/common
 . "${top_srcdir:?is not set: run this through make check}/tests/packaging/common"
@@ -24,16 +25,16 @@ configure_without() {
 }
 
 whole_headers() {
-    (cd "$root" && find . -name '*.h' | grep -E '/(mean|npy|npz|run|participant_manager|proxy)\.h$')
+    (cd "$root" && find . -name '*.h' | grep -E '/(mean|npy|npz|record|run|participant_manager|proxy)\.h$')
 }
 
 # Functions of what was left out.
 whole_symbols() {
-    nm -D --defined-only "$library_path/libmuster.so" | grep -E ' (muster_(mean|npy|npz|run)|proxy|participant_manager)_'
+    nm -D --defined-only "$library_path/libmuster.so" | grep -E ' (muster_(mean|npy|npz|record|run)|proxy|participant_manager)_'
 }
 
-pkg_config_zip() {
-    flags "$root" "$@" | grep zip
+pkg_config_more() {
+    flags "$root" "$@" | grep -E 'zip|curl|jansson'
 }
 
 # What the participant is not built with is at the server: the whole library.
@@ -49,9 +50,10 @@ check "make install" install_into "$root" "$build"
 check "no headers of what was left out" nothing whole_headers
 check "no functions of what was left out" nothing whole_symbols
 check "the README's participant builds against it" compile "$root" participant
-check "the library needs no libzip" nothing needs libzip "$library_path/libmuster.so"
-check "pkg-config names no libzip" nothing pkg_config_zip
-check "nor with --static" nothing pkg_config_zip --static
+check "the library needs no libzip, libcurl and libjansson" nothing needs 'libzip\|libcurl\|libjansson' \
+    "$library_path/libmuster.so"
+check "pkg-config names none of them" nothing pkg_config_more
+check "nor with --static" nothing pkg_config_more --static
 rm -f "$library_path"/libmuster.so*
 check "the participant builds with --static" compile "$root" participant --static
 check "it needs neither libzip nor libmuster.so" nothing needs 'libzip\|libmuster' "$scratch/participant"

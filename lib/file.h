@@ -1,7 +1,7 @@
 /* Files that are replaced whole: what is written goes into a temporary beside its place, down to the disk,
  * and then takes the name. Whoever reads, even after a crash, finds the old file or the new one. */
-#ifndef MUSTER_LEARNING_FILE_H
-#define MUSTER_LEARNING_FILE_H
+#ifndef MUSTER_FILE_H
+#define MUSTER_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

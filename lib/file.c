@@ -4,7 +4,7 @@
  */
 #include <config.h>
 
-#include "learning/file.h"
+#include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
