@@ -28,8 +28,6 @@ struct queued_message {
     const struct buffer *body; /* to be recognised */
 };
 
-static const struct stream_ops stream_ops;
-
 /* ---- statuses on the wire ---- */
 
 /* Of those that have the same code, the first is what that code stands for. What is not here is UNAVAILABLE. */

@@ -96,12 +96,6 @@ static void drop(struct waiting_call *waiting)
     free(waiting);
 }
 
-static void refuse(grpc_call *call, const char *text)
-{
-    grpc_call_cancel_with_status(call, GRPC_STATUS_UNAVAILABLE, text, NULL);
-    grpc_call_unref(call);
-}
-
 static void timer_expired(struct timer *timer);
 
 /* With the lock held. */
@@ -147,7 +141,7 @@ void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const 
 {
     struct waiting_call *waiting = calloc(1, sizeof(*waiting));
     if (!waiting) {
-        refuse(call, "the server is out of memory");
+        muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE, "the server is out of memory");
         return;
     }
     waiting->call = call;
@@ -169,7 +163,8 @@ void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const 
     if (waits)
         return;
     drop(waiting);
-    refuse(call, "too many wrong tokens come from your address: try again later");
+    muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE,
+                        "too many wrong tokens come from your address: try again later");
 }
 
 /* ---- going on ---- */
@@ -179,7 +174,7 @@ static void refuse_all(struct waiting_room *room, struct waiting_calls *all)
     struct waiting_call *waiting;
     while ((waiting = STAILQ_FIRST(all))) {
         STAILQ_REMOVE_HEAD(all, link);
-        refuse(waiting->call, "the server is stopping");
+        muster__grpc_refuse(waiting->call, GRPC_STATUS_UNAVAILABLE, "the server is stopping");
         drop(waiting);
         muster__grpc_let_go(room->listener);
     }
@@ -237,7 +232,7 @@ void muster__grpc_waiting_close(struct waiting_room *room)
     pthread_mutex_lock(&room->lock);
     room->closed = true;
     STAILQ_CONCAT(&all, &room->calls);
-    bool stopped = room->timed && muster__timer_stop(&room->listener->transport->base, &room->timer);
+    bool stopped = muster__timer_stop(&room->listener->transport->base, &room->timer);
     pthread_mutex_unlock(&room->lock);
     refuse_all(room, &all);
     if (stopped)
