@@ -62,9 +62,9 @@ struct keys;
 struct grpc_transport {
     struct muster_transport base;
     grpc_completion_queue *queue;
-    SLIST_HEAD(, network_thread) threads; /* guarded by process_lock */
-    unsigned thread_count;                /* the same */
-    unsigned users;                       /* guarded by process_lock */
+    pthread_t *threads;    /* guarded by process_lock */
+    unsigned thread_count; /* the same */
+    unsigned users;        /* guarded by process_lock */
     pthread_t alarm_thread;
     pthread_mutex_t alarm_lock;
     pthread_cond_t alarm_moved;
