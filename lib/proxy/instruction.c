@@ -10,6 +10,7 @@
 
 #include "proxy/instruction.h"
 #include "proxy/manager.h"
+#include "proxy/proxy.h"
 #include "status.h"
 
 /* What a prepared message owns. */
@@ -120,25 +121,36 @@ static bool wait_for_one(sem_t *returned, const struct timespec *until)
     return result == 0;
 }
 
-void muster__instructions_return(struct instruction *instructions, size_t count)
+/* Cuts off those who keep what was borrowed, each on its own transport. */
+static void shut_borrowers(struct instruction *instructions, size_t count, struct proxy *const *proxies,
+                           size_t proxy_count)
+{
+    struct muster_transport *last = NULL;
+    for (size_t i = 0; i < proxy_count; i++) {
+        struct muster_transport *transport = muster__proxy_manager(proxies[i])->transport;
+        const struct buffer *borrower = instructions[i % count].borrower;
+        if (borrower && (count > 1 || transport != last))
+            transport->ops->shut_borrowers(transport, borrower);
+        last = transport;
+    }
+}
+
+void muster__instructions_return(struct instruction *instructions, size_t count, struct proxy *const *proxies,
+                                 size_t proxy_count)
 {
     size_t borrowed = 0;
-    struct participant_manager *manager = instructions->manager;
     sem_t *returned = instructions->borrow;
     for (size_t i = 0; i < count; i++) {
         instructions[i].borrower = is_borrowed(instructions[i].chunked) ? instructions[i].chunked : NULL;
         borrowed += instructions[i].borrower ? 1 : 0;
         muster__instruction_release(&instructions[i]);
     }
-    const struct timespec until = muster__clock_after(manager->options.stop_timeout_ms);
+    const struct timespec until = muster__clock_after(instructions->manager->options.stop_timeout_ms);
     while (borrowed > 0 && wait_for_one(returned, &until))
         borrowed--;
     if (borrowed == 0)
         return;
-    for (size_t i = 0; i < count; i++) {
-        if (instructions[i].borrower)
-            manager->transport->ops->shut_borrowers(manager->transport, instructions[i].borrower);
-    }
+    shut_borrowers(instructions, count, proxies, proxy_count);
     /* Nothing is left that a peer could hold up. */
     while (borrowed > 0)
         borrowed -= sem_wait(returned) == 0 ? 1 : 0;

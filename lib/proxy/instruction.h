@@ -31,10 +31,11 @@ enum muster_status muster__instruction_body(struct instruction *instruction, boo
 void muster__instruction_release(struct instruction *instruction);
 
 /*
- * The same for all of a round, one or more, and waits until nothing refers to the memory that was borrowed for
+ * The same for all of a round, one for each proxy or one for all, and waits until nothing refers to the memory that was borrowed for
  * them, with the `borrow` that they share initialised: all turns have ended, and the manager's drain has been
  * entered. Participants that read nothing are cut off for that after the manager's stop_timeout_ms, together.
  */
-void muster__instructions_return(struct instruction *instructions, size_t count);
+void muster__instructions_return(struct instruction *instructions, size_t count, struct proxy *const *proxies,
+                                 size_t proxy_count);
 
 #endif

@@ -277,7 +277,7 @@ static enum muster_status run(struct round *round, struct instruction *instructi
         begin_turn(round, i, &instructions[i % instruction_count], options->deadline_ms);
     collect_answers(round);
     enum muster_status status = verdict(round, options->at_least ? options->at_least : round->enough, error);
-    muster__instructions_return(instructions, instruction_count);
+    muster__instructions_return(instructions, instruction_count, round->proxies, round->count);
     muster__drain_done(&round->manager->drain);
     return status;
 }

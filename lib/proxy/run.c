@@ -66,7 +66,7 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
         if (status != MUSTER_OK && error)
             proxy_explain(proxy, status, &blocking.answer, error);
     }
-    muster__instructions_return(&sending, 1);
+    muster__instructions_return(&sending, 1, &proxy, 1);
     muster__drain_done(&manager->drain);
     sem_destroy(&returned);
     sem_destroy(&blocking.ended);

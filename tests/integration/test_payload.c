@@ -116,6 +116,46 @@ Test(payload, run_each_with_frozen_participants_returns_the_memory_in_time)
         kill_and_reap(pids[i]);
 }
 
+/* A round over two managers takes its limits from the first, whose transport is another one. */
+Test(payload, run_all_with_a_frozen_participant_of_another_transport_returns_the_memory_in_time)
+{
+    struct participant_manager_options options = impatient();
+    struct proxy_round_options round;
+    struct proxy_round_result result;
+    struct participant_manager *inside;
+    struct proxy **insiders;
+    struct member member;
+    struct door door;
+    size_t count;
+    watch_for(WITHIN);
+    door_open(&door, &options);
+    options.listen = "local:beside-the-frozen";
+    cr_assert_eq(participant_manager_start(&options, &inside, NULL), MUSTER_OK);
+    member_start(&member, options.listen, "inside");
+    cr_assert_eq(participant_manager_get_participants(inside, 1, MUSTER_NO_LIMIT, &insiders, &count, NULL),
+                 MUSTER_OK);
+    pid_t pid = spawn("echo", door.address, "frozen", NULL);
+    struct proxy *proxies[] = {insiders[0], door_proxy(&door, "frozen", 1)};
+    uint8_t *data = filled(CLOGGING);
+    struct muster_message instruction = payload(data, CLOGGING);
+    freeze(pid);
+    proxy_round_options_init(&round);
+    round.deadline_ms = 1000;
+    cr_assert_eq(proxy_run_all(proxies, 2, &instruction, &round, NULL, NULL, &result, NULL), MUSTER_TIMEOUT);
+    free(data);
+    cr_assert_eq(result.entries[0].status, MUSTER_OK);
+    proxy_round_result_clear(&result);
+    door_wait(&door, PARTICIPANT_MANAGER_LEFT, "frozen", 1);
+    proxy_release(proxies[1]);
+    proxy_release_all(insiders, count);
+    participant_manager_close(inside);
+    member_finish(&member);
+    participant_manager_free(inside);
+    watch_for(CLOSING);
+    door_close(&door);
+    kill_and_reap(pid);
+}
+
 /* To one of the original protocol all is sent in one message, a copy. */
 Test(payload, run_with_one_of_the_original_protocol_that_reads_nothing)
 {

@@ -27,6 +27,7 @@ FIXTURE_TEST(progress, progress_is_told)
     cr_assert_eq(outcome.ended, 0);
     pair_answer(&pair, 1, MUSTER_TRAIN);
     cr_assert(ended_with(&outcome, MUSTER_OK));
+    cr_assert_eq(proxy_progress(pair.proxy), 0, "no turn is running");
     pair_start(&pair, MUSTER_TRAIN, &outcome);
     cr_assert_eq(proxy_progress(pair.proxy), 0, "it is that of the running turn");
     proxy_cancel(pair.proxy);
