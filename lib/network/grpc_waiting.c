@@ -56,16 +56,7 @@ static struct source source_of(grpc_call *call)
 
 /* ---- passing ---- */
 
-/* With the lock held. Behind those that wait: or whoever calls most often would get each guess. */
-static bool may_pass(struct waiting_room *room, const struct source *source)
-{
-    bool waits = room->sweeping;
-    const struct waiting_call *waiting;
-    STAILQ_FOREACH(waiting, &room->calls, link)
-        waits = waits || is_same(&waiting->source, source);
-    return !waits && muster__guesses_allow(&room->guesses, source, muster__clock_now());
-}
-
+/* Behind those that wait: or whoever calls most often would get each guess. */
 bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
                                  const grpc_metadata_array *metadata)
 {
@@ -73,8 +64,12 @@ bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
     if (!credentials || !credentials->files.token_file || !muster__grpc_shows_token(metadata))
         return true;
     struct source source = source_of(call);
+    const struct waiting_call *waiting;
     pthread_mutex_lock(&room->lock);
-    bool passes = may_pass(room, &source);
+    bool waits = room->sweeping;
+    STAILQ_FOREACH(waiting, &room->calls, link)
+        waits = waits || is_same(&waiting->source, &source);
+    bool passes = !waits && muster__guesses_allow(&room->guesses, &source, muster__clock_now());
     pthread_mutex_unlock(&room->lock);
     return passes;
 }

@@ -83,11 +83,13 @@ static bool count_name(struct reader reader, struct counts *counts, size_t *budg
 /* What a field of a scalar or a value is. */
 enum member { OTHER, NAME, DOUBLE, INTEGER, BOOLEAN, TEXT, DATA };
 
-static const struct named {
+struct named {
     enum member members[FIELD_SCALAR_BOOLEAN + 1]; /* by the fields' numbers */
     const char *name;                              /* its name, in words */
-} named_scalar = {{OTHER, NAME, DOUBLE, INTEGER, BOOLEAN}, "a scalar's name"},
-  named_value = {{OTHER, NAME, TEXT, DATA}, "a value's name"};
+};
+
+static const struct named named_scalar = {{OTHER, NAME, DOUBLE, INTEGER, BOOLEAN}, "a scalar's name"};
+static const struct named named_value = {{OTHER, NAME, TEXT, DATA}, "a value's name"};
 
 static enum member member_of(const struct named *named, const struct field *field)
 {
