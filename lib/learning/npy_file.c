@@ -26,9 +26,9 @@ static enum muster_status write_array(const void *context, int file, const char 
 enum muster_status muster_npy_write(const char *path, const struct muster_array *array,
                                     struct muster_error *error)
 {
-    size_t size;
-    if (muster__npy_size(array, &size) != MUSTER_OK)
-        return muster__file_error(error, MUSTER_INVALID, path, "the array's dtype, shape or data is invalid");
+    const char *fault = muster__array_fault(array);
+    if (fault)
+        return muster__file_error(error, MUSTER_INVALID, path, fault);
     return muster__file_replace(path, write_array, array, error);
 }
 

@@ -78,12 +78,12 @@ enum muster_status muster__npz_check(const struct npz *npz, const char *path, st
     if (npz->count == 0 || npz->count > MUSTER_NPZ_ARRAYS_MAX)
         return muster__file_error(error, MUSTER_INVALID, path, "there are no arrays, or too many");
     for (size_t i = 0; i < npz->count; i++) {
-        size_t size;
         const char *name = npz->arrays[i].name;
+        const char *fault = muster__array_fault(&npz->arrays[i].array);
         if (!name || !is_name(name, strlen(name)))
             return fail_entry(error, MUSTER_INVALID, path, i, "this is no name for an array");
-        if (muster__npy_size(&npz->arrays[i].array, &size) != MUSTER_OK)
-            return fail_entry(error, MUSTER_INVALID, path, i, "the array's dtype, shape or data is invalid");
+        if (fault)
+            return fail_entry(error, MUSTER_INVALID, path, i, fault);
     }
     return MUSTER_OK;
 }

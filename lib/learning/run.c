@@ -37,7 +37,8 @@ enum {
 struct muster_run {
     char *path;
     char *file_path; /* room for that of any file of the run: path_of() */
-    int folder;
+    DIR *directory;
+    int folder; /* its descriptor */
     int lock;
     char *configuration;
     uint64_t rounds[MUSTER_RUN_ROUNDS_KEPT]; /* that have files, the highest first; 0: none */
@@ -79,23 +80,13 @@ static const char *path_of(const struct muster_run *run, const char *name)
 static enum muster_status list(struct muster_run *run, void (*each)(struct muster_run *, const char *name),
                                struct muster_error *error)
 {
-    int folder = openat(run->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = folder < 0 ? NULL : fdopendir(folder);
-    struct dirent *entry = NULL;
-    enum muster_status status = MUSTER_OK;
-    errno = directory ? 0 : errno;
-    while (directory && (entry = readdir(directory))) {
+    struct dirent *entry;
+    rewinddir(run->directory);
+    while (errno = 0, (entry = readdir(run->directory))) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             each(run, entry->d_name);
-        errno = 0;
     }
-    if (errno != 0)
-        status = muster__file_errno(error, run->path, "listing it");
-    if (directory)
-        closedir(directory);
-    else if (folder >= 0)
-        close(folder);
-    return status;
+    return errno == 0 ? MUSTER_OK : muster__file_errno(error, run->path, "listing it");
 }
 
 static bool is_temporary(const char *name)
@@ -165,9 +156,10 @@ static enum muster_status open_folder(struct muster_run *run, struct muster_erro
     } else if (errno != EEXIST) {
         return muster__file_errno(error, run->path, "making the directory");
     }
-    run->folder = open(run->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (run->folder < 0)
+    run->directory = opendir(run->path);
+    if (!run->directory)
         return muster__file_errno(error, run->path, "opening the directory");
+    run->folder = dirfd(run->directory);
     return MUSTER_OK;
 }
 
@@ -344,7 +336,7 @@ enum muster_status muster_run_open(const char *path, const char *configuration, 
     struct muster_run *run = calloc(1, sizeof(*run));
     if (!run)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    run->folder = run->lock = -1;
+    run->lock = -1;
     run->path = strdup(path);
     run->file_path = malloc(strlen(path) + FILE_NAME_SIZE);
     enum muster_status status = MUSTER_OK;
@@ -459,8 +451,8 @@ void muster_run_close(struct muster_run *run)
     forget_state(run);
     if (run->lock >= 0)
         close(run->lock);
-    if (run->folder >= 0)
-        close(run->folder);
+    if (run->directory)
+        closedir(run->directory);
     free(run->configuration);
     free(run->path);
     free(run->file_path);

@@ -220,7 +220,6 @@ enum muster_status muster__credentials_check(const struct muster_credentials *fi
     return MUSTER_OK;
 }
 
-/* With a reference of the caller's; NULL otherwise. */
 enum muster_status muster__keys_load(const struct muster_credentials *files, struct keys **loaded,
                                      struct muster_error *error)
 {

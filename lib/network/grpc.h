@@ -62,9 +62,9 @@ struct keys;
 struct grpc_transport {
     struct muster_transport base;
     grpc_completion_queue *queue;
-    SLIST_HEAD(, network_thread) threads; /* guarded by process_lock */
-    unsigned thread_count;                /* the same */
-    unsigned users;                       /* guarded by process_lock */
+    pthread_t *threads;    /* guarded by process_lock */
+    unsigned thread_count; /* the same */
+    unsigned users;        /* guarded by process_lock */
     pthread_t alarm_thread;
     pthread_mutex_t alarm_lock;
     pthread_cond_t alarm_moved;
@@ -224,11 +224,7 @@ void muster__grpc_leave(struct grpc_stream *stream);
 
 /* ---- grpc_listener.c ---- */
 
-enum muster_status muster__grpc_listen(struct muster_transport *transport, const char *address,
-                                       size_t max_message_size, const struct connection_options *options,
-                                       const struct listener_events *events, void *context,
-                                       struct listener **listener, uint16_t *port,
-                                       struct muster_error *error);
+transport_listen muster__grpc_listen;
 void muster__grpc_close_listener(struct listener *listener);
 void muster__grpc_cut_listener(struct listener *listener);
 void muster__grpc_free_listener(struct listener *listener);
@@ -237,11 +233,7 @@ void muster__grpc_accept_failed(struct tag *tag, bool ok);
 
 /* ---- grpc_client.c ---- */
 
-enum muster_status muster__grpc_connect(struct muster_transport *transport, const char *address,
-                                        const struct service *service, size_t max_message_size,
-                                        const struct connection_options *options,
-                                        const struct stream_events *events, void *context,
-                                        struct stream **stream, struct muster_error *error);
+transport_connect muster__grpc_connect;
 
 /* ---- grpc_loan.c ---- */
 
@@ -267,7 +259,7 @@ void muster__write_target(const char *prefix, const char *address, char target[T
 /* Whether `host` stands for one address, in the form in which getnameinfo() writes it. */
 bool muster__is_one_address(const char *host);
 
-/* Why an address could not be listened on. */
+/* Why an address could not be listened on, which C-core does not say. */
 enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,
                                         struct muster_error *error);
 
@@ -276,9 +268,8 @@ void muster__shut_connections(const char *host, uint16_t port);
 
 /* Calls `visit` for each of the process's connections whose own end is `port`, with the other end's
    address. */
-void muster__visit_accepted(uint16_t port,
-                            void (*visit)(void *context, int descriptor, const char *host, uint16_t port),
-                            void *context);
+typedef void visit_end(void *context, int descriptor, const char *host, uint16_t port);
+void muster__visit_accepted(uint16_t port, visit_end *visit, void *context);
 
 /* Shuts the connection whose other end is `peer`, as C-core writes it ("ipv4:1.2.3.4:567"); if `unread`,
    nothing that it has sent is read any more. */

@@ -66,7 +66,6 @@ void muster__write_target(const char *prefix, const char *address, char target[T
     target[size] = '\0';
 }
 
-/* Whether `host` stands for one address in the form in which getnameinfo() writes it. */
 bool muster__is_one_address(const char *host)
 {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
@@ -79,7 +78,6 @@ bool muster__is_one_address(const char *host)
     return strcmp(text, host) == 0 && strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0;
 }
 
-/* Why the address could not be bound: C-core does not say. */
 enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,
                                         struct muster_error *error)
 {
@@ -143,17 +141,20 @@ static uint16_t port_of(const struct sockaddr_storage *address)
     return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port) : 0;
 }
 
-/* Calls `visit` for each descriptor of the process that is a connection. */
-static void visit_connections(void (*visit)(void *context, int descriptor, const struct ends *ends),
-                              void *context)
+/* Calls `visit` with our end of each connection of the process, or with theirs, where ours has this port; 0:
+   any. */
+static void visit_connections(bool ours, uint16_t our_port, visit_end *visit, void *context)
 {
     DIR *directory = opendir("/proc/self/fd");
     struct dirent *entry;
+    char host[HOST_SIZE];
+    uint16_t port;
     while (directory && (entry = readdir(directory))) {
         int descriptor = atoi(entry->d_name);
         struct ends ends;
-        if (descriptor > 0 && ends_of(descriptor, &ends))
-            visit(context, descriptor, &ends);
+        if (descriptor > 0 && ends_of(descriptor, &ends) &&
+            (our_port == 0 || port_of(&ends.ours) == our_port) && write_end(&ends, ours, host, &port))
+            visit(context, descriptor, host, port);
     }
     if (directory)
         closedir(directory);
@@ -172,19 +173,15 @@ static void discard(int descriptor)
 }
 
 struct shutting {
-    bool own;
-    const char *host;
+    const char *host; /* NULL: any */
     uint16_t port;
     bool unread;
 };
 
-static void shut_one(void *context, int descriptor, const struct ends *ends)
+static void shut_one(void *context, int descriptor, const char *host, uint16_t port)
 {
     const struct shutting *shutting = context;
-    char host[HOST_SIZE];
-    uint16_t port;
-    if (!write_end(ends, shutting->own, host, &port) || port != shutting->port ||
-        (shutting->host && strcmp(host, shutting->host) != 0))
+    if (port != shutting->port || (shutting->host && strcmp(host, shutting->host) != 0))
         return;
     shutdown(descriptor, SHUT_RDWR);
     if (shutting->unread)
@@ -198,8 +195,8 @@ static void shut_one(void *context, int descriptor, const struct ends *ends)
  */
 void muster__shut_connections(const char *host, uint16_t port)
 {
-    struct shutting shutting = {.own = true, .host = host, .port = port};
-    visit_connections(shut_one, &shutting);
+    struct shutting shutting = {.host = host, .port = port};
+    visit_connections(true, port, shut_one, &shutting);
 }
 
 void muster__shut_peer(const char *peer, bool unread)
@@ -207,28 +204,10 @@ void muster__shut_peer(const char *peer, bool unread)
     char host[HOST_SIZE];
     struct shutting shutting = {.host = host, .unread = unread};
     if (muster__split_peer(peer, host, &shutting.port))
-        visit_connections(shut_one, &shutting);
+        visit_connections(false, 0, shut_one, &shutting);
 }
 
-struct visiting {
-    uint16_t port;
-    void (*visit)(void *context, int descriptor, const char *host, uint16_t port);
-    void *context;
-};
-
-static void visit_accepted(void *context, int descriptor, const struct ends *ends)
+void muster__visit_accepted(uint16_t port, visit_end *visit, void *context)
 {
-    const struct visiting *visiting = context;
-    char host[HOST_SIZE];
-    uint16_t port;
-    if (port_of(&ends->ours) == visiting->port && write_end(ends, false, host, &port))
-        visiting->visit(visiting->context, descriptor, host, port);
-}
-
-void muster__visit_accepted(uint16_t port,
-                            void (*visit)(void *context, int descriptor, const char *host, uint16_t port),
-                            void *context)
-{
-    struct visiting visiting = {port, visit, context};
-    visit_connections(visit_accepted, &visiting);
+    visit_connections(false, port, visit, context);
 }

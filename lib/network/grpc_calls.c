@@ -6,6 +6,12 @@
 
 #include "network/grpc_listener.h"
 
+void muster__grpc_refuse(grpc_call *call, grpc_status_code code, const char *text)
+{
+    grpc_call_cancel_with_status(call, code, text, NULL);
+    grpc_call_unref(call);
+}
+
 /* Drops a call of a connection that begins too many, and shuts it; false: it does not. */
 static bool drop_flood(struct grpc_listener *listener, grpc_call *call)
 {
@@ -14,16 +20,8 @@ static bool drop_flood(struct grpc_listener *listener, grpc_call *call)
     char *peer = grpc_call_get_peer(call);
     muster__shut_peer(peer, true);
     gpr_free(peer);
-    grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the connection begins too many calls",
-                                 NULL);
-    grpc_call_unref(call);
+    muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the connection begins too many calls");
     return true;
-}
-
-static void drop_call(grpc_call *call)
-{
-    grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory", NULL);
-    grpc_call_unref(call);
 }
 
 /* Hands an arrived call to the listener's owner, which asks for its identity, or refuses it. */
@@ -33,7 +31,7 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, const str
     struct grpc_stream *stream = muster__grpc_stream_new(listener->transport, call);
     if (!stream) {
         muster__grpc_identity_free(identity);
-        drop_call(call);
+        muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory");
         return;
     }
     stream->listener = listener;
@@ -89,7 +87,7 @@ void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const s
     struct credentials *credentials = listener->source.credentials;
     struct peer_identity *identity = identify(listener, call, metadata);
     if (!identity && credentials && credentials->asks)
-        drop_call(call);
+        muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory");
     else
         open_call(listener, call, served, identity);
 }

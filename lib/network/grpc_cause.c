@@ -16,18 +16,14 @@
 
 /* ---- the proxy that C-core would go by ---- */
 
-static bool ends_with(const char *text, size_t size, const char *end, size_t end_size)
-{
-    return end_size > 0 && end_size <= size && strncasecmp(text + size - end_size, end, end_size) == 0;
-}
-
 /* Whether a list such as "localhost, .example.org" has an end of `host`. */
 static bool is_listed(const char *list, const char *host)
 {
+    size_t length = strlen(host);
     for (const char *at = list; *at; at += strcspn(at, ",")) {
         at += strspn(at, ", \t");
         size_t size = strcspn(at, ", \t");
-        if (ends_with(host, strlen(host), at, size))
+        if (size > 0 && size <= length && strncasecmp(host + length - size, at, size) == 0)
             return true;
     }
     return false;

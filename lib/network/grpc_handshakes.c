@@ -6,6 +6,7 @@
  */
 #include <config.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,20 +26,12 @@ static LIST_HEAD(, handshakes) all_watched = LIST_HEAD_INITIALIZER(all_watched);
    routines::tlsv1 alert unknown ca {...}". */
 static void copy_reason(const char *message, char reason[MUSTER_ERROR_TEXT_SIZE])
 {
-    size_t length = strcspn(message, "{");
-    for (size_t i = 0; i + 1 < length; i++) {
-        if (strncmp(message + i, "::", 2) != 0)
-            continue;
-        message += i + 2;
-        length -= i + 2;
-        i = 0;
-    }
-    while (length > 0 && message[length - 1] == ' ')
-        length--;
-    if (length >= MUSTER_ERROR_TEXT_SIZE / 2)
-        length = MUSTER_ERROR_TEXT_SIZE / 2 - 1;
-    memcpy(reason, message, length);
-    reason[length] = '\0';
+    const char *end = message + strcspn(message, "{");
+    for (const char *at = strstr(message, "::"); at && at < end; at = strstr(message, "::"))
+        message = at + 2;
+    while (end > message && end[-1] == ' ')
+        end--;
+    snprintf(reason, MUSTER_ERROR_TEXT_SIZE / 2, "%.*s", (int)(end - message), message);
 }
 
 static void tell(struct handshakes *handshakes, bool broken_off, size_t count, const char *reason)
@@ -118,20 +111,15 @@ void muster__grpc_handshakes_watch(struct handshakes *handshakes, struct grpc_li
     pthread_mutex_unlock(&watched_lock);
 }
 
-/* With watched_lock held: true when the listener is to be let go. */
-static bool stop(struct handshake_failures *failures)
-{
-    return failures->timed &&
-           muster__timer_stop(&failures->handshakes->listener->transport->base, &failures->timer);
-}
-
 void muster__grpc_handshakes_close(struct handshakes *handshakes)
 {
     if (!handshakes->listener)
         return;
+    struct muster_transport *transport = &handshakes->listener->transport->base;
     pthread_mutex_lock(&watched_lock);
     LIST_REMOVE(handshakes, link);
-    int held = stop(&handshakes->failed) + stop(&handshakes->broken_off);
+    int held = muster__timer_stop(transport, &handshakes->failed.timer) +
+               muster__timer_stop(transport, &handshakes->broken_off.timer);
     pthread_mutex_unlock(&watched_lock);
     while (held-- > 0)
         muster__grpc_let_go(handshakes->listener);

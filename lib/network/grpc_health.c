@@ -66,15 +66,20 @@ void muster__grpc_health_destroy(struct health *health)
 
 /* ---- operations; with the lock held ---- */
 
+/* Ends a call that takes too long, or is in the way. */
+static void end(struct health_call *call)
+{
+    call->over = true;
+    grpc_call_cancel(call->call, NULL);
+}
+
 static void start_batch(struct health_call *call, const grpc_op *ops, size_t count, struct tag *tag)
 {
     HANDED_OVER(tag);
-    if (grpc_call_start_batch(call->call, ops, count, tag, NULL) == GRPC_CALL_OK) {
+    if (grpc_call_start_batch(call->call, ops, count, tag, NULL) == GRPC_CALL_OK)
         call->pending++;
-    } else {
-        call->over = true;
-        grpc_call_cancel(call->call, NULL);
-    }
+    else
+        end(call);
 }
 
 static grpc_byte_buffer *make_response(serving_status status)
@@ -88,18 +93,8 @@ static grpc_byte_buffer *make_response(serving_status status)
     return bytes;
 }
 
-/* Adds the message, unless it was told already. */
-static size_t put_message(struct health_call *call, grpc_op *op, serving_status status)
-{
-    if (call->told == status)
-        return 0;
-    call->told = status;
-    call->sending = make_response(status);
-    *op = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->sending};
-    return 1;
-}
-
-/* Sends a message with `status` (UNKNOWN: none), and then ends the call with `code` if `finish`. */
+/* Sends a message with `status` (UNKNOWN: none), unless it was told already, and then ends the call with `code` if
+   `finish`. */
 static void send(struct health_call *call, serving_status status, bool finish, grpc_status_code code,
                  const char *text)
 {
@@ -109,7 +104,11 @@ static void send(struct health_call *call, serving_status status, bool finish, g
     if (!call->begun)
         ops[count++] = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
     call->begun = true;
-    count += put_message(call, &ops[count], status);
+    if (call->told != status) {
+        call->told = status;
+        call->sending = make_response(status);
+        ops[count++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->sending};
+    }
     if (finish) {
         ops[count] = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
         ops[count].data.send_status_from_server.status = code;
@@ -123,13 +122,6 @@ static void send(struct health_call *call, serving_status status, bool finish, g
 static void fail(struct health_call *call, grpc_status_code code, const char *text)
 {
     send(call, STATUS(UNKNOWN), true, code, text);
-}
-
-/* Ends a call that takes too long, or is in the way. */
-static void end(struct health_call *call)
-{
-    call->over = true;
-    grpc_call_cancel(call->call, NULL);
 }
 
 /* Says what there is to say, when nothing is being said. */
@@ -305,9 +297,8 @@ void muster__grpc_health_accept(struct health *health, grpc_call *arrived, bool 
         pthread_mutex_unlock(&health->lock);
         gpr_free(peer);
         free(call);
-        grpc_call_cancel_with_status(arrived, GRPC_STATUS_RESOURCE_EXHAUSTED,
-                                     "too many ask for the server's health at once: try again later", NULL);
-        grpc_call_unref(arrived);
+        muster__grpc_refuse(arrived, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                            "too many ask for the server's health at once: try again later");
         return;
     }
     call->health = health;

@@ -47,6 +47,9 @@ struct grpc_listener {
 void muster__grpc_arrived(struct grpc_listener *listener, grpc_call *call, grpc_slice method,
                           grpc_metadata_array *metadata);
 
+/* Ends a call that is no stream, and gives it up. */
+void muster__grpc_refuse(grpc_call *call, grpc_status_code code, const char *text);
+
 /* Judges a call that has arrived, and hands it to the listener's owner; `served` NULL: its method is none of
    ours. */
 void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,

@@ -28,8 +28,6 @@ struct queued_message {
     const struct buffer *body; /* to be recognised */
 };
 
-static const struct stream_ops stream_ops;
-
 /* ---- statuses on the wire ---- */
 
 /* Of those that have the same code, the first is what that code stands for. What is not here is UNAVAILABLE. */
@@ -107,8 +105,7 @@ static void drop_queue(struct grpc_stream *stream)
 
 /* ---- operations; with the lock held ---- */
 
-/* Starts a batch with the stream's lock held. C-core refuses one only on our own mistakes, and then a slot of
-   the call may be lost for good: end the call. */
+/* C-core refuses one only on our own mistakes, and then a slot of the call may be lost for good. */
 bool muster__grpc_start_batch(struct grpc_stream *stream, const grpc_op *ops, size_t count, struct tag *tag)
 {
     HANDED_OVER(tag);
@@ -310,7 +307,6 @@ static void report_closed(struct grpc_stream *stream)
         muster__grpc_let_go(listener);
 }
 
-/* Ends a completion: called with the lock held, returns without it. */
 void muster__grpc_leave(struct grpc_stream *stream)
 {
     bool last = --stream->pending == 0;

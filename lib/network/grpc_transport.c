@@ -18,11 +18,6 @@
 /* After a stream of a server, or a connection, has ended; once for all that end meanwhile. */
 #define TRIM_AFTER_MS 2000
 
-struct network_thread {
-    pthread_t thread;
-    SLIST_ENTRY(network_thread) link;
-};
-
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct grpc_transport *process_transport;     /* guarded by process_lock */
 static struct grpc_transport *_Atomic log_transport; /* the same, while there can be listeners */
@@ -61,16 +56,14 @@ static void read_log(gpr_log_func_args *arguments)
 
 static bool add_thread(struct grpc_transport *transport)
 {
-    struct network_thread *thread = malloc(sizeof(*thread));
-    if (!thread)
+    unsigned count = transport->thread_count;
+    pthread_t *threads = realloc(transport->threads, (count + 1) * sizeof(*threads));
+    if (!threads)
         return false;
-    if (pthread_create(&thread->thread, NULL, serve_queue, transport->queue) != 0) {
-        free(thread);
-        return false;
-    }
-    SLIST_INSERT_HEAD(&transport->threads, thread, link);
-    transport->thread_count++;
-    return true;
+    transport->threads = threads;
+    bool added = pthread_create(&threads[count], NULL, serve_queue, transport->queue) == 0;
+    transport->thread_count += added;
+    return added;
 }
 
 static int64_t transport_now(struct muster_transport *base)
@@ -251,14 +244,11 @@ static void transport_destroy(struct grpc_transport *transport)
     wait_for_end(&lives, LIVES_TIMEOUT_MS); /* one that is left keeps C-core going; some end on our threads */
     stop_alarm(transport);
     grpc_completion_queue_shutdown(transport->queue);
-    struct network_thread *thread;
-    if (SLIST_EMPTY(&transport->threads))
+    if (transport->thread_count == 0)
         serve_queue(transport->queue);
-    while ((thread = SLIST_FIRST(&transport->threads))) {
-        SLIST_REMOVE_HEAD(&transport->threads, link);
-        pthread_join(thread->thread, NULL);
-        free(thread);
-    }
+    for (unsigned i = 0; i < transport->thread_count; i++)
+        pthread_join(transport->threads[i], NULL);
+    free(transport->threads);
     grpc_completion_queue_destroy(transport->queue);
     grpc_shutdown_blocking();
     wait_for_shutdown(transport);

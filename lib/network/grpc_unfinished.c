@@ -258,10 +258,7 @@ void muster__grpc_unfinished_close(struct unfinished *unfinished)
 {
     pthread_mutex_lock(&unfinished->lock);
     unfinished->closed = true;
-    bool stopped =
-        unfinished->timed && muster__timer_stop(&unfinished->listener->transport->base, &unfinished->timer);
-    if (stopped)
-        unfinished->timed = false;
+    bool stopped = muster__timer_stop(&unfinished->listener->transport->base, &unfinished->timer);
     pthread_mutex_unlock(&unfinished->lock);
     if (stopped)
         muster__grpc_let_go(unfinished->listener);

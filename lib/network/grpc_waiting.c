@@ -56,16 +56,7 @@ static struct source source_of(grpc_call *call)
 
 /* ---- passing ---- */
 
-/* With the lock held. Behind those that wait: or whoever calls most often would get each guess. */
-static bool may_pass(struct waiting_room *room, const struct source *source)
-{
-    bool waits = room->sweeping;
-    const struct waiting_call *waiting;
-    STAILQ_FOREACH(waiting, &room->calls, link)
-        waits = waits || is_same(&waiting->source, source);
-    return !waits && muster__guesses_allow(&room->guesses, source, muster__clock_now());
-}
-
+/* Behind those that wait: or whoever calls most often would get each guess. */
 bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
                                  const grpc_metadata_array *metadata)
 {
@@ -73,8 +64,12 @@ bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
     if (!credentials || !credentials->files.token_file || !muster__grpc_shows_token(metadata))
         return true;
     struct source source = source_of(call);
+    const struct waiting_call *waiting;
     pthread_mutex_lock(&room->lock);
-    bool passes = may_pass(room, &source);
+    bool waits = room->sweeping;
+    STAILQ_FOREACH(waiting, &room->calls, link)
+        waits = waits || is_same(&waiting->source, &source);
+    bool passes = !waits && muster__guesses_allow(&room->guesses, &source, muster__clock_now());
     pthread_mutex_unlock(&room->lock);
     return passes;
 }
@@ -94,12 +89,6 @@ static void drop(struct waiting_call *waiting)
     grpc_metadata_array_destroy(&waiting->metadata);
     gpr_free(waiting->peer);
     free(waiting);
-}
-
-static void refuse(grpc_call *call, const char *text)
-{
-    grpc_call_cancel_with_status(call, GRPC_STATUS_UNAVAILABLE, text, NULL);
-    grpc_call_unref(call);
 }
 
 static void timer_expired(struct timer *timer);
@@ -147,7 +136,7 @@ void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const 
 {
     struct waiting_call *waiting = calloc(1, sizeof(*waiting));
     if (!waiting) {
-        refuse(call, "the server is out of memory");
+        muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE, "the server is out of memory");
         return;
     }
     waiting->call = call;
@@ -169,7 +158,8 @@ void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const 
     if (waits)
         return;
     drop(waiting);
-    refuse(call, "too many wrong tokens come from your address: try again later");
+    muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE,
+                        "too many wrong tokens come from your address: try again later");
 }
 
 /* ---- going on ---- */
@@ -179,7 +169,7 @@ static void refuse_all(struct waiting_room *room, struct waiting_calls *all)
     struct waiting_call *waiting;
     while ((waiting = STAILQ_FIRST(all))) {
         STAILQ_REMOVE_HEAD(all, link);
-        refuse(waiting->call, "the server is stopping");
+        muster__grpc_refuse(waiting->call, GRPC_STATUS_UNAVAILABLE, "the server is stopping");
         drop(waiting);
         muster__grpc_let_go(room->listener);
     }
@@ -237,7 +227,7 @@ void muster__grpc_waiting_close(struct waiting_room *room)
     pthread_mutex_lock(&room->lock);
     room->closed = true;
     STAILQ_CONCAT(&all, &room->calls);
-    bool stopped = room->timed && muster__timer_stop(&room->listener->transport->base, &room->timer);
+    bool stopped = muster__timer_stop(&room->listener->transport->base, &room->timer);
     pthread_mutex_unlock(&room->lock);
     refuse_all(room, &all);
     if (stopped)

@@ -303,22 +303,17 @@ static void *serve(void *network)
     return NULL;
 }
 
-static bool start_thread(struct process_network *process)
-{
-    sigset_t saved;
-    muster__block_signals(&saved);
-    bool started = pthread_create(&process->thread, NULL, serve, &process->network) == 0;
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    return started;
-}
-
 static struct process_network *process_network_new(void)
 {
     struct process_network *process = calloc(1, sizeof(*process));
+    sigset_t saved;
     if (!process)
         return NULL;
     muster__local_init(&process->network, false);
-    if (start_thread(process))
+    muster__block_signals(&saved);
+    bool started = pthread_create(&process->thread, NULL, serve, &process->network) == 0;
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    if (started)
         return process;
     muster__local_destroy(&process->network);
     free(process);

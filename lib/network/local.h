@@ -141,22 +141,14 @@ void muster__local_match(struct network *network, struct connection *connection)
 /* One stream less, after its end. */
 void muster__local_left(struct listener *listener);
 
-enum muster_status muster__local_listen(struct muster_transport *transport, const char *address,
-                                        size_t max_message_size, const struct connection_options *options,
-                                        const struct listener_events *events, void *context,
-                                        struct listener **listener, uint16_t *port,
-                                        struct muster_error *error);
+transport_listen muster__local_listen;
 void muster__local_close_listener(struct listener *listener);
 void muster__local_cut_listener(struct listener *listener);
 void muster__local_free_listener(struct listener *listener);
 
 /* ---- local_stream.c ---- */
 
-enum muster_status muster__local_connect(struct muster_transport *transport, const char *address,
-                                         const struct service *service, size_t max_message_size,
-                                         const struct connection_options *options,
-                                         const struct stream_events *events, void *context,
-                                         struct stream **stream, struct muster_error *error);
+transport_connect muster__local_connect;
 
 /* With the lock held, as all that follows. Frees it with its last reference. */
 void muster__local_unreference(struct connection *connection);

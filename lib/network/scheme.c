@@ -42,19 +42,22 @@ static bool is_of(const char *address, const struct scheme *scheme)
                            : !has_scheme(address);
 }
 
+/* Those that were registered come first; NULL behind the last. With the lock held. */
+static const struct scheme *scheme_at(size_t i)
+{
+    const struct scheme *scheme = LIST_FIRST(&registered);
+    for (; scheme && i > 0; i--)
+        scheme = LIST_NEXT(scheme, link);
+    return scheme ? scheme : muster__built_in_schemes[i];
+}
+
 /* NULL: nobody's. With the lock held. */
 static const struct scheme *find(const char *address)
 {
-    const struct scheme *other;
-    LIST_FOREACH(other, &registered, link) {
-        if (is_of(address, other))
-            return other;
-    }
-    for (const struct scheme *const *scheme = muster__built_in_schemes; *scheme; scheme++) {
-        if (is_of(address, *scheme))
-            return *scheme;
-    }
-    return NULL;
+    const struct scheme *scheme;
+    for (size_t i = 0; (scheme = scheme_at(i)) && !is_of(address, scheme);)
+        i++;
+    return scheme;
 }
 
 /* With the lock held. */
@@ -62,16 +65,11 @@ static enum muster_status explain(const char *address, const struct scheme *foun
 {
     char forms[128] = "";
     size_t size = 0;
-    for (const struct scheme *const *at = muster__built_in_schemes; *at && size < sizeof(forms); at++) {
-        if ((*at)->acquire)
-            size +=
-                (size_t)snprintf(forms + size, sizeof(forms) - size, "%s%s", size ? " or " : "", (*at)->form);
-    }
-    const struct scheme *other;
-    LIST_FOREACH(other, &registered, link) {
-        if (size < sizeof(forms))
-            size +=
-                (size_t)snprintf(forms + size, sizeof(forms) - size, "%s%s", size ? " or " : "", other->form);
+    const struct scheme *scheme;
+    for (size_t i = 0; (scheme = scheme_at(i)) && size < sizeof(forms); i++) {
+        if (scheme->acquire)
+            size += (size_t)snprintf(forms + size, sizeof(forms) - size, "%s%s", size ? " or " : "",
+                                     scheme->form);
     }
     if (found)
         return muster__error(error, MUSTER_UNSUPPORTED,

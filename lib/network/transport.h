@@ -92,13 +92,28 @@ struct listener_events {
     void (*warned)(void *context, const char *text);
 };
 
+/* Listens on `address`; *port is the bound one. Events may come before it returns. `options` NULL:
+   muster__plain_connection. */
+typedef enum muster_status transport_listen(struct muster_transport *transport, const char *address,
+                                            size_t max_message_size, const struct connection_options *options,
+                                            const struct listener_events *events, void *context,
+                                            struct listener **listener, uint16_t *port,
+                                            struct muster_error *error);
+
+/*
+ * Opens a stream to `address`; INVALID when that is none. Where there is no connection, the stream ends with
+ * the cause: UNAVAILABLE, or UNAUTHENTICATED; where the listener does not have the service, with UNSUPPORTED.
+ * *stream is the caller's to release after `closed`, which may come before this returns. `options` as in
+ * listen().
+ */
+typedef enum muster_status transport_connect(struct muster_transport *transport, const char *address,
+                                             const struct service *service, size_t max_message_size,
+                                             const struct connection_options *options,
+                                             const struct stream_events *events, void *context,
+                                             struct stream **stream, struct muster_error *error);
+
 struct transport_ops {
-    /* Listens on `address`; *port is the bound one. Events may come before it returns. `options` NULL:
-       muster__plain_connection. */
-    enum muster_status (*listen)(struct muster_transport *transport, const char *address,
-                                 size_t max_message_size, const struct connection_options *options,
-                                 const struct listener_events *events, void *context,
-                                 struct listener **listener, uint16_t *port, struct muster_error *error);
+    transport_listen *listen;
     /* Refuses new streams from now on; open ones go on until they end or are cut. Does not block; call
        once. */
     void (*close_listener)(struct listener *listener);
@@ -107,17 +122,7 @@ struct transport_ops {
     /* After `stopped`. */
     void (*free_listener)(struct listener *listener);
 
-    /*
-     * Opens a stream to `address`; INVALID when that is none. Where there is no connection, the stream ends
-     * with the cause: UNAVAILABLE, or UNAUTHENTICATED; where the listener does not have the service, with
-     * UNSUPPORTED. *stream is the caller's to release after `closed`, which may come before this returns.
-     * `options` as in listen().
-     */
-    enum muster_status (*connect)(struct muster_transport *transport, const char *address,
-                                  const struct service *service, size_t max_message_size,
-                                  const struct connection_options *options,
-                                  const struct stream_events *events, void *context, struct stream **stream,
-                                  struct muster_error *error);
+    transport_connect *connect;
 
     /* What is sent does not leave the process: nobody else can read it, and nobody has to show anything. */
     bool is_inside;

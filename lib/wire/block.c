@@ -33,12 +33,6 @@ static size_t round_up(size_t size, size_t unit)
     return (size + unit - 1) / unit * unit;
 }
 
-/* What is mapped for a block. */
-static size_t mapped_size(size_t size)
-{
-    return round_up(size, PAGE);
-}
-
 /* At the beginning of a huge page if it is as big as some, and in huge pages as far as it fills them; what
    lies before and behind it is given back. */
 static void *map(size_t wanted)
@@ -149,8 +143,9 @@ void *muster__block_new(size_t size)
         return NULL;
     if (size < MAPPED_MIN)
         return aligned_alloc(BLOCK_ALIGNMENT, round_up(size, BLOCK_ALIGNMENT));
-    void *block = take_kept(mapped_size(size));
-    return block ? block : map(mapped_size(size));
+    size_t mapped = round_up(size, PAGE);
+    void *block = take_kept(mapped);
+    return block ? block : map(mapped);
 }
 
 void muster__block_free(void *block, size_t size)
@@ -158,5 +153,5 @@ void muster__block_free(void *block, size_t size)
     if (block && size < MAPPED_MIN)
         free(block);
     else if (block)
-        keep(block, mapped_size(size));
+        keep(block, round_up(size, PAGE));
 }

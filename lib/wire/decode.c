@@ -80,48 +80,55 @@ static bool count_name(struct reader reader, struct counts *counts, size_t *budg
     return true;
 }
 
-static bool count_scalar(struct reader reader, struct counts *counts, size_t *budget)
+/* What a field of a scalar or a value is. */
+enum member { OTHER, NAME, DOUBLE, INTEGER, BOOLEAN, TEXT, DATA };
+
+struct named {
+    enum member members[FIELD_SCALAR_BOOLEAN + 1]; /* by the fields' numbers */
+    const char *name;                              /* its name, in words */
+};
+
+static const struct named named_scalar = {{OTHER, NAME, DOUBLE, INTEGER, BOOLEAN}, "a scalar's name"};
+static const struct named named_value = {{OTHER, NAME, TEXT, DATA}, "a value's name"};
+
+static enum member member_of(const struct named *named, const struct field *field)
 {
-    static const enum wire_type types[] = {[FIELD_SCALAR_NAME] = WIRE_LENGTH,
-                                           [FIELD_SCALAR_VALUE] = WIRE_FIXED64,
-                                           [FIELD_SCALAR_INTEGER] = WIRE_VARINT,
-                                           [FIELD_SCALAR_BOOLEAN] = WIRE_VARINT};
+    return field->number <= FIELD_SCALAR_BOOLEAN ? named->members[field->number] : OTHER;
+}
+
+static bool count_named(struct reader reader, struct counts *counts, size_t *budget,
+                        const struct named *named)
+{
+    static const enum wire_type types[] = {
+        [NAME] = WIRE_LENGTH,    [DOUBLE] = WIRE_FIXED64, [INTEGER] = WIRE_VARINT,
+        [BOOLEAN] = WIRE_VARINT, [TEXT] = WIRE_LENGTH,    [DATA] = WIRE_LENGTH};
     struct field field;
-    bool exact = false;
+    bool is_value = named == &named_value;
     while (reader.left) {
         if (!next_field(&reader, &field, budget))
             return false;
-        if (field.number > FIELD_SCALAR_BOOLEAN)
+        enum member member = member_of(named, &field);
+        if (member == OTHER)
             continue;
-        if (field.type != types[field.number])
+        if (field.type != types[member])
             return false;
-        if (field.number == FIELD_SCALAR_NAME)
-            counts->text += field.contents.left + 1;
-        exact = exact || field.number >= FIELD_SCALAR_INTEGER;
+        counts->text += field.type == WIRE_LENGTH ? field.contents.left + 1 : 0;
+        is_value = is_value || member >= INTEGER;
     }
     counts->text++; /* of one without a name */
-    if (exact)
-        counts->values++;
-    else
-        counts->scalars++;
+    counts->values += is_value;
+    counts->scalars += !is_value;
     return true;
+}
+
+static bool count_scalar(struct reader reader, struct counts *counts, size_t *budget)
+{
+    return count_named(reader, counts, budget, &named_scalar);
 }
 
 static bool count_value(struct reader reader, struct counts *counts, size_t *budget)
 {
-    struct field field;
-    while (reader.left) {
-        if (!next_field(&reader, &field, budget))
-            return false;
-        if (field.number > FIELD_VALUE_DATA)
-            continue;
-        if (field.type != WIRE_LENGTH)
-            return false;
-        counts->text += field.contents.left + 1;
-    }
-    counts->text++;
-    counts->values++;
-    return true;
+    return count_named(reader, counts, budget, &named_value);
 }
 
 typedef bool count_content(struct reader reader, struct counts *counts, size_t *budget);
@@ -200,74 +207,51 @@ static enum muster_status read_name(struct storage *storage, const char **name, 
     return *name ? MUSTER_OK : bad_text(what, error);
 }
 
-/* A scalar, or a value of those that are sent as one. */
-static enum muster_status read_scalar(struct muster_message *message, struct reader reader,
-                                      struct muster_error *error)
+/* A scalar or a value, which may be sent as a scalar. */
+static enum muster_status read_named(struct muster_message *message, struct reader reader,
+                                     const struct named *named, struct muster_error *error)
 {
     struct storage *storage = message->storage;
     struct muster_scalar scalar = {NULL, 0};
     struct muster_value value = {.kind = (enum muster_value_kind)0};
     struct field field;
-    while (reader.left && muster__read_field(&reader, &field)) {
-        switch (field.number) {
-        case FIELD_SCALAR_NAME:
-            if (read_name(storage, &scalar.name, field.contents, "a scalar's name", error) != MUSTER_OK)
-                return MUSTER_INVALID;
+    enum muster_status status = MUSTER_OK;
+    while (status == MUSTER_OK && reader.left && muster__read_field(&reader, &field)) {
+        switch (member_of(named, &field)) {
+        case OTHER:
             break;
-        case FIELD_SCALAR_VALUE:
+        case NAME:
+            status = read_name(storage, &value.name, field.contents, named->name, error);
+            break;
+        case DOUBLE:
             memcpy(&scalar.value, &field.value, sizeof(scalar.value));
             break;
-        case FIELD_SCALAR_INTEGER:
+        case INTEGER:
             value.kind = MUSTER_VALUE_INTEGER;
             value.integer = (int64_t)field.value;
             break;
-        case FIELD_SCALAR_BOOLEAN:
+        case BOOLEAN:
             value.kind = MUSTER_VALUE_BOOL;
             value.boolean = field.value != 0;
             break;
-        default:
-            break;
-        }
-    }
-    value.name = scalar.name = scalar.name ? scalar.name : muster__storage_text(storage, (struct reader){0});
-    if (value.kind)
-        storage->values[message->value_count++] = value;
-    else
-        storage->scalars[message->scalar_count++] = scalar;
-    return MUSTER_OK;
-}
-
-static enum muster_status read_value(struct muster_message *message, struct reader reader,
-                                     struct muster_error *error)
-{
-    struct storage *storage = message->storage;
-    struct muster_value value = {.kind = (enum muster_value_kind)0};
-    struct field field;
-    while (reader.left && muster__read_field(&reader, &field)) {
-        switch (field.number) {
-        case FIELD_VALUE_NAME:
-            if (read_name(storage, &value.name, field.contents, "a value's name", error) != MUSTER_OK)
-                return MUSTER_INVALID;
-            break;
-        case FIELD_VALUE_TEXT:
+        case TEXT:
             value.kind = MUSTER_VALUE_TEXT;
             value.size = 0;
-            if (read_name(storage, &value.text, field.contents, "a value's text", error) != MUSTER_OK)
-                return MUSTER_INVALID;
+            status = read_name(storage, &value.text, field.contents, "a value's text", error);
             break;
-        case FIELD_VALUE_DATA:
+        case DATA:
             value.kind = MUSTER_VALUE_BYTES;
             value.size = field.contents.left;
             value.bytes = muster__storage_bytes(storage, field.contents);
             break;
-        default:
-            break;
         }
     }
-    value.name = value.name ? value.name : muster__storage_text(storage, (struct reader){0});
-    if (value.kind) /* not one from the future */
+    value.name = scalar.name = value.name ? value.name : muster__storage_text(storage, (struct reader){0});
+    if (value.kind)
         storage->values[message->value_count++] = value;
-    return MUSTER_OK;
+    else if (named == &named_scalar) /* and not a value from the future */
+        storage->scalars[message->scalar_count++] = scalar;
+    return status;
 }
 
 static enum muster_status malformed(struct muster_error *error, size_t budget)
@@ -295,9 +279,9 @@ static enum muster_status read_field_of_arrays(struct muster_message *message, s
         return read_name(storage, &storage->names[(*name_count)++], field->contents, "an array's name",
                          error);
     case FIELD_ARRAYS_SCALARS:
-        return read_scalar(message, field->contents, error);
+        return read_named(message, field->contents, &named_scalar, error);
     case FIELD_ARRAYS_VALUES:
-        return read_value(message, field->contents, error);
+        return read_named(message, field->contents, &named_value, error);
     default:
         return MUSTER_OK;
     }

@@ -261,28 +261,15 @@ static bool fields_fit(const struct muster_message *message)
     return fields <= WIRE_FIELDS_MAX;
 }
 
-/* Why muster__npy_size() does not take the array. */
-static const char *array_fault(const struct muster_array *array)
-{
-    size_t count = muster_array_count(array);
-    if (muster_dtype_size(array->dtype) == 0)
-        return "its dtype is not one of enum muster_dtype";
-    if (array->dimensions > MUSTER_DIMENSIONS_MAX)
-        return "it has more than 8 dimensions";
-    if (count > SIZE_MAX / 2 / muster_dtype_size(array->dtype))
-        return "its shape does not fit in memory";
-    if (count && !array->data)
-        return "its data is NULL";
-    return array->dtype == MUSTER_BOOL ? "a bool of it is neither 0 nor 1"
-                                       : "its size does not fit in memory";
-}
-
 static enum muster_status check_array(const struct muster_message *message, size_t i, size_t *total,
                                       struct muster_error *error)
 {
-    size_t size;
-    if (muster__npy_size(&message->arrays[i], &size) != MUSTER_OK || size > SIZE_MAX / 2 - *total)
-        return muster__error(error, MUSTER_INVALID, "array %zu: %s", i, array_fault(&message->arrays[i]));
+    const char *fault = muster__array_fault(&message->arrays[i]);
+    size_t size = fault ? 0 : MUSTER__NPY_HEADER_SIZE + muster__array_size(&message->arrays[i]);
+    if (size > SIZE_MAX / 2 - *total)
+        fault = "its size does not fit in memory";
+    if (fault)
+        return muster__error(error, MUSTER_INVALID, "array %zu: %s", i, fault);
     *total += size;
     if (message->array_names && (!message->array_names[i] || !is_good(message->array_names[i])))
         return muster__error(error, MUSTER_INVALID, "array %zu has no name, or one that is not UTF-8", i);

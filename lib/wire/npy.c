@@ -53,18 +53,21 @@ void muster__npy_write_header(const struct muster_array *array, uint8_t out[MUST
     memcpy(out + PREFIX_SIZE, text, sizeof(text));
 }
 
-enum muster_status muster__npy_size(const struct muster_array *array, size_t *size)
+const char *muster__array_fault(const struct muster_array *array)
 {
     size_t element = muster_dtype_size(array->dtype);
     size_t count = muster_array_count(array);
-    if (element == 0 || count == SIZE_MAX || (count > 0 && !array->data))
-        return MUSTER_INVALID;
+    if (element == 0)
+        return "its dtype is not one of enum muster_dtype";
+    if (array->dimensions > MUSTER_DIMENSIONS_MAX)
+        return "it has more than 8 dimensions";
     if (count > (SIZE_MAX / 2 - MUSTER__NPY_HEADER_SIZE) / element)
-        return MUSTER_INVALID;
+        return "its shape does not fit in memory";
+    if (count > 0 && !array->data)
+        return "its data is NULL";
     if (array->dtype == MUSTER_BOOL && !muster__bools_are_good(array->data, count))
-        return MUSTER_INVALID;
-    *size = MUSTER__NPY_HEADER_SIZE + count * element;
-    return MUSTER_OK;
+        return "a bool of it is neither 0 nor 1";
+    return NULL;
 }
 
 /* Reading. */
@@ -78,6 +81,9 @@ struct parser {
     bool fortran;
     unsigned keys_seen; /* one bit per key */
 };
+
+/* What is wrong with the header. */
+#define FAULT(parser, ...) muster__error((parser)->error, MUSTER_FORMAT, "npy header: " __VA_ARGS__)
 
 /* A part of the header's text. */
 struct token {
@@ -164,8 +170,7 @@ static enum muster_status read_descr(struct parser *parser)
 {
     struct token token;
     if (!take_string(parser, &token))
-        return muster__error(parser->error, MUSTER_FORMAT,
-                             "npy header: 'descr' is not a string; structured types are not supported");
+        return FAULT(parser, "'descr' is not a string; structured types are not supported");
     for (enum muster_dtype dtype = MUSTER_FLOAT32; dtype <= DTYPE_LAST; dtype++) {
         const char *descr = muster__dtype(dtype)->descr;
         if (is(token, descr)) {
@@ -173,15 +178,12 @@ static enum muster_status read_descr(struct parser *parser)
             return MUSTER_OK;
         }
         if (token.length == 3 && token.start[0] == '>' && memcmp(token.start + 1, descr + 1, 2) == 0)
-            return muster__error(parser->error, MUSTER_FORMAT,
-                                 "npy header: '>%s' is big-endian; convert with array.astype('%s')",
-                                 descr + 1, descr);
+            return FAULT(parser, "'>%s' is big-endian; convert with array.astype('%s')", descr + 1, descr);
     }
-    return muster__error(
-        parser->error, MUSTER_FORMAT,
-        "npy header: type '%.*s' is not supported; convert to float16, float32, float64, int8, "
-        "int32, int64, uint8 or bool",
-        SHOWN(token));
+    return FAULT(parser,
+                 "type '%.*s' is not supported; convert to float16, float32, float64, int8, "
+                 "int32, int64, uint8 or bool",
+                 SHOWN(token));
 }
 
 static enum muster_status read_order(struct parser *parser)
@@ -189,8 +191,7 @@ static enum muster_status read_order(struct parser *parser)
     struct token name = take_name(parser);
     parser->fortran = is(name, "True");
     if (!parser->fortran && !is(name, "False"))
-        return muster__error(parser->error, MUSTER_FORMAT,
-                             "npy header: 'fortran_order' is neither True nor False");
+        return FAULT(parser, "'fortran_order' is neither True nor False");
     return MUSTER_OK;
 }
 
@@ -198,21 +199,18 @@ static enum muster_status read_shape(struct parser *parser)
 {
     struct muster_array *array = &parser->array;
     if (!take(parser, '('))
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: 'shape' is not a tuple");
+        return FAULT(parser, "'shape' is not a tuple");
     while (!take(parser, ')')) {
         if (array->dimensions == MUSTER_DIMENSIONS_MAX)
-            return muster__error(parser->error, MUSTER_FORMAT, "npy header: more than %d dimensions",
-                                 MUSTER_DIMENSIONS_MAX);
+            return FAULT(parser, "more than %d dimensions", MUSTER_DIMENSIONS_MAX);
         if (!take_number(parser, &array->shape[array->dimensions]))
-            return muster__error(parser->error, MUSTER_FORMAT,
-                                 "npy header: 'shape' holds something else than numbers from 0 to 2^64-1");
+            return FAULT(parser, "'shape' holds something else than numbers from 0 to 2^64-1");
         array->dimensions++;
         if (take(parser, ','))
             continue;
         /* In Python (3) is a number; only (3,) is a tuple. */
         if (array->dimensions == 1 || !take(parser, ')'))
-            return muster__error(parser->error, MUSTER_FORMAT,
-                                 "npy header: 'shape' is not a tuple of numbers");
+            return FAULT(parser, "'shape' is not a tuple of numbers");
         break;
     }
     return MUSTER_OK;
@@ -233,26 +231,24 @@ static enum muster_status read_entry(struct parser *parser)
 {
     struct token key;
     if (!take_string(parser, &key))
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: a key in quotes is missing");
+        return FAULT(parser, "a key in quotes is missing");
     if (!take(parser, ':'))
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: no ':' after the key '%.*s'",
-                             SHOWN(key));
+        return FAULT(parser, "no ':' after the key '%.*s'", SHOWN(key));
     for (size_t i = 0; i < ENTRY_COUNT; i++) {
         if (!is(key, entries[i].key))
             continue;
         if ((parser->keys_seen & (1U << i)) != 0)
-            return muster__error(parser->error, MUSTER_FORMAT, "npy header: the key '%s' is there twice",
-                                 entries[i].key);
+            return FAULT(parser, "the key '%s' is there twice", entries[i].key);
         parser->keys_seen |= 1U << i;
         return entries[i].read(parser);
     }
-    return muster__error(parser->error, MUSTER_FORMAT, "npy header: unknown key '%.*s'", SHOWN(key));
+    return FAULT(parser, "unknown key '%.*s'", SHOWN(key));
 }
 
 static enum muster_status read_dictionary(struct parser *parser)
 {
     if (!take(parser, '{'))
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: it does not begin with '{'");
+        return FAULT(parser, "it does not begin with '{'");
     while (!take(parser, '}')) {
         enum muster_status status = read_entry(parser);
         if (status != MUSTER_OK)
@@ -260,17 +256,15 @@ static enum muster_status read_dictionary(struct parser *parser)
         if (take(parser, ','))
             continue;
         if (!take(parser, '}'))
-            return muster__error(parser->error, MUSTER_FORMAT,
-                                 "npy header: neither ',' nor '}' after a value");
+            return FAULT(parser, "neither ',' nor '}' after a value");
         break;
     }
     skip_space(parser);
     if (parser->at != parser->end)
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: something follows its '}'");
+        return FAULT(parser, "something follows its '}'");
     for (size_t i = 0; i < ENTRY_COUNT; i++) {
         if ((parser->keys_seen & (1U << i)) == 0)
-            return muster__error(parser->error, MUSTER_FORMAT, "npy header: the key '%s' is missing",
-                                 entries[i].key);
+            return FAULT(parser, "the key '%s' is missing", entries[i].key);
     }
     return MUSTER_OK;
 }
@@ -289,15 +283,14 @@ static enum muster_status find_header(const uint8_t *bytes, size_t size, struct 
     const uint8_t *rest = bytes + MAGIC_SIZE + 2;
     size_t rest_size = size - MAGIC_SIZE - 2;
     if (rest_size < length_size)
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: it breaks off");
+        return FAULT(parser, "it breaks off");
     size_t length = 0;
     for (size_t i = 0; i < length_size; i++)
         length |= (size_t)rest[i] << (8 * i);
     if (length > HEADER_READ_MAX)
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: it is longer than %d bytes",
-                             HEADER_READ_MAX);
+        return FAULT(parser, "it is longer than %d bytes", HEADER_READ_MAX);
     if (length > rest_size - length_size)
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: it breaks off");
+        return FAULT(parser, "it breaks off");
     parser->at = (const char *)rest + length_size;
     parser->end = parser->at + length;
     return MUSTER_OK;
@@ -381,7 +374,7 @@ static enum muster_status parse(struct parser *parser, const uint8_t *bytes, siz
     if (status == MUSTER_OK)
         status = read_dictionary(parser);
     if (status == MUSTER_OK && muster_array_count(&parser->array) == SIZE_MAX)
-        return muster__error(parser->error, MUSTER_FORMAT, "npy header: 'shape' is bigger than memory");
+        return FAULT(parser, "'shape' is bigger than memory");
     return status;
 }
 

@@ -32,7 +32,7 @@ void muster__block_trim(void);
 
 /* ---- arrays: array.c and npy.c ---- */
 
-/* Bytes of the data of an array that muster__npy_size() or a parser has passed. */
+/* Bytes of the data of an array that muster__array_fault() or a parser has passed. */
 size_t muster__array_size(const struct muster_array *array);
 
 /* Room for any dtype and shape in words. */
@@ -48,13 +48,13 @@ const char *muster__array_text(const struct muster_array *array, char text[ARRAY
  */
 enum { MUSTER__NPY_HEADER_SIZE = 128 };
 
-/* Writes the header of a valid array (muster__npy_size() said so) to `out`; its data follows as it lies. */
+/* Writes the header of an array without fault to `out`; its data follows as it lies. */
 void muster__npy_write_header(const struct muster_array *array, uint8_t out[MUSTER__NPY_HEADER_SIZE]);
 
-/* Whole size, header and data, into *size. INVALID: unknown dtype, too many dimensions, a size beyond
-   SIZE_MAX / 2, data NULL with elements, or a bool that is neither 0 nor 1. Every array from a caller passes
-   here before anything else reads it. */
-enum muster_status muster__npy_size(const struct muster_array *array, size_t *size);
+/* Why an array cannot be sent or written: unknown dtype, too many dimensions, a size beyond SIZE_MAX / 2, data
+   NULL with elements, or a bool that is neither 0 nor 1. NULL: it can. Every array from a caller passes here
+   before anything else reads it. */
+const char *muster__array_fault(const struct muster_array *array);
 
 /*
  * Makes *array a view into `bytes`, which it may rearrange: Fortran order is turned into C order, and data

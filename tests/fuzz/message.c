@@ -173,7 +173,7 @@ static bool same_envelope(const struct envelope *a, const struct envelope *b)
     return a->content == b->content && a->turn == b->turn && a->grant == b->grant &&
            (a->limit == b->limit || a->content == CONTENT_CHUNK) && /* it has none */
            a->announced == b->announced && a->offset == b->offset &&
-           same_bytes(&a->progress, &b->progress, sizeof(a->progress)) &&
+           a->progress == b->progress && /* -0 is written as 0 */
            same_message(&a->message, &b->message) && same_chunk(a->chunk, b->chunk) &&
            !a->unpacked == !b->unpacked && (!a->unpacked || same_packed(a->unpacked, b->unpacked));
 }

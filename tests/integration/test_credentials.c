@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,14 @@ FILES_TEST(credentials, an_open_address_without_tls_is_warned_of_once)
     cr_assert_eq(count_warnings("localhost:0", none, ""), 0);
 }
 
+/* Counts one kind of warning: a machine that is busy makes the participant wait, and that is told, too. */
+static void count_open_tokens(void *context, const char *text)
+{
+    atomic_size_t *count = context;
+    if (strstr(text, "the token goes through the network"))
+        atomic_fetch_add(count, 1);
+}
+
 FILES_TEST(credentials, a_token_that_others_can_read_is_warned_of)
 {
     struct participant_manager_options server;
@@ -129,20 +138,18 @@ FILES_TEST(credentials, a_token_that_others_can_read_is_warned_of)
     participant_options_init(&options);
     struct participant *participant;
     struct muster_error error;
-    struct words warnings = {.count = 0};
-    sem_init(&warnings.said, 0, 0);
+    atomic_size_t warnings = 0;
     char address[ADDRESS_SIZE];
     begin();
     server.listen = "0.0.0.0:0";
     server.on_warning = NULL;
     cr_assert_eq(participant_manager_start(&server, &manager, &error), MUSTER_OK, "%s", error.text);
     options.credentials = credentials(NULL, NULL, "token");
-    options.on_warning = take_word;
+    options.on_warning = count_open_tokens;
     options.context = &warnings;
     snprintf(address, sizeof(address), "0.0.0.0:%u", participant_manager_port(manager));
     cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_OK, "%s", error.text);
-    cr_assert_eq(warnings.count, 1);
-    cr_assert_not_null(strstr(warnings.last, "the token goes through the network"), "%s", warnings.last);
+    cr_assert_eq(warnings, 1);
     participant_free(participant);
     participant_manager_free(manager);
 }

@@ -183,7 +183,7 @@ Test(npy_file, refuses_to_write_an_invalid_array)
     struct muster_error error = {.text = ""};
     cr_assert_eq(muster_npy_write(path, &array, &error), MUSTER_INVALID);
     cr_assert_eq(error.status, MUSTER_INVALID);
-    cr_assert(strstr(error.text, "invalid") != NULL);
+    cr_assert(strstr(error.text, "its data is NULL") != NULL);
     free(path);
     remove_folder(folder, NULL);
 }
