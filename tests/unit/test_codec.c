@@ -503,7 +503,7 @@ Test(codec, fields_from_the_future_are_skipped)
 
 Test(codec, content_from_the_future_is_an_empty_message)
 {
-    struct envelope envelope = decoded(TO_SERVER, "\x4a\x01x", 3); /* 9: not taken */
+    struct envelope envelope = decoded(TO_SERVER, "\x62\x01x", 3); /* 12: not taken */
     cr_assert_eq(envelope.content, CONTENT_MESSAGE);
     cr_assert_eq(envelope.message.kind, MUSTER_EMPTY);
     muster__envelope_clear(&envelope);
