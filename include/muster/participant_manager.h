@@ -230,7 +230,7 @@ struct participant_manager_options {
     /**
      * How often a participant's library says that it lives while the participant works on an instruction. One
      * that is not heard of for two of these intervals is *silent*: frozen, perhaps, or cut off. Nothing else
-     * follows from it; see proxy_get_statistics(). With many participants the interval grows, at 2.5 ms for
+     * follows from it; see proxy_get_statistics(). With many participants the interval grows, at 10 ms for
      * each of them, so that the heartbeats of 10000 cost less than a hundredth of a core.
      * Participants of older releases and of the original protocol send none. From 100 to 3600000; 0: none.
      */

@@ -67,9 +67,9 @@ void muster__proxy_count_end(struct proxy *proxy, enum muster_status status, int
 
 /* ---- heartbeats ---- */
 
-/* A heartbeat takes a server some 25 microseconds: for each participant, this much of the interval keeps all of
+/* A heartbeat takes a server 60 to 100 microseconds: this much of the interval for each participant keeps all of
    them below a hundredth of a core. */
-#define HEARTBEAT_PER_PARTICIPANT_MS 2.5
+#define HEARTBEAT_PER_PARTICIPANT_MS 10.0
 
 /* Who has missed two is silent; half an interval is for the way. */
 #define SILENT_INTERVALS 2.5
