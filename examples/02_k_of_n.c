@@ -13,6 +13,9 @@ enum { PARTICIPANTS = 3 };
 
 static char address[32];
 
+/* The fast ones wait until the slow one has begun, so that the example does the same each time. */
+static sem_t slow_began;
+
 static void fail(const struct muster_error *error)
 {
     fprintf(stderr, "%s\n", error->text);
@@ -31,7 +34,7 @@ static void stop_training(void *context, struct participant *participant)
 static void *take_part(void *argument)
 {
     const char *name = argument;
-    bool is_slow = name[0] == 's';
+    bool is_slow = name[0] == 's', is_first = true;
     struct participant_options options;
     struct participant *participant;
     const struct muster_message *instruction;
@@ -48,8 +51,14 @@ static void *take_part(void *argument)
         const struct muster_scalar loss = {"loss", 0.5};
         const struct muster_message answer = {.kind = instruction->kind, .scalars = &loss, .scalar_count = 1};
         participant_report_progress(participant, 0.5, NULL);
-        if (is_slow)
+        if (is_first && is_slow) {
+            sem_post(&slow_began);
+            sem_post(&slow_began);
             sem_wait(&given_up); /* stands for hours of training, which on_cancelled ends */
+        } else if (is_first) {
+            sem_wait(&slow_began);
+        }
+        is_first = false;
         if (participant_cancelled(participant))
             printf("%s: nobody waits for this answer\n", name);
         participant_dispatch(participant, &answer, NULL); /* drops the answer if nobody waits */
@@ -61,14 +70,14 @@ static void *take_part(void *argument)
 
 /* ---- the server ---- */
 
-static void hold_round(struct proxy *const *proxies, size_t count)
+static void hold_round(struct proxy *const *proxies, size_t count, size_t enough)
 {
     const struct muster_message instruction = {.kind = MUSTER_TRAIN};
     struct proxy_round_options options;
     struct proxy_round_result result;
     struct muster_error error;
     proxy_round_options_init(&options);
-    options.enough = 2;          /* when two have answered, the other turns are given up */
+    options.enough = enough;     /* when so many have answered, the other turns are given up */
     options.deadline_ms = 60000; /* all turns that still run then are given up */
     if (proxy_run_all(proxies, count, &instruction, &options, NULL, NULL, &result, &error) != MUSTER_OK)
         fail(&error);
@@ -88,6 +97,7 @@ int main(void)
         fail(&error);
     snprintf(address, sizeof(address), "127.0.0.1:%d", participant_manager_port(manager));
 
+    sem_init(&slow_began, 0, 0);
     pthread_t threads[PARTICIPANTS];
     for (size_t i = 0; i < PARTICIPANTS; i++)
         pthread_create(&threads[i], NULL, take_part, names[i]);
@@ -97,8 +107,8 @@ int main(void)
     if (participant_manager_get_participants(manager, PARTICIPANTS, 60000, &proxies, &count, &error) !=
         MUSTER_OK)
         fail(&error);
-    hold_round(proxies, count);
-    hold_round(proxies, count);
+    hold_round(proxies, count, 2);
+    hold_round(proxies, count, 3);
 
     proxy_release_all(proxies, count);
     participant_manager_free(manager);

@@ -121,7 +121,6 @@ Test(payload, run_all_with_a_frozen_participant_of_another_transport_returns_the
 {
     struct participant_manager_options options = impatient();
     struct proxy_round_options round;
-    struct proxy_round_result result;
     struct participant_manager *inside;
     struct proxy **insiders;
     struct member member;
@@ -140,11 +139,9 @@ Test(payload, run_all_with_a_frozen_participant_of_another_transport_returns_the
     struct muster_message instruction = payload(data, CLOGGING);
     freeze(pid);
     proxy_round_options_init(&round);
-    round.deadline_ms = 1000;
-    cr_assert_eq(proxy_run_all(proxies, 2, &instruction, &round, NULL, NULL, &result, NULL), MUSTER_TIMEOUT);
+    round.deadline_ms = 300;
+    cr_assert_eq(proxy_run_all(proxies, 2, &instruction, &round, NULL, NULL, NULL, NULL), MUSTER_TIMEOUT);
     free(data);
-    cr_assert_eq(result.entries[0].status, MUSTER_OK);
-    proxy_round_result_clear(&result);
     door_wait(&door, PARTICIPANT_MANAGER_LEFT, "frozen", 1);
     proxy_release(proxies[1]);
     proxy_release_all(insiders, count);

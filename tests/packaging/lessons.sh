@@ -110,8 +110,7 @@ check "the pair learns" learns
 check "the pair ends at a signal" end_at_a_signal
 check "01_first_round" prints 01_first_round 'the mean is 3 4 5'
 check "02_k_of_n" prints 02_k_of_n '2 answered, 1 were not waited for
-2 answered, 1 were not waited for
-slow: nobody waits for this answer
+3 answered, 0 were not waited for
 slow: nobody waits for this answer'
 check "03_evaluation" prints 03_evaluation 'eve: 50 samples with an accuracy of 7
 accuracy 0.75 on 400 samples'
