@@ -26,9 +26,11 @@ breaks_layers() {
             below["link"] = " network wire "
             below["participant"] = below["proxy"] = " network wire link "
             below["learning"] = " wire "
+            below["monitor"] = " participant proxy "
             owner["participant.h"] = "participant"
-            owner["proxy.h"] = owner["participant_manager.h"] = "proxy"
+            owner["proxy.h"] = owner["participant_manager.h"] = owner["statistics.h"] = "proxy"
             owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["run.h"] = "learning"
+            owner["monitor.h"] = "monitor"
             owner["muster.h"] = "everything"
         }
         {

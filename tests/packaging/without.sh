@@ -24,16 +24,16 @@ configure_without() {
 }
 
 whole_headers() {
-    (cd "$root" && find . -name '*.h' | grep -E '/(mean|npy|npz|run|participant_manager|proxy)\.h$')
+    (cd "$root" && find . -name '*.h' | grep -E '/(mean|monitor|npy|npz|run|participant_manager|proxy)\.h$')
 }
 
 # Functions of what was left out.
 whole_symbols() {
-    nm -D --defined-only "$library_path/libmuster.so" | grep -E ' (muster_(mean|npy|npz|run)|proxy|participant_manager)_'
+    nm -D --defined-only "$library_path/libmuster.so" | grep -E ' (muster_(mean|monitor|npy|npz|run)|proxy|participant_manager)_'
 }
 
-pkg_config_zip() {
-    flags "$root" "$@" | grep zip
+pkg_config_more() {
+    flags "$root" "$@" | grep 'zip\|microhttpd\|jansson'
 }
 
 # What the participant is not built with is at the server: the whole library.
@@ -49,9 +49,9 @@ check "make install" install_into "$root" "$build"
 check "no headers of what was left out" nothing whole_headers
 check "no functions of what was left out" nothing whole_symbols
 check "the README's participant builds against it" compile "$root" participant
-check "the library needs no libzip" nothing needs libzip "$library_path/libmuster.so"
-check "pkg-config names no libzip" nothing pkg_config_zip
-check "nor with --static" nothing pkg_config_zip --static
+check "the library needs no libzip, libmicrohttpd or jansson" nothing needs 'libzip\|microhttpd\|jansson' "$library_path/libmuster.so"
+check "pkg-config names none of them" nothing pkg_config_more
+check "nor with --static" nothing pkg_config_more --static
 rm -f "$library_path"/libmuster.so*
 check "the participant builds with --static" compile "$root" participant --static
 check "it needs neither libzip nor libmuster.so" nothing needs 'libzip\|libmuster' "$scratch/participant"

@@ -1,0 +1,21 @@
+# The monitor: its formats and checks.
+if HAVE_TESTS
+if WITH_MONITOR
+check_PROGRAMS += tests/monitor/monitor
+noinst_PROGRAMS += tests/monitor/world
+
+tests_monitor_monitor_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(MONITOR_CFLAGS)
+tests_monitor_monitor_LDADD = libmuster-fixture.la libmuster-monitor.la $(CORE_TEST_LIBS)
+tests_monitor_monitor_SOURCES = \
+    tests/monitor/test_access.c \
+    tests/monitor/test_curves.c \
+    tests/monitor/test_feed.c \
+    tests/monitor/test_formats.c \
+    tests/monitor/test_monitor.c \
+    tests/support/no_grpc.c
+
+tests_monitor_world_CPPFLAGS = $(AM_CPPFLAGS)
+tests_monitor_world_LDADD = libmuster.la
+tests_monitor_world_SOURCES = tests/monitor/world.c
+endif
+endif
