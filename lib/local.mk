@@ -212,7 +212,7 @@ lib/monitor/page_bytes.h: lib/monitor/page/embed $(page_files) $(CHART_JS)
 	$(AM_V_GEN)$(MKDIR_P) lib/monitor && page=$(top_srcdir)/lib/monitor/page && \
 	    $$page/embed page_html $$page/page.html page_css $$page/page.css page_js $$page/page.js \
 	    chart_js '$(CHART_JS)' >$@.new && mv $@.new $@
-lib/monitor/libmuster_monitor_la-page.lo: lib/monitor/page_bytes.h
+$(libmuster_monitor_la_OBJECTS): lib/monitor/page_bytes.h
 libmuster_monitor_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/lib/monitor $(MONITOR_CFLAGS)
 libmuster_monitor_la_LIBADD = $(MONITOR_LIBS)
 libmuster_monitor_la_SOURCES = \

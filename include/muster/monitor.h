@@ -46,7 +46,8 @@ struct muster_monitor_options {
     bool participant_series;
     size_t max_participant_series;
     /** Connections at one time, at least 2. Others wait until one is free. Half of them at most are streams
-       of /api/events. A connection that does not send its request, or take its reply, within 30 s is cut. */
+       of /api/events. A connection that does not send its request within 15 s, or take its
+       reply within 30 s, is cut. */
     size_t max_connections;
     /** Names by which browsers reach the monitor, beside localhost, the host in `listen` and IP addresses.
        Requests for other hosts are refused: somebody's page may have made a browser believe that its name is

@@ -16,7 +16,7 @@
 #include "status.h"
 
 enum {
-    REQUEST_MS = 30000,        /* for the request to come, or the next one */
+    REQUEST_MS = 15000,        /* for the request to come, or the next one */
     REPLY_MS = 30000,          /* for the reply to go */
     IDLE_SECONDS = 15,         /* without a byte either way */
     CONNECTION_MEMORY = 16384, /* request line and headers are no bigger */
@@ -207,11 +207,18 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   const char *method, const char *version, const char *body,
                                   size_t *body_size, void **request_context)
 {
+    static char seen;
     struct http *http = context;
     (void)version;
     (void)body;
     (void)body_size;
-    (void)request_context;
+    /* A reply to the first call ends the connection, which is right for what may have a body. */
+    if (!*request_context && strcmp(method, MHD_HTTP_METHOD_GET) == 0 &&
+        !header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH) &&
+        !header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
+        *request_context = &seen;
+        return MHD_YES;
+    }
     const struct request request = {
         .method = method,
         .path = path,

@@ -41,8 +41,9 @@ bool muster__state_order(const char *name, enum proxy_order *order)
 static const char *kind_name(enum muster_kind kind)
 {
     static const char *const names[] = {
-        [MUSTER_EMPTY] = "none",          [MUSTER_TRAIN] = "train",     [MUSTER_EVALUATE] = "evaluate",
-        [MUSTER_APPLICATION] = "own",     [MUSTER_FAILURE] = "failure", [MUSTER_UNKNOWN] = "unknown",
+        [MUSTER_EMPTY] = "none",          [MUSTER_TRAIN] = "train",
+        [MUSTER_EVALUATE] = "evaluate",   [MUSTER_APPLICATION] = "application",
+        [MUSTER_FAILURE] = "failure",     [MUSTER_UNKNOWN] = "unknown",
         [MUSTER_RECONNECT] = "reconnect",
     };
     return (size_t)kind < sizeof(names) / sizeof(*names) ? names[kind] : "unknown";

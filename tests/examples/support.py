@@ -137,10 +137,10 @@ class Result(unittest.TestResult):
         self.report(test, error)
 
 
-def main():
+def main(program=SERVER):
     """Runs the tests of the calling program, or those that are named on its command line."""
-    if not SERVER.exists():
-        print("the examples are not built")
+    if not program.exists():
+        print(f"{program} is not built")
         sys.exit(77)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end_started)

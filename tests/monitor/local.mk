@@ -1,8 +1,16 @@
-# The monitor: its formats and checks.
+# The monitor: its formats and checks, and from outside, by HTTP, by Prometheus and by a browser.
+monitor_tests = \
+    tests/monitor/browser.py \
+    tests/monitor/prometheus.py \
+    tests/monitor/replies.py
+EXTRA_DIST += $(monitor_tests) tests/monitor/world.py \
+    contrib/grafana-dashboard.json contrib/prometheus-rules-test.yml contrib/prometheus-rules.yml
+
 if HAVE_TESTS
 if WITH_MONITOR
 check_PROGRAMS += tests/monitor/monitor
 noinst_PROGRAMS += tests/monitor/world
+TESTS += $(monitor_tests)
 
 tests_monitor_monitor_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(MONITOR_CFLAGS)
 tests_monitor_monitor_LDADD = libmuster-fixture.la libmuster-monitor.la $(CORE_TEST_LIBS)
