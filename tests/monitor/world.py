@@ -18,6 +18,10 @@ WORLD = support.BUILD / "tests" / "monitor" / "world"
 KEPT = support.BUILD / "tests" / "monitor"  # what a test leaves for people to look at
 LIMIT = 30 * support.SLOWNESS
 
+# libgrpc is not instrumented, as in tests/support/run_test. What needs no libgrpc is in tests/monitor/monitor.
+if os.environ.get("MUSTER_TEST_TOOL") == "tsan":
+    os.environ["TSAN_OPTIONS"] += ":ignore_noninstrumented_modules=1"
+
 
 class World:
     """A server with a monitor, and what it is told to do."""
