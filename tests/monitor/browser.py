@@ -170,7 +170,7 @@ class Test(world.support.Case):
         self.browser.screenshot("dark")
         self.browser.cdp("Emulation.setEmulatedMedia", features=[])
         self.browser.resize(390, 844, phone=True)
-        self.assertLessEqual(self.browser.run("return document.documentElement.scrollWidth"), 390)
+        self.wait_for("document.documentElement.scrollWidth <= 390")
         self.browser.screenshot("phone")
         self.browser.resize(1280, 900)
         world.until(lambda: self.state_of("edsger") is None)  # gone for good
