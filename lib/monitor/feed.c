@@ -41,9 +41,40 @@ static void wake(struct feed *feed)
     }
 }
 
+/* Whether the line is not too many. */
+static bool has_place(struct feed *feed, const struct feed_line *line)
+{
+    if (!line->many)
+        return true;
+    pthread_mutex_lock(&feed->lock);
+    bool place = feed->many < FEED_MANY_MAX;
+    if (place)
+        feed->many++;
+    else
+        feed->left_out++;
+    pthread_mutex_unlock(&feed->lock);
+    return place;
+}
+
+void muster__feed_second(struct feed *feed)
+{
+    char text[FEED_TEXT_SIZE];
+    pthread_mutex_lock(&feed->lock);
+    uint64_t left_out = feed->left_out;
+    feed->left_out = 0;
+    feed->many = 0;
+    pthread_mutex_unlock(&feed->lock);
+    if (!left_out)
+        return;
+    snprintf(text, sizeof(text), "%" PRIu64 " more lines about participants", left_out);
+    muster__feed_add(feed, &(struct feed_line){.kind = "left out", .text = text});
+}
+
 void muster__feed_add(struct feed *feed, const struct feed_line *line)
 {
     char text[FEED_TEXT_SIZE];
+    if (!has_place(feed, line))
+        return;
     json_t *object = json_pack("{s:I}", "time_ms", (json_int_t)muster__time_of_day());
     muster__json_text(object, "kind", line->kind);
     muster__json_text(object, "manager", line->manager);

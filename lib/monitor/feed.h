@@ -14,6 +14,7 @@
 enum {
     FEED_LINES_MAX = 512,
     FEED_TEXT_SIZE = 512, /* of what one line says, with the NUL */
+    FEED_MANY_MAX = 64,   /* lines of which there may be many, from one second to the next */
 };
 
 /* How a reader is told to wait, and to read on. Called with the feed's lock held; must not block. */
@@ -42,6 +43,8 @@ struct feed {
     char *lines[FEED_LINES_MAX];
     struct feed_reader *readers;
     size_t reader_count;
+    unsigned many;     /* such lines since the last second, */
+    uint64_t left_out; /* and those that were too many */
     bool ended;
 };
 
@@ -52,14 +55,18 @@ struct feed_line {
     const char *participant; /* its name */
     const char *status;      /* its name */
     const char *text;
+    bool many; /* there may be many of its kind, as of what participants and strangers do */
 };
 
 void muster__feed_init(struct feed *feed, const struct feed_reader_class *class, uint64_t epoch);
 /* All readers are gone. */
 void muster__feed_destroy(struct feed *feed);
 
-/* Adds a line; without memory it is left out. Without a lock held; does not block. */
+/* Adds a line. It is left out without memory, or if there are too many. Without a lock held; does not block. */
 void muster__feed_add(struct feed *feed, const struct feed_line *line);
+
+/* To be called every second: tells how many lines were left out. */
+void muster__feed_second(struct feed *feed);
 
 /* Every reader gets a sign of life. */
 void muster__feed_tick(struct feed *feed);

@@ -100,6 +100,7 @@ static void *tick(void *context)
     for (unsigned ticks = 1; wait_for_tick(monitor, due); ticks++) {
         take_history(monitor);
         muster__http_tick(monitor->http);
+        muster__feed_second(&monitor->feed);
         if (ticks % ALIVE_TICKS == 0)
             muster__feed_tick(&monitor->feed);
         int64_t now = muster__time_passed();

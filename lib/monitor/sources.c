@@ -81,6 +81,7 @@ static void on_event(void *context, const struct participant_manager_event *even
     struct feed_line line = {.kind = kind_of(event), .manager = source->name, .text = event->text};
     if (!line.kind)
         return;
+    line.many = !of_round;
     if (event->proxy)
         line.participant = proxy_name(event->proxy);
     if (ended)

@@ -123,6 +123,13 @@ class Test(world.support.Case):
         server.tell("rounds 0 1")
         until(lambda: query('sum(muster_turns_total{manager="server"})') == [12])
 
+        # What the dashboard asks is understood, too.
+        dashboard = json.loads((CONTRIB / "grafana-dashboard.json").read_text())
+        for panel in dashboard["panels"]:
+            for target in panel["targets"]:
+                asked = target["expr"].replace("$__rate_interval", "1m")
+                query(re.sub(r"\$(instance|manager)", ".*", asked))
+
     def test_the_rules(self):
         status, said = tool("check", "rules", str(CONTRIB / "prometheus-rules.yml"))
         self.assertEqual(status, 0, said)

@@ -132,6 +132,26 @@ Test(feed, who_is_slow_misses_lines, .init = setup, .fini = teardown)
     muster__feed_close(reader);
 }
 
+Test(feed, what_strangers_do_does_not_push_out_the_rest, .init = setup, .fini = teardown)
+{
+    struct feed_reader *reader = open_reader(NULL);
+    add("what matters");
+    for (int i = 0; i < 10 * FEED_LINES_MAX; i++)
+        muster__feed_add(feed, &(struct feed_line){.kind = "refused", .text = "stranger", .many = true});
+    muster__feed_second(feed);
+    muster__feed_add(feed, &(struct feed_line){.kind = "refused", .text = "another", .many = true});
+    muster__feed_second(feed);
+    char *text = read_all(reader), more[64];
+    snprintf(more, sizeof(more), "\"%d more lines", 10 * FEED_LINES_MAX - FEED_MANY_MAX);
+    cr_assert(strstr(text, "what matters"));
+    cr_assert_eq(count_of(text, "stranger"), FEED_MANY_MAX);
+    cr_assert_eq(count_of(text, more), 1);
+    cr_assert_eq(count_of(text, "another"), 1);
+    cr_assert_eq(count_of(text, "left out"), 1);
+    free(text);
+    muster__feed_close(reader);
+}
+
 Test(feed, readers_are_bounded_and_hear_of_life_and_of_the_end, .init = setup, .fini = teardown)
 {
     char piece[8];
