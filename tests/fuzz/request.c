@@ -87,8 +87,10 @@ static char *take_line(struct input *input)
     struct input line = take_bytes(input, end ? (size_t)(end - input->at) : input->left);
     if (end)
         take_byte(input);
-    char *text = strndup((const char *)line.at, line.left);
+    char *text = calloc(1, line.left + 1);
     CHECK(text);
+    if (line.left)
+        memcpy(text, line.at, line.left);
     if (strcmp(text, "-") != 0)
         return text;
     free(text);
