@@ -82,7 +82,7 @@ void muster__feed_add(struct feed *feed, const struct feed_line *line)
     muster__json_text(object, "status", line->status);
     if (line->text)
         muster__json_text(object, "text", muster_text_harmless(line->text, text, sizeof(text)));
-    char *json = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    char *json = muster__json_write(object);
     json_decref(object);
     if (!json)
         return;

@@ -8,6 +8,7 @@
 #include <muster/status.h>
 
 #include "monitor/json.h"
+#include "monitor/written.h"
 
 void muster__json_text(json_t *object, const char *key, const char *text)
 {
@@ -30,4 +31,20 @@ void muster__json_count(json_t *object, const char *key, uint64_t count)
 json_t *muster__json_real(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
+}
+
+/* json_dumps() passes over some failures: our stream remembers them. */
+char *muster__json_write(const json_t *value)
+{
+    struct written text;
+    size_t size;
+    FILE *out = value ? muster__written_begin(&text) : NULL;
+    if (!out)
+        return NULL;
+    int failed = json_dumpf(value, out, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *written = muster__written_end(&text, &size);
+    if (!failed)
+        return written;
+    free(written);
+    return NULL;
 }

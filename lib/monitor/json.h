@@ -13,4 +13,7 @@ void muster__json_count(json_t *object, const char *key, uint64_t count);
 /* Nor has it NaN and infinity: they become null. */
 json_t *muster__json_real(double value);
 
+/* The text of a value, which the caller frees; NULL: there was no memory for all of it, or `value` is NULL. */
+char *muster__json_write(const json_t *value);
+
 #endif

@@ -2,6 +2,7 @@
    take little memory. */
 #include <config.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <muster/status.h>
@@ -95,10 +96,11 @@ static json_t *transfer(const struct muster_transfer *transfer)
 /* Writes an object behind `before`, and frees it. */
 static void put(FILE *out, const char *before, json_t *object)
 {
+    /* All of it or nothing: without memory it is null, and what is written is JSON all the same. */
+    char *text = muster__json_write(object);
     fputs(before, out);
-    /* Without memory it is null, and what is written is JSON all the same. */
-    if (!object || json_dumpf(object, out, JSON_COMPACT | JSON_ENCODE_ANY))
-        fputs("null", out);
+    fputs(text ? text : "null", out);
+    free(text);
     json_decref(object);
 }
 

@@ -8,7 +8,7 @@ EXTRA_DIST += $(monitor_tests) tests/monitor/world.py \
 
 if HAVE_TESTS
 if WITH_MONITOR
-check_PROGRAMS += tests/monitor/monitor
+check_PROGRAMS += tests/monitor/allocation tests/monitor/monitor
 noinst_PROGRAMS += tests/monitor/world
 TESTS += $(monitor_tests)
 
@@ -21,6 +21,13 @@ tests_monitor_monitor_SOURCES = \
     tests/monitor/test_formats.c \
     tests/monitor/test_monitor.c \
     tests/support/no_grpc.c
+
+# Of the thread that a test says.
+tests_monitor_allocation_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(MONITOR_CFLAGS)
+tests_monitor_allocation_LDFLAGS = $(AM_LDFLAGS) \
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray,--wrap=strdup
+tests_monitor_allocation_LDADD = libmuster-monitor.la $(CORE_TEST_LIBS)
+tests_monitor_allocation_SOURCES = tests/monitor/allocation.c tests/support/no_grpc.c
 
 tests_monitor_world_CPPFLAGS = $(AM_CPPFLAGS)
 tests_monitor_world_LDADD = libmuster.la
