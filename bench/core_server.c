@@ -338,4 +338,5 @@ static void stop(void)
     grpc_shutdown();
 }
 
-const struct role_server core_server = {start, join, turn, round_with_all, stop, NULL, NULL, NULL, NULL};
+const struct role_server core_server = {
+    .start = start, .join = join, .turn = turn, .round = round_with_all, .stop = stop};

@@ -26,4 +26,8 @@ bench_bench_SOURCES = \
     bench/role.c \
     bench/role.h \
     bench/tcp.c
+if WITH_MONITOR
+bench_bench_CPPFLAGS += -DBENCH_MONITORED
+bench_bench_SOURCES += bench/measure_monitored.c bench/monitored.c
+endif
 endif

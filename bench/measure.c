@@ -252,6 +252,23 @@ const struct measurement measurements[] = {
      .answer = 20 * MB,
      .folds = true,
      .processes = PROCESSES},
+#ifdef BENCH_MONITORED
+    {.name = "monitored",
+     .figures = "monitored_turn_vs_plain",
+     .run = measure_monitored,
+     .participants = 1,
+     .quick_participants = 1,
+     .sessions = 5,
+     .rounds = 1000,
+     .pairs = 100},
+    {.name = "scrape",
+     .figures = "scrape_5000_ms, turn_while_scraped_vs_plain",
+     .run = measure_scrape,
+     .participants = 5000,
+     .quick_participants = 50,
+     .rounds = 1000,
+     .pairs = 8},
+#endif
     {.name = "fold", .figures = "fold_vs_memory", .run = measure_fold, .pairs = 20, .answer = 256 * MB},
     {0},
 };

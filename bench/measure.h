@@ -40,6 +40,10 @@ void measure_stalled(const struct measure_plan *plan, const struct measurement *
 void measure_peak(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_fold(const struct measure_plan *plan, const struct measurement *measurement);
 
+/* Those of measure_monitored.c, which is there if the library has the monitor. */
+void measure_monitored(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_scrape(const struct measure_plan *plan, const struct measurement *measurement);
+
 /* All of them, ended by one without a name. */
 extern const struct measurement measurements[];
 

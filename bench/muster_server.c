@@ -81,6 +81,11 @@ static uint16_t start(const struct role_options *options)
     return participant_manager_port(server.manager);
 }
 
+struct participant_manager *muster_server_manager(void)
+{
+    return server.manager;
+}
+
 /* All that are there, once there are `count`: those who joined first come first. */
 static void join(size_t count)
 {
@@ -266,8 +271,22 @@ static void stop(void)
     free(server.answer);
 }
 
-const struct role_server muster_server = {start, join,   turn, round_with_all, stop,
-                                          begin, gather, hold, let_go};
+const struct role_server muster_server = {.start = start,
+                                          .join = join,
+                                          .turn = turn,
+                                          .round = round_with_all,
+                                          .stop = stop,
+                                          .begin = begin,
+                                          .gather = gather,
+                                          .hold = hold,
+                                          .let_go = let_go};
 
-const struct role_server muster_each_server = {start, join,   turn, round_with_each, stop,
-                                               begin, gather, hold, let_go};
+const struct role_server muster_each_server = {.start = start,
+                                               .join = join,
+                                               .turn = turn,
+                                               .round = round_with_each,
+                                               .stop = stop,
+                                               .begin = begin,
+                                               .gather = gather,
+                                               .hold = hold,
+                                               .let_go = let_go};

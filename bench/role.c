@@ -143,6 +143,21 @@ static bool serve_turns_without_wait(const struct role_server *server, const cha
     return true;
 }
 
+/* What only a server with a monitor is told. */
+static bool serve_monitor(const struct role_server *server, const char *line)
+{
+    size_t count = 0;
+    if (server->scrape && sscanf(line, "scrapes %zu", &count) == 1) {
+        time_each(server->scrape, count);
+    } else if (server->watch && sscanf(line, "watch %zu", &count) == 1) {
+        server->watch(count > 0);
+        puts("watch 0");
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void serve_command(const struct role_server *server, const char *line)
 {
     size_t count = 0;
@@ -162,7 +177,7 @@ static void serve_command(const struct role_server *server, const char *line)
         time_each(server->turn, count);
     } else if (sscanf(line, "rounds %zu", &count) == 1) {
         time_each(server->round, count);
-    } else if (!serve_turns_without_wait(server, line)) {
+    } else if (!serve_turns_without_wait(server, line) && !serve_monitor(server, line)) {
         role_fail("unknown command: %s", line);
     }
 }
@@ -282,6 +297,9 @@ static const struct {
 } roles[] = {
     {"muster-server", &muster_server, NULL, NULL},
     {"muster-each-server", &muster_each_server, NULL, NULL},
+#ifdef BENCH_MONITORED
+    {"muster-monitored-server", &muster_monitored_server, NULL, NULL},
+#endif
     {"muster-participants", NULL, &muster_participants, NULL},
     {"core-server", &core_server, NULL, NULL},
     {"core-participants", NULL, &core_participants, NULL},

@@ -41,6 +41,10 @@ struct role_server {
     void (*gather)(size_t first, size_t count); /* waits for their answers */
     void (*hold)(void);                         /* works on an answer of the participant that joined last, */
     void (*let_go)(void);                       /* until this */
+
+    /* Muster with a monitor only: reads its metrics; has them read every second, or not. */
+    void (*scrape)(void);
+    void (*watch)(bool watches);
 };
 
 /* The participants of one process. As for role_server. */
@@ -52,8 +56,12 @@ struct role_participants {
     void (*answered)(size_t count); /* muster only: waits until so many answers were given to the library */
 };
 
-extern const struct role_server muster_server, muster_each_server, core_server, tcp_server;
+extern const struct role_server muster_server, muster_each_server, muster_monitored_server, core_server,
+    tcp_server;
 extern const struct role_participants muster_participants, core_participants, tcp_participants;
+
+/* The participant manager of muster_server. */
+struct participant_manager *muster_server_manager(void);
 
 /* Makes `pairs` pairs of times in nanoseconds: of folding `bytes` of float32 into a running mean, and of
    adding two vectors of `bytes` of float32 into a third. */

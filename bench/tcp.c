@@ -105,7 +105,8 @@ static void stop(void)
     finish();
 }
 
-const struct role_server tcp_server = {start, join, turn, turn, stop, NULL, NULL, NULL, NULL};
+const struct role_server tcp_server = {
+    .start = start, .join = join, .turn = turn, .round = turn, .stop = stop};
 
 /* ---- the participant ---- */
 

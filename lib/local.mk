@@ -234,3 +234,49 @@ lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined
 libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
 libmuster_la_SOURCES = lib/network/built_in.c
+
+# The monitor, on top of all this. The files of its page become arrays.
+page_files = lib/monitor/page/page.html lib/monitor/page/page.css lib/monitor/page/page.js
+EXTRA_DIST += lib/monitor/page/embed $(page_files)
+if WITH_MONITOR
+musterinclude_HEADERS += include/muster/monitor.h
+libmuster_la_LIBADD += libmuster-monitor.la
+noinst_LTLIBRARIES += libmuster-monitor.la
+CLEANFILES += lib/monitor/page_bytes.h
+lib/monitor/page_bytes.h: lib/monitor/page/embed $(page_files) $(CHART_JS)
+	$(AM_V_GEN)$(MKDIR_P) lib/monitor && page=$(top_srcdir)/lib/monitor/page && \
+	    $$page/embed page_html $$page/page.html page_css $$page/page.css page_js $$page/page.js \
+	    chart_js '$(CHART_JS)' >$@.new && mv $@.new $@
+$(libmuster_monitor_la_OBJECTS): lib/monitor/page_bytes.h
+libmuster_monitor_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/lib/monitor $(MONITOR_CFLAGS)
+libmuster_monitor_la_LIBADD = $(MONITOR_LIBS)
+libmuster_monitor_la_SOURCES = \
+    lib/monitor/access.c \
+    lib/monitor/access.h \
+    lib/monitor/clock.h \
+    lib/monitor/curves.c \
+    lib/monitor/curves.h \
+    lib/monitor/feed.c \
+    lib/monitor/feed.h \
+    lib/monitor/http.c \
+    lib/monitor/http.h \
+    lib/monitor/json.c \
+    lib/monitor/json.h \
+    lib/monitor/listen.c \
+    lib/monitor/listen.h \
+    lib/monitor/metrics.c \
+    lib/monitor/metrics.h \
+    lib/monitor/monitor.c \
+    lib/monitor/page.c \
+    lib/monitor/page.h \
+    lib/monitor/request.c \
+    lib/monitor/request.h \
+    lib/monitor/sources.c \
+    lib/monitor/sources.h \
+    lib/monitor/state.c \
+    lib/monitor/state.h \
+    lib/monitor/written.c \
+    lib/monitor/written.h
+else
+noinst_HEADERS += include/muster/monitor.h
+endif

@@ -9,11 +9,15 @@
 #include <muster/status.h>
 #include <muster/traffic.h>
 
-/* The headers of the server, of learning and of the record are missing if the library was built without them. */
+/* The headers of the server, of the monitor, of learning and of the record are missing if the library was built
+   without them. */
 #if __has_include(<muster/proxy.h>)
 #include <muster/participant_manager.h>
 #include <muster/proxy.h>
 #include <muster/statistics.h>
+#endif
+#if __has_include(<muster/monitor.h>)
+#include <muster/monitor.h>
 #endif
 #if __has_include(<muster/mean.h>)
 #include <muster/mean.h>

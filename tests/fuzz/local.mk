@@ -9,6 +9,9 @@ fuzz_targets = \
 if LEARNING
 fuzz_targets += tests/fuzz/npz
 endif
+if WITH_MONITOR
+fuzz_targets += tests/fuzz/request
+endif
 fuzz_data_targets = tests/fuzz/idx tests/fuzz/leaf
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/make_corpus
 
@@ -42,6 +45,11 @@ tests_fuzz_npz_CPPFLAGS = $(fuzz_cppflags) $(LIBZIP_CFLAGS)
 tests_fuzz_npz_LDFLAGS = $(FUZZ_LINKING)
 tests_fuzz_npz_LDADD = libmuster-core.la $(LIBZIP_LIBS)
 tests_fuzz_npz_SOURCES = $(fuzz_sources) tests/fuzz/npz.c
+
+tests_fuzz_request_CPPFLAGS = $(fuzz_cppflags) $(MONITOR_CFLAGS)
+tests_fuzz_request_LDFLAGS = $(FUZZ_LINKING)
+tests_fuzz_request_LDADD = libmuster-monitor.la libmuster-core.la
+tests_fuzz_request_SOURCES = $(fuzz_sources) tests/fuzz/request.c
 
 # What a message takes of memory is counted.
 FUZZ_MESSAGE_LINKING = $(FUZZ_LINKING) -Wl,--wrap=malloc

@@ -17,15 +17,16 @@ soname=$(readelf -d "$top_builddir/.libs/libmuster.so" | sed -n 's/.*(SONAME).*\
 # Puts fields at the end of each options struct.
 grow() {
     sed -i -E '/^struct [a-z_]+_options \{$/,/^\};$/ s/^\};$/    uint64_t grown[40];\n};/' "$scratch"/include/muster/*.h
-    [[ $(cat "$scratch"/include/muster/*.h | grep -c 'uint64_t grown\[40\]') == 4 ]]
+    [[ $(cat "$scratch"/include/muster/*.h | grep -c 'uint64_t grown\[40\]') == 5 ]]
 }
 
-# Without records, which the programs do not keep, and for which libraries may be missing.
+# Without records and the monitor: the programs do not use them, and libraries may be missing for them.
 build_grown() {
     # shellcheck disable=SC2046 # these are lists of arguments
     $CC -std=c11 -w -g -fsanitize=address -fPIC -shared -Wl,-soname,"$soname" -o "$scratch/grown/$soname" -I"$top_builddir" \
         -I"$scratch/include" -I"$top_srcdir/lib" -I"$top_builddir/proto" \
-        $(find "$top_srcdir/lib" -name record -prune -o -name '*.c' -print) "$top_builddir"/proto/*.pb-c.c \
+        $(find "$top_srcdir/lib" '(' -name record -o -name monitor ')' -prune -o -name '*.c' -print) \
+        "$top_builddir"/proto/*.pb-c.c \
         $(pkg-config --cflags --libs grpc libprotobuf-c libcrypto libzip) -lm -lpthread
 }
 

@@ -28,8 +28,11 @@ int main(void)
     proxy_round_options_init(&round_options);
     struct muster_record_options record_options;
     muster_record_options_init(&record_options);
+    struct muster_monitor_options monitor_options;
+    muster_monitor_options_init(&monitor_options);
     struct muster_message message = MUSTER_MESSAGE_INIT;
-    return record_options.context || manager_options.context || options.context || round_options.enough || message.storage;
+    return record_options.context || monitor_options.context || manager_options.context || options.context ||
+           round_options.enough || message.storage;
 }
 C
 }

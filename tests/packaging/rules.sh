@@ -27,10 +27,12 @@ breaks_layers() {
             below["participant"] = below["proxy"] = " network wire link "
             below["learning"] = " wire "
             below["record"] = " "
+            below["monitor"] = " participant proxy "
             owner["participant.h"] = "participant"
-            owner["proxy.h"] = owner["participant_manager.h"] = "proxy"
+            owner["proxy.h"] = owner["participant_manager.h"] = owner["statistics.h"] = "proxy"
             owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["run.h"] = "learning"
             owner["record.h"] = "record"
+            owner["monitor.h"] = "monitor"
             owner["muster.h"] = "everything"
         }
         {

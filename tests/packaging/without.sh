@@ -25,16 +25,16 @@ configure_without() {
 }
 
 whole_headers() {
-    (cd "$root" && find . -name '*.h' | grep -E '/(mean|npy|npz|record|run|participant_manager|proxy)\.h$')
+    (cd "$root" && find . -name '*.h' | grep -E '/(mean|monitor|npy|npz|record|run|participant_manager|proxy)\.h$')
 }
 
 # Functions of what was left out.
 whole_symbols() {
-    nm -D --defined-only "$library_path/libmuster.so" | grep -E ' (muster_(mean|npy|npz|record|run)|proxy|participant_manager)_'
+    nm -D --defined-only "$library_path/libmuster.so" | grep -E ' (muster_(mean|monitor|npy|npz|record|run)|proxy|participant_manager)_'
 }
 
 pkg_config_more() {
-    flags "$root" "$@" | grep -E 'zip|curl|jansson'
+    flags "$root" "$@" | grep -E 'zip|curl|jansson|microhttpd'
 }
 
 # What the participant is not built with is at the server: the whole library.
@@ -50,7 +50,7 @@ check "make install" install_into "$root" "$build"
 check "no headers of what was left out" nothing whole_headers
 check "no functions of what was left out" nothing whole_symbols
 check "the README's participant builds against it" compile "$root" participant
-check "the library needs no libzip, libcurl and libjansson" nothing needs 'libzip\|libcurl\|libjansson' \
+check "the library needs none of their libraries" nothing needs 'libzip\|libcurl\|libjansson\|libmicrohttpd' \
     "$library_path/libmuster.so"
 check "pkg-config names none of them" nothing pkg_config_more
 check "nor with --static" nothing pkg_config_more --static

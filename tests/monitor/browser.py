@@ -1,0 +1,227 @@
+#!/usr/bin/python3 -B
+"""The live page in Debian's Chromium, during a real run: by WebDriver, in plain HTTP. Screenshots are left in
+tests/monitor of the build directory."""
+
+import base64
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import world
+
+if os.environ.get("MUSTER_TEST_TOOL", "none") != "none":
+    print("the browser is slow enough without a tool")
+    sys.exit(77)
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+if not CHROMIUM or not DRIVER:
+    print("chromium and chromium-driver are not installed")
+    sys.exit(77)
+
+EVIL = "<img src=x onerror=alert(1)>"
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+
+
+class Browser:
+    def __init__(self, case):
+        self.case = case
+        self.profile = case.scratch / "profile"
+        driver = case.start(DRIVER, "--port=0", stdout=subprocess.DEVNULL)
+        self.port = world.until(lambda: world.port_of(driver))
+        world.until(self.is_ready)
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
+        arguments += [f"--user-data-dir={self.profile}", "--no-first-run", "--disable-background-networking"]
+        chrome = {"binary": CHROMIUM, "args": arguments}
+        capabilities = {"browserName": "chrome", "goog:chromeOptions": chrome}
+        capabilities["goog:loggingPrefs"] = {"browser": "ALL"}
+        made = self.call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}}, "")
+        self.session = "/session/" + made["sessionId"]
+        case.addCleanup(self.call, "DELETE", "")
+
+    def is_ready(self):
+        try:
+            return self.call("GET", "/status", None, "")["ready"]
+        except OSError:
+            return False
+
+    def call(self, method, path, body=None, session=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            text = None if body is None else json.dumps(body)
+            connection.request(method, (self.session if session is None else session) + path, text)
+            value = json.loads(connection.getresponse().read())["value"]
+        finally:
+            connection.close()
+        if isinstance(value, dict) and "error" in value:
+            raise AssertionError(f"{path}: {value['message']}")
+        return value
+
+    def open(self, url):
+        self.call("POST", "/url", {"url": url})
+
+    def run(self, script, *arguments):
+        return self.call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def cdp(self, command, **parameters):
+        return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def find(self, selector):
+        return self.call("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
+
+    def click(self, selector):
+        """As soon as nothing is in its way: the page may still be growing."""
+        world.until(lambda: self.clicked(selector))
+
+    def clicked(self, selector):
+        try:
+            self.call("POST", f"/element/{self.find(selector)}/click", {})
+            return True
+        except AssertionError as error:
+            if "intercepted" in str(error):
+                return False
+            raise
+
+    def type(self, selector, text):
+        self.call("POST", f"/element/{self.find(selector)}/value", {"text": text})
+
+    def texts(self, selector):
+        return self.run("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", selector)
+
+    def resize(self, width, height, phone=False):
+        self.cdp(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone
+        )
+
+    def screenshot(self, name):
+        """Of the whole page, as it is at the next look."""
+        height = self.run("return document.documentElement.scrollHeight")
+        width = self.run("return window.innerWidth")
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, 6000), "scale": 1}
+        shot = self.cdp("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+        (world.KEPT / f"page-{name}.png").write_bytes(base64.b64decode(shot["data"]))
+
+    def errors(self):
+        return [line["message"] for line in self.call("POST", "/se/log", {"type": "browser"}) if line["level"] == "SEVERE"]
+
+
+NAMES = "#rows th > span"
+
+
+class Test(world.support.Case):
+    def setUp(self):
+        super().setUp()
+        signal.alarm(240)
+        self.world = world.World(self)
+        self.browser = Browser(self)
+        self.url = f"http://127.0.0.1:{self.world.monitor}/"
+
+    def wait_for(self, script, *arguments):
+        return world.until(lambda: self.browser.run("return " + script, *arguments))
+
+    def state_of(self, name):
+        script = """const row = [...document.querySelectorAll("#rows tr")]
+            .find(r => r.querySelector("th > span").textContent === arguments[0]);
+            return row && row.querySelector(".state").dataset.state"""
+        return self.browser.run(script, name)
+
+    def test_a_run_is_seen(self):
+        """Participants, a round and whom it waits for, a curve that grows, a kill -9, sorting and filtering."""
+        self.world.tell("setting learning-rate 0.05")
+        self.world.tell("setting <b>model</b> <script>alert(2)</script>")
+        self.world.tell(f"log {EVIL}")
+        people = {name: self.world.participant(name) for name in ("ada", "grace", "edsger", EVIL)}
+        self.world.tell("wait 4")
+        self.browser.open(self.url)
+        self.wait_for("document.querySelectorAll('#rows tr').length === 4")
+        self.assertEqual(sorted(self.browser.texts(NAMES)), sorted(people))
+
+        # A round waits for all, with progress.
+        self.world.tell("begin 0 hold")
+        self.wait_for("document.querySelectorAll('#rounds .round').length === 1")
+        self.wait_for("document.querySelector('#rounds').textContent.includes('Waiting for 4')")
+        self.wait_for("[...document.querySelectorAll('#rows progress')].every(bar => bar.value === 0.4)")
+
+        # The curve grows.
+        for step in range(5):
+            self.world.tell(f"scalar loss {step} {1 / (step + 1)}")
+        points = "Number(document.querySelector('canvas[aria-label^=loss]')?.dataset.points)"
+        self.wait_for(f"{points} === 5")
+        for step in range(5, 40):
+            self.world.tell(f"scalar loss {step} {1 / (step + 1)}")
+            self.world.tell(f"scalar accuracy {step} {1 - 1 / (step + 2)}")
+        self.wait_for(f"{points} === 40")
+
+        # Two are answered, one is killed.
+        for name in ("ada", "grace"):
+            people[name].stdin.close()
+        self.wait_for("document.querySelector('#rounds').textContent.includes('2 of 4 answered')")
+        self.assertEqual(self.state_of("edsger"), "open")
+        people["edsger"].send_signal(signal.SIGKILL)
+        world.until(lambda: self.state_of("edsger") == "away")
+        self.wait_for("[...document.querySelectorAll('#log .kind')].some(kind => kind.textContent === 'away')")
+        time.sleep(1)  # the picture has some traffic, then
+        self.browser.resize(1280, 900)
+        self.browser.screenshot("desktop")
+        self.browser.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        self.browser.screenshot("dark")
+        self.browser.cdp("Emulation.setEmulatedMedia", features=[])
+        self.browser.resize(390, 844, phone=True)
+        self.wait_for("document.documentElement.scrollWidth <= 390")
+        self.browser.screenshot("phone")
+        self.browser.resize(1280, 900)
+        world.until(lambda: self.state_of("edsger") is None)  # gone for good
+
+        # It sorts, by keyboard too, and filters.
+        self.browser.click("th[data-sort=name] button")
+        self.wait_for("document.querySelector('th[data-sort=name]').getAttribute('aria-sort') === 'ascending'")
+        world.until(lambda: self.browser.texts(NAMES) == sorted([EVIL, "ada", "grace"]))
+        self.browser.type("th[data-sort=name] button", "\ue007")
+        world.until(lambda: self.browser.texts(NAMES) == sorted([EVIL, "ada", "grace"], reverse=True))
+        self.browser.type("#filter", "ONERROR")
+        world.until(lambda: self.browser.texts(NAMES) == [EVIL])
+
+        # Nothing of it has become markup.
+        self.assertEqual(self.browser.run("return document.querySelectorAll('main img, main b, main script').length"), 0)
+        self.assertIn(EVIL, "".join(self.browser.texts("#log")))
+        self.assertIn("<script>alert(2)</script>", self.browser.texts("#settings dd"))
+        self.assertEqual(self.browser.errors(), [])
+
+    def test_thousands(self):
+        """5,000 participants: one page of them at a time."""
+        self.world.tell("crowd 5000")
+        self.world.tell("rounds 1 2")
+        self.browser.open(self.url)
+        self.browser.resize(1280, 900)
+        self.wait_for("document.querySelector('#page').textContent.includes('of 5,000')")
+        self.assertLessEqual(self.browser.run("return document.querySelectorAll('#rows tr').length"), 100)
+        self.browser.click("th[data-sort=name] button")
+        self.wait_for(f"document.querySelector('{NAMES}').textContent === 'member-00000'")
+        self.browser.click("#next")
+        self.wait_for(f"document.querySelector('{NAMES}').textContent === 'member-00050'")
+        self.browser.type("#filter", "member-0499")
+        world.until(lambda: self.browser.texts(NAMES) == [f"member-0499{i}" for i in range(10)])
+        self.browser.screenshot("thousands")
+        self.assertEqual(self.browser.errors(), [])
+
+    def test_the_server_goes_and_comes_back(self):
+        self.world.tell("log before")
+        self.browser.open(self.url)
+        self.wait_for("document.querySelector('#connection').dataset.state === 'live'")
+        self.wait_for("document.querySelector('#log').textContent.includes('before')")
+        self.world.end()
+        self.wait_for("document.querySelector('#gone').hidden === false")
+        self.browser.resize(1280, 900)
+        self.browser.screenshot("gone")
+        self.world = world.World(self, f"listen=127.0.0.1:{self.world.monitor}")
+        self.world.tell("log after")
+        self.wait_for("document.querySelector('#gone').hidden === true")
+        self.wait_for("document.querySelector('#log').textContent.includes('after')")
+        self.wait_for("!document.querySelector('#log').textContent.includes('before')")
+
+
+if __name__ == "__main__":
+    world.main()
