@@ -92,6 +92,49 @@ class Test(world.support.Case):
         server.tell("end")
         self.assertEqual(server.state()["managers"][0]["rounds_ended"], {"OK": 1})
 
+    def test_a_frozen_participant_is_silent(self):
+        server = world.World(self)
+        people = {name: server.participant(name) for name in ("ada", "grace")}
+        server.tell("wait 2")
+        server.tell("begin 0 hold")
+        until(lambda: all(row["progress"] for row in self.at_work(server, 2)))
+        self.assertEqual(server.state(filter="silent")["participants"]["rows"], [])
+
+        # Three heartbeats of 2 s.
+        people["ada"].send_signal(signal.SIGSTOP)
+        (row,) = until(lambda: server.state(filter="silent")["participants"]["rows"], 6 * world.support.SLOWNESS)
+        self.assertEqual((row["name"], row["silent"], row["state"]), ("ada", True, "open"))
+        state = server.state()
+        self.assertEqual(state["managers"][0]["silent"], 1)
+        self.assertEqual(self.silent_in_metrics(server), {"ada": "1", "grace": "0"})
+        # It is told apart by what was not heard of it: the round waits for both.
+        (one,) = state["managers"][0]["rounds"]
+        self.assertEqual({who["name"] for who in one["waiting"]}, {"ada", "grace"})
+
+        people["ada"].send_signal(signal.SIGCONT)
+        until(lambda: not server.state(filter="silent")["participants"]["rows"])
+        self.assertEqual(server.state()["managers"][0]["silent"], 0)
+        self.assertEqual(self.silent_in_metrics(server), {"ada": "0", "grace": "0"})
+        for person in people.values():
+            person.stdin.close()
+        server.tell("end")
+
+    def at_work(self, server, count):
+        """The participants with a turn; not before there are so many."""
+        rows = [row for row in server.state()["participants"]["rows"] if "turn" in row]
+        return rows if len(rows) == count else [{"progress": 0}]
+
+    def silent_in_metrics(self, server):
+        samples = samples_of(server.get("/metrics")[2])
+        each = {}
+        for name, value in samples.items():
+            found = re.match(r'muster_participant_silent\{.*participant="(\w+)"', name)
+            if found:
+                each[found[1]] = value
+        silent = sum(value == "1" for value in each.values())
+        self.assertEqual(samples['muster_participants_silent{manager="server"}'], str(silent))
+        return each
+
     def test_series_are_capped(self):
         server = world.World(self, "series=5")
         server.tell("crowd 12")

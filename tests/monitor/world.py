@@ -104,9 +104,9 @@ def end_process(process):
         process.stdin.close()
 
 
-def until(look):
+def until(look, seconds=LIMIT):
     """What `look` returns when that is something."""
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = look()
         if found:
