@@ -17,12 +17,16 @@ fedavg_sources = \
     apps/fedavg/dataset_idx.c \
     apps/fedavg/dataset_leaf.c \
     apps/fedavg/dataset_synthetic.c \
+    apps/fedavg/log.c \
+    apps/fedavg/log.h \
     apps/fedavg/logistic.c \
     apps/fedavg/logistic.h \
-    apps/fedavg/progress.c \
-    apps/fedavg/progress.h \
     apps/fedavg/signals.c \
-    apps/fedavg/signals.h
+    apps/fedavg/signals.h \
+    apps/fedavg/terminal.c \
+    apps/fedavg/terminal.h \
+    apps/fedavg/units.c \
+    apps/fedavg/units.h
 
 apps_fedavg_fedavg_server_CPPFLAGS = $(fedavg_cppflags)
 apps_fedavg_fedavg_server_LDFLAGS = $(fedavg_ldflags)
@@ -35,13 +39,21 @@ apps_fedavg_fedavg_server_SOURCES = \
     apps/fedavg/baselines.h \
     apps/fedavg/checkpoint.c \
     apps/fedavg/checkpoint.h \
+    apps/fedavg/configuration.c \
+    apps/fedavg/configuration.h \
+    apps/fedavg/display.c \
+    apps/fedavg/display.h \
     apps/fedavg/fedavg_server.c \
+    apps/fedavg/recording.c \
+    apps/fedavg/recording.h \
     apps/fedavg/rounds.c \
     apps/fedavg/rounds.h \
     apps/fedavg/server_model.c \
     apps/fedavg/server_model.h \
     apps/fedavg/server_options.c \
     apps/fedavg/server_options.h \
+    apps/fedavg/state.c \
+    apps/fedavg/state.h \
     apps/fedavg/stopping.c \
     apps/fedavg/stopping.h
 

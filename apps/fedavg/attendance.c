@@ -1,141 +1,144 @@
-/* Events come on network threads, which must not wait for a terminal or a disk: a thread of its own writes
- * the lines. A network that breaks takes all participants at once, and strangers may knock as often as they
- * like: so lines are limited, for the two and for warnings apart, and each limit starts anew with the
- * minute. */
+/* Events come on network threads, which must not wait: log_later() does not. */
 #include <config.h>
 
 #include "attendance.h"
 
-#include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <time.h>
 
-#include "progress.h"
+#include "log.h"
+#include "units.h"
 
-enum { LINES_A_MINUTE = 40, LINES_MAX = 3 * LINES_A_MINUTE, LINE_SIZE = 512 };
+/* Beyond so many silent participants, the display and the statistics count the others. */
+enum { SILENT_MAX = 256 };
 
-struct allowance {
-    time_t began;
-    size_t lines;
-    size_t untold;
-};
+static struct log_allowance participants = {.a_minute = 40}, strangers = {.a_minute = 40},
+                            warnings = {.a_minute = 40}, details = {.a_minute = 1000},
+                            silences = {.a_minute = 40};
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static pthread_t writer;
-/* Guarded by the lock. */
-static bool open;
-static struct allowance participants, strangers, warnings;
-static char lines[LINES_MAX][LINE_SIZE]; /* that wait, from `first` on, in a circle */
-static size_t first, waiting;
-
-static void *write_lines(void *unused)
+/* What to say of an event, and how important that is. */
+static const char *word_for(const struct participant_manager_event *event, enum log_level *level)
 {
-    char line[LINE_SIZE];
-    (void)unused;
-    pthread_mutex_lock(&lock);
-    for (;;) {
-        while (open && waiting == 0)
-            pthread_cond_wait(&changed, &lock);
-        if (waiting == 0)
-            break;
-        snprintf(line, sizeof(line), "%s", lines[first]);
-        first = (first + 1) % LINES_MAX;
-        waiting--;
-        pthread_mutex_unlock(&lock);
-        progress_note("%s", line);
-        pthread_mutex_lock(&lock);
-    }
-    pthread_mutex_unlock(&lock);
-    return NULL;
-}
-
-bool attendance_begin(void)
-{
-    pthread_mutex_lock(&lock);
-    bool begun = open = pthread_create(&writer, NULL, write_lines, NULL) == 0;
-    pthread_mutex_unlock(&lock);
-    return begun;
-}
-
-void attendance_end(void)
-{
-    pthread_mutex_lock(&lock);
-    bool was_open = open;
-    open = false;
-    pthread_cond_signal(&changed);
-    pthread_mutex_unlock(&lock);
-    if (was_open)
-        pthread_join(writer, NULL);
-}
-
-/* Whether one more line may be written. With the lock held. */
-static bool may_tell(struct allowance *allowance)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (allowance->lines == 0 || now.tv_sec - allowance->began >= 60) {
-        allowance->began = now.tv_sec;
-        allowance->lines = 0;
-    }
-    bool may = open && waiting < LINES_MAX && allowance->lines < LINES_A_MINUTE;
-    if (may)
-        allowance->lines++;
-    else
-        allowance->untold++;
-    return may;
-}
-
-/* What to say of an event; NULL: all is as it should be. */
-static const char *word_for(const struct participant_manager_event *event)
-{
+    bool good_bye = event->status == MUSTER_CLOSED || event->status == MUSTER_STOPPED;
+    *level = LOG_WARNING;
     switch (event->kind) {
     case PARTICIPANT_MANAGER_AWAY:
         return "is away";
     case PARTICIPANT_MANAGER_BACK:
+        *level = LOG_INFO;
         return "is back";
     case PARTICIPANT_MANAGER_LEFT:
-        return event->status == MUSTER_CLOSED || event->status == MUSTER_STOPPED ? NULL : "has left";
+        *level = good_bye ? LOG_DEBUG : LOG_WARNING;
+        return "has left";
     case PARTICIPANT_MANAGER_REFUSED:
-        return event->status == MUSTER_STOPPED ? NULL : "was refused";
+        *level = event->status == MUSTER_STOPPED ? LOG_DEBUG : LOG_WARNING;
+        return "was refused";
+    case PARTICIPANT_MANAGER_JOINED:
+        *level = LOG_DEBUG;
+        return "has joined";
     default:
         return NULL;
     }
 }
 
-/* Queues a line that ends with how many there was no room for. */
-static void tell(struct allowance *allowance, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void tell(struct allowance *allowance, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    pthread_mutex_lock(&lock);
-    if (may_tell(allowance)) {
-        char *line = lines[(first + waiting++) % LINES_MAX];
-        int length = vsnprintf(line, LINE_SIZE, format, arguments);
-        if (allowance->untold > 0 && length > 0 && length < LINE_SIZE)
-            snprintf(line + length, LINE_SIZE - (size_t)length, "; %zu more before that", allowance->untold);
-        allowance->untold = 0;
-        pthread_cond_signal(&changed);
-    }
-    pthread_mutex_unlock(&lock);
-    va_end(arguments);
-}
-
 void attendance_tell(void *unused, const struct participant_manager_event *event)
 {
-    struct allowance *allowance = event->kind == PARTICIPANT_MANAGER_REFUSED ? &strangers : &participants;
-    const char *word = word_for(event), *name = proxy_name(event->proxy);
+    enum log_level level;
+    const char *word = word_for(event, &level);
+    struct log_allowance *allowance = level == LOG_DEBUG                           ? &details
+                                      : event->kind == PARTICIPANT_MANAGER_REFUSED ? &strangers
+                                                                                   : &participants;
     (void)unused;
-    if (word)
-        tell(allowance, "%s%s(%s) %s%s%s", name, *name != '\0' ? " " : "", proxy_peer(event->proxy), word,
-             *event->text != '\0' ? ": " : "", event->text);
+    if (!word)
+        return;
+    const char *name = proxy_name(event->proxy);
+    log_later(level, allowance, "%s%s(%s) %s%s%s", name, *name != '\0' ? " " : "", proxy_peer(event->proxy),
+              word, *event->text != '\0' ? ": " : "", event->text);
 }
 
 void attendance_warn(void *unused, const char *text)
 {
     (void)unused;
-    tell(&warnings, "warning: %s", text);
+    log_later(LOG_WARNING, &warnings, "warning: %s", text);
+}
+
+/* ---- silence ---- */
+
+struct silent {
+    struct proxy *proxy;
+    int64_t heard_at_ms; /* when its last message came */
+};
+
+/* Of the thread that looks. */
+static struct silent known[SILENT_MAX];
+static size_t known_count;
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool is_known(const struct proxy *proxy)
+{
+    for (size_t i = 0; i < known_count; i++) {
+        if (known[i].proxy == proxy)
+            return true;
+    }
+    return false;
+}
+
+static void forget(size_t i)
+{
+    proxy_release(known[i].proxy);
+    known[i] = known[--known_count];
+}
+
+/* Whether it needs no more attention: it was heard of again, which is told, or it is away or gone, which its
+ * events tell. */
+static bool is_over(const struct silent *silent)
+{
+    enum { ROUNDING_MS = 10 };
+    struct proxy_statistics statistics;
+    char text[UNITS_SIZE];
+    proxy_get_statistics(silent->proxy, &statistics);
+    int64_t heard_at_ms = now_ms() - statistics.heard_ms;
+    if (statistics.state != PROXY_OPEN)
+        return true;
+    if (heard_at_ms <= silent->heard_at_ms + ROUNDING_MS)
+        return false;
+    log_later(LOG_INFO, &silences, "%s (%s) is heard of again, after %s", proxy_name(silent->proxy),
+              proxy_peer(silent->proxy), units_time(heard_at_ms - silent->heard_at_ms, text));
+    return true;
+}
+
+static void look_at(struct proxy *proxy)
+{
+    struct proxy_statistics statistics;
+    char text[UNITS_SIZE];
+    proxy_get_statistics(proxy, &statistics);
+    if (!statistics.silent || is_known(proxy) || known_count == SILENT_MAX)
+        return;
+    known[known_count++] =
+        (struct silent){.proxy = proxy_retain(proxy), .heard_at_ms = now_ms() - statistics.heard_ms};
+    log_later(LOG_WARNING, &silences,
+              "%s (%s) is silent: it was last heard of %s ago, and a round waits for it", proxy_name(proxy),
+              proxy_peer(proxy), units_time(statistics.heard_ms, text));
+}
+
+void attendance_look(struct proxy *const *waiting, size_t count)
+{
+    for (size_t i = known_count; i-- > 0;) {
+        if (is_over(&known[i]))
+            forget(i);
+    }
+    for (size_t i = 0; i < count; i++)
+        look_at(waiting[i]);
+}
+
+void attendance_forget(void)
+{
+    while (known_count > 0)
+        forget(known_count - 1);
 }

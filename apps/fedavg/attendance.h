@@ -1,21 +1,24 @@
-/* Who comes and goes, in the server's log. */
+/* Who comes, goes and falls silent, in the server's log. */
 #ifndef ATTENDANCE_H
 #define ATTENDANCE_H
 
-#include <stdbool.h>
+#include <stddef.h>
 
 #include <muster/muster.h>
 
-/* Starts and ends the thread that writes; without it nothing is told. */
-bool attendance_begin(void);
-void attendance_end(void);
-
 /* For the manager's on_event: a line for each participant that is away or back, that left otherwise than by
- * a good-bye, or was refused. There are at most so many lines a minute; the rest is counted. Does not
- * block. */
+ * a good-bye, or was refused; at the level debug for all others too. There are at most so many lines a minute;
+ * the rest is counted. Does not block. */
 void attendance_tell(void *unused, const struct participant_manager_event *event);
 
-/* For the manager's on_warning: a line for each. Does not block. */
+/* For an on_warning: a line for each. Does not block. */
 void attendance_warn(void *unused, const char *text);
+
+/* Looks at participants that a round waits for, and at those that were silent: a line for each that has
+ * become silent or was heard of again. One thread. */
+void attendance_look(struct proxy *const *waiting, size_t count);
+
+/* Forgets who was silent. */
+void attendance_forget(void);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "baselines.h"
 
-#include "progress.h"
+#include "display.h"
 #include "signals.h"
 
 /* Samples seen in the central training: small data settles long before, big data nearly so. */
@@ -12,7 +12,7 @@ enum { SAMPLES_SEEN = 3000000, EPOCHS_LEAST = 20, EPOCHS_MOST = 300 };
 static bool on_central_epoch(void *context, size_t done, size_t epochs)
 {
     (void)context;
-    progress_glimpse("for comparison: central training, epoch %zu of %zu", done, epochs);
+    display_stage("for comparison: central training, epoch %zu of %zu", done, epochs);
     return signals_caught() == 0;
 }
 
@@ -45,7 +45,7 @@ static bool train_alone(const struct dataset *dataset, uint64_t seed,
     baselines->alone_lowest = 1;
     baselines->alone_highest = 0;
     for (size_t k = 0; k < dataset->user_count; k++) {
-        progress_glimpse("for comparison: participant %zu of %zu alone", k + 1, dataset->user_count);
+        display_stage("for comparison: participant %zu of %zu alone", k + 1, dataset->user_count);
         struct samples samples = dataset_user_train(dataset, k);
         struct muster_random random;
         random_stream(&random, seed, RANDOM_ALONE, k, 0);

@@ -1,63 +1,20 @@
-/* The configuration is JSON, one member per option that has a part in the result. A round's state is an .npz
- * file: the model under its own names, and beside it what the next round depends on. */
+/* A round's state is an .npz file: the model under its own names, and beside it what the next round depends
+ * on. */
 #include <config.h>
 
 #include "checkpoint.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "configuration.h"
+
 /* Beside the model's. */
 enum { OWN_ARRAYS = 3, STATE_ARRAYS = SERVER_MODEL_ARRAYS + OWN_ARRAYS };
 
 /* ---- the configuration ---- */
-
-#define FORMAT (JSON_INDENT(2) | JSON_REAL_PRECISION(15))
-
-static void put_whole(json_t *configuration, const char *name, uint64_t value)
-{
-    json_object_set_new(configuration, name, json_integer((json_int_t)value));
-}
-
-static void put_real(json_t *configuration, const char *name, double value)
-{
-    json_object_set_new(configuration, name, json_real(value));
-}
-
-/* The options as resolved, and as text; NULL when out of memory or when a name is not UTF-8. */
-static json_t *configuration_of(const struct federation *federation, char **text)
-{
-    const struct server_options *options = federation->options;
-    json_t *configuration = json_object();
-    json_t *data = json_string(options->data.spec);
-    bool named = data && json_object_set_new(configuration, "data", data) == 0;
-    put_whole(configuration, "seed", options->data.seed);
-    put_whole(configuration, "participants", federation->dataset->user_count);
-    put_real(configuration, "dirichlet", options->data.dirichlet);
-    put_whole(configuration, "rounds", options->rounds);
-    put_real(configuration, "fraction", options->fraction);
-    put_whole(configuration, "enough", options->enough);
-    put_whole(configuration, "at_least", options->at_least);
-    put_whole(configuration, "min_participants", options->min_participants);
-    put_whole(configuration, "model_size", options->model_size);
-    put_real(configuration, "deadline", (double)options->deadline_ms / 1000);
-    put_whole(configuration, "epochs", options->epochs);
-    put_whole(configuration, "batch_size", options->batch_size);
-    put_real(configuration, "learning_rate", options->learning_rate);
-    put_real(configuration, "mu", options->mu);
-    put_real(configuration, "server_rate", options->server_rate);
-    put_real(configuration, "average", options->average);
-    put_real(configuration, "stragglers", options->stragglers);
-    put_real(configuration, "default_weight", options->default_weight);
-    put_real(configuration, "max_weight", options->max_weight);
-    *text = named ? json_dumps(configuration, FORMAT) : NULL;
-    json_decref(configuration);
-    /* Read again, the numbers are as rounded as those that were written when the run was begun. */
-    return *text ? json_loads(*text, 0, NULL) : NULL;
-}
 
 /* Names the first option that is not as the run was begun with. The number of rounds may be another one. */
 static enum muster_status compare(const json_t *before, json_t *now, struct muster_error *error)
@@ -69,8 +26,8 @@ static enum muster_status compare(const json_t *before, json_t *now, struct must
         const json_t *old = json_object_get(before, key);
         if (strcmp(key, "rounds") == 0 || json_equal(old, value))
             continue;
-        char *was = old ? json_dumps(old, JSON_ENCODE_ANY | FORMAT) : NULL;
-        char *is = json_dumps(value, JSON_ENCODE_ANY | FORMAT);
+        char *was = old ? json_dumps(old, JSON_ENCODE_ANY | CONFIGURATION_FORMAT) : NULL;
+        char *is = json_dumps(value, JSON_ENCODE_ANY | CONFIGURATION_FORMAT);
         explain(error, MUSTER_EXISTS,
                 "this run was begun with %s %.60s, not %.60s: give its own options or another directory, or "
                 "begin anew with --overwrite",
@@ -93,13 +50,13 @@ static enum muster_status check_configuration(struct federation *federation, jso
                        federation->options->run, wrong.text);
     /* Runs that were begun before there were these options had no padding, and so on. */
     if (!json_object_get(before, "model_size"))
-        put_whole(before, "model_size", 0);
+        json_object_set_new(before, "model_size", json_integer(0));
     if (!json_object_get(before, "enough"))
-        put_whole(before, "enough", 0);
+        json_object_set_new(before, "enough", json_integer(0));
     if (!json_object_get(before, "at_least"))
-        put_whole(before, "at_least", 0);
+        json_object_set_new(before, "at_least", json_integer(0));
     if (!json_object_get(before, "max_weight"))
-        put_real(before, "max_weight", 0);
+        json_object_set_new(before, "max_weight", json_real(0));
     enum muster_status status = compare(before, now, error);
     if (status == MUSTER_OK && !json_equal(before, now))
         status = muster_run_configure(federation->run, text, error);
@@ -193,7 +150,7 @@ enum muster_status checkpoint_open(struct federation *federation, struct muster_
     if (!options->run)
         return MUSTER_OK;
     char *text;
-    json_t *now = configuration_of(federation, &text);
+    json_t *now = configuration_new(options, federation->dataset, &text);
     enum muster_status status = MUSTER_OUT_OF_MEMORY;
     if (!now)
         explain(error, status, "out of memory, or --data is not UTF-8");

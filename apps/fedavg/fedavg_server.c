@@ -17,10 +17,13 @@
 #include "baselines.h"
 #include "checkpoint.h"
 #include "dataset.h"
-#include "progress.h"
+#include "display.h"
+#include "log.h"
+#include "recording.h"
 #include "rounds.h"
 #include "server_options.h"
 #include "signals.h"
+#include "state.h"
 #include "stopping.h"
 
 static bool write_port(int file, uint16_t port)
@@ -96,7 +99,7 @@ static enum muster_status hold_rounds(struct federation *federation, struct must
     federation->stopping = &stopping;
     signals_call(stopping_ask, &stopping, (int)options->stop_within_ms);
     uint16_t port = participant_manager_port(federation->manager);
-    progress_note("listening on port %u", (unsigned)port);
+    log_write(LOG_INFO, "listening on port %u", (unsigned)port);
     enum muster_status status = MUSTER_OK;
     if (options->port_file)
         status = announce_port(options->port_file, port, error);
@@ -115,9 +118,9 @@ static void reload_credentials(void *context)
 {
     struct muster_error error;
     if (participant_manager_reload_credentials(context, &error) != MUSTER_OK)
-        progress_note("SIGHUP: certificates and token stay as they were: %s", error.text);
+        log_write(LOG_WARNING, "SIGHUP: certificates and token stay as they were: %s", error.text);
     else
-        progress_note("SIGHUP: certificates and token were read again");
+        log_write(LOG_INFO, "SIGHUP: certificates and token were read again");
 }
 
 /* Lets participants in, holds the rounds, and says good-bye. */
@@ -130,20 +133,25 @@ static enum muster_status serve(struct federation *federation, struct muster_err
     manager_options.max_message_size = (size_t)federation->options->max_message_size;
     manager_options.session_grace_ms = federation->options->grace_ms;
     manager_options.on_event = attendance_tell;
-    manager_options.on_warning = attendance_begin() ? attendance_warn : muster_warn;
+    manager_options.on_warning = attendance_warn;
+    manager_options.heartbeat_ms = federation->options->heartbeat_ms;
     enum muster_status status = participant_manager_start(&manager_options, &federation->manager, error);
+    if (status == MUSTER_OK)
+        status = recording_show(federation->recording, federation->manager, error);
     if (status != MUSTER_OK) {
-        attendance_end();
+        participant_manager_free(federation->manager);
         return status;
     }
+    signals_call_state(state_tell, federation->manager);
     bool credentials = manager_options.credentials.certificate || manager_options.credentials.token_file;
     if (credentials)
         signals_call_hangup(reload_credentials, federation->manager);
     status = hold_rounds(federation, error);
     if (credentials)
         signals_call_hangup(NULL, NULL);
+    signals_call_state(state_tell, NULL);
+    recording_hide(federation->recording, federation->manager);
     participant_manager_free(federation->manager);
-    attendance_end();
     return status;
 }
 
@@ -153,15 +161,18 @@ static enum muster_status train(struct federation *federation, struct muster_err
     const struct server_options *options = federation->options;
     enum muster_status status = checkpoint_open(federation, error);
     if (status == MUSTER_FORMAT)
-        progress_note(
-            "fedavg_server: a file of the run is damaged, as the next line says: if it is a round's, "
-            "remove it, and the run goes on from the round before; or begin anew with --overwrite");
+        log_write(LOG_ERROR,
+                  "fedavg_server: a file of the run is damaged, as the next line says: if it is a round's, "
+                  "remove it, and the run goes on from the round before; or begin anew with --overwrite");
     if (status != MUSTER_OK)
         return status;
     if (federation->rounds_held > 0)
-        progress_note("going on after round %zu of %zu in %s", federation->rounds_held, options->rounds,
-                      options->run);
-    return federation->rounds_held < options->rounds ? serve(federation, error) : MUSTER_OK;
+        log_write(LOG_INFO, "going on after round %zu of %zu in %s", federation->rounds_held, options->rounds,
+                  options->run);
+    status = recording_open(options, federation->dataset, &federation->recording, error);
+    if (status != MUSTER_OK || federation->rounds_held >= options->rounds)
+        return status;
+    return serve(federation, error);
 }
 
 /* Trains what the result is compared with, and prints it; false when that was not finished. */
@@ -171,14 +182,13 @@ static bool compare(const struct federation *federation)
     struct baselines baselines;
     bool trained = baselines_run(federation->dataset, options->data.seed, options->batch_size,
                                  options->learning_rate, &baselines);
-    progress_glimpse("%s", "");
+    display_end();
     if (!trained) {
-        progress_note("fedavg_server: the comparison was not finished");
+        log_write(LOG_ERROR, "fedavg_server: the comparison was not finished");
         return false;
     }
-    progress_show("%-22s %.3f on the pooled test samples, after %zu rounds", "federated",
-                  federation->accuracy, federation->rounds_held);
-    progress_keep();
+    printf("%-22s %.3f on the pooled test samples, after %zu rounds\n", "federated", federation->accuracy,
+           federation->rounds_held);
     printf("%-22s %.3f, after %zu epochs on the pooled training samples\n", "central training",
            baselines.central, baselines.epochs);
     printf("%-22s %.3f on average (%.3f to %.3f), after %zu epochs each\n", "each participant alone",
@@ -197,6 +207,14 @@ static bool conclude(const struct federation *federation)
 /* Steps of training are as big as the features: with bigger ones than this they overflow soon. */
 #define FEATURE_MAX 1e6
 
+/* What the record says of how it ended. */
+static enum recorded_end end_of(int result)
+{
+    if (result == EXIT_SUCCESS)
+        return RECORDED_FINISHED;
+    return signals_caught() != 0 ? RECORDED_KILLED : RECORDED_FAILED;
+}
+
 /* From loaded data to the result; the exit status. */
 static int run(const struct server_options *options, const struct dataset *dataset, FILE *metrics)
 {
@@ -204,12 +222,13 @@ static int run(const struct server_options *options, const struct dataset *datas
     struct muster_error error;
     double largest = (double)dataset_largest_feature(dataset);
     if (largest > FEATURE_MAX)
-        progress_note(
+        log_write(
+            LOG_WARNING,
             "fedavg_server: %s: features go up to %g, and training is likely to overflow: scale them to "
             "about 1",
             options->data.spec, largest);
     if (!federation_init(&federation, options, dataset, metrics)) {
-        progress_note("fedavg_server: out of memory");
+        log_write(LOG_ERROR, "fedavg_server: out of memory");
         return EXIT_FAILURE;
     }
     enum muster_status status = train(&federation, &error);
@@ -218,12 +237,13 @@ static int run(const struct server_options *options, const struct dataset *datas
     if (federation.rounds_held > 0)
         snprintf(accuracy, sizeof(accuracy), ", test accuracy %.3f", federation.accuracy);
     if (status == MUSTER_STOPPED)
-        progress_note("fedavg_server: stopped after round %zu%s%s", federation.rounds_held, accuracy,
-                      federation.run ? "; the same command goes on from there" : "");
+        log_write(LOG_INFO, "fedavg_server: stopped after round %zu%s%s", federation.rounds_held, accuracy,
+                  federation.run ? "; the same command goes on from there" : "");
     else if (status != MUSTER_OK)
-        progress_note("fedavg_server: %s", error.text);
+        log_write(LOG_ERROR, "fedavg_server: %s", error.text);
     if (status != MUSTER_OK || !federation_has_learned(&federation) || !conclude(&federation))
         result = signals_caught() != 0 ? 128 + signals_caught() : EXIT_FAILURE;
+    recording_close(federation.recording, &federation.model, federation.rounds_held, end_of(result));
     federation_free(&federation);
     return result;
 }
@@ -240,8 +260,10 @@ int main(int count, char **arguments)
     server_options_parse(count, arguments, &options);
     signals_catch();
     signals_call(end_process, NULL, -1);
+    signals_call_state(state_tell, NULL);
+    log_configure(&options.log);
     if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
-        progress_note("fedavg_server: %s", error.text);
+        log_write(LOG_ERROR, "fedavg_server: %s", error.text);
         return EXIT_FAILURE;
     }
     int result = EXIT_FAILURE;
@@ -250,11 +272,14 @@ int main(int count, char **arguments)
         print_participant_options(&options, dataset.user_count);
         result = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     } else if (dataset.test.count == 0) {
-        progress_note("fedavg_server: %s: there are no test samples", options.data.spec);
+        log_write(LOG_ERROR, "fedavg_server: %s: there are no test samples", options.data.spec);
     } else if (options.metrics && !(metrics = fopen(options.metrics, "we"))) {
-        progress_note("fedavg_server: %s: %s", options.metrics, strerror(errno));
+        log_write(LOG_ERROR, "fedavg_server: %s: %s", options.metrics, strerror(errno));
+    } else if (!log_begin()) {
+        log_write(LOG_ERROR, "fedavg_server: there is no thread to be had");
     } else {
         result = run(&options, &dataset, metrics);
+        log_end();
     }
     if (metrics)
         fclose(metrics);

@@ -4,6 +4,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,10 @@
 
 #include "arguments.h"
 #include "dataset.h"
+#include "log.h"
 #include "logistic.h"
-#include "progress.h"
 #include "signals.h"
+#include "units.h"
 
 enum { SCALARS_MAX = 3 };
 
@@ -24,6 +26,7 @@ enum { SCALARS_MAX = 3 };
 struct options {
     struct dataset_options data;
     struct muster_credentials credentials;
+    struct log_options log;
     const char *connect;
     const char *name;
     const char *export_directory; /* NULL: take part */
@@ -40,6 +43,7 @@ struct worker {
     struct muster_array arrays[PADDED_ARRAYS];
     struct muster_scalar scalars[SCALARS_MAX];
     char text[MUSTER_ERROR_TEXT_SIZE];
+    atomic_uint percent; /* of the running training; read by the thread of the signals */
 };
 
 /* An answer that says why there is none; the text is not copied. */
@@ -55,7 +59,9 @@ static struct muster_message fail(const char *text)
 /* Tells the server how far the training is, and ends it when the server does not wait for it any more. */
 static bool on_epoch(void *context, size_t done, size_t epochs)
 {
-    struct participant *participant = context;
+    struct worker *worker = context;
+    struct participant *participant = worker->participant;
+    atomic_store(&worker->percent, (unsigned)(100 * done / epochs));
     participant_report_progress(participant, (double)done / (double)epochs, NULL);
     return !participant_cancelled(participant) && signals_caught() == 0;
 }
@@ -89,7 +95,7 @@ static bool read_hyperparameters(struct worker *worker, const struct muster_mess
         .learning_rate = rate,
         .mu = mu,
         .on_epoch = on_epoch,
-        .context = worker->participant,
+        .context = worker,
     };
     return true;
 }
@@ -127,6 +133,7 @@ static struct muster_message train(struct worker *worker, const struct muster_me
         return fail("the model does not go with my data");
     if (!read_hyperparameters(worker, instruction, &training))
         return fail(worker->text);
+    atomic_store(&worker->percent, 0);
     logistic_set(&worker->model, instruction->arrays);
     logistic_evaluate(&worker->model, &worker->train, NULL, &loss);
     seed_training(worker, instruction, &random);
@@ -177,7 +184,7 @@ static enum muster_status work(struct worker *worker)
 static void warn(void *context, const char *text)
 {
     const struct worker *worker = context;
-    progress_note("%s: warning: %s", worker->options->name, text);
+    log_write(LOG_WARNING, "%s: warning: %s", worker->options->name, text);
 }
 
 static void end_process(void *context, bool at_once)
@@ -194,6 +201,36 @@ static void close_participant(void *context, bool at_once)
         end_process(NULL, true);
 }
 
+/* At SIGUSR1, while there is no participant: before the server has admitted it. */
+static void tell_of_connecting(void *context)
+{
+    const struct options *options = context;
+    log_answer("state: %s: connecting to %s", options->name, options->connect);
+}
+
+/* At SIGUSR1. */
+static void tell_state(void *context)
+{
+    struct worker *worker = context;
+    struct participant_statistics statistics;
+    char since[UNITS_SIZE], working[UNITS_SIZE], turn[96] = "waits for an instruction", sent[UNITS_SIZE],
+                                                 received[UNITS_SIZE];
+    participant_get_statistics(worker->participant, &statistics);
+    if (statistics.working)
+        snprintf(turn, sizeof(turn), "works on an instruction for %s, %u %% done",
+                 units_time(statistics.turn_ms, working), atomic_load(&worker->percent));
+    log_answer(
+        "state: %s: rank %llu at %s, %s for %s, %s; %llu connections in %llu attempts; %llu instructions, "
+        "%llu answered, %llu given up by the server; sent %s, received %s",
+        worker->options->name, (unsigned long long)participant_rank(worker->participant),
+        worker->options->connect, participant_state_name(statistics.state),
+        units_time(statistics.state_ms, since), turn, (unsigned long long)statistics.connections,
+        (unsigned long long)statistics.attempts, (unsigned long long)statistics.consumed,
+        (unsigned long long)statistics.answered, (unsigned long long)statistics.cancelled,
+        units_bytes((double)statistics.traffic.bytes_sent, sent),
+        units_bytes((double)statistics.traffic.bytes_received, received));
+}
+
 /* Connects and works; the exit status. */
 static int take_part(struct worker *worker)
 {
@@ -206,21 +243,25 @@ static int take_part(struct worker *worker)
     participant_options.on_warning = warn;
     participant_options.context = worker;
     struct muster_error error;
+    signals_call_state(tell_of_connecting, (void *)(uintptr_t)options);
     if (participant_connect(options->connect, &participant_options, &worker->participant, &error) !=
         MUSTER_OK) {
-        progress_note("%s: cannot take part: %s", options->name, error.text);
+        log_write(LOG_ERROR, "%s: cannot take part: %s", options->name, error.text);
         return EXIT_FAILURE;
     }
-    progress_note("%s: connected to %s with %zu samples", options->name, options->connect,
-                  worker->train.count);
+    log_write(LOG_INFO, "%s: connected to %s with %zu samples", options->name, options->connect,
+              worker->train.count);
     signals_call(close_participant, worker->participant, -1);
+    signals_call_state(tell_state, worker);
     enum muster_status status = work(worker);
     signals_call(NULL, NULL, -1);
+    signals_call_state(NULL, NULL);
     const char *reason = participant_reason(worker->participant);
     if (signals_caught() != 0)
-        progress_note("%s: ended by signal %d", options->name, signals_caught());
+        log_write(LOG_INFO, "%s: ended by signal %d", options->name, signals_caught());
     else
-        progress_note("%s: ended: %s", options->name, *reason != '\0' ? reason : muster_status_text(status));
+        log_write(LOG_INFO, "%s: ended: %s", options->name,
+                  *reason != '\0' ? reason : muster_status_text(status));
     participant_free(worker->participant);
     if (signals_caught() != 0)
         return 128 + signals_caught();
@@ -236,7 +277,7 @@ static bool export_array(const struct options *options, const char *name, const 
         return false;
     enum muster_status status = muster_npy_write(path, array, &error);
     if (status != MUSTER_OK)
-        progress_note("%s: %s", options->name, error.text);
+        log_write(LOG_ERROR, "%s: %s", options->name, error.text);
     free(path);
     return status == MUSTER_OK;
 }
@@ -247,7 +288,7 @@ static int export_samples(const struct worker *worker)
 {
     const struct options *options = worker->options;
     if (mkdir(options->export_directory, 0777) != 0 && errno != EEXIST) {
-        progress_note("%s: %s: %s", options->name, options->export_directory, strerror(errno));
+        log_write(LOG_ERROR, "%s: %s: %s", options->name, options->export_directory, strerror(errno));
         return EXIT_FAILURE;
     }
     struct muster_array x = {.dtype = MUSTER_FLOAT32,
@@ -269,6 +310,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->data;
         state->child_inputs[1] = &options->credentials;
+        state->child_inputs[2] = &options->log;
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "%s: there is only room for options here", text);
@@ -307,6 +349,7 @@ static void parse_options(int count, char **arguments, struct options *options)
     };
     static const struct argp_child children[] = {{&data_arguments, 0, "Data, as the server's:", 2},
                                                  {&participant_security_arguments, 0, "Security:", 3},
+                                                 {&log_arguments, 0, "Log:", 4},
                                                  {0}};
     static const struct argp parser = {
         .options = option_list,
@@ -319,12 +362,14 @@ static void parse_options(int count, char **arguments, struct options *options)
             "If grpc_proxy, https_proxy or http_proxy is set, the connection goes through that HTTP proxy, "
             "unless no_grpc_proxy or no_proxy has a suffix of the host's name. Connections to loopback "
             "addresses never do.\n\n"
+            "At SIGUSR1 the participant writes to standard error what it does.\n\n"
             "The exit status is 0 after the server's good-bye, 128 plus the signal's number after SIGINT or "
             "SIGTERM, and 1 or 2 otherwise.",
         .children = children,
     };
     *options = (struct options){
         .data = DATASET_OPTIONS_INIT,
+        .log = LOG_OPTIONS_INIT,
         .connect = "127.0.0.1:8080",
         .wait_ms = 60000,
     };
@@ -345,8 +390,9 @@ int main(int count, char **arguments)
         options.name = name;
     signals_catch();
     signals_call(end_process, NULL, -1);
+    log_configure(&options.log);
     if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
-        progress_note("%s: %s", options.name, error.text);
+        log_write(LOG_ERROR, "%s: %s", options.name, error.text);
         return EXIT_FAILURE;
     }
     struct worker worker = {
@@ -356,7 +402,7 @@ int main(int count, char **arguments)
     };
     int result = EXIT_FAILURE;
     if (!logistic_init(&worker.model, dataset.features, dataset.classes))
-        progress_note("%s: out of memory", options.name);
+        log_write(LOG_ERROR, "%s: out of memory", options.name);
     else
         result = options.export_directory ? export_samples(&worker) : take_part(&worker);
     logistic_free(&worker.model);

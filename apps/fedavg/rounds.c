@@ -12,8 +12,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "attendance.h"
 #include "checkpoint.h"
-#include "progress.h"
+#include "display.h"
+#include "log.h"
 
 #define METRICS_COLUMNS "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy\n"
 
@@ -25,6 +27,9 @@
 #define LOSS_MAX 1e9
 
 enum { EPOCHS, HYPERPARAMETERS = 6 };
+
+/* How often a running round is looked at. */
+enum { TICK_MS = 250 };
 
 /* What one participant of a round is told. */
 struct assignment {
@@ -43,6 +48,7 @@ struct round {
     struct muster_array model[PADDED_ARRAYS];
     struct proxy_round_result result;
     double started;
+    double seconds;   /* that it took; 0 while it runs */
     double loss;      /* of the round's model on the training samples of those who said it; NaN: nobody did */
     size_t too_heavy; /* answers that claimed a weight beyond the most */
     size_t heaviest;  /* the one of those that claimed most */
@@ -122,8 +128,8 @@ static enum muster_status wait_for(const struct federation *federation, size_t w
         participant_manager_get_participants(manager, wanted, 0, proxies, count, NULL);
     if (status != MUSTER_TIMEOUT)
         return status;
-    progress_note("waiting up to %g s for %zu participants, %zu are here", (double)wait_ms / 1000, wanted,
-                  *count);
+    log_write(LOG_INFO, "waiting up to %g s for %zu participants, %zu are here", (double)wait_ms / 1000,
+              wanted, *count);
     status = participant_manager_get_participants(manager, wanted, wait_ms, proxies, count, NULL);
     if (status == MUSTER_TIMEOUT && least < wanted)
         status = participant_manager_get_participants(manager, least, 0, proxies, count, NULL);
@@ -151,7 +157,7 @@ static enum muster_status gather(struct federation *federation, struct proxy ***
     if (status != MUSTER_OK)
         return explain(error, status, "waiting for participants: %s", muster_status_text(status));
     if ((int64_t)*count < federation->present)
-        progress_note("%zu of %lld participants are left", *count, (long long)federation->present);
+        log_write(LOG_WARNING, "%zu of %lld participants are left", *count, (long long)federation->present);
     federation->present = (int64_t)*count;
     federation->resumed = false;
     qsort(*proxies, *count, sizeof(**proxies), compare_names);
@@ -286,9 +292,9 @@ static void note_weights(const struct round *round)
         return;
     if (round->too_heavy > 1)
         snprintf(others, sizeof(others), ", like %zu more that claim too many", round->too_heavy - 1);
-    progress_note("round %zu: %s says that it has %g samples: it counts as %g%s",
-                  round->federation->rounds_held + 1, proxy_name(round->chosen[round->heaviest]),
-                  round->heaviest_weight, most, others);
+    log_write(LOG_WARNING, "round %zu: %s says that it has %g samples: it counts as %g%s",
+              round->federation->rounds_held + 1, proxy_name(round->chosen[round->heaviest]),
+              round->heaviest_weight, most, others);
 }
 
 /* What to do about it, where the text of an entry leaves that open. */
@@ -313,7 +319,7 @@ static void note_failures(const struct round *round)
         char line[2 * MUSTER_ERROR_TEXT_SIZE];
         snprintf(line, sizeof(line), "round %zu: %.128s: %s%s", round->federation->rounds_held + 1,
                  proxy_name(round->chosen[i]), entry->text, advice_for(entry));
-        progress_note("%s", line);
+        log_write(LOG_WARNING, "%s", line);
         if (round->result.answered == 0)
             keep_refusal(refusals, entry, line);
     }
@@ -335,10 +341,9 @@ static enum muster_status save(const struct round *round, struct muster_error *e
     const struct proxy_round_result *result = &round->result;
     char *line;
     if (asprintf(&line, "%s%zu,%.6f,%zu,%zu,%llu,%llu,%.6f,%.6f\n",
-                 federation->rounds_held == 1 ? METRICS_COLUMNS : "", federation->rounds_held,
-                 now_seconds() - round->started, result->answered, failed_in(result),
-                 (unsigned long long)result->bytes_sent, (unsigned long long)result->bytes_received,
-                 round->loss, federation->accuracy) < 0)
+                 federation->rounds_held == 1 ? METRICS_COLUMNS : "", federation->rounds_held, round->seconds,
+                 result->answered, failed_in(result), (unsigned long long)result->bytes_sent,
+                 (unsigned long long)result->bytes_received, round->loss, federation->accuracy) < 0)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory in round %zu", federation->rounds_held);
     enum muster_status status = MUSTER_OK;
     if (federation->run)
@@ -351,26 +356,49 @@ static enum muster_status save(const struct round *round, struct muster_error *e
     return status;
 }
 
+static void record(const struct round *round, double test_loss)
+{
+    const struct federation *federation = round->federation;
+    const struct recorded_round recorded = {
+        .number = federation->rounds_held,
+        .train_loss = round->loss,
+        .test_loss = test_loss,
+        .test_accuracy = federation->accuracy,
+        .answered = round->result.answered,
+        .failed = failed_in(&round->result),
+        .seconds = round->seconds,
+        .bytes_sent = round->result.bytes_sent,
+        .bytes_received = round->result.bytes_received,
+    };
+    recording_round(federation->recording, &recorded, &federation->model);
+}
+
 /* Tests the model and completes the round; only then is it told on the terminal. */
 static enum muster_status complete(struct round *round, struct muster_error *error)
 {
     struct federation *federation = round->federation;
     const struct proxy_round_result *result = &round->result;
-    logistic_evaluate(&federation->model.averaged, &federation->dataset->test, &federation->accuracy, NULL);
+    double loss;
+    logistic_evaluate(&federation->model.averaged, &federation->dataset->test, &federation->accuracy, &loss);
     note_weights(round);
     note_failures(round);
     federation->rounds_held++;
     seed_next_round(federation);
+    round->seconds = now_seconds() - round->started;
+    federation->rounds_here++;
+    federation->seconds_here += round->seconds;
     enum muster_status status = save(round, error);
     size_t failed = failed_in(result), left = result->count - result->answered - failed;
     char left_text[64] = "";
     if (left > 0)
         snprintf(left_text, sizeof(left_text), ", %zu not waited for", left);
-    if (status == MUSTER_OK)
-        progress_show("round %zu/%zu: %zu answered, %zu failed%s, train loss %.4f, test accuracy %.4f",
-                      federation->rounds_held, federation->options->rounds, result->answered, failed,
-                      left_text, round->loss, federation->accuracy);
-    return status;
+    if (status != MUSTER_OK)
+        return status;
+    record(round, loss);
+    display_result("round %zu/%zu: %zu answered, %zu failed%s, train loss %.4f, test accuracy %.4f",
+                   federation->rounds_held, federation->options->rounds, result->answered, failed, left_text,
+                   round->loss, federation->accuracy);
+    return MUSTER_OK;
 }
 
 /* Whether what came of the round is not to be used: it was given up, or the server is to stop and somebody
@@ -397,10 +425,23 @@ static enum muster_status use_answers(struct round *round, struct muster_error *
     if (answered >= least)
         server_model_move(&federation->model, mean.arrays);
     else
-        progress_note(
-            "round %zu: the model stays, as %zu answers were accepted, and --at-least %zu are wanted",
-            federation->rounds_held + 1, answered, least);
+        log_write(LOG_WARNING,
+                  "round %zu: the model stays, as %zu answers were accepted, and --at-least %zu are wanted",
+                  federation->rounds_held + 1, answered, least);
     return MUSTER_OK;
+}
+
+/* While the round waits: shows how far it is. */
+static void on_tick(void *context, const struct proxy_round_statistics *statistics,
+                    struct proxy *const *waiting, size_t count)
+{
+    const struct round *round = context;
+    const struct federation *federation = round->federation;
+    double left = (double)(federation->options->rounds - federation->rounds_held - 1);
+    double each =
+        federation->rounds_here > 0 ? federation->seconds_here / (double)federation->rounds_here : 0;
+    attendance_look(waiting, count);
+    display_round(federation->manager, statistics, waiting, count, (int64_t)(1000 * left * each));
 }
 
 /* Has the chosen ones train. A round in which some or all fail is a round, too; the model may just stay. */
@@ -412,12 +453,16 @@ static enum muster_status train(struct round *round, struct muster_error *error)
     proxy_round_options_init(&options);
     options.deadline_ms = federation->options->deadline_ms;
     options.enough = enough_of(round);
+    options.tick_ms = TICK_MS;
+    options.on_tick = on_tick;
     muster_mean_reset(federation->mean);
+    display_stage("round %zu/%zu", federation->rounds_held + 1, federation->options->rounds);
     enum muster_status status = round->stragglers > 0
                                     ? proxy_run_each(round->chosen, round->instructions, round->count,
                                                      &options, on_answer, round, &round->result, &failure)
                                     : proxy_run_all(round->chosen, round->count, round->instructions[0],
                                                     &options, on_answer, round, &round->result, &failure);
+    attendance_look(NULL, 0);
     if (is_void(round))
         return MUSTER_STOPPED;
     if (status == MUSTER_OK || status == MUSTER_TIMEOUT || status == MUSTER_TOO_FEW)
@@ -451,7 +496,8 @@ enum muster_status federation_run(struct federation *federation, struct muster_e
     enum muster_status status = MUSTER_OK;
     while (status == MUSTER_OK && federation->rounds_held < federation->options->rounds)
         status = hold_round(federation, error);
-    progress_keep();
+    display_end();
+    attendance_forget();
     return status;
 }
 
@@ -464,13 +510,14 @@ bool federation_has_learned(const struct federation *federation)
         most = refusals->count[i] > refusals->count[most] ? i : most;
     }
     if (federation->model.moves == 0)
-        progress_note("fedavg_server: nothing was learned: no answer was accepted in any of %zu rounds",
-                      federation->rounds_held);
+        log_write(LOG_ERROR,
+                  "fedavg_server: nothing was learned: no answer was accepted in any of %zu rounds",
+                  federation->rounds_held);
     else if (refusals->rounds > 0)
-        progress_note("fedavg_server: no answer was accepted in the last %zu of %zu rounds", refusals->rounds,
-                      federation->rounds_held);
+        log_write(LOG_WARNING, "fedavg_server: no answer was accepted in the last %zu of %zu rounds",
+                  refusals->rounds, federation->rounds_held);
     if (refusals->count[most] > 0)
-        progress_note("fedavg_server: %zu of %zu failed like this: %s", refusals->count[most], all,
-                      refusals->example[most]);
+        log_write(LOG_WARNING, "fedavg_server: %zu of %zu failed like this: %s", refusals->count[most], all,
+                  refusals->example[most]);
     return federation->model.moves > 0;
 }

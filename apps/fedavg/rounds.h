@@ -7,6 +7,7 @@
 #include <muster/muster.h>
 
 #include "dataset.h"
+#include "recording.h"
 #include "server_model.h"
 #include "server_options.h"
 #include "stopping.h"
@@ -28,11 +29,14 @@ struct federation {
     struct participant_manager *manager;
     struct stopping *stopping;
     struct server_model model;
-    struct muster_mean *mean;    /* of the answers of the round */
-    FILE *metrics;               /* NULL: none */
-    struct muster_run *run;      /* NULL: none */
+    struct muster_mean *mean; /* of the answers of the round */
+    FILE *metrics;            /* NULL: none */
+    struct muster_run *run;   /* NULL: none */
+    struct recording *recording;
     struct muster_random random; /* what is drawn in the next round comes from this */
     size_t rounds_held;
+    size_t rounds_here; /* by this process, and how long they took */
+    double seconds_here;
     int64_t present; /* participants that were there at the last round */
     bool resumed;    /* that round was held by another process */
     double accuracy;

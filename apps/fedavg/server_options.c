@@ -36,9 +36,12 @@ enum {
     KEY_NO_BASELINES,
     KEY_PARTICIPANT_OPTIONS,
     KEY_MAX_MESSAGE_SIZE,
+    KEY_HEARTBEAT,
+    KEY_RECORD,
+    KEY_MONITOR,
 };
 
-enum { GROUP_ROUNDS = 1, GROUP_TRAINING, GROUP_OUTPUT, GROUP_DATA, GROUP_SECURITY };
+enum { GROUP_ROUNDS = 1, GROUP_TRAINING, GROUP_OUTPUT, GROUP_LOG, GROUP_DATA, GROUP_SECURITY };
 
 static const struct argp_option option_list[] = {
     {0, 0, 0, 0, "Rounds:", GROUP_ROUNDS},
@@ -66,6 +69,11 @@ static const struct argp_option option_list[] = {
      "How long a round may take; later answers are dropped (default 60)", GROUP_ROUNDS},
     {"grace", KEY_GRACE, "SECONDS", 0,
      "How long to wait for a participant whose connection broke; 0: not at all (default 60)", GROUP_ROUNDS},
+    {"heartbeat", KEY_HEARTBEAT, "SECONDS", 0,
+     "How often a participant that works on an instruction says that it lives (default 2, longer with many "
+     "participants); 0: never. One that is not heard of for two and a half times as long is silent: frozen, "
+     "perhaps. Nothing else follows from it",
+     GROUP_ROUNDS},
     {"model-size", KEY_MODEL_SIZE, "BYTES", 0,
      "Pad the model with an array that has no part in training, so that instructions and answers have about "
      "this many bytes; K, M and G at the end are KiB, MiB and GiB (default 0: no padding; at most 64G. With "
@@ -119,6 +127,14 @@ static const struct argp_option option_list[] = {
      "(default 10). Otherwise it says good-bye",
      GROUP_OUTPUT},
     {"metrics", KEY_METRICS, "FILE", 0, "Write a line of CSV per round to FILE; with --run, DIR has them",
+     GROUP_OUTPUT},
+    {"record", KEY_RECORD, "SINK", 0,
+     "Record settings, losses and accuracy by round, and the model at the end; tensorboard:DIR, mlflow:URL, "
+     "csv:FILE or jsonl:FILE; may be given several times. What is there is gone on with",
+     GROUP_OUTPUT},
+    {"monitor", KEY_MONITOR, "HOST:PORT", 0,
+     "Serve a live page, and metrics for Prometheus, by HTTP at an address of this machine; port 0: a free "
+     "one. --token-file, --tls-cert and --tls-key count there too",
      GROUP_OUTPUT},
     {"no-baselines", KEY_NO_BASELINES, 0, 0, "Do not train models for comparison at the end (see below)",
      GROUP_OUTPUT},
@@ -182,6 +198,11 @@ static error_t parse_rounds(int key, char *text, struct argp_state *state)
     case KEY_GRACE:
         options->grace_ms = (int64_t)(1000 * argument_number(state, "grace", text, 0, 1e6));
         return 0;
+    case KEY_HEARTBEAT:
+        options->heartbeat_ms = (int64_t)(1000 * argument_number(state, "heartbeat", text, 0, 3600));
+        if (options->heartbeat_ms > 0 && options->heartbeat_ms < 100)
+            argp_error(state, "--heartbeat %s: expected 0, or a number from 0.1 to 3600", text);
+        return 0;
     case KEY_STOP_WITHIN:
         options->stop_within_ms = (int64_t)(1000 * seconds(state, "stop-within", text));
         return 0;
@@ -226,6 +247,26 @@ static error_t parse_training(int key, char *text, struct argp_state *state)
     }
 }
 
+static void add_sink(struct server_options *options, const char *text, const struct argp_state *state)
+{
+#ifndef HAVE_RECORD
+    argp_error(state, "--record %s: this build has no records: configure it --with-record", text);
+#endif
+    if (options->sink_count == RECORD_SINKS_MAX)
+        argp_error(state, "--record %s: there is room for %d of them", text, RECORD_SINKS_MAX);
+    else
+        options->sinks[options->sink_count++] = text;
+}
+
+static void check_monitor(const char *text, const struct argp_state *state)
+{
+#ifndef HAVE_MONITOR
+    argp_error(state, "--monitor %s: this build has no monitor: configure it --with-monitor", text);
+#endif
+    (void)text;
+    (void)state;
+}
+
 static error_t parse_run(int key, char *text, struct argp_state *state)
 {
     struct server_options *options = state->input;
@@ -243,6 +284,13 @@ static error_t parse_run(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_METRICS:
         options->metrics = text;
+        return 0;
+    case KEY_RECORD:
+        add_sink(options, text, state);
+        return 0;
+    case KEY_MONITOR:
+        check_monitor(text, state);
+        options->monitor = text;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -280,6 +328,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->data;
         state->child_inputs[1] = &options->credentials;
+        state->child_inputs[2] = &options->log;
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "%s: there is only room for options here", text);
@@ -312,7 +361,8 @@ static const char documentation[] =
     "bytes_received, train_loss (of the model at the beginning of the round, on the training samples of the "
     "participants that answered; an answer whose loss is no number from 0 to 1e9 is refused), test_accuracy "
     "(of the result, if this were the last round).\n\n"
-    "At SIGHUP the server reads the files of --tls-cert, --tls-key, --tls-ca and --token-file again.\n\n"
+    "At SIGHUP the server reads the files of --tls-cert, --tls-key, --tls-ca and --token-file again. At "
+    "SIGUSR1 it writes to standard error what it does and waits for, and what each participant does.\n\n"
     "At the first SIGINT or SIGTERM the server finishes the running round, and begins no new one; its exit "
     "status is 128 plus the signal's number. With --run the same command goes on after the last completed "
     "round, also if the server was killed, and the result is the same.\n\n"
@@ -322,6 +372,7 @@ void server_options_parse(int count, char **arguments, struct server_options *op
 {
     static const struct argp_child children[] = {{&data_arguments, 0, "Data:", GROUP_DATA},
                                                  {&server_security_arguments, 0, "Security:", GROUP_SECURITY},
+                                                 {&log_arguments, 0, "Log:", GROUP_LOG},
                                                  {0}};
     static const struct argp parser = {
         .options = option_list,
@@ -338,6 +389,8 @@ void server_options_parse(int count, char **arguments, struct server_options *op
         .deadline_ms = 60000,
         .stop_within_ms = 10000,
         .grace_ms = 60000,
+        .heartbeat_ms = 2000,
+        .log = LOG_OPTIONS_INIT,
         .max_message_size = (uint64_t)4 << 20,
         .come_back_seconds = 10,
         .epochs = 20,

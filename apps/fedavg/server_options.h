@@ -9,12 +9,20 @@
 #include <muster/muster.h>
 
 #include "dataset.h"
+#include "log.h"
+
+/* As many as a record has. */
+enum { RECORD_SINKS_MAX = 16 };
 
 /* What the command line says. Strings are its own. */
 struct server_options {
     struct dataset_options data;
     struct muster_credentials credentials;
+    struct log_options log;
     const char *listen;
+    const char *monitor; /* NULL: none */
+    const char *sinks[RECORD_SINKS_MAX];
+    size_t sink_count;
     const char *port_file; /* NULL: none */
     const char *metrics;   /* NULL: none */
     const char *run;       /* NULL: none */
@@ -30,6 +38,7 @@ struct server_options {
     int64_t deadline_ms;
     int64_t stop_within_ms;
     int64_t grace_ms;
+    int64_t heartbeat_ms;
     int32_t come_back_seconds;
     size_t epochs;
     size_t batch_size;

@@ -11,19 +11,26 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { NO_LIMIT = -1 };
 
 static volatile sig_atomic_t caught;
 static volatile sig_atomic_t came;
+static volatile sig_atomic_t pending[NSIG]; /* its byte is on the way: the pipe is never full */
 static int pipe_ends[2];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Guarded by the lock. */
 static signals_stop *stop_function;
 static void *stop_context;
-static int stop_limit_ms = -1;
+static int stop_limit_ms = NO_LIMIT;
 static enum { NOTHING, STOP, STOP_AT_ONCE } told; /* what the thread has seen */
-static signals_hangup *hangup_function;
-static void *hangup_context;
+static struct {
+    int number;
+    signals_wish *function;
+    void *context;
+} wishes[] = {{.number = SIGHUP}, {.number = SIGUSR1}};
 
 static void write_byte(char byte)
 {
@@ -31,12 +38,13 @@ static void write_byte(char byte)
     (void)written;
 }
 
-/* After a signal to stop, nothing is to begin any more. */
-static void handle_hangup(int number)
+static void handle_wish(int number)
 {
     int error = errno;
-    if (came == 0)
+    if (!pending[number]) {
+        pending[number] = 1;
         write_byte((char)number);
+    }
     errno = error;
 }
 
@@ -50,27 +58,43 @@ static void handle(int number)
     write_byte(0);
 }
 
-static void tell_hangup(void)
+/* Makes a wish come true. After a signal to stop nothing is to begin any more, but a look at the state is still
+ * welcome. */
+static void grant(int number)
 {
+    pending[number] = 0;
     pthread_mutex_lock(&lock);
-    if (hangup_function)
-        hangup_function(hangup_context);
+    for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++) {
+        if (wishes[i].number == number && wishes[i].function && (number == SIGUSR1 || caught == 0))
+            wishes[i].function(wishes[i].context);
+    }
     pthread_mutex_unlock(&lock);
 }
 
-/* Waits for a signal; false when none came within the limit. */
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Waits for a signal to stop; false when none came within the limit. */
 static bool await(int limit_ms)
 {
-    struct pollfd end = {.fd = pipe_ends[0], .events = POLLIN};
-    char byte;
-    int ready;
-    while ((ready = poll(&end, 1, limit_ms)) < 0 && errno == EINTR)
-        ;
-    if (ready == 0 || read(pipe_ends[0], &byte, 1) != 1)
-        return false;
-    if (byte == SIGHUP)
-        tell_hangup();
-    return byte != SIGHUP;
+    int64_t end_ms = now_ms() + limit_ms;
+    for (;;) {
+        struct pollfd end = {.fd = pipe_ends[0], .events = POLLIN};
+        int64_t left_ms = end_ms - now_ms();
+        char byte;
+        int ready = poll(&end, 1, limit_ms == NO_LIMIT ? NO_LIMIT : left_ms > 0 ? (int)left_ms : 0);
+        if (ready == 0)
+            return false;
+        if (ready < 0 || read(pipe_ends[0], &byte, 1) != 1)
+            continue;
+        if (byte == 0)
+            return true;
+        grant(byte);
+    }
 }
 
 /* Returns the limit until the next call is due. */
@@ -88,12 +112,11 @@ static int tell(bool at_once)
 static void *watch(void *unused)
 {
     (void)unused;
-    while (!await(-1))
-        ;
+    await(NO_LIMIT);
     bool second = await(tell(false));
     if (!second) {
         tell(true);
-        await(-1);
+        await(NO_LIMIT);
     }
     pthread_mutex_lock(&lock);
     bool nobody = !stop_function;
@@ -102,6 +125,14 @@ static void *watch(void *unused)
         _exit(128 + (int)caught);
     tell(true);
     return NULL;
+}
+
+static void catch_wish(int number)
+{
+    struct sigaction before, action = {.sa_handler = handle_wish, .sa_flags = SA_RESTART};
+    sigaction(number, NULL, &before);
+    if (before.sa_handler != SIG_IGN)
+        sigaction(number, &action, NULL);
 }
 
 bool signals_catch(void)
@@ -117,6 +148,7 @@ bool signals_catch(void)
         if (before.sa_handler != SIG_IGN)
             sigaction(numbers[i], &action, NULL);
     }
+    catch_wish(SIGUSR1);
     return true;
 }
 
@@ -131,16 +163,28 @@ void signals_call(signals_stop *stop, void *context, int limit_ms)
     pthread_mutex_unlock(&lock);
 }
 
-void signals_call_hangup(signals_hangup *function, void *context)
+static void grant_from_now_on(int number, signals_wish *function, void *context)
 {
-    struct sigaction before, action = {.sa_handler = handle_hangup, .sa_flags = SA_RESTART};
     pthread_mutex_lock(&lock);
-    hangup_function = function;
-    hangup_context = context;
+    for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++) {
+        if (wishes[i].number == number) {
+            wishes[i].function = function;
+            wishes[i].context = context;
+        }
+    }
     pthread_mutex_unlock(&lock);
-    sigaction(SIGHUP, NULL, &before);
-    if (function && before.sa_handler != SIG_IGN)
-        sigaction(SIGHUP, &action, NULL);
+}
+
+void signals_call_hangup(signals_wish *function, void *context)
+{
+    grant_from_now_on(SIGHUP, function, context);
+    if (function)
+        catch_wish(SIGHUP);
+}
+
+void signals_call_state(signals_wish *function, void *context)
+{
+    grant_from_now_on(SIGUSR1, function, context);
 }
 
 int signals_caught(void)

@@ -1,6 +1,6 @@
 /* SIGINT and SIGTERM for a program that ends cleanly: the first one, and then the second, call a function, on
- * a thread where it may take locks; the third ends the process at once. And SIGHUP,
- * for programs that read something again at it. */
+ * a thread where it may take locks; the third ends the process at once. And SIGHUP, for programs that read
+ * something again at it, and SIGUSR1, for a look at what the program does. */
 #ifndef SIGNALS_H
 #define SIGNALS_H
 
@@ -20,12 +20,16 @@ typedef void signals_stop(void *context, bool at_once);
  * will not be called. */
 void signals_call(signals_stop *stop, void *context, int limit_ms);
 
-typedef void signals_hangup(void *context);
+typedef void signals_wish(void *context);
 
 /* What SIGHUP calls from now on, on the same thread; it is caught from the first call on, unless it is
  * ignored already. NULL: nothing. When this returns, the function set before is not running and will not be
  * called. */
-void signals_call_hangup(signals_hangup *function, void *context);
+void signals_call_hangup(signals_wish *function, void *context);
+
+/* The same for SIGUSR1, which is to print the state of everything; it is caught from signals_catch() on, and
+ * is taken while the program stops, too. */
+void signals_call_state(signals_wish *function, void *context);
 
 /* The signal that was caught first, or 0. */
 int signals_caught(void);

@@ -3,7 +3,7 @@
 
 #include "stopping.h"
 
-#include "progress.h"
+#include "log.h"
 
 void stopping_init(struct stopping *stopping, struct participant_manager *manager, int32_t come_back_seconds)
 {
@@ -32,9 +32,9 @@ void stopping_ask(void *context, bool at_once)
     stopping->gave_up = stopping->gave_up || gives_up;
     pthread_mutex_unlock(&stopping->lock);
     if (!gives_up && first)
-        progress_note(
-            "stopping: the round that runs is finished first, within --stop-within; a second signal "
-            "gives it up");
+        log_write(LOG_INFO,
+                  "stopping: the round that runs is finished first, within --stop-within; a second signal "
+                  "gives it up");
     if (!gives_up)
         return;
     /* Both end the turns that run, and the second the wait. */

@@ -5,8 +5,9 @@ app_tests = \
     tests/apps/original.py \
     tests/apps/restarting.py \
     tests/apps/strangers.py \
-    tests/apps/training.py
-EXTRA_DIST += $(app_tests) tests/apps/peers.py tests/apps/support.py
+    tests/apps/training.py \
+    tests/apps/watching.py
+EXTRA_DIST += $(app_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/support.py
 
 if HAVE_TESTS
 if HAVE_APPS

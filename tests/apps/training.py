@@ -3,7 +3,6 @@
 way in which a run can end."""
 
 import os
-import pty
 import re
 import signal
 import socket
@@ -364,22 +363,6 @@ class Ending(Training):
             status, output, _ = self.run_program(*command, "--help")
             self.assertEqual(status, 0)
             self.assertIn("--connect" if "participant" in str(command[0]) else "--rounds", output)
-
-    def test_terminal_has_one_line_that_is_redrawn(self):
-        master, slave = pty.openpty()
-        server = self.start_server("--participants=1", "--rounds=5", stdout=slave)
-        os.close(slave)
-        self.start_participant(server.port, 0, "--participants=1")
-        shown = b""
-        try:
-            while data := os.read(master, 4096):
-                shown += data
-        except OSError:
-            pass  # how a terminal ends
-        os.close(master)
-        lines = [line for line in shown.decode().split("\r\n") if "round 5/5" in line]
-        self.assertEqual(len(lines), 1)
-        self.assertEqual(lines[0].count("\r\033[Kround "), 5)
 
 
 if __name__ == "__main__":

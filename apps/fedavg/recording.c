@@ -1,0 +1,299 @@
+/* lib/record and lib/monitor may each be absent: the options are refused then, and this is all that knows. */
+#include <config.h>
+
+#include "recording.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attendance.h"
+#include "configuration.h"
+#include "log.h"
+
+enum { CLOSE_MS = 10000, CLOSE_KILLED_MS = 3000, HISTOGRAMS_MAX = 50 };
+
+#define MODEL_FILE "model.npz"
+
+struct recording {
+    const struct server_options *options;
+    struct muster_record *record; /* NULL: none */
+#ifdef HAVE_MONITOR
+    struct muster_monitor *monitor; /* NULL: none */
+#endif
+};
+
+/* ---- the record ---- */
+
+#ifdef HAVE_RECORD
+
+static enum muster_status open_record(struct recording *recording, struct muster_error *error)
+{
+    struct muster_record_options options;
+    if (recording->options->sink_count == 0)
+        return MUSTER_OK;
+    muster_record_options_init(&options);
+    options.sinks = recording->options->sinks;
+    options.sink_count = recording->options->sink_count;
+    options.on_warning = attendance_warn;
+    return muster_record_open(&options, &recording->record, error);
+}
+
+/* Other sinks keep no file. */
+static bool takes_files(const struct server_options *options)
+{
+    for (size_t i = 0; i < options->sink_count; i++) {
+        if (strncmp(options->sinks[i], "mlflow:", strlen("mlflow:")) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Makes a directory for a while; its path, which is to be freed, or NULL. */
+static char *make_directory(void)
+{
+    const char *parent = getenv("TMPDIR");
+    char *path;
+    if (asprintf(&path, "%s/fedavg-XXXXXX", parent ? parent : "/tmp") < 0)
+        return NULL;
+    if (mkdtemp(path))
+        return path;
+    free(path);
+    return NULL;
+}
+
+/* Writes the result to a directory; its path, which is to be freed, or NULL. */
+static char *write_model(const char *directory, const struct server_model *model)
+{
+    struct muster_named_array arrays[SERVER_MODEL_ARRAYS];
+    struct muster_error error;
+    char *path;
+    if (asprintf(&path, "%s/" MODEL_FILE, directory) < 0)
+        return NULL;
+    server_model_arrays(model, arrays);
+    if (muster_npz_write(path, arrays, LOGISTIC_ARRAYS, &error) == MUSTER_OK)
+        return path;
+    log_write(LOG_WARNING, "the model is not recorded: %s", error.text);
+    free(path);
+    return NULL;
+}
+
+static void close_record(struct recording *recording, const struct server_model *model, size_t round,
+                         enum recorded_end end)
+{
+    static const enum muster_record_outcome outcomes[] = {
+        [RECORDED_FINISHED] = MUSTER_RECORD_FINISHED,
+        [RECORDED_FAILED] = MUSTER_RECORD_FAILED,
+        [RECORDED_KILLED] = MUSTER_RECORD_KILLED,
+    };
+    struct muster_error error;
+    if (!recording->record)
+        return;
+    const struct server_options *options = recording->options;
+    /* Sinks read the file until the record is closed: without a run directory it lasts as long. */
+    char *made = round > 0 && !options->run && takes_files(options) ? make_directory() : NULL;
+    const char *directory = made ? made : options->run;
+    char *path = round > 0 && directory ? write_model(directory, model) : NULL;
+    if (path)
+        muster_record_file(recording->record, (int64_t)round, MODEL_FILE, path);
+    if (muster_record_close(recording->record, outcomes[end],
+                            end == RECORDED_KILLED ? CLOSE_KILLED_MS : CLOSE_MS, &error) != MUSTER_OK)
+        log_write(LOG_WARNING, "%s", error.text);
+    if (path && made)
+        unlink(path);
+    if (made)
+        rmdir(made);
+    free(path);
+    free(made);
+}
+
+#endif
+
+/* ---- the monitor ---- */
+
+#ifdef HAVE_MONITOR
+
+static void copy_line(void *context, const char *text)
+{
+    muster_monitor_log(context, text);
+}
+
+static enum muster_status open_monitor(struct recording *recording, struct muster_error *error)
+{
+    const struct server_options *options = recording->options;
+    struct muster_monitor_options monitor_options;
+    if (!options->monitor)
+        return MUSTER_OK;
+    muster_monitor_options_init(&monitor_options);
+    monitor_options.listen = options->monitor;
+    monitor_options.credentials = options->credentials;
+    monitor_options.on_warning = attendance_warn;
+    enum muster_status status = muster_monitor_start(&monitor_options, &recording->monitor, error);
+    if (status != MUSTER_OK)
+        return status;
+    log_write(LOG_INFO, "monitor at port %u", (unsigned)muster_monitor_port(recording->monitor));
+    log_copy(copy_line, recording->monitor);
+    return MUSTER_OK;
+}
+
+static void close_monitor(struct recording *recording)
+{
+    log_copy(NULL, NULL);
+    muster_monitor_free(recording->monitor);
+}
+
+#endif
+
+/* ---- both ---- */
+
+static void record_setting(struct recording *recording, const char *name, const char *text)
+{
+#ifdef HAVE_RECORD
+    muster_record_setting(recording->record, name, text);
+#endif
+#ifdef HAVE_MONITOR
+    muster_monitor_setting(recording->monitor, name, text);
+#endif
+    (void)recording;
+    (void)name;
+    (void)text;
+}
+
+static void record_scalar(struct recording *recording, size_t round, const char *name, double value)
+{
+#ifdef HAVE_RECORD
+    muster_record_scalar(recording->record, (int64_t)round, name, value);
+#endif
+#ifdef HAVE_MONITOR
+    muster_monitor_scalar(recording->monitor, round, name, value);
+#endif
+    (void)recording;
+    (void)round;
+    (void)name;
+    (void)value;
+}
+
+/* Each setting by its name, and all of them as one text. */
+static void record_configuration(struct recording *recording, const struct dataset *dataset)
+{
+    char *all, *text;
+    const char *name;
+    json_t *value, *configuration = configuration_new(recording->options, dataset, &all);
+    json_object_foreach(configuration, name, value)
+    {
+        text = json_is_string(value) ? strdup(json_string_value(value))
+                                     : json_dumps(value, JSON_ENCODE_ANY | CONFIGURATION_FORMAT);
+        if (text)
+            record_setting(recording, name, text);
+        free(text);
+    }
+#ifdef HAVE_RECORD
+    if (all)
+        muster_record_text(recording->record, 0, "configuration", all);
+#endif
+    free(all);
+    json_decref(configuration);
+}
+
+static enum muster_status open_parts(struct recording *recording, struct muster_error *error)
+{
+    enum muster_status status = MUSTER_OK;
+#ifdef HAVE_RECORD
+    status = open_record(recording, error);
+#endif
+#ifdef HAVE_MONITOR
+    if (status == MUSTER_OK)
+        status = open_monitor(recording, error);
+#endif
+    (void)recording;
+    (void)error;
+    return status;
+}
+
+enum muster_status recording_open(const struct server_options *options, const struct dataset *dataset,
+                                  struct recording **recording, struct muster_error *error)
+{
+    *recording = calloc(1, sizeof(**recording));
+    if (!*recording)
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    (*recording)->options = options;
+    enum muster_status status = open_parts(*recording, error);
+    if (status != MUSTER_OK) {
+        recording_close(*recording, NULL, 0, RECORDED_FAILED);
+        *recording = NULL;
+        return status;
+    }
+    record_configuration(*recording, dataset);
+    return MUSTER_OK;
+}
+
+enum muster_status recording_show(struct recording *recording, struct participant_manager *manager,
+                                  struct muster_error *error)
+{
+#ifdef HAVE_MONITOR
+    return muster_monitor_add_manager(recording->monitor, "fedavg", manager, error);
+#else
+    (void)recording;
+    (void)manager;
+    (void)error;
+    return MUSTER_OK;
+#endif
+}
+
+void recording_hide(struct recording *recording, struct participant_manager *manager)
+{
+#ifdef HAVE_MONITOR
+    muster_monitor_remove_manager(recording->monitor, manager);
+#endif
+    (void)recording;
+    (void)manager;
+}
+
+static void record_histograms(struct recording *recording, size_t round, const struct server_model *model)
+{
+#ifdef HAVE_RECORD
+    struct muster_array arrays[LOGISTIC_ARRAYS];
+    size_t rounds = recording->options->rounds, interval = (rounds + HISTOGRAMS_MAX - 1) / HISTOGRAMS_MAX;
+    if (round % interval != 0 && round != rounds)
+        return;
+    logistic_arrays(&model->averaged, arrays);
+    muster_record_histogram(recording->record, (int64_t)round, "weights", &arrays[0]);
+    muster_record_histogram(recording->record, (int64_t)round, "bias", &arrays[1]);
+#endif
+    (void)recording;
+    (void)round;
+    (void)model;
+}
+
+void recording_round(struct recording *recording, const struct recorded_round *round,
+                     const struct server_model *model)
+{
+    record_scalar(recording, round->number, "train/loss", round->train_loss);
+    record_scalar(recording, round->number, "test/loss", round->test_loss);
+    record_scalar(recording, round->number, "test/accuracy", round->test_accuracy);
+    record_scalar(recording, round->number, "round/answered", (double)round->answered);
+    record_scalar(recording, round->number, "round/failed", (double)round->failed);
+    record_scalar(recording, round->number, "round/seconds", round->seconds);
+    record_scalar(recording, round->number, "round/bytes_sent", (double)round->bytes_sent);
+    record_scalar(recording, round->number, "round/bytes_received", (double)round->bytes_received);
+    record_histograms(recording, round->number, model);
+}
+
+void recording_close(struct recording *recording, const struct server_model *model, size_t round,
+                     enum recorded_end end)
+{
+    if (!recording)
+        return;
+#ifdef HAVE_RECORD
+    close_record(recording, model, round, end);
+#endif
+#ifdef HAVE_MONITOR
+    close_monitor(recording);
+#endif
+    (void)model;
+    (void)round;
+    (void)end;
+    free(recording);
+}

@@ -1,0 +1,47 @@
+/* What of a training goes to a record and to the monitor's page: settings, numbers by round, the model. */
+#ifndef RECORDING_H
+#define RECORDING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <muster/muster.h>
+
+#include "dataset.h"
+#include "server_model.h"
+#include "server_options.h"
+
+/* What there is to say of a completed round. */
+struct recorded_round {
+    size_t number;
+    double train_loss, test_loss, test_accuracy; /* the train loss may be NaN: nobody said it */
+    size_t answered, failed;
+    double seconds;
+    uint64_t bytes_sent, bytes_received;
+};
+
+struct recording;
+
+/* Opens the record and the monitor that the options name, and tells them the configuration. OK, and *recording
+ * is to be closed; otherwise *error says why not. */
+enum muster_status recording_open(const struct server_options *options, const struct dataset *dataset,
+                                  struct recording **recording, struct muster_error *error);
+
+/* Shows a manager on the monitor's page, until it is hidden, which is before it is freed. */
+enum muster_status recording_show(struct recording *recording, struct participant_manager *manager,
+                                  struct muster_error *error);
+void recording_hide(struct recording *recording, struct participant_manager *manager);
+
+/* Records a completed round, and now and then how the model's numbers are distributed. */
+void recording_round(struct recording *recording, const struct recorded_round *round,
+                     const struct server_model *model);
+
+/* How the training ended. */
+enum recorded_end { RECORDED_FINISHED, RECORDED_FAILED, RECORDED_KILLED };
+
+/* Records the model that the training ends with after `round` rounds, and the end. Waits a few seconds for
+ * sinks that are slow. NULL is allowed. */
+void recording_close(struct recording *recording, const struct server_model *model, size_t round,
+                     enum recorded_end end);
+
+#endif

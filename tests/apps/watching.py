@@ -1,0 +1,320 @@
+#!/usr/bin/python3 -B
+"""A run of the FedAvg pair can be looked at: in the log, on a terminal, by SIGUSR1 and in records; and a participant that
+is frozen is told apart from one that computes."""
+
+import csv
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import support
+from screen import Screen
+from support import PARTICIPANT, SERVER
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "record"))
+import files  # noqa: E402, the reader of event files
+import tracking  # noqa: E402, a stand-in for MLflow
+
+ROUND = r"round \d+/\d+( \[[#.]{20}\])? \d+ %"
+
+
+class Watching(support.Case):
+    def write_leaf(self, users):
+        """Data with which a round of 10000 epochs ends in no test."""
+        samples = {"x": [[i % 2, i % 3] for i in range(30000)], "y": [i % 2 for i in range(30000)]}
+        data = {"users": users, "num_samples": [30000] * len(users), "user_data": {user: samples for user in users}}
+        for part in ("train", "test"):
+            (self.scratch / part).mkdir()
+            (self.scratch / part / "a.json").write_text(json.dumps(data))
+        self.data = f"--data=leaf:{self.scratch}"
+
+    def start_server_that_computes(self, names, *options, **settings):
+        """A round with two participants that computes for long, the second of which is then frozen."""
+        self.write_leaf(["a", "b"])
+        long = ["--fraction=1", "--epochs=10000", "--batch-size=1", "--deadline=1000", "--stop-within=0.1"]
+        server = self.start_server(self.data, "--no-baselines", *long, *options, **settings)
+        self.participants = [
+            self.start_worker(server.port, user, f"--name={name}") for user, name in enumerate(names)
+        ]
+        for participant in self.participants:
+            self.assertIn("works on", self.ask(participant, "works on"))
+        self.participants[1].send_signal(signal.SIGSTOP)
+        return server
+
+    def start_worker(self, port, user, *options):
+        command = [PARTICIPANT, f"--connect=127.0.0.1:{port}", f"--user={user}", self.data, *options]
+        worker = self.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.await_line(worker.stderr, ": connected")
+        return worker
+
+    def await_line(self, file, pattern):
+        for line in file:
+            if re.search(pattern, line):
+                return line
+        self.fail(f"no line with {pattern}")
+
+    def ask(self, participant, pattern):
+        """Asks a participant for its state until it matches."""
+        while True:
+            participant.send_signal(signal.SIGUSR1)
+            line = self.await_line(participant.stderr, "state: ")
+            if re.search(pattern, line):
+                return line
+
+    def state_of(self, server):
+        server.send_signal(signal.SIGUSR1)
+        lines = []
+        while "end of the state" not in (line := server.stderr.readline()):
+            self.assertTrue(line, "the server has ended")
+            lines.append(line)
+        return lines
+
+
+class Frozen(Watching):
+    def test_in_the_log_and_by_a_signal(self):
+        server = self.start_server_that_computes(("busy", "frozen"), stderr=subprocess.PIPE)
+        line = self.await_line(server.stderr, "is silent")
+        self.assertRegex(line, r"^[-\d]{10}T[:\d]{8}Z frozen \(.*\) is silent: it was last heard of \d+\.\d s ago")
+        state = "".join(self.state_of(server))
+        self.assertRegex(state, r"state: round 1/100\n")
+        self.assertRegex(state, r"manager: up for .*; 2 open, of these 1 silent; 0 away.*; turns: 2 running")
+        self.assertRegex(state, r"running round: for .* s, left: 16 min .*; 0 of 2 answered, .* waits for 2")
+        self.assertRegex(state, r"participant frozen: rank 1, .*, open for .*, SILENT for \d+\.\d s; turn 1 for .* s, left")
+        self.assertRegex(state, r"participant busy: rank 0, .*, open for .*, last heard of [0-4]\.\d s ago; turn 1 for .* s,")
+        self.assertLess(state.index("participant frozen"), state.index("participant busy"))
+        self.participants[1].send_signal(signal.SIGCONT)
+        self.assertRegex(self.await_line(server.stderr, "heard of again"), r"Z frozen \(.*, after \d+\.\d s\n")
+        self.assertNotIn("SILENT", "".join(self.state_of(server)))
+        server.send_signal(signal.SIGINT)
+        self.assertNotIn("busy (", server.stderr.read())
+        self.assertEqual(server.wait(), 128 + signal.SIGINT)
+
+    def check_terminal(self, columns, names, round_line, outputs):
+        screen = Screen(self, columns)
+        server = self.start_server_that_computes(names, **{output: screen.slave for output in outputs})
+        screen.close_slave()
+        screen.read_until(r"^  waiting for: .*(, | and 1 more)")
+        screen.read_until(r"^  not heard of: frozen \(silent for [5-9]\.\d s\)")
+        screen.read_until(rf"^  waiting for: {names[0]}( \d+ %)?$")
+        screen.read_until(rf"^{ROUND}, {round_line}")
+        rows = len(screen.rows)
+        seen = screen.read_until(r"silent for \d+\.\d s")[0]
+        screen.read_while(re.escape(seen))
+        self.assertEqual(len(screen.rows), rows)  # nothing scrolled
+        self.participants[1].send_signal(signal.SIGCONT)
+        screen.read_while("not heard of")
+        server.send_signal(signal.SIGINT)
+        rows = screen.read_all()
+        self.assertEqual(server.wait(), 128 + signal.SIGINT)
+        self.assertEqual((rows[-1], screen.column), ("", 0))
+        self.assertNotRegex(screen.text(), f"waiting for: |{ROUND}")
+        self.assertIn("stopped after round 0", screen.text() if "stderr" in outputs else self.errors_of(server))
+
+    def test_on_a_terminal(self):
+        line = r"0 of 2 answered, .* s, 16 min \d+ s left, up .*B/s, down .*B/s$"
+        self.check_terminal(120, ("busy", "frozen"), line, ("stdout", "stderr"))
+
+    def test_on_a_narrow_terminal(self):
+        self.check_terminal(44, ("参加者一二", "frozen"), "0 of 2 answered", ("stdout",))
+
+
+class Shown(Watching):
+    def test_a_terminal_keeps_the_last_round_and_the_result(self):
+        screen = Screen(self)
+        server = self.start_server("--participants=1", "--rounds=5", stdout=screen.slave)
+        screen.close_slave()
+        self.start_participant(server.port, 0, "--participants=1")
+        rows = screen.read_all()
+        self.assertEqual(server.wait(), 0)
+        starts = ["round 5/5: 1 answered, 0 failed, train loss ", "federated ", "central training ", "each participant"]
+        for row, start in zip(rows, [*starts, "final accuracy "]):
+            self.assertTrue(row.startswith(start), rows)
+        self.assertEqual((len(rows), rows[-1]), (6, ""))
+
+    def test_a_dumb_terminal_gets_plain_lines(self):
+        screen = Screen(self)
+        environment = {**os.environ, "TERM": "dumb"}
+        options = ["--participants=1", "--rounds=5", "--no-baselines"]
+        server = self.start_server(*options, stdout=screen.slave, env=environment)
+        screen.close_slave()
+        self.start_participant(server.port, 0, "--participants=1")
+        rows = screen.read_all()
+        self.assertEqual([row.split(":")[0] for row in rows[:5]], [f"round {k}/5" for k in range(1, 6)])
+
+    def test_a_killed_server_leaves_the_terminal_clean(self):
+        screen = Screen(self)
+        server = self.start_server("--participants=1", "--rounds=100000", stdout=screen.slave)
+        screen.close_slave()
+        self.start_participant(server.port, 0, "--participants=1")
+        screen.read_until(r"^round \d+/100000: ")
+        server.kill()
+        screen.read_all()
+        self.assertEqual((screen.rows[-1], screen.column), ("", 0))
+
+    def test_the_state_of_a_participant_that_finds_no_server(self):
+        server = self.start_server()
+        server.kill()
+        server.wait()
+        participant = self.start(PARTICIPANT, f"--connect=127.0.0.1:{server.port}", stderr=subprocess.PIPE)
+        line = ""
+        while "state: participant-00: connecting to" not in line:
+            # Before the program catches it, this signal ends it.
+            if self.catches(participant, signal.SIGUSR1):
+                participant.send_signal(signal.SIGUSR1)
+                line = self.await_line(participant.stderr, "state: |: ")
+
+    def catches(self, process, number):
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        return int(re.search(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[1], 16) >> (number - 1) & 1
+
+
+class Log(Watching):
+    def train(self, *options):
+        """A short run; the lines of its log."""
+        server = self.start_server("--participants=1", "--rounds=2", "--no-baselines", *options)
+        participant = self.start_participant(server.port, 0, "--participants=1", "--log-format=json")
+        server.stdout.read()
+        self.assertEqual(server.wait(), 0, self.errors_of(server))
+        self.assertEqual(participant.wait(), 0)
+        for line in self.errors_of(participant).splitlines():
+            self.assertEqual(json.loads(line)["level"], "info")
+        return self.errors_of(server).splitlines()
+
+    def test_json(self):
+        lines = [json.loads(line) for line in self.train("--log-format=json", "--log-level=debug")]
+        for line in lines:
+            self.assertEqual(list(line), ["time", "level", "message"])
+            time.strptime(line["time"], "%Y-%m-%dT%H:%M:%SZ")
+        self.assertRegex(lines[0]["message"], r"^listening on port \d+$")
+        joined = [line for line in lines if line["message"].endswith(" has joined")]
+        self.assertEqual([line["level"] for line in joined], ["debug"])
+        self.assertTrue(joined[0]["message"].startswith("participant-00 ("))
+
+    def test_levels(self):
+        self.assertEqual(self.train("--log-level=warning"), [])
+        self.assertFalse([line for line in self.train() if "has joined" in line])
+        for options, message in (
+            (["--log-level=loud"], "--log-level loud: expected error, warning, info or debug"),
+            (["--log-format=xml"], "--log-format xml: expected text or json"),
+            (["--heartbeat=0.01"], "--heartbeat 0.01: expected 0, or a number from 0.1 to 3600"),
+        ):
+            status, _, errors = self.run_program(SERVER, *options)
+            self.assertEqual(status, 2)
+            self.assertIn(message, errors)
+
+
+class Recorded(files.EventCase):
+    def setUp(self):
+        super().setUp()
+        status, _, errors = self.run_program(SERVER, "--record=csv:/tmp/none", "--participant-options")
+        if status != 0:
+            self.assertIn("--record csv:/tmp/none: this build has no records: configure it --with-record", errors)
+            self.skipTest("a build without records")
+
+    def train(self, *options, rounds=4, stop=None):
+        data = ["--participants=2", "--seed=3"]
+        metrics = f"--metrics={self.scratch}/metrics.csv"
+        server = self.start_server(f"--rounds={rounds}", "--fraction=1", "--no-baselines", metrics, *data, *options)
+        for user in range(2):
+            self.start_participant(server.port, user, *data)
+        if stop:
+            self.read_until(server, "^round 3/")
+            server.send_signal(stop)
+        server.stdout.read()
+        self.assertEqual(server.wait(), 128 + stop if stop else 0, self.errors_of(server))
+
+    def check_rows(self, path):
+        names = {
+            "train/loss": "train_loss",
+            "test/accuracy": "test_accuracy",
+            "round/answered": "answered",
+            "round/failed": "failed",
+            "round/seconds": "seconds",
+            "round/bytes_sent": "bytes_sent",
+            "round/bytes_received": "bytes_received",
+        }
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        metrics = self.rows_of(self.scratch / "metrics.csv")
+        self.assertEqual([row["step"] for row in rows], [row["round"] for row in metrics])
+        for row, metric in zip(rows, metrics):
+            for name, column in names.items():
+                self.assertAlmostEqual(float(row[name]), float(metric[column]), 5)
+            self.assertGreater(float(row["test/loss"]), 0)
+        return rows
+
+    def test_files(self):
+        table, lines = self.scratch / "scalars.csv", self.scratch / "lines.jsonl"
+        self.train(f"--record=csv:{table}", f"--record=jsonl:{lines}", f"--record=tensorboard:{self.folder}")
+        rows = self.check_rows(table)
+        self.assertEqual(len(rows), 4)
+
+        entries = [json.loads(line) for line in lines.read_text().splitlines()]
+        settings = {entry["name"]: entry["text"] for entry in entries if entry["kind"] == "setting"}
+        self.assertEqual((settings["seed"], settings["data"], settings["mu"]), ("3", "synthetic:1,1", "1.0"))
+        (text,) = (entry for entry in entries if entry["kind"] == "text")
+        self.assertEqual((text["name"], json.loads(text["text"])["rounds"]), ("configuration", 4))
+        self.assertEqual((entries[-1]["kind"], entries[-1]["outcome"]), ("end", "finished"))
+
+        (path,) = self.files()
+        values = self.values(path)
+        for name in ("train/loss", "test/accuracy", "round/bytes_sent"):
+            self.assertEqual(
+                [(event.step, value.simple_value) for event, value in values if value.tag == name],
+                [(int(row["step"]), files.single(float(row[name]))) for row in rows],
+            )
+        histograms = [value.histo for _, value in values if value.tag == "weights"]
+        self.assertEqual([histogram.num for histogram in histograms], [600] * 4)
+
+    def test_a_run_that_is_stopped_and_goes_on(self):
+        lines = self.scratch / "lines.jsonl"
+        data = ["--participants=2", "--seed=3"]
+
+        def serve(stop):
+            options = ["--rounds=200", "--fraction=1", "--no-baselines", "--come-back=1", f"--run={self.scratch}/run"]
+            server = self.start_server(*options, f"--record=jsonl:{lines}", *data)
+            others = [self.start_participant(server.port, user, *data) for user in range(2)]
+            if stop:
+                self.read_until(server, "^round 3/")
+                server.send_signal(signal.SIGINT)
+            server.stdout.read()
+            self.assertEqual(server.wait(), 128 + signal.SIGINT if stop else 0, self.errors_of(server))
+            for other in others:
+                self.end(other)
+
+        serve(stop=True)
+        serve(stop=False)
+        entries = [json.loads(line) for line in lines.read_text().splitlines()]
+        self.assertEqual([entry["outcome"] for entry in entries if entry["kind"] == "end"], ["killed", "finished"])
+        steps = [entry["step"] for entry in entries if entry.get("name") == "train/loss"]
+        self.assertEqual(steps, list(range(1, 201)))
+        (last,) = [entry for entry in entries if entry["kind"] == "file" and entry["step"] == 200]
+        self.assertEqual((last["name"], last["path"]), ("model.npz", f"{self.scratch}/run/model.npz"))
+
+    def test_mlflow_gets_the_model(self):
+        store = tracking.Store()
+        server = tracking.Server(store)
+        self.addCleanup(server.end)
+        os.environ["no_proxy"] = "*"
+        self.train(f"--record=mlflow:http://127.0.0.1:{server.port}")
+        self.assertEqual(store.wrong, [])
+        (run,) = store.runs.values()
+        self.assertEqual((run["info"]["status"], run["params"]["rounds"]), ("FINISHED", "4"))
+        self.assertEqual([step for step, _ in store.curve("test/accuracy")], [1, 2, 3, 4])
+        names = {name.split("/artifacts/")[1] for name in store.artifacts}
+        self.assertEqual(names, {"configuration.txt", "model.npz"})
+
+    def test_a_record_that_cannot_be_opened(self):
+        for sink in ("csv:/nowhere/x.csv", "nothing:x"):
+            status, _, errors = self.run_program(SERVER, "--listen=127.0.0.1:0", f"--record={sink}")
+            self.assertEqual(status, 1)
+            self.assertRegex(errors, r"Z fedavg_server: .*(/nowhere/x.csv|nothing:x)")
+
+
+if __name__ == "__main__":
+    support.main()
