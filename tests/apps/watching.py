@@ -105,7 +105,7 @@ class Frozen(Watching):
         server = self.start_server_that_computes(names, **{output: screen.slave for output in outputs})
         screen.close_slave()
         screen.read_until(r"^  waiting for: .*(, | and 1 more)")
-        screen.read_until(r"^  not heard of: frozen \(silent for [5-9]\.\d s\)")
+        screen.read_until(r"^  not heard of: frozen \(silent for ([5-9]|\d{2,})\.\d s\)")
         screen.read_until(rf"^  waiting for: {names[0]}( \d+ %)?$")
         screen.read_until(rf"^{ROUND}, {round_line}")
         rows = len(screen.rows)
