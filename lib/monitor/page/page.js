@@ -56,7 +56,7 @@ function bytes(number) {
         number /= 1000;
         unit++;
     }
-    return `${unit && number < 10 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
+    return `${number < 10 && number % 1 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
 }
 
 function duration(ms) {
@@ -77,8 +77,11 @@ function duration(ms) {
 function value(number) {
     if (number === null)
         return "not a number";
-    return Math.abs(number) >= 1e6 || (number && Math.abs(number) < 1e-3) ? number.toExponential(3)
-                                                                        : String(Number(number.toPrecision(5)));
+    const size = Math.abs(number);
+    if (size >= 1e15 || (number && size < 1e-3))
+        return number.toExponential(3);
+    return size >= 1e6 ? number.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 4 })
+                       : String(Number(number.toPrecision(5)));
 }
 
 function clock(ms) {
@@ -113,6 +116,7 @@ function rates(state) {
     return { now, rate };
 }
 
+let title = "muster"; // of the tab
 let lastRate = { sent: 0, received: 0 };
 
 function showSummary(state) {
@@ -149,8 +153,12 @@ function showSummary(state) {
         set(card.children[1], text);
         set(card.children[2], small);
     });
+    const names = managers.map((m) => m.name).join(", ");
     const up = managers.length ? `, up ${duration(Math.max(...managers.map((m) => m.up_ms)))}` : "";
-    set($("version"), state.version + up);
+    set($("version"), `${names ? `${names}, ` : ""}version ${state.version}${up}`);
+    const rounds = managers.flatMap((m) => m.rounds);
+    title = (rounds.length ? `round ${rounds[0].number}, ${count(rounds[0].answered)}/${count(rounds[0].count)}` +
+        `${silent ? `, ${count(silent)} silent` : ""} \u2013 ` : "") + (names || "muster");
 }
 
 // ---- rounds ----
@@ -216,7 +224,7 @@ function makeRow() {
     element("span", turn);
     element("td", row, "number wide");
     element("td", row, "wide faint");
-    element("td", row, "number");
+    element("td", row, "number heard");
     element("td", row, "number");
     element("td", row, "number wide");
     return row;
@@ -263,7 +271,8 @@ function showParticipants(state) {
     const several = state.managers.length > 1;
     list($("rows"), rows.map((row) => ({ ...row, several })), makeRow, fillRow);
     $("no-rows").hidden = rows.length > 0;
-    set($("no-rows"), all ? "No participant matches the filter." : "No participant is there.");
+    set($("no-rows"), all ? "No participant matches the filter." : "No participant has joined yet, or all have left.");
+    $("table").hidden = all === 0;
     set($("page"), matching ? `${count(offset + 1)}\u2013${count(offset + rows.length)} of ${count(matching)}` +
         (matching < all ? ` (${count(all)} in all)` : "") : "");
     const one = matching <= PAGE;
@@ -332,7 +341,8 @@ function makeChart(name, labels, tickX, tickY, system) {
             maintainAspectRatio: false,
             interaction: { mode: "index", intersect: false },
             scales: {
-                x: { type: "linear", ticks: { callback: tickX, maxTicksLimit: 5, maxRotation: 0 }, grid: { display: false } },
+                x: { type: "linear", bounds: "data", ticks: { callback: tickX, maxTicksLimit: 5, maxRotation: 0, precision: 0 },
+                    grid: { display: false } },
                 y: { min: system ? 0 : undefined, ticks: { callback: tickY, maxTicksLimit: 5 }, grid: {} },
             },
             plugins: {
@@ -357,6 +367,11 @@ function draw(name, labels, sets, tickX, tickY, system) {
         chart.data.datasets[i].data = points;
         chart.data.datasets[i].pointRadius = points.length < 2 ? 3 : 0;
     });
+    // What never changed is drawn above zero, instead of with an axis of equal labels.
+    const { y } = chart.options.scales, points = sets.flat();
+    const flat = points.length > 0 && points.every((point) => point.y === points[0].y);
+    y.suggestedMin = flat ? Math.min(0, 1.5 * points[0].y) : undefined;
+    y.suggestedMax = flat ? Math.max(0, 1.5 * points[0].y) || 1 : undefined;
     const ends = sets.map((points) => points.length ? tickY(points[points.length - 1].y) : "");
     set(last, ends.join(" / "));
     canvas.setAttribute("aria-label", `${name}, ${sets[0].length} points, the last: ${ends.join(", ")}`);
@@ -394,6 +409,7 @@ function showCurves(state) {
         figure.remove();
         charts.delete(key);
     }
+    $("no-curves").hidden = [...charts.values()].some(({ figure }) => !figure.hidden);
     const pairs = state.settings.flat();
     $("no-settings").hidden = pairs.length > 0;
     if ($("settings").children.length !== pairs.length) {
@@ -461,7 +477,8 @@ function isGone(why) {
     $("connection").dataset.state = "gone";
     set($("connection"), "no answer");
     $("gone").hidden = false;
-    set($("gone"), `The server has not answered since ${clock(goneSince)} (${why}). This page tries again.`);
+    document.title = `no answer \u2013 ${title}`;
+    set($("gone"), `The server has not answered since ${clock(goneSince)} (${why}). Below is what it last said. This page tries again.`);
 }
 
 function isLive() {
@@ -483,6 +500,7 @@ function show(state) {
     showRounds(state);
     showParticipants(state);
     showOwn(state);
+    document.title = title;
     if (state.curves) {
         curvesVersion = state.curves_version;
         curvesStale = false;
@@ -525,6 +543,12 @@ async function refresh() {
     soon(again ? 50 : document.hidden ? HIDDEN_MS : REFRESH_MS);
 }
 
+function showPage(offset) {
+    view.offset = offset;
+    $("scroll").scrollTop = 0;
+    refresh();
+}
+
 function soon(ms) {
     clearTimeout(timer);
     timer = setTimeout(refresh, ms);
@@ -537,9 +561,8 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
         view.descending = view.sort === head.dataset.sort ? !view.descending
             : ["failed", "bytes", "heard", "turn", "progress"].includes(head.dataset.sort);
         view.sort = head.dataset.sort;
-        view.offset = 0;
         showSorting();
-        refresh();
+        showPage(0);
     });
 }
 $("filter").addEventListener("input", () => {
@@ -547,14 +570,8 @@ $("filter").addEventListener("input", () => {
     view.offset = 0;
     soon(150);
 });
-$("previous").addEventListener("click", () => {
-    view.offset = Math.max(0, view.offset - PAGE);
-    refresh();
-});
-$("next").addEventListener("click", () => {
-    view.offset += PAGE;
-    refresh();
-});
+$("previous").addEventListener("click", () => showPage(Math.max(0, view.offset - PAGE)));
+$("next").addEventListener("click", () => showPage(view.offset + PAGE));
 document.addEventListener("visibilitychange", () => {
     if (!document.hidden)
         refresh();
