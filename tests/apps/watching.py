@@ -316,5 +316,21 @@ class Recorded(files.EventCase):
             self.assertRegex(errors, r"Z fedavg_server: .*(/nowhere/x.csv|nothing:x)")
 
 
+class Looked(support.Case):
+    def test_who_may_look(self):
+        """Other machines only with a token. The log says where to look."""
+        few = ["--listen=127.0.0.1:0", "--wait=0.1"]
+        errors = self.run_program(SERVER, *few, "--monitor=127.0.0.1:0")[2]
+        if "this build has no monitor" in errors:
+            self.skipTest("a build without the monitor")
+        self.assertRegex(errors, r"monitor at port (\d+): http://127\.0\.0\.1:\1/\n")
+        errors = self.run_program(SERVER, *few, "--monitor=0.0.0.0:0")[2]
+        self.assertRegex(errors, "other machines reach 0.0.0.0:0")
+        token = self.scratch / "token"
+        token.write_text("correct-horse-battery-staple")
+        errors = self.run_program(SERVER, *few, "--monitor=0.0.0.0:0", f"--token-file={token}")[2]
+        self.assertRegex(errors, r"monitor at port (\d+): http://0\.0\.0\.0:\1/\n")
+
+
 if __name__ == "__main__":
     support.main()
