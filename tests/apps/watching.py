@@ -116,7 +116,7 @@ class Frozen(Watching):
         self.assertIn("stopped after round 0", screen.text() if "stderr" in outputs else self.errors_of(server))
 
     def test_on_a_terminal(self):
-        line = r"0 of 2 answered, .* s, 16 min \d+ s left, up .*B/s, down .*B/s$"
+        line = r"0 of 2 answered, .* s, 16 min \d+ s left, sent .*B/s, received .*B/s$"
         self.check_terminal(120, ("busy", "frozen"), line, ("stdout", "stderr"))
 
     def test_on_a_narrow_terminal(self):

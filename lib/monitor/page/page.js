@@ -84,6 +84,11 @@ function value(number) {
                        : String(Number(number.toPrecision(5)));
 }
 
+// Cut off: 100 % is only what is done.
+function percent(share) {
+    return `${Math.floor(100 * share + 1e-9)} %`;
+}
+
 function clock(ms) {
     return new Date(ms).toLocaleTimeString("en-GB");
 }
@@ -191,7 +196,7 @@ function fillRound(node, { manager, round, several }) {
     const names = round.waiting.map((one) => ({
         state: one.silent ? "silent" : one.state,
         text: one.name + (one.silent ? `, silent for ${duration(one.heard_ms)}`
-            : one.state === "open" ? (one.progress ? `, ${Math.round(100 * one.progress)} %` : "") : `, ${one.state}`),
+            : one.state === "open" ? (one.progress ? `, ${percent(one.progress)}` : "") : `, ${one.state}`),
     }));
     if (more > 0 && names.length)
         names.push({ state: "", text: `and ${count(more)} more` });
@@ -249,11 +254,11 @@ function fillRow(row, one) {
     badge.dataset.state = state;
     set(badge, state === "silent" ? `silent ${duration(one.heard_ms)}`
         : state === "away" ? `away ${duration(one.state_ms)}` : state === "admitted" ? "joining" : state);
-    const [bar, percent] = cells[3].firstElementChild.children;
+    const [bar, done] = cells[3].firstElementChild.children;
     cells[3].firstElementChild.hidden = !works;
     bar.value = works ? one.progress : 0;
     bar.setAttribute("aria-label", `turn of ${one.name}`);
-    set(percent, works ? (one.progress ? `${Math.round(100 * one.progress)} %` : one.kind) : "");
+    set(done, works ? (one.progress ? percent(one.progress) : one.kind) : "");
     set(cells[4], works ? duration(one.turn_ms) : "");
     set(cells[5], transferOf(one));
     set(cells[6], duration(one.heard_ms));
