@@ -222,8 +222,8 @@ class Test(world.support.Case):
     def test_numbers_for_people(self):
         self.browser.open(self.url)
         self.wait_for("document.querySelector('#connection').dataset.state === 'live'")
-        shown = self.browser.run("return [percent(0.29), percent(0.999), percent(1), bytes(999999), value(0.123456789)]")
-        self.assertEqual(shown, ["29 %", "99 %", "100 %", "1.0 MB", "0.12346"])
+        shown = self.browser.run("return [percent(0.29), percent(0.999), percent(1), bytes(999999), value(0.123456789), value(-2e9)]")
+        self.assertEqual(shown, ["29 %", "99 %", "100 %", "1.0 MB", "0.12346", "-2G"])
 
     def test_the_server_goes_and_comes_back(self):
         self.world.tell("log before")

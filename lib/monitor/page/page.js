@@ -80,8 +80,10 @@ function value(number) {
     const size = Math.abs(number);
     if (size >= 1e15 || (number && size < 1e-3))
         return number.toExponential(3);
-    return size >= 1e6 ? number.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 4 })
-                       : String(Number(number.toPrecision(5)));
+    if (size < 1e6)
+        return String(Number(number.toPrecision(5)));
+    const [unit, letter] = size < 999.95e6 ? [1e6, "M"] : size < 999.95e9 ? [1e9, "G"] : [1e12, "T"];
+    return Number((number / unit).toPrecision(4)) + letter;
 }
 
 // Cut off: 100 % is only what is done.
