@@ -122,11 +122,17 @@ class Test(world.support.Case):
     def wait_for(self, script, *arguments):
         return world.until(lambda: self.browser.run("return " + script, *arguments))
 
-    def state_of(self, name):
+    def look_at(self, name, what):
         script = """const row = [...document.querySelectorAll("#rows tr")]
             .find(r => r.querySelector("th > span").textContent === arguments[0]);
-            return row && row.querySelector(".state").dataset.state"""
+            return row && row.querySelector(".state").""" + what
         return self.browser.run(script, name)
+
+    def state_of(self, name):
+        return self.look_at(name, "dataset.state")
+
+    def badge_of(self, name):
+        return self.look_at(name, "textContent")
 
     def test_a_run_is_seen(self):
         """Participants, a round and whom it waits for, a curve that grows, a kill -9, sorting and filtering."""
@@ -159,6 +165,16 @@ class Test(world.support.Case):
         last = "[...document.querySelectorAll('figure')].find(f => f.querySelector('h3').textContent === 'bytes')"
         self.wait_for(f"{last}?.querySelector('figcaption span').textContent === '566.2M'")
         self.assertEqual(self.browser.run("return document.title"), "round 1, 0/4 \u2013 server, crowd")
+
+        # One is frozen: within three heartbeats of 2 s the page has its name and since when. The others compute.
+        people["grace"].send_signal(signal.SIGSTOP)
+        world.until(lambda: self.state_of("grace") == "silent", 6 * world.support.SLOWNESS)
+        self.assertRegex(self.badge_of("grace"), r"^silent \d+\.?\d* s$")
+        self.assertEqual([self.state_of(name) for name in ("ada", "edsger", EVIL)], ["open"] * 3)
+        self.wait_for("/grace, silent for \\d/.test(document.querySelector('#rounds').textContent)")
+        self.assertIn("1 silent", self.browser.run("return document.title"))
+        people["grace"].send_signal(signal.SIGCONT)
+        world.until(lambda: self.state_of("grace") == "open")
 
         # Two are answered, one is killed.
         for name in ("ada", "grace"):
