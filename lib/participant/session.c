@@ -407,7 +407,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     /* Anew with each server: the one before may have taken less. */
     const struct abilities server =
         muster__welcome_read(welcome_message, participant->options.max_message_size);
-    muster__heartbeat_set(&participant->heartbeat, welcome_message->heartbeat_ms);
+    muster__heartbeat_set(participant, welcome_message->heartbeat_ms);
     let_in(participant, false, &server);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
@@ -571,7 +571,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         status =
             muster__turns_received(&participant->turns, &participant->lock, &envelope, size, &ready, &error);
     if (status == MUSTER_OK && envelope.heartbeat_ms)
-        muster__heartbeat_set(&participant->heartbeat, envelope.heartbeat_ms);
+        muster__heartbeat_set(participant, envelope.heartbeat_ms);
     muster__heartbeat_run(participant);
     if (ready) {
         participant->session.proven = true;
