@@ -445,6 +445,7 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
     }
     if (session->state == PARTICIPANT_CONNECTING) { /* no Welcome: a server of the original protocol */
         const struct abilities server = {.max_message_size = participant->options.max_message_size};
+        muster__heartbeat_set(participant, 0); /* which it would take for an answer */
         let_in(participant, true, &server);
         end_session(participant); /* if there was one before, it was another server's */
     }
