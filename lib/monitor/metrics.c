@@ -153,7 +153,7 @@ static void write_histogram(struct writer *writer, const char *manager,
         char bound[32] = "+Inf";
         double limit = muster_histogram_bound(i);
         if (!isinf(limit))
-            snprintf(bound, sizeof(bound), limit < 1 ? "%.15g" : "%.1f", limit);
+            snprintf(bound, sizeof(bound), "%.15g", limit);
         below += histogram->buckets[i];
         sample_count(writer, LABELS("manager", manager, "le", bound), below);
     }
