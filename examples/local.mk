@@ -9,6 +9,7 @@ EXTRA_DIST += \
     examples/07_tls.c \
     examples/08_resume.c \
     examples/09_record.c \
+    examples/10_monitor.c \
     examples/fedavg_server.c \
     examples/participant.c \
     examples/participant.py

@@ -25,7 +25,7 @@ static char result[LINE_SIZE]; /* "" or the last one */
 static struct {
     double at;
     struct muster_traffic traffic;
-    double up, down; /* bytes per second */
+    double sent, received; /* bytes per second */
 } rate;
 
 static void append(char *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -134,11 +134,11 @@ static void describe(const struct proxy_statistics *statistics, char *what, size
 {
     const struct muster_transfer *transfer = &statistics->transfer;
     if (transfer->received > 0)
-        snprintf(what, size, " sends %.0f %%", 100 * share(transfer->received, transfer->to_receive));
+        snprintf(what, size, " sends %d %%", units_percent(share(transfer->received, transfer->to_receive)));
     else if (statistics->progress > 0)
-        snprintf(what, size, " %.0f %%", 100 * statistics->progress);
+        snprintf(what, size, " %d %%", units_percent(statistics->progress));
     else if (transfer->sent < transfer->to_send)
-        snprintf(what, size, " gets %.0f %%", 100 * share(transfer->sent, transfer->to_send));
+        snprintf(what, size, " gets %d %%", units_percent(share(transfer->sent, transfer->to_send)));
     else
         what[0] = '\0';
 }
@@ -175,8 +175,8 @@ static void measure_rate(struct participant_manager *manager)
     const struct muster_traffic *traffic = &statistics.traffic;
     if (passed < 0.1)
         return;
-    rate.up = (double)(traffic->bytes_sent - rate.traffic.bytes_sent) / passed;
-    rate.down = (double)(traffic->bytes_received - rate.traffic.bytes_received) / passed;
+    rate.sent = (double)(traffic->bytes_sent - rate.traffic.bytes_sent) / passed;
+    rate.received = (double)(traffic->bytes_received - rate.traffic.bytes_received) / passed;
     rate.at = now;
     rate.traffic = *traffic;
 }
@@ -190,13 +190,13 @@ static void append_done(char *line, double done)
     bar[BAR_SIZE] = '\0';
     if (terminal_columns() >= COLUMNS_FOR_BAR)
         append(line, " [%s]", bar);
-    append(line, " %.0f %%", 100 * done);
+    append(line, " %d %%", units_percent(done));
 }
 
 void display_round(struct participant_manager *manager, const struct proxy_round_statistics *round,
                    struct proxy *const *waiting, size_t count, int64_t more_ms)
 {
-    char line[LINE_SIZE], time[UNITS_SIZE], up[UNITS_SIZE], down[UNITS_SIZE];
+    char line[LINE_SIZE], time[UNITS_SIZE], sent[UNITS_SIZE], received[UNITS_SIZE];
     struct list silent = {.title = "  not heard of: "}, busy = {.title = "  waiting for: "};
     if (!terminal_is_there())
         return;
@@ -213,7 +213,8 @@ void display_round(struct participant_manager *manager, const struct proxy_round
     append(line, ", %s", units_time(round->running_ms, time));
     if (round->left_ms != MUSTER_NO_LIMIT)
         append(line, ", %s left", units_time(round->left_ms, time));
-    append(line, ", up %s/s, down %s/s", units_bytes(rate.up, up), units_bytes(rate.down, down));
+    append(line, ", sent %s/s, received %s/s", units_bytes(rate.sent, sent),
+           units_bytes(rate.received, received));
     if (more_ms > 0)
         append(line, ", then about %s more", units_time(more_ms, time));
     draw(line, list_end(&silent), list_end(&busy));

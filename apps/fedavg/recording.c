@@ -120,6 +120,15 @@ static void copy_line(void *context, const char *text)
     muster_monitor_log(context, text);
 }
 
+/* What a person types into a browser. */
+static void tell_address(const struct recording *recording)
+{
+    const struct server_options *options = recording->options;
+    unsigned port = muster_monitor_port(recording->monitor);
+    log_write(LOG_INFO, "monitor at port %u: http%s://%.*s:%u/", port, options->credentials.key ? "s" : "",
+              (int)(strrchr(options->monitor, ':') - options->monitor), options->monitor, port);
+}
+
 static enum muster_status open_monitor(struct recording *recording, struct muster_error *error)
 {
     const struct server_options *options = recording->options;
@@ -129,11 +138,12 @@ static enum muster_status open_monitor(struct recording *recording, struct muste
     muster_monitor_options_init(&monitor_options);
     monitor_options.listen = options->monitor;
     monitor_options.credentials = options->credentials;
+    monitor_options.anywhere = options->credentials.token_file != NULL;
     monitor_options.on_warning = attendance_warn;
     enum muster_status status = muster_monitor_start(&monitor_options, &recording->monitor, error);
     if (status != MUSTER_OK)
         return status;
-    log_write(LOG_INFO, "monitor at port %u", (unsigned)muster_monitor_port(recording->monitor));
+    tell_address(recording);
     log_copy(copy_line, recording->monitor);
     return MUSTER_OK;
 }

@@ -134,7 +134,8 @@ static const struct argp_option option_list[] = {
      GROUP_OUTPUT},
     {"monitor", KEY_MONITOR, "HOST:PORT", 0,
      "Serve a live page, and metrics for Prometheus, by HTTP at an address of this machine; port 0: a free "
-     "one. --token-file, --tls-cert and --tls-key count there too",
+     "one. With --token-file it asks for the token, and only then may other machines reach the address; with "
+     "--tls-cert and --tls-key it speaks HTTPS",
      GROUP_OUTPUT},
     {"no-baselines", KEY_NO_BASELINES, 0, 0, "Do not train models for comparison at the end (see below)",
      GROUP_OUTPUT},

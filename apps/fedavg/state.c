@@ -91,9 +91,9 @@ static void append_turn(char *line, const struct proxy_statistics *statistics)
 {
     char running[UNITS_SIZE], left[UNITS_SIZE], done[UNITS_SIZE], all[UNITS_SIZE];
     const struct muster_transfer *transfer = &statistics->transfer;
-    append(line, "; turn %llu for %s, left: %s, %.0f %% done", (unsigned long long)statistics->turn,
+    append(line, "; turn %llu for %s, left: %s, %d %% done", (unsigned long long)statistics->turn,
            units_time(statistics->turn_ms, running), units_time(statistics->left_ms, left),
-           100 * statistics->progress);
+           units_percent(statistics->progress));
     if (transfer->to_send > 0)
         append(line, ", gets %s of %s", units_bytes((double)transfer->sent, done),
                units_bytes((double)transfer->to_send, all));

@@ -32,3 +32,9 @@ const char *units_bytes(double bytes, char text[UNITS_SIZE])
     snprintf(text, UNITS_SIZE, "%.*f %s", unit > 0 ? 1 : 0, bytes, units[unit]);
     return text;
 }
+
+int units_percent(double share)
+{
+    const double rounding = 1e-9; /* 100 * 0.29 is less than 29 */
+    return (int)(100 * share + rounding);
+}

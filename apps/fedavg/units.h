@@ -12,4 +12,7 @@ const char *units_time(int64_t milliseconds, char text[UNITS_SIZE]);
 /* Bytes, such as "512 B", "1.2 kB" or "34.5 GB", in steps of 1000. Returns `text`. */
 const char *units_bytes(double bytes, char text[UNITS_SIZE]);
 
+/* Whole percent, cut off: 100 is only what is done. */
+int units_percent(double share);
+
 #endif

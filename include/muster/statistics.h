@@ -115,7 +115,7 @@ struct proxy_statistics {
     enum proxy_state state;
     int64_t state_ms;     /* for so long it has been in that state */
     int64_t heard_ms;     /* so long ago its last message came; what it is sending in chunks counts */
-    bool silent;          /* at work, and not heard of for two heartbeats */
+    bool silent;          /* at work, and not heard of for two and a half intervals of heartbeats */
     uint64_t connections; /* that it has had: 1 for the first */
 
     /* The running turn. */
@@ -129,8 +129,7 @@ struct proxy_statistics {
 
     uint64_t turns_ended[MUSTER_STATUS_ROOM];
     struct muster_traffic traffic;
-    int64_t
-        heartbeat_ms; /* during a turn it sends a heartbeat so often; 0: it sends none, and is never silent */
+    int64_t heartbeat_ms; /* how often it sends a heartbeat during a turn; 0: never, and it is never silent */
 };
 
 /** proxy_get_statistics() calls this with the size of the struct in the caller's header. */

@@ -114,7 +114,7 @@ static void sample_statuses(struct writer *writer, const char *manager,
 
 static void write_participants(struct writer *writer, const struct look *look)
 {
-    family(writer, "muster_participants", "gauge", "Participants that are there, by state.");
+    family(writer, "muster_participants", "gauge", "Participants that are connected or away, by state.");
     EACH(look, manager)
     {
         sample_count(writer, LABELS("manager", manager->name, "state", "joining"),
@@ -139,7 +139,7 @@ static void write_participants(struct writer *writer, const struct look *look)
     EACH(look, manager)
     sample_statuses(writer, manager->name, manager->statistics.refused, false);
     family(writer, "muster_heartbeat_interval_seconds", "gauge",
-           "The interval at which participants at work say that they live.");
+           "How often participants at work send a heartbeat.");
     EACH(look, manager)
     sample(writer, LABELS("manager", manager->name), seconds(manager->statistics.heartbeat_ms));
 }
@@ -171,7 +171,7 @@ static void write_turns(struct writer *writer, const struct look *look)
     family(writer, "muster_turns", "counter", "Turns that ended, by status.");
     EACH(look, manager)
     sample_statuses(writer, manager->name, manager->statistics.turns_ended, true);
-    family(writer, "muster_turn_seconds", "histogram", "How long turns took.");
+    family(writer, "muster_turn_seconds", "histogram", "Seconds that turns took.");
     EACH(look, manager)
     write_histogram(writer, manager->name, &manager->statistics.turn_times);
     family(writer, "muster_rounds_running", "gauge", "Rounds that are running.");
@@ -185,14 +185,14 @@ static void write_turns(struct writer *writer, const struct look *look)
 /* The oldest running round. Its number is a value and no label: that would make new series for each round. */
 static void write_round(struct writer *writer, const struct look *look)
 {
-    family(writer, "muster_round_number", "gauge", "The number of the running round.");
+    family(writer, "muster_round_number", "gauge", "The number of the oldest running round.");
     EACH(look, manager)
     {
         if (manager->round_count)
             sample_count(writer, LABELS("manager", manager->name), manager->rounds->number);
     }
     family(writer, "muster_round_participants", "gauge",
-           "Participants of the running round, by outcome so far.");
+           "Participants of the oldest running round, by outcome so far.");
     EACH(look, manager)
     {
         const struct proxy_round_statistics *round = manager->rounds;
@@ -201,13 +201,14 @@ static void write_round(struct writer *writer, const struct look *look)
         for (size_t i = 0; manager->round_count && i < sizeof(counts) / sizeof(*counts); i++)
             sample_count(writer, LABELS("manager", manager->name, "outcome", outcomes[i]), counts[i]);
     }
-    family(writer, "muster_round_running_seconds", "gauge", "Since the running round began.");
+    family(writer, "muster_round_running_seconds", "gauge", "Seconds since the oldest running round began.");
     EACH(look, manager)
     {
         if (manager->round_count)
             sample(writer, LABELS("manager", manager->name), seconds(manager->rounds->running_ms));
     }
-    family(writer, "muster_round_left_seconds", "gauge", "Until the deadline of the running round.");
+    family(writer, "muster_round_left_seconds", "gauge",
+           "Seconds until the deadline of the oldest running round.");
     EACH(look, manager)
     {
         if (manager->round_count && manager->rounds->left_ms != MUSTER_NO_LIMIT)
@@ -250,7 +251,7 @@ static void write_traffic(struct writer *writer, const struct look *look)
 
 static void write_managers(struct writer *writer, const struct look *look)
 {
-    family(writer, "muster_up_seconds", "gauge", "Since the participant manager started.");
+    family(writer, "muster_up_seconds", "gauge", "Seconds since the participant manager started.");
     EACH(look, manager)
     sample(writer, LABELS("manager", manager->name), seconds(manager->statistics.up_ms));
     write_participants(writer, look);
@@ -310,14 +311,16 @@ static void write_proxies(struct writer *writer, struct look *look, size_t most)
           at->statistics.state == PROXY_OPEN);
     GAUGE("muster_participant_silent", "1: it is at work, and has not been heard of for two heartbeats.",
           at->statistics.silent);
-    GAUGE("muster_participant_state_seconds", "For so long it has been open, or not open.",
+    GAUGE("muster_participant_state_seconds",
+          "Seconds since the participant came into the state that it is in.",
           seconds(at->statistics.state_ms));
-    GAUGE("muster_participant_heard_seconds", "Since its last message.", seconds(at->statistics.heard_ms));
-    GAUGE("muster_participant_turn_seconds", "Since its running turn began; 0: it has none.",
+    GAUGE("muster_participant_heard_seconds", "Seconds since its last message.",
+          seconds(at->statistics.heard_ms));
+    GAUGE("muster_participant_turn_seconds", "Seconds since its running turn began; 0: it has none.",
           seconds(at->statistics.turn_ms));
     GAUGE("muster_participant_progress_ratio", "The latest progress report of its running turn.",
           at->statistics.progress);
-    family(writer, "muster_participant_turns", "counter", "Its turns that ended.");
+    family(writer, "muster_participant_turns", "counter", "Its turns that ended, by outcome.");
     for (const struct proxy_look *at = first; at && at < first + count; at++)
         sample_both(writer, at, "outcome", "ok", at->statistics.turns_ended[MUSTER_OK], "failed",
                     muster__failed_turns(at->statistics.turns_ended));
@@ -338,7 +341,8 @@ static void write_own(struct writer *writer, const struct look *look)
     family(writer, "muster_own_open", "gauge", "1: the participant of this process is admitted.");
     EACH_OWN(look, own)
     sample_count(writer, LABELS("participant", own->name), own->statistics.state == PARTICIPANT_OPEN);
-    family(writer, "muster_own_working_seconds", "gauge", "Since its instruction came; 0: it has none.");
+    family(writer, "muster_own_working_seconds", "gauge",
+           "Seconds since its instruction came; 0: it has none.");
     EACH_OWN(look, own)
     sample(writer, LABELS("participant", own->name), seconds(own->statistics.turn_ms));
     family(writer, "muster_own_attempts", "counter", "Attempts to connect.");

@@ -300,6 +300,16 @@ class Ending(Training):
         self.assertIn("ended with status 1", self.errors_of(demo))
         self.assert_nothing_left(demo)
 
+    def test_demo_tells_of_a_participant_that_is_killed(self):
+        demo = self.demo("--participants=2", "--rounds=1000", "--grace=0", "--no-baselines")
+        self.read_until(demo, "round 2/")
+        children = subprocess.run(["pgrep", "-P", str(demo.pid), "-f", "--", "--user=1( |$)"], capture_output=True, text=True)
+        os.kill(int(children.stdout), signal.SIGKILL)
+        demo.stdout.read()
+        errors = self.errors_of(demo)
+        self.assertIn("the participant of user 1 was ended by SIGKILL\n", errors)
+        self.assertNotIn("Killed", errors)
+
     def test_port_file_appears_whole(self):
         file = self.scratch / "port"
         file.write_text("old")

@@ -116,7 +116,7 @@ class Frozen(Watching):
         self.assertIn("stopped after round 0", screen.text() if "stderr" in outputs else self.errors_of(server))
 
     def test_on_a_terminal(self):
-        line = r"0 of 2 answered, .* s, 16 min \d+ s left, up .*B/s, down .*B/s$"
+        line = r"0 of 2 answered, .* s, 16 min \d+ s left, sent .*B/s, received .*B/s$"
         self.check_terminal(120, ("busy", "frozen"), line, ("stdout", "stderr"))
 
     def test_on_a_narrow_terminal(self):
@@ -314,6 +314,22 @@ class Recorded(files.EventCase):
             status, _, errors = self.run_program(SERVER, "--listen=127.0.0.1:0", f"--record={sink}")
             self.assertEqual(status, 1)
             self.assertRegex(errors, r"Z fedavg_server: .*(/nowhere/x.csv|nothing:x)")
+
+
+class Looked(support.Case):
+    def test_who_may_look(self):
+        """Other machines only with a token. The log says where to look."""
+        few = ["--listen=127.0.0.1:0", "--wait=0.1"]
+        errors = self.run_program(SERVER, *few, "--monitor=127.0.0.1:0")[2]
+        if "this build has no monitor" in errors:
+            self.skipTest("a build without the monitor")
+        self.assertRegex(errors, r"monitor at port (\d+): http://127\.0\.0\.1:\1/\n")
+        errors = self.run_program(SERVER, *few, "--monitor=0.0.0.0:0")[2]
+        self.assertRegex(errors, "other machines reach 0.0.0.0:0")
+        token = self.scratch / "token"
+        token.write_text("correct-horse-battery-staple")
+        errors = self.run_program(SERVER, *few, "--monitor=0.0.0.0:0", f"--token-file={token}")[2]
+        self.assertRegex(errors, r"monitor at port (\d+): http://0\.0\.0\.0:\1/\n")
 
 
 if __name__ == "__main__":

@@ -154,6 +154,11 @@ class Test(world.support.Case):
             self.world.tell(f"scalar loss {step} {1 / (step + 1)}")
             self.world.tell(f"scalar accuracy {step} {1 - 1 / (step + 2)}")
         self.wait_for(f"{points} === 40")
+        for step in range(3):
+            self.world.tell(f"scalar bytes {step} 566245161")
+        last = "[...document.querySelectorAll('figure')].find(f => f.querySelector('h3').textContent === 'bytes')"
+        self.wait_for(f"{last}?.querySelector('figcaption span').textContent === '566.2M'")
+        self.assertEqual(self.browser.run("return document.title"), "round 1, 0/4 \u2013 server, crowd")
 
         # Two are answered, one is killed.
         for name in ("ada", "grace"):
@@ -171,6 +176,8 @@ class Test(world.support.Case):
         self.browser.cdp("Emulation.setEmulatedMedia", features=[])
         self.browser.resize(390, 844, phone=True)
         self.wait_for("document.documentElement.scrollWidth <= 390")
+        width = self.browser.run(f"return document.querySelector('{NAMES}').getBoundingClientRect().width")
+        self.assertGreater(width, 100)  # names are not broken into pieces
         self.browser.screenshot("phone")
         self.browser.resize(1280, 900)
         world.until(lambda: self.state_of("edsger") is None)  # gone for good
@@ -198,6 +205,11 @@ class Test(world.support.Case):
         self.browser.resize(1280, 900)
         self.wait_for("document.querySelector('#page').textContent.includes('of 5,000')")
         self.assertLessEqual(self.browser.run("return document.querySelectorAll('#rows tr').length"), 100)
+        self.wait_for("document.querySelector('#no-curves').hidden")
+        self.assertLess(self.browser.run("return document.querySelector('#curves').getBoundingClientRect().top"), 1800)
+        self.browser.run("document.querySelector('#scroll').scrollTop = 500")
+        heading = "document.querySelector('thead').getBoundingClientRect().top"
+        self.assertEqual(self.browser.run(f"return document.querySelector('thead th').getBoundingClientRect().top > {heading}"), True)
         self.browser.click("th[data-sort=name] button")
         self.wait_for(f"document.querySelector('{NAMES}').textContent === 'member-00000'")
         self.browser.click("#next")
@@ -207,6 +219,12 @@ class Test(world.support.Case):
         self.browser.screenshot("thousands")
         self.assertEqual(self.browser.errors(), [])
 
+    def test_numbers_for_people(self):
+        self.browser.open(self.url)
+        self.wait_for("document.querySelector('#connection').dataset.state === 'live'")
+        shown = self.browser.run("return [percent(0.29), percent(0.999), percent(1), bytes(999999), value(0.123456789), value(-2e9)]")
+        self.assertEqual(shown, ["29 %", "99 %", "100 %", "1.0 MB", "0.12346", "-2G"])
+
     def test_the_server_goes_and_comes_back(self):
         self.world.tell("log before")
         self.browser.open(self.url)
@@ -214,6 +232,7 @@ class Test(world.support.Case):
         self.wait_for("document.querySelector('#log').textContent.includes('before')")
         self.world.end()
         self.wait_for("document.querySelector('#gone').hidden === false")
+        self.assertIn("no answer", self.browser.run("return document.title"))
         self.browser.resize(1280, 900)
         self.browser.screenshot("gone")
         self.world = world.World(self, f"listen=127.0.0.1:{self.world.monitor}")

@@ -85,8 +85,9 @@ explains_itself() {
     run_shared "$scratch/$1" --help | grep -qx "usage: $1 \[OPTION\.\.\.\]"
 }
 
-has_records() {
-    [[ ${public_headers:?is not set: run this through make check} == *muster/record.h* ]]
+# has PART: whether the library was built with it.
+has() {
+    [[ ${public_headers:?is not set: run this through make check} == *muster/$1.h* ]]
 }
 
 make_certificates() {
@@ -98,7 +99,7 @@ check "certificates are made" make_certificates
 for lesson in "$top_srcdir"/examples/[0-9]*.c; do
     name=$(basename "$lesson" .c)
     check "$name is short, and needs nothing of the tree" is_short "$lesson" 150
-    [[ $name == 09_record ]] && ! has_records || check "$name is built" build "$name"
+    [[ $name =~ _(record|monitor)$ ]] && ! has "${BASH_REMATCH[1]}" || check "$name is built" build "$name"
 done
 for name in fedavg_server participant; do
     check "$name is short, and needs nothing of the tree" is_short "$top_srcdir/examples/$name.c" 200
@@ -127,9 +128,13 @@ round 3: weight 0.875' "$scratch/run"
 check "08_resume goes on" prints 08_resume 'round 4: weight 0.9375
 round 5: weight 0.96875
 round 6: weight 0.984375' "$scratch/run"
-if has_records; then
+if has record; then
     check "09_record" prints 09_record 'weight 2.965' "csv:$scratch/scalars.csv" "tensorboard:$scratch/events"
     check "09_record has left a row for each round" grep -c '^20,' "$scratch/scalars.csv"
+fi
+if has monitor; then
+    check "10_monitor" prints 10_monitor 'round 1: loss 1.00
+round 2: loss 0.50' 127.0.0.1:0 2
 fi
 
 exit "$failed"

@@ -56,7 +56,7 @@ function bytes(number) {
         number /= 1000;
         unit++;
     }
-    return `${unit && number < 10 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
+    return `${number < 10 && number % 1 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
 }
 
 function duration(ms) {
@@ -77,8 +77,18 @@ function duration(ms) {
 function value(number) {
     if (number === null)
         return "not a number";
-    return Math.abs(number) >= 1e6 || (number && Math.abs(number) < 1e-3) ? number.toExponential(3)
-                                                                        : String(Number(number.toPrecision(5)));
+    const size = Math.abs(number);
+    if (size >= 1e15 || (number && size < 1e-3))
+        return number.toExponential(3);
+    if (size < 1e6)
+        return String(Number(number.toPrecision(5)));
+    const [unit, letter] = size < 999.95e6 ? [1e6, "M"] : size < 999.95e9 ? [1e9, "G"] : [1e12, "T"];
+    return Number((number / unit).toPrecision(4)) + letter;
+}
+
+// Cut off: 100 % is only what is done.
+function percent(share) {
+    return `${Math.floor(100 * share + 1e-9)} %`;
 }
 
 function clock(ms) {
@@ -113,6 +123,7 @@ function rates(state) {
     return { now, rate };
 }
 
+let title = "muster"; // of the tab
 let lastRate = { sent: 0, received: 0 };
 
 function showSummary(state) {
@@ -149,8 +160,12 @@ function showSummary(state) {
         set(card.children[1], text);
         set(card.children[2], small);
     });
+    const names = managers.map((m) => m.name).join(", ");
     const up = managers.length ? `, up ${duration(Math.max(...managers.map((m) => m.up_ms)))}` : "";
-    set($("version"), state.version + up);
+    set($("version"), `${names ? `${names}, ` : ""}version ${state.version}${up}`);
+    const rounds = managers.flatMap((m) => m.rounds);
+    title = (rounds.length ? `round ${rounds[0].number}, ${count(rounds[0].answered)}/${count(rounds[0].count)}` +
+        `${silent ? `, ${count(silent)} silent` : ""} \u2013 ` : "") + (names || "muster");
 }
 
 // ---- rounds ----
@@ -183,7 +198,7 @@ function fillRound(node, { manager, round, several }) {
     const names = round.waiting.map((one) => ({
         state: one.silent ? "silent" : one.state,
         text: one.name + (one.silent ? `, silent for ${duration(one.heard_ms)}`
-            : one.state === "open" ? (one.progress ? `, ${Math.round(100 * one.progress)} %` : "") : `, ${one.state}`),
+            : one.state === "open" ? (one.progress ? `, ${percent(one.progress)}` : "") : `, ${one.state}`),
     }));
     if (more > 0 && names.length)
         names.push({ state: "", text: `and ${count(more)} more` });
@@ -216,7 +231,7 @@ function makeRow() {
     element("span", turn);
     element("td", row, "number wide");
     element("td", row, "wide faint");
-    element("td", row, "number");
+    element("td", row, "number heard");
     element("td", row, "number");
     element("td", row, "number wide");
     return row;
@@ -241,11 +256,11 @@ function fillRow(row, one) {
     badge.dataset.state = state;
     set(badge, state === "silent" ? `silent ${duration(one.heard_ms)}`
         : state === "away" ? `away ${duration(one.state_ms)}` : state === "admitted" ? "joining" : state);
-    const [bar, percent] = cells[3].firstElementChild.children;
+    const [bar, done] = cells[3].firstElementChild.children;
     cells[3].firstElementChild.hidden = !works;
     bar.value = works ? one.progress : 0;
     bar.setAttribute("aria-label", `turn of ${one.name}`);
-    set(percent, works ? (one.progress ? `${Math.round(100 * one.progress)} %` : one.kind) : "");
+    set(done, works ? (one.progress ? percent(one.progress) : one.kind) : "");
     set(cells[4], works ? duration(one.turn_ms) : "");
     set(cells[5], transferOf(one));
     set(cells[6], duration(one.heard_ms));
@@ -263,7 +278,8 @@ function showParticipants(state) {
     const several = state.managers.length > 1;
     list($("rows"), rows.map((row) => ({ ...row, several })), makeRow, fillRow);
     $("no-rows").hidden = rows.length > 0;
-    set($("no-rows"), all ? "No participant matches the filter." : "No participant is there.");
+    set($("no-rows"), all ? "No participant matches the filter." : "No participant has joined yet, or all have left.");
+    $("table").hidden = all === 0;
     set($("page"), matching ? `${count(offset + 1)}\u2013${count(offset + rows.length)} of ${count(matching)}` +
         (matching < all ? ` (${count(all)} in all)` : "") : "");
     const one = matching <= PAGE;
@@ -332,7 +348,8 @@ function makeChart(name, labels, tickX, tickY, system) {
             maintainAspectRatio: false,
             interaction: { mode: "index", intersect: false },
             scales: {
-                x: { type: "linear", ticks: { callback: tickX, maxTicksLimit: 5, maxRotation: 0 }, grid: { display: false } },
+                x: { type: "linear", bounds: "data", ticks: { callback: tickX, maxTicksLimit: 5, maxRotation: 0, precision: 0 },
+                    grid: { display: false } },
                 y: { min: system ? 0 : undefined, ticks: { callback: tickY, maxTicksLimit: 5 }, grid: {} },
             },
             plugins: {
@@ -357,6 +374,11 @@ function draw(name, labels, sets, tickX, tickY, system) {
         chart.data.datasets[i].data = points;
         chart.data.datasets[i].pointRadius = points.length < 2 ? 3 : 0;
     });
+    // What never changed is drawn above zero, instead of with an axis of equal labels.
+    const { y } = chart.options.scales, points = sets.flat();
+    const flat = points.length > 0 && points.every((point) => point.y === points[0].y);
+    y.suggestedMin = flat ? Math.min(0, 1.5 * points[0].y) : undefined;
+    y.suggestedMax = flat ? Math.max(0, 1.5 * points[0].y) || 1 : undefined;
     const ends = sets.map((points) => points.length ? tickY(points[points.length - 1].y) : "");
     set(last, ends.join(" / "));
     canvas.setAttribute("aria-label", `${name}, ${sets[0].length} points, the last: ${ends.join(", ")}`);
@@ -394,6 +416,7 @@ function showCurves(state) {
         figure.remove();
         charts.delete(key);
     }
+    $("no-curves").hidden = [...charts.values()].some(({ figure }) => !figure.hidden);
     const pairs = state.settings.flat();
     $("no-settings").hidden = pairs.length > 0;
     if ($("settings").children.length !== pairs.length) {
@@ -461,7 +484,8 @@ function isGone(why) {
     $("connection").dataset.state = "gone";
     set($("connection"), "no answer");
     $("gone").hidden = false;
-    set($("gone"), `The server has not answered since ${clock(goneSince)} (${why}). This page tries again.`);
+    document.title = `no answer \u2013 ${title}`;
+    set($("gone"), `The server has not answered since ${clock(goneSince)} (${why}). Below is what it last said. This page tries again.`);
 }
 
 function isLive() {
@@ -483,6 +507,7 @@ function show(state) {
     showRounds(state);
     showParticipants(state);
     showOwn(state);
+    document.title = title;
     if (state.curves) {
         curvesVersion = state.curves_version;
         curvesStale = false;
@@ -525,6 +550,12 @@ async function refresh() {
     soon(again ? 50 : document.hidden ? HIDDEN_MS : REFRESH_MS);
 }
 
+function showPage(offset) {
+    view.offset = offset;
+    $("scroll").scrollTop = 0;
+    refresh();
+}
+
 function soon(ms) {
     clearTimeout(timer);
     timer = setTimeout(refresh, ms);
@@ -537,9 +568,8 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
         view.descending = view.sort === head.dataset.sort ? !view.descending
             : ["failed", "bytes", "heard", "turn", "progress"].includes(head.dataset.sort);
         view.sort = head.dataset.sort;
-        view.offset = 0;
         showSorting();
-        refresh();
+        showPage(0);
     });
 }
 $("filter").addEventListener("input", () => {
@@ -547,14 +577,8 @@ $("filter").addEventListener("input", () => {
     view.offset = 0;
     soon(150);
 });
-$("previous").addEventListener("click", () => {
-    view.offset = Math.max(0, view.offset - PAGE);
-    refresh();
-});
-$("next").addEventListener("click", () => {
-    view.offset += PAGE;
-    refresh();
-});
+$("previous").addEventListener("click", () => showPage(Math.max(0, view.offset - PAGE)));
+$("next").addEventListener("click", () => showPage(view.offset + PAGE));
 document.addEventListener("visibilitychange", () => {
     if (!document.hidden)
         refresh();
