@@ -3,6 +3,7 @@
 is frozen is told apart from one that computes."""
 
 import csv
+import http.client
 import json
 import os
 import pathlib
@@ -19,6 +20,11 @@ from support import PARTICIPANT, SERVER
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "record"))
 import files  # noqa: E402, the reader of event files
 import tracking  # noqa: E402, a stand-in for MLflow
+
+# Runs a program whose standard output becomes the terminal that it is controlled by.
+CONTROLLED = """import fcntl, os, sys, termios
+fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])"""
 
 ROUND = r"round \d+/\d+( \[[#.]{20}\])? \d+ %"
 
@@ -99,7 +105,7 @@ class Frozen(Watching):
         server = self.start_server_that_computes(names, **{output: screen.slave for output in outputs})
         screen.close_slave()
         screen.read_until(r"^  waiting for: .*(, | and 1 more)")
-        screen.read_until(r"^  not heard of: frozen \(silent for [5-9]\.\d s\)")
+        screen.read_until(r"^  not heard of: frozen \(silent for ([5-9]|\d{2,})\.\d s\)")
         screen.read_until(rf"^  waiting for: {names[0]}( \d+ %)?$")
         screen.read_until(rf"^{ROUND}, {round_line}")
         rows = len(screen.rows)
@@ -121,6 +127,100 @@ class Frozen(Watching):
 
     def test_on_a_narrow_terminal(self):
         self.check_terminal(44, ("参加者一二", "frozen"), "0 of 2 answered", ("stdout",))
+
+
+class Interrupted(Watching):
+    def test_control_c_on_a_terminal(self):
+        screen = Screen(self)
+        through = (sys.executable, "-c", CONTROLLED)
+        server = self.start_server_that_computes(("busy", "frozen"), stdout=screen.slave, through=through)
+        screen.close_slave()
+        screen.read_until(rf"^{ROUND}, 0 of 2 answered")
+        os.write(screen.master, b"\x03")
+        rows = screen.read_all()
+        self.assertEqual(server.wait(), 128 + signal.SIGINT, self.errors_of(server))
+        self.assertEqual((rows[-1], screen.column), ("", 0))
+        self.assertNotRegex(screen.text(), f"waiting for: |not heard of: |{ROUND}")
+        self.assertIn("stopped after round 0", self.errors_of(server))
+
+
+class Monitored(Watching):
+    def setUp(self):
+        super().setUp()
+        status, _, errors = self.run_program(SERVER, "--monitor=127.0.0.1:0", "--participant-options")
+        if status != 0:
+            self.assertIn("--monitor 127.0.0.1:0: this build has no monitor: configure it --with-monitor", errors)
+            self.skipTest("a build without the monitor")
+
+    def get(self, port, path, headers={}):
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        try:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def look(self, port):
+        status, text = self.get(port, "/api/state")
+        self.assertEqual(status, 200, text)
+        return json.loads(text)
+
+    def port_in(self, line):
+        return int(re.search(r"monitor at port (\d+): ", line)[1])
+
+    def test_a_frozen_participant_is_seen_everywhere(self):
+        screen = Screen(self)
+        server = self.start_server_that_computes(
+            ("busy", "frozen"), "--monitor=127.0.0.1:0", stdout=screen.slave, stderr=subprocess.PIPE
+        )
+        screen.close_slave()
+        port = self.port_in(self.await_line(server.stderr, "monitor at port"))
+        line = self.await_line(server.stderr, "frozen .* is silent")
+        heard = re.search(r"last heard of (\d+\.\d) s ago", line)[1]
+        self.assertLessEqual(float(heard), 6 * support.SLOWNESS)  # three heartbeats
+
+        screen.read_until(r"^  not heard of: frozen \(silent for \d+\.\d s\)$")
+        rows = {row["name"]: row for row in self.look(port)["participants"]["rows"]}
+        self.assertEqual({name: row["silent"] for name, row in rows.items()}, {"busy": False, "frozen": True})
+        self.assertGreaterEqual(rows["frozen"]["heard_ms"], 1000 * float(heard) - 100)
+        self.assertGreater(rows["frozen"]["heard_ms"], rows["busy"]["heard_ms"])
+        metrics = self.get(port, "/metrics")[1]
+        for name, silent in (("busy", 0), ("frozen", 1)):
+            self.assertRegex(metrics, rf'(?m)^muster_participant_silent\{{.*participant="{name}".*\}} {silent}$')
+            self.assertRegex(metrics, rf'(?m)^muster_participant_heard_seconds\{{.*participant="{name}".*\}} \d')
+        state = "".join(self.state_of(server))
+        self.assertRegex(state, r"participant frozen: .* SILENT for \d+\.\d s;")
+        self.assertRegex(state, r"participant busy: .* last heard of \d+\.\d s ago;")
+
+    def test_a_training_is_seen(self):
+        options = ["--rounds=100000", "--fraction=1", "--participants=1", "--seed=3"]
+        server = self.start_server("--monitor=127.0.0.1:0", *options, stderr=subprocess.PIPE)
+        port = self.port_in(self.await_line(server.stderr, "monitor at port"))
+        self.start_participant(server.port, 0, "--participants=1", "--seed=3")
+        self.read_until(server, "^round 3/")
+        text = self.get(port, "/api/state")[1]
+        for part in ("train/loss", "test/accuracy", "round/bytes_sent", '"seed"'):
+            self.assertIn(part, text)
+        self.assertIn("<html", self.get(port, "/")[1])
+
+    def test_a_token_is_asked_for(self):
+        token = self.scratch / "token"
+        token.write_text("0123456789abcdef0123456789abcdef\n")
+        token.chmod(0o600)
+        server = self.start_server("--monitor=127.0.0.1:0", f"--token-file={token}", stderr=subprocess.PIPE)
+        port = self.port_in(self.await_line(server.stderr, "monitor at port"))
+        self.assertEqual(self.get(port, "/api/state")[0], 401)
+        bearer = {"Authorization": "Bearer " + token.read_text().strip()}
+        self.assertEqual(self.get(port, "/api/state", bearer)[0], 200)
+
+    def test_an_address_that_it_cannot_have(self):
+        first = self.start_server("--monitor=127.0.0.1:0", stderr=subprocess.PIPE)
+        taken = self.port_in(self.await_line(first.stderr, "monitor at port"))
+        for address in ("nonsense", f"127.0.0.1:{taken}"):
+            status, _, errors = self.run_program(SERVER, "--listen=127.0.0.1:0", f"--monitor={address}")
+            self.assertEqual(status, 1, errors)
+            self.assertRegex(errors, f"Z fedavg_server: .*{address}")
 
 
 class Shown(Watching):
