@@ -95,12 +95,18 @@ void muster__feed_add(struct feed *feed, const struct feed_line *line)
     free(old);
 }
 
-void muster__feed_tick(struct feed *feed)
+/* Every reader gets a sign of life. With the lock held. */
+static void be_alive(struct feed *feed)
 {
-    pthread_mutex_lock(&feed->lock);
     for (struct feed_reader *reader = feed->readers; reader; reader = reader->next)
         reader->alive = true;
     wake(feed);
+}
+
+void muster__feed_tick(struct feed *feed)
+{
+    pthread_mutex_lock(&feed->lock);
+    be_alive(feed);
     pthread_mutex_unlock(&feed->lock);
 }
 
@@ -138,6 +144,8 @@ struct feed_reader *muster__feed_open(struct feed *feed, void *connection, const
         reader->next = feed->readers;
         feed->readers = reader;
         feed->reader_count++;
+    } else {
+        be_alive(feed); /* those that are gone are found by it, and whoever tries again has a place */
     }
     pthread_mutex_unlock(&feed->lock);
     if (full) {

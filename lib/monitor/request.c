@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -125,11 +126,25 @@ static const struct {
     {"/api/events", events},
 };
 
+/* Numbers are read and written with a point, whatever the program's locale says. */
+static struct reply in_plain_locale(struct reply (*answer)(const struct answerer *, const struct request *),
+                                    const struct answerer *answerer, const struct request *request)
+{
+    locale_t point = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!point)
+        return plain(503, "no memory\n");
+    locale_t before = uselocale(point);
+    struct reply reply = answer(answerer, request);
+    uselocale(before);
+    freelocale(point);
+    return reply;
+}
+
 static struct reply find(const struct answerer *answerer, const struct request *request)
 {
     for (size_t i = 0; i < sizeof(written_paths) / sizeof(*written_paths); i++) {
         if (strcmp(request->path, written_paths[i].path) == 0)
-            return written_paths[i].answer(answerer, request);
+            return in_plain_locale(written_paths[i].answer, answerer, request);
     }
     for (const struct page_file *file = muster__page_files; file->path; file++) {
         if (strcmp(request->path, file->path) == 0)

@@ -2,6 +2,7 @@
    take little memory. */
 #include <config.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -266,7 +267,10 @@ static json_t *own_object(const struct participant_look *own)
 
 static void write_number(FILE *out, const char *before, double value)
 {
-    put(out, before, muster__json_real(value));
+    if (isfinite(value))
+        fprintf(out, "%s%.17g", before, value);
+    else
+        fprintf(out, "%snull", before);
 }
 
 static void write_points(FILE *out, const struct curve *curve, size_t values)
@@ -280,29 +284,54 @@ static void write_points(FILE *out, const struct curve *curve, size_t values)
     }
 }
 
-/* It is written to memory, so that nobody waits long for the lock. */
-static void write_curves(FILE *out, struct curves *curves, bool whole)
+/* A curve as it is now, with `points` for its points: whoever adds one waits for no more than the copy. */
+static struct curve copy_curve(struct curves *curves, const struct curve *curve,
+                               struct point points[CURVE_POINTS_MAX])
 {
     pthread_mutex_lock(&curves->lock);
-    fprintf(out, ",\"curves_version\":%llu", (unsigned long long)curves->version);
-    for (size_t i = 0; whole && i < curves->count; i++) {
-        put(out, i ? "]},{\"name\":" : ",\"curves\":[{\"name\":", json_string(curves->curves[i].name));
-        fputs(",\"points\":[", out);
-        write_points(out, &curves->curves[i], 1);
-    }
-    if (whole) {
-        fputs(curves->count ? "]}],\"history\":[" : ",\"curves\":[],\"history\":[", out);
-        write_points(out, &curves->history, POINT_VALUES_MAX);
-        fputs("],\"settings\":[", out);
-    }
-    for (size_t i = 0; whole && i < curves->setting_count; i++) {
+    struct curve copy = *curve;
+    if (copy.count)
+        memcpy(points, copy.points, copy.count * sizeof(*points));
+    pthread_mutex_unlock(&curves->lock);
+    copy.points = points;
+    return copy;
+}
+
+static void write_settings(FILE *out, struct curves *curves)
+{
+    pthread_mutex_lock(&curves->lock);
+    for (size_t i = 0; i < curves->setting_count; i++) {
         put(out, i ? ",[" : "[", json_string(curves->settings[i].name));
         put(out, ",", json_string(curves->settings[i].text));
         fputc(']', out);
     }
-    if (whole)
-        fputc(']', out);
     pthread_mutex_unlock(&curves->lock);
+}
+
+static void write_curves(FILE *out, struct curves *curves, bool whole)
+{
+    struct point points[CURVE_POINTS_MAX];
+    pthread_mutex_lock(&curves->lock);
+    uint64_t version = curves->version;
+    size_t count = curves->count; /* of which none goes */
+    pthread_mutex_unlock(&curves->lock);
+    fprintf(out, ",\"curves_version\":%llu", (unsigned long long)version);
+    if (!whole)
+        return;
+    fputs(",\"curves\":[", out);
+    for (size_t i = 0; i < count; i++) {
+        struct curve curve = copy_curve(curves, &curves->curves[i], points);
+        put(out, i ? ",{\"name\":" : "{\"name\":", json_string(curve.name));
+        fputs(",\"points\":[", out);
+        write_points(out, &curve, 1);
+        fputs("]}", out);
+    }
+    fputs("],\"history\":[", out);
+    struct curve history = copy_curve(curves, &curves->history, points);
+    write_points(out, &history, POINT_VALUES_MAX);
+    fputs("],\"settings\":[", out);
+    write_settings(out, curves);
+    fputc(']', out);
 }
 
 void muster__state_write(FILE *out, const struct state_query *query, struct look *look, struct curves *curves,

@@ -8,15 +8,6 @@
 #define INTERVAL_LEAST_MS 100
 #define INTERVAL_MOST_MS  3600000
 
-void muster__heartbeat_set(struct heartbeat *heartbeat, uint64_t interval_ms)
-{
-    if (interval_ms > INTERVAL_MOST_MS)
-        interval_ms = INTERVAL_MOST_MS;
-    else if (interval_ms > 0 && interval_ms < INTERVAL_LEAST_MS)
-        interval_ms = INTERVAL_LEAST_MS;
-    heartbeat->interval_ms = (int64_t)interval_ms;
-}
-
 static void expired(struct timer *timer)
 {
     struct participant *participant = CONTAINER(timer, struct participant, heartbeat.timer);
@@ -54,4 +45,17 @@ void muster__heartbeat_stop(struct participant *participant)
         return;
     heartbeat->runs = false;
     atomic_fetch_sub(&participant->references, 1); /* never the last: the user's is there */
+}
+
+void muster__heartbeat_set(struct participant *participant, uint64_t interval_ms)
+{
+    struct heartbeat *heartbeat = &participant->heartbeat;
+    if (interval_ms > INTERVAL_MOST_MS)
+        interval_ms = INTERVAL_MOST_MS;
+    else if (interval_ms > 0 && interval_ms < INTERVAL_LEAST_MS)
+        interval_ms = INTERVAL_LEAST_MS;
+    /* A timer of a longer interval would ring when the server has long called us silent. */
+    if ((int64_t)interval_ms != heartbeat->interval_ms)
+        muster__heartbeat_stop(participant);
+    heartbeat->interval_ms = (int64_t)interval_ms;
 }

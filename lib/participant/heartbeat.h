@@ -18,7 +18,7 @@ struct heartbeat {
 
 /* With the participant's lock held: the server gave an interval; there may be something to answer now, since
    a message came; it is the end. */
-void muster__heartbeat_set(struct heartbeat *heartbeat, uint64_t interval_ms);
+void muster__heartbeat_set(struct participant *participant, uint64_t interval_ms);
 void muster__heartbeat_run(struct participant *participant);
 void muster__heartbeat_stop(struct participant *participant);
 

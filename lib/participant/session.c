@@ -407,7 +407,7 @@ static enum muster_status welcome(struct participant *participant, const Muster_
     /* Anew with each server: the one before may have taken less. */
     const struct abilities server =
         muster__welcome_read(welcome_message, participant->options.max_message_size);
-    muster__heartbeat_set(&participant->heartbeat, welcome_message->heartbeat_ms);
+    muster__heartbeat_set(participant, welcome_message->heartbeat_ms);
     let_in(participant, false, &server);
     /* Not before Welcome: to a server of the original protocol Hello is the empty message already, and
        another one would count as the first answer. */
@@ -445,6 +445,7 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
     }
     if (session->state == PARTICIPANT_CONNECTING) { /* no Welcome: a server of the original protocol */
         const struct abilities server = {.max_message_size = participant->options.max_message_size};
+        muster__heartbeat_set(participant, 0); /* which it would take for an answer */
         let_in(participant, true, &server);
         end_session(participant); /* if there was one before, it was another server's */
     }
@@ -571,7 +572,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         status =
             muster__turns_received(&participant->turns, &participant->lock, &envelope, size, &ready, &error);
     if (status == MUSTER_OK && envelope.heartbeat_ms)
-        muster__heartbeat_set(&participant->heartbeat, envelope.heartbeat_ms);
+        muster__heartbeat_set(participant, envelope.heartbeat_ms);
     muster__heartbeat_run(participant);
     if (ready) {
         participant->session.proven = true;

@@ -221,13 +221,14 @@ static struct round_turn *wait_for_ended(struct round *round)
 {
     struct waiter waiter;
     int64_t now = muster__proxy_now(round->proxies[0]);
-    int64_t tick_ms = round->tick_at == INT64_MAX ? MUSTER_NO_LIMIT : round->tick_at - now;
+    int64_t tick_ms = MUSTER_NO_LIMIT;
+    if (round->tick_at != INT64_MAX)
+        tick_ms = round->tick_at > now ? round->tick_at - now : 0;
     pthread_mutex_lock(&round->lock);
     if (round->count >= GATHER_COUNT)
         gather(round);
     round->wake_at = 1;
-    muster__waiter_begin(&waiter, round->manager->transport, &round->lock, &round->changed,
-                         tick_ms < MUSTER_NO_LIMIT ? 0 : tick_ms);
+    muster__waiter_begin(&waiter, round->manager->transport, &round->lock, &round->changed, tick_ms);
     while (!round->ended && !waiter.expired)
         muster__waiter_sleep(&waiter);
     muster__waiter_end(&waiter);

@@ -1,12 +1,16 @@
 #!/usr/bin/python3 -B
 """The monitor by HTTP, from outside: what it says, to whom, and what strangers can make it do."""
 
+import os
+import pathlib
 import re
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
+import unittest.mock
 
 import world
 from world import basic, read_all, until
@@ -305,6 +309,22 @@ class Test(world.support.Case):
             except OSError:
                 pass
         self.assertEqual(server.get("/healthz")[0], 200)
+
+    def test_where_numbers_have_a_comma(self):
+        with tempfile.TemporaryDirectory() as directory:
+            source = pathlib.Path(directory, "source")
+            source.write_text('LC_CTYPE\nEND LC_CTYPE\nLC_NUMERIC\ndecimal_point ","\nthousands_sep "."\n'
+                              "grouping 3;3\nEND LC_NUMERIC\n")
+            subprocess.run(["localedef", "-c", "-i", source, f"{directory}/commas"], capture_output=True, check=False)
+            self.assertTrue(pathlib.Path(directory, "commas", "LC_NUMERIC").exists())
+            with unittest.mock.patch.dict(os.environ, LOCPATH=directory, LC_ALL="commas"):
+                server = world.World(self)
+        samples = samples_of(server.get("/metrics")[2])
+        self.assertIn('muster_turn_seconds_bucket{manager="server",le="0.001"}', samples)
+        for value in samples.values():
+            float(value)
+        self.assertEqual(server.get("/metrics", headers={"Accept": "application/openmetrics-text;q=0.5"})[1]["Content-Type"],
+                         "application/openmetrics-text; version=1.0.0; charset=utf-8")
 
     def test_connections_are_bounded_and_slow_ones_cut(self):
         """All seats are taken by those that send a byte now and then; each is cut, and the next one has its turn."""

@@ -172,6 +172,21 @@ Test(feed, readers_are_bounded_and_hear_of_life_and_of_the_end, .init = setup, .
     }
 }
 
+Test(feed, a_reader_that_is_gone_is_found_when_another_has_no_place, .init = setup, .fini = teardown)
+{
+    struct feed_reader *readers[] = {open_reader(NULL), open_reader(NULL)};
+    free(read_all(readers[0]));
+    free(read_all(readers[1]));
+    cr_assert_not(muster__feed_open(feed, &suspended, NULL, 2));
+    cr_assert_eq(resumed, 2);
+    for (int i = 0; i < 2; i++) {
+        char *text = read_all(readers[i]);
+        cr_assert_eq(count_of(text, "event: alive"), 1, "writing to it shows who is gone");
+        free(text);
+        muster__feed_close(readers[i]);
+    }
+}
+
 Test(feed, what_strangers_say_is_no_event_of_its_own, .init = setup, .fini = teardown)
 {
     const struct feed_line line = {.kind = "left",

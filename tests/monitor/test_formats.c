@@ -199,3 +199,34 @@ Test(formats, both_formats_of_the_metrics, .init = setup, .fini = teardown)
     muster__sources_remove(&sources, manager);
     participant_manager_free(manager);
 }
+
+/* Counts the pieces that are written while nobody could add a point. */
+static size_t pieces, locked;
+
+static ssize_t take_piece(void *cookie, const char *bytes, size_t size)
+{
+    (void)cookie;
+    (void)bytes;
+    pieces++;
+    if (pthread_mutex_trylock(&curves->lock) == 0)
+        pthread_mutex_unlock(&curves->lock);
+    else
+        locked++;
+    return (ssize_t)size;
+}
+
+Test(formats, points_can_be_added_while_curves_are_written, .init = setup, .fini = teardown)
+{
+    const struct state_query query = muster__state_query();
+    struct look look;
+    FILE *out = fopencookie(NULL, "w", (cookie_io_functions_t){.write = take_piece});
+    setvbuf(out, NULL, _IONBF, 0);
+    for (uint64_t step = 0; step < 600; step++)
+        muster__curves_scalar(curves, step, "loss", 0.1);
+    muster__look_begin(&look, &sources, true);
+    muster__state_write(out, &query, &look, curves, 1);
+    muster__look_end(&look);
+    fclose(out);
+    cr_assert_gt(pieces, 300);
+    cr_assert_eq(locked, 0);
+}

@@ -8,6 +8,7 @@
  */
 #include <muster/muster.h>
 
+#include <locale.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -241,6 +242,7 @@ static int server_main(int count, char **arguments)
 
 int main(int argc, char **argv)
 {
+    setlocale(LC_ALL, "");
     if (argc >= 2 && strcmp(argv[1], "server") == 0)
         return server_main(argc - 2, argv + 2);
     if (argc == 4 && strcmp(argv[1], "participant") == 0)

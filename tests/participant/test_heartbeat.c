@@ -60,6 +60,17 @@ FIXTURE_TEST(heartbeat, only_while_there_is_something_to_answer)
     duo_free(&duo);
 }
 
+FIXTURE_TEST(heartbeat, a_shorter_interval_holds_at_once)
+{
+    struct duo duo = duo_new();
+    instruct(&duo, 1, 60000);
+    cr_assert_eq(duo_dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
+    fixture_settle(duo.fixture);
+    instruct(&duo, 2, 1000);
+    cr_assert_eq(heartbeats_in(&duo, 3500), 3);
+    duo_free(&duo);
+}
+
 FIXTURE_TEST(heartbeat, a_server_cannot_ask_for_too_many)
 {
     static const uint64_t asked[] = {1, UINT64_MAX};

@@ -64,6 +64,7 @@ static void welcomes_with_session(struct peer *peer, const struct received *rece
     uint8_t token[16] = {1};
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
     welcome.name = "ada";
+    welcome.heartbeat_ms = 1000;
     welcome.session = (ProtobufCBinaryData){sizeof(token), token};
     if (received->content == CONTENT_HELLO)
         peer_send_buffer(peer, 0, muster__encode_welcome(&welcome));
@@ -95,6 +96,8 @@ FIXTURE_TEST(original, server_of_the_original_protocol_takes_over)
         expect_back_at_original(&duo, 2);
         cr_assert_eq(duo_dispatch(&duo, MUSTER_TRAIN), MUSTER_CANCELLED);
         cr_assert_eq(duo_consume(&duo), MUSTER_OK);
+        fixture_advance(duo.fixture, 5000);
+        cr_assert_eq(duo.peer->count, 1, "a heartbeat would be an answer");
         cr_assert_eq(duo_dispatch(&duo, MUSTER_TRAIN), MUSTER_OK);
         duo_expect_answer(&duo, 1, 0, MUSTER_TRAIN);
         peer_cut(duo.peer);

@@ -316,6 +316,42 @@ FIXTURE_TEST(statistics, a_round_ticks_while_it_waits)
     circle_free(circle);
 }
 
+/* The first call takes so long that the next one should have been a millisecond ago. */
+static void ticked_slowly(void *context, const struct proxy_round_statistics *statistics,
+                          struct proxy *const *waiting, size_t count)
+{
+    struct circle *circle = context;
+    (void)statistics;
+    (void)waiting;
+    (void)count;
+    if (++ticks == 1)
+        muster_fixture_advance(circle->fixture->network, circle->options.tick_ms + 1);
+    sem_post(&tick_came);
+}
+
+FIXTURE_TEST(statistics, a_tick_that_is_late_comes_at_once)
+{
+    struct circle *circle = circle_new(peer_answers, is_silent, is_silent);
+    pthread_t caller;
+    ticks = 0;
+    sem_init(&tick_came, 0, 0);
+    circle->options.deadline_ms = 500;
+    circle->options.tick_ms = 200;
+    circle->options.on_tick = ticked_slowly;
+    fixture_pump(circle->fixture);
+    cr_assert_eq(pthread_create(&caller, NULL, run_ticking, circle), 0);
+    peer_wait_count(circle->peers[2], 2);
+    muster_fixture_wait_alarm(circle->fixture->network, 200);
+    muster_fixture_advance(circle->fixture->network, 200);
+    sem_wait(&tick_came);
+    sem_wait(&tick_came);
+    muster_fixture_advance(circle->fixture->network, 99);
+    pthread_join(caller, NULL);
+    cr_assert_eq(ticks, 2);
+    sem_destroy(&tick_came);
+    circle_free(circle);
+}
+
 FIXTURE_TEST(statistics, tick_of_no_length)
 {
     struct circle *circle = circle_new(peer_answers, peer_answers, peer_answers);
