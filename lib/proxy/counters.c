@@ -17,14 +17,15 @@ static unsigned shard(void)
 
 void muster__count(struct counters *counters, unsigned counter, uint64_t amount)
 {
-    atomic_fetch_add_explicit(&counters->shards[shard()].counts[counter], amount, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counters->shards[shard()].counts[counter], amount, memory_order_release);
 }
 
+/* Who finds what has ended, and then asks what has begun, finds its beginning. */
 uint64_t muster__counted(const struct counters *counters, unsigned counter)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < SHARDS; i++)
-        sum += atomic_load_explicit(&counters->shards[i].counts[counter], memory_order_relaxed);
+        sum += atomic_load_explicit(&counters->shards[i].counts[counter], memory_order_acquire);
     return sum;
 }
 
