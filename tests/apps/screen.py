@@ -81,6 +81,11 @@ class Screen:
             self.case.assertTrue(self.read(), f"no {pattern} in {self.text()}")
         return match
 
+    def text_above(self, pattern):
+        """Reads until a line matches; what stands above it."""
+        start = self.read_until(pattern).start()
+        return self.text()[:start]
+
     def read_while(self, pattern):
         """Reads until nothing on the screen matches."""
         while re.search(pattern, self.text(), re.MULTILINE):
