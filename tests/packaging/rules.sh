@@ -30,7 +30,7 @@ breaks_layers() {
             below["monitor"] = " participant proxy "
             owner["participant.h"] = "participant"
             owner["proxy.h"] = owner["participant_manager.h"] = owner["statistics.h"] = "proxy"
-            owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["run.h"] = "learning"
+            owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["run.h"] = owner["topology.h"] = "learning"
             owner["record.h"] = "record"
             owner["monitor.h"] = "monitor"
             owner["muster.h"] = "everything"
