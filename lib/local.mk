@@ -172,10 +172,10 @@ libmuster_core_la_SOURCES += \
 endif
 if LEARNING
 libmuster_core_la_SOURCES += \
+    lib/array/arithmetic.c \
+    lib/array/arithmetic.h \
     lib/learning/base_graph.c \
     lib/learning/base_graph.h \
-    lib/learning/element.c \
-    lib/learning/element.h \
     lib/learning/graph.c \
     lib/learning/graph.h \
     lib/learning/mean.c \

@@ -48,6 +48,7 @@ tests_unit_unit_SOURCES += \
     tests/unit/mean.h \
     tests/unit/npy.c \
     tests/unit/npy.h \
+    tests/unit/test_arithmetic.c \
     tests/unit/test_mean.c \
     tests/unit/test_mean_kinds.c \
     tests/unit/test_npy.c \
