@@ -229,7 +229,8 @@ static size_t list_neighbours(const struct muster_topology *topology, size_t ran
 {
     struct neighbours neighbours = {.list = list};
     topology->kind->neighbours(topology, rank, step, direction, &neighbours);
-    qsort(list, neighbours.count, sizeof(*list), compare);
+    if (neighbours.count > 1) /* without any, the list may be NULL */
+        qsort(list, neighbours.count, sizeof(*list), compare);
     return neighbours.count;
 }
 
@@ -258,8 +259,10 @@ static bool is_sampled(const struct muster_topology *topology, size_t taker, uin
 {
     struct muster_random random;
     size_t place;
+    if (topology->sample == 0)
+        return true;
     size_t count = count_neighbours(topology, taker, step, neighbour, &place);
-    if (topology->sample == 0 || count <= topology->sample)
+    if (count <= topology->sample)
         return true;
     muster__topology_random(topology, step, taker, &random);
     for (size_t i = 0; i < topology->sample; i++) {

@@ -260,6 +260,24 @@ Test(topology, all_of_them_metropolis)
     }
 }
 
+Test(topology, a_single_rank_needs_no_room)
+{
+    for (size_t i = 0; i < CANDIDATES; i++) {
+        struct muster_topology_options options = options_for(candidates[i].spec, 1, "uniform");
+        struct muster_topology *topology;
+        size_t count = 7;
+        double own = 7;
+        if (muster_topology_new(&options, &topology, NULL) != MUSTER_OK)
+            continue;
+        cr_assert_eq(muster_topology_degree(topology), 0);
+        cr_assert_eq(muster_topology_in(topology, 0, 5, NULL, &count, &own, NULL), MUSTER_OK);
+        cr_assert(count == 0 && own == 1);
+        cr_assert_eq(muster_topology_out(topology, 0, 5, NULL, &count, NULL), MUSTER_OK);
+        cr_assert_eq(count, 0);
+        muster_topology_free(topology);
+    }
+}
+
 Test(topology, every_form_has_a_candidate)
 {
     const char *form;
@@ -511,7 +529,9 @@ Test(topology, thousands_of_ranks)
     enum { RANKS = 5000 };
     struct muster_neighbour *list = calloc(RANKS, sizeof(*list));
     for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
-        struct muster_topology *topology = uniform_topology(specs[i], RANKS);
+        struct muster_topology_options options = options_for(specs[i], RANKS, "uniform");
+        options.degree = strcmp(specs[i], "full") == 0 ? 4 : 0;
+        struct muster_topology *topology = new_topology(&options);
         size_t count;
         double own;
         for (size_t rank = 0; rank < RANKS; rank += 100) {
