@@ -16,7 +16,8 @@ musterinclude_HEADERS += include/muster/participant_manager.h include/muster/pro
     include/muster/statistics.h
 endif
 if LEARNING
-musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/run.h
+musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/run.h \
+    include/muster/topology.h
 endif
 if RECORD
 musterinclude_HEADERS += include/muster/record.h
@@ -143,6 +144,7 @@ libmuster_core_la_SOURCES += \
     lib/options.c \
     lib/options.h \
     lib/random.c \
+    lib/random.h \
     lib/status.c \
     lib/status.h \
     lib/text.c \
@@ -170,13 +172,21 @@ libmuster_core_la_SOURCES += \
 endif
 if LEARNING
 libmuster_core_la_SOURCES += \
-    lib/learning/element.c \
-    lib/learning/element.h \
+    lib/array/arithmetic.c \
+    lib/array/arithmetic.h \
+    lib/learning/base_graph.c \
+    lib/learning/base_graph.h \
+    lib/learning/graph.c \
+    lib/learning/graph.h \
     lib/learning/mean.c \
+    lib/learning/neighbours.h \
     lib/learning/npy_file.c \
     lib/learning/npz.c \
     lib/learning/npz.h \
-    lib/learning/run.c
+    lib/learning/run.c \
+    lib/learning/topology.c \
+    lib/learning/topology.h \
+    lib/learning/topology_kinds.c
 endif
 if RECORD
 libmuster_core_la_SOURCES += \

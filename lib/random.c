@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "random.h"
 #include "status.h"
 
 static uint64_t rotate(uint64_t bits, unsigned by)
@@ -68,8 +69,8 @@ double muster_random_normal(struct muster_random *random)
     }
 }
 
-/* Uniform below `bound`, which is not 0. What lies beyond the last whole multiple of it is drawn again. */
-static uint64_t below(struct muster_random *random, uint64_t bound)
+/* What lies beyond the last whole multiple of `bound` is drawn again. */
+uint64_t muster__random_below(struct muster_random *random, uint64_t bound)
 {
     uint64_t last = UINT64_MAX - (UINT64_MAX % bound + 1) % bound;
     uint64_t next;
@@ -88,7 +89,7 @@ enum muster_status muster_sample(struct muster_random *random, size_t population
     /* Each number is taken with the probability that is fair given how many are still to take, out of how
      * many. */
     for (size_t number = 0; count > 0; number++) {
-        if (below(random, population - number) < count) {
+        if (muster__random_below(random, population - number) < count) {
             *chosen++ = number;
             count--;
         }

@@ -48,12 +48,18 @@ tests_unit_unit_SOURCES += \
     tests/unit/mean.h \
     tests/unit/npy.c \
     tests/unit/npy.h \
+    tests/unit/test_arithmetic.c \
     tests/unit/test_mean.c \
     tests/unit/test_mean_kinds.c \
     tests/unit/test_npy.c \
     tests/unit/test_npy_file.c \
     tests/unit/test_npz.c \
-    tests/unit/test_run.c
+    tests/unit/test_run.c \
+    tests/unit/test_topology.c \
+    tests/unit/test_topology_mixing.c \
+    tests/unit/test_topology_refused.c \
+    tests/unit/topology.c \
+    tests/unit/topology.h
 endif
 
 # A network inside the process, and what plays on it.

@@ -24,6 +24,7 @@
 #include <muster/npy.h>
 #include <muster/npz.h>
 #include <muster/run.h>
+#include <muster/topology.h>
 #endif
 #if __has_include(<muster/record.h>)
 #include <muster/record.h>

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "learning/element.h"
+#include "array/arithmetic.h"
 #include "status.h"
 #include "wire/wire.h"
 
@@ -63,23 +63,6 @@ static enum muster_status check_kind(const struct muster_mean *mean, const struc
     return status;
 }
 
-/* Tells the first value that is NaN or infinite, of which there is one. */
-static enum muster_status not_finite(size_t number, const struct muster_array *array,
-                                     struct muster_error *error)
-{
-    char text[ARRAY_TEXT_SIZE];
-    const char *at = array->data;
-    size_t i = 0;
-    double value = 0;
-    while (muster__element(array->dtype)->add(&value, at, 1, 1), isfinite(value)) {
-        value = 0;
-        at += muster_dtype_size(array->dtype);
-        i++;
-    }
-    return muster__error(error, MUSTER_INVALID, "array %zu, %.100s: element %zu is %s", number,
-                         muster__array_text(array, text), i, isnan(value) ? "NaN" : "infinite");
-}
-
 /*
  * Checks the weight and every value, and that no sum can overflow: |a sum| <= *bound = sum of weight *
  * largest value, which rounding keeps true, being monotonic. So one participant with a huge weight cannot
@@ -94,10 +77,10 @@ static enum muster_status check_values(const struct muster_mean *mean, const str
         return muster__error(error, MUSTER_INVALID, "the weight %g is too much", weight);
     double largest = 0;
     for (size_t i = 0; i < member->array_count; i++) {
-        const struct muster_array *array = &member->arrays[i];
-        double magnitude = muster__element(array->dtype)->largest(array->data, muster_array_count(array));
-        if (!isfinite(magnitude))
-            return not_finite(i, array, error);
+        double magnitude;
+        enum muster_status status = muster__array_check(&member->arrays[i], i, &magnitude, error);
+        if (status != MUSTER_OK)
+            return status;
         largest = fmax(largest, magnitude);
     }
     *bound = mean->bound + weight * largest;
@@ -316,11 +299,8 @@ enum muster_status muster_mean_add_message(struct muster_mean *mean, const struc
         return status;
     double *sums = mean->sums;
     for (size_t i = 0; i < message->array_count; i++) {
-        const struct muster_array *array = &message->arrays[i];
-        size_t count = muster_array_count(array);
-        if (count > 0) /* data may be NULL otherwise */
-            muster__element(array->dtype)->add(sums, array->data, count, weight);
-        sums += count;
+        muster__array_add(sums, &message->arrays[i], weight);
+        sums += muster_array_count(&message->arrays[i]);
     }
     add_scalars(mean, message, weight);
     mean->weight += weight;
@@ -360,7 +340,7 @@ static enum muster_status compute_results(struct muster_mean *mean)
     for (size_t i = 0; i < mean->count; i++) {
         struct muster_array *member = &mean->members[i];
         size_t count = muster_array_count(member);
-        muster__element(member->dtype)->divide(results, sums, count, mean->weight);
+        muster__array_divide(results, member->dtype, sums, count, mean->weight);
         member->data = results;
         results += result_size(member);
         sums += count;

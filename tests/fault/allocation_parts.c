@@ -1,4 +1,4 @@
-/* Every allocation fails in turn in the codec alone, and in files and means. */
+/* Every allocation fails in turn in the codec alone, and in files, means and topologies. */
 #include <config.h>
 
 #include <criterion/criterion.h>
@@ -91,6 +91,28 @@ static void mean_of_messages(void)
 Test(allocation, mean_of_messages)
 {
     cr_assert_gt(run_all_ways(mean_of_messages), 5);
+}
+
+/* Graphs that keep their edges. */
+static void topologies(void)
+{
+    static const char *const specs[] = {"ring", "erdos-renyi:0.5", "watts-strogatz:4:0.5", "random-regular:3",
+                                        "random-regular:8"};
+    for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+        struct muster_topology_options options;
+        struct muster_topology *topology;
+        muster_topology_options_init(&options);
+        options.spec = specs[i];
+        options.ranks = 10;
+        bool made = PLAUSIBLE(muster_topology_new(&options, &topology, NULL), MUSTER_OUT_OF_MEMORY);
+        EXPECT(made == (topology != NULL));
+        muster_topology_free(topology);
+    }
+}
+
+Test(allocation, topologies)
+{
+    cr_assert_gt(run_all_ways(topologies), 30);
 }
 
 static char run_path[] = "allocation-run-XXXXXX";

@@ -30,9 +30,11 @@ int main(void)
     muster_record_options_init(&record_options);
     struct muster_monitor_options monitor_options;
     muster_monitor_options_init(&monitor_options);
+    struct muster_topology_options topology_options;
+    muster_topology_options_init(&topology_options);
     struct muster_message message = MUSTER_MESSAGE_INIT;
     return record_options.context || monitor_options.context || manager_options.context || options.context ||
-           round_options.enough || message.storage;
+           round_options.enough || topology_options.degree || message.storage;
 }
 C
 }

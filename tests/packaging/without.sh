@@ -25,12 +25,12 @@ configure_without() {
 }
 
 whole_headers() {
-    (cd "$root" && find . -name '*.h' | grep -E '/(mean|monitor|npy|npz|record|run|participant_manager|proxy)\.h$')
+    (cd "$root" && find . -name '*.h' | grep -E '/(mean|monitor|npy|npz|record|run|topology|participant_manager|proxy)\.h$')
 }
 
 # Functions of what was left out.
 whole_symbols() {
-    nm -D --defined-only "$library_path/libmuster.so" | grep -E ' (muster_(mean|monitor|npy|npz|record|run)|proxy|participant_manager)_'
+    nm -D --defined-only "$library_path/libmuster.so" | grep -E ' (muster_(mean|monitor|npy|npz|record|run|topology)|proxy|participant_manager)_'
 }
 
 pkg_config_more() {

@@ -1,5 +1,5 @@
 /*
- * Arithmetic on the elements of arrays, for each dtype. Sums are doubles.
+ * Arithmetic on the elements of arrays: a set of functions for each dtype.
  *
  * The loops over elements are called with BLOCK wherever that many are left: gcc -O2 vectorises a loop only
  * when it knows that whole vectors fill it. What remains goes through the same loop one by one.
@@ -10,15 +10,24 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "array/arithmetic.h"
 #include "float16.h"
-#include "learning/element.h"
+#include "status.h"
+#include "wire/wire.h"
 
 enum { BLOCK = 256 };
+
+struct element {
+    double (*largest)(const void *values, size_t count);
+    void (*add)(double *sums, const void *values, size_t count, double weight);
+    void (*divide)(void *values, const double *sums, size_t count, double weight);
+    double (*squares)(const void *a, const void *b, size_t count);
+};
 
 /* ---- float16 and bfloat16 ---- */
 
 /* Rounds to the nearest number with so many bits of fraction and an exponent of this bias, halfway to even.
- * Going by way of float32 would round twice. A mean is not beyond its members, so no number is too big. */
+ * Going by way of float32 would round twice. */
 static inline uint16_t narrow(double value, int fraction, int bias)
 {
     uint16_t sign = signbit(value) ? 0x8000 : 0;
@@ -29,7 +38,9 @@ static inline uint16_t narrow(double value, int fraction, int bias)
     memcpy(&bits, &magnitude, sizeof(bits));
     int dropped = 52 - fraction;
     bits += (UINT64_C(1) << (dropped - 1)) - 1 + (bits >> dropped & 1);
-    return (uint16_t)(sign | (uint16_t)((bits >> dropped) - ((uint64_t)(1023 - bias) << fraction)));
+    uint64_t narrowed = (bits >> dropped) - ((uint64_t)(1023 - bias) << fraction);
+    uint64_t infinity = (uint64_t)(2 * bias + 1) << fraction;
+    return (uint16_t)(sign | (uint16_t)(narrowed < infinity ? narrowed : infinity));
 }
 
 #define TO_FLOAT16(value)  narrow(value, 10, 15)
@@ -37,7 +48,8 @@ static inline uint16_t narrow(double value, int fraction, int bias)
 
 /* ---- integers ---- */
 
-/* Rounds as rint() does. Where the sums of an int64 were not exact, a mean may be just beyond the largest. */
+/* Rounds as rint() does, within the dtype. Even a mean may be just beyond it, where the sums of an int64 were not
+ * exact. */
 static inline int64_t to_integer(double value, int64_t least, int64_t most)
 {
     double rounded = rint(value);
@@ -113,8 +125,17 @@ LARGEST_INTEGER(int32, int32_t)
 LARGEST_INTEGER(int64, int64_t)
 LARGEST_INTEGER(int8, int8_t)
 LARGEST_INTEGER(uint8, uint8_t)
+LARGEST_INTEGER(boolean, uint8_t)
 
-/* ---- sums and means ---- */
+/* ---- sums, means and distances ---- */
+
+static double total(const double *sums)
+{
+    double result = 0;
+    for (size_t i = 0; i < BLOCK; i++)
+        result += sums[i];
+    return result;
+}
 
 /* FROM makes a double of an element, and TO an element of a double. */
 #define ELEMENTS(name, type, FROM, TO)                                                                      \
@@ -148,12 +169,33 @@ LARGEST_INTEGER(uint8, uint8_t)
         for (size_t i = 0; i < whole; i += BLOCK)                                                           \
             divide_some_##name(values + i, sums + i, BLOCK, weight);                                        \
         divide_some_##name(values + whole, sums + whole, count - whole, weight);                            \
+    }                                                                                                       \
+                                                                                                            \
+    static inline void square_some_##name(double *restrict sums, const type *restrict a,                    \
+                                          const type *restrict b, size_t count)                             \
+    {                                                                                                       \
+        for (size_t i = 0; i < count; i++) {                                                                \
+            double difference = FROM(a[i]) - FROM(b[i]);                                                    \
+            sums[i] += difference * difference;                                                             \
+        }                                                                                                   \
+    }                                                                                                       \
+                                                                                                            \
+    static double squares_##name(const void *first, const void *second, size_t count)                       \
+    {                                                                                                       \
+        const type *a = first, *b = second;                                                                 \
+        size_t whole = count - count % BLOCK;                                                               \
+        double sums[BLOCK] = {0}; /* one sum would have to wait for each addition */                        \
+        for (size_t i = 0; i < whole; i += BLOCK)                                                           \
+            square_some_##name(sums, a + i, b + i, BLOCK);                                                  \
+        square_some_##name(sums, a + whole, b + whole, count - whole);                                      \
+        return total(sums);                                                                                 \
     }
 
-#define TO_INT32(value) to_integer(value, INT32_MIN, INT32_MAX)
-#define TO_INT64(value) to_integer(value, INT64_MIN, INT64_MAX)
-#define TO_INT8(value)  to_integer(value, INT8_MIN, INT8_MAX)
-#define TO_UINT8(value) to_integer(value, 0, UINT8_MAX)
+#define TO_INT32(value)   to_integer(value, INT32_MIN, INT32_MAX)
+#define TO_INT64(value)   to_integer(value, INT64_MIN, INT64_MAX)
+#define TO_INT8(value)    to_integer(value, INT8_MIN, INT8_MAX)
+#define TO_UINT8(value)   to_integer(value, 0, UINT8_MAX)
+#define TO_BOOLEAN(value) to_integer(value, 0, 1)
 
 ELEMENTS(float32, float, (double), )
 ELEMENTS(float64, double, , )
@@ -163,10 +205,11 @@ ELEMENTS(int32, int32_t, (double), TO_INT32)
 ELEMENTS(int64, int64_t, (double), TO_INT64)
 ELEMENTS(int8, int8_t, (double), TO_INT8)
 ELEMENTS(uint8, uint8_t, (double), TO_UINT8)
+ELEMENTS(boolean, uint8_t, (double), TO_BOOLEAN)
 
-#define FUNCTIONS(name)                           \
-    {                                             \
-        largest_##name, add_##name, divide_##name \
+#define FUNCTIONS(name)                                           \
+    {                                                             \
+        largest_##name, add_##name, divide_##name, squares_##name \
     }
 
 static const struct element elements[] = {
@@ -174,10 +217,63 @@ static const struct element elements[] = {
     [MUSTER_INT32] = FUNCTIONS(int32),     [MUSTER_INT64] = FUNCTIONS(int64),
     [MUSTER_FLOAT16] = FUNCTIONS(float16), [MUSTER_BFLOAT16] = FUNCTIONS(bfloat16),
     [MUSTER_UINT8] = FUNCTIONS(uint8),     [MUSTER_INT8] = FUNCTIONS(int8),
-    [MUSTER_BOOL] = FUNCTIONS(uint8), /* 0 and 1: the nearer to their mean is the majority's */
+    [MUSTER_BOOL] = FUNCTIONS(boolean), /* of a mean, the nearer is the majority's */
 };
 
-const struct element *muster__element(enum muster_dtype dtype)
+/* ---- whole arrays ---- */
+
+/* Tells the first element that is NaN or infinite, of which there is one. */
+static enum muster_status not_finite(const struct muster_array *array, size_t number,
+                                     struct muster_error *error)
 {
-    return &elements[dtype];
+    char text[ARRAY_TEXT_SIZE];
+    const char *at = array->data;
+    size_t i = 0;
+    double value = 0;
+    while (elements[array->dtype].add(&value, at, 1, 1), isfinite(value)) {
+        value = 0;
+        at += muster_dtype_size(array->dtype);
+        i++;
+    }
+    return muster__error(error, MUSTER_INVALID, "array %zu, %.100s: element %zu is %s", number,
+                         muster__array_text(array, text), i, isnan(value) ? "NaN" : "infinite");
+}
+
+enum muster_status muster__array_check(const struct muster_array *array, size_t number, double *largest,
+                                       struct muster_error *error)
+{
+    *largest = elements[array->dtype].largest(array->data, muster_array_count(array));
+    return isfinite(*largest) ? MUSTER_OK : not_finite(array, number, error);
+}
+
+void muster__array_add(double *sums, const struct muster_array *array, double weight)
+{
+    size_t count = muster_array_count(array);
+    if (count > 0) /* data may be NULL otherwise */
+        elements[array->dtype].add(sums, array->data, count, weight);
+}
+
+void muster__array_divide(void *values, enum muster_dtype dtype, const double *sums, size_t count,
+                          double divisor)
+{
+    elements[dtype].divide(values, sums, count, divisor);
+}
+
+void muster__array_scale(void *values, const struct muster_array *array, double factor)
+{
+    const struct element *element = &elements[array->dtype];
+    size_t size = muster_dtype_size(array->dtype);
+    size_t count = muster_array_count(array);
+    for (size_t i = 0; i < count; i += BLOCK) {
+        double sums[BLOCK] = {0};
+        size_t some = count - i < BLOCK ? count - i : BLOCK;
+        element->add(sums, (const char *)array->data + i * size, some, factor);
+        element->divide((char *)values + i * size, sums, some, 1);
+    }
+}
+
+double muster__array_squared_distance(const struct muster_array *a, const struct muster_array *b)
+{
+    size_t count = muster_array_count(a);
+    return count > 0 ? elements[a->dtype].squares(a->data, b->data, count) : 0;
 }

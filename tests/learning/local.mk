@@ -1,0 +1,12 @@
+# Learning, from outside: what numpy says of the library's arithmetic.
+learning_checks = tests/learning/mixing.py
+EXTRA_DIST += $(learning_checks)
+
+if HAVE_TESTS
+if LEARNING
+TESTS += $(learning_checks)
+noinst_PROGRAMS += tests/learning/mixing
+tests_learning_mixing_LDADD = libmuster.la
+tests_learning_mixing_SOURCES = tests/learning/mixing.c
+endif
+endif
