@@ -34,3 +34,8 @@ tests_monitor_world_LDADD = libmuster.la
 tests_monitor_world_SOURCES = tests/monitor/world.c
 endif
 endif
+
+# What the tests keep for people, and the Prometheus that they run.
+CLEANFILES += tests/monitor/page-*.png
+clean-local:
+	rm -rf tests/monitor/prometheus
