@@ -22,6 +22,12 @@ class Screen:
         self.left = b""
         self.feeds = []  # the rows after each piece that came
 
+    def keep_output(self):
+        """Otherwise Control-C throws away what a program has written and nobody has read yet."""
+        settings = termios.tcgetattr(self.slave)
+        settings[3] |= termios.NOFLSH
+        termios.tcsetattr(self.slave, termios.TCSANOW, settings)
+
     def close_slave(self):
         """The programs alone have it from now on."""
         os.close(self.slave)

@@ -135,6 +135,7 @@ class Interrupted(Watching):
         screen = Screen(self)
         through = (sys.executable, "-c", CONTROLLED)
         server = self.start_server_that_computes(("busy", "frozen"), stdout=screen.slave, through=through)
+        screen.keep_output()
         screen.close_slave()
         screen.read_until(rf"^{ROUND}, 0 of 2 answered")
         os.write(screen.master, b"\x03")

@@ -189,6 +189,17 @@ static size_t count_fields(const struct muster_message *message)
     return fields;
 }
 
+/* It is written without a body. */
+static struct buffer *write_alive(void)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    size_t size = muster__encode_alive(head);
+    struct buffer *body = muster__buffer_new(size);
+    CHECK(body);
+    memcpy(body->data, head, size);
+    return body;
+}
+
 static struct buffer *write_body(enum direction direction, const struct envelope *envelope)
 {
     const struct muster_message *message = &envelope->message;
@@ -205,6 +216,8 @@ static struct buffer *write_body(enum direction direction, const struct envelope
         return muster__buffer_new(0); /* all of it is in the head */
     case CONTENT_PROGRESS:
         return muster__encode_progress(envelope->progress);
+    case CONTENT_ALIVE:
+        return write_alive();
     case CONTENT_REFUSED:
         return muster__encode_refused(envelope->message.text);
     default:

@@ -39,6 +39,9 @@ static void look(const ProtobufCMessage *base, struct unpacked *unpacked)
         unpacked->content = CONTENT_CHUNK;
         unpacked->chunk = message->chunk;
         break;
+    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_ALIVE:
+        unpacked->content = CONTENT_ALIVE;
+        break;
     default:
         break;
     }
