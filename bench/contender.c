@@ -6,15 +6,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "figures.h"
 #include "process.h"
 
-#define CONNECTING        16   /* participants of one process, at one time */
-#define SAMPLES           1024 /* in one block */
-#define NANOSECONDS_IN_US 1e3
-#define QUICK_PAIRS       2
+#define CONNECTING         16   /* participants of one process, at one time */
+#define SAMPLES            1024 /* in one block */
+#define NANOSECONDS_IN_US  1e3
+#define QUICK_PAIRS        2
+#define QUICK_FRACTION     20
+#define SETTLE_INTERVAL_MS 100
+#define SETTLE_READINGS    3
+#define SETTLE_LIMIT       50 /* readings */
 
 const struct contender contender_muster = {
     .name = "muster", .server = "muster-server", .participants = "muster-participants"};
@@ -31,6 +36,17 @@ struct contender contender_of(const struct measure_plan *plan)
 size_t pairs_of(const struct measure_plan *plan, const struct measurement *measurement)
 {
     return plan->repeat > 0 ? plan->repeat : plan->quick ? QUICK_PAIRS : measurement->pairs;
+}
+
+struct role_options load_of(const struct measure_plan *plan, const struct measurement *measurement)
+{
+    size_t fraction = plan->quick ? QUICK_FRACTION : 1;
+    struct role_options load = {.arrays = true, .delay_ms = measurement->delay_ms};
+    load.participants = plan->quick ? measurement->quick_participants : measurement->participants;
+    load.instruction = measurement->instruction / fraction / sizeof(float) * sizeof(float);
+    load.answer = measurement->answer / fraction / sizeof(float) * sizeof(float);
+    load.folds = measurement->folds;
+    return load;
 }
 
 void *allocate(size_t count, size_t size)
@@ -153,6 +169,28 @@ static double read_cpu(const struct contender *contender)
         used += process_hear_one(contender->participating[i], "cpu");
     }
     return (double)used;
+}
+
+uint64_t ask(struct process *process, const char *word)
+{
+    process_tell(process, "%s", word);
+    return process_hear_one(process, word);
+}
+
+uint64_t settled_memory(struct process *process)
+{
+    const struct timespec interval = {.tv_nsec = SETTLE_INTERVAL_MS * 1000000};
+    uint64_t largest = 0;
+    uint64_t last = 0;
+    size_t same = 0;
+    for (size_t i = 0; i < SETTLE_LIMIT && same < SETTLE_READINGS; i++) {
+        uint64_t memory = ask(process, "memory");
+        same = memory == last ? same + 1 : 0;
+        last = memory;
+        largest = memory > largest ? memory : largest;
+        nanosleep(&interval, NULL);
+    }
+    return largest;
 }
 
 size_t in_turn(size_t pair, size_t i, size_t count)

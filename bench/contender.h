@@ -39,6 +39,9 @@ struct contender contender_of(const struct measure_plan *plan);
 /* Pairs of blocks. */
 size_t pairs_of(const struct measure_plan *plan, const struct measurement *measurement);
 
+/* The load of a measurement with arrays: fewer and smaller ones when it has to be quick. */
+struct role_options load_of(const struct measure_plan *plan, const struct measurement *measurement);
+
 /* Starts the processes and lets all participants join: `load` says how many there are, what they are sent
    and answer, and what delay is between. The rest of the options is the contender's. */
 void open_contender(struct contender *contender, const struct role_options *load);
@@ -52,6 +55,13 @@ void start_participants(struct contender *contender, const struct role_options *
 uint64_t connect_participants(struct contender *contender);
 
 void end_participants(struct contender *contender);
+
+/* Sends a command of one word, and returns the number that the process replies with. */
+uint64_t ask(struct process *process, const char *word);
+
+/* The process's resident memory once it has not changed for a few readings, or after too many of them: the
+   largest of all. */
+uint64_t settled_memory(struct process *process);
 
 /* All blocks, in several sessions with processes of their own. Each value is the median of `rounds` times in
     microseconds. To be freed with free_values(). */

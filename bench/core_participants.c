@@ -283,4 +283,4 @@ static void stop(void)
     grpc_shutdown();
 }
 
-const struct role_participants core_participants = {connect_all, stop, NULL};
+const struct role_participants core_participants = {.connect = connect_all, .stop = stop};

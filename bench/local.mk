@@ -13,10 +13,12 @@ bench_bench_SOURCES = \
     bench/figures.c \
     bench/figures.h \
     bench/fold.c \
+    bench/group.c \
     bench/main.c \
     bench/measure.c \
     bench/measure.h \
     bench/measure_bulk.c \
+    bench/measure_group.c \
     bench/muster_participants.c \
     bench/muster_server.c \
     bench/process.c \
@@ -26,8 +28,18 @@ bench_bench_SOURCES = \
     bench/role.c \
     bench/role.h \
     bench/tcp.c
+if WITH_MPI
+bench_bench_CPPFLAGS += -DBENCH_MPI -DMPIRUN='"$(MPIRUN)"' $(MPI_CFLAGS)
+bench_bench_LDADD += $(MPI_LIBS)
+bench_bench_SOURCES += bench/measure_reduce.c bench/reduce.c
+endif
 if WITH_MONITOR
 bench_bench_CPPFLAGS += -DBENCH_MONITORED
 bench_bench_SOURCES += bench/measure_monitored.c bench/monitored.c
+endif
+if WITH_VERTICAL
+bench_bench_CPPFLAGS += -DBENCH_VERTICAL $(VERTICAL_CFLAGS) $(BLAS_CFLAGS)
+bench_bench_LDADD += $(VERTICAL_LIBS) $(BLAS_LIBS)
+bench_bench_SOURCES += bench/measure_matching.c bench/measure_vertical.c bench/vertical.c
 endif
 endif

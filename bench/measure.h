@@ -40,9 +40,23 @@ void measure_stalled(const struct measure_plan *plan, const struct measurement *
 void measure_peak(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_fold(const struct measure_plan *plan, const struct measurement *measurement);
 
+/* Those of measure_group.c. */
+void measure_exchange(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_links(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_rendezvous(const struct measure_plan *plan, const struct measurement *measurement);
+
+/* That of measure_reduce.c, which is there if the library has MPI. */
+void measure_reduce(const struct measure_plan *plan, const struct measurement *measurement);
+
 /* Those of measure_monitored.c, which is there if the library has the monitor. */
 void measure_monitored(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_scrape(const struct measure_plan *plan, const struct measurement *measurement);
+
+/* That of measure_matching.c, which is there if the library has vertical learning. Participants are ids. */
+void measure_matching(const struct measure_plan *plan, const struct measurement *measurement);
+
+/* That of measure_vertical.c, likewise. */
+void measure_vertical(const struct measure_plan *plan, const struct measurement *measurement);
 
 /* All of them, ended by one without a name. */
 extern const struct measurement measurements[];

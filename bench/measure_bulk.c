@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "contender.h"
 #include "figures.h"
@@ -17,27 +16,11 @@
 #define BOUND_GROWTH       1.1 /* of the peak, from 50 participants to 200 */
 #define BOUND_STALLED      64  /* KiB */
 #define BOUND_FOLD         0.7
-#define QUICK_FRACTION     20
 #define CONTENDERS         3
 #define GROWTH             4 /* times the participants */
 #define MICROSECONDS_IN_MS 1e3
 #define BYTES_IN_GIB       (1024.0 * 1024 * 1024)
-#define SETTLE_INTERVAL_MS 100
-#define SETTLE_READINGS    3
-#define SETTLE_LIMIT       50 /* readings */
-#define ROUND_COPIES       3  /* of each participant's array, in all processes together */
-
-/* What all that is measured here has in common: arrays, fewer and smaller ones when it has to be quick. */
-static struct role_options load_of(const struct measure_plan *plan, const struct measurement *measurement)
-{
-    size_t fraction = plan->quick ? QUICK_FRACTION : 1;
-    struct role_options load = {.arrays = true, .delay_ms = measurement->delay_ms};
-    load.participants = plan->quick ? measurement->quick_participants : measurement->participants;
-    load.instruction = measurement->instruction / fraction / sizeof(float) * sizeof(float);
-    load.answer = measurement->answer / fraction / sizeof(float) * sizeof(float);
-    load.folds = measurement->folds;
-    return load;
-}
+#define ROUND_COPIES       3 /* of each participant's array, in all processes together */
 
 static void print_times(const struct measurement *measurement, const struct contender *contender,
                         const char *prefix, size_t pairs)
@@ -115,30 +98,6 @@ void measure_each(const struct measure_plan *plan, const struct measurement *mea
 }
 
 /* ---- memory ---- */
-
-static uint64_t ask(struct process *process, const char *word)
-{
-    process_tell(process, "%s", word);
-    return process_hear_one(process, word);
-}
-
-/* The server's resident memory once it has not changed for a few readings, or after too many of them: the
-   largest of all. */
-static uint64_t settled_memory(struct process *serving)
-{
-    const struct timespec interval = {.tv_nsec = SETTLE_INTERVAL_MS * 1000000};
-    uint64_t largest = 0;
-    uint64_t last = 0;
-    size_t same = 0;
-    for (size_t i = 0; i < SETTLE_LIMIT && same < SETTLE_READINGS; i++) {
-        uint64_t memory = ask(serving, "memory");
-        same = memory == last ? same + 1 : 0;
-        last = memory;
-        largest = memory > largest ? memory : largest;
-        nanosleep(&interval, NULL);
-    }
-    return largest;
-}
 
 /* One more participant, whose answer fills the budget while the server works on it. */
 static void open_holder(struct contender *holder, struct process *serving, const struct role_options *load)

@@ -149,4 +149,5 @@ static void stop(void)
     free(participants.numbers);
 }
 
-const struct role_participants muster_participants = {connect_all, stop, answered};
+const struct role_participants muster_participants = {
+    .connect = connect_all, .stop = stop, .answered = answered};

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -19,6 +20,9 @@
 
 /* Descriptors beside the connections: pipes, listener, polling, library files. */
 #define DESCRIPTORS_BESIDE 128
+
+#define SELF         "/proc/self/exe"
+#define LAUNCHER_MAX 16
 
 extern char **environ;
 
@@ -95,30 +99,27 @@ static void make_pipe(int ends[2])
         fail("cannot make a pipe: %s", strerror(errno));
 }
 
-/* This program once more, with both ends of the conversation as its standard input and output. */
-static pid_t spawn(const char *role, const struct role_options *options, int input, int output)
+/* A program, with both ends of the conversation as its standard input and output. */
+static pid_t spawn(const char *program, char *const *arguments, int input, int output)
 {
-    char text[ROLE_OPTIONS_MAX];
-    char *const arguments[] = {(char *)"bench", (char *)"--role", (char *)role, text, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     pid_t pid = -1;
-    role_write_options(options, text);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigmask(&attributes, &waiting_mask);
-    int error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, environ);
+    int error = posix_spawnp(&pid, program, &actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (error != 0)
-        fail("cannot start %s: %s", role, strerror(error));
+        fail("cannot start %s: %s", program, strerror(error));
     return pid;
 }
 
-struct process *process_start(const char *role, const struct role_options *options)
+static struct process *start(const char *role, const char *program, char *const *arguments)
 {
     struct process *process = calloc(1, sizeof(*process));
     int input[2];
@@ -128,7 +129,7 @@ struct process *process_start(const char *role, const struct role_options *optio
     make_pipe(input);
     make_pipe(output);
     process->role = role;
-    process->pid = spawn(role, options, input[0], output[1]);
+    process->pid = spawn(program, arguments, input[0], output[1]);
     process->next = processes;
     processes = process;
     close(input[0]);
@@ -136,6 +137,32 @@ struct process *process_start(const char *role, const struct role_options *optio
     process->input = input[1];
     process->output = output[0];
     return process;
+}
+
+struct process *process_start(const char *role, const struct role_options *options)
+{
+    char text[ROLE_OPTIONS_MAX];
+    char *const arguments[] = {(char *)"bench", (char *)"--role", (char *)role, text, NULL};
+    role_write_options(options, text);
+    return start(role, SELF, arguments);
+}
+
+struct process *process_start_ranks(const char *const *launcher, const char *role,
+                                    const struct role_options *options)
+{
+    char text[ROLE_OPTIONS_MAX], self[PATH_MAX];
+    char *arguments[LAUNCHER_MAX + 5];
+    char *const program[] = {self, (char *)"--role", (char *)role, text, NULL};
+    size_t count = 0;
+    ssize_t length = readlink(SELF, self, sizeof(self) - 1);
+    if (length < 0)
+        fail("cannot read %s: %s", SELF, strerror(errno));
+    self[length] = '\0';
+    role_write_options(options, text);
+    for (; launcher[count] && count < LAUNCHER_MAX; count++)
+        arguments[count] = (char *)(uintptr_t)launcher[count];
+    memcpy(arguments + count, program, sizeof(program));
+    return start(role, launcher[0], arguments);
 }
 
 void process_tell(struct process *process, const char *format, ...)

@@ -25,6 +25,11 @@ void process_need(size_t participants);
 
 struct process *process_start(const char *role, const struct role_options *options);
 
+/* The same, of the ranks of an MPI job: `launcher` is what starts them, an array that NULL ends. It ends when all have. What
+   is told and heard goes to and comes from rank 0. */
+struct process *process_start_ranks(const char *const *launcher, const char *role,
+                                    const struct role_options *options);
+
 /* Sends one command: a line, without its end. */
 void process_tell(struct process *process, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

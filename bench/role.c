@@ -208,6 +208,11 @@ static void run_participants(const struct role_participants *participants, const
         } else if (participants->answered && sscanf(line, "answered %zu", &count) == 1) {
             participants->answered(count);
             printf("answered %zu\n", count);
+        } else if (participants->link && strcmp(line, "link\n") == 0) {
+            participants->link();
+            puts("link 0");
+        } else if (strcmp(line, "memory\n") == 0) {
+            printf("memory %llu\n", (unsigned long long)resident_memory());
         } else if (strcmp(line, "cpu\n") == 0) {
             print_cpu();
         } else {
@@ -248,17 +253,51 @@ static void run_fold(const struct role_options *options)
     }
 }
 
+#ifdef BENCH_VERTICAL
+static void run_vertical(const struct role_options *options)
+{
+    char line[256];
+    size_t pairs = 0;
+    (void)options;
+    if (!fgets(line, sizeof(line), stdin) || sscanf(line, "vertical %zu", &pairs) != 1)
+        role_fail("unknown command: %s", line);
+    uint64_t *times = role_allocate(2 * pairs, sizeof(*times));
+    vertical_measure(pairs, times);
+    print_times(times, 2 * pairs);
+    fflush(stdout);
+    free(times);
+    if (fgets(line, sizeof(line), stdin) && strcmp(line, "end\n") != 0)
+        role_fail("unknown command: %s", line);
+}
+#endif
+
+#ifdef BENCH_MPI
+static void run_reduce(const struct role_options *options)
+{
+    char line[256];
+    uint64_t *times = role_allocate(options->rounds, sizeof(*times));
+    if (reduce_measure(role_name, options, times)) {
+        print_times(times, options->rounds);
+        fflush(stdout);
+        if (fgets(line, sizeof(line), stdin) && strcmp(line, "end\n") != 0)
+            role_fail("unknown command: %s", line);
+    }
+    reduce_end();
+    free(times);
+}
+#endif
+
 #define OPTIONS_FORMAT                                                                             \
     "port=%hu,participants=%zu,instruction=%zu,answer=%zu,arrays=%d,folds=%d,budget=%zu,delay=%u," \
-    "connecting=%zu,threads=%zu,batched=%d,consumes=%d"
-#define OPTIONS_COUNT 12
+    "connecting=%zu,threads=%zu,rounds=%zu,members=%zu,batched=%d,consumes=%d"
+#define OPTIONS_COUNT 14
 
 void role_write_options(const struct role_options *options, char *text)
 {
     snprintf(text, ROLE_OPTIONS_MAX, OPTIONS_FORMAT, options->port, options->participants,
              options->instruction, options->answer, (int)options->arrays, (int)options->folds,
-             options->budget, options->delay_ms, options->connecting, options->threads, (int)options->batched,
-             (int)options->consumes);
+             options->budget, options->delay_ms, options->connecting, options->threads, options->rounds,
+             options->members, (int)options->batched, (int)options->consumes);
 }
 
 static struct role_options read_options(const char *text)
@@ -270,7 +309,7 @@ static struct role_options read_options(const char *text)
     int consumes = 0;
     if (sscanf(text, OPTIONS_FORMAT, &options.port, &options.participants, &options.instruction,
                &options.answer, &arrays, &folds, &options.budget, &options.delay_ms, &options.connecting,
-               &options.threads, &batched, &consumes) != OPTIONS_COUNT)
+               &options.threads, &options.rounds, &options.members, &batched, &consumes) != OPTIONS_COUNT)
         role_fail("bad options: %s", text);
     options.arrays = arrays != 0;
     options.folds = folds != 0;
@@ -305,8 +344,18 @@ static const struct {
     {"core-participants", NULL, &core_participants, NULL},
     {"tcp-server", &tcp_server, NULL, NULL},
     {"tcp-participants", NULL, &tcp_participants, NULL},
+    {"group-coordinator", &group_coordinator, NULL, NULL},
+    {"group-members", NULL, &group_members, NULL},
     {"relay", NULL, NULL, run_relay},
     {"fold", NULL, NULL, run_fold},
+#ifdef BENCH_VERTICAL
+    {"vertical", NULL, NULL, run_vertical},
+#endif
+#ifdef BENCH_MPI
+    {"reduce-by-mpi", NULL, NULL, run_reduce},
+    {"reduce-over-mpi", NULL, NULL, run_reduce},
+    {"reduce-over-grpc", NULL, NULL, run_reduce},
+#endif
 };
 
 int role_main(const char *name, const char *text)

@@ -22,6 +22,8 @@ struct role_options {
     size_t threads;    /* core: completion threads; 0: the waiting thread serves the queue itself */
     bool batched;      /* core: {SEND_MESSAGE, RECV_MESSAGE} in one batch, instead of a RECV that is always
                       posted */
+    size_t rounds;     /* reduce: how many */
+    size_t members;    /* of a group: all of them, wherever they are */
     bool consumes; /* participants: a thread blocks for instructions, instead of a callback that answers */
 };
 
@@ -54,11 +56,12 @@ struct role_participants {
     void (*stop)(void);
 
     void (*answered)(size_t count); /* muster only: waits until so many answers were given to the library */
+    void (*link)(void);             /* members of a group only: each pair says a word */
 };
 
 extern const struct role_server muster_server, muster_each_server, muster_monitored_server, core_server,
-    tcp_server;
-extern const struct role_participants muster_participants, core_participants, tcp_participants;
+    tcp_server, group_coordinator;
+extern const struct role_participants muster_participants, core_participants, tcp_participants, group_members;
 
 /* The participant manager of muster_server. */
 struct participant_manager *muster_server_manager(void);
@@ -66,6 +69,16 @@ struct participant_manager *muster_server_manager(void);
 /* Makes `pairs` pairs of times in nanoseconds: of folding `bytes` of float32 into a running mean, and of
    adding two vectors of `bytes` of float32 into a third. */
 void fold_measure(size_t bytes, size_t pairs, uint64_t *times);
+
+/* Makes `pairs` pairs of times in nanoseconds: of an iteration of vertical learning, and of bare turns with
+   the same bytes and the same calls of BLAS. */
+void vertical_measure(size_t pairs, uint64_t *times);
+
+/* A rank of an MPI job, which `options->participants` ranks are in. All sum up `options->answer` bytes of
+   float32 of each; `times` has room for `options->rounds`, in nanoseconds. True at the rank that is to tell
+   them. reduce_end() ends MPI. */
+bool reduce_measure(const char *way, const struct role_options *options, uint64_t *times);
+void reduce_end(void);
 
 /* Writes the options to `text`, of ROLE_OPTIONS_MAX bytes, for role_main(). */
 void role_write_options(const struct role_options *options, char *text);

@@ -136,4 +136,4 @@ static void disconnect(void)
     finish();
 }
 
-const struct role_participants tcp_participants = {connect_one, disconnect, NULL};
+const struct role_participants tcp_participants = {.connect = connect_one, .stop = disconnect};

@@ -10,6 +10,12 @@ EXTRA_DIST += \
     examples/08_resume.c \
     examples/09_record.c \
     examples/10_monitor.c \
+    examples/11_decentralized.c \
+    examples/12_vertical_master.c \
+    examples/12_vertical_member.c \
     examples/fedavg_server.c \
+    examples/from_one_server.c \
+    examples/group_coordinator.c \
     examples/participant.c \
-    examples/participant.py
+    examples/participant.py \
+    examples/to_a_group.c

@@ -12,8 +12,8 @@ musterinclude_HEADERS = \
     include/muster/status.h \
     include/muster/traffic.h
 if SERVER
-musterinclude_HEADERS += include/muster/participant_manager.h include/muster/proxy.h \
-    include/muster/statistics.h
+musterinclude_HEADERS += include/muster/coordinator.h include/muster/group.h \
+    include/muster/participant_manager.h include/muster/proxy.h include/muster/statistics.h
 endif
 if LEARNING
 musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/run.h \
@@ -27,9 +27,10 @@ endif
 proto_sources = proto/muster.pb-c.c proto/muster.pb-c.h
 # The health service's package gives way to ours, so that no symbol of another program's can be in its way.
 proto_sources += proto/health.pb-c.c proto/health.pb-c.h
-EXTRA_DIST += proto/stream.proto proto/original.proto proto/health.proto
+proto_sources += proto/group.pb-c.c proto/group.pb-c.h
+EXTRA_DIST += proto/stream.proto proto/original.proto proto/health.proto proto/group.proto
 CLEANFILES += $(proto_sources) proto/muster.proto proto/c/health.proto
-BUILT_SOURCES = proto/muster.pb-c.h proto/health.pb-c.h
+BUILT_SOURCES = proto/muster.pb-c.h proto/health.pb-c.h proto/group.pb-c.h
 proto/muster.proto: proto/stream.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(SED) 's/^syntax = .*/& package muster;/' $< > $@
 proto/muster.pb-c.c: proto/muster.proto
@@ -40,7 +41,10 @@ proto/c/health.proto: proto/health.proto
 proto/health.pb-c.c: proto/c/health.proto
 	$(AM_V_GEN)$(PROTOC_C) --proto_path=proto/c --c_out=proto $<
 proto/health.pb-c.h: proto/health.pb-c.c
-$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h $(record_proto_sources)
+proto/group.pb-c.c: proto/group.proto
+	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC_C) --proto_path=$(top_srcdir)/proto --c_out=proto $<
+proto/group.pb-c.h: proto/group.pb-c.c
+$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h proto/group.pb-c.h $(record_proto_sources)
 $(libmuster_wire_la_OBJECTS) $(libmuster_grpc_la_OBJECTS): proto/health.pb-c.h
 
 # What TensorBoard reads.
@@ -104,6 +108,46 @@ libmuster_core_la_SOURCES = \
     lib/participant/wait.h
 if SERVER
 libmuster_core_la_SOURCES += \
+    lib/group/batch.c \
+    lib/group/batch.h \
+    lib/group/collectives.c \
+    lib/group/contact.h \
+    lib/group/coordinator.c \
+    lib/group/coordinator_file.c \
+    lib/group/coordinator_groups.c \
+    lib/group/coordinator_groups.h \
+    lib/group/coordinator_registration.c \
+    lib/group/coordinator_registration.h \
+    lib/group/coordinator_statistics.c \
+    lib/group/coordinator_store.c \
+    lib/group/coordinator_store.h \
+    lib/group/dial.c \
+    lib/group/direct.c \
+    lib/group/group.c \
+    lib/group/inbox.c \
+    lib/group/inbox.h \
+    lib/group/internal.h \
+    lib/group/link.c \
+    lib/group/link.h \
+    lib/group/listen.c \
+    lib/group/membership.c \
+    lib/group/membership.h \
+    lib/group/membership_roster.c \
+    lib/group/numbers.h \
+    lib/group/operation.c \
+    lib/group/operation.h \
+    lib/group/outbox.c \
+    lib/group/outbox.h \
+    lib/group/packed.c \
+    lib/group/packed.h \
+    lib/group/pump.c \
+    lib/group/reduce.c \
+    lib/group/roster.c \
+    lib/group/state.c \
+    lib/group/statistics.c \
+    lib/group/tree.c \
+    lib/group/tree.h \
+    lib/group/words.h \
     lib/link/window.c \
     lib/link/window.h \
     lib/proxy/admission.c \
@@ -245,8 +289,83 @@ libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undef
 libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
 libmuster_la_SOURCES = lib/network/built_in.c
 
+# Ranks of an MPI world.
+if WITH_MPI
+libmuster_la_LIBADD += libmuster-mpi.la
+noinst_LTLIBRARIES += libmuster-mpi.la
+libmuster_mpi_la_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
+libmuster_mpi_la_LIBADD = $(MPI_LIBS)
+libmuster_mpi_la_SOURCES = \
+    lib/network/mpi/address.c \
+    lib/network/mpi/listener.c \
+    lib/network/mpi/mpi.h \
+    lib/network/mpi/parcel.c \
+    lib/network/mpi/stream.c \
+    lib/network/mpi/transport.c \
+    lib/network/mpi/world.c
+endif
+
+# Vertical learning, a program's own use of proxies and participants.
+if WITH_VERTICAL
+musterinclude_HEADERS += include/muster/vertical.h
+libmuster_la_LIBADD += libmuster-vertical.la
+noinst_LTLIBRARIES += libmuster-vertical.la
+libmuster_vertical_la_CPPFLAGS = $(AM_CPPFLAGS) $(VERTICAL_CFLAGS) $(BLAS_CFLAGS)
+libmuster_vertical_la_LIBADD = $(VERTICAL_LIBS)
+libmuster_vertical_la_SOURCES = \
+    lib/learning/vertical/batches.c \
+    lib/learning/vertical/batches.h \
+    lib/learning/vertical/blas.c \
+    lib/learning/vertical/blas.h \
+    lib/learning/vertical/columns.c \
+    lib/learning/vertical/columns.h \
+    lib/learning/vertical/directory.c \
+    lib/learning/vertical/directory.h \
+    lib/learning/vertical/exchange.h \
+    lib/learning/vertical/ids.c \
+    lib/learning/vertical/ids.h \
+    lib/learning/vertical/labels.c \
+    lib/learning/vertical/labels.h \
+    lib/learning/vertical/learner.c \
+    lib/learning/vertical/learner.h \
+    lib/learning/vertical/master.c \
+    lib/learning/vertical/master.h \
+    lib/learning/vertical/match_message.c \
+    lib/learning/vertical/match_message.h \
+    lib/learning/vertical/matcher.c \
+    lib/learning/vertical/matching.c \
+    lib/learning/vertical/matching.h \
+    lib/learning/vertical/matrix.h \
+    lib/learning/vertical/member.c \
+    lib/learning/vertical/member.h \
+    lib/learning/vertical/members.c \
+    lib/learning/vertical/members.h \
+    lib/learning/vertical/metrics.c \
+    lib/learning/vertical/model.c \
+    lib/learning/vertical/model.h \
+    lib/learning/vertical/note.c \
+    lib/learning/vertical/note.h \
+    lib/learning/vertical/plain_matching.c \
+    lib/learning/vertical/points.c \
+    lib/learning/vertical/points.h \
+    lib/learning/vertical/private_matching.c \
+    lib/learning/vertical/private_party.c \
+    lib/learning/vertical/private_party.h \
+    lib/learning/vertical/settings.c \
+    lib/learning/vertical/settings.h \
+    lib/learning/vertical/steps.h \
+    lib/learning/vertical/table.c \
+    lib/learning/vertical/table.h \
+    lib/learning/vertical/train.c \
+    lib/learning/vertical/updates.c \
+    lib/learning/vertical/updates.h \
+    lib/learning/vertical/words.h
+else
+noinst_HEADERS += include/muster/vertical.h
+endif
+
 # The monitor, on top of all this. The files of its page become arrays.
-page_files = lib/monitor/page/page.html lib/monitor/page/page.css lib/monitor/page/page.js
+page_files = lib/monitor/page/groups.js lib/monitor/page/page.html lib/monitor/page/page.css lib/monitor/page/page.js
 EXTRA_DIST += lib/monitor/page/embed $(page_files)
 if WITH_MONITOR
 musterinclude_HEADERS += include/muster/monitor.h
@@ -256,6 +375,7 @@ CLEANFILES += lib/monitor/page_bytes.h
 lib/monitor/page_bytes.h: lib/monitor/page/embed $(page_files) $(CHART_JS)
 	$(AM_V_GEN)$(MKDIR_P) lib/monitor && page=$(top_srcdir)/lib/monitor/page && \
 	    $$page/embed page_html $$page/page.html page_css $$page/page.css page_js $$page/page.js \
+	    groups_js $$page/groups.js \
 	    chart_js '$(CHART_JS)' >$@.new && mv $@.new $@
 $(libmuster_monitor_la_OBJECTS): lib/monitor/page_bytes.h
 libmuster_monitor_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/lib/monitor $(MONITOR_CFLAGS)

@@ -1,4 +1,4 @@
-/* Text that comes from elsewhere: whether it is UTF-8, and what of it can be shown. */
+/* Text: laid down in a row, and that comes from elsewhere: whether it is UTF-8, and what of it can be shown. */
 #include <config.h>
 
 #include <string.h>
@@ -6,6 +6,14 @@
 #include <muster/status.h>
 
 #include "text.h"
+
+char *muster__put_text(char **next, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = memcpy(*next, text, size);
+    *next += size;
+    return copy;
+}
 
 size_t muster__text_read(const char *bytes, size_t size, uint32_t *character)
 {

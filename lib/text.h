@@ -1,4 +1,4 @@
-/* Text that comes from elsewhere: what a string of the wire may be. How it is shown:
+/* Text: laid down in a row; and that comes from elsewhere: what a string of the wire may be. How it is shown:
    muster_text_harmless(). */
 #ifndef MUSTER_TEXT_H
 #define MUSTER_TEXT_H
@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Copies a text to *next, which is behind it then. */
+char *muster__put_text(char **next, const char *text);
 
 /* Whether the bytes are UTF-8 (no overlong form, no surrogate, nothing beyond U+10FFFF) without a NUL. */
 bool muster__text_is_good(const char *text, size_t size);

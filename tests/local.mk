@@ -1,6 +1,7 @@
 # The tests: programs over the local transport (without libgrpc), programs over real sockets, and scripts.
 EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/run_test tests/support/valgrind.supp \
-    tests/support/plain/criterion/criterion.h tests/integration/make_certificates
+    tests/support/plain/criterion/criterion.h tests/integration/make_certificates tests/long/common tests/long/consensus \
+    tests/long/starts tests/long/training
 
 if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
@@ -10,6 +11,8 @@ GRPC_TEST_LINKING = -static
 GRPC_TEST_LIBS = libmuster-fixture.la libmuster.la $(TEST_LIBS)
 
 check_PROGRAMS += tests/unit/unit tests/server/server tests/participant/participant \
+    tests/group/local tests/group/grpc tests/group/whole_local tests/group/whole_grpc \
+    tests/group/processes \
     tests/conformance/by_hand tests/conformance/local tests/conformance/grpc tests/integration/network
 if LEARNING
 check_PROGRAMS += tests/fault/allocation tests/fault/disk tests/fault/chaos
@@ -61,6 +64,10 @@ tests_unit_unit_SOURCES += \
     tests/unit/topology.c \
     tests/unit/topology.h
 endif
+if WITH_VERTICAL
+tests_unit_unit_SOURCES += tests/unit/test_vertical_metrics.c
+tests_unit_unit_LDADD += libmuster-vertical.la
+endif
 
 # A network inside the process, and what plays on it.
 fixture_sources = \
@@ -77,6 +84,37 @@ fixture_sources = \
     tests/support/sample.h \
     tests/support/words.c \
     tests/support/words.h
+
+# How the members of groups find each other, over the fixture.
+check_PROGRAMS += tests/group/rendezvous
+TESTS += tests/group/rendezvous
+tests_group_rendezvous_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_group_rendezvous_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__file_replace
+tests_group_rendezvous_LDADD = $(CORE_TEST_LIBS)
+tests_group_rendezvous_SOURCES = \
+    tests/group/book.c \
+    tests/group/book.h \
+    tests/group/test_file.c \
+    tests/group/test_groups.c \
+    tests/group/test_restart.c \
+    tests/group/test_rendezvous.c \
+    tests/group/troop.c \
+    tests/group/troop.h \
+    $(fixture_sources)
+
+# Whole groups on hosts of their own, which die and are cut off, over the fixture.
+check_PROGRAMS += tests/group/faults
+TESTS += tests/group/faults
+tests_group_faults_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_group_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=participant_start
+tests_group_faults_LDADD = $(CORE_TEST_LIBS)
+tests_group_faults_SOURCES = \
+    tests/group/company.c \
+    tests/group/company.h \
+    tests/group/fleet.c \
+    tests/group/fleet.h \
+    tests/group/test_faults.c \
+    $(fixture_sources)
 
 # What a server's programmer sees, over the fixture. A test is told when the library unlists.
 tests_server_server_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
@@ -95,6 +133,7 @@ tests_server_server_SOURCES = \
     tests/server/pair.h \
     tests/server/test_admission.c \
     tests/server/test_answer.c \
+    tests/server/test_ask.c \
     tests/server/test_away.c \
     tests/server/test_blocking.c \
     tests/server/test_breaks.c \
@@ -117,6 +156,7 @@ tests_server_server_SOURCES = \
     tests/server/test_session_end.c \
     tests/server/test_statistics.c \
     tests/server/test_stop.c \
+    tests/server/test_take.c \
     tests/server/test_turn.c \
     tests/server/test_upload.c \
     tests/server/test_upload_big.c \
@@ -132,6 +172,7 @@ tests_participant_participant_LDADD = $(CORE_TEST_LIBS)
 tests_participant_participant_SOURCES = \
     tests/participant/duo.c \
     tests/participant/duo.h \
+    tests/participant/test_ask.c \
     tests/participant/test_callback.c \
     tests/participant/test_connect.c \
     tests/participant/test_download.c \
@@ -142,6 +183,7 @@ tests_participant_participant_SOURCES = \
     tests/participant/test_reconnect.c \
     tests/participant/test_refused.c \
     tests/participant/test_retry.c \
+    tests/participant/test_start.c \
     tests/participant/test_work.c \
     $(fixture_sources)
 
@@ -153,6 +195,7 @@ tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \
+    tests/fault/allocation_group.c \
     tests/fault/allocation_parts.c \
     tests/fault/failing.c \
     tests/fault/failing.h \
@@ -191,6 +234,7 @@ conformance_sources = \
     tests/conformance/test_listening.c \
     tests/conformance/test_messages.c \
     tests/conformance/test_timers.c \
+    tests/conformance/test_turns.c \
     tests/support/slowness.c \
     tests/support/slowness.h
 CONFORMANCE_LINKING = $(AM_LDFLAGS) -Wl,--wrap=muster__buffer_release
@@ -219,6 +263,56 @@ tests_conformance_grpc_SOURCES = \
     tests/support/port.c \
     tests/support/port.h
 
+# Groups, over each transport; the coordinator is played.
+GROUP_TEST_WRAP = -Wl,--wrap=muster__membership_start,--wrap=muster__membership_finish,--wrap=muster__membership_free
+group_sources = \
+    tests/group/company.c \
+    tests/group/company.h \
+    tests/group/over.h \
+    tests/group/test_collective.c \
+    tests/group/test_direct.c \
+    tests/group/test_loss.c \
+    tests/group/test_state.c \
+    tests/group/test_statistics.c \
+    tests/support/sample.c \
+    tests/support/sample.h
+tests_group_local_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_group_local_LDFLAGS = $(AM_LDFLAGS) $(GROUP_TEST_WRAP) -Wl,--wrap=muster__message_copy
+tests_group_local_LDADD = $(CORE_TEST_LIBS)
+tests_group_local_SOURCES = \
+    $(group_sources) \
+    tests/group/over_local.c \
+    tests/group/test_copy.c \
+    tests/group/test_hearing.c \
+    tests/group/test_inside.c \
+    tests/group/test_partition.c \
+    tests/support/no_grpc.c
+tests_group_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_group_grpc_LDFLAGS = $(AM_LDFLAGS) $(GROUP_TEST_WRAP) $(GRPC_TEST_LINKING)
+tests_group_grpc_LDADD = $(GRPC_TEST_LIBS)
+tests_group_grpc_SOURCES = $(group_sources) tests/group/over_grpc.c
+
+# The same with a coordinator.
+whole_sources = \
+    tests/group/company.c \
+    tests/group/company.h \
+    tests/group/over.h \
+    tests/group/test_whole.c
+tests_group_whole_local_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_group_whole_local_LDADD = $(CORE_TEST_LIBS)
+tests_group_whole_local_SOURCES = $(whole_sources) tests/group/over_local.c tests/support/no_grpc.c
+tests_group_whole_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_group_whole_grpc_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
+tests_group_whole_grpc_LDADD = $(GRPC_TEST_LIBS)
+tests_group_whole_grpc_SOURCES = $(whole_sources) tests/group/over_grpc.c
+
+# The same as processes.
+tests_group_processes_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_group_processes_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
+tests_group_processes_LDADD = $(GRPC_TEST_LIBS)
+tests_group_processes_SOURCES = tests/group/company.c tests/group/company.h tests/group/test_processes.c \
+    tests/support/slowness.c tests/support/slowness.h
+
 # Real sockets and processes; raw C-core peers send what our own participants never would.
 tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \
     -DTESTS_DIRECTORY='"$(abs_top_srcdir)/tests"'
@@ -235,6 +329,7 @@ tests_integration_network_SOURCES = \
     tests/integration/raw_peer.h \
     tests/integration/roles.c \
     tests/integration/test_clogged.c \
+    tests/integration/test_coordinator.c \
     tests/integration/test_credentials.c \
     tests/integration/test_doors.c \
     tests/integration/test_faults.c \

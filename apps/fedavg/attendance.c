@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <time.h>
 
-#include "log.h"
-#include "units.h"
+#include "common/log.h"
+#include "common/units.h"
 
 /* Beyond so many silent participants, the display and the statistics count the others. */
 enum { SILENT_MAX = 256 };

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dataset.h"
-#include "logistic.h"
+#include "common/dataset.h"
+#include "common/logistic.h"
 
 /* Accuracies on the pooled test samples. */
 struct baselines {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "configuration.h"
 
@@ -15,6 +16,23 @@
 enum { OWN_ARRAYS = 3, STATE_ARRAYS = SERVER_MODEL_ARRAYS + OWN_ARRAYS };
 
 /* ---- the configuration ---- */
+
+/* The configuration that is kept has a member more: by it records know the run again. */
+#define IDENTITY "identity"
+
+/* Gives a run its identity. */
+static enum muster_status add_identity(json_t *configuration, struct muster_error *error)
+{
+    unsigned char bytes[16];
+    char text[2 * sizeof(bytes) + 1];
+    if (getentropy(bytes, sizeof(bytes)) != 0)
+        return explain(error, MUSTER_IO, "the system gives no random numbers");
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        sprintf(text + 2 * i, "%02x", bytes[i]);
+    if (json_object_set_new(configuration, IDENTITY, json_string(text)) != 0)
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    return MUSTER_OK;
+}
 
 /* Names the first option that is not as the run was begun with. The number of rounds may be another one. */
 static enum muster_status compare(const json_t *before, json_t *now, struct muster_error *error)
@@ -24,7 +42,7 @@ static enum muster_status compare(const json_t *before, json_t *now, struct must
     json_object_foreach(now, key, value)
     {
         const json_t *old = json_object_get(before, key);
-        if (strcmp(key, "rounds") == 0 || json_equal(old, value))
+        if (strcmp(key, "rounds") == 0 || strcmp(key, IDENTITY) == 0 || json_equal(old, value))
             continue;
         char *was = old ? json_dumps(old, JSON_ENCODE_ANY | CONFIGURATION_FORMAT) : NULL;
         char *is = json_dumps(value, JSON_ENCODE_ANY | CONFIGURATION_FORMAT);
@@ -39,8 +57,20 @@ static enum muster_status compare(const json_t *before, json_t *now, struct must
     return MUSTER_OK;
 }
 
-/* Compares the run's configuration with the options, and keeps a new number of rounds. */
-static enum muster_status check_configuration(struct federation *federation, json_t *now, const char *text,
+static enum muster_status configure(struct federation *federation, const json_t *configuration,
+                                    struct muster_error *error)
+{
+    char *text = json_dumps(configuration, CONFIGURATION_FORMAT);
+    if (!text)
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status = muster_run_configure(federation->run, text, error);
+    free(text);
+    return status;
+}
+
+/* Compares the run's configuration with the options, and keeps a new number of rounds. The run stays the one
+ * that it is; one that was begun before there were identities becomes one now. */
+static enum muster_status check_configuration(struct federation *federation, json_t *now,
                                               struct muster_error *error)
 {
     json_error_t wrong;
@@ -57,9 +87,13 @@ static enum muster_status check_configuration(struct federation *federation, jso
         json_object_set_new(before, "at_least", json_integer(0));
     if (!json_object_get(before, "max_weight"))
         json_object_set_new(before, "max_weight", json_real(0));
+    if (json_is_string(json_object_get(before, IDENTITY)))
+        json_object_set(now, IDENTITY, json_object_get(before, IDENTITY));
     enum muster_status status = compare(before, now, error);
     if (status == MUSTER_OK && !json_equal(before, now))
-        status = muster_run_configure(federation->run, text, error);
+        status = configure(federation, now, error);
+    snprintf(federation->identity, sizeof(federation->identity), "%s",
+             json_string_value(json_object_get(now, IDENTITY)));
     json_decref(before);
     return status;
 }
@@ -144,23 +178,35 @@ static enum muster_status take_over(struct federation *federation, struct muster
     return MUSTER_OK;
 }
 
+/* Opens the run, or begins it with this configuration. */
+static enum muster_status open_run(struct federation *federation, const json_t *configuration,
+                                   struct muster_error *error)
+{
+    const struct server_options *options = federation->options;
+    char *text = json_dumps(configuration, CONFIGURATION_FORMAT);
+    if (!text)
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status =
+        muster_run_open(options->run, text, options->overwrite, &federation->run, error);
+    free(text);
+    return status;
+}
+
 enum muster_status checkpoint_open(struct federation *federation, struct muster_error *error)
 {
     const struct server_options *options = federation->options;
     if (!options->run)
         return MUSTER_OK;
-    char *text;
-    json_t *now = configuration_new(options, federation->dataset, &text);
-    enum muster_status status = MUSTER_OUT_OF_MEMORY;
+    json_t *now = configuration_new(options, federation->dataset);
     if (!now)
-        explain(error, status, "out of memory, or --data is not UTF-8");
-    else
-        status = muster_run_open(options->run, text, options->overwrite, &federation->run, error);
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory, or --data is not UTF-8");
+    enum muster_status status = add_identity(now, error);
     if (status == MUSTER_OK)
-        status = check_configuration(federation, now, text, error);
+        status = open_run(federation, now, error);
+    if (status == MUSTER_OK)
+        status = check_configuration(federation, now, error);
     if (status == MUSTER_OK)
         status = take_over(federation, error);
-    free(text);
     json_decref(now);
     return status;
 }

@@ -3,6 +3,8 @@
 
 #include "configuration.h"
 
+#include <stdlib.h>
+
 static void put_whole(json_t *configuration, const char *name, uint64_t value)
 {
     json_object_set_new(configuration, name, json_integer((json_int_t)value));
@@ -13,7 +15,7 @@ static void put_real(json_t *configuration, const char *name, double value)
     json_object_set_new(configuration, name, json_real(value));
 }
 
-json_t *configuration_new(const struct server_options *options, const struct dataset *dataset, char **text)
+json_t *configuration_new(const struct server_options *options, const struct dataset *dataset)
 {
     json_t *configuration = json_object();
     json_t *data = json_string(options->data.spec);
@@ -37,8 +39,10 @@ json_t *configuration_new(const struct server_options *options, const struct dat
     put_real(configuration, "stragglers", options->stragglers);
     put_real(configuration, "default_weight", options->default_weight);
     put_real(configuration, "max_weight", options->max_weight);
-    *text = named ? json_dumps(configuration, CONFIGURATION_FORMAT) : NULL;
+    char *text = named ? json_dumps(configuration, CONFIGURATION_FORMAT) : NULL;
     json_decref(configuration);
     /* Read again, the numbers are as rounded as those that were written when the run was begun. */
-    return *text ? json_loads(*text, 0, NULL) : NULL;
+    configuration = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    return configuration;
 }

@@ -4,14 +4,13 @@
 
 #include <jansson.h>
 
-#include "dataset.h"
+#include "common/dataset.h"
 #include "server_options.h"
 
 /* How the configuration is written. */
 #define CONFIGURATION_FORMAT (JSON_INDENT(2) | JSON_REAL_PRECISION(15))
 
-/* The options as resolved, and as *text, which is to be freed; NULL when out of memory or when a name is not
-   UTF-8. */
-json_t *configuration_new(const struct server_options *options, const struct dataset *dataset, char **text);
+/* The options as resolved; NULL when out of memory or when a name is not UTF-8. */
+json_t *configuration_new(const struct server_options *options, const struct dataset *dataset);
 
 #endif

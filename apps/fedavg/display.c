@@ -10,8 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "terminal.h"
-#include "units.h"
+#include "common/terminal.h"
+#include "common/units.h"
 
 enum { BAR_SIZE = 20, COLUMNS_FOR_BAR = 100, NAME_COLUMNS = 40, LINE_SIZE = TERMINAL_LINE_SIZE };
 

@@ -3,71 +3,26 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <muster/muster.h>
 
 #include "attendance.h"
 #include "baselines.h"
 #include "checkpoint.h"
-#include "dataset.h"
+#include "common/dataset.h"
+#include "common/log.h"
+#include "common/port.h"
+#include "common/signals.h"
 #include "display.h"
-#include "log.h"
 #include "recording.h"
 #include "rounds.h"
 #include "server_options.h"
-#include "signals.h"
 #include "state.h"
 #include "stopping.h"
-
-static bool write_port(int file, uint16_t port)
-{
-    char line[16];
-    int length = snprintf(line, sizeof(line), "%u\n", (unsigned)port);
-    return file >= 0 && write(file, line, (size_t)length) == length;
-}
-
-/* Writes the port to a pipe or a terminal that is there. */
-static bool tell_port(const char *path, uint16_t port)
-{
-    int file = open(path, O_WRONLY | O_CLOEXEC);
-    bool written = write_port(file, port);
-    if (file >= 0)
-        close(file);
-    return written;
-}
-
-/* Writes the port to a new file that takes the name only once it is whole. */
-static bool save_port(const char *path, uint16_t port)
-{
-    char *temporary;
-    if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
-        return false;
-    int file = mkostemp(temporary, O_CLOEXEC);
-    bool saved = write_port(file, port) && fchmod(file, 0644) == 0;
-    if (file >= 0)
-        saved = close(file) == 0 && saved;
-    saved = saved && rename(temporary, path) == 0;
-    if (!saved && file >= 0)
-        unlink(temporary);
-    free(temporary);
-    return saved;
-}
-
-static enum muster_status announce_port(const char *path, uint16_t port, struct muster_error *error)
-{
-    struct stat there;
-    bool pipe = stat(path, &there) == 0 && !S_ISREG(there.st_mode);
-    if (pipe ? tell_port(path, port) : save_port(path, port))
-        return MUSTER_OK;
-    return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
-}
 
 /* Names the options that a participant needs so that it has the same data, and the token, each with a NUL
  * behind it, as a path may have any other character. Which authority signed the server's certificate cannot
@@ -83,13 +38,6 @@ static void print_participant_options(const struct server_options *options, size
         printf("--token-file=%s%c", options->credentials.token_file, '\0');
 }
 
-static void end_process(void *context, bool at_once)
-{
-    (void)context;
-    (void)at_once;
-    _exit(128 + signals_caught());
-}
-
 /* Holds rounds with whoever comes to the manager. */
 static enum muster_status hold_rounds(struct federation *federation, struct muster_error *error)
 {
@@ -102,7 +50,7 @@ static enum muster_status hold_rounds(struct federation *federation, struct must
     log_write(LOG_INFO, "listening on port %u", (unsigned)port);
     enum muster_status status = MUSTER_OK;
     if (options->port_file)
-        status = announce_port(options->port_file, port, error);
+        status = port_announce(options->port_file, port, error);
     if (status == MUSTER_OK)
         status = federation_run(federation, error);
     signals_call(NULL, NULL, -1);
@@ -169,7 +117,8 @@ static enum muster_status train(struct federation *federation, struct muster_err
     if (federation->rounds_held > 0)
         log_write(LOG_INFO, "going on after round %zu of %zu in %s", federation->rounds_held, options->rounds,
                   options->run);
-    status = recording_open(options, federation->dataset, &federation->recording, error);
+    const char *identity = federation->identity[0] ? federation->identity : NULL;
+    status = recording_open(options, federation->dataset, identity, &federation->recording, error);
     if (status != MUSTER_OK || federation->rounds_held >= options->rounds)
         return status;
     return serve(federation, error);
@@ -259,7 +208,7 @@ int main(int count, char **arguments)
 #endif
     server_options_parse(count, arguments, &options);
     signals_catch();
-    signals_call(end_process, NULL, -1);
+    signals_call(signals_end, NULL, -1);
     signals_call_state(state_tell, NULL);
     log_configure(&options.log);
     if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {

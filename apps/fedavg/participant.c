@@ -9,16 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <muster/muster.h>
 
-#include "arguments.h"
-#include "dataset.h"
-#include "log.h"
-#include "logistic.h"
-#include "signals.h"
-#include "units.h"
+#include "common/arguments.h"
+#include "common/dataset.h"
+#include "common/log.h"
+#include "common/logistic.h"
+#include "common/signals.h"
+#include "common/units.h"
 
 enum { SCALARS_MAX = 3 };
 
@@ -187,18 +186,11 @@ static void warn(void *context, const char *text)
     log_write(LOG_WARNING, "%s: warning: %s", worker->options->name, text);
 }
 
-static void end_process(void *context, bool at_once)
-{
-    (void)context;
-    (void)at_once;
-    _exit(128 + signals_caught());
-}
-
 static void close_participant(void *context, bool at_once)
 {
     participant_close(context);
     if (at_once)
-        end_process(NULL, true);
+        signals_end(NULL, true);
 }
 
 /* At SIGUSR1, while there is no participant: before the server has admitted it. */
@@ -389,7 +381,7 @@ int main(int count, char **arguments)
     if (!options.name)
         options.name = name;
     signals_catch();
-    signals_call(end_process, NULL, -1);
+    signals_call(signals_end, NULL, -1);
     log_configure(&options.log);
     if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
         log_write(LOG_ERROR, "%s: %s", options.name, error.text);

@@ -1,4 +1,4 @@
-/* lib/record and lib/monitor may each be absent: the options are refused then, and this is all that knows. */
+/* lib/record may be absent: --record is refused then, and this is all that knows. */
 #include <config.h>
 
 #include "recording.h"
@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #include "attendance.h"
+#include "common/log.h"
+#include "common/monitoring.h"
 #include "configuration.h"
-#include "log.h"
 
 enum { CLOSE_MS = 10000, CLOSE_KILLED_MS = 3000, HISTOGRAMS_MAX = 50 };
 
@@ -19,17 +20,16 @@ enum { CLOSE_MS = 10000, CLOSE_KILLED_MS = 3000, HISTOGRAMS_MAX = 50 };
 
 struct recording {
     const struct server_options *options;
-    struct muster_record *record; /* NULL: none */
-#ifdef HAVE_MONITOR
-    struct muster_monitor *monitor; /* NULL: none */
-#endif
+    struct muster_record *record;  /* NULL: none */
+    struct monitoring *monitoring; /* NULL: none */
 };
 
 /* ---- the record ---- */
 
 #ifdef HAVE_RECORD
 
-static enum muster_status open_record(struct recording *recording, struct muster_error *error)
+static enum muster_status open_record(struct recording *recording, const char *identity,
+                                      struct muster_error *error)
 {
     struct muster_record_options options;
     if (recording->options->sink_count == 0)
@@ -37,6 +37,7 @@ static enum muster_status open_record(struct recording *recording, struct muster
     muster_record_options_init(&options);
     options.sinks = recording->options->sinks;
     options.sink_count = recording->options->sink_count;
+    options.identity = identity;
     options.on_warning = attendance_warn;
     return muster_record_open(&options, &recording->record, error);
 }
@@ -111,51 +112,6 @@ static void close_record(struct recording *recording, const struct server_model 
 
 #endif
 
-/* ---- the monitor ---- */
-
-#ifdef HAVE_MONITOR
-
-static void copy_line(void *context, const char *text)
-{
-    muster_monitor_log(context, text);
-}
-
-/* What a person types into a browser. */
-static void tell_address(const struct recording *recording)
-{
-    const struct server_options *options = recording->options;
-    unsigned port = muster_monitor_port(recording->monitor);
-    log_write(LOG_INFO, "monitor at port %u: http%s://%.*s:%u/", port, options->credentials.key ? "s" : "",
-              (int)(strrchr(options->monitor, ':') - options->monitor), options->monitor, port);
-}
-
-static enum muster_status open_monitor(struct recording *recording, struct muster_error *error)
-{
-    const struct server_options *options = recording->options;
-    struct muster_monitor_options monitor_options;
-    if (!options->monitor)
-        return MUSTER_OK;
-    muster_monitor_options_init(&monitor_options);
-    monitor_options.listen = options->monitor;
-    monitor_options.credentials = options->credentials;
-    monitor_options.anywhere = options->credentials.token_file != NULL;
-    monitor_options.on_warning = attendance_warn;
-    enum muster_status status = muster_monitor_start(&monitor_options, &recording->monitor, error);
-    if (status != MUSTER_OK)
-        return status;
-    tell_address(recording);
-    log_copy(copy_line, recording->monitor);
-    return MUSTER_OK;
-}
-
-static void close_monitor(struct recording *recording)
-{
-    log_copy(NULL, NULL);
-    muster_monitor_free(recording->monitor);
-}
-
-#endif
-
 /* ---- both ---- */
 
 static void record_setting(struct recording *recording, const char *name, const char *text)
@@ -163,12 +119,7 @@ static void record_setting(struct recording *recording, const char *name, const 
 #ifdef HAVE_RECORD
     muster_record_setting(recording->record, name, text);
 #endif
-#ifdef HAVE_MONITOR
-    muster_monitor_setting(recording->monitor, name, text);
-#endif
-    (void)recording;
-    (void)name;
-    (void)text;
+    monitoring_setting(recording->monitoring, name, text);
 }
 
 static void record_scalar(struct recording *recording, size_t round, const char *name, double value)
@@ -176,21 +127,15 @@ static void record_scalar(struct recording *recording, size_t round, const char 
 #ifdef HAVE_RECORD
     muster_record_scalar(recording->record, (int64_t)round, name, value);
 #endif
-#ifdef HAVE_MONITOR
-    muster_monitor_scalar(recording->monitor, round, name, value);
-#endif
-    (void)recording;
-    (void)round;
-    (void)name;
-    (void)value;
+    monitoring_scalar(recording->monitoring, round, name, value);
 }
 
 /* Each setting by its name, and all of them as one text. */
 static void record_configuration(struct recording *recording, const struct dataset *dataset)
 {
-    char *all, *text;
+    char *text;
     const char *name;
-    json_t *value, *configuration = configuration_new(recording->options, dataset, &all);
+    json_t *value, *configuration = configuration_new(recording->options, dataset);
     json_object_foreach(configuration, name, value)
     {
         text = json_is_string(value) ? strdup(json_string_value(value))
@@ -200,36 +145,44 @@ static void record_configuration(struct recording *recording, const struct datas
         free(text);
     }
 #ifdef HAVE_RECORD
-    if (all)
-        muster_record_text(recording->record, 0, "configuration", all);
+    text = json_dumps(configuration, CONFIGURATION_FORMAT);
+    if (text)
+        muster_record_text(recording->record, 0, "configuration", text);
+    free(text);
 #endif
-    free(all);
     json_decref(configuration);
 }
 
-static enum muster_status open_parts(struct recording *recording, struct muster_error *error)
+static enum muster_status open_monitoring(struct recording *recording, struct muster_error *error)
 {
-    enum muster_status status = MUSTER_OK;
-#ifdef HAVE_RECORD
-    status = open_record(recording, error);
-#endif
-#ifdef HAVE_MONITOR
-    if (status == MUSTER_OK)
-        status = open_monitor(recording, error);
-#endif
-    (void)recording;
-    (void)error;
+    const struct server_options *options = recording->options;
+    enum muster_status status =
+        monitoring_open(options->monitor, &options->credentials, &recording->monitoring, error);
+    if (recording->monitoring)
+        log_write(LOG_INFO, "%s", monitoring_place(recording->monitoring));
     return status;
 }
 
+static enum muster_status open_parts(struct recording *recording, const char *identity,
+                                     struct muster_error *error)
+{
+    enum muster_status status = MUSTER_OK;
+#ifdef HAVE_RECORD
+    status = open_record(recording, identity, error);
+#endif
+    (void)identity;
+    return status == MUSTER_OK ? open_monitoring(recording, error) : status;
+}
+
 enum muster_status recording_open(const struct server_options *options, const struct dataset *dataset,
-                                  struct recording **recording, struct muster_error *error)
+                                  const char *identity, struct recording **recording,
+                                  struct muster_error *error)
 {
     *recording = calloc(1, sizeof(**recording));
     if (!*recording)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     (*recording)->options = options;
-    enum muster_status status = open_parts(*recording, error);
+    enum muster_status status = open_parts(*recording, identity, error);
     if (status != MUSTER_OK) {
         recording_close(*recording, NULL, 0, RECORDED_FAILED);
         *recording = NULL;
@@ -242,23 +195,12 @@ enum muster_status recording_open(const struct server_options *options, const st
 enum muster_status recording_show(struct recording *recording, struct participant_manager *manager,
                                   struct muster_error *error)
 {
-#ifdef HAVE_MONITOR
-    return muster_monitor_add_manager(recording->monitor, "fedavg", manager, error);
-#else
-    (void)recording;
-    (void)manager;
-    (void)error;
-    return MUSTER_OK;
-#endif
+    return monitoring_add_manager(recording->monitoring, "fedavg", manager, error);
 }
 
 void recording_hide(struct recording *recording, struct participant_manager *manager)
 {
-#ifdef HAVE_MONITOR
-    muster_monitor_remove_manager(recording->monitor, manager);
-#endif
-    (void)recording;
-    (void)manager;
+    monitoring_remove_manager(recording->monitoring, manager);
 }
 
 static void record_histograms(struct recording *recording, size_t round, const struct server_model *model)
@@ -299,9 +241,7 @@ void recording_close(struct recording *recording, const struct server_model *mod
 #ifdef HAVE_RECORD
     close_record(recording, model, round, end);
 #endif
-#ifdef HAVE_MONITOR
-    close_monitor(recording);
-#endif
+    monitoring_close(recording->monitoring);
     (void)model;
     (void)round;
     (void)end;

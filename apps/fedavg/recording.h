@@ -7,7 +7,7 @@
 
 #include <muster/muster.h>
 
-#include "dataset.h"
+#include "common/dataset.h"
 #include "server_model.h"
 #include "server_options.h"
 
@@ -22,10 +22,12 @@ struct recorded_round {
 
 struct recording;
 
-/* Opens the record and the monitor that the options name, and tells them the configuration. OK, and *recording
- * is to be closed; otherwise *error says why not. */
+/* Opens the record and the monitor that the options name, and tells them the configuration. The record goes on
+ * with what an earlier process recorded under the same identity; NULL: it is a new one. OK, and *recording is
+ * to be closed; otherwise *error says why not. */
 enum muster_status recording_open(const struct server_options *options, const struct dataset *dataset,
-                                  struct recording **recording, struct muster_error *error);
+                                  const char *identity, struct recording **recording,
+                                  struct muster_error *error);
 
 /* Shows a manager on the monitor's page, until it is hidden, which is before it is freed. */
 enum muster_status recording_show(struct recording *recording, struct participant_manager *manager,

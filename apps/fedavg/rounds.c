@@ -14,8 +14,8 @@
 
 #include "attendance.h"
 #include "checkpoint.h"
+#include "common/log.h"
 #include "display.h"
-#include "log.h"
 
 #define METRICS_COLUMNS "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy\n"
 

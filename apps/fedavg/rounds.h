@@ -6,7 +6,7 @@
 
 #include <muster/muster.h>
 
-#include "dataset.h"
+#include "common/dataset.h"
 #include "recording.h"
 #include "server_model.h"
 #include "server_options.h"
@@ -14,6 +14,9 @@
 
 /* Statuses that there is room for. */
 enum { REFUSALS_MAX = 32 };
+
+/* Room for a run's identity. */
+enum { IDENTITY_SIZE = 65 };
 
 /* What became of answers since the last that was accepted, by status: how many, and the last of them. */
 struct refusals {
@@ -29,9 +32,10 @@ struct federation {
     struct participant_manager *manager;
     struct stopping *stopping;
     struct server_model model;
-    struct muster_mean *mean; /* of the answers of the round */
-    FILE *metrics;            /* NULL: none */
-    struct muster_run *run;   /* NULL: none */
+    struct muster_mean *mean;     /* of the answers of the round */
+    FILE *metrics;                /* NULL: none */
+    struct muster_run *run;       /* NULL: none */
+    char identity[IDENTITY_SIZE]; /* of the run, as records know it; empty: none */
     struct recording *recording;
     struct muster_random random; /* what is drawn in the next round comes from this */
     size_t rounds_held;

@@ -15,7 +15,7 @@
 
 #include <muster/muster.h>
 
-#include "logistic.h"
+#include "common/logistic.h"
 
 /* The model that participants get, the running average of it, and the optimizer's state per parameter. */
 struct server_model {

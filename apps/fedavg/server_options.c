@@ -5,7 +5,8 @@
 
 #include <math.h>
 
-#include "arguments.h"
+#include "common/arguments.h"
+#include "common/monitoring.h"
 
 enum {
     KEY_LISTEN = 512,
@@ -259,15 +260,6 @@ static void add_sink(struct server_options *options, const char *text, const str
         options->sinks[options->sink_count++] = text;
 }
 
-static void check_monitor(const char *text, const struct argp_state *state)
-{
-#ifndef HAVE_MONITOR
-    argp_error(state, "--monitor %s: this build has no monitor: configure it --with-monitor", text);
-#endif
-    (void)text;
-    (void)state;
-}
-
 static error_t parse_run(int key, char *text, struct argp_state *state)
 {
     struct server_options *options = state->input;
@@ -290,7 +282,7 @@ static error_t parse_run(int key, char *text, struct argp_state *state)
         add_sink(options, text, state);
         return 0;
     case KEY_MONITOR:
-        check_monitor(text, state);
+        monitoring_check(state, text);
         options->monitor = text;
         return 0;
     default:

@@ -8,8 +8,8 @@
 
 #include <muster/muster.h>
 
-#include "dataset.h"
-#include "log.h"
+#include "common/dataset.h"
+#include "common/log.h"
 
 /* As many as a record has. */
 enum { RECORD_SINKS_MAX = 16 };

@@ -11,9 +11,9 @@
 
 #include <muster/muster.h>
 
+#include "common/log.h"
+#include "common/units.h"
 #include "display.h"
-#include "log.h"
-#include "units.h"
 
 enum { PARTICIPANTS_MAX = 100, ROUNDS_MAX = 10, LINE_SIZE = 1000 };
 

@@ -3,7 +3,7 @@
 
 #include "stopping.h"
 
-#include "log.h"
+#include "common/log.h"
 
 void stopping_init(struct stopping *stopping, struct participant_manager *manager, int32_t come_back_seconds)
 {

@@ -71,6 +71,17 @@ MUSTER_API void muster_fixture_refuse(struct muster_transport *network, bool ref
 MUSTER_API void muster_fixture_lose(struct muster_transport *network, bool lose);
 
 /**
+ * From now on the network is in two parts: `hosts`, of which the last is followed by NULL, and all others. What is said
+ * between them is lost and nobody is told, as with a cut cable. NULL: the network is whole again. What was cut before
+ * breaks then. The text behind the last slash of an address is the host that listens there; a participant that connects
+ * to "ADDRESS<HOST" comes from HOST. The texts must stay valid as long as the network uses them.
+ */
+MUSTER_API void muster_fixture_part(struct muster_transport *network, const char *const *hosts);
+
+/** Breaks all connections between the two parts, as pings that get no reply do after a while. */
+MUSTER_API void muster_fixture_drop_parted(struct muster_transport *network);
+
+/**
  * The host that new connections come from; "local" at first. The text must stay valid as long as the network
  * uses it.
  */

@@ -16,8 +16,10 @@
 
 #include <muster/credentials.h>
 #include <muster/export.h>
+#include <muster/group.h>
 #include <muster/participant.h>
 #include <muster/participant_manager.h>
+#include <muster/statistics.h>
 #include <muster/status.h>
 
 MUSTER_BEGIN_DECLS
@@ -42,7 +44,8 @@ struct muster_monitor_options {
     /** Whether `listen` may be an address that other machines reach. */
     bool anywhere;
     /** Whether /metrics has series for each participant, and for how many of them at most. Participants that
-       are silent or away come first, then those of the lowest ranks. */
+       are silent or away come first, then those of the lowest ranks. The same holds for the peers in groups: those that are
+       lost or waited for come first. */
     bool participant_series;
     size_t max_participant_series;
     /** Connections at one time, at least 2. Others wait until one is free. Half of them at most are streams
@@ -117,6 +120,19 @@ MUSTER_API void muster_monitor_remove_participant(struct muster_monitor *monitor
                                                   struct participant *participant);
 
 /**
+ * Shows a group as a member of this process sees it, and logs its changes. The name (NULL: "group") is the group's: members
+ * under one name are of one group, and are shown as one. Call muster_monitor_remove_group() before muster_group_free().
+ * Errors as of muster_monitor_add_manager(); EXISTS: this member is shown, or another of its rank under that name. Any
+ * thread; does not wait for the network.
+ */
+MUSTER_API enum muster_status muster_monitor_add_group(struct muster_monitor *monitor, const char *name,
+                                                       struct muster_group *group,
+                                                       struct muster_error *error);
+
+/** As muster_monitor_remove_manager(). */
+MUSTER_API void muster_monitor_remove_group(struct muster_monitor *monitor, struct muster_group *group);
+
+/**
  * Adds a point to the curve `name`: a loss by round, for example. A curve keeps at most 512 points: when they
  * are too many, every second one is left out, and from then on only every second one is taken; the last one
  * is always there. There are 64 curves at most. What is beyond that, or has no memory, is left out. Any
@@ -124,6 +140,11 @@ MUSTER_API void muster_monitor_remove_participant(struct muster_monitor *monitor
  */
 MUSTER_API void muster_monitor_scalar(struct muster_monitor *monitor, uint64_t step, const char *name,
                                       double value);
+
+/** Has /metrics tell how long things took so far, as muster_histogram{name="..."}; the same name again
+ * replaces what was counted. At most 16 histograms. Any thread; does not block. */
+MUSTER_API void muster_monitor_histogram(struct muster_monitor *monitor, const char *name,
+                                         const struct muster_histogram *histogram);
 
 /** Shows a setting of the configuration; the same name again replaces its text. At most 256 settings of 1023
  * bytes each. Any thread; does not block. */

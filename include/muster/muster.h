@@ -9,9 +9,11 @@
 #include <muster/status.h>
 #include <muster/traffic.h>
 
-/* The headers of the server, of the monitor, of learning and of the record are missing if the library was built
-   without them. */
+/* The headers of the server, of the monitor, of learning, of vertical learning and of the record are missing if the
+   library was built without them. */
 #if __has_include(<muster/proxy.h>)
+#include <muster/coordinator.h>
+#include <muster/group.h>
 #include <muster/participant_manager.h>
 #include <muster/proxy.h>
 #include <muster/statistics.h>
@@ -25,6 +27,9 @@
 #include <muster/npz.h>
 #include <muster/run.h>
 #include <muster/topology.h>
+#endif
+#if __has_include(<muster/vertical.h>)
+#include <muster/vertical.h>
 #endif
 #if __has_include(<muster/record.h>)
 #include <muster/record.h>

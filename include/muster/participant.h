@@ -84,7 +84,7 @@ struct participant_options {
      * participant_consume() once with a limit of 0, or dispatch an empty message.
      */
     void (*on_ready)(void *context, struct participant *participant);
-    /** Passed to on_ready, on_warning and on_cancelled. */
+    /** Passed to on_ready, on_warning, on_cancelled and on_admitted. */
     void *context;
 
     /**
@@ -124,6 +124,28 @@ struct participant_options {
      * consumed the next instruction in the meantime, participant_cancelled() is about that one, and false.)
      */
     void (*on_cancelled)(void *context, struct participant *participant);
+
+    /**
+     * Called once, when a server has admitted the participant for the first time. For participant_start(),
+     * which does not wait for it. No instruction has come before it. The initiative is still the program's
+     * to pass, by participant_consume() or participant_dispatch(), here or later. (Of a server of the
+     * original protocol the participant learns by the first instruction that it is admitted: on_ready
+     * follows at once.) Called on a network thread, without a lock held; must not block. NULL: not called.
+     */
+    void (*on_admitted)(void *context, struct participant *participant);
+
+    /**
+     * Whether the program will call participant_ask() often. The server then reads between turns at once, which costs
+     * it a little; otherwise it may hear of a wish up to a second late.
+     */
+    bool asks;
+
+    /**
+     * How long a participant that is refused because its name is in use (EXISTS) tries again. The other one may have
+     * died with its machine; then the server notices it keepalive_time_ms + keepalive_timeout_ms later, by its own
+     * options. The times to connect and to come back hold all the same. 0, the default: not at all.
+     */
+    int64_t name_timeout_ms;
 };
 
 /** participant_options_init() calls this with the size of the struct in the caller's header. */
@@ -143,8 +165,8 @@ static inline void participant_options_init(struct participant_options *options)
 }
 
 /**
- * Connects to the server at `address` ("host:port" or "[v6]:port" with gRPC, or "local:NAME" for a server in
- * this process) and blocks until the server has admitted the participant, at most for connect_timeout_ms. It
+ * Connects to the server at `address` ("host:port" or "[v6]:port" with gRPC; "local:NAME" for a server in
+ * this process; "mpi:RANK" or "mpi:RANK/NAME" for one in this MPI world) and blocks until the server has admitted the participant, at most for connect_timeout_ms. It
  * waits for a server that is not up yet. `options` NULL means the defaults. On MUSTER_OK the caller owns
  * *participant and frees it with participant_free(). Otherwise it is NULL and *error (may be NULL) says why.
  *
@@ -160,7 +182,7 @@ static inline void participant_options_init(struct participant_options *options)
  * - REFUSED: the certificate is not for this name, or the server's `admit` refused;
  * - PROTOCOL: the name or a label is not allowed, or the server does not accept the messages;
  * - UNSUPPORTED: what answers there has no service for participants;
- * - EXISTS: the name is in use;
+ * - EXISTS: the name is in use, and was for name_timeout_ms;
  * - UNAUTHENTICATED: one end did not accept the other's certificate or token;
  * - any other status that `admit` returned.
  *
@@ -180,14 +202,32 @@ MUSTER_API enum muster_status participant_connect(const char *address,
                                                   struct muster_error *error);
 
 /**
+ * Does what participant_connect() does, and does not wait: it may be called in callbacks. on_admitted tells
+ * when a server has admitted the participant; it may be called before this function returns, but not before
+ * *participant is set.
+ *
+ * On MUSTER_OK the caller owns *participant, and frees it with participant_free(), not before this function
+ * has returned. It may be used at once. If no server admits it within connect_timeout_ms, or a server
+ * refuses it, it ends like one whose stream has ended for good: on_ready is called, participant_reason()
+ * says why, and participant_consume() returns the status that participant_connect() would have returned.
+ * (If a server asks it to come back later, the end may come close_timeout_ms later than that.) Otherwise
+ * *participant is NULL, and *error (may be NULL) says why: what participant_connect() returns at once. Any
+ * thread, callbacks included.
+ */
+MUSTER_API enum muster_status participant_start(const char *address,
+                                                const struct participant_options *options,
+                                                struct participant **participant, struct muster_error *error);
+
+/**
  * Sends a message to the server: first an empty one, which passes the initiative, and then one answer to each
  * instruction. If the program does not pass the initiative, participant_consume() does. The message is read
  * before the function returns, and stays the caller's. Does not wait for the server.
  *
- * Exception: if the instruction came in chunks and the answer's arrays lie in the instruction's memory, the
- * answer is sent from there, without a copy. So a model that is trained in place (see participant_consume())
- * needs memory for one model only. Do not write to such data after this call, and do not call
- * participant_consume() during it.
+ * Exception: what came in chunks is sent from where it lies, without a copy. This holds for arrays that lie
+ * in the instruction's memory, so a model that is trained in place (see participant_consume()) needs memory
+ * for one model only; and for the arrays of a received message that is sent on as it is, with its
+ * `storage`, from whomever it came. Do not write to such data after this call, and do not call
+ * participant_consume() during it. You may clear the message after it.
  *
  * MUSTER_OK: the message is on its way. If the connection breaks, it is sent again when the participant is
  * back. Otherwise *error (may be NULL) says why nothing was sent:
@@ -233,6 +273,35 @@ MUSTER_API enum muster_status participant_dispatch(struct participant *participa
 MUSTER_API enum muster_status participant_consume(struct participant *participant, int64_t timeout_ms,
                                                   const struct muster_message **instruction,
                                                   struct muster_error *error);
+
+/**
+ * Makes the message of the consumed instruction the caller's, without a copy: *message, which the caller
+ * clears with muster_message_clear(), stays valid beyond the next participant_consume() and
+ * participant_free(). The instruction itself stays valid as before, and is to be answered; both share their
+ * memory. OK; or INVALID, with *error (may be NULL), if no instruction was consumed, or the last was
+ * followed by a participant_consume() that returned none. *message is empty then. Any thread, but not while
+ * participant_consume() runs; does not block.
+ */
+MUSTER_API enum muster_status participant_take(struct participant *participant,
+                                               struct muster_message *message, struct muster_error *error);
+
+/**
+ * Asks the server for a turn, because the program has something to say. The server's program hears of it,
+ * and begins a turn when it can, or not at all; what there is to say goes into the answer. The wish stands
+ * until the program consumes an instruction, be it one that has come already: until then further calls do
+ * nothing, and if the connection breaks, or the server gives up the turn before the program has consumed
+ * its instruction, the server is asked again. It may be called at any time: before the participant is
+ * admitted or the initiative is passed (the server is asked right behind that), and while an instruction is
+ * being worked on (the wish is for another turn). If there is no memory to send it, the connection is given
+ * up, and the next one brings it; if reconnect_timeout_ms is 0, the stream ends.
+ *
+ * Otherwise *error (may be NULL) says why:
+ * - UNSUPPORTED: the server is of an older release or of the original protocol. As long as no server has
+ *   admitted the participant, the function returns OK, and such a server is not asked.
+ * - after the end of the stream, as from participant_consume().
+ * Any thread, callbacks included; does not block.
+ */
+MUSTER_API enum muster_status participant_ask(struct participant *participant, struct muster_error *error);
 
 /**
  * A descriptor for poll(), epoll and event loops. It is readable while participant_consume() would not block,

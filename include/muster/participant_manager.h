@@ -15,7 +15,8 @@ MUSTER_BEGIN_DECLS
 
 struct participant_manager;
 
-/** What the manager reports, for logs and metrics. on_event is told of the first six, observers of all. */
+/** What the manager reports, for logs and metrics. on_event is told of the first six and of ASKED, observers
+    of all. */
 enum participant_manager_event_kind {
     PARTICIPANT_MANAGER_JOINED,      /* a participant passed the initiative and can be given instructions */
     PARTICIPANT_MANAGER_LEFT,        /* a participant that had joined is gone; status and text say why */
@@ -27,6 +28,7 @@ enum participant_manager_event_kind {
     PARTICIPANT_MANAGER_TURN_ENDED,  /* `status` as from proxy_run(); told before the turn's caller knows */
     PARTICIPANT_MANAGER_ROUND_BEGAN, /* `proxy` is NULL */
     PARTICIPANT_MANAGER_ROUND_ENDED, /* the same; `status` as from proxy_run_all() */
+    PARTICIPANT_MANAGER_ASKED,       /* a participant asks for a turn: see proxy_asked() */
 };
 
 /** One event. The text is safe to print (see muster_text_harmless()). The pointers are valid during the
@@ -48,8 +50,10 @@ struct participant_manager_event {
 struct participant_manager_options {
     /** The size of this struct; set by participant_manager_options_init(). */
     size_t size;
-    /** Address to listen on: "host:port" or "[v6]:port" with gRPC, where port 0 takes a free one; or
-       "local:NAME", for participants of this process, which need no credentials. */
+    /** Address to listen on: "host:port" or "[v6]:port" with gRPC, where port 0 takes a free one;
+       "local:NAME", for participants of this process; or, for those of this MPI world, "mpi:RANK" or
+       "mpi:RANK/NAME" with the rank of this process, which "mpi:/NAME" leaves out; "mpi:" takes a free name.
+       Participants need credentials with gRPC alone. */
     const char *listen;
     /** The most participants at one time, including those that are away. At the limit, a new one takes the
        place of the one that has been away longest; one from its own address is preferred. If nobody is away,
@@ -281,6 +285,10 @@ MUSTER_API enum muster_status participant_manager_start(const struct participant
 
 /** The port that the manager listens on; 0 if the address has none. Any thread. */
 MUSTER_API uint16_t participant_manager_port(const struct participant_manager *manager);
+
+/** The address that the manager listens on: options.listen, with the port or the name that was found where
+ * it leaves that open (port 0, "mpi:"). Valid until the manager is freed. Any thread. */
+MUSTER_API const char *participant_manager_address(const struct participant_manager *manager);
 
 /**
  * Reads the files of the credentials again. The manager also does this by itself: when somebody connects, it

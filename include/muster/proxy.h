@@ -66,7 +66,8 @@ typedef void proxy_answered(void *context, struct proxy *proxy, enum muster_stat
 
 /**
  * Begins a turn as proxy_run() does, and does not wait for its end. The instruction is copied before the
- * function returns, unless it is prepared: see participant_manager_prepare().
+ * function returns, unless it is prepared: see participant_manager_prepare(). What a received message got in
+ * chunks is not copied either, but sent from there: do not write to it until `answered` is called.
  * - MUSTER_OK: the turn runs. `answered` will be called once, by the end of `timeout_ms` (MUSTER_NO_LIMIT:
  *   when the participant answers or is gone).
  * - Any other status: nothing was sent, `answered` will not be called, and *error (may be NULL) says why.
@@ -297,6 +298,15 @@ MUSTER_API bool proxy_is_open(struct proxy *proxy);
 
 /** The latest progress report of the running turn, from 0 to 1; 0 if there is none. Any thread. */
 MUSTER_API double proxy_progress(struct proxy *proxy);
+
+/**
+ * Whether the participant asks for a turn, by participant_ask(), because it has something to say: true from
+ * the event PARTICIPANT_MANAGER_ASKED until the next turn of this proxy begins. It says it in its answer.
+ * To lose no wish, begin a turn on the event, and if that is BUSY, look here again in `answered` of the
+ * turn that runs. If the participant asks just as a turn begins, it may count as asking still, and have
+ * nothing more to say. False on a closed proxy. Any thread; does not block.
+ */
+MUSTER_API bool proxy_asked(struct proxy *proxy);
 
 /** How much of the running turn's instruction and answer has been transferred. Any thread; does not block. */
 MUSTER_API struct muster_transfer proxy_transfer(struct proxy *proxy);

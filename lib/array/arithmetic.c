@@ -32,14 +32,15 @@ static inline uint16_t narrow(double value, int fraction, int bias)
 {
     uint16_t sign = signbit(value) ? 0x8000 : 0;
     double magnitude = fabs(value);
-    uint64_t bits;
+    uint64_t bits, infinity = (uint64_t)(2 * bias + 1) << fraction;
+    if (isnan(value))
+        return (uint16_t)(sign | infinity | UINT64_C(1) << (fraction - 1));
     if (magnitude < ldexp(1, 1 - bias)) /* subnormal: a multiple of the smallest one */
         return (uint16_t)(sign | (uint16_t)rint(ldexp(magnitude, bias - 1 + fraction)));
     memcpy(&bits, &magnitude, sizeof(bits));
     int dropped = 52 - fraction;
     bits += (UINT64_C(1) << (dropped - 1)) - 1 + (bits >> dropped & 1);
     uint64_t narrowed = (bits >> dropped) - ((uint64_t)(1023 - bias) << fraction);
-    uint64_t infinity = (uint64_t)(2 * bias + 1) << fraction;
     return (uint16_t)(sign | (uint16_t)(narrowed < infinity ? narrowed : infinity));
 }
 

@@ -354,6 +354,10 @@ enum muster_status muster_topology_new(const struct muster_topology_options *opt
     struct muster_topology *made = calloc(1, sizeof(*made));
     if (!made)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for a topology");
+    if (!own.spec)
+        own.spec = "";
+    if (!own.mixing)
+        own.mixing = "";
     made->ranks = own.ranks;
     made->seed = own.seed;
     made->period = 1;

@@ -6,12 +6,13 @@
 
 #include "link/hello.h"
 
-enum { FEATURES_MAX = 3 };
+enum { FEATURES_MAX = 4 };
 
 static size_t list_features(const struct abilities *own, char *features[FEATURES_MAX])
 {
     /* protobuf-c wants no constants. */
-    static char chunks[] = FEATURE_CHUNKS, refused[] = FEATURE_REFUSED, heartbeats[] = FEATURE_HEARTBEATS;
+    static char chunks[] = FEATURE_CHUNKS, refused[] = FEATURE_REFUSED, heartbeats[] = FEATURE_HEARTBEATS,
+                asks[] = FEATURE_ASKS;
     size_t count = 0;
     if (own->max_payload_size)
         features[count++] = chunks;
@@ -19,6 +20,8 @@ static size_t list_features(const struct abilities *own, char *features[FEATURES
         features[count++] = refused;
     if (own->sends_heartbeats)
         features[count++] = heartbeats;
+    if (own->asks)
+        features[count++] = asks;
     return count;
 }
 
@@ -77,6 +80,8 @@ static struct abilities read_abilities(char *const *features, size_t count, uint
             peer.hears_refusals = true;
         else if (strcmp(features[i], FEATURE_HEARTBEATS) == 0)
             peer.sends_heartbeats = true;
+        else if (strcmp(features[i], FEATURE_ASKS) == 0)
+            peer.asks = true;
     }
     return peer;
 }

@@ -11,10 +11,11 @@
 #include "wire/wire.h"
 
 /* The features that an end can have, as they are on the wire: it takes chunks; it wants to be told of its
-   answers that were refused; it says during a turn that it lives. */
+   answers that were refused; it says during a turn that it lives; it hears when it is asked for a turn. */
 #define FEATURE_CHUNKS     "chunks"
 #define FEATURE_REFUSED    "refused"
 #define FEATURE_HEARTBEATS "heartbeats"
+#define FEATURE_ASKS       "asks"
 
 /* What one end takes. */
 struct abilities {
@@ -22,6 +23,7 @@ struct abilities {
     uint64_t max_payload_size; /* 0: no chunks */
     bool hears_refusals;
     bool sends_heartbeats;
+    bool asks; /* a participant may ask for turns; a server can be asked */
 };
 
 /* Packs what stays the same of all Hellos of a participant, for muster__encode_hello(); NULL when out

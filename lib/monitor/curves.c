@@ -94,6 +94,31 @@ void muster__curves_scalar(struct curves *curves, uint64_t step, const char *nam
     pthread_mutex_unlock(&curves->lock);
 }
 
+static struct named_histogram *histogram_of(struct curves *curves, const char *name)
+{
+    for (size_t i = 0; i < curves->histogram_count; i++) {
+        if (strcmp(curves->histograms[i].name, name) == 0)
+            return &curves->histograms[i];
+    }
+    if (curves->histogram_count == HISTOGRAMS_MAX)
+        return NULL;
+    struct named_histogram *histogram = &curves->histograms[curves->histogram_count++];
+    strcpy(histogram->name, name);
+    return histogram;
+}
+
+void muster__curves_histogram(struct curves *curves, const char *name,
+                              const struct muster_histogram *histogram)
+{
+    char harmless[CURVE_NAME_SIZE];
+    muster_text_harmless(name, harmless, sizeof(harmless));
+    pthread_mutex_lock(&curves->lock);
+    struct named_histogram *own = histogram_of(curves, harmless);
+    if (own)
+        own->histogram = *histogram;
+    pthread_mutex_unlock(&curves->lock);
+}
+
 static struct setting *setting_of(struct curves *curves, const char *name)
 {
     for (size_t i = 0; i < curves->setting_count; i++) {

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <muster/status.h>
@@ -144,7 +145,7 @@ static void write_participants(struct writer *writer, const struct look *look)
     sample(writer, LABELS("manager", manager->name), seconds(manager->statistics.heartbeat_ms));
 }
 
-static void write_histogram(struct writer *writer, const char *manager,
+static void write_histogram(struct writer *writer, const char *label, const char *value,
                             const struct muster_histogram *histogram)
 {
     uint64_t below = 0;
@@ -155,12 +156,12 @@ static void write_histogram(struct writer *writer, const char *manager,
         if (!isinf(limit))
             snprintf(bound, sizeof(bound), "%.15g", limit);
         below += histogram->buckets[i];
-        sample_count(writer, LABELS("manager", manager, "le", bound), below);
+        sample_count(writer, LABELS(label, value, "le", bound), below);
     }
     writer->suffix = "_sum";
-    sample(writer, LABELS("manager", manager), histogram->seconds);
+    sample(writer, LABELS(label, value), histogram->seconds);
     writer->suffix = "_count";
-    sample_count(writer, LABELS("manager", manager), below);
+    sample_count(writer, LABELS(label, value), below);
 }
 
 static void write_turns(struct writer *writer, const struct look *look)
@@ -173,7 +174,7 @@ static void write_turns(struct writer *writer, const struct look *look)
     sample_statuses(writer, manager->name, manager->statistics.turns_ended, true);
     family(writer, "muster_turn_seconds", "histogram", "Seconds that turns took.");
     EACH(look, manager)
-    write_histogram(writer, manager->name, &manager->statistics.turn_times);
+    write_histogram(writer, "manager", manager->name, &manager->statistics.turn_times);
     family(writer, "muster_rounds_running", "gauge", "Rounds that are running.");
     EACH(look, manager)
     sample_count(writer, LABELS("manager", manager->name), manager->statistics.rounds_running);
@@ -330,7 +331,7 @@ static void write_proxies(struct writer *writer, struct look *look, size_t most)
                     at->statistics.traffic.bytes_received);
 }
 
-/* ---- participants of this process, scalars ---- */
+/* ---- participants of this process ---- */
 
 #define EACH_OWN(look, own)                                         \
     for (const struct participant_look *own = (look)->participants; \
@@ -368,8 +369,160 @@ static void write_own(struct writer *writer, const struct look *look)
     }
 }
 
+/* ---- groups ---- */
+
+#define EACH_GROUP(look, group)                           \
+    for (const struct group_look *group = (look)->groups; \
+         group && group < (look)->groups + (look)->group_count; group++)
+
+/* What stands before the labels of a sample's own. */
+struct group_labels {
+    char rank[16];
+    char peer[16];
+    const char *labels[11];
+};
+
+static const char *const *group_labels(struct group_labels *own, const struct group_look *group,
+                                       const char *label, const char *value)
+{
+    snprintf(own->rank, sizeof(own->rank), "%" PRIu32, group->statistics.rank);
+    const char *labels[11] = {"group", group->name, "rank", own->rank, label, value};
+    memcpy(own->labels, labels, sizeof(labels));
+    return own->labels;
+}
+
+#define GROUP_GAUGE(name, help, value)                                       \
+    do {                                                                     \
+        family(writer, name, "gauge", help);                                 \
+        EACH_GROUP(look, at)                                                 \
+        sample(writer, group_labels(&own, at, NULL, NULL), (double)(value)); \
+    } while (0)
+
+static void write_group_directions(struct writer *writer, const struct group_look *group, uint64_t sent,
+                                   uint64_t received)
+{
+    struct group_labels own;
+    sample_count(writer, group_labels(&own, group, "direction", "sent"), sent);
+    sample_count(writer, group_labels(&own, group, "direction", "received"), received);
+}
+
+static void write_groups(struct writer *writer, const struct look *look)
+{
+    struct group_labels own;
+    family(writer, "muster_group_members", "gauge", "Members of the group, by state.");
+    EACH_GROUP(look, group)
+    {
+        const struct muster_group_statistics *statistics = &group->statistics;
+        sample_count(writer, group_labels(&own, group, "state", "present"), statistics->present);
+        sample_count(writer, group_labels(&own, group, "state", "lost"), statistics->lost);
+        sample_count(writer, group_labels(&own, group, "state", "finished"), statistics->finished);
+    }
+    GROUP_GAUGE("muster_group_epoch", "The number of the roster.", at->statistics.epoch);
+    GROUP_GAUGE("muster_group_links", "Links of this member that are open or away.", at->statistics.links);
+    GROUP_GAUGE("muster_group_waiting", "Whom calls of this member wait for, counted once for each call.",
+                at->statistics.waits);
+    GROUP_GAUGE("muster_group_waiting_seconds",
+                "Seconds since the oldest of those calls began; 0: none waits.",
+                seconds(at->statistics.waiting_ms));
+    GROUP_GAUGE("muster_group_eager_bytes", "Bytes of messages that came and were not received yet.",
+                at->statistics.eager_bytes);
+    GROUP_GAUGE("muster_group_eager_budget_bytes", "The most of them.", at->statistics.eager_budget);
+    family(writer, "muster_group_collectives", "counter", "Collective operations that were begun.");
+    EACH_GROUP(look, group)
+    sample_count(writer, group_labels(&own, group, NULL, NULL), group->statistics.collectives);
+    family(writer, "muster_group_payload_bytes", "counter", "Bytes of messages with all peers, each once.");
+    EACH_GROUP(look, group)
+    write_group_directions(writer, group, group->statistics.traffic.payload_sent,
+                           group->statistics.traffic.payload_received);
+    family(writer, "muster_group_traffic_bytes", "counter",
+           "Bytes of everything that all peers sent and got.");
+    EACH_GROUP(look, group)
+    write_group_directions(writer, group, group->statistics.traffic.bytes_sent,
+                           group->statistics.traffic.bytes_received);
+}
+
+/* ---- their peers ---- */
+
+struct peer_series {
+    const struct group_look *group;
+    const struct muster_group_peer *peer;
+};
+
+static bool is_in_trouble(const struct muster_group_peer *peer)
+{
+    return peer->state == MUSTER_MEMBER_LOST || peer->link == MUSTER_LINK_AWAY ||
+           peer->waits != MUSTER_CALL_NONE;
+}
+
+/* Those with which there was no contact have no series. */
+static bool was_met(const struct muster_group_peer *peer)
+{
+    return is_in_trouble(peer) || peer->link != MUSTER_LINK_NONE || peer->traffic.bytes_sent ||
+           peer->traffic.bytes_received;
+}
+
+/* Chooses `most`, those in trouble first; returns how many there are in all. */
+static size_t choose_peers(const struct look *look, struct peer_series *chosen, size_t most)
+{
+    size_t count = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        EACH_GROUP(look, group)
+        {
+            for (uint32_t i = 0; group->peers && i < group->statistics.members; i++) {
+                const struct muster_group_peer *peer = &group->peers[i];
+                if (i == group->statistics.rank || !was_met(peer) || is_in_trouble(peer) == (pass > 0))
+                    continue;
+                if (count < most)
+                    chosen[count] = (struct peer_series){group, peer};
+                count++;
+            }
+        }
+    }
+    return count;
+}
+
+static const char *const *peer_labels(struct group_labels *own, const struct peer_series *series,
+                                      const char *direction)
+{
+    const char *labels[11] = {"group", series->group->name, "rank",      own->rank, "peer", own->peer,
+                              "name",  series->peer->name,  "direction", direction};
+    labels[8] = direction ? labels[8] : NULL;
+    snprintf(own->rank, sizeof(own->rank), "%" PRIu32, series->group->statistics.rank);
+    snprintf(own->peer, sizeof(own->peer), "%" PRIu32, series->peer->rank);
+    memcpy(own->labels, labels, sizeof(labels));
+    return own->labels;
+}
+
+static void write_peers(struct writer *writer, const struct look *look, size_t most)
+{
+    struct group_labels own;
+    size_t count = choose_peers(look, NULL, 0), shown = count < most ? count : most;
+    struct peer_series *chosen = calloc(shown + 1, sizeof(*chosen));
+    shown = chosen ? shown : 0;
+    choose_peers(look, chosen, shown);
+    family(writer, "muster_group_peer_series_left_out", "gauge",
+           "Peers that have no series of their own: there are too many.");
+    fprintf(writer->out, "%s %zu\n", writer->name, count - shown);
+    family(writer, "muster_group_peer_open", "gauge", "1: there is an open link to this peer.");
+    for (size_t i = 0; i < shown; i++)
+        sample_count(writer, peer_labels(&own, &chosen[i], NULL), chosen[i].peer->link == MUSTER_LINK_OPEN);
+    family(writer, "muster_group_peer_waiting_seconds", "gauge",
+           "Seconds since the oldest call that waits for this peer began; 0: none does.");
+    for (size_t i = 0; i < shown; i++)
+        sample(writer, peer_labels(&own, &chosen[i], NULL), seconds(chosen[i].peer->waiting_ms));
+    family(writer, "muster_group_peer_bytes", "counter", "Bytes of everything that this peer got and sent.");
+    for (size_t i = 0; i < shown; i++) {
+        sample_count(writer, peer_labels(&own, &chosen[i], "sent"), chosen[i].peer->traffic.bytes_sent);
+        sample_count(writer, peer_labels(&own, &chosen[i], "received"),
+                     chosen[i].peer->traffic.bytes_received);
+    }
+    free(chosen);
+}
+
+/* ---- what a program records ---- */
+
 /* The writer writes to memory, so that nobody waits for the lock. */
-static void write_scalars(struct writer *writer, struct curves *curves)
+static void write_recorded(struct writer *writer, struct curves *curves)
 {
     pthread_mutex_lock(&curves->lock);
     family(writer, "muster_scalar", "gauge", "The last value of a recorded scalar.");
@@ -378,6 +531,9 @@ static void write_scalars(struct writer *writer, struct curves *curves)
     family(writer, "muster_scalar_step", "gauge", "The step of that value.");
     for (size_t i = 0; i < curves->count; i++)
         sample(writer, LABELS("name", curves->curves[i].name), curves->curves[i].last.x);
+    family(writer, "muster_histogram", "histogram", "Seconds that things took, of a recorded histogram.");
+    for (size_t i = 0; i < curves->histogram_count; i++)
+        write_histogram(writer, "name", curves->histograms[i].name, &curves->histograms[i].histogram);
     pthread_mutex_unlock(&curves->lock);
 }
 
@@ -393,7 +549,11 @@ void muster__metrics_write(FILE *out, enum metrics_format format, struct look *l
         write_proxies(&writer, look, most);
     if (look->participant_count)
         write_own(&writer, look);
-    write_scalars(&writer, curves);
+    if (look->group_count)
+        write_groups(&writer, look);
+    if (look->group_count && most)
+        write_peers(&writer, look, most);
+    write_recorded(&writer, curves);
     if (format == METRICS_OPEN)
         fputs("# EOF\n", out);
 }

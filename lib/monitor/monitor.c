@@ -76,6 +76,12 @@ static void take_history(struct muster_monitor *monitor)
         point.values[HISTORY_SENT] += (double)statistics->traffic.bytes_sent;
         point.values[HISTORY_RECEIVED] += (double)statistics->traffic.bytes_received;
     }
+    for (size_t i = 0; i < look.group_count; i++) {
+        const struct muster_group_statistics *statistics = &look.groups[i].statistics;
+        point.values[HISTORY_SENT] += (double)statistics->traffic.bytes_sent;
+        point.values[HISTORY_RECEIVED] += (double)statistics->traffic.bytes_received;
+    }
+    muster__look_tell(&look);
     muster__look_end(&look);
     muster__curves_history(&monitor->curves, point);
 }
@@ -324,10 +330,29 @@ void muster_monitor_remove_participant(struct muster_monitor *monitor, struct pa
         muster__sources_remove(&monitor->sources, participant);
 }
 
+enum muster_status muster_monitor_add_group(struct muster_monitor *monitor, const char *name,
+                                            struct muster_group *group, struct muster_error *error)
+{
+    return monitor ? muster__sources_add_group(&monitor->sources, name, group, error) : MUSTER_OK;
+}
+
+void muster_monitor_remove_group(struct muster_monitor *monitor, struct muster_group *group)
+{
+    if (monitor)
+        muster__sources_remove(&monitor->sources, group);
+}
+
 void muster_monitor_scalar(struct muster_monitor *monitor, uint64_t step, const char *name, double value)
 {
     if (monitor)
         muster__curves_scalar(&monitor->curves, step, name, value);
+}
+
+void muster_monitor_histogram(struct muster_monitor *monitor, const char *name,
+                              const struct muster_histogram *histogram)
+{
+    if (monitor)
+        muster__curves_histogram(&monitor->curves, name, histogram);
 }
 
 void muster_monitor_setting(struct muster_monitor *monitor, const char *name, const char *text)

@@ -14,8 +14,11 @@ struct source {
     struct source *next;
     char name[SOURCE_NAME_SIZE];
     struct participant_manager *manager; /* or */
-    struct participant *participant;
+    struct participant *participant;     /* or */
+    struct muster_group *group;
     struct participant_manager_observer *observer;
+    struct muster_member *roster; /* of the group, as the feed knows it; written by muster__look_tell() */
+    uint64_t epoch;
     struct feed *feed;
     unsigned lookers; /* guarded by the sources' lock */
 };
@@ -29,6 +32,8 @@ void muster__sources_init(struct sources *sources, struct feed *feed)
 
 static const void *object_of(const struct source *source)
 {
+    if (source->group)
+        return source->group;
     return source->manager ? (const void *)source->manager : source->participant;
 }
 
@@ -64,6 +69,7 @@ static const char *kind_of(const struct participant_manager_event *event)
         return event->status != MUSTER_OK && event->status != MUSTER_CANCELLED ? "turn failed" : NULL;
     case PARTICIPANT_MANAGER_PROGRESS:
     case PARTICIPANT_MANAGER_TURN_BEGAN:
+    case PARTICIPANT_MANAGER_ASKED:
         break;
     }
     return NULL;
@@ -98,11 +104,19 @@ static void on_event(void *context, const struct participant_manager_event *even
 
 /* ---- the list ---- */
 
+/* Whether the two would look alike. Members of one group have one name, and each its rank. */
+static bool are_alike(const struct source *source, const struct source *other)
+{
+    if (!source->manager != !other->manager || !source->group != !other->group ||
+        strcmp(source->name, other->name) != 0)
+        return false;
+    return !source->group || muster_group_rank(source->group) == muster_group_rank(other->group);
+}
+
 static bool is_taken(const struct sources *sources, const struct source *other)
 {
     for (const struct source *source = sources->first; source; source = source->next) {
-        if (object_of(source) == object_of(other) ||
-            (!source->manager == !other->manager && strcmp(source->name, other->name) == 0))
+        if (object_of(source) == object_of(other) || are_alike(source, other))
             return true;
     }
     return false;
@@ -126,6 +140,7 @@ static enum muster_status add(struct sources *sources, struct source *new, struc
     muster__error(error, MUSTER_EXISTS, "the monitor shows '%s' already", new->name);
     if (new->observer)
         participant_manager_unobserve(new->manager, new->observer);
+    free(new->roster);
     free(new);
     return MUSTER_EXISTS;
 }
@@ -176,6 +191,19 @@ enum muster_status muster__sources_add_participant(struct sources *sources, stru
     return add(sources, source, error);
 }
 
+enum muster_status muster__sources_add_group(struct sources *sources, const char *name,
+                                             struct muster_group *group, struct muster_error *error)
+{
+    struct muster_error own;
+    error = error ? error : &own;
+    struct source *source = source_new(name ? name : "group", sources->feed, error);
+    if (!source)
+        return error->status;
+    source->group = group;
+    source->roster = muster_group_roster(group, &source->epoch);
+    return add(sources, source, error);
+}
+
 void muster__sources_remove(struct sources *sources, const void *object)
 {
     pthread_mutex_lock(&sources->lock);
@@ -193,6 +221,8 @@ void muster__sources_remove(struct sources *sources, const void *object)
     pthread_mutex_unlock(&sources->lock);
     if (source && source->observer)
         participant_manager_unobserve(source->manager, source->observer);
+    if (source)
+        free(source->roster);
     free(source);
 }
 
@@ -234,8 +264,28 @@ static void look_at_proxies(struct look *look, const struct manager_look *manage
     proxy_release_all(proxies, count);
 }
 
-static void look_at(struct look *look, const struct source *source, bool proxies)
+static void look_at_group(struct look *look, const struct source *source, bool closely)
 {
+    struct group_look *place = &look->groups[look->group_count++];
+    place->name = source->name;
+    muster_group_get_statistics(source->group, &place->statistics);
+    if (!closely)
+        return;
+    place->peers = muster_group_get_peers(source->group, &place->epoch);
+    place->waits = calloc(LOOK_WAITS_MAX, sizeof(*place->waits));
+    if (place->waits)
+        place->wait_count =
+            muster_group_get_waits(source->group, place->waits, LOOK_WAITS_MAX, sizeof(*place->waits));
+    if (place->wait_count > LOOK_WAITS_MAX)
+        place->wait_count = LOOK_WAITS_MAX;
+}
+
+static void look_at(struct look *look, const struct source *source, bool closely)
+{
+    if (source->group) {
+        look_at_group(look, source, closely);
+        return;
+    }
     if (source->participant) {
         struct participant_look *place = &look->participants[look->participant_count++];
         place->name = source->name;
@@ -249,18 +299,19 @@ static void look_at(struct look *look, const struct source *source, bool proxies
     size_t count = participant_manager_get_rounds(source->manager, place->rounds, LOOK_ROUNDS_MAX,
                                                   sizeof(*place->rounds));
     place->round_count = count < LOOK_ROUNDS_MAX ? count : LOOK_ROUNDS_MAX;
-    if (proxies)
+    if (closely)
         look_at_proxies(look, place, source->manager);
 }
 
-void muster__look_begin(struct look *look, struct sources *sources, bool proxies)
+void muster__look_begin(struct look *look, struct sources *sources, bool closely)
 {
     *look = (struct look){.sources = sources};
     hold(look);
     look->managers = calloc(look->source_count + 1, sizeof(*look->managers));
     look->participants = calloc(look->source_count + 1, sizeof(*look->participants));
-    for (size_t i = 0; look->managers && look->participants && i < look->source_count; i++)
-        look_at(look, look->looked_at[i], proxies);
+    look->groups = calloc(look->source_count + 1, sizeof(*look->groups));
+    for (size_t i = 0; look->managers && look->participants && look->groups && i < look->source_count; i++)
+        look_at(look, look->looked_at[i], closely);
 }
 
 void muster__look_end(struct look *look)
@@ -268,6 +319,10 @@ void muster__look_end(struct look *look)
     struct sources *sources = look->sources;
     for (size_t i = 0; i < look->proxy_count; i++)
         proxy_release(look->proxies[i].proxy);
+    for (size_t i = 0; i < look->group_count; i++) {
+        free(look->groups[i].peers);
+        free(look->groups[i].waits);
+    }
     pthread_mutex_lock(&sources->lock);
     for (size_t i = 0; i < look->source_count; i++)
         look->looked_at[i]->lookers--;
@@ -276,7 +331,54 @@ void muster__look_end(struct look *look)
     free(look->looked_at);
     free(look->managers);
     free(look->participants);
+    free(look->groups);
     free(look->proxies);
+}
+
+/* ---- what becomes of groups ---- */
+
+static void tell_change(const struct source *source, const struct muster_member *member)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "rank %u, epoch %llu", (unsigned)member->rank,
+             (unsigned long long)source->epoch);
+    const struct feed_line line = {
+        .kind = member->state == MUSTER_MEMBER_PRESENT ? "back" : muster_member_state_name(member->state),
+        .manager = source->name,
+        .participant = member->name,
+        .text = text,
+        .many = true,
+    };
+    muster__feed_add(source->feed, &line);
+}
+
+/* Only `tells` of them, of the members of one group; all learn. */
+static void learn_changes(struct source *source, bool tells)
+{
+    if (muster_group_epoch(source->group) == source->epoch)
+        return;
+    struct muster_member *old = source->roster, *new = muster_group_roster(source->group, &source->epoch);
+    if (!new)
+        return; /* the next time, then */
+    for (uint32_t i = 0; tells && old && i < muster_group_size(source->group); i++) {
+        if (old[i].state != new[i].state || old[i].incarnation != new[i].incarnation)
+            tell_change(source, &new[i]);
+    }
+    source->roster = new;
+    free(old);
+}
+
+void muster__look_tell(const struct look *look)
+{
+    for (size_t i = 0; i < look->source_count; i++) {
+        struct source *source = look->looked_at[i];
+        bool first = true;
+        for (size_t j = 0; j < i; j++)
+            first =
+                first && !(look->looked_at[j]->group && strcmp(look->looked_at[j]->name, source->name) == 0);
+        if (source->group)
+            learn_changes(source, first);
+    }
 }
 
 /* ---- the order of participants ---- */

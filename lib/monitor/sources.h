@@ -1,5 +1,5 @@
 /*
- * What is shown: managers and participants of this process, and looks at them. A look takes no lock of ours
+ * What is shown: managers, participants and groups of this process, and looks at them. A look takes no lock of ours
  * while it asks the core, so it never waits for a turn, nor a turn for it; who removes a source waits until
  * nobody looks at it.
  */
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <muster/group.h>
 #include <muster/participant.h>
 #include <muster/participant_manager.h>
 #include <muster/statistics.h>
@@ -18,6 +19,7 @@
 enum {
     SOURCE_NAME_SIZE = 129, /* with the NUL */
     LOOK_ROUNDS_MAX = 8,
+    LOOK_WAITS_MAX = 256,
 };
 
 struct feed;
@@ -53,6 +55,17 @@ struct participant_look {
     struct participant_statistics statistics;
 };
 
+/* A group, as one of its members in this process sees it now. */
+struct group_look {
+    const char *name;
+    struct muster_group_statistics statistics;
+    struct muster_group_peer
+        *peers;     /* statistics.members of them, by rank; NULL: nobody asked, or no memory */
+    uint64_t epoch; /* of the peers */
+    struct muster_group_wait *waits; /* the oldest first */
+    size_t wait_count;
+};
+
 /* All of them. What there is no memory for is left out. */
 struct look {
     struct sources *sources;
@@ -62,6 +75,8 @@ struct look {
     size_t manager_count;
     struct participant_look *participants;
     size_t participant_count;
+    struct group_look *groups;
+    size_t group_count;
     struct proxy_look *proxies; /* those that have said who they are, and are not gone */
     size_t proxy_count;
 };
@@ -76,12 +91,17 @@ enum muster_status muster__sources_add_manager(struct sources *sources, const ch
                                                struct muster_error *error);
 enum muster_status muster__sources_add_participant(struct sources *sources, struct participant *participant,
                                                    struct muster_error *error);
-/* `object` is the manager or the participant. */
+enum muster_status muster__sources_add_group(struct sources *sources, const char *name,
+                                             struct muster_group *group, struct muster_error *error);
+/* `object` is the manager, the participant or the group. */
 void muster__sources_remove(struct sources *sources, const void *object);
 
-/* Looks at everything: at the managers' participants only if `proxies`. To be ended. */
-void muster__look_begin(struct look *look, struct sources *sources, bool proxies);
+/* Looks at everything: at the managers' participants, and the groups' peers and waits, only if `closely`. To be ended. */
+void muster__look_begin(struct look *look, struct sources *sources, bool closely);
 void muster__look_end(struct look *look);
+
+/* Tells the feed what has changed of the groups since the last time. Of one thread at a time. */
+void muster__look_tell(const struct look *look);
 
 /* How a list of participants is ordered. */
 enum proxy_order {

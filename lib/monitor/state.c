@@ -263,6 +263,153 @@ static json_t *own_object(const struct participant_look *own)
     return object;
 }
 
+/* ---- groups ---- */
+
+static json_t *member_object(const struct muster_group_peer *peer)
+{
+    json_t *object = json_object();
+    muster__json_count(object, "rank", peer->rank);
+    muster__json_text(object, "name", peer->name);
+    muster__json_text(object, "address", peer->address);
+    muster__json_text(object, "state", muster_member_state_name(peer->state));
+    return object;
+}
+
+static json_t *view_object(const struct group_look *look)
+{
+    const struct muster_group_statistics *statistics = &look->statistics;
+    json_t *object = json_object();
+    muster__json_count(object, "rank", statistics->rank);
+    muster__json_count(object, "epoch", look->epoch);
+    muster__json_count(object, "links", statistics->links);
+    muster__json_count(object, "collectives", statistics->collectives);
+    json_object_set_new(object, "version",
+                        statistics->published ? json_integer((json_int_t)statistics->version) : json_null());
+    muster__json_count(object, "eager_bytes", statistics->eager_bytes);
+    muster__json_count(object, "eager_budget", statistics->eager_budget);
+    json_object_set_new(object, "traffic", traffic(&statistics->traffic));
+    return object;
+}
+
+static json_t *wait_object(const struct muster_group_wait *wait)
+{
+    json_t *object = json_object();
+    bool direct = wait->call == MUSTER_CALL_SEND || wait->call == MUSTER_CALL_RECEIVE;
+    muster__json_text(object, "call", muster_group_call_name(wait->call));
+    json_object_set_new(object, "rank",
+                        wait->rank == MUSTER_ANY_RANK ? json_null() : json_integer(wait->rank));
+    if (direct && wait->tag != MUSTER_ANY_TAG)
+        muster__json_count(object, "tag", wait->tag);
+    if (wait->call == MUSTER_CALL_FETCH)
+        muster__json_count(object, "version", wait->tag);
+    set_milliseconds(object, "waiting_ms", wait->waiting_ms);
+    set_limit(object, "left_ms", wait->left_ms);
+    return object;
+}
+
+/* Whether there is anything between the two. */
+static bool is_edge(const struct muster_group_peer *peer)
+{
+    return peer->link != MUSTER_LINK_NONE || peer->waits != MUSTER_CALL_NONE || peer->offers ||
+           peer->fetches || peer->traffic.bytes_sent || peer->traffic.bytes_received;
+}
+
+static json_t *edge_object(const struct muster_group_peer *peer)
+{
+    json_t *object = json_object();
+    muster__json_count(object, "rank", peer->rank);
+    muster__json_text(object, "link", muster_link_state_name(peer->link));
+    json_object_set_new(object, "dialled", json_boolean(peer->dialled));
+    set_limit(object, "heard_ms", peer->heard_ms);
+    json_object_set_new(object, "traffic", traffic(&peer->traffic));
+    muster__json_count(object, "offers", peer->offers);
+    muster__json_count(object, "fetches", peer->fetches);
+    json_object_set_new(object, "version",
+                        peer->fetched ? json_integer((json_int_t)peer->version) : json_null());
+    return object;
+}
+
+/* Writes an object behind `before`, but for its end. */
+static void put_open(FILE *out, const char *before, json_t *object)
+{
+    char *text = muster__json_write(object);
+    size_t size = text ? strlen(text) : 0;
+    /* Without memory it has no fields. */
+    fprintf(out, "%s%.*s", before, size > 2 ? (int)size - 1 : 1, size > 2 ? text : "{");
+    fputs(size > 2 ? "," : "", out);
+    free(text);
+    json_decref(object);
+}
+
+static void write_view(FILE *out, const char *before, const struct group_look *look)
+{
+    size_t written = 0;
+    put_open(out, before, view_object(look));
+    fputs("\"edges\":[", out);
+    for (uint32_t i = 0; look->peers && i < look->statistics.members; i++) {
+        if (is_edge(&look->peers[i]))
+            put(out, written++ ? "," : "", edge_object(&look->peers[i]));
+    }
+    fputs("],\"waits\":[", out);
+    for (size_t i = 0; i < look->wait_count; i++)
+        put(out, i ? "," : "", wait_object(&look->waits[i]));
+    fputs("]}", out);
+}
+
+/* The members of one group that are in this process have one name: who knows the newest of the others tells. */
+static const struct group_look *newest_of(const struct look *look, const char *name)
+{
+    const struct group_look *newest = NULL;
+    for (const struct group_look *at = look->groups; at && at < look->groups + look->group_count; at++) {
+        if (strcmp(at->name, name) == 0 && at->peers && (!newest || at->epoch > newest->epoch))
+            newest = at;
+    }
+    return newest;
+}
+
+static json_t *group_object(const struct group_look *look)
+{
+    const struct muster_group_statistics *statistics = &look->statistics;
+    json_t *object = json_object();
+    muster__json_text(object, "name", look->name);
+    muster__json_count(object, "epoch", look->epoch);
+    muster__json_count(object, "present", statistics->present);
+    muster__json_count(object, "lost", statistics->lost);
+    muster__json_count(object, "finished", statistics->finished);
+    return object;
+}
+
+static void write_group(FILE *out, const char *before, const struct look *look,
+                        const struct group_look *newest)
+{
+    size_t written = 0;
+    put_open(out, before, group_object(newest));
+    fputs("\"members\":[", out);
+    for (uint32_t i = 0; i < newest->statistics.members; i++)
+        put(out, i ? "," : "", member_object(&newest->peers[i]));
+    fputs("],\"views\":[", out);
+    for (size_t i = 0; i < look->group_count; i++) {
+        if (strcmp(look->groups[i].name, newest->name) == 0)
+            write_view(out, written++ ? "," : "", &look->groups[i]);
+    }
+    fputs("]}", out);
+}
+
+static void write_groups(FILE *out, const struct look *look)
+{
+    size_t written = 0;
+    fputs(",\"groups\":[", out);
+    for (size_t i = 0; i < look->group_count; i++) {
+        const struct group_look *newest = newest_of(look, look->groups[i].name);
+        bool first = newest;
+        for (size_t j = 0; j < i; j++)
+            first = first && strcmp(look->groups[j].name, newest->name) != 0;
+        if (first)
+            write_group(out, written++ ? "," : "", look, newest);
+    }
+    fputc(']', out);
+}
+
 /* ---- curves, settings ---- */
 
 static void write_number(FILE *out, const char *before, double value)
@@ -346,6 +493,7 @@ void muster__state_write(FILE *out, const struct state_query *query, struct look
     for (size_t i = 0; i < look->participant_count; i++)
         put(out, i ? "," : "", own_object(&look->participants[i]));
     fputs("]", out);
+    write_groups(out, look);
     if (query->order != ORDER_STATE || query->descending)
         muster__look_sort(look, query->order, query->descending);
     write_proxies(out, query, look);

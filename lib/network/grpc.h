@@ -228,6 +228,7 @@ transport_listen muster__grpc_listen;
 void muster__grpc_close_listener(struct listener *listener);
 void muster__grpc_cut_listener(struct listener *listener);
 void muster__grpc_free_listener(struct listener *listener);
+void muster__grpc_listener_address(struct listener *listener, char *text, size_t size);
 /* A stray of the transport: C-core could not accept a connection. */
 void muster__grpc_accept_failed(struct tag *tag, bool ok);
 

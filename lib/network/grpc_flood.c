@@ -41,8 +41,11 @@ struct flood *muster__grpc_flood_new(size_t max_streams)
     if (!flood)
         return NULL;
     atomic_init(&flood->references, 1);
-    flood->max_streams = (double)max_streams;
     pthread_mutex_init(&flood->lock, NULL);
+    /* C-core orders this before what reads it, but ThreadSanitizer cannot see that. */
+    pthread_mutex_lock(&flood->lock);
+    flood->max_streams = (double)max_streams;
+    pthread_mutex_unlock(&flood->lock);
     return flood;
 }
 

@@ -380,3 +380,8 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     *result = (struct listener *)listener;
     return MUSTER_OK;
 }
+
+void muster__grpc_listener_address(struct listener *base, char *text, size_t size)
+{
+    snprintf(text, size, "%s", ((const struct grpc_listener *)base)->address);
+}

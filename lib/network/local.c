@@ -99,7 +99,7 @@ static void deliver_message(struct network *network, struct end *end, const stru
     static const char too_big[] = "a message was bigger than the limit";
     struct connection *connection = end->connection;
     bool to_server = end == &connection->server;
-    if (end->over)
+    if (end->over || muster__local_is_parted(connection))
         return;
     if (letter->size > connection->max_message_size[to_server ? 1 : 0]) {
         muster__local_finish(end, MUSTER_TOO_BIG, too_big, muster__local_now(network));
@@ -365,7 +365,9 @@ static const struct transport_ops transport_ops = {
     .cut_listener = muster__local_cut_listener,
     .free_listener = muster__local_free_listener,
     .connect = muster__local_connect,
+    .listener_address = muster__local_listener_address,
     .is_inside = true,
+    .silence = "nobody listens there (does a manager of this process listen on the same address?)",
     .shut_borrowers = shut_borrowers,
     .now = transport_now,
     .set_alarm = set_alarm,

@@ -24,6 +24,7 @@ struct faults {
     bool refuse;              /* new connections */
     bool lose;                /* messages, and nobody is told */
     const char *host;         /* that new connections come from */
+    const char *const *part;  /* these hosts and all others do not reach each other; NULL: all do */
     const char *const *names; /* what streams show a server */
     const char *refusal;
 };
@@ -145,12 +146,16 @@ transport_listen muster__local_listen;
 void muster__local_close_listener(struct listener *listener);
 void muster__local_cut_listener(struct listener *listener);
 void muster__local_free_listener(struct listener *listener);
+void muster__local_listener_address(struct listener *listener, char *text, size_t size);
 
 /* ---- local_stream.c ---- */
 
 transport_connect muster__local_connect;
 
-/* With the lock held, as all that follows. Frees it with its last reference. */
+/* Whether its ends are in different parts of the network. With the lock held, as all that follows. */
+bool muster__local_is_parted(const struct connection *connection);
+
+/* Frees it with its last reference. */
 void muster__local_unreference(struct connection *connection);
 
 /* Frees a message; other events are part of their connection or listener. */

@@ -1,6 +1,7 @@
 /* Listeners of the local transport. A connection that comes first waits for its listener. */
 #include <config.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,4 +122,9 @@ void muster__local_free_listener(struct listener *listener)
     LIST_REMOVE(listener, link);
     pthread_mutex_unlock(&network->lock);
     free(listener);
+}
+
+void muster__local_listener_address(struct listener *listener, char *text, size_t size)
+{
+    snprintf(text, size, "%s", listener->address);
 }

@@ -66,6 +66,26 @@ void muster__local_break(struct connection *connection, enum muster_status clien
     muster__local_finish(&connection->server, MUSTER_GONE, text, now);
 }
 
+static bool is_one_of(const char *const *hosts, const char *host)
+{
+    while (*hosts && strcmp(*hosts, host) != 0)
+        hosts++;
+    return *hosts;
+}
+
+bool muster__local_is_parted(const struct connection *connection)
+{
+    const char *const *part = connection->network->faults.part;
+    const char *slash = strrchr(connection->address, '/');
+    return part && is_one_of(part, connection->host) != is_one_of(part, slash ? slash + 1 : "");
+}
+
+/* Whether nothing gets through. */
+static bool is_cut(const struct connection *connection)
+{
+    return connection->network->faults.lose || muster__local_is_parted(connection);
+}
+
 /*
  * NULL when out of memory. On the clock of a test all are copied: it holds messages back for as long as it likes,
  * and nobody is to wait for what was lent. A copy is in pieces that do not go by the message, as a network
@@ -117,7 +137,8 @@ static enum muster_status send_message(struct end *end, const uint8_t *head, siz
     bool broken = network->faults.fail_send > 0 && --network->faults.fail_send == 0;
     if (broken)
         muster__local_break(end->connection, MUSTER_UNAVAILABLE, "the connection broke");
-    bool goes = !end->closing && !network->faults.lose; /* what is lost stays unsent: the windows are full */
+    /* What is lost stays unsent: the windows are full. */
+    bool goes = !end->closing && !is_cut(end->connection);
     if (end->closing)
         status = MUSTER_CLOSED;
     if (goes)
@@ -154,7 +175,7 @@ static void stream_close(struct stream *base, enum muster_status status, const c
     struct connection *connection = end->connection;
     struct network *network = connection->network;
     pthread_mutex_lock(&network->lock);
-    bool begins = !end->closing && !network->faults.lose;
+    bool begins = !end->closing && !is_cut(connection);
     end->closing = true;
     if (begins && end == &connection->server) {
         muster__local_finish(&connection->client, status, text, connection->client.last_due);
@@ -276,6 +297,11 @@ enum muster_status muster__local_connect(struct muster_transport *base, const ch
     pthread_mutex_lock(&network->lock);
     connection->number = network->connected++;
     connection->host = network->faults.host ? network->faults.host : "local";
+    char *host = network->by_hand ? strchr(connection->address, '<') : NULL;
+    if (host) {
+        *host = '\0';
+        connection->host = host + 1;
+    }
     LIST_INSERT_HEAD(&network->connections, connection, link);
     if (network->faults.refuse)
         muster__local_finish(&connection->client, MUSTER_UNAVAILABLE, "refused", muster__local_now(network));

@@ -91,7 +91,9 @@ enum muster_status muster__transport_acquire(const char *address, unsigned threa
     if (!scheme || !scheme->acquire)
         status = explain(address, scheme, error);
     pthread_mutex_unlock(&schemes_lock);
-    if (status == MUSTER_OK && !(*transport = scheme->acquire(scheme, threads, error)))
-        status = MUSTER_OUT_OF_MEMORY;
-    return status;
+    if (status != MUSTER_OK)
+        return status;
+    struct muster_error cause = {MUSTER_OUT_OF_MEMORY, "out of memory"};
+    *transport = scheme->acquire(scheme, threads, &cause);
+    return *transport ? MUSTER_OK : muster__error(error, cause.status, "%s", cause.text);
 }

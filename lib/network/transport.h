@@ -121,11 +121,16 @@ struct transport_ops {
     void (*cut_listener)(struct listener *listener);
     /* After `stopped`. */
     void (*free_listener)(struct listener *listener);
+    /* Writes the address to connect to: what was given to listen(), and what that left open. */
+    void (*listener_address)(struct listener *listener, char *text, size_t size);
 
     transport_connect *connect;
 
-    /* What is sent does not leave the process: nobody else can read it, and nobody has to show anything. */
+    /* What is sent does not leave the process, or those that were started with it: nobody else can read it, and
+       nobody has to show anything. */
     bool is_inside;
+    /* What may be the reason when there is no answer at all, as a question to the user. */
+    const char *silence;
 
     /* Shuts the connections over which borrowed bytes of `body` are still on their way, of streams that have
        ended too, so that the last references to it go soon, even if a peer reads nothing. It is only

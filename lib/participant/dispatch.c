@@ -35,11 +35,12 @@ static enum muster_status answer(struct participant *participant, const struct m
     pthread_mutex_lock(&participant->lock);
     enum muster_status status = begin_answer(participant, error);
     uint64_t consumed = turns->consumed;
-    const struct encoding encoding = {.max_message_size = turns->server.max_message_size,
-                                      .max_payload_size = turns->server.max_payload_size,
-                                      .chunk_threshold = participant->options.chunk_threshold,
-                                      .keep = muster__storage_retain(turns->current.message.storage),
-                                      .fill_later = true};
+    const struct encoding encoding = {
+        .max_message_size = turns->server.max_message_size,
+        .max_payload_size = turns->server.max_payload_size,
+        .chunk_threshold = participant->options.chunk_threshold,
+        .keep = muster__storage_retain(message->storage ? message->storage : turns->current.message.storage),
+        .fill_later = true};
     muster__participant_unlock(participant);
     /* Not under the lock: a big answer takes its time, and events must not wait for it. */
     struct buffer *body = NULL;
@@ -117,6 +118,32 @@ enum muster_status participant_consume(struct participant *participant, int64_t 
     muster__participant_unlock(participant);
     muster__credentials_remind(participant->credentials,
                                participant->transport->ops->now(participant->transport));
+    return status;
+}
+
+enum muster_status participant_take(struct participant *participant, struct muster_message *message,
+                                    struct muster_error *error)
+{
+    pthread_mutex_lock(&participant->lock);
+    bool taken = muster__turns_take(&participant->turns, message);
+    muster__participant_unlock(participant);
+    return taken
+               ? MUSTER_OK
+               : muster__error(error, MUSTER_INVALID,
+                               "there is no instruction to take: participant_consume() gives one at a time");
+}
+
+enum muster_status participant_ask(struct participant *participant, struct muster_error *error)
+{
+    struct turns *turns = &participant->turns;
+    pthread_mutex_lock(&participant->lock);
+    enum muster_status status = muster__session_final_status(participant, error);
+    if (status == MUSTER_OK && muster__session_is_admitted(participant) && !turns->server.asks)
+        status =
+            muster__error(error, MUSTER_UNSUPPORTED, "the server is of an older release: it cannot be asked");
+    if (status == MUSTER_OK)
+        muster__turns_ask(turns);
+    muster__participant_unlock(participant);
     return status;
 }
 

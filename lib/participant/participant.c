@@ -60,6 +60,8 @@ static enum muster_status check_options(const struct participant_options *option
     if (options->reconnect_timeout_ms < MUSTER_NO_LIMIT)
         return muster__error(error, MUSTER_INVALID,
                              "options.reconnect_timeout_ms is negative (without a limit: MUSTER_NO_LIMIT)");
+    if (options->name_timeout_ms < 0)
+        return muster__error(error, MUSTER_INVALID, "options.name_timeout_ms is negative");
     if (options->reconnect_first_ms < 1 || options->reconnect_last_ms < options->reconnect_first_ms)
         return muster__error(error, MUSTER_INVALID,
                              "options.reconnect_first_ms is not from 1 to options.reconnect_last_ms");
@@ -92,6 +94,7 @@ static struct participant *participant_new(const char *address, const struct par
         .max_message_size = options->max_message_size,
         .max_payload_size = options->max_payload_size,
         .sends_heartbeats = true,
+        .asks = options->asks,
         .hears_refusals = options->on_warning, /* nobody else would see why an answer was refused */
     };
     struct participant *participant = calloc(1, sizeof(*participant));
@@ -146,15 +149,13 @@ static void warn_of_connection(const struct participant *participant)
     muster__callback_warn(options->on_warning, options->context, line);
 }
 
-enum muster_status participant_connect(const char *address, const struct participant_options *given,
-                                       struct participant **result, struct muster_error *error)
+/* All of it but its first stream. */
+static enum muster_status prepare(const char *address, const struct participant_options *given,
+                                  struct participant **result, struct muster_error *error)
 {
     struct participant_options own = default_options;
     const struct participant_options *options = &own;
     enum muster_status status = MUSTER_OK;
-    *result = NULL;
-    if (muster__in_callback())
-        return muster__error(error, MUSTER_INVALID, "participant_connect() waits: call it outside callbacks");
     if (given)
         status = muster__options_take(&own, sizeof(own), given, "participant_options_init", error);
     if (status != MUSTER_OK)
@@ -176,17 +177,64 @@ enum muster_status participant_connect(const char *address, const struct partici
         muster__participant_release(participant);
         return status;
     }
-    muster__block_participant(true); /* until participant_free() */
+    muster__block_participant(true); /* until dismantle() */
+    *result = participant;
+    return MUSTER_OK;
+}
 
+/* Nothing will come any more. */
+static void dismantle(struct participant *participant)
+{
+    participant->transport->ops->release(participant->transport);
+    muster__participant_release(participant);
+    muster__block_participant(false);
+    muster__block_trim();
+}
+
+/* Opens the first stream. `waiter` (NULL: nobody waits) begins under the same lock as the attempts: both
+   limits end together. *result is set before anybody hears of the participant; not OK: it is NULL. */
+static enum muster_status start(const char *address, const struct participant_options *given,
+                                struct waiter *waiter, struct participant **result,
+                                struct muster_error *error)
+{
+    *result = NULL;
+    enum muster_status status = prepare(address, given, result, error);
+    if (status != MUSTER_OK)
+        return status;
+    struct participant *participant = *result;
     pthread_mutex_lock(&participant->lock);
     muster__session_open(participant);
-    bool begun = participant->session.state != PARTICIPANT_ENDED;
-    struct waiter waiter; /* begun under the same lock as the attempts: both limits end together */
-    muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
-                         options->connect_timeout_ms);
+    status = muster__session_final_status(participant, error);
+    if (status == MUSTER_OK && waiter)
+        muster__waiter_begin(waiter, participant->transport, &participant->lock, &participant->changed,
+                             participant->options.connect_timeout_ms);
     muster__participant_unlock(participant);
-    if (begun) /* an address that makes no sense needs no other word */
-        warn_of_connection(participant);
+    if (status != MUSTER_OK) { /* an address that makes no sense needs no other word */
+        dismantle(participant);
+        *result = NULL;
+        return status;
+    }
+    warn_of_connection(participant);
+    return MUSTER_OK;
+}
+
+enum muster_status participant_start(const char *address, const struct participant_options *options,
+                                     struct participant **participant, struct muster_error *error)
+{
+    return start(address, options, NULL, participant, error);
+}
+
+enum muster_status participant_connect(const char *address, const struct participant_options *options,
+                                       struct participant **result, struct muster_error *error)
+{
+    struct waiter waiter;
+    *result = NULL;
+    if (muster__in_callback())
+        return muster__error(error, MUSTER_INVALID, "participant_connect() waits: call it outside callbacks");
+    enum muster_status status = start(address, options, &waiter, result, error);
+    if (status != MUSTER_OK)
+        return status;
+    struct participant *participant = *result;
     pthread_mutex_lock(&participant->lock);
     while (!muster__session_is_admitted(participant) && participant->session.state != PARTICIPANT_ENDED &&
            !waiter.expired)
@@ -200,9 +248,9 @@ enum muster_status participant_connect(const char *address, const struct partici
     }
     muster__participant_unlock(participant);
     if (status == MUSTER_OK)
-        *result = participant;
-    else
-        participant_free(participant);
+        return MUSTER_OK;
+    participant_free(participant);
+    *result = NULL;
     return status;
 }
 
@@ -237,10 +285,7 @@ void participant_free(struct participant *participant)
     while (!participant->session.settled || participant->session.telling) /* what was cut ends at once */
         pthread_cond_wait(&participant->changed, &participant->lock);
     muster__participant_unlock(participant);
-    participant->transport->ops->release(participant->transport);
-    muster__participant_release(participant);
-    muster__block_participant(false);
-    muster__block_trim();
+    dismantle(participant);
 }
 
 /* ---- what is known of the participant ---- */

@@ -149,11 +149,8 @@ static bool was_good(const struct participant *participant)
 static void begin_waiting(struct participant *participant, int64_t limit_ms, int64_t pause_ms)
 {
     int64_t until = muster__transport_after(participant->transport, limit_ms);
-    const char *cause =
-        participant->transport->ops->is_inside
-            ? "nobody listens there (does a manager of this process listen on the same address?)"
-            : "no answer (is the address right, and no firewall in the way?)";
-    muster__wait_begin(&participant->session.wait, now_of(participant), until, pause_ms, cause);
+    muster__wait_begin(&participant->session.wait, now_of(participant), until, pause_ms,
+                       participant->transport->ops->silence);
     participant->session.waiting = true;
 }
 
@@ -257,8 +254,18 @@ static bool ends_with(const char *text, const char *end)
     return size >= end_size && strcmp(text + size - end_size, end) == 0;
 }
 
+/* Its name is in use. Who has it may be dead, and the server may not have noticed yet. */
+static bool waits_for_name(struct participant *participant)
+{
+    struct session *session = &participant->session;
+    if (!session->name_until)
+        session->name_until =
+            muster__transport_after(participant->transport, participant->options.name_timeout_ms);
+    return now_of(participant) < session->name_until;
+}
+
 /* Whether the end of a stream is one after which to try again. */
-static bool is_broken(const struct participant *participant, enum muster_status status, const char *text)
+static bool is_broken(struct participant *participant, enum muster_status status, const char *text)
 {
     const struct session *session = &participant->session;
     bool admitted = muster__session_is_admitted(participant);
@@ -272,7 +279,7 @@ static bool is_broken(const struct participant *participant, enum muster_status 
     if (session->state != PARTICIPANT_CONNECTING)
         return false;
     if (status == MUSTER_EXISTS)
-        return ends_with(text, NAME_IS_AWAY);
+        return ends_with(text, NAME_IS_AWAY) || waits_for_name(participant);
     if (status == MUSTER_UNAUTHENTICATED)
         return admitted; /* a certificate has run out, at either end: it may be replaced */
     return session->returning && status_of_end(PARTICIPANT_CONNECTING, status) == MUSTER_FULL;
@@ -326,7 +333,9 @@ static void stay_away(struct participant *participant)
         wait_ms = again && pause_ms > wait_ms ? pause_ms : wait_ms;
     }
     change_state(participant, PARTICIPANT_AWAY);
-    start_timer(participant, wait_ms);
+    int64_t at = muster__transport_after(participant->transport, wait_ms);
+    bool limited = !muster__session_is_admitted(participant) && session->wait.until < at;
+    start_timer_at(participant, limited ? session->wait.until : at);
 }
 
 enum muster_status muster__session_no_answer(const struct participant *participant,
@@ -346,14 +355,18 @@ enum muster_status muster__session_no_answer(const struct participant *participa
                          limit_ms, wait->cause);
 }
 
-/* The time away is over, be it what the server asked for or a pause; false: for good, and so is all else. */
+/* The time away is over, be it what the server asked for, a pause, or in vain, as the time to connect is over
+   before that; false: for good, and so is all else. */
 static bool try_again(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
     enum muster_status status;
-    if (!participant->session.waiting)
+    struct session *session = &participant->session;
+    int64_t passed_ms = now_of(participant) - session->state_since;
+    bool in_vain = !session->waiting && passed_ms < (int64_t)session->reconnect_seconds * 1000;
+    if (!session->waiting && !in_vain)
         begin_return(participant);
-    if (participant->session.wait.until <= now_of(participant))
+    if (session->wait.until <= now_of(participant))
         status = muster__session_no_answer(participant, &error);
     else
         status = open_stream(participant, &error);
@@ -370,6 +383,7 @@ static void let_in(struct participant *participant, bool original, const struct 
     change_state(participant, PARTICIPANT_OPEN);
     session->connections++;
     session->returning = session->waiting = false;
+    session->name_until = 0;
     stop_timer(participant);
     muster__turns_open(&participant->turns, session->stream, original, server);
 }
@@ -415,6 +429,8 @@ static enum muster_status welcome(struct participant *participant, const Muster_
         muster__traffic_send(&participant->traffic, session->stream, NULL, 0, NULL) == MUSTER_OUT_OF_MEMORY)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     enter_session(participant, welcome_message);
+    if (participant->turns.begun)
+        muster__turns_begin(&participant->turns);
     pthread_cond_broadcast(&participant->changed);
     return MUSTER_OK;
 }
@@ -488,10 +504,12 @@ static bool takes_cancelled(struct participant *participant)
     return muster__turns_take_cancelled(&participant->turns) && participant->options.on_cancelled;
 }
 
-static void call_back(struct participant *participant, bool cancelled, bool ready)
+static void call_back(struct participant *participant, bool admitted, bool cancelled, bool ready)
 {
     const struct participant_options *options = &participant->options;
     bool outer = muster__callback_begin();
+    if (admitted && options->on_admitted)
+        options->on_admitted(options->context, participant);
     if (cancelled)
         options->on_cancelled(options->context, participant);
     if (ready && options->on_ready)
@@ -505,7 +523,7 @@ static void settle(struct participant *participant)
     pthread_mutex_lock(&participant->lock);
     bool cancelled = takes_cancelled(participant);
     muster__participant_unlock(participant);
-    call_back(participant, cancelled, true);
+    call_back(participant, false, cancelled, true);
     pthread_mutex_lock(&participant->lock);
     participant->session.settled = true;
     pthread_cond_broadcast(&participant->changed);
@@ -562,6 +580,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     char line[LINE_SIZE];
     enum muster_status status = muster__decode(TO_PARTICIPANT, pieces, count, &envelope, &error);
     pthread_mutex_lock(&participant->lock);
+    bool known = muster__session_is_admitted(participant);
     muster__traffic_received(&participant->traffic, size);
     if (status == MUSTER_OK && envelope.content == CONTENT_WELCOME)
         status = welcome(participant, envelope.welcome, &error);
@@ -583,11 +602,12 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     else if (participant->session.closing)
         close_stream(participant); /* the answer that is to be sent first may just have been cancelled */
     bool cancelled = takes_cancelled(participant);
+    bool admitted = !known && muster__session_is_admitted(participant) && !participant->session.closed;
     muster__participant_unlock(participant);
     if (ready)
         pthread_cond_broadcast(&participant->changed); /* not under the lock, which those who wake want */
     muster__envelope_clear(&envelope);
-    call_back(participant, cancelled, ready);
+    call_back(participant, admitted, cancelled, ready);
     if (tells)
         tell(participant, line);
 }

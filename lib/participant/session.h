@@ -39,9 +39,10 @@ struct session {
     bool returning;                  /* CONNECTING and AWAY are for attempts to come back */
     bool waiting;                    /* for the server, which has not let it in */
     struct wait wait;
-    int64_t opened_at; /* the latest connection */
-    bool proven;       /* an instruction came over it */
-    int64_t came_at;   /* when the latest instruction was whole */
+    int64_t opened_at;  /* the latest connection */
+    bool proven;        /* an instruction came over it */
+    int64_t came_at;    /* when the latest instruction was whole */
+    int64_t name_until; /* a name that is in use is tried again until then; 0: it was not in use */
 
     /* What the user hears of the wait, and of answers that the server refused. */
     bool telling; /* on_warning is being called: one at a time, and participant_free() waits for it */

@@ -156,6 +156,21 @@ static enum muster_status hold_answer(struct turns *turns, struct buffer *body, 
     return MUSTER_OK;
 }
 
+/* Asks for a turn, if the program wants one and the server does not know that yet. An instruction that has
+   come and was not consumed will do as well. */
+static void ask_still(struct turns *turns)
+{
+    uint8_t message[STREAM_HEAD_MAX];
+    if (!turns->asking || turns->asked || turns->came || turns->arriving.size || turns->over ||
+        !turns->begun || !turns->stream || !turns->server.asks)
+        return;
+    enum muster_status status =
+        muster__traffic_send(turns->traffic, turns->stream, message, muster__encode_ask(message), NULL);
+    turns->asked = status == MUSTER_OK;
+    if (status == MUSTER_OUT_OF_MEMORY)
+        turns->stream->ops->cut(turns->stream); /* and another one is tried, which brings it */
+}
+
 /* ---- what the server says ---- */
 
 /* The instruction is whole, of so many bytes: there is something to consume. */
@@ -200,6 +215,7 @@ static enum muster_status instruct(struct turns *turns, pthread_mutex_t *lock, s
     if (turns->unanswered && !turns->original)
         give_up(turns);
     drop_answer(turns);
+    turns->asked = false;
     turns->next =
         (struct instruction){.turn = envelope->turn, .granted = envelope->grant, .limit = envelope->limit};
     if (envelope->announced) {
@@ -248,6 +264,7 @@ static void cancel(struct turns *turns, uint64_t turn)
         drop_next(turns);
     else if (turns->unanswered && turns->current.turn == turn)
         give_up(turns);
+    ask_still(turns); /* the turn that was to do for it is gone */
 }
 
 enum muster_status muster__turns_received(struct turns *turns, pthread_mutex_t *lock,
@@ -279,6 +296,7 @@ void muster__turns_open(struct turns *turns, struct stream *stream, bool origina
     turns->stream = stream;
     turns->original = original;
     turns->server = *server;
+    turns->asked = false;
 }
 
 void muster__turns_interrupt(struct turns *turns)
@@ -341,6 +359,13 @@ bool muster__turns_take_cancelled(struct turns *turns)
 void muster__turns_begin(struct turns *turns)
 {
     turns->begun = true;
+    ask_still(turns);
+}
+
+void muster__turns_ask(struct turns *turns)
+{
+    turns->asking = true;
+    ask_still(turns);
 }
 
 enum muster_status muster__turns_may_answer(const struct turns *turns, struct muster_error *error)
@@ -416,10 +441,18 @@ const struct muster_message *muster__turns_consume(struct turns *turns)
     turns->current = turns->next;
     turns->next.message = (struct muster_message)MUSTER_MESSAGE_INIT;
     turns->came = false;
+    turns->asking = false;
     turns->unanswered = turns->current.message.kind != MUSTER_RECONNECT;
     turns->progress_at = 0;
     turns->cancelled = false; /* a reconnect_in meanwhile was about what came before */
     return &turns->current.message;
+}
+
+bool muster__turns_take(struct turns *turns, struct muster_message *message)
+{
+    *message = turns->current.message;
+    muster__storage_retain(message->storage);
+    return message->kind != MUSTER_EMPTY;
 }
 
 enum muster_status muster__turns_report(struct turns *turns, double fraction, int64_t now, bool comes_back)

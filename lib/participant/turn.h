@@ -49,6 +49,8 @@ struct turns {
     bool cancel_untold; /* of which on_cancelled is to be told */
     int descriptor;     /* of participant_descriptor(); -1: nobody has asked for it */
     bool shown_ready;   /* by it */
+    bool asking;        /* the program has something to say, since it consumed the last instruction, */
+    bool asked;         /* which the server was told on this stream, since its last instruction came */
     uint64_t consumed;  /* instructions so far: turns begin anew with each session, these do not */
     uint64_t answered;
     uint64_t given_up; /* by the server, after they were consumed */
@@ -114,8 +116,12 @@ bool muster__turns_take_cancelled(struct turns *turns);
 
 /* ---- what the user's code does, before the end ---- */
 
-/* The initiative was passed: from now on instructions come. */
+/* The initiative was passed on this stream: from now on instructions come, and they can be asked for. */
 void muster__turns_begin(struct turns *turns);
+
+/* The program has something to say: the server is asked for a turn, as soon as it listens and has the
+   initiative, and on each stream anew until the program consumes an instruction. */
+void muster__turns_ask(struct turns *turns);
 
 /* Whether there is an instruction to answer, and to work on. */
 enum muster_status muster__turns_may_answer(const struct turns *turns, struct muster_error *error);
@@ -140,6 +146,10 @@ void muster__turns_pass_over(struct turns *turns, bool comes_back);
 
 /* Takes what came to be worked on. */
 const struct muster_message *muster__turns_consume(struct turns *turns);
+
+/* Makes *message one that the current instruction shares its memory with, until both are cleared; false:
+   there is none, and it is empty. */
+bool muster__turns_take(struct turns *turns, struct muster_message *message);
 
 /* Reports progress, unless it is too soon. */
 enum muster_status muster__turns_report(struct turns *turns, double fraction, int64_t now, bool comes_back);

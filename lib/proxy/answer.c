@@ -161,7 +161,8 @@ static struct turn *take_answered(struct proxy *proxy)
 {
     proxy->answered = proxy->turn;
     struct turn *turn = muster__proxy_take_turn(proxy);
-    proxy->stream->ops->hold(proxy->stream);
+    if (!proxy->takes.asks) /* or the next word may be its own */
+        proxy->stream->ops->hold(proxy->stream);
     return turn;
 }
 

@@ -83,6 +83,8 @@ static void open_message(struct connection *connection, struct envelope *envelop
         muster__proxy_progress(connection, envelope);
     else if (envelope->content == CONTENT_CHUNK)
         muster__proxy_chunk(connection, envelope);
+    else if (envelope->content == CONTENT_ASK)
+        muster__proxy_ask(connection);
     else if (envelope->content == CONTENT_ALIVE)
         muster__connection_idled(connection); /* that it was heard is all of it */
     else

@@ -84,6 +84,7 @@ struct proxy {
     struct buffer *refused;     /* the last word of an answer that was refused, a reference; NULL: none yet */
     uint64_t turn;              /* number of the last turn that began */
     bool given_up;              /* that turn was given up */
+    bool asked;                 /* for a turn, since that turn began */
     size_t owed;                /* answers to given-up turns that an original participant will still send */
     double progress;            /* of the running turn */
 

@@ -24,6 +24,7 @@ struct participant_manager {
     struct muster_transport *transport;
     struct listener *listener;
     uint16_t port;
+    char bound[256]; /* the address, with what was found for it */
     struct credentials *credentials;
     struct connection_options connection;
     struct buffer *cancel; /* the one message that is the same for everybody */

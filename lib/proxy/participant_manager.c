@@ -52,7 +52,8 @@ void muster__manager_tell(struct participant_manager *manager, const struct part
     unsigned counter = counter_of(event);
     if (counter < COUNTERS)
         muster__count(manager->counters, counter, 1);
-    if (options->on_event && event->kind <= PARTICIPANT_MANAGER_BACK) {
+    bool of_all = event->kind <= PARTICIPANT_MANAGER_BACK || event->kind == PARTICIPANT_MANAGER_ASKED;
+    if (options->on_event && of_all) {
         bool outer = muster__callback_begin();
         options->on_event(options->context, event);
         muster__callback_end(outer);
@@ -306,9 +307,12 @@ static enum muster_status start_listening(struct participant_manager *manager,
         .memory = options->max_network_memory ? options->max_network_memory : NETWORK_MEMORY,
         .memory_per_peer = options->max_network_memory ? 0 : NETWORK_MEMORY_PER_PARTICIPANT,
     };
-    return manager->transport->ops->listen(manager->transport, manager->address, options->max_message_size,
-                                           &manager->connection, &listener_events, manager,
-                                           &manager->listener, &manager->port, error);
+    status = manager->transport->ops->listen(manager->transport, manager->address, options->max_message_size,
+                                             &manager->connection, &listener_events, manager,
+                                             &manager->listener, &manager->port, error);
+    if (status == MUSTER_OK)
+        manager->transport->ops->listener_address(manager->listener, manager->bound, sizeof(manager->bound));
+    return status;
 }
 
 enum muster_status participant_manager_start(const struct participant_manager_options *given,
@@ -347,6 +351,11 @@ enum muster_status participant_manager_start(const struct participant_manager_op
 uint16_t participant_manager_port(const struct participant_manager *manager)
 {
     return manager->port;
+}
+
+const char *participant_manager_address(const struct participant_manager *manager)
+{
+    return manager->bound;
 }
 
 /* `last` is said to every participant that is there; NULL: nothing. */

@@ -110,7 +110,8 @@ enum muster_status proxy_run_async(struct proxy *proxy, const struct muster_mess
     if (!async)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     *async = (struct async_turn){{.kind = instruction->kind, .ended = async_turn_ended}, answered, context};
-    struct instruction sending = {.manager = muster__proxy_manager(proxy), .message = instruction};
+    struct instruction sending = {
+        .manager = muster__proxy_manager(proxy), .message = instruction, .keep = instruction->storage};
     enum muster_status status = muster__proxy_named(
         proxy, muster__proxy_begin(proxy, &async->turn, &sending, timeout_ms, NULL, error), error);
     muster__instruction_release(&sending);

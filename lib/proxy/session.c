@@ -10,15 +10,9 @@
 
 #include "proxy/internal.h"
 #include "status.h"
+#include "text.h"
 
 /* ---- Hello, the token, and Welcome, which tells it ---- */
-
-static char *add_text(char *at, const char *text)
-{
-    size_t size = strlen(text) + 1;
-    memcpy(at, text, size);
-    return at + size;
-}
 
 /* NULL when out of memory. */
 static struct introduction *copy_introduction(const Muster__Hello *hello)
@@ -34,8 +28,10 @@ static struct introduction *copy_introduction(const Muster__Hello *hello)
     if (hello->session.len)
         memcpy(introduction->bytes, hello->session.data, hello->session.len);
     char *at = introduction->bytes + hello->session.len;
-    for (size_t i = 0; i < hello->n_labels; i++)
-        at = add_text(add_text(at, hello->labels[i]->name), hello->labels[i]->value);
+    for (size_t i = 0; i < hello->n_labels; i++) {
+        muster__put_text(&at, hello->labels[i]->name);
+        muster__put_text(&at, hello->labels[i]->value);
+    }
     return introduction;
 }
 
@@ -57,7 +53,8 @@ enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
 {
     const struct participant_manager_options *options = &proxy->manager->options;
     const struct abilities own = {.max_message_size = options->max_message_size,
-                                  .max_payload_size = options->max_payload_size};
+                                  .max_payload_size = options->max_payload_size,
+                                  .asks = true};
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
     if (proxy->state == PROXY_CLOSED)
         return MUSTER_OK;

@@ -122,6 +122,7 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         if (observed)
             muster__drain_add(drain); /* the turn may end, and all with it, before that is told */
         proxy->given_up = false;
+        proxy->asked = false;
         muster__proxy_count_begin(proxy, turn, size);
         muster__proxy_start_timer(proxy, timeout_ms);
     }
@@ -181,6 +182,34 @@ void muster__proxy_progress(struct connection *connection, const struct envelope
     pthread_mutex_unlock(&proxy->lock);
     if (current)
         muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");
+}
+
+/* Who asks again before it got its turn is not heard again. */
+void muster__proxy_ask(struct connection *connection)
+{
+    struct proxy *proxy = connection->proxy;
+    if (proxy->original) {
+        muster__proxy_misbehaved(proxy, "a participant without Hello cannot ask for a turn");
+        return;
+    }
+    pthread_mutex_lock(&proxy->lock);
+    bool current = proxy->connection == connection && proxy->state == PROXY_OPEN;
+    bool news = current && !proxy->asked;
+    if (news)
+        proxy->asked = true;
+    else
+        muster__connection_idled(connection);
+    pthread_mutex_unlock(&proxy->lock);
+    if (news)
+        muster__manager_event(proxy, PARTICIPANT_MANAGER_ASKED, MUSTER_OK, "");
+}
+
+bool proxy_asked(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    bool asked = proxy->asked && proxy->state != PROXY_CLOSED;
+    pthread_mutex_unlock(&proxy->lock);
+    return asked;
 }
 
 /* ---- the end ---- */

@@ -337,19 +337,62 @@ static void csv_close(void *state)
     free(csv);
 }
 
-/* Reads the names of the columns; the line ends with a NUL. */
+static enum muster_status no_record(const struct csv *csv, struct muster_error *error)
+{
+    return muster__file_error(error, MUSTER_FORMAT, csv->outlet.path, "this is no record");
+}
+
+/* Takes the columns out of a line, which is changed. */
 static enum muster_status read_columns(struct csv *csv, char *line, struct muster_error *error)
 {
     for (size_t i = 0; line; i++) {
         const char *field = muster__csv_field(&line);
-        if (i < 2 ? strcmp(field, i == 0 ? "step" : "time") != 0 : csv->count == COLUMNS_MAX)
-            return muster__file_error(error, MUSTER_FORMAT, csv->outlet.path, "this is no record");
-        if (i >= 2 && !add_column(csv, field))
+        if (i < 2) /* the step and the time */
+            continue;
+        if (csv->count == COLUMNS_MAX || find_column(csv, field) < csv->count)
+            return no_record(csv, error);
+        if (!add_column(csv, field))
             return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-        if (i == 0 && !line)
-            return muster__file_error(error, MUSTER_FORMAT, csv->outlet.path, "this is no record");
     }
     return MUSTER_OK;
+}
+
+/* A table with another header than these columns have here is somebody else's, and left alone. */
+static enum muster_status check_header(const struct csv *csv, const char *header, size_t size,
+                                       struct muster_error *error)
+{
+    struct piece piece;
+    enum muster_status status = muster__piece_begin(&piece, error);
+    if (status != MUSTER_OK)
+        return status;
+    put_header(csv, piece.out);
+    bool whole = !ferror(piece.out);
+    if (fclose(piece.out) != 0 || !whole)
+        status = muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    else if (piece.size != size || memcmp(piece.bytes, header, size) != 0)
+        status = no_record(csv, error);
+    free(piece.bytes);
+    return status;
+}
+
+/* The header ends with its newline. */
+static enum muster_status read_header(struct csv *csv, const char *header, size_t size,
+                                      struct muster_error *error)
+{
+    char *line = strndup(header, size - 1);
+    if (!line)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status = read_columns(csv, line, error);
+    free(line);
+    return status == MUSTER_OK ? check_header(csv, header, size, error) : status;
+}
+
+/* Whether a killed process may have left this as half of its header. */
+static bool is_half_a_header(const char *bytes, size_t size)
+{
+    static const char beginning[] = "step,time,";
+    size_t length = strlen(beginning);
+    return size < HEADER_SIZE_MAX && memcmp(bytes, beginning, size < length ? size : length) == 0;
 }
 
 /* What an earlier process left: the header, and rows behind which this one goes on. */
@@ -360,16 +403,16 @@ static enum muster_status resume(struct csv *csv, struct muster_error *error)
     enum muster_status status = muster__outlet_read(&csv->outlet, size, &begin, error);
     if (status != MUSTER_OK)
         return status;
-    char *end = memchr(begin, '\n', size);
+    const char *end = memchr(begin, '\n', size);
+    size_t header_size = end ? (size_t)(end - begin) + 1 : 0;
     if (end)
-        *end = '\0';
-    size_t length = end ? (size_t)(end - begin) : size;
-    if (end || strncmp(begin, "step,time", size < 9 ? size : 9) != 0)
-        status = read_columns(csv, begin, error);
+        status = read_header(csv, begin, header_size, error);
+    else if (!is_half_a_header(begin, size))
+        status = no_record(csv, error);
     free(begin);
     if (status == MUSTER_OK)
         status = muster__outlet_end_line(&csv->outlet, error); /* half a header is none */
-    csv->header_size = csv->outlet.size > 0 ? length + 1 : 0;
+    csv->header_size = header_size;
     csv->count_there = csv->count;
     return status;
 }

@@ -495,6 +495,7 @@ static const struct form {
     {.numbers = {DOWN(WELCOME), 0}, .content = CONTENT_WELCOME, .read = read_greeting},
     {.numbers = {DOWN(CANCEL), 0}, .content = CONTENT_CANCEL},
     {.numbers = {0, UP(ALIVE)}, .content = CONTENT_ALIVE},
+    {.numbers = {0, UP(ASK)}, .content = CONTENT_ASK},
     {.numbers = {0, UP(PROGRESS)},
      .content = CONTENT_PROGRESS,
      .take = take_progress,

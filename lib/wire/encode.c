@@ -504,6 +504,14 @@ size_t muster__encode_alive(uint8_t head[STREAM_HEAD_MAX])
     return writer.size;
 }
 
+size_t muster__encode_ask(uint8_t head[STREAM_HEAD_MAX])
+{
+    Muster__Ask ask = MUSTER__ASK__INIT;
+    struct writer writer = {.at = head};
+    put_packed(&writer, UP(ASK), NULL, &ask.base);
+    return writer.size;
+}
+
 size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint8_t head[STREAM_HEAD_MAX])
 {
     Muster__Grant grant = MUSTER__GRANT__INIT;

@@ -128,8 +128,10 @@ struct buffer *muster__encode_cancel(void);
 struct buffer *muster__encode_refused(const char *text);
 struct buffer *muster__encode_progress(double fraction);
 
-/* The whole of a message that says that the participant lives, which has no body. */
+/* The whole of a message that says that the participant lives, and of one that asks for a turn: they have no
+   body. */
 size_t muster__encode_alive(uint8_t head[STREAM_HEAD_MAX]);
+size_t muster__encode_ask(uint8_t head[STREAM_HEAD_MAX]);
 
 /* ---- reading: decode.c ---- */
 
@@ -152,6 +154,7 @@ enum content {
     CONTENT_CHUNK,
     CONTENT_REFUSED,
     CONTENT_ALIVE,
+    CONTENT_ASK,
 };
 
 /* What was received. */

@@ -1,16 +1,24 @@
-# apps/fedavg, from outside: its data, its answers to mistakes, and its training.
+# The programs of apps/, from outside: its data, its answers to mistakes, and its training.
 app_tests = \
     tests/apps/answers.py \
     tests/apps/data.py \
+    tests/apps/decentralized.py \
+    tests/apps/namespaces.py \
     tests/apps/original.py \
     tests/apps/restarting.py \
     tests/apps/strangers.py \
     tests/apps/training.py \
     tests/apps/watching.py
-EXTRA_DIST += $(app_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/support.py
+vertical_tests = \
+    tests/apps/vertical.py \
+    tests/apps/vertical_sklearn.py
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/support.py
 
 if HAVE_TESTS
 if HAVE_APPS
 TESTS += $(app_tests)
+if HAVE_VERTICAL_APPS
+TESTS += $(vertical_tests)
+endif
 endif
 endif

@@ -290,16 +290,20 @@ class Stopping(Running):
         self.assert_rounds_told_once(400)
 
     def long_round(self, *options):
-        """A server in the middle of a round that does not end by itself: one who is to answer is frozen."""
-        server = self.serve(100000, "--fraction=1", "--come-back=1000", *options)
+        """A server in the middle of a round that does not end by itself: one who is to answer is frozen, and has been silent
+        for so long that the rounds before are over."""
+        server = self.serve(
+            100000, "--fraction=1", "--come-back=1000", "--heartbeat=0.5", *options, stderr=subprocess.PIPE
+        )
         participants = self.bring(server.port)
         self.read_until(server, "^round 3/")
         participants[0].send_signal(signal.SIGSTOP)
+        self.await_line(server.stderr, "is silent")
         return server, participants
 
-    def assert_given_up(self, server):
+    def assert_given_up(self, errors):
         """The last round is one that everybody answered."""
-        last = int(re.findall(r"stopped after round (\d+)", self.errors_of(server))[-1])
+        last = int(re.findall(r"stopped after round (\d+)", errors)[-1])
         self.assertEqual(last, self.last_round())
         self.assertEqual(len(self.rows()), last)
         self.assertEqual({(row["answered"], row["failed"]) for row in self.rows()}, {("4", "0")})
@@ -309,17 +313,19 @@ class Stopping(Running):
         # Not the same one twice: two that are pending at the same time would be one.
         server.send_signal(signal.SIGINT)
         server.send_signal(signal.SIGTERM)
-        server.stdout.read()
-        self.assertIn(server.wait(), (128 + signal.SIGINT, 128 + signal.SIGTERM), self.errors_of(server))
-        self.assert_given_up(server)
+        errors = server.stderr.read()
+        self.assertIn(server.wait(), (128 + signal.SIGINT, 128 + signal.SIGTERM), errors)
+        self.assert_given_up(errors)
         for participant in participants:
             self.assertIsNone(participant.poll(), self.errors_of(participant))  # they will come back
 
     def test_round_is_given_up_when_its_time_is_over(self):
         server, _ = self.long_round("--stop-within=0.3")
-        self.stop(server, signal.SIGTERM)
-        self.assertIn("stopping: the round that runs is finished first", self.errors_of(server))
-        self.assert_given_up(server)
+        server.send_signal(signal.SIGTERM)
+        errors = server.stderr.read()
+        self.assertEqual(server.wait(), 128 + signal.SIGTERM, errors)
+        self.assertIn("stopping: the round that runs is finished first", errors)
+        self.assert_given_up(errors)
 
     def test_stopped_while_it_waits_for_participants(self):
         server = self.serve(5)

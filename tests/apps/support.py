@@ -1,5 +1,6 @@
-"""What the tests of apps/fedavg share: where the programs are, starting and ending them, one line per test."""
+"""What the tests of apps/ share: where the programs are, starting and ending them, one line per test."""
 
+import contextlib
 import csv
 import os
 import pathlib
@@ -25,24 +26,42 @@ SLOWNESS = int(os.environ.get("MUSTER_TEST_SLOWNESS", "1"))
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
-# What a test started, to be ended when the test itself is ended from outside.
-started = []
+# What a test started, to be ended when the test itself is ended from outside, and what is to be done after that.
+started, after_all = [], []
 
 
 def end_started(number, _):
     for process in started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    for function in after_all:
+        with contextlib.suppress(OSError):
+            function()
     os._exit(128 + number)
+
+
+# A test that a shell started in its background has SIGINT ignored, and its children would inherit that. It is not done
+# between fork() and exec(): then Python would not use vfork(), and C-core's handlers of fork() would abort this process now
+# and then.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def too_long(*_):
     raise TimeoutError("the test takes too long")
 
 
-def restore_signals():
-    """A test that a shell started in its background has SIGINT ignored, and its children would inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def matching(file, pattern):
+    """Reads lines up to one that matches; None: there was none."""
+    return next((line for line in file if re.search(pattern, line)), None)
+
+
+def command_line(number):
+    """Of the process of that number; empty: it has ended, or is ending."""
+    try:
+        return pathlib.Path("/proc", number, "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 class Case(unittest.TestCase):
@@ -51,6 +70,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
+        after_all.append(directory.cleanup)
         self.scratch = pathlib.Path(directory.name)
         # What hangs is to fail here, where it is seen which test it was.
         signal.signal(signal.SIGALRM, too_long)
@@ -67,7 +87,6 @@ class Case(unittest.TestCase):
             stderr=errors,
             text=True,
             start_new_session=True,
-            preexec_fn=restore_signals,
             **options,
         )
         process.errors = errors
@@ -95,12 +114,13 @@ class Case(unittest.TestCase):
         output = process.stdout.read()
         return process.wait(), output, self.errors_of(process)
 
+    def await_line(self, file, pattern):
+        """Reads lines up to one that matches."""
+        return matching(file, pattern) or self.fail(f"no line with {pattern}")
+
     def read_until(self, process, pattern):
         """Reads the lines of a program up to one that matches."""
-        for line in process.stdout:
-            if re.search(pattern, line):
-                return line
-        self.fail(f"no line with {pattern}; {self.errors_of(process)}")
+        return matching(process.stdout, pattern) or self.fail(f"no line with {pattern}; {self.errors_of(process)}")
 
     def rows_of(self, path):
         """The metrics of a server, a dictionary for each round."""
@@ -108,25 +128,20 @@ class Case(unittest.TestCase):
             self.assertEqual(file.readline().strip(), COLUMNS)
             return list(csv.DictReader(file, COLUMNS.split(",")))
 
-    def start_server(self, *options, through=(), **settings):
-        """Starts a server on a free port, `through` another program if there is one; its `port` is known when this
-        returns."""
+    def start_on_port(self, *command, **settings):
+        """Starts a program that listens on a free port, and says which in --port-file: its `port` when this returns."""
         reading, writing = os.pipe()
-        server = self.start(
-            *through,
-            SERVER,
-            "--listen=127.0.0.1:0",
-            f"--port-file=/dev/fd/{writing}",
-            *options,
-            pass_fds=[writing],
-            **settings,
-        )
+        process = self.start(*command, f"--port-file=/dev/fd/{writing}", pass_fds=[writing], **settings)
         os.close(writing)
         with os.fdopen(reading) as pipe:
             line = pipe.readline()
-        self.assertTrue(line, self.errors_of(server) if not line else "")
-        server.port = int(line)
-        return server
+        self.assertTrue(line, self.errors_of(process) if not line else "")
+        process.port = int(line)
+        return process
+
+    def start_server(self, *options, through=(), **settings):
+        """Starts a server on a free port, `through` another program if there is one."""
+        return self.start_on_port(*through, SERVER, "--listen=127.0.0.1:0", *options, **settings)
 
     def start_participant(self, port, user, *options):
         return self.start(
@@ -134,9 +149,16 @@ class Case(unittest.TestCase):
         )
 
     def assert_nothing_left(self, process):
-        """Nobody is left in the process group that a program, which has ended, was started in."""
-        with self.assertRaises(ProcessLookupError):
-            os.killpg(process.pid, 0)
+        """Nobody is left in the process group that a program, which has ended, was started in. (What is ending, or has ended
+        and was not collected by init yet, has no command line any more.)"""
+        listed = subprocess.run(["pgrep", "--pgroup", str(process.pid)], stdout=subprocess.PIPE, text=True)
+        self.assertEqual([line for line in map(command_line, listed.stdout.split()) if line], [])
+
+
+def catches(process, number):
+    """Whether a program catches a signal already, which ends it otherwise."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[1], 16) >> (number - 1) & 1
 
 
 class Result(unittest.TestResult):

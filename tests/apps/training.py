@@ -173,7 +173,7 @@ class Leaving(Training):
         self.assertEqual(again.wait(), 0)
 
     def test_gives_up_when_too_few_are_left(self):
-        server, participants = self.start_three("--min-participants=3", "--wait=0.5")
+        server, participants = self.start_three("--min-participants=3", f"--wait={2 * support.SLOWNESS}")
         self.read_until(server, "^round 3/.*: 3 answered")
         participants[1].kill()
         server.stdout.read()
@@ -293,17 +293,20 @@ class Ending(Training):
         build = self.scratch / "build"
         (build / "apps/fedavg").mkdir(parents=True)
         (build / "apps/fedavg/fedavg_server").symlink_to(SERVER)
-        (build / "apps/fedavg/participant").symlink_to("/bin/false")
-        demo = self.start(DEMO, build, "--participants=4")
-        demo.stdout.read()
-        self.assertNotEqual(demo.wait(), 0)
-        self.assertIn("ended with status 1", self.errors_of(demo))
-        self.assert_nothing_left(demo)
+        for script, text in (("exit 1", "ended with status 1"), ("kill -KILL $$", "was ended by SIGKILL\n")):
+            participant = build / "apps/fedavg/participant"
+            participant.write_text(f"#!/bin/sh\n{script}\n")
+            participant.chmod(0o755)
+            demo = self.start(DEMO, build, "--participants=4")
+            demo.stdout.read()
+            self.assertNotEqual(demo.wait(), 0)
+            self.assertEqual(self.errors_of(demo).count(text), 4)
+            self.assert_nothing_left(demo)
 
     def test_demo_tells_of_a_participant_that_is_killed(self):
         demo = self.demo("--participants=2", "--rounds=1000", "--grace=0", "--no-baselines")
         self.read_until(demo, "round 2/")
-        children = subprocess.run(["pgrep", "-P", str(demo.pid), "-f", "--", "--user=1( |$)"], capture_output=True, text=True)
+        children = subprocess.run(["pgrep", "-g", str(demo.pid), "-f", "--", "--user=1( |$)"], capture_output=True, text=True)
         os.kill(int(children.stdout), signal.SIGKILL)
         demo.stdout.read()
         errors = self.errors_of(demo)

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import support
@@ -57,12 +58,6 @@ class Watching(support.Case):
         worker = self.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.await_line(worker.stderr, ": connected")
         return worker
-
-    def await_line(self, file, pattern):
-        for line in file:
-            if re.search(pattern, line):
-                return line
-        self.fail(f"no line with {pattern}")
 
     def ask(self, participant, pattern):
         """Asks a participant for its state until it matches."""
@@ -206,6 +201,30 @@ class Monitored(Watching):
             self.assertIn(part, text)
         self.assertIn("<html", self.get(port, "/")[1])
 
+    def events(self, port):
+        """The events of the page, for as long as somebody wants them."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60 * support.SLOWNESS)
+        self.addCleanup(connection.close)
+        connection.request("GET", "/api/events")
+        for line in connection.getresponse():
+            if line.startswith(b"data: {"):
+                yield json.loads(line.removeprefix(b"data: "))
+
+    def test_lines_of_the_log_are_events(self):
+        options = ["--monitor=127.0.0.1:0", "--participants=1", "--seed=3", "--log-level=debug"]
+        server = self.start_server(*options, stderr=subprocess.PIPE)
+        port = self.port_in(self.await_line(server.stderr, "monitor at port"))
+        self.start_participant(server.port, 0, "--participants=1", "--seed=3", "--name=ada")
+        joined = self.await_line(server.stderr, "has joined$").split(" ", 1)[1].rstrip()
+        self.assertTrue(joined.startswith("ada ("), joined)
+        texts = []
+        for event in self.events(port):
+            if event["kind"] == "log":
+                texts.append(event["text"])
+            if joined in texts:
+                break
+        self.assertIn(f"listening on port {server.port}", texts)
+
     def test_a_token_is_asked_for(self):
         token = self.scratch / "token"
         token.write_text("0123456789abcdef0123456789abcdef\n")
@@ -266,13 +285,9 @@ class Shown(Watching):
         line = ""
         while "state: participant-00: connecting to" not in line:
             # Before the program catches it, this signal ends it.
-            if self.catches(participant, signal.SIGUSR1):
+            if support.catches(participant, signal.SIGUSR1):
                 participant.send_signal(signal.SIGUSR1)
                 line = self.await_line(participant.stderr, "state: |: ")
-
-    def catches(self, process, number):
-        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-        return int(re.search(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[1], 16) >> (number - 1) & 1
 
 
 class Log(Watching):
@@ -330,6 +345,23 @@ class Recorded(files.EventCase):
         server.stdout.read()
         self.assertEqual(server.wait(), 128 + stop if stop else 0, self.errors_of(server))
 
+    def start_run(self, *options):
+        """Begins a run of 100 rounds, or goes on with it."""
+        self.data = ["--participants=2", "--seed=3"]
+        run = ["--rounds=100", "--fraction=1", "--no-baselines", "--come-back=1", f"--run={self.scratch}/run"]
+        return self.start_server(*run, *self.data, *options)
+
+    def go_on(self, *options, stop=False):
+        server = self.start_run(*options)
+        others = [self.start_participant(server.port, user, *self.data) for user in range(2)]
+        if stop:
+            self.read_until(server, r"^round ([3-9]|\d\d+)/")
+            server.send_signal(signal.SIGINT)
+        server.stdout.read()
+        self.assertEqual(server.wait(), 128 + signal.SIGINT if stop else 0, self.errors_of(server))
+        for other in others:
+            self.end(other)
+
     def check_rows(self, path):
         names = {
             "train/loss": "train_loss",
@@ -375,41 +407,66 @@ class Recorded(files.EventCase):
 
     def test_a_run_that_is_stopped_and_goes_on(self):
         lines = self.scratch / "lines.jsonl"
-        data = ["--participants=2", "--seed=3"]
-
-        def serve(stop):
-            options = ["--rounds=200", "--fraction=1", "--no-baselines", "--come-back=1", f"--run={self.scratch}/run"]
-            server = self.start_server(*options, f"--record=jsonl:{lines}", *data)
-            others = [self.start_participant(server.port, user, *data) for user in range(2)]
-            if stop:
-                self.read_until(server, "^round 3/")
-                server.send_signal(signal.SIGINT)
-            server.stdout.read()
-            self.assertEqual(server.wait(), 128 + signal.SIGINT if stop else 0, self.errors_of(server))
-            for other in others:
-                self.end(other)
-
-        serve(stop=True)
-        serve(stop=False)
+        self.go_on(f"--record=jsonl:{lines}", stop=True)
+        self.go_on(f"--record=jsonl:{lines}")
         entries = [json.loads(line) for line in lines.read_text().splitlines()]
         self.assertEqual([entry["outcome"] for entry in entries if entry["kind"] == "end"], ["killed", "finished"])
         steps = [entry["step"] for entry in entries if entry.get("name") == "train/loss"]
-        self.assertEqual(steps, list(range(1, 201)))
-        (last,) = [entry for entry in entries if entry["kind"] == "file" and entry["step"] == 200]
+        self.assertEqual(steps, list(range(1, 101)))
+        (last,) = [entry for entry in entries if entry["kind"] == "file" and entry["step"] == 100]
         self.assertEqual((last["name"], last["path"]), ("model.npz", f"{self.scratch}/run/model.npz"))
 
-    def test_mlflow_gets_the_model(self):
-        store = tracking.Store()
-        server = tracking.Server(store)
-        self.addCleanup(server.end)
+    def start_tracking(self):
+        """A stand-in for MLflow; what it keeps, and the option that records to it."""
+        self.tracking = tracking.Server(tracking.Store())
+        self.addCleanup(self.tracking.end)
+        self.addCleanup(lambda: self.assertEqual(self.tracking.store.wrong, []))
         os.environ["no_proxy"] = "*"
-        self.train(f"--record=mlflow:http://127.0.0.1:{server.port}")
-        self.assertEqual(store.wrong, [])
+        return self.tracking.store, f"--record=mlflow:http://127.0.0.1:{self.tracking.port}"
+
+    def test_mlflow_gets_the_model(self):
+        store, record = self.start_tracking()
+        self.train(record)
         (run,) = store.runs.values()
         self.assertEqual((run["info"]["status"], run["params"]["rounds"]), ("FINISHED", "4"))
         self.assertEqual([step for step, _ in store.curve("test/accuracy")], [1, 2, 3, 4])
         names = {name.split("/artifacts/")[1] for name in store.artifacts}
         self.assertEqual(names, {"configuration.txt", "model.npz"})
+
+    def test_mlflow_has_one_run_however_often_the_server_is_started(self):
+        store, record = self.start_tracking()
+        asked = threading.Event()
+
+        def notice(method, path):
+            if path.endswith("runs/log-batch"):
+                asked.set()
+
+        self.tracking.mode = notice
+        server = self.start_run(record)  # nobody joins
+        self.assertTrue(asked.wait(60 * support.SLOWNESS))
+        server.kill()
+        server.wait()
+        self.go_on(record, stop=True)
+        (run,) = store.runs.values()
+        self.assertEqual(run["info"]["status"], "KILLED")
+        self.go_on(record)
+        (run,) = store.runs.values()
+        self.assertEqual((run["info"]["status"], run["params"]["rounds"]), ("FINISHED", "100"))
+        self.assertNotIn("identity", run["params"])
+        self.assertEqual([step for step, _ in store.curve("test/accuracy")], list(range(1, 101)))
+        self.go_on(record, "--overwrite", stop=True)
+        self.assertEqual([run["info"]["status"] for run in store.runs.values()], ["FINISHED", "KILLED"])
+
+    def test_a_run_that_was_begun_without_an_identity(self):
+        store, record = self.start_tracking()
+        self.go_on(stop=True)
+        path = self.scratch / "run" / "muster-run.json"
+        configuration = json.loads(path.read_text())
+        del configuration["identity"]
+        path.write_text(json.dumps(configuration))
+        for _ in range(2):
+            self.go_on(record, stop=True)
+        self.assertEqual(len(store.runs), 1)
 
     def test_a_record_that_cannot_be_opened(self):
         for sink in ("csv:/nowhere/x.csv", "nothing:x"):

@@ -97,7 +97,19 @@ static void closed_event(void *context, enum muster_status status, const char *t
     leave_event(end);
 }
 
-static const struct stream_events stream_events = {.message = message_event, .closed = closed_event};
+/* The only event that may come while another is told. */
+static void sent_event(void *context)
+{
+    struct end *end = context;
+    lock();
+    require(!end->closed, "no event after closed");
+    end->sent++;
+    pthread_cond_broadcast(&fixture.changed);
+    unlock();
+}
+
+static const struct stream_events stream_events = {
+    .message = message_event, .sent = sent_event, .closed = closed_event};
 
 static struct end *end_new(struct server *server)
 {
@@ -261,6 +273,16 @@ void wait_messages(struct end *end, size_t count)
     unlock();
     cr_assert_geq(came, count, "the stream ended with %s (%s) after %zu of %zu messages",
                   muster_status_name(end->status), end->text, came, count);
+}
+
+void wait_sent(struct end *end, unsigned count)
+{
+    lock();
+    while (end->sent < count && !end->closed)
+        wait_change();
+    unsigned sent = end->sent;
+    unlock();
+    cr_assert_eq(sent, count);
 }
 
 void wait_closed(struct end *end)

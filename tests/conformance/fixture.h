@@ -28,6 +28,7 @@ struct end {
     struct stream *stream;
     struct message *messages; /* what was received */
     size_t count;
+    unsigned sent; /* parts */
     unsigned closed;
     enum muster_status status; /* that `closed` gave */
     char text[512];
@@ -82,6 +83,8 @@ struct end *client_connect(const char *address, size_t limit);
 struct end *client_connect_for(const char *address, const struct service *service);
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t));
 void wait_messages(struct end *end, size_t count);
+/* Until so many parts have been sent. */
+void wait_sent(struct end *end, unsigned count);
 void wait_closed(struct end *end);
 /* Waits, and wants to have been told this. */
 void expect_closed(struct end *end, enum muster_status status, const char *text);

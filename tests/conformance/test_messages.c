@@ -147,6 +147,57 @@ Test(messages, many_streams_share_one_body)
     muster__buffer_release(body);
 }
 
+/* Of two pieces of a body. */
+static enum muster_status send_part(struct end *end, unsigned number, struct buffer *body)
+{
+    const struct piece pieces[] = {{body->data, body->size / 3},
+                                   {body->data + body->size / 2, body->size - body->size / 2}};
+    uint8_t head[sizeof(number)];
+    memcpy(head, &number, sizeof(head));
+    return end->stream->ops->send_part(end->stream, head, sizeof(head), body, pieces, 2);
+}
+
+static bool is_part(const struct message *message, unsigned number, const struct buffer *body)
+{
+    const uint8_t *data = message->data + sizeof(number);
+    return message->size == sizeof(number) + body->size / 3 + body->size - body->size / 2 &&
+           memcmp(message->data, &number, sizeof(number)) == 0 &&
+           memcmp(data, body->data, body->size / 3) == 0 &&
+           memcmp(data + body->size / 3, body->data + body->size / 2, body->size - body->size / 2) == 0;
+}
+
+Test(messages, parts_arrive_in_order_between_messages)
+{
+    begin();
+    struct buffer *bodies[] = {make_body(scaled((size_t)2 << 20, 1), 1), make_body(100, 2)};
+    unsigned count = (unsigned)scaled(20, 4);
+    struct server *server = server_start(NULL, LIMIT);
+    struct end *client = client_connect(server->address, LIMIT);
+    struct end *ends[] = {client, server_end(server, 0)};
+    for (unsigned i = 0; i < count; i++) {
+        for (size_t j = 0; j < 2; j++) {
+            cr_assert_eq(send_part(ends[j], i, bodies[i % 2]), MUSTER_OK);
+            wait_sent(ends[j], i + 1);
+            send_number(ends[j], i);
+        }
+    }
+    for (size_t j = 0; j < 2; j++) {
+        wait_messages(ends[j], 2 * (size_t)count);
+        for (unsigned i = 0; i < count; i++) {
+            cr_assert(is_part(&ends[j]->messages[2 * i], i, bodies[i % 2]), "part %u", i);
+            cr_assert_eq(number_of(&ends[j]->messages[2 * i + 1]), i);
+        }
+    }
+    client->stream->ops->close(client->stream, MUSTER_OK, "");
+    wait_closed(client);
+    cr_assert_eq(send_part(client, 0, bodies[0]), MUSTER_CLOSED);
+    conclude();
+    for (size_t j = 0; j < 2; j++) {
+        wait_alone(bodies[j]);
+        muster__buffer_release(bodies[j]);
+    }
+}
+
 Test(messages, bodies_that_were_never_sent_are_given_back)
 {
     begin();

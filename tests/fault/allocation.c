@@ -22,6 +22,7 @@ static const struct muster_message empty = MUSTER_MESSAGE_INIT;
 
 static size_t joined;
 static size_t left;
+static size_t asked;
 static size_t made;
 static size_t destroyed;
 
@@ -38,6 +39,7 @@ static void on_event(void *context, const struct participant_manager_event *even
     (void)context;
     joined += event->kind == PARTICIPANT_MANAGER_JOINED;
     left += event->kind == PARTICIPANT_MANAGER_LEFT;
+    asked += event->kind == PARTICIPANT_MANAGER_ASKED;
 }
 
 static void *make(void *context, struct proxy *proxy)
@@ -264,6 +266,43 @@ static void turns(void)
 Test(allocation, turns, .timeout = 120)
 {
     cr_assert_gt(run_all_ways(turns), 100);
+}
+
+/* ---- a wish for a turn ---- */
+
+/* It arrives, as long as the participant is there: if there was no memory to send it, over another connection. */
+static void asking(void)
+{
+    bool slow = false;
+    network = muster_fixture_new("test");
+    if (!network)
+        return;
+    struct participant_manager *manager = start_manager();
+    struct participant *participant = manager ? connect_participant(&slow, true) : NULL;
+    muster_fixture_settle(network);
+    size_t before = allocations;
+    asked = 0;
+    if (participant && !*participant_reason(participant) &&
+        PLAUSIBLE(participant_ask(participant, NULL), MUSTER_GONE, MUSTER_PROTOCOL)) {
+        bool only_now = fail_at > before && fail_at <= allocations;
+        muster_fixture_settle(network);
+        for (size_t i = 0; i < 20; i++) {
+            muster_fixture_advance(network, 1000);
+            muster_fixture_settle(network);
+        }
+        void *volatile memory = malloc(1);
+        EXPECT(asked == 1 || !memory || !only_now);
+        EXPECT(asked == 1 || !undisturbed());
+        free(memory);
+    }
+    participant_manager_free(manager);
+    participant_free(participant);
+    muster_fixture_free(network);
+}
+
+Test(allocation, asking, .timeout = 60)
+{
+    cr_assert_gt(run_all_ways(asking), 10);
 }
 
 /* ---- chunks, both ways ---- */

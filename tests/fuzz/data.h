@@ -3,7 +3,7 @@
 #ifndef MUSTER_TESTS_FUZZ_DATA_H
 #define MUSTER_TESTS_FUZZ_DATA_H
 
-#include "dataset.h"
+#include "common/dataset.h"
 #include "fuzz/fuzz.h"
 
 /* The folder, made on first use under TMPDIR and removed when the process ends, with two folders in it:

@@ -189,11 +189,11 @@ static size_t count_fields(const struct muster_message *message)
     return fields;
 }
 
-/* It is written without a body. */
-static struct buffer *write_alive(void)
+/* One of those that are written without a body. */
+static struct buffer *bodiless(size_t encode(uint8_t head[STREAM_HEAD_MAX]))
 {
     uint8_t head[STREAM_HEAD_MAX];
-    size_t size = muster__encode_alive(head);
+    size_t size = encode(head);
     struct buffer *body = muster__buffer_new(size);
     CHECK(body);
     memcpy(body->data, head, size);
@@ -217,7 +217,9 @@ static struct buffer *write_body(enum direction direction, const struct envelope
     case CONTENT_PROGRESS:
         return muster__encode_progress(envelope->progress);
     case CONTENT_ALIVE:
-        return write_alive();
+        return bodiless(muster__encode_alive);
+    case CONTENT_ASK:
+        return bodiless(muster__encode_ask);
     case CONTENT_REFUSED:
         return muster__encode_refused(envelope->message.text);
     default:

@@ -42,6 +42,9 @@ static void look(const ProtobufCMessage *base, struct unpacked *unpacked)
     case MUSTER__PARTICIPANT_MESSAGE__CONTENT_ALIVE:
         unpacked->content = CONTENT_ALIVE;
         break;
+    case MUSTER__PARTICIPANT_MESSAGE__CONTENT_ASK:
+        unpacked->content = CONTENT_ASK;
+        break;
     default:
         break;
     }

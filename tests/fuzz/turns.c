@@ -30,6 +30,7 @@ static void proxy_event(struct input *input)
     (void)proxy_transfer(proxy);
     CHECK(proxy_name(proxy) && proxy_peer(proxy));
     (void)proxy_progress(proxy);
+    (void)proxy_asked(proxy);
     proxy_release(proxy);
 }
 

@@ -26,6 +26,16 @@ static void consume(struct member *member, struct participant *participant)
     CHECK(is_whole(member->instruction, id, 0, asked->size_class));
 }
 
+static void take(struct member *member, struct participant *participant)
+{
+    struct muster_message taken;
+    enum muster_status status = participant_take(participant, &taken, NULL);
+    CHECK((status == MUSTER_OK) == (member->instruction != NULL));
+    CHECK(status != MUSTER_OK ||
+          (taken.kind == member->instruction->kind && taken.data == member->instruction->data));
+    muster_message_clear(&taken);
+}
+
 static void dispatch(struct member *member, struct participant *participant, uint8_t how)
 {
     const struct muster_message empty = MUSTER_MESSAGE_INIT;
@@ -127,6 +137,10 @@ void member_event(struct member *member, struct input *input)
         break;
     case 5:
         participant_report_progress(participant, how / 255.0, NULL);
+        if (how & 1)
+            participant_ask(participant, NULL);
+        if (how & 2)
+            take(member, participant);
         (void)participant_cancelled(participant);
         (void)participant_transfer(participant);
         CHECK(participant_reason(participant) && participant_name(participant));

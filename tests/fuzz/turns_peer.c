@@ -102,19 +102,27 @@ static void hear_refused(const struct peer *peer, const struct envelope *envelop
     CHECK(strcmp(envelope->message.text, REASON_SHOWN) == 0);
 }
 
+/* Of a server that knows it and has the initiative, and not again before an instruction came. */
+static void hear_ask(struct peer *peer)
+{
+    CHECK(peer->receives == TO_SERVER && peer->hears_asks && peer->heard_empty);
+    CHECK(peer->asks++ <= peer->instructions);
+}
+
 static void say_welcome(struct peer *peer, uint8_t how)
 {
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
     uint8_t token[16];
-    char name[] = "given", chunks[] = FEATURE_CHUNKS;
-    char *features[] = {chunks};
+    char name[] = "given", chunks[] = FEATURE_CHUNKS, asks[] = FEATURE_ASKS;
+    char *features[] = {chunks, asks};
     memset(token, how & 3, sizeof(token));
     welcome.name = name;
     if (how & 4)
         welcome.session = (ProtobufCBinaryData){sizeof(token), token};
     if (how & 8) {
         welcome.features = features;
-        welcome.n_features = 1;
+        welcome.n_features = 2;
+        peer->hears_asks = true;
     }
     welcome.last_turn = how >> 4;
     send_body(peer, 0, no_room, muster__encode_welcome(&welcome));
@@ -129,6 +137,10 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     CHECK(muster__decode(peer->receives, pieces, count, &envelope, NULL) == MUSTER_OK);
     if (envelope.content == CONTENT_MESSAGE && envelope.message.kind != MUSTER_EMPTY) {
         hear_instruction(peer, &envelope);
+    } else if (envelope.content == CONTENT_MESSAGE) {
+        peer->heard_empty = true;
+    } else if (envelope.content == CONTENT_ASK) {
+        hear_ask(peer);
     } else if (envelope.content == CONTENT_WELCOME) {
         hear_welcome(peer, envelope.welcome);
     } else if (envelope.content == CONTENT_HELLO && peer->automatic) {
@@ -259,6 +271,8 @@ static void say_anything(struct peer *peer, struct input bytes)
     if (muster__decode(sends(peer), &piece, 1, &envelope, NULL) == MUSTER_OK) {
         world.lied = world.lied || envelope.content == CONTENT_MESSAGE;
         world.hears = world.hears || envelope.content == CONTENT_HELLO;
+        peer->hears_asks = peer->hears_asks || envelope.content == CONTENT_WELCOME;
+        peer->instructions += envelope.content == CONTENT_MESSAGE ? 1 : 0;
         muster__envelope_clear(&envelope);
     }
     send_bytes(peer, NULL, 0, bytes.at, bytes.left);
@@ -287,6 +301,12 @@ static void say_grant(struct peer *peer, uint8_t how)
     peer->stream->ops->send(peer->stream, head, head_size, NULL);
 }
 
+static void say_ask(struct peer *peer)
+{
+    uint8_t head[STREAM_HEAD_MAX];
+    peer->stream->ops->send(peer->stream, head, muster__encode_ask(head), NULL);
+}
+
 /* As a server: an instruction. As a participant: an answer, of the right kind unless it is told another. */
 static void say_message(struct peer *peer, uint8_t how, uint8_t more)
 {
@@ -296,6 +316,7 @@ static void say_message(struct peer *peer, uint8_t how, uint8_t more)
     unsigned size_class = how & 3;
     if (sends(peer) == TO_PARTICIPANT) {
         peer->last_turn += (how >> 2 & 3) ? 1 : 0;
+        peer->instructions++;
         const struct room room = {how & 32 ? 9000 : 0, how & 64 ? 5000 : 0};
         send_message(peer, peer->last_turn - (how >> 4 & 1), room, make_message(kind, 0, 0, size_class));
         if (peer->automatic) {
@@ -337,7 +358,9 @@ void peer_event(struct peer *peer, struct input *input)
         say_anything(peer, take_bytes(input, how));
         break;
     case 4:
-        if (sends(peer) == TO_SERVER)
+        if (sends(peer) == TO_SERVER && how & 2)
+            say_ask(peer);
+        else if (sends(peer) == TO_SERVER)
             send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_progress(how / 255.0));
         else if (how & 2)
             send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_refused(REASON));

@@ -59,6 +59,9 @@ struct peer {
     size_t identity;
     uint64_t last_turn;
     uint64_t grant;
+    bool hears_asks, heard_empty; /* as a server; like the next two */
+    unsigned instructions;
+    unsigned asks;
     uint64_t seen[SEEN_MAX]; /* id of what it was asked in this turn, 0: nothing */
     enum muster_kind kinds[SEEN_MAX];
     struct outgoing outgoing;

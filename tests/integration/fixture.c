@@ -59,6 +59,7 @@ void door_open_with_sessions(struct door *door, const struct participant_manager
     cr_assert_eq(participant_manager_start(&used, &door->manager, &error), MUSTER_OK, "%s", error.text);
     door->port = participant_manager_port(door->manager);
     snprintf(door->address, sizeof(door->address), "127.0.0.1:%u", door->port);
+    cr_assert_str_eq(participant_manager_address(door->manager), door->address);
 }
 
 void door_close(struct door *door)

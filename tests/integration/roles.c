@@ -275,6 +275,31 @@ static int be_rounds(const char *rounds, const char *threshold)
     return 0;
 }
 
+/* A coordinator that keeps its groups in a file, and ends at a signal. */
+static int be_coordinator(const char *address, const char *file)
+{
+    struct muster_coordinator_options options;
+    struct muster_coordinator *coordinator;
+    struct muster_error error;
+    sigset_t signals;
+    int number;
+    block_signals();
+    muster_coordinator_options_init(&options);
+    options.listen = address;
+    options.file = file;
+    if (muster_coordinator_start(&options, &coordinator, &error) != MUSTER_OK) {
+        fprintf(stderr, "%s\n", error.text);
+        return FAILED;
+    }
+    printf("ready\n");
+    fflush(stdout);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigwait(&signals, &number);
+    muster_coordinator_free(coordinator);
+    return 0;
+}
+
 static int play(const char *role, const char *address, const char *name)
 {
     if (strcmp(role, "echo") == 0)
@@ -293,6 +318,8 @@ static int play(const char *role, const char *address, const char *name)
         return be_server();
     if (strcmp(role, "busy") == 0)
         return be_busy(address, name);
+    if (strcmp(role, "coordinator") == 0)
+        return be_coordinator(address, name);
     if (strcmp(role, "register") == 0)
         return be_register(address);
     fprintf(stderr, "there is no role '%s'\n", role);

@@ -21,7 +21,7 @@
 
 /* What a frozen participant may cost: less than the twenty seconds after which TCP gives up by itself, and
    which are what happens when its connection is not shut. The watchdog tells. */
-#define WITHIN 8
+#define WITHIN 16
 
 /* C-core polls for a write that is stuck, and lets go of itself only when it has polled for 10 s. */
 #define CLOSING 30

@@ -110,7 +110,7 @@ Test(unreachable, the_cause_is_in_the_text)
     int descriptor;
     begin();
     reserve_address(address, &descriptor);
-    options.connect_timeout_ms = 300;
+    options.connect_timeout_ms = slowed(500); /* it is told within this time */
     options.on_warning = NULL;
     cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
     cr_assert_not_null(strstr(error.text, "connection refused"), "%s", error.text);
@@ -197,7 +197,7 @@ Test(unreachable, loopback_addresses_never_go_by_a_proxy)
     house_close(&house);
 
     /* Another address does, and the text names the proxy, without its password. */
-    options.connect_timeout_ms = 300;
+    options.connect_timeout_ms = slowed(500); /* it is told within this time */
     options.on_warning = NULL;
     cr_assert_eq(participant_connect("192.0.2.1:9", &options, &participant, &error), MUSTER_UNAVAILABLE);
     cr_assert_not_null(strstr(error.text, "the proxy 127.0.0.1:"), "%s", error.text);

@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +94,8 @@ static struct sources sources;
 static struct answerer answerer;
 static struct participant_manager *manager;
 static struct participant *participant;
+static struct muster_coordinator *coordinator;
+static struct muster_group *groups[2];
 
 static void do_nothing(void *connection)
 {
@@ -100,6 +103,34 @@ static void do_nothing(void *connection)
 }
 
 static const struct feed_reader_class class = {do_nothing, do_nothing};
+
+static void *join_group(void *place)
+{
+    struct muster_group_options options;
+    muster_group_options_init(&options);
+    options.members = 2;
+    cr_assert_eq(muster_group_join("local:allocation-coordinator", &options, place, NULL), MUSTER_OK);
+    return NULL;
+}
+
+/* Two members, and a link between them. */
+static void make_group(void)
+{
+    struct muster_coordinator_options options;
+    const struct muster_message message = {.kind = MUSTER_APPLICATION, .type = "hello"};
+    pthread_t thread;
+    muster_coordinator_options_init(&options);
+    options.listen = "local:allocation-coordinator";
+    cr_assert_eq(muster_coordinator_start(&options, &coordinator, NULL), MUSTER_OK);
+    pthread_create(&thread, NULL, join_group, &groups[1]);
+    join_group(&groups[0]);
+    pthread_join(thread, NULL);
+    cr_assert_eq(
+        muster_group_send(groups[0], 1 - muster_group_rank(groups[0]), 1, &message, MUSTER_NO_LIMIT, NULL),
+        MUSTER_OK);
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_eq(muster__sources_add_group(&sources, NULL, groups[i], NULL), MUSTER_OK);
+}
 
 static void setup(void)
 {
@@ -125,6 +156,7 @@ static void setup(void)
     cr_assert_eq(participant_manager_get_participants(manager, 1, MUSTER_NO_LIMIT, &proxies, &count, NULL),
                  MUSTER_OK);
     proxy_release_all(proxies, count);
+    make_group();
     muster__curves_scalar(curves, 1, "loss", 0.5);
     muster__curves_setting(curves, "lr", "0.1");
 }
@@ -132,6 +164,9 @@ static void setup(void)
 static void teardown(void)
 {
     muster__sources_destroy(&sources);
+    for (size_t i = 0; i < 2; i++)
+        muster_group_free(groups[i]);
+    muster_coordinator_free(coordinator);
     participant_free(participant);
     participant_manager_free(manager);
     muster__curves_destroy(curves);
@@ -179,6 +214,9 @@ static void add_and_remove(void)
     struct muster_error error;
     muster__sources_remove(&sources, manager);
     enum muster_status status = muster__sources_add_manager(&sources, NULL, manager, &error);
+    cr_assert(status == MUSTER_OK || (status == MUSTER_OUT_OF_MEMORY && error.status == status));
+    muster__sources_remove(&sources, groups[0]);
+    status = muster__sources_add_group(&sources, NULL, groups[0], &error);
     cr_assert(status == MUSTER_OK || (status == MUSTER_OUT_OF_MEMORY && error.status == status));
 }
 

@@ -6,11 +6,14 @@ import base64
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+import unittest
 
 import world
 
@@ -22,6 +25,7 @@ if not CHROMIUM or not DRIVER:
     print("chromium and chromium-driver are not installed")
     sys.exit(77)
 
+NODE = world.support.BUILD / "apps" / "decentralized" / "decentralized"
 EVIL = "<img src=x onerror=alert(1)>"
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
@@ -111,16 +115,28 @@ class Browser:
 NAMES = "#rows th > span"
 
 
-class Test(world.support.Case):
+class Case(world.support.Case):
     def setUp(self):
         super().setUp()
         signal.alarm(240)
-        self.world = world.World(self)
         self.browser = Browser(self)
-        self.url = f"http://127.0.0.1:{self.world.monitor}/"
 
     def wait_for(self, script, *arguments):
         return world.until(lambda: self.browser.run("return " + script, *arguments))
+
+    def row_of(self, name):
+        """Of a member in the table beside its group's graph: the texts of its cells."""
+        script = """const row = [...document.querySelectorAll("#groups tbody tr")]
+            .find(r => r.querySelector("th > span").textContent === arguments[0]);
+            return row && [...row.children].map(cell => cell.textContent)"""
+        return self.browser.run(script, name)
+
+
+class Test(Case):
+    def setUp(self):
+        super().setUp()
+        self.world = world.World(self)
+        self.url = f"http://127.0.0.1:{self.world.monitor}/"
 
     def look_at(self, name, what):
         script = """const row = [...document.querySelectorAll("#rows tr")]
@@ -213,6 +229,58 @@ class Test(world.support.Case):
         self.assertIn("<script>alert(2)</script>", self.browser.texts("#settings dd"))
         self.assertEqual(self.browser.errors(), [])
 
+    def test_a_group_is_seen(self):
+        """A link, who waits for whom, and a member that is killed."""
+        names = ("ada", "grace", "edsger", EVIL)
+        people = {name: self.world.member(name, 5) for name in names}
+        self.world.tell("group 5")
+        self.browser.open(self.url)
+        self.browser.resize(1280, 900)
+        self.wait_for("document.querySelectorAll('#groups tbody tr').length === 5")
+        self.assertEqual(self.browser.run("return document.querySelectorAll('#groups svg circle').length"), 5)
+        self.assertEqual(self.browser.run("return document.querySelectorAll('#groups line').length"), 0)
+        self.assertIn("in this process", self.row_of("watcher")[1])
+        ranks = {name: int(self.row_of(name)[0]) for name in (*names, "watcher")}
+
+        self.world.tell(f"send {ranks['ada']}")
+        self.world.tell(f"send {ranks['grace']}")
+        self.wait_for("document.querySelectorAll('#groups line[data-link=open]').length === 2")
+        self.world.tell(f"receive {ranks['edsger']}")
+        arrow = f"{ranks['watcher']} waits for {ranks['edsger']}: receive"
+        self.wait_for("document.querySelector('#groups .wait title')?.textContent.startsWith(arguments[0])", arrow)
+        self.assertTrue(self.row_of("watcher")[4].startswith(f"waits for {ranks['edsger']}: receive"))
+        self.assertTrue(self.row_of("edsger")[4].startswith(f"awaited by {ranks['watcher']}: receive"))
+        self.assertNotEqual(self.row_of("ada")[3], "")
+        self.assertEqual(self.row_of("edsger")[3], "")
+        self.browser.screenshot("group")
+
+        # It is lost, and marked; nobody waits for it any more.
+        people["edsger"].send_signal(signal.SIGKILL)
+        world.until(lambda: self.row_of("edsger")[2] == "lost")
+        self.wait_for("document.querySelectorAll('#groups g[data-state=lost]').length === 1")
+        self.wait_for("document.querySelectorAll('#groups .wait').length === 0")
+        self.assertIn("4 of 5 members present, 1 lost", self.browser.run("return document.querySelector('#groups svg').ariaLabel"))
+        self.wait_for("[...document.querySelectorAll('#log .kind')].some(kind => kind.textContent === 'lost')")
+        self.browser.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        self.browser.screenshot("group-dark")
+        self.browser.cdp("Emulation.setEmulatedMedia", features=[])
+        self.browser.resize(390, 844, phone=True)
+        self.wait_for("document.documentElement.scrollWidth <= 390")
+        self.browser.screenshot("group-phone")
+        self.assertEqual(self.browser.run("return document.querySelectorAll('main img').length"), 0)
+        self.assertEqual(self.browser.errors(), [])
+
+    def test_a_group_of_200(self):
+        """All in this process: a ring of links."""
+        self.world.tell("ring 200")
+        self.browser.open(self.url)
+        self.browser.resize(1280, 900)
+        self.wait_for("document.querySelectorAll('#groups line[data-link=open]').length === 200")
+        self.assertEqual(self.browser.run("return document.querySelectorAll('#groups svg circle').length"), 200)
+        self.assertEqual(self.browser.run("return document.querySelectorAll('#groups tbody tr').length"), 200)
+        self.browser.screenshot("group-of-200")
+        self.assertEqual(self.browser.errors(), [])
+
     def test_thousands(self):
         """5,000 participants: one page of them at a time."""
         self.world.tell("crowd 5000")
@@ -256,6 +324,63 @@ class Test(world.support.Case):
         self.wait_for("document.querySelector('#gone').hidden === true")
         self.wait_for("document.querySelector('#log').textContent.includes('after')")
         self.wait_for("!document.querySelector('#log').textContent.includes('before')")
+
+
+@unittest.skipUnless(NODE.exists(), "the programs are not built")
+class Program(Case):
+    """A run of nodes, of which four are in the process that shows them."""
+
+    def start_nodes(self):
+        reading, writing = os.pipe()
+        options = ["--members=5", "--rounds=1000000", "--topology=ring", "--patience=1000"]
+        nodes = self.start(
+            NODE, "--coordinate=127.0.0.1:0", "--threads=4", f"--port-file=/dev/fd/{writing}", "--monitor=127.0.0.1:0",
+            *options, pass_fds=[writing],
+        )  # fmt: skip
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            port = int(pipe.readline())
+        self.read_all_of(nodes)
+        return lambda: self.read_all_of(self.start(NODE, f"--coordinator=127.0.0.1:{port}", "--name=frozen", *options))
+
+    def read_all_of(self, process):
+        """Nobody is to wait for one who does not read. Rank 0 is in either process."""
+        threading.Thread(target=lambda: self.lines.extend(process.stdout)).start()
+        return process
+
+    def holders(self):
+        return self.browser.texts("#groups g[data-holds=true] title")
+
+    def test_a_frozen_node_is_waited_for(self):
+        self.lines = []
+        start_other = self.start_nodes()
+        self.browser.open(world.until(lambda: next((line.split()[-1] for line in self.lines if "monitor at" in line), None)))
+        self.browser.resize(1280, 900)
+        self.wait_for("document.querySelector('#log').textContent.includes('waiting for the 5 members of group default')")
+        self.wait_for("document.querySelector('#participants').hidden")
+        self.browser.screenshot("group-waits")
+        frozen = start_other()
+        self.wait_for("document.querySelectorAll('#groups svg circle').length === 5")
+
+        # The graph: each edge of the ring is there, as it has an end in this process.
+        rank = int(self.row_of("frozen")[0])
+        self.assertNotIn("in this process", self.row_of("frozen")[1])
+        ring = {f"{min(a, b)} \u2013 {max(a, b)}: open" for a, b in [(i, (i + 1) % 5) for i in range(5)]}
+        world.until(lambda: ring <= {text.split(",")[0] for text in self.browser.texts("#groups .link title")})
+        world.until(lambda: any(line.startswith("round 3:") for line in self.lines))
+
+        # Sooner or later all wait for it, be it through others, and it is pointed at.
+        frozen.send_signal(signal.SIGSTOP)
+        world.until(lambda: [title.split(",")[0] for title in self.holders()] == [f"rank {rank}: frozen"])
+        waits = self.browser.texts("#groups .wait[data-brief=false] title")
+        self.assertTrue(any(re.match(rf"[0-4] waits for {rank}: \w+, \d.* s$", text) for text in waits), waits)
+        self.assertRegex(self.row_of("frozen")[4], r"^awaited by [0-4].*: \w+, \d.* s")
+        self.assertEqual(self.browser.texts("#groups tbody th > span")[0], "frozen")
+        self.browser.screenshot("group-frozen")
+
+        frozen.send_signal(signal.SIGCONT)
+        world.until(lambda: not self.holders())
+        self.assertEqual(self.browser.errors(), [])
 
 
 if __name__ == "__main__":

@@ -79,6 +79,61 @@ class Test(world.support.Case):
             person.kill()
         self.assertEqual(server.stop(), 0)
 
+    def test_a_group_seen_by_one_of_its_members(self):
+        server = world.World(self)
+        people = {name: server.member(name, 4) for name in ("ada", EVIL, QUOTED)}
+        server.tell("group 4")
+        (group,) = server.state()["groups"]
+        self.assertEqual((group["name"], group["epoch"], group["present"], group["lost"]), ("company", 1, 4, 0))
+        self.assertEqual({member["name"] for member in group["members"]}, {"watcher", *people})
+        ranks = {member["name"]: member["rank"] for member in group["members"]}
+        (view,) = group["views"]
+        self.assertEqual((view["rank"], view["links"], view["edges"]), (ranks["watcher"], 0, []))
+
+        # A link, and a wait.
+        server.tell(f"send {ranks['ada']}")
+        server.tell(f"receive {ranks[EVIL]}")
+        (wait,) = until(lambda: server.state()["groups"][0]["views"][0]["waits"])
+        self.assertEqual((wait["call"], wait["rank"], wait["tag"], wait["left_ms"]), ("receive", ranks[EVIL], 7, None))
+        edges = {edge["rank"]: edge for edge in server.state()["groups"][0]["views"][0]["edges"]}
+        self.assertEqual(set(edges), {ranks["ada"], ranks[EVIL]})
+        self.assertEqual([edges[ranks[name]]["link"] for name in ("ada", EVIL)], ["open", "none"])
+        samples = samples_of(server.get("/metrics")[2])
+        own = f'group="company",rank="{ranks["watcher"]}"'
+        self.assertEqual(samples[f'muster_group_members{{{own},state="present"}}'], "4")
+        self.assertEqual(samples[f"muster_group_waiting{{{own}}}"], "1")
+        ada = f'{own},peer="{ranks["ada"]}",name="ada"'
+        self.assertGreater(int(samples[f'muster_group_peer_bytes_total{{{ada},direction="sent"}}']), 0)
+        self.assertEqual(samples[f"muster_group_peer_open{{{ada}}}"], "1")
+        series = [name for name in samples if name.startswith("muster_group_peer_open")]
+        self.assertEqual(len(series), 2)  # those that have to do with it
+
+        # One is killed: it is lost, and nobody waits for it any more.
+        people[EVIL].kill()
+        until(lambda: server.state()["groups"][0]["lost"] == 1)
+        (group,) = server.state()["groups"]
+        self.assertEqual([member["name"] for member in group["members"] if member["state"] == "lost"], [EVIL])
+        self.assertEqual((group["epoch"], group["views"][0]["waits"]), (2, []))
+        for person in people.values():
+            person.kill()
+        self.assertEqual(server.stop(), 0)
+
+    def test_a_group_whose_members_are_all_here(self):
+        server = world.World(self, "series=30")
+        server.tell("ring 40")
+        (group,) = server.state()["groups"]
+        self.assertEqual([member["rank"] for member in group["members"]], list(range(40)))
+        self.assertEqual(sorted(view["rank"] for view in group["views"]), list(range(40)))
+        for view in group["views"]:
+            neighbours = {(view["rank"] + 1) % 40, (view["rank"] + 39) % 40}
+            self.assertEqual({edge["rank"] for edge in view["edges"] if edge["link"] == "open"}, neighbours)
+        status, _, text = server.get("/metrics")
+        samples = samples_of(text)
+        self.assertEqual(len([name for name in samples if name.startswith("muster_group_peer_open")]), 30)
+        self.assertEqual(samples["muster_group_peer_series_left_out"], "50")
+        self.assertEqual(samples['muster_group_links{group="ring",rank="7"}'], "2")
+        self.assertEqual(server.stop(), 0)
+
     def test_a_round_and_whom_it_waits_for(self):
         server = world.World(self)
         people = {name: server.participant(name) for name in ("ada", "grace")}
@@ -248,7 +303,8 @@ class Test(world.support.Case):
             self.assertNotIn("Access-Control-Allow-Origin", headers)
         page = server.get("/")[2]
         self.assertNotRegex(page, r"(?i)<script>|<style|\son\w+=|style=|https?://")
-        self.assertNotRegex(server.get("/page.js")[2], r"innerHTML|insertAdjacentHTML|document\.write|eval\(")
+        for path in ("/page.js", "/groups.js"):
+            self.assertNotRegex(server.get(path)[2], r"innerHTML|insertAdjacentHTML|document\.write|eval\(")
 
     def test_the_token(self):
         token = "correct-horse-battery-staple"

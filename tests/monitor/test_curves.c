@@ -55,7 +55,10 @@ Test(curves, there_is_an_end_of_curves_and_settings)
         snprintf(name, sizeof(name), "name %u", i);
         muster__curves_scalar(curves, i, name, i);
         muster__curves_setting(curves, name, "text");
+        muster__curves_histogram(curves, name, &(struct muster_histogram){.count = i});
     }
+    cr_assert_eq(curves->histogram_count, HISTOGRAMS_MAX);
+    cr_assert_eq(curves->histograms[HISTOGRAMS_MAX - 1].histogram.count, HISTOGRAMS_MAX - 1);
     cr_assert_eq(curves->count, CURVES_MAX);
     cr_assert_eq(curves->setting_count, SETTINGS_MAX);
     memset(text, 'x', sizeof(text) - 1);

@@ -108,6 +108,7 @@ Test(formats, accept)
 Test(formats, what_is_where, .init = setup, .fini = teardown)
 {
     cr_assert_eq(status_of((struct request){.path = "/"}), 200);
+    cr_assert_eq(status_of((struct request){.path = "/groups.js"}), 200);
     cr_assert_eq(status_of((struct request){.path = "/page.js"}), 200);
     cr_assert_eq(status_of((struct request){.path = "/chart.js"}), 200);
     cr_assert_eq(status_of((struct request){.path = "/metrics"}), 200);
@@ -181,6 +182,7 @@ Test(formats, both_formats_of_the_metrics, .init = setup, .fini = teardown)
     options.on_warning = NULL;
     cr_assert_eq(participant_manager_start(&options, &manager, NULL), MUSTER_OK);
     cr_assert_eq(muster__sources_add_manager(&sources, "a \"quoted\"\nname", manager, NULL), MUSTER_OK);
+    muster__curves_histogram(curves, "times", &(struct muster_histogram){1, 0.5, {[9] = 1}});
     struct reply reply = ask((struct request){.path = "/metrics"});
     cr_assert(strstr(reply.type, "0.0.4"));
     cr_assert(strstr(reply.text, "# TYPE muster_turns_total counter\n"));
@@ -188,6 +190,9 @@ Test(formats, both_formats_of_the_metrics, .init = setup, .fini = teardown)
         strstr(reply.text, "\nmuster_turns_total{manager=\"a \\\"quoted\\\"\\nname\",status=\"OK\"} 0\n"));
     cr_assert(strstr(reply.text,
                      "muster_turn_seconds_bucket{manager=\"a \\\"quoted\\\"\\nname\",le=\"+Inf\"} 0\n"));
+    cr_assert(strstr(reply.text, "\nmuster_histogram_bucket{name=\"times\",le=\"0.256\"} 0\n"
+                                 "muster_histogram_bucket{name=\"times\",le=\"0.512\"} 1\n"));
+    cr_assert(strstr(reply.text, "\nmuster_histogram_sum{name=\"times\"} 0.5\n"));
     cr_assert_not(strstr(reply.text, "# EOF"));
     free(reply.own);
     reply = ask((struct request){.path = "/metrics", .accept = "application/openmetrics-text;version=1.0.0"});
@@ -198,6 +203,46 @@ Test(formats, both_formats_of_the_metrics, .init = setup, .fini = teardown)
     free(reply.own);
     muster__sources_remove(&sources, manager);
     participant_manager_free(manager);
+}
+
+Test(formats, groups, .init = setup, .fini = teardown, .timeout = 60)
+{
+    struct muster_coordinator_options coordinator_options;
+    struct muster_coordinator *coordinator;
+    struct muster_group_options options;
+    struct muster_group *group;
+    muster_coordinator_options_init(&coordinator_options);
+    coordinator_options.listen = "local:formats-coordinator";
+    cr_assert_eq(muster_coordinator_start(&coordinator_options, &coordinator, NULL), MUSTER_OK);
+    muster_group_options_init(&options);
+    options.members = 1;
+    options.name = "<b>\"ada\"";
+    struct muster_error error;
+    cr_assert_eq(muster_group_join("local:formats-coordinator", &options, &group, &error), MUSTER_OK, "%s",
+                 error.text);
+    cr_assert_eq(muster__sources_add_group(&sources, "a \"quoted\"\nname", group, NULL), MUSTER_OK);
+    struct reply reply = ask((struct request){.path = "/metrics"});
+    cr_assert(
+        strstr(reply.text,
+               "\nmuster_group_members{group=\"a \\\"quoted\\\"\\nname\",rank=\"0\",state=\"present\"} 1\n"));
+    cr_assert(strstr(reply.text, "\nmuster_group_epoch{group=\"a \\\"quoted\\\"\\nname\",rank=\"0\"} 1\n"));
+    cr_assert(strstr(reply.text, "\nmuster_group_peer_series_left_out 0\n"));
+    free(reply.own);
+    reply = ask((struct request){.path = "/metrics", .accept = "application/openmetrics-text"});
+    cr_assert(strstr(reply.text, "# TYPE muster_group_traffic_bytes counter\n"));
+    free(reply.own);
+    reply = ask((struct request){.path = "/api/state"});
+    json_t *state = json_loadb(reply.text, reply.size, 0, NULL);
+    json_t *one = json_array_get(json_object_get(state, "groups"), 0);
+    json_t *member = json_array_get(json_object_get(one, "members"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(member, "name")), "<b>\"ada\"");
+    cr_assert_str_eq(json_string_value(json_object_get(member, "state")), "present");
+    cr_assert_eq(json_array_size(json_object_get(one, "views")), 1);
+    json_decref(state);
+    free(reply.own);
+    muster__sources_remove(&sources, group);
+    muster_group_free(group);
+    muster_coordinator_free(coordinator);
 }
 
 /* Counts the pieces that are written while nobody could add a point. */

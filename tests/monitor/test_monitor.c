@@ -185,6 +185,56 @@ Test(monitor, names_are_unique_and_removing_is_for_what_is_there)
     muster_monitor_free(monitor);
 }
 
+struct joining {
+    pthread_t thread;
+    struct muster_group *group;
+};
+
+static void *join(void *context)
+{
+    struct joining *joining = context;
+    struct muster_group_options options;
+    muster_group_options_init(&options);
+    options.members = 2;
+    options.on_warning = NULL;
+    cr_assert_eq(muster_group_join("local:groups", &options, &joining->group, NULL), MUSTER_OK);
+    return NULL;
+}
+
+Test(monitor, members_of_a_group_have_one_name, .timeout = 120)
+{
+    struct muster_monitor *monitor = start();
+    struct muster_coordinator_options options;
+    struct muster_coordinator *coordinator;
+    struct joining joining[2] = {{.group = NULL}};
+    struct muster_error error;
+    muster_coordinator_options_init(&options);
+    options.listen = "local:groups";
+    cr_assert_eq(muster_coordinator_start(&options, &coordinator, NULL), MUSTER_OK);
+    for (size_t i = 0; i < 2; i++)
+        pthread_create(&joining[i].thread, NULL, join, &joining[i]);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(joining[i].thread, NULL);
+    cr_assert_eq(muster_monitor_add_group(NULL, NULL, joining[0].group, &error), MUSTER_OK);
+    cr_assert_eq(muster_monitor_add_group(monitor, "", joining[0].group, &error), MUSTER_INVALID);
+    cr_assert_eq(muster_monitor_add_group(monitor, NULL, joining[0].group, &error), MUSTER_OK);
+    cr_assert_eq(muster_monitor_add_group(monitor, "other", joining[0].group, &error), MUSTER_EXISTS);
+    cr_assert_eq(muster_monitor_add_group(monitor, "group", joining[1].group, &error), MUSTER_OK);
+    char *text = get(muster_monitor_port(monitor), "/metrics");
+    cr_assert(strstr(text, "\nmuster_group_members{group=\"group\",rank=\"0\",state=\"present\"} 2\n"));
+    cr_assert(strstr(text, "\nmuster_group_members{group=\"group\",rank=\"1\",state=\"present\"} 2\n"));
+    free(text);
+    muster_monitor_remove_group(monitor, joining[1].group);
+    muster_monitor_remove_group(monitor, joining[1].group);
+    for (size_t i = 0; i < 2; i++) {
+        muster_monitor_remove_group(monitor, joining[i].group);
+        muster_group_free(joining[i].group);
+    }
+    muster_monitor_remove_group(NULL, NULL);
+    muster_coordinator_free(coordinator);
+    muster_monitor_free(monitor);
+}
+
 static void *take_part(void *nothing)
 {
     struct participant *participant;
@@ -208,7 +258,7 @@ static void *take_part(void *nothing)
     return nothing;
 }
 
-Test(monitor, both_ends_of_a_turn_are_seen, .timeout = 60)
+Test(monitor, both_ends_of_a_turn_are_seen, .timeout = 120)
 {
     struct muster_monitor *monitor = start();
     struct participant_manager *manager = start_manager("local:whole");

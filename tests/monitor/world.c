@@ -1,10 +1,11 @@
 /*
  * A real run for the tests of the monitor, which tell it by standard input what to do:
  *
- *     world server KEY=VALUE...           two managers and a monitor: prints the port of the first manager, which
- *                                         is gRPC's, and that of the monitor
+ *     world server KEY=VALUE...           two managers, a monitor and a coordinator: prints the ports of the first
+ *                                         manager, which is gRPC's, of the monitor, and of the coordinator
  *     world participant ADDRESS NAME      a participant that answers at once; to APPLICATION "hold", when its
  *                                         standard input ends
+ *     world member ADDRESS NAME COUNT     a member of a group of so many, which receives what comes
  */
 #include <muster/muster.h>
 
@@ -65,6 +66,35 @@ static void on_ready(void *context, struct participant *participant)
         answer(participant, instruction);
 }
 
+/* ---- groups ---- */
+
+static struct muster_group *join(const char *address, const char *group, const char *name, unsigned count)
+{
+    struct muster_group_options options;
+    struct muster_group *joined;
+    struct muster_error error;
+    muster_group_options_init(&options);
+    options.group = group;
+    options.name = name;
+    options.members = count;
+    options.grace_ms = 1000;
+    options.on_warning = NULL;
+    if (muster_group_join(address, &options, &joined, &error) != MUSTER_OK)
+        fail(&error);
+    return joined;
+}
+
+static int member_main(const char *address, const char *name, const char *count)
+{
+    struct muster_group *group = join(address, "company", name, (unsigned)atoi(count));
+    struct muster_message message;
+    while (muster_group_receive(group, MUSTER_ANY_RANK, MUSTER_ANY_TAG, MUSTER_NO_LIMIT, &message, NULL, NULL,
+                                NULL) == MUSTER_OK)
+        muster_message_clear(&message);
+    muster_group_free(group);
+    return 0;
+}
+
 /* ---- the server ---- */
 
 enum { MANAGERS = 2 };
@@ -73,6 +103,97 @@ static struct participant_manager *managers[MANAGERS];
 static struct muster_monitor *monitor;
 static struct participant **crowd;
 static size_t crowd_count;
+
+/* The member of `company` that is in this process, and those of the ring, which are all of it. */
+static struct muster_coordinator *coordinator, *ring_coordinator;
+static struct muster_group *own, **ring;
+static size_t ring_count;
+static pthread_t receiver;
+static unsigned long receives_from;
+static bool receives;
+
+static void show_group(const char *name, struct muster_group *group)
+{
+    struct muster_error error;
+    if (muster_monitor_add_group(monitor, name, group, &error) != MUSTER_OK)
+        fail(&error);
+}
+
+static struct muster_coordinator *start_coordinator(const char *address)
+{
+    struct muster_coordinator_options options;
+    struct muster_coordinator *started;
+    struct muster_error error;
+    muster_coordinator_options_init(&options);
+    options.listen = address;
+    options.grace_ms = 1000;
+    options.on_warning = NULL;
+    if (muster_coordinator_start(&options, &started, &error) != MUSTER_OK)
+        fail(&error);
+    return started;
+}
+
+static enum muster_status send_to(unsigned long rank)
+{
+    const struct muster_message message = {.kind = MUSTER_APPLICATION, .type = "hello"};
+    return muster_group_send(own, (uint32_t)rank, 1, &message, 60000, NULL);
+}
+
+static void *receive(void *nothing)
+{
+    struct muster_message message;
+    muster_group_receive(own, (uint32_t)receives_from, 7, MUSTER_NO_LIMIT, &message, NULL, NULL, NULL);
+    muster_message_clear(&message);
+    return nothing;
+}
+
+/* Joins, and talks to its neighbours. */
+static void *join_ring(void *place)
+{
+    const struct muster_message message = {.kind = MUSTER_APPLICATION, .type = "hello"};
+    struct muster_group *group = join("local:ring", "ring", NULL, (unsigned)ring_count);
+    uint32_t size = (uint32_t)ring_count, rank = muster_group_rank(group);
+    struct muster_group_partner partners[2] = {
+        {.rank = (rank + 1) % size, .message = &message, .receives = true},
+        {.rank = (rank + size - 1) % size, .message = &message, .receives = true}};
+    muster_group_exchange_all(group, 1, partners, 2, 60000, NULL);
+    for (size_t i = 0; i < 2; i++)
+        muster_message_clear(&partners[i].answer);
+    *(struct muster_group **)place = group;
+    return NULL;
+}
+
+static void make_ring(size_t count)
+{
+    pthread_t *threads = calloc(count, sizeof(*threads));
+    ring = calloc(count, sizeof(*ring));
+    ring_count = count;
+    ring_coordinator = start_coordinator("local:ring");
+    for (size_t i = 0; threads && ring && i < count; i++)
+        pthread_create(&threads[i], NULL, join_ring, &ring[i]);
+    for (size_t i = 0; threads && ring && i < count; i++) {
+        pthread_join(threads[i], NULL);
+        show_group("ring", ring[i]);
+    }
+    free(threads);
+}
+
+static void end_groups(void)
+{
+    if (own)
+        muster_group_close(own);
+    if (receives)
+        pthread_join(receiver, NULL);
+    muster_monitor_remove_group(monitor, own);
+    muster_group_free(own);
+    for (size_t i = 0; i < ring_count; i++) {
+        muster_monitor_remove_group(monitor, ring[i]);
+        muster_group_free(ring[i]);
+    }
+    free(ring);
+    muster_coordinator_free(ring_coordinator);
+    muster_coordinator_free(coordinator);
+}
 
 /* A round that goes on while commands are taken. */
 static struct {
@@ -207,6 +328,17 @@ static const char *obey(const char *command)
         muster_monitor_setting(monitor, name, text);
     } else if (sscanf(command, "log %1023[^\n]", text) == 1) {
         muster_monitor_log(monitor, text);
+    } else if (sscanf(command, "group %lu", &number) == 1) {
+        char address[32];
+        snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)muster_coordinator_port(coordinator));
+        own = join(address, "company", "watcher", (unsigned)number);
+        show_group("company", own);
+    } else if (sscanf(command, "send %lu", &number) == 1) {
+        status = send_to(number);
+    } else if (sscanf(command, "receive %lu", &receives_from) == 1) {
+        receives = pthread_create(&receiver, NULL, receive, NULL) == 0;
+    } else if (sscanf(command, "ring %lu", &number) == 1) {
+        make_ring(number);
     } else if (sscanf(command, "remove %lu", &number) == 1) {
         muster_monitor_remove_manager(monitor, managers[number]);
     } else {
@@ -221,8 +353,9 @@ static int server_main(int count, char **arguments)
     start_monitor(count, arguments);
     start_manager(0, "127.0.0.1:0");
     start_manager(1, "local:crowd");
-    printf("%u %u\n", (unsigned)participant_manager_port(managers[0]),
-           (unsigned)muster_monitor_port(monitor));
+    coordinator = start_coordinator("127.0.0.1:0");
+    printf("%u %u %u\n", (unsigned)participant_manager_port(managers[0]),
+           (unsigned)muster_monitor_port(monitor), (unsigned)muster_coordinator_port(coordinator));
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin)) {
         line[strcspn(line, "\n")] = '\0';
@@ -232,6 +365,7 @@ static int server_main(int count, char **arguments)
     for (size_t i = 0; i < crowd_count; i++)
         participant_free(crowd[i]);
     free(crowd);
+    end_groups();
     for (size_t i = 0; i < MANAGERS; i++) {
         muster_monitor_remove_manager(monitor, managers[i]);
         participant_manager_free(managers[i]);
@@ -247,6 +381,9 @@ int main(int argc, char **argv)
         return server_main(argc - 2, argv + 2);
     if (argc == 4 && strcmp(argv[1], "participant") == 0)
         return participant_main(argv[2], argv[3]);
-    fprintf(stderr, "usage: world server KEY=VALUE... | world participant ADDRESS NAME\n");
+    if (argc == 5 && strcmp(argv[1], "member") == 0)
+        return member_main(argv[2], argv[3], argv[4]);
+    fprintf(stderr, "usage: world server KEY=VALUE... | world participant ADDRESS NAME | "
+                    "world member ADDRESS NAME COUNT\n");
     return 2;
 }

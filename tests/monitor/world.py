@@ -40,7 +40,7 @@ class World:
         case.addCleanup(self.end)
         line = self.process.stdout.readline()
         case.assertTrue(line, "the server did not start")
-        self.port, self.monitor = (int(word) for word in line.split())
+        self.port, self.monitor, self.coordinator = (int(word) for word in line.split())
 
     def end(self):
         if self.process.poll() is None:
@@ -61,8 +61,14 @@ class World:
         self.case.assertEqual(said, "OK", command)
 
     def participant(self, name):
+        return self.start("participant", f"127.0.0.1:{self.port}", name)
+
+    def member(self, name, count):
+        return self.start("member", f"127.0.0.1:{self.coordinator}", name, str(count))
+
+    def start(self, *arguments):
         process = subprocess.Popen(
-            [str(WORLD), "participant", f"127.0.0.1:{self.port}", name],
+            [str(WORLD), *arguments],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )

@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
 """What the documents say of the tree is true: links lead somewhere, README's promises name code and tests that are
-there, and the messages of docs/mistakes.md are the library's own."""
+there, docs/testing.md lists all fuzz targets, and the messages of docs/mistakes.md are the library's own."""
 
 import os
 import pathlib
@@ -57,6 +57,23 @@ def false_promises():
                     yield f"{promise[:40]}: there is no {word} in {path.relative_to(TOP)}"
 
 
+def unlisted_targets():
+    """Each fuzz target has a corpus, and a row in docs/testing.md."""
+    table = (TOP / "docs/testing.md").read_text().split("## Fuzz targets")[1].split("\n## ")[0]
+    listed = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE)))
+    for folder in sorted((TOP / "tests/fuzz/corpus").iterdir()):
+        if folder.name not in listed:
+            yield f"docs/testing.md does not list the fuzz target {folder.name}"
+
+
+def other_programs():
+    """A program that a document shows as a whole, after a link to its file, is that file."""
+    for document in DOCUMENTS:
+        for path, code in re.findall(r"\]\(([^)]*\.c)\):\n\n```c\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL):
+            if (document.parent / path).read_text() != code:
+                yield f"{document.name}: {path} is another"
+
+
 def pieces():
     """What stands between the %-conversions of the strings in the library's sources, longest first."""
     string = r'"(?:[^"\\\n]|\\.)*"'
@@ -97,6 +114,8 @@ results = [
     check("links lead somewhere", broken_links()),
     check("all documents are distributed", unlisted_documents()),
     check("promises name code and tests that are there", false_promises()),
+    check("all fuzz targets are listed", unlisted_targets()),
+    check("programs that are shown are those in the tree", other_programs()),
     check("messages of usual mistakes are the library's", messages_of_nobody()),
 ]
 sys.exit(not all(results))

@@ -17,15 +17,17 @@ soname=$(readelf -d "$top_builddir/.libs/libmuster.so" | sed -n 's/.*(SONAME).*\
 # Puts fields at the end of each options struct.
 grow() {
     sed -i -E '/^struct [a-z_]+_options \{$/,/^\};$/ s/^\};$/    uint64_t grown[40];\n};/' "$scratch"/include/muster/*.h
-    [[ $(cat "$scratch"/include/muster/*.h | grep -c 'uint64_t grown\[40\]') == 6 ]]
+    [[ $(cat "$scratch"/include/muster/*.h | grep -c 'uint64_t grown\[40\]') == \
+        $(cat "$scratch"/include/muster/*.h | grep -cE '^struct [a-z_]+_options \{$') ]]
 }
 
-# Without records and the monitor: the programs do not use them, and libraries may be missing for them.
+# Without records, the monitor and MPI: the programs do not use them, and libraries may be missing for them.
 build_grown() {
+    sed '/HAVE_MPI/d' "$top_builddir/config.h" >"$scratch/include/config.h"
     # shellcheck disable=SC2046 # these are lists of arguments
-    $CC -std=c11 -w -g -fsanitize=address -fPIC -shared -Wl,-soname,"$soname" -o "$scratch/grown/$soname" -I"$top_builddir" \
+    $CC -std=c11 -w -g -fsanitize=address -fPIC -shared -Wl,-soname,"$soname" -o "$scratch/grown/$soname" \
         -I"$scratch/include" -I"$top_srcdir/lib" -I"$top_builddir/proto" \
-        $(find "$top_srcdir/lib" '(' -name record -o -name monitor ')' -prune -o -name '*.c' -print) \
+        $(find "$top_srcdir/lib" '(' -name record -o -name monitor -o -name mpi ')' -prune -o -name '*.c' -print) \
         "$top_builddir"/proto/*.pb-c.c \
         $(pkg-config --cflags --libs grpc libprotobuf-c libcrypto libzip) -lm -lpthread
 }

@@ -75,6 +75,64 @@ end_at_a_signal() {
     grep 'two: the server is stopping' <&"$from_two" && wait "$two"
 }
 
+# together PROGRAM FIRST JOIN TEXT NUMBER...: the first process gets the arguments FIRST and tells its port; for each number
+# one joins it, with the arguments JOIN and the number. Without that line they print TEXT, in any order of lines.
+together() {
+    local program=$1 expected=$4 line output first number process processes=()
+    local -a first_arguments join_arguments
+    read -ra first_arguments <<<"$2"
+    read -ra join_arguments <<<"$3"
+    exec {output}< <(run_shared "$scratch/$program" "${first_arguments[0]}" 127.0.0.1:0 "${first_arguments[@]:1}")
+    first=$!
+    IFS= read -r line <&"$output" && [[ $line =~ port\ ([0-9]+) ]] || return
+    : >"$scratch/joined"
+    for number in "${@:5}"; do
+        run_shared "$scratch/$program" join "127.0.0.1:${BASH_REMATCH[1]}" "${join_arguments[@]}" "$number" >>"$scratch/joined" &
+        processes+=($!)
+    done
+    for process in "$first" "${processes[@]}"; do
+        wait "$process" || return
+    done
+    diff <(sort <<<"$expected") <(cat <&"$output" - "$scratch/joined" | sed 's/rank [0-9]/rank N/' | sort)
+}
+
+# It is killed and finds its file again. A signal ends it, and well.
+coordinates() {
+    local line from
+    start from group_coordinator --listen 127.0.0.1:0 --file "$scratch/groups"
+    IFS= read -r line <&"$from" && [[ $line == "coordinating on port "* ]] && kill -KILL "$!"
+    [[ $(stat -c %a "$scratch/groups") == 600 ]] || return
+    start from group_coordinator --listen 127.0.0.1:0 --file "$scratch/groups"
+    IFS= read -r line <&"$from" && [[ $line == "coordinating on port "* ]] && kill -INT "$!" && wait "$!" || return
+    echo "something else" >"$scratch/groups"
+    start from group_coordinator --listen 127.0.0.1:0 --file "$scratch/groups"
+    grep "group_coordinator: .*groups: this is not a coordinator's file" <&"$from" && ! wait "$!"
+}
+
+# learns_vertically [private]: a master and its two members, who print what each has learned.
+learns_vertically() {
+    local line output master number process members=()
+    exec {output}< <(run_shared "$scratch/12_vertical_master" 127.0.0.1:0 2 "$@")
+    master=$!
+    IFS= read -r line <&"$output" && [[ $line =~ port\ ([0-9]+) ]] || return
+    : >"$scratch/members"
+    for number in 1 2; do
+        run_shared "$scratch/12_vertical_member" "127.0.0.1:${BASH_REMATCH[1]}" "$number" >>"$scratch/members" &
+        members+=($!)
+    done
+    cat <&"$output" >"$scratch/master"
+    for process in "$master" "${members[@]}"; do
+        wait "$process" || return
+    done
+    diff <(sort "$scratch/master" "$scratch/members") - <<'TEXT'
+320 of 400 people are known to all
+member 1 has learned that its column counts for it
+member 2 has learned that its column counts for it
+update 25: accuracy 1.00 on 80 people that are not trained on
+update 50: accuracy 1.00 on 80 people that are not trained on
+TEXT
+}
+
 # A wrong option gets the usage and status 2, --help the usage and 0.
 explains_itself() {
     local option
@@ -99,13 +157,27 @@ check "certificates are made" make_certificates
 for lesson in "$top_srcdir"/examples/[0-9]*.c; do
     name=$(basename "$lesson" .c)
     check "$name is short, and needs nothing of the tree" is_short "$lesson" 150
-    [[ $name =~ _(record|monitor)$ ]] && ! has "${BASH_REMATCH[1]}" || check "$name is built" build "$name"
+    [[ $name =~ _(record|monitor|vertical)(_|$) ]] && ! has "${BASH_REMATCH[1]}" || check "$name is built" build "$name"
 done
 for name in fedavg_server participant; do
     check "$name is short, and needs nothing of the tree" is_short "$top_srcdir/examples/$name.c" 200
     check "$name is built" build "$name"
     check "$name explains itself" explains_itself "$name"
 done
+
+check "group_coordinator is short, and needs nothing of the tree" is_short "$top_srcdir/examples/group_coordinator.c" 150
+check "group_coordinator is built" build group_coordinator
+check "group_coordinator explains itself" explains_itself group_coordinator
+check "group_coordinator is killed, started again, and ended" coordinates
+
+for name in from_one_server to_a_group; do
+    check "$name is a page, and needs nothing of the tree" is_short "$top_srcdir/examples/$name.c" 90
+    check "$name is built" build "$name"
+done
+check "from_one_server" together from_one_server "serve 3" "" "the weight is 2.000" 1 2 3
+check "to_a_group" together to_a_group "coordinate 3 1" "3" "rank N of 3: the weight is 2.000
+rank N of 3: the weight is 2.000
+rank N of 3: the weight is 2.000" 2 3
 
 check "the pair learns" learns
 check "the pair ends at a signal" end_at_a_signal
@@ -128,9 +200,18 @@ round 3: weight 0.875' "$scratch/run"
 check "08_resume goes on" prints 08_resume 'round 4: weight 0.9375
 round 5: weight 0.96875
 round 6: weight 0.984375' "$scratch/run"
+check "11_decentralized" prints 11_decentralized 'rank 0 has 1.371
+rank 1 has 1.229
+rank 2 has 1.771
+rank 3 has 1.629
+the mean is 1.500'
 if has record; then
     check "09_record" prints 09_record 'weight 2.965' "csv:$scratch/scalars.csv" "tensorboard:$scratch/events"
     check "09_record has left a row for each round" grep -c '^20,' "$scratch/scalars.csv"
+fi
+if has vertical; then
+    check "12_vertical" learns_vertically
+    check "12_vertical, and nobody tells its people" learns_vertically private
 fi
 if has monitor; then
     check "10_monitor" prints 10_monitor 'round 1: loss 1.00

@@ -26,19 +26,27 @@ breaks_layers() {
             below["link"] = " network wire "
             below["participant"] = below["proxy"] = " network wire link "
             below["array"] = " wire "
+            below["group"] = " network wire link participant proxy array "
             below["learning"] = " wire array "
+            below["vertical"] = " wire array learning participant proxy "
             below["record"] = " "
-            below["monitor"] = " participant proxy "
+            below["monitor"] = " participant proxy group "
             owner["participant.h"] = "participant"
             owner["proxy.h"] = owner["participant_manager.h"] = owner["statistics.h"] = "proxy"
+            owner["coordinator.h"] = owner["group.h"] = "group"
             owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["run.h"] = owner["topology.h"] = "learning"
+            owner["vertical.h"] = "vertical"
             owner["record.h"] = "record"
             owner["monitor.h"] = "monitor"
             owner["muster.h"] = "everything"
         }
         {
             folder = split($1, path, "/") > 2 ? path[2] : "."
+            if (path[3] == "vertical")
+                folder = path[3]
             other = split($4, path, "/") > 1 ? path[1] : "."
+            if (other == "learning" && path[2] == "vertical")
+                other = path[2]
             if (other == "muster")
                 other = path[2] in owner ? owner[path[2]] : "."
             if (!(folder in below) && !asked[folder]++)
@@ -59,16 +67,33 @@ passes_a_door() {
         file[2] != included[1] && included[1] != "link" && !index(doors, " " $4 " ")'
 }
 
-# Programs know the public headers, and those of their own folder.
+# Programs know the public headers, those of their own folder, and what those of apps/ share.
 reaches_into_the_library() {
     search '^[[:space:]]*#[[:space:]]*include "' apps bench examples | while IFS= read -r found; do
+        file=${found%%:*}
         included=${found#*\"}
-        [[ -e ${found%/*}/${included%\"*} ]] || printf '%s\n' "$found"
+        included=${included%\"*}
+        [[ -e ${file%/*}/$included || ($file == apps/* && $included == common/* && -e apps/$included) ]] ||
+            printf '%s\n' "$found"
     done
 }
 
 includes_grpc() {
     search '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]grpc/' lib include apps examples | grep -v '^lib/network/grpc'
+}
+
+includes_mpi() {
+    search '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]mpi\.h' lib include apps examples | grep -v '^lib/network/mpi/'
+}
+
+# MPI waits by spinning. Its transport alone looks again and again, with pauses that grow; everywhere else somebody is
+# woken by what happens.
+blocks_in_mpi() {
+    search '\bMPI_(Wait|Recv|Send|Ssend|Bsend|Rsend|Probe|Mprobe|Mrecv|Barrier|Bcast|(All)?[Rr]educe|(All)?[Gg]ather|Scatter|Alltoall|Comm_dup)(all|any|some|recv|v)?\(' lib
+}
+
+looks_again() {
+    search '\bMPI_(I(m)?probe|Test(all|any|some)?)\(' lib | grep -v '^lib/network/mpi/'
 }
 
 # The proxy's state machine is four files, and its state is changed in one.
@@ -141,6 +166,9 @@ check "folders of lib/ include only those below them" nothing breaks_layers
 check "each folder has one door" nothing passes_a_door
 check "programs include nothing of lib/" nothing reaches_into_the_library
 check "only the gRPC transport includes <grpc/...>" nothing includes_grpc
+check "only the MPI transport includes <mpi.h>" nothing includes_mpi
+check "nothing waits in MPI" nothing blocks_in_mpi
+check "only the MPI transport asks MPI again and again" nothing looks_again
 check "no circle of includes" nothing goes_in_circles
 check "only the state machine knows the proxy from inside" nothing knows_proxy
 check "only proxy.c changes a proxy's state" nothing changes_state
@@ -180,7 +208,11 @@ check "seen: a folder that has no layer" sees breaks_layers lib/unheard/of.c '#i
 check "seen: a header of wire that is not its door" sees passes_a_door lib/proxy/proxy.c '#include "wire/reader.h"'
 check "seen: a header of network that is not its door" sees passes_a_door lib/link/hello.c '#include "network/buffer.h"'
 check "seen: a program that includes the library's own" sees reaches_into_the_library apps/fedavg/rounds.c '#include "status.h"'
+check "seen: a program that includes another's" sees reaches_into_the_library apps/common/log.c '#include "fedavg/rounds.h"'
 check "seen: <grpc/...> elsewhere" sees includes_grpc lib/network/transport.h '# include <grpc/grpc.h>'
+check "seen: <mpi.h> elsewhere" sees includes_mpi lib/network/transport.h '#include <mpi.h>'
+check "seen: a wait in MPI" sees blocks_in_mpi lib/network/mpi/parcel.c '    MPI_Waitall(1, &request, MPI_STATUS_IGNORE);'
+check "seen: asking MPI elsewhere" sees looks_again lib/network/local.c '    MPI_Test(&request, &done, MPI_STATUS_IGNORE);'
 check "seen: who knows the proxy from inside" sees knows_proxy lib/proxy/round.c '#include "proxy/internal.h"'
 check "seen: a state that is changed elsewhere" sees changes_state lib/proxy/turn.c '    proxy->state = PROXY_OPEN;'
 check "seen: a circle" sees goes_in_circles include/muster/status.h '#include <muster/muster.h>'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a device gets that only takes part: a library without the server, without learning and without the record, and so
-# without libzip, jansson and libcurl.
+# What a device gets that only takes part: a library without the server, without learning, without the record and without
+# MPI, and so without libzip, jansson, libcurl and libmpi.
 # The README's participant is built against it, and goes through a round with a server of the whole library.
 # shellcheck source=tests/packaging/common
 . "${top_srcdir:?is not set: run this through make check}/tests/packaging/common"
@@ -33,8 +33,13 @@ whole_symbols() {
     nm -D --defined-only "$library_path/libmuster.so" | grep -E ' (muster_(mean|monitor|npy|npz|record|run|topology)|proxy|participant_manager)_'
 }
 
+# Of MPI, and of our transport over it; what a static library has too.
+mpi_symbols() {
+    nm "$library_path/libmuster.a" | grep -E ' (MPI_|ompi_|muster__mpi_)'
+}
+
 pkg_config_more() {
-    flags "$root" "$@" | grep -E 'zip|curl|jansson|microhttpd'
+    flags "$root" "$@" | grep -E 'zip|curl|jansson|microhttpd|mpi'
 }
 
 # What the participant is not built with is at the server: the whole library.
@@ -49,8 +54,9 @@ check "make" make_alone -C "$build" -s -j2
 check "make install" install_into "$root" "$build"
 check "no headers of what was left out" nothing whole_headers
 check "no functions of what was left out" nothing whole_symbols
+check "nothing of MPI" nothing mpi_symbols
 check "the README's participant builds against it" compile "$root" participant
-check "the library needs none of their libraries" nothing needs 'libzip\|libcurl\|libjansson\|libmicrohttpd' \
+check "the library needs none of their libraries" nothing needs 'libzip\|libcurl\|libjansson\|libmicrohttpd\|libmpi' \
     "$library_path/libmuster.so"
 check "pkg-config names none of them" nothing pkg_config_more
 check "nor with --static" nothing pkg_config_more --static

@@ -10,6 +10,8 @@
 #include "support/sample.h"
 #include "support/words.h"
 
+#define NAME_IN_USE "the name 'ada' is in use: choose another, or try again in 50 s if its participant died"
+
 struct ending {
     enum muster_status status;
     const char *text;
@@ -86,8 +88,7 @@ FIXTURE_TEST(retry, words_of_the_server_are_final_at_first)
 {
     static const struct ending endings[] = {
         {MUSTER_UNAUTHENTICATED, "the token is not the server's"},
-        {MUSTER_EXISTS,
-         "the name 'ada' is in use: choose another, or try again in 50 s if its participant died"},
+        {MUSTER_EXISTS, NAME_IN_USE},
         {MUSTER_FULL, "the server is full"},
         {MUSTER_UNSUPPORTED, "no such method"},
     };
@@ -101,6 +102,33 @@ FIXTURE_TEST(retry, words_of_the_server_are_final_at_first)
         cr_assert_eq(participant_connect(ADDRESS, &options, &duo.participant, &error), endings[i].status);
         cr_assert_str_eq(error.text, endings[i].text);
         fixture_free(duo.fixture);
+    }
+}
+
+/* Who has it may have died. */
+FIXTURE_TEST(retry, a_name_that_is_in_use_is_tried_again_for_its_time)
+{
+    static const struct ending ending = {MUSTER_EXISTS, NAME_IN_USE};
+    for (unsigned ends = 0; ends < 2; ends++) {
+        struct duo duo = duo_empty();
+        struct participant_options options = ada_options();
+        struct call call;
+        options.name_timeout_ms = 20000;
+        duo.fixture->react = ends ? always_ends : ends_first;
+        duo.fixture->data = (void *)(uintptr_t)&ending;
+        fixture_pump(duo.fixture);
+        call_connect(&call, duo.fixture, &options);
+        muster_fixture_wait_alarm(duo.fixture->network, options.reconnect_first_ms);
+        muster_fixture_advance(duo.fixture->network, 20000);
+        cr_assert_eq(call_join(&call), ends ? MUSTER_EXISTS : MUSTER_OK, "%s", call.error.text);
+        fixture_unpump(duo.fixture);
+        duo.participant = call.participant;
+        if (ends) {
+            cr_assert_str_eq(call.error.text, NAME_IN_USE);
+            fixture_free(duo.fixture);
+        } else {
+            duo_free(&duo);
+        }
     }
 }
 

@@ -122,12 +122,15 @@ class Table(Case):
     def test_what_is_no_record_stays(self):
         for sink in ("csv", "jsonl"):
             path = self.scratch / f"other.{sink}"
-            for content in ("hello", "hello\n", "step\n1\n", "steps,time\n", "\0\0"):
-                path.write_text(content)
+            others = ["hello", "hello\n", "step\n1\n", "steps,time\n", "step,timeout", "\0\0"]
+            others += ["step,time,a\r\n1,,2\r\n", "step,time,a,a\n", "step,time,a\0b\n", 'step,time,"a\n']
+            others += ["step,time," + "a" * (1 << 20), "step,time," + "a" * (1 << 20) + "\n"]
+            for content in others:
+                path.write_text(content, newline="")
                 answer = Recorder(self).say(f"open {sink}:{path}")
                 self.assertTrue(answer.startswith("FORMAT "), answer)
                 self.assertIn("no record", answer)
-                self.assertEqual(path.read_text(), content)
+                self.assertEqual(path.read_bytes(), content.encode())
 
 
 class Opening(Case):

@@ -65,6 +65,7 @@ static struct participant_manager *start_manager(void)
     options.listen = "local:rounds";
     cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_OK, "%s", error.text);
     cr_assert_eq(participant_manager_port(manager), 0);
+    cr_assert_str_eq(participant_manager_address(manager), "local:rounds");
     return manager;
 }
 

@@ -19,6 +19,11 @@ size_t scaled(size_t number, size_t least)
     return fewer > least ? fewer : least;
 }
 
+int64_t slowed(int64_t milliseconds)
+{
+    return milliseconds * slowness();
+}
+
 void watch_for(unsigned seconds)
 {
     alarm(seconds * slowness());

@@ -4,9 +4,13 @@
 #define MUSTER_TESTS_SLOWNESS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* `number` of something, fewer under a tool, but at least `least`. */
 size_t scaled(size_t number, size_t least);
+
+/* The time for something that takes so long without a tool. */
+int64_t slowed(int64_t milliseconds);
 
 /* A test that is not over by then is killed. */
 void watch_for(unsigned seconds);

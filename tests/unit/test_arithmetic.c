@@ -139,6 +139,7 @@ static double scaled(enum muster_dtype dtype, const void *value, double factor)
 Test(arithmetic, beyond_a_dtype)
 {
     const uint16_t half_most = 0x7bff, brain_most = 0x7f7f, half_minus_most = 0xfbff;
+    const uint16_t half_nan = 0x7d00, brain_nan = 0xffc1;
     const float most = 0x1.fffffep127F;
     const int8_t small = -100;
     const uint8_t byte = 200, yes = 1;
@@ -148,6 +149,8 @@ Test(arithmetic, beyond_a_dtype)
     cr_assert_eq(scaled(MUSTER_FLOAT16, &half_most, 65521.0 / 65504), INFINITY);
     cr_assert_eq(scaled(MUSTER_FLOAT16, &half_minus_most, 1e300), -INFINITY);
     cr_assert_eq(scaled(MUSTER_BFLOAT16, &brain_most, 2), INFINITY);
+    cr_assert(isnan(scaled(MUSTER_FLOAT16, &half_nan, 2)));
+    cr_assert(isnan(scaled(MUSTER_BFLOAT16, &brain_nan, 2)));
     cr_assert_eq(scaled(MUSTER_FLOAT32, &most, 2), INFINITY);
     cr_assert_eq(scaled(MUSTER_INT8, &small, 2), -128);
     cr_assert_eq(scaled(MUSTER_UINT8, &byte, 2), 255);

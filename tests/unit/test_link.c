@@ -48,10 +48,10 @@ static struct abilities over_welcome(const struct abilities *said)
 
 Test(link, each_end_learns_what_the_other_takes)
 {
-    static const struct abilities said[] = {{0, 0, false, true},
-                                            {1024, 0, true, false},
-                                            {OWN_MOST + 1, 1, false, false},
-                                            {OWN_MOST, UINT64_MAX, true, true}};
+    static const struct abilities said[] = {{0, 0, false, true, false},
+                                            {1024, 0, true, false, true},
+                                            {OWN_MOST + 1, 1, false, false, false},
+                                            {OWN_MOST, UINT64_MAX, true, true, true}};
     for (size_t i = 0; i < sizeof(said) / sizeof(*said); i++) {
         const struct abilities read[] = {over_hello(&said[i]), over_welcome(&said[i])};
         for (size_t j = 0; j < 2; j++) {
@@ -59,6 +59,7 @@ Test(link, each_end_learns_what_the_other_takes)
             cr_assert_eq(read[j].max_payload_size, said[i].max_payload_size);
             cr_assert_eq(read[j].hears_refusals, said[i].hears_refusals);
             cr_assert_eq(read[j].sends_heartbeats, said[i].sends_heartbeats);
+            cr_assert_eq(read[j].asks, said[i].asks);
         }
     }
 }

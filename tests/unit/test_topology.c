@@ -381,7 +381,7 @@ Test(topology, every_regular_graph)
 {
     for (size_t ranks = 2; ranks <= 24; ranks++) {
         for (size_t degree = 1; degree < ranks; degree++) {
-            char spec[32];
+            char spec[48];
             if (ranks * degree % 2 == 1 || (degree == 1 && ranks > 2))
                 continue;
             snprintf(spec, sizeof(spec), "random-regular:%zu", degree);

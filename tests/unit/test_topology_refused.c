@@ -127,6 +127,8 @@ Test(topology_refused, mixings_and_degrees)
 {
     struct muster_topology_options options = options_for("ring", 8, "equal");
     expect_no_topology(&options, "no mixing 'equal': there are uniform and metropolis");
+    options.mixing = NULL;
+    expect_no_topology(&options, "no mixing '': there are uniform and metropolis");
     options.mixing = "metropolis";
     options.degree = 1;
     expect_no_topology(&options, "metropolis needs all neighbours: mix uniformly, or set no degree");

@@ -28,9 +28,16 @@ function set(node, text) {
 }
 
 function element(name, parent, className) {
-    const node = document.createElement(name);
+    return adopt(document.createElement(name), parent, className);
+}
+
+function shape(name, parent, className) {
+    return adopt(document.createElementNS("http://www.w3.org/2000/svg", name), parent, className);
+}
+
+function adopt(node, parent, className) {
     if (className)
-        node.className = className;
+        node.setAttribute("class", className);
     if (parent)
         parent.append(node);
     return node;
@@ -109,7 +116,8 @@ let before = null; // the traffic of the last state, for rates
 
 function rates(state) {
     const now = { at: state.time_ms, sent: 0, received: 0 };
-    for (const one of state.managers.concat(state.own)) {
+    const views = state.groups.flatMap((group) => group.views);
+    for (const one of state.managers.concat(state.own, views)) {
         now.sent += one.traffic.bytes_sent;
         now.received += one.traffic.bytes_received;
     }
@@ -134,7 +142,7 @@ function showSummary(state) {
     const { now, rate } = rates(state);
     lastRate = rate || lastRate;
     const turns = sum(managers, (m) => m.turn_times.count), seconds = sum(managers, (m) => m.turn_times.seconds);
-    const cards = [
+    const ofManagers = managers.length ? [
         ["Open", count(sum(managers, (m) => m.open)), joining ? `${count(joining)} joining` : "participants"],
         ["Silent", count(silent), "not heard of", silent ? "warn" : ""],
         ["Away", count(away), "not connected", away ? "warn" : ""],
@@ -144,6 +152,10 @@ function showSummary(state) {
             failed ? "bad" : ""],
         ["Rounds", count(sum(managers, (m) => total(m.rounds_ended, []))),
             `${count(sum(managers, (m) => m.rounds_running))} running`],
+    ] : [];
+    const cards = [
+        ...ofManagers,
+        ...groupCards(state.groups),
         ["Sent", bytes(now.sent), `${bytes(lastRate.sent)}/s`],
         ["Received", bytes(now.received), `${bytes(lastRate.received)}/s`],
     ];
@@ -160,7 +172,7 @@ function showSummary(state) {
         set(card.children[1], text);
         set(card.children[2], small);
     });
-    const names = managers.map((m) => m.name).join(", ");
+    const names = [...managers, ...state.groups].map((one) => one.name).join(", ");
     const up = managers.length ? `, up ${duration(Math.max(...managers.map((m) => m.up_ms)))}` : "";
     set($("version"), `${names ? `${names}, ` : ""}version ${state.version}${up}`);
     const rounds = managers.flatMap((m) => m.rounds);
@@ -211,6 +223,7 @@ function fillRound(node, { manager, round, several }) {
 function showRounds(state) {
     const several = state.managers.length > 1;
     const rounds = state.managers.flatMap((m) => m.rounds.map((round) => ({ manager: m.name, round, several })));
+    $("rounds-section").hidden = $("participants").hidden = !state.managers.length;
     $("no-round").hidden = rounds.length > 0;
     set($("rounds-title"), rounds.length > 1 ? "Running rounds" : "Running round");
     list($("rounds"), rounds, makeRound, fillRound);
@@ -327,6 +340,13 @@ function paint(chart) {
     });
 }
 
+// The last tick is at the end of the data: one just before it would be written over it.
+function thinOut({ ticks }) {
+    const last = ticks.length - 1;
+    if (last > 2 && ticks[last].value - ticks[last - 1].value < 0.6 * (ticks[2].value - ticks[1].value))
+        ticks.splice(last - 1, 1);
+}
+
 function makeChart(name, labels, tickX, tickY, system) {
     const figure = element("figure", $("curves"), system ? "system" : "");
     const caption = element("figcaption", figure);
@@ -348,7 +368,7 @@ function makeChart(name, labels, tickX, tickY, system) {
             maintainAspectRatio: false,
             interaction: { mode: "index", intersect: false },
             scales: {
-                x: { type: "linear", bounds: "data", ticks: { callback: tickX, maxTicksLimit: 5, maxRotation: 0, precision: 0 },
+                x: { type: "linear", bounds: "data", afterBuildTicks: thinOut, ticks: { callback: tickX, maxTicksLimit: 5, maxRotation: 0, precision: 0 },
                     grid: { display: false } },
                 y: { min: system ? 0 : undefined, ticks: { callback: tickY, maxTicksLimit: 5 }, grid: {} },
             },
@@ -504,6 +524,7 @@ function show(state) {
     }
     epoch = state.epoch;
     showSummary(state);
+    showGroups(state);
     showRounds(state);
     showParticipants(state);
     showOwn(state);

@@ -1,0 +1,11 @@
+/* What the ensembles of this program meet over. */
+#ifndef MUSTER_TESTS_VERTICAL_OVER_H
+#define MUSTER_TESTS_VERTICAL_OVER_H
+
+/* An address to listen on, until over_end(). */
+const char *over_begin(void);
+/* Time passes by itself, or a little of it here. */
+void over_pass(void);
+void over_end(void);
+
+#endif
