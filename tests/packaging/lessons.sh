@@ -100,7 +100,9 @@ together() {
 coordinates() {
     local line from
     start from group_coordinator --listen 127.0.0.1:0 --file "$scratch/groups"
-    IFS= read -r line <&"$from" && [[ $line == "coordinating on port "* ]] && kill -KILL "$!"
+    # It is the child of timeout, which would leave it behind.
+    IFS= read -r line <&"$from" && [[ $line == "coordinating on port "* ]] && pkill -KILL -P "$!"
+    wait "$!"
     [[ $(stat -c %a "$scratch/groups") == 600 ]] || return
     start from group_coordinator --listen 127.0.0.1:0 --file "$scratch/groups"
     IFS= read -r line <&"$from" && [[ $line == "coordinating on port "* ]] && kill -INT "$!" && wait "$!" || return
