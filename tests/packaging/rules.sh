@@ -34,7 +34,7 @@ breaks_layers() {
             owner["participant.h"] = "participant"
             owner["proxy.h"] = owner["participant_manager.h"] = owner["statistics.h"] = "proxy"
             owner["coordinator.h"] = owner["group.h"] = "group"
-            owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["run.h"] = owner["topology.h"] = "learning"
+            owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["privacy.h"] = owner["run.h"] = owner["topology.h"] = "learning"
             owner["vertical.h"] = "vertical"
             owner["record.h"] = "record"
             owner["monitor.h"] = "monitor"
