@@ -26,6 +26,7 @@
 #include <muster/npy.h>
 #include <muster/npz.h>
 #include <muster/run.h>
+#include <muster/strategy.h>
 #include <muster/topology.h>
 #endif
 #if __has_include(<muster/vertical.h>)

@@ -35,6 +35,7 @@ breaks_layers() {
             owner["proxy.h"] = owner["participant_manager.h"] = owner["statistics.h"] = "proxy"
             owner["coordinator.h"] = owner["group.h"] = "group"
             owner["mean.h"] = owner["npy.h"] = owner["npz.h"] = owner["run.h"] = owner["topology.h"] = "learning"
+            owner["strategy.h"] = "learning"
             owner["vertical.h"] = "vertical"
             owner["record.h"] = "record"
             owner["monitor.h"] = "monitor"
