@@ -16,8 +16,8 @@ musterinclude_HEADERS += include/muster/coordinator.h include/muster/group.h \
     include/muster/participant_manager.h include/muster/proxy.h include/muster/statistics.h
 endif
 if LEARNING
-musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/run.h \
-    include/muster/strategy.h include/muster/topology.h
+musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/privacy.h \
+    include/muster/run.h include/muster/strategy.h include/muster/topology.h
 endif
 if RECORD
 musterinclude_HEADERS += include/muster/record.h
@@ -228,6 +228,13 @@ libmuster_core_la_SOURCES += \
     lib/learning/npy_file.c \
     lib/learning/npz.c \
     lib/learning/npz.h \
+    lib/learning/privacy/accountant.c \
+    lib/learning/privacy/clip.c \
+    lib/learning/privacy/grid.h \
+    lib/learning/privacy/noise.c \
+    lib/learning/privacy/renyi.c \
+    lib/learning/privacy/renyi.h \
+    lib/learning/privacy/renyi_fixed.c \
     lib/learning/run.c \
     lib/learning/strategy/kinds.c \
     lib/learning/strategy/means.c \

@@ -25,6 +25,7 @@
 #include <muster/mean.h>
 #include <muster/npy.h>
 #include <muster/npz.h>
+#include <muster/privacy.h>
 #include <muster/run.h>
 #include <muster/strategy.h>
 #include <muster/topology.h>
