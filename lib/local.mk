@@ -17,7 +17,7 @@ musterinclude_HEADERS += include/muster/coordinator.h include/muster/group.h \
 endif
 if LEARNING
 musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/privacy.h \
-    include/muster/run.h include/muster/topology.h
+    include/muster/run.h include/muster/strategy.h include/muster/topology.h
 endif
 if RECORD
 musterinclude_HEADERS += include/muster/record.h
@@ -223,6 +223,7 @@ libmuster_core_la_SOURCES += \
     lib/learning/graph.c \
     lib/learning/graph.h \
     lib/learning/mean.c \
+    lib/learning/mean.h \
     lib/learning/neighbours.h \
     lib/learning/npy_file.c \
     lib/learning/npz.c \
@@ -235,6 +236,20 @@ libmuster_core_la_SOURCES += \
     lib/learning/privacy/renyi.h \
     lib/learning/privacy/renyi_fixed.c \
     lib/learning/run.c \
+    lib/learning/strategy/kinds.c \
+    lib/learning/strategy/means.c \
+    lib/learning/strategy/memory.c \
+    lib/learning/strategy/memory.h \
+    lib/learning/strategy/model.c \
+    lib/learning/strategy/model.h \
+    lib/learning/strategy/moving.c \
+    lib/learning/strategy/moving.h \
+    lib/learning/strategy/optimizer.c \
+    lib/learning/strategy/optimizer.h \
+    lib/learning/strategy/parameters.c \
+    lib/learning/strategy/state.c \
+    lib/learning/strategy/strategy.c \
+    lib/learning/strategy/strategy.h \
     lib/learning/topology.c \
     lib/learning/topology.h \
     lib/learning/topology_kinds.c

@@ -27,6 +27,7 @@
 #include <muster/npz.h>
 #include <muster/privacy.h>
 #include <muster/run.h>
+#include <muster/strategy.h>
 #include <muster/topology.h>
 #endif
 #if __has_include(<muster/vertical.h>)
