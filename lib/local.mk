@@ -236,6 +236,7 @@ libmuster_core_la_SOURCES += \
     lib/learning/privacy/renyi.h \
     lib/learning/privacy/renyi_fixed.c \
     lib/learning/run.c \
+    lib/learning/strategy/changes.c \
     lib/learning/strategy/kinds.c \
     lib/learning/strategy/means.c \
     lib/learning/strategy/memory.c \

@@ -53,7 +53,7 @@ static enum muster_status make(struct muster_strategy *strategy,
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for what %s remembers",
                              strategy->kind->shown.name);
     fill_memory(strategy);
-    strategy->keeping = strategy->kind->keeping;
+    strategy->keeping = strategy->clip > 0 ? &muster__keeping_changes : strategy->kind->keeping;
     return strategy->keeping->make(strategy, options->directory, error);
 }
 

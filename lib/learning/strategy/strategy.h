@@ -97,7 +97,7 @@ static inline double parameter(const struct muster_strategy *strategy, size_t nu
     return strategy->parameters[number];
 }
 
-/* All there are: means.c, buffer.c */
-extern const struct strategy_keeping muster__keeping_mean, muster__keeping_buffer;
+/* All there are: means.c, buffer.c, and changes.c for what is private. */
+extern const struct strategy_keeping muster__keeping_mean, muster__keeping_buffer, muster__keeping_changes;
 
 #endif

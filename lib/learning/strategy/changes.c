@@ -1,0 +1,105 @@
+/* Private strategies: the sum of clipped changes, all of which weigh the same, gets noise and then moves the model. */
+#include <config.h>
+
+#include <math.h>
+
+#include <muster/privacy.h>
+
+#include "learning/privacy/grid.h"
+#include "learning/strategy/moving.h"
+#include "status.h"
+#include "wire/wire.h"
+
+/* What an optimizer's memory can hold the square of. */
+#define CHANGE_MOST 1e15
+
+static size_t sums_size(const struct muster_strategy *strategy)
+{
+    size_t elements = strategy->model.elements;
+    return (elements > 0 ? elements : 1) * sizeof(*strategy->sums);
+}
+
+static void forget(struct muster_strategy *strategy)
+{
+    for (size_t i = 0; i < strategy->model.elements; i++)
+        strategy->sums[i] = 0;
+}
+
+static enum muster_status make(struct muster_strategy *strategy, const char *directory,
+                               struct muster_error *error)
+{
+    (void)directory;
+    strategy->sums = muster__block_new(sums_size(strategy));
+    if (!strategy->sums)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for the sums of changes");
+    forget(strategy);
+    return MUSTER_OK;
+}
+
+static void free_sums(struct muster_strategy *strategy)
+{
+    muster__block_free(strategy->sums, sums_size(strategy));
+}
+
+/* ---- answers ---- */
+
+static struct muster_private_sum how_of(const struct muster_strategy *strategy)
+{
+    return (struct muster_private_sum){.clip = strategy->clip, .noise = strategy->noise, .weight = 1};
+}
+
+static enum muster_status check(const struct muster_strategy *strategy,
+                                const struct muster_strategy_answer *answer, struct muster_error *error)
+{
+    struct muster_private_sum how = how_of(strategy);
+    return muster__privacy_check_change(answer->message->arrays, strategy->model.arrays,
+                                        answer->message->array_count, &how, error);
+}
+
+static enum muster_status add(struct muster_strategy *strategy, const struct muster_strategy_answer *answer,
+                              struct muster_error *error)
+{
+    struct muster_private_sum how = how_of(strategy);
+    return muster_privacy_add(strategy->sums, answer->message->arrays, strategy->model.arrays,
+                              answer->message->array_count, &how, NULL, error);
+}
+
+/* ---- the step ---- */
+
+static void read_changes(const struct moving *moving, size_t array, size_t first, size_t count,
+                         const double *values, double *changes)
+{
+    const double *sums = (const double *)moving->sums + moving->strategy->model.starts[array] + first;
+    (void)values;
+    for (size_t i = 0; i < count; i++)
+        changes[i] = sums[i] / moving->divisor;
+}
+
+/* An answer changes a sum by the clip at most, and noise is never more than 13 deviations. */
+static enum muster_status check_size(const struct muster_strategy *strategy, double divisor,
+                                     struct muster_error *error)
+{
+    double most = strategy->clip * ((double)strategy->answers + 13 * strategy->noise) / divisor;
+    if (most <= CHANGE_MOST || (strategy->optimizer.rule == RULE_NONE && isfinite(most)))
+        return MUSTER_OK;
+    return muster__error(error, MUSTER_INVALID,
+                         "with a clip of %g, a noise of %g and a divisor of %g the step could overflow",
+                         strategy->clip, strategy->noise, divisor);
+}
+
+static enum muster_status step(struct muster_strategy *strategy, double divisor, struct muster_error *error)
+{
+    struct muster_private_sum how = how_of(strategy);
+    if (divisor == 0) /* the mean of those that came; without noise, or it would tell how many did */
+        divisor = strategy->answers > 0 ? (double)strategy->answers : 1;
+    enum muster_status status = check_size(strategy, divisor, error);
+    if (status == MUSTER_OK)
+        status = muster_privacy_noise(strategy->sums, strategy->model.elements, &how, error);
+    if (status != MUSTER_OK)
+        return status;
+    struct moving moving = {read_changes, strategy, strategy->sums, divisor, 0};
+    muster__move(strategy, &moving);
+    return MUSTER_OK;
+}
+
+const struct strategy_keeping muster__keeping_changes = {make, free_sums, check, add, step, forget};
