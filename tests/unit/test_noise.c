@@ -9,10 +9,15 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <openssl/evp.h>
 
 #include <muster/privacy.h>
 
@@ -121,6 +126,54 @@ Test(noise, refuses)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_assert_eq(muster_privacy_noise(&sum, 1, &bad[i], &error), MUSTER_INVALID);
     cr_assert_eq(sum, 7);
+}
+
+/* ---- none ---- */
+
+static bool system_fails;
+static size_t blocks_left = SIZE_MAX; /* that libcrypto gives */
+
+/* The linker puts these in the place of the system's and libcrypto's. */
+ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags);
+ssize_t __real_getrandom(void *bytes, size_t size, unsigned flags);
+int __wrap_EVP_EncryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out, int *out_size,
+                             const unsigned char *in, int size);
+int __real_EVP_EncryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out, int *out_size,
+                             const unsigned char *in, int size);
+
+ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)
+{
+    return system_fails ? -1 : __real_getrandom(bytes, size, flags);
+}
+
+int __wrap_EVP_EncryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out, int *out_size,
+                             const unsigned char *in, int size)
+{
+    if (blocks_left == 0)
+        return 0;
+    blocks_left--;
+    return __real_EVP_EncryptUpdate(context, out, out_size, in, size);
+}
+
+static void expect_no_noise(const char *word)
+{
+    struct muster_error error;
+    double *sums = calloc(FEW * 10, sizeof(*sums));
+    cr_assert_eq(muster_privacy_noise(sums, FEW * 10, &standard, &error), MUSTER_UNSUPPORTED);
+    cr_assert(strstr(error.text, word), "%s", error.text);
+    free(sums);
+}
+
+Test(noise, says_that_there_is_none)
+{
+    system_fails = true;
+    expect_no_noise("the system");
+    system_fails = false;
+    for (blocks_left = 0; blocks_left < 3; blocks_left++) {
+        size_t blocks = blocks_left;
+        expect_no_noise("libcrypto");
+        blocks_left = blocks;
+    }
 }
 
 /* ---- never twice ---- */
