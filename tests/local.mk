@@ -51,9 +51,12 @@ tests_unit_unit_SOURCES += \
     tests/unit/mean.h \
     tests/unit/npy.c \
     tests/unit/npy.h \
+    tests/unit/test_accountant.c \
     tests/unit/test_arithmetic.c \
+    tests/unit/test_clip.c \
     tests/unit/test_mean.c \
     tests/unit/test_mean_kinds.c \
+    tests/unit/test_noise.c \
     tests/unit/test_npy.c \
     tests/unit/test_npy_file.c \
     tests/unit/test_npz.c \

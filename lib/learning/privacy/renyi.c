@@ -102,6 +102,6 @@ void muster__renyi_poisson(double rate, double sigma, const double *orders, size
         else if (rate == 1 || isinf(whole))
             costs[i] = whole;
         else
-            costs[i] = poisson_cumulant(rate, sigma, orders[i]) / (orders[i] - 1);
+            costs[i] = fmin(poisson_cumulant(rate, sigma, orders[i]) / (orders[i] - 1), whole);
     }
 }

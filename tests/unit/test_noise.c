@@ -1,0 +1,208 @@
+/*
+ * The noise of privacy: that its distribution is the normal one, and that nobody draws it twice. Its bits are
+ * the system's, so no seed can be fixed: each bound is so wide that a right generator breaks it once in more
+ * than 10^9 runs.
+ */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <muster/privacy.h>
+
+enum { DRAWS = 1000000, FEW = 1000 };
+
+static const struct muster_private_sum standard = {.clip = 0.5, .noise = 2, .weight = 1};
+
+static double *draw(size_t count)
+{
+    struct muster_error error;
+    double *sums = calloc(count, sizeof(*sums));
+    cr_assert_eq(muster_privacy_noise(sums, count, &standard, &error), MUSTER_OK, "%s", error.text);
+    return sums;
+}
+
+/* ---- the distribution ---- */
+
+/* A mean of DRAWS numbers of this variance around the expected one: 7 deviations, once in 4 * 10^11. */
+static void expect_mean(const char *what, double sum, double expected, double variance)
+{
+    double deviations = (sum / DRAWS - expected) / sqrt(variance / DRAWS);
+    cr_assert_lt(fabs(deviations), 7, "the mean of %s is %g: off by %g deviations", what, sum / DRAWS,
+                 deviations);
+}
+
+Test(noise, has_the_moments)
+{
+    double *x = draw(DRAWS), sums[6] = {0}, beyond = 0, odd = 0;
+    double tail = erfc(3.6541528853610088 / sqrt(2)); /* where the generator goes another way */
+    for (size_t i = 0; i < DRAWS; i++) {
+        for (int power = 1; power <= 4; power++)
+            sums[power] += pow(x[i], power);
+        sums[5] += x[i] * x[(i + 1) % DRAWS];
+        beyond += fabs(x[i]) > 3.6541528853610088;
+        odd += fmod(x[i] * 0x1p24, 2) != 0;
+    }
+    expect_mean("x", sums[1], 0, 1);
+    expect_mean("x^2", sums[2], 1, 2);
+    expect_mean("x^3", sums[3], 0, 15);
+    expect_mean("x^4", sums[4], 3, 96);
+    expect_mean("x times the next", sums[5], 0, 1);
+    expect_mean("odd multiples", odd, 0.5, 0.25);
+    /* This one is not so near to the normal distribution: by Chernoff, twice as often needs less than e^-99. */
+    cr_assert(beyond > DRAWS * tail / 2 && beyond < DRAWS * tail * 2, "%g are in the tail", beyond);
+    free(x);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double first = *(const double *)a, second = *(const double *)b;
+    return (first > second) - (first < second);
+}
+
+/* P(distance > d) <= 2 exp(-2 n d^2) (Massart 1990): once in 10^12 for this one. */
+Test(noise, is_normal)
+{
+    double *x = draw(DRAWS), distance = 0, bound = sqrt(log(2e12) / 2 / DRAWS);
+    qsort(x, DRAWS, sizeof(*x), compare);
+    for (size_t i = 0; i < DRAWS; i++) {
+        double share = erfc(-x[i] / sqrt(2)) / 2;
+        distance = fmax(distance, fmax(share - (double)i / DRAWS, (double)(i + 1) / DRAWS - share));
+    }
+    cr_assert_lt(distance, bound, "Kolmogorov's distance is %g", distance);
+    free(x);
+}
+
+Test(noise, is_added_to_the_sums)
+{
+    enum { COUNT = 1000 };
+    struct muster_private_sum how = {.clip = 10, .noise = 3, .weight = 1};
+    double sums[COUNT], square = 0;
+    for (size_t i = 0; i < COUNT; i++)
+        sums[i] = 1e6;
+    cr_assert_eq(muster_privacy_noise(sums, COUNT, &how, NULL), MUSTER_OK);
+    for (size_t i = 0; i < COUNT; i++)
+        square += pow(sums[i] - 1e6, 2) / COUNT;
+    cr_assert_float_eq(square, 900, 7 * 900 * sqrt(2. / COUNT), "%g", square); /* of both sides of the bell */
+}
+
+/* Sums that are multiples stay multiples, so that the last bits say nothing. */
+Test(noise, lies_on_multiples)
+{
+    double *x = draw(FEW);
+    for (size_t i = 0; i < FEW; i++)
+        cr_assert_eq(x[i] * 0x1p24, rint(x[i] * 0x1p24));
+    free(x);
+}
+
+Test(noise, none_changes_nothing)
+{
+    struct muster_private_sum how = {.clip = 1, .noise = 0, .weight = 1};
+    double sums[] = {0.1, -0.2};
+    cr_assert_eq(muster_privacy_noise(sums, 2, &how, NULL), MUSTER_OK);
+    cr_assert(sums[0] == 0.1 && sums[1] == -0.2);
+}
+
+Test(noise, refuses)
+{
+    static const struct muster_private_sum bad[] = {
+        {.clip = 1, .noise = -1},       {.clip = 1, .noise = NAN}, {.clip = 1, .noise = INFINITY},
+        {.clip = 1, .noise = 1e-5},     {.clip = 0, .noise = 1},   {.clip = NAN, .noise = 1},
+        {.clip = INFINITY, .noise = 1},
+    };
+    double sum = 7;
+    struct muster_error error;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_assert_eq(muster_privacy_noise(&sum, 1, &bad[i], &error), MUSTER_INVALID);
+    cr_assert_eq(sum, 7);
+}
+
+/* ---- never twice ---- */
+
+/* Of independent draws, two are the same in one place of 10^7; 4 of 1000 are so once in 10^17. */
+static void expect_others(const double *a, const double *b)
+{
+    size_t same = 0;
+    for (size_t i = 0; i < FEW; i++)
+        same += a[i] == b[i];
+    cr_assert_lt(same, 4, "%zu of %d draws are the same", same, FEW);
+}
+
+Test(noise, is_another_in_each_call)
+{
+    double *first = draw(FEW), *second = draw(FEW);
+    expect_others(first, second);
+    free(first);
+    free(second);
+}
+
+/* What a child draws after a fork. */
+static pid_t draw_in_child(int *reading)
+{
+    int ends[2];
+    cr_assert_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        double *x = draw(FEW);
+        ssize_t written = write(ends[1], x, FEW * sizeof(*x));
+        _exit(written == FEW * (ssize_t)sizeof(*x) ? 0 : 1);
+    }
+    close(ends[1]);
+    *reading = ends[0];
+    return child;
+}
+
+static double *take_from_child(pid_t child, int reading)
+{
+    double *x = calloc(FEW, sizeof(*x));
+    size_t size = 0;
+    ssize_t more;
+    int status;
+    while ((more = read(reading, (char *)x + size, FEW * sizeof(*x) - size)) > 0)
+        size += (size_t)more;
+    close(reading);
+    cr_assert_eq(size, FEW * sizeof(*x));
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+    return x;
+}
+
+Test(noise, is_another_in_each_process)
+{
+    int reading[2];
+    free(draw(FEW)); /* whatever a generator keeps, it keeps it now, and both children inherit it */
+    pid_t first = draw_in_child(&reading[0]), second = draw_in_child(&reading[1]);
+    double *mine = draw(FEW);
+    double *a = take_from_child(first, reading[0]), *b = take_from_child(second, reading[1]);
+    expect_others(a, b);
+    expect_others(a, mine);
+    expect_others(b, mine);
+    free(mine);
+    free(a);
+    free(b);
+}
+
+static void *draw_in_thread(void *unused)
+{
+    (void)unused;
+    return draw(FEW);
+}
+
+Test(noise, is_another_in_each_thread)
+{
+    pthread_t threads[2];
+    void *x[2];
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, draw_in_thread, NULL), 0);
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_eq(pthread_join(threads[i], &x[i]), 0);
+    expect_others(x[0], x[1]);
+    free(x[0]);
+    free(x[1]);
+}
