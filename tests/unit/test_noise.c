@@ -259,3 +259,84 @@ Test(noise, is_another_in_each_thread)
     free(x[0]);
     free(x[1]);
 }
+
+/* ---- who is drawn ---- */
+
+/* A number of `trials` that happen with this probability: 7 deviations. */
+static void expect_count(const char *what, size_t count, size_t trials, double probability)
+{
+    double mean = (double)trials * probability, deviation = sqrt(mean * (1 - probability));
+    cr_assert_lt(fabs((double)count - mean), 7 * deviation, "%s: %zu instead of %g", what, count, mean);
+}
+
+Test(draw, takes_each_by_itself)
+{
+    enum { POPULATION = 50, TIMES = 20000 };
+    size_t chosen[POPULATION], count, each[POPULATION] = {0}, both = 0, all = 0, empty = 0;
+    for (size_t time = 0; time < TIMES; time++) {
+        bool first = false;
+        cr_assert_eq(muster_privacy_draw(POPULATION, 0.1, chosen, &count, NULL), MUSTER_OK);
+        for (size_t i = 0; i < count; i++) {
+            cr_assert(chosen[i] < POPULATION && (i == 0 || chosen[i] > chosen[i - 1]));
+            each[chosen[i]]++;
+            first = first || chosen[i] == 0;
+            both += first && chosen[i] == 1;
+        }
+        all += count;
+        empty += count == 0;
+    }
+    for (size_t i = 0; i < POPULATION; i++)
+        expect_count("one", each[i], TIMES, 0.1);
+    expect_count("two together", both, TIMES, 0.01);
+    expect_count("all", all, (size_t)TIMES * POPULATION, 0.1);
+    expect_count("nobody", empty, TIMES, pow(0.9, POPULATION));
+}
+
+Test(draw, takes_a_fixed_number)
+{
+    enum { POPULATION = 10, WANTED = 3, TIMES = 20000 };
+    size_t chosen[WANTED], each[POPULATION] = {0}, both = 0;
+    for (size_t time = 0; time < TIMES; time++) {
+        cr_assert_eq(muster_privacy_draw_fixed(POPULATION, WANTED, chosen, NULL), MUSTER_OK);
+        for (size_t i = 0; i < WANTED; i++) {
+            cr_assert(chosen[i] < POPULATION && (i == 0 || chosen[i] > chosen[i - 1]));
+            each[chosen[i]]++;
+        }
+        both += chosen[0] == 0 && chosen[1] == 1;
+    }
+    for (size_t i = 0; i < POPULATION; i++)
+        expect_count("one", each[i], TIMES, 0.3);
+    expect_count("two together", both, TIMES, 3. / 10 * 2 / 9);
+}
+
+Test(draw, knows_its_ends)
+{
+    size_t chosen[5] = {7, 7, 7, 7, 7}, count = 7;
+    cr_assert_eq(muster_privacy_draw(5, 0, chosen, &count, NULL), MUSTER_OK);
+    cr_assert_eq(count, 0);
+    cr_assert_eq(muster_privacy_draw(0, 0.5, NULL, &count, NULL), MUSTER_OK);
+    cr_assert_eq(count, 0);
+    cr_assert_eq(muster_privacy_draw(5, 1, chosen, &count, NULL), MUSTER_OK);
+    cr_assert(count == 5 && chosen[0] == 0 && chosen[4] == 4);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 5, chosen, NULL), MUSTER_OK);
+    cr_assert(chosen[0] == 0 && chosen[4] == 4);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 0, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 6, chosen, NULL), MUSTER_INVALID);
+    cr_assert_eq(muster_privacy_draw(5, 1.1, chosen, &count, NULL), MUSTER_INVALID);
+    cr_assert_eq(muster_privacy_draw(5, -0.1, chosen, &count, NULL), MUSTER_INVALID);
+    cr_assert_eq(muster_privacy_draw(5, NAN, chosen, &count, NULL), MUSTER_INVALID);
+    cr_assert_eq(count, 0);
+}
+
+Test(draw, says_that_there_are_no_random_numbers)
+{
+    size_t chosen[5], count = 7;
+    system_fails = true;
+    cr_assert_eq(muster_privacy_draw(5, 0.5, chosen, &count, NULL), MUSTER_UNSUPPORTED);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 2, chosen, NULL), MUSTER_UNSUPPORTED);
+    system_fails = false;
+    blocks_left = 0;
+    cr_assert_eq(muster_privacy_draw(5, 0.5, chosen, &count, NULL), MUSTER_UNSUPPORTED);
+    cr_assert_eq(count, 0);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 2, chosen, NULL), MUSTER_UNSUPPORTED);
+}

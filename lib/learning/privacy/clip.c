@@ -123,8 +123,8 @@ static double measure(const struct muster_array *arrays, const struct muster_arr
 }
 
 /*
- * What to multiply with, so that the norm is at most `clip`. The norm itself is rounded: its square by as many
- * steps of 2^-53 as additions follow each other.
+ * What to multiply with, so that the norm is at most `clip`. The norm itself is rounded: its square by as
+ * many steps of 2^-53 as additions follow each other.
  */
 static double clip_factor(double norm, double clip, size_t elements)
 {

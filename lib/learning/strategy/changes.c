@@ -1,4 +1,4 @@
-/* Private strategies: the sum of clipped changes, all of which weigh the same, gets noise and then moves the model. */
+/* Private strategies: a sum of clipped changes, which all weigh the same, gets noise and then moves the model. */
 #include <config.h>
 
 #include <math.h>
