@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <math.h>
+#include <stdbool.h>
 
 #include <muster/privacy.h>
 
@@ -43,24 +44,37 @@ static void free_sums(struct muster_strategy *strategy)
 
 /* ---- answers ---- */
 
-static struct muster_private_sum how_of(const struct muster_strategy *strategy)
+/* A late answer of an asynchronous strategy weighs less; all others weigh 1. */
+static struct muster_private_sum how_of(const struct muster_strategy *strategy,
+                                        const struct muster_strategy_answer *answer)
 {
-    return (struct muster_private_sum){.clip = strategy->clip, .noise = strategy->noise, .weight = 1};
+    struct muster_private_sum how = {.clip = strategy->clip, .noise = strategy->noise, .weight = 1};
+    if (answer && strategy->kind->shown.asynchronous)
+        how.weight = 1 / sqrt(1 + (double)answer->staleness);
+    return how;
+}
+
+/* The model that the participant was sent. */
+static const struct muster_array *base_of(const struct muster_strategy *strategy,
+                                          const struct muster_strategy_answer *answer)
+{
+    bool own = strategy->kind->shown.asynchronous && answer->base;
+    return own ? answer->base->arrays : strategy->model.arrays;
 }
 
 static enum muster_status check(const struct muster_strategy *strategy,
                                 const struct muster_strategy_answer *answer, struct muster_error *error)
 {
-    struct muster_private_sum how = how_of(strategy);
-    return muster__privacy_check_change(answer->message->arrays, strategy->model.arrays,
+    struct muster_private_sum how = how_of(strategy, answer);
+    return muster__privacy_check_change(answer->message->arrays, base_of(strategy, answer),
                                         answer->message->array_count, &how, error);
 }
 
 static enum muster_status add(struct muster_strategy *strategy, const struct muster_strategy_answer *answer,
                               struct muster_error *error)
 {
-    struct muster_private_sum how = how_of(strategy);
-    return muster_privacy_add(strategy->sums, answer->message->arrays, strategy->model.arrays,
+    struct muster_private_sum how = how_of(strategy, answer);
+    return muster_privacy_add(strategy->sums, answer->message->arrays, base_of(strategy, answer),
                               answer->message->array_count, &how, NULL, error);
 }
 
@@ -89,7 +103,7 @@ static enum muster_status check_size(const struct muster_strategy *strategy, dou
 
 static enum muster_status step(struct muster_strategy *strategy, double divisor, struct muster_error *error)
 {
-    struct muster_private_sum how = how_of(strategy);
+    struct muster_private_sum how = how_of(strategy, NULL);
     if (divisor == 0) /* the mean of those that came; without noise, or it would tell how many did */
         divisor = strategy->answers > 0 ? (double)strategy->answers : 1;
     enum muster_status status = check_size(strategy, divisor, error);
