@@ -178,9 +178,9 @@ MUSTER_API enum muster_status muster_strategy_check(const struct muster_strategy
  * Adds an answer to the running round. After an error the round is as it was before, and other answers can be
  * added. *error (may be NULL) says why:
  * - FORMAT: number, dtypes, shapes or names of the arrays are not the model's; see muster_arrays_match().
- * - INVALID: the data holds NaN or infinity; numbers are so large that the strategy's sums could overflow (an
- *   optimizer that squares accepts up to 1e15, and 1e150 in float64); the weight is not positive and finite; the
- *   loss is missing, negative or infinite; there are too many answers (a `whole` strategy takes 65536).
+ * - INVALID: the data holds NaN or infinity; numbers are so large that the strategy's sums could overflow (optimizers
+ *   and FedBuff accept up to 1e15, and 1e150 in float64); the weight is not positive and finite; the loss is missing,
+ *   negative or infinite; there are too many answers (the median and the trimmed mean take 65536, Krum 4096).
  * - IO: the disk is full, for example, on which a `whole` strategy keeps the answers.
  * - OUT_OF_MEMORY.
  *

@@ -35,7 +35,7 @@ struct muster_strategy {
     bool flower_compatible;
     double clip; /* 0: not private */
     double noise;
-    const struct strategy_keeping *keeping; /* the row's, or changes.c's if it is private */
+    const struct strategy_keeping *keeping; /* the row's, or private.c's */
     struct strategy_model model;
     struct strategy_memory memory;
     double numbers[STRATEGY_NUMBERS];
@@ -44,7 +44,7 @@ struct muster_strategy {
     struct optimizer optimizer;
     struct muster_mean *mean; /* means.c */
     double divisor;           /* means.c: what its sums are divided by */
-    double *sums;             /* buffer.c, changes.c */
+    double *sums;             /* private.c: one for each element of all arrays */
     struct spool *spool;      /* whole.c */
 };
 
@@ -58,6 +58,10 @@ struct strategy_kind {
     /* What it remembers from step to step for each array of floats, or for all: names, ended by NULL. */
     const char *memory[3];
     bool remembers_all;
+    /* If it is `whole`: the most answers in a round, and what makes the data of the next model of them (as in
+       model.h). */
+    size_t answers_most;
+    enum muster_status (*combine)(struct muster_strategy *strategy, void *next, struct muster_error *error);
 };
 
 /* How answers are kept until the step: the mean of them, all of them on disk, or the sum of their changes; and what a
@@ -97,7 +101,24 @@ static inline double parameter(const struct muster_strategy *strategy, size_t nu
     return strategy->parameters[number];
 }
 
-/* All there are: means.c, buffer.c */
-extern const struct strategy_keeping muster__keeping_mean, muster__keeping_buffer;
+/* All there are: means.c, buffer.c, private.c, whole.c. */
+extern const struct strategy_keeping muster__keeping_mean, muster__keeping_buffer, muster__keeping_private,
+    muster__keeping_spool;
+
+/* What a late answer counts, from 1 down: buffer.c. */
+double muster__staleness_weight(const struct muster_strategy_answer *answer);
+
+/* What whole strategies make of all answers: columns.c, krum.c. */
+enum muster_status muster__combine_median(struct muster_strategy *strategy, void *next,
+                                          struct muster_error *error);
+enum muster_status muster__combine_trimmed(struct muster_strategy *strategy, void *next,
+                                           struct muster_error *error);
+enum muster_status muster__combine_krum(struct muster_strategy *strategy, void *next,
+                                        struct muster_error *error);
+enum muster_status muster__combine_multikrum(struct muster_strategy *strategy, void *next,
+                                             struct muster_error *error);
+size_t muster__least_trimmed(const struct muster_strategy *strategy);
+size_t muster__least_krum(const struct muster_strategy *strategy);
+size_t muster__least_multikrum(const struct muster_strategy *strategy);
 
 #endif
