@@ -1,6 +1,6 @@
 /*
- * FedBuff (Nguyen et al. 2022): answers are changes of the models that their participants were sent, and are added up
- * as they come, the older the less. The sum is remembered, and saved with the optimizer's memory.
+ * FedBuff (Nguyen et al. 2022): answers are changes of the models that their participants were sent, and are
+ * added up as they come, the older the less. The sum is remembered, and saved with the optimizer's memory.
  */
 #include <config.h>
 

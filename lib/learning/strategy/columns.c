@@ -1,4 +1,5 @@
-/* The median and the trimmed mean, column by column: of each element, the values of all answers are sorted. */
+/* The median and the trimmed mean, column by column: of each element, the values of all answers are
+   sorted. */
 #include <config.h>
 
 #include <string.h>

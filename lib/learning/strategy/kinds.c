@@ -1,4 +1,5 @@
-/* The table of strategies. A new one is a row here, and, if it keeps answers in a new way, a struct strategy_keeping. */
+/* The table of strategies. A new one is a row here, and, if it keeps answers in a new way, a struct
+   strategy_keeping. */
 #include <config.h>
 
 #include "learning/strategy/strategy.h"

@@ -8,8 +8,8 @@
 #include "status.h"
 #include "wire/wire.h"
 
-/* Elements of two answers that are compared at a time: of a few dozen answers they fit into the processor's second
-   cache. */
+/* Elements of two answers that are compared at a time: of a few dozen answers they fit into the
+   processor's second cache. */
 #define COMPARED 2048
 
 static size_t least_for(size_t f, size_t chosen)
@@ -80,8 +80,8 @@ static int compare_scores(const void *a, const void *b)
     return order != 0 ? order : (first->answer > second->answer) - (first->answer < second->answer);
 }
 
-/* The sum of the squared distances to the nearest `near` others, of each answer, lowest first. The rows of distances
-   are sorted. */
+/* The sum of the squared distances to the nearest `near` others, of each answer, lowest first. The rows of
+   distances are sorted. */
 static void score_all(struct distances *distances, size_t near, struct score *scores)
 {
     size_t count = distances->count;

@@ -1,6 +1,6 @@
 /*
- * Batcher's merge exchange (Knuth, The Art of Computer Programming 5.2.2, algorithm M): about rows * log(rows)^2 / 4
- * comparisons. Those on which no row that is asked for depends are left out.
+ * Batcher's merge exchange (Knuth, The Art of Computer Programming 5.2.2, algorithm M): about rows *
+ * log(rows)^2 / 4 comparisons. Those on which no row that is asked for depends are left out.
  */
 #include <config.h>
 

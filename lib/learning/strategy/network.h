@@ -10,8 +10,8 @@ enum { NETWORK_COLUMNS = 128 };
 
 struct network;
 
-/* Sorts `rows` rows as far as needed so that the rows first to last are those of the sorted columns. NULL when out of
-   memory. */
+/* Sorts `rows` rows as far as needed so that the rows first to last are those of the sorted columns. NULL
+   when out of memory. */
 struct network *muster__network_new(size_t rows, size_t first, size_t last);
 void muster__network_free(struct network *network);
 

@@ -1,6 +1,6 @@
 /*
- * Client-level differential privacy, for means and for FedBuff: answers are changes, clipped and added up with the same
- * weight, and the sum gets its noise before anything else is made of it.
+ * Client-level differential privacy, for means and for FedBuff: answers are changes, clipped and added up
+ * with the same weight, and the sum gets its noise before anything else is made of it.
  */
 #include <config.h>
 

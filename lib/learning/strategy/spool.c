@@ -1,6 +1,7 @@
 /*
- * A file of answers. pread() and pwrite(), and no mapping: pages of the system's cache are not the process's memory,
- * and are given back when others need them. A file that is there already is overwritten: new pages cost far more.
+ * A file of answers. pread() and pwrite(), and no mapping: pages of the system's cache are not the process's
+ * memory, and are given back when others need them. A file that is there already is overwritten: new pages
+ * cost far more.
  */
 #include <config.h>
 

@@ -8,7 +8,8 @@
 
 struct spool;
 
-/* For answers of `size` bytes. In the directory; NULL: without a name, in TMPDIR or /tmp. IO, OUT_OF_MEMORY. */
+/* For answers of `size` bytes. In the directory; NULL: without a name, in TMPDIR or /tmp. IO,
+   OUT_OF_MEMORY. */
 enum muster_status muster__spool_open(const char *directory, size_t size, struct spool **spool,
                                       struct muster_error *error);
 

@@ -1,7 +1,7 @@
 /*
- * What the files of this folder share: the rows of the table, and the struct of a strategy. strategy.c makes it
- * and does what all strategies have in common. The rest is a row's own: how answers are kept until the step, and
- * how the step moves the model.
+ * What the files of this folder share: the rows of the table, and the struct of a strategy. strategy.c makes
+ * it and does what all strategies have in common. The rest is a row's own: how answers are kept until the
+ * step, and how the step moves the model.
  */
 #ifndef MUSTER_STRATEGY_INTERNAL_H
 #define MUSTER_STRATEGY_INTERNAL_H
@@ -64,8 +64,8 @@ struct strategy_kind {
     enum muster_status (*combine)(struct muster_strategy *strategy, void *next, struct muster_error *error);
 };
 
-/* How answers are kept until the step: the mean of them, all of them on disk, or the sum of their changes; and what a
-   step makes of that. The arrays of answers have the dtypes and shapes of the model's. */
+/* How answers are kept until the step: the mean of them, all of them on disk, or the sum of their changes;
+   and what a step makes of that. The arrays of answers have the dtypes and shapes of the model's. */
 struct strategy_keeping {
     /* Makes what is needed; what it made before an error is freed by free(). */
     enum muster_status (*make)(struct muster_strategy *strategy, const char *directory,
@@ -75,8 +75,8 @@ struct strategy_keeping {
                                 const struct muster_strategy_answer *answer, struct muster_error *error);
     enum muster_status (*add)(struct muster_strategy *strategy, const struct muster_strategy_answer *answer,
                               struct muster_error *error);
-    /* Moves the model by the answers, of which there are enough, and leaves them. After an error the model and the
-       memory are as they were. */
+    /* Moves the model by the answers, of which there are enough, and leaves them. After an error the model
+       and the memory are as they were. */
     enum muster_status (*step)(struct muster_strategy *strategy, double divisor, struct muster_error *error);
     void (*forget)(struct muster_strategy *strategy);
 };

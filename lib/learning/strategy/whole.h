@@ -20,8 +20,8 @@ struct muster_array muster__columns_part(const struct muster_strategy *strategy,
                                          size_t count);
 
 /*
- * Calls `work` with piece after piece of all arrays, until it is not OK: of these `count` answers, or, if `answers` is
- * NULL, of all. The memory for a piece is bounded. IO, OUT_OF_MEMORY, or what `work` returned.
+ * Calls `work` with piece after piece of all arrays, until it is not OK: of these `count` answers, or, if
+ * `answers` is NULL, of all. The memory for a piece is bounded. IO, OUT_OF_MEMORY, or what `work` returned.
  */
 typedef enum muster_status columns_work(void *context, const struct columns *columns,
                                         struct muster_error *error);
@@ -29,8 +29,8 @@ enum muster_status muster__columns_each(const struct muster_strategy *strategy, 
                                         size_t count, columns_work *work, void *context,
                                         struct muster_error *error);
 
-/* What each of `number` addends counts in a sum that is then divided by number * share: 1, unless the sum could be
-   beyond a double. */
+/* What each of `number` addends counts in a sum that is then divided by number * share: 1, unless the sum
+   could be beyond a double. */
 static inline double muster__share(enum muster_dtype dtype, double number)
 {
     return dtype == MUSTER_FLOAT64 ? 1 / number : 1;
