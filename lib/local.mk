@@ -239,8 +239,10 @@ libmuster_core_la_SOURCES += \
     lib/learning/privacy/renyi.h \
     lib/learning/privacy/renyi_fixed.c \
     lib/learning/run.c \
-    lib/learning/strategy/changes.c \
+    lib/learning/strategy/buffer.c \
+    lib/learning/strategy/columns.c \
     lib/learning/strategy/kinds.c \
+    lib/learning/strategy/krum.c \
     lib/learning/strategy/means.c \
     lib/learning/strategy/memory.c \
     lib/learning/strategy/memory.h \
@@ -248,12 +250,19 @@ libmuster_core_la_SOURCES += \
     lib/learning/strategy/model.h \
     lib/learning/strategy/moving.c \
     lib/learning/strategy/moving.h \
+    lib/learning/strategy/network.c \
+    lib/learning/strategy/network.h \
     lib/learning/strategy/optimizer.c \
     lib/learning/strategy/optimizer.h \
     lib/learning/strategy/parameters.c \
+    lib/learning/strategy/private.c \
+    lib/learning/strategy/spool.c \
+    lib/learning/strategy/spool.h \
     lib/learning/strategy/state.c \
     lib/learning/strategy/strategy.c \
     lib/learning/strategy/strategy.h \
+    lib/learning/strategy/whole.c \
+    lib/learning/strategy/whole.h \
     lib/learning/topology.c \
     lib/learning/topology.h \
     lib/learning/topology_kinds.c

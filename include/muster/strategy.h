@@ -15,13 +15,15 @@ MUSTER_BEGIN_DECLS
 
 /**
  * A strategy holds the model of one training, what its optimizer remembers, and the answers of the running
- * round. A round is: muster_strategy_add() for each answer, then muster_strategy_step(), which moves the model.
- * docs/strategies.md says which strategy is for what, what each costs, and what it does not protect from.
+ * round. A round is: muster_strategy_add() for each answer, then muster_strategy_step(), which moves the
+ * model. docs/strategies.md says which strategy is for what, what each costs, and what it does not protect
+ * from.
  *
- * A strategy knows arrays, not layers. The arrays keep their dtypes. "Floats" below are the arrays of float32,
- * float64, float16 and bfloat16. Arrays of integers and of bools are counters and masks: they follow the mean
- * of the answers (or the median, or the answers that Krum chose), as in muster/mean.h, and no optimizer.
- * A number that a step takes beyond what its dtype can hold becomes the largest or the lowest one of the dtype.
+ * A strategy knows arrays, not layers. The arrays keep their dtypes. "Floats" below are the arrays of
+ * float32, float64, float16 and bfloat16. Arrays of integers and of bools are counters and masks: they follow
+ * the mean of the answers (or the median, or the answers that Krum chose), as in muster/mean.h, and no
+ * optimizer. A number that a step takes beyond what its dtype can hold becomes the largest or the lowest one
+ * of the dtype.
  *
  * One thread at a time for each strategy. Functions that block on disk say so.
  */
@@ -75,8 +77,8 @@ struct muster_strategy_options {
     const struct muster_scalar *parameters;
     size_t parameter_count;
     /**
-     * Where a strategy that is `whole` keeps the answers of a round, in the file answers.spool: a directory of
-     * this process alone, such as a run directory. The file is overwritten in each round, and removed by
+     * Where a strategy that is `whole` keeps the answers of a round, in the file answers.spool: a directory
+     * of this process alone, such as a run directory. The file is overwritten in each round, and removed by
      * muster_strategy_free(). It holds what participants answered; only the file's owner can read it. NULL: a
      * file without a name in TMPDIR, or in /tmp. (Where that is a tmpfs, the answers take memory.)
      */
@@ -88,13 +90,13 @@ struct muster_strategy_options {
      */
     bool flower_compatible;
     /**
-     * Client-level differential privacy: the change that an answer makes to the model is scaled down to a norm of
-     * at most `clip`, over all arrays together, and counts with the weight 1. 0: no clipping.
+     * Client-level differential privacy: the change that an answer makes to the model is scaled down to a
+     * norm of at most `clip`, over all arrays together, and counts with the weight 1. 0: no clipping.
      */
     double clip;
     /**
-     * With `clip`: each step adds normal noise with a standard deviation of noise * clip to each number of the
-     * sum of the changes, from a cryptographic generator. 0: no noise, and no privacy.
+     * With `clip`: each step adds normal noise with a standard deviation of noise * clip to each number of
+     * the sum of the changes, from a cryptographic generator. 0: no noise, and no privacy.
      */
     double noise;
 };
@@ -102,7 +104,9 @@ struct muster_strategy_options {
 /** muster_strategy_options_init() calls this with the size of the struct in the caller's header. */
 MUSTER_API void muster_strategy_options_init_sized(struct muster_strategy_options *options, size_t size);
 
-/** Fills in the defaults: "fedavg", initial parameters, no directory, not as Flower, no privacy. Any thread. */
+/**
+ * Fills in the defaults: "fedavg", initial parameters, no directory, not as Flower, no privacy. Any thread.
+ */
 static inline void muster_strategy_options_init(struct muster_strategy_options *options)
 {
     muster_strategy_options_init_sized(options, sizeof(*options));
@@ -113,8 +117,8 @@ static inline void muster_strategy_options_init(struct muster_strategy_options *
  * MUSTER_OK the caller owns *strategy and frees it with muster_strategy_free(); otherwise it is NULL. With
  * *error (may be NULL):
  * - INVALID: there is no such strategy or parameter; a parameter is out of range; the model has no arrays, or
- *   NaN or infinity in them; `clip` or `noise` is out of range, or set for a strategy that cannot be private or
- *   a model with arrays of integers or bools; the options were not filled in.
+ *   NaN or infinity in them; `clip` or `noise` is out of range, or set for a strategy that cannot be private
+ *   or a model with arrays of integers or bools; the options were not filled in.
  * - IO: the file for answers cannot be made.
  * - OUT_OF_MEMORY.
  *
@@ -149,8 +153,8 @@ struct muster_strategy_answer {
     double
         loss; /* of the model that the participant received, 0 or above; -1: none. Read if it `needs_loss` */
     /**
-     * The rest is read if the strategy is `asynchronous`. The model that the participant was sent, a copy that
-     * the caller kept of muster_strategy_model(); NULL: the current model. Its numbers are trusted.
+     * The rest is read if the strategy is `asynchronous`. The model that the participant was sent, a copy
+     * that the caller kept of muster_strategy_model(); NULL: the current model. Its numbers are trusted.
      */
     const struct muster_message *base;
     uint64_t staleness;      /* how many steps there were since `base` was the current model */
@@ -178,9 +182,10 @@ MUSTER_API enum muster_status muster_strategy_check(const struct muster_strategy
  * Adds an answer to the running round. After an error the round is as it was before, and other answers can be
  * added. *error (may be NULL) says why:
  * - FORMAT: number, dtypes, shapes or names of the arrays are not the model's; see muster_arrays_match().
- * - INVALID: the data holds NaN or infinity; numbers are so large that the strategy's sums could overflow (an
- *   optimizer that squares accepts up to 1e15, and 1e150 in float64); the weight is not positive and finite; the
- *   loss is missing, negative or infinite; there are too many answers (a `whole` strategy takes 65536).
+ * - INVALID: the data holds NaN or infinity; numbers are so large that the strategy's sums could overflow
+ *   (optimizers and FedBuff accept up to 1e15, and 1e150 in float64); the weight is not positive and finite;
+ *   the loss is missing, negative or infinite; there are too many answers (the median and the trimmed mean
+ *   take 65536, Krum 4096).
  * - IO: the disk is full, for example, on which a `whole` strategy keeps the answers.
  * - OUT_OF_MEMORY.
  *
@@ -199,12 +204,12 @@ MUSTER_API size_t muster_strategy_answers(const struct muster_strategy *strategy
 MUSTER_API void muster_strategy_begin(struct muster_strategy *strategy);
 
 /**
- * Ends the round: moves the model, and forgets the answers. `divisor` is 0, or, if the strategy is private, what
- * the sum of the clipped changes is divided by: the number of participants that are expected in a round, q * N,
- * whoever comes. (0: the number of answers. With noise, `divisor` has to be above 0.)
+ * Ends the round: moves the model, and forgets the answers. `divisor` is 0, or, if the strategy is private,
+ * what the sum of the clipped changes is divided by: the number of participants that are expected in a round,
+ * q * N, whoever comes. (0: the number of answers. With noise, `divisor` has to be above 0.)
  *
- * After an error the model and the optimizer's memory are unchanged, and the answers are forgotten: the round is
- * void. *error (may be NULL) says why:
+ * After an error the model and the optimizer's memory are unchanged, and the answers are forgotten: the round
+ * is void. *error (may be NULL) says why:
  * - TOO_FEW: there are fewer answers than muster_strategy_least().
  * - INVALID: `divisor` does not suit.
  * - IO: the answers cannot be read back, or there is no random number for the noise.
@@ -216,8 +221,8 @@ MUSTER_API enum muster_status muster_strategy_step(struct muster_strategy *strat
                                                    struct muster_error *error);
 
 /**
- * The model, as a message of the kind MUSTER_TRAIN that owns nothing. It stays the same message, but after a step
- * its arrays may lie elsewhere: data that was read from it is valid until the next step.
+ * The model, as a message of the kind MUSTER_TRAIN that owns nothing. It stays the same message, but after a
+ * step its arrays may lie elsewhere: data that was read from it is valid until the next step.
  */
 MUSTER_API const struct muster_message *muster_strategy_model(const struct muster_strategy *strategy);
 
@@ -227,20 +232,20 @@ MUSTER_API const struct muster_message *muster_strategy_model(const struct muste
 MUSTER_API size_t muster_strategy_state_count(const struct muster_strategy *strategy);
 
 /**
- * Writes to arrays[muster_strategy_state_count()] what the strategy needs besides the model to go on elsewhere:
- * the optimizer's memory and, if it is `asynchronous`, the sum of the changes that were added since the last step.
- * Their names begin with "strategy.". The caller saves them, and the model under names of its own, as with
- * muster_run_commit(). They are views, valid until the next step, add, restore or free. Answers of the running
- * round of another strategy are not in them.
+ * Writes to arrays[muster_strategy_state_count()] what the strategy needs besides the model to go on
+ * elsewhere: the optimizer's memory and, if it is `asynchronous`, the sum of the changes that were added
+ * since the last step. Their names begin with "strategy.". The caller saves them, and the model under names
+ * of its own, as with muster_run_commit(). They are views, valid until the next step, add, restore or free.
+ * Answers of the running round of another strategy are not in them.
  */
 MUSTER_API void muster_strategy_state(const struct muster_strategy *strategy,
                                       struct muster_named_array *arrays);
 
 /**
  * Puts a strategy, which was made with the same options and the saved model, into a state that
- * muster_strategy_state() gave. Other arrays among the `count` are ignored. The steps that follow give the same
- * bits as those of the strategy that was saved. The answers of the running round are forgotten. After an error
- * the strategy is as it was, and *error (may be NULL) says why:
+ * muster_strategy_state() gave. Other arrays among the `count` are ignored. The steps that follow give the
+ * same bits as those of the strategy that was saved. The answers of the running round are forgotten. After an
+ * error the strategy is as it was, and *error (may be NULL) says why:
  * - FORMAT: an array is missing, of another dtype or shape, or holds what cannot be.
  */
 MUSTER_API enum muster_status muster_strategy_restore(struct muster_strategy *strategy,

@@ -50,8 +50,8 @@ static inline uint16_t narrow(double value, int fraction, int bias)
 
 /* ---- integers ---- */
 
-/* Rounds as rint() does, within the dtype. Even a mean may be just beyond it, where the sums of an int64 were not
- * exact. */
+/* Rounds as rint() does, within the dtype. Even a mean may be just beyond it, where the sums of an int64
+   were not exact. */
 static inline int64_t to_integer(double value, int64_t least, int64_t most)
 {
     double rounded = rint(value);

@@ -19,8 +19,8 @@ enum muster_status muster__array_check(const struct muster_array *array, size_t 
 /* Adds weight * element to each of the sums, one for each element. */
 void muster__array_add(double *sums, const struct muster_array *array, double weight);
 
-/* Adds weight * (element - that of `base`) to each of the sums, which are doubles for float64 and floats for the other
- * floats. Both arrays are of one dtype of floats, and have as many elements. */
+/* Adds weight * (element - that of `base`) to each of the sums, which are doubles for float64 and floats
+   for the other floats. Both arrays are of one dtype of floats, and have as many elements. */
 void muster__array_add_change(void *sums, const struct muster_array *array, const struct muster_array *base,
                               double weight);
 

@@ -7,8 +7,8 @@
 #include <muster/mean.h>
 
 /*
- * An optimizer adds up squares, in float32 for arrays of float32 and less, and in float64 for those of float64.
- * Up to these values such a sum cannot overflow in any training: it would take 10^8 steps.
+ * An optimizer adds up squares, in float32 for arrays of float32 and less, and in float64 for those of
+ * float64. Up to these values such a sum cannot overflow in any training: it would take 10^8 steps.
  */
 #define SQUARED_MOST_SINGLE 1e15
 #define SQUARED_MOST_DOUBLE 1e150
@@ -24,8 +24,8 @@ enum muster_status muster__mean_add(struct muster_mean *mean, const struct muste
 enum muster_status muster__mean_check(const struct muster_mean *mean, const struct muster_message *message,
                                       double weight, bool squared, struct muster_error *error);
 
-/* The sums of all arrays, one after the other, of a mean for a model; zeros without members. The caller may change
- * them if it resets the mean afterwards. *weight: of all members together. */
+/* The sums of all arrays, one after the other, of a mean for a model; zeros without members. The caller
+   may change them if it resets the mean afterwards. *weight: of all members together. */
 double *muster__mean_sums(struct muster_mean *mean, double *weight);
 
 #endif

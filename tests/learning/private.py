@@ -125,7 +125,7 @@ class Private(programs.Case):
     def test_what_cannot_be_private_is_refused(self):
         floats = numpy.ones(3)
         for strategy in ("qfedavg", "median", "trimmedmean", "krum", "multikrum"):
-            self.refuse(strategy, strategy, 1, 1, 10, x=floats)
+            self.refuse(f"{strategy} cannot be private", strategy, 1, 1, 10, x=floats)
         self.refuse("integers or bools", "fedavg", 1, 1, 10, x=floats, counter=numpy.ones(3, "i8"))
         self.refuse("integers or bools", "fedavg", 1, 1, 10, x=floats, mask=numpy.ones(3, "?"))
         self.refuse("clip", "fedavg", 0, 1, 10, x=floats)

@@ -130,8 +130,8 @@ Test(noise, refuses)
 
 /* ---- none ---- */
 
-static bool system_fails;
-static size_t blocks_left = SIZE_MAX; /* that libcrypto gives */
+static _Thread_local bool system_fails;
+static _Thread_local size_t blocks_left = SIZE_MAX; /* that libcrypto gives */
 
 /* The linker puts these in the place of the system's and libcrypto's. */
 ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags);
@@ -174,6 +174,7 @@ Test(noise, says_that_there_is_none)
         expect_no_noise("libcrypto");
         blocks_left = blocks;
     }
+    blocks_left = SIZE_MAX;
 }
 
 /* ---- never twice ---- */
@@ -339,4 +340,5 @@ Test(draw, says_that_there_are_no_random_numbers)
     cr_assert_eq(muster_privacy_draw(5, 0.5, chosen, &count, NULL), MUSTER_UNSUPPORTED);
     cr_assert_eq(count, 0);
     cr_assert_eq(muster_privacy_draw_fixed(5, 2, chosen, NULL), MUSTER_UNSUPPORTED);
+    blocks_left = SIZE_MAX;
 }

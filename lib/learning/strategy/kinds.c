@@ -1,4 +1,5 @@
-/* The table of strategies. A new one is a row here, and, if it keeps answers in a new way, a struct strategy_keeping. */
+/* The table of strategies. A new one is a row here, and, if it keeps answers in a new way, a struct
+   strategy_keeping. */
 #include <config.h>
 
 #include "learning/strategy/strategy.h"
@@ -46,6 +47,41 @@ static const struct muster_strategy_parameter of_fedadam[] = {ETA(0.1), BETA1, B
 static const struct muster_strategy_parameter of_fedyogi[] = {ETA(0.01), BETA1, BETA2, TAU};
 static const struct muster_strategy_parameter of_fedadagrad[] = {ETA(0.1), TAU};
 
+static const struct muster_strategy_parameter of_qfedavg[] = {
+    {.name = "q",
+     .initial = 1,
+     .lowest = 0,
+     .highest = 100,
+     .help = "How much more those count whose loss is high; 0: all count the same."},
+    {.name = "lr",
+     .initial = 0.1,
+     .lowest = 1e-9,
+     .highest = 1e3,
+     .help = "The learning rate of the participants, from which the size of a step follows."},
+};
+
+#define F                                                                          \
+    {                                                                              \
+        .name = "f", .initial = 1, .lowest = 0, .highest = 30000, .integer = true, \
+        .help = "How many bad answers a round may have."                           \
+    }
+
+static const struct muster_strategy_parameter of_trimmedmean[] = {F};
+static const struct muster_strategy_parameter of_krum[] = {F};
+static const struct muster_strategy_parameter of_multikrum[] = {
+    F,
+    {.name = "m",
+     .initial = 0,
+     .lowest = 0,
+     .highest = 4096,
+     .integer = true,
+     .help = "How many answers are chosen, at most n - f - 2; 0: so many."},
+};
+static const struct muster_strategy_parameter of_fedbuff[] = {ETA(1)};
+
+/* Krum keeps the distances of all pairs. */
+enum { COLUMNS_MOST = 65536, KRUM_MOST = 4096 };
+
 static const struct strategy_kind kinds[] = {
     {.shown = {.name = "fedavg",
                .summary = "The mean of the answers, weighted by their numbers of samples.",
@@ -92,6 +128,53 @@ static const struct strategy_kind kinds[] = {
      .keeping = &muster__keeping_mean,
      .rule = RULE_ADAGRAD,
      .memory = {"momentum", "scale"}},
+    {.shown = {.name = "qfedavg",
+               .summary =
+                   "Answers whose participants have a high loss count more, so that nobody falls behind.",
+               PARAMETERS(of_qfedavg),
+               .needs_loss = true},
+     .keeping = &muster__keeping_mean},
+    {.shown = {.name = "median",
+               .summary = "The median of the answers, number by number: no answer counts more than another.",
+               .whole = true},
+     .keeping = &muster__keeping_spool,
+     .answers_most = COLUMNS_MOST,
+     .combine = muster__combine_median},
+    {.shown = {.name = "trimmedmean",
+               .summary = "The mean of the answers without the f lowest and the f highest, number by number.",
+               PARAMETERS(of_trimmedmean),
+               .whole = true},
+     .keeping = &muster__keeping_spool,
+     .least = muster__least_trimmed,
+     .answers_most = COLUMNS_MOST,
+     .combine = muster__combine_trimmed},
+    {.shown = {.name = "krum",
+               .summary = "The one answer that has most of the others near it.",
+               PARAMETERS(of_krum),
+               .whole = true},
+     .keeping = &muster__keeping_spool,
+     .least = muster__least_krum,
+     .answers_most = KRUM_MOST,
+     .combine = muster__combine_krum},
+    {.shown = {.name = "multikrum",
+               .summary = "The mean of the m answers that have most of the others near them.",
+               PARAMETERS(of_multikrum),
+               .whole = true},
+     .keeping = &muster__keeping_spool,
+     .least = muster__least_multikrum,
+     .answers_most = KRUM_MOST,
+     .combine = muster__combine_multikrum},
+    {.shown = {.name = "fedbuff",
+               .summary =
+                   "Asynchronous: changes are added up as they come, the later the less, and move the model "
+                   "a few at a time.",
+               PARAMETERS(of_fedbuff),
+               .asynchronous = true,
+               .can_be_private = true},
+     .keeping = &muster__keeping_buffer,
+     .rule = RULE_SCALE,
+     .memory = {"changes"},
+     .remembers_all = true},
 };
 
 const struct strategy_kind *muster__strategy_kind(size_t index)

@@ -25,8 +25,8 @@ static double squared_change(const struct muster_strategy *strategy, const struc
 }
 
 /*
- * q-FedAvg (Li et al. 2020): an answer counts with F^q, and the sum of the changes, times L, is divided by the sum of
- * q F^(q-1) |L change|^2 + L F^q. Sets the weight F^q, and what comes to the divisor.
+ * q-FedAvg (Li et al. 2020): an answer counts with F^q, and the sum of the changes, times L, is divided by
+ * the sum of q F^(q-1) |L change|^2 + L F^q. Sets the weight F^q, and what comes to the divisor.
  */
 static enum muster_status weigh_by_loss(const struct muster_strategy *strategy,
                                         const struct muster_strategy_answer *answer, double *weight,

@@ -13,9 +13,9 @@
 enum { MEMORY_VALUES_MAX = 2, MEMORY_ARRAYS_MAX = 2 * MEMORY_VALUES_MAX };
 
 /*
- * Each value is two arrays, of all elements one after the other: "strategy.NAME" of float32, for the elements of
- * float32, float16 and bfloat16, and "strategy.NAME.double" of float64, for those of float64 and, if they are
- * remembered, of integers and bools.
+ * Each value is two arrays, of all elements one after the other: "strategy.NAME" of float32, for the elements
+ * of float32, float16 and bfloat16, and "strategy.NAME.double" of float64, for those of float64 and, if they
+ * are remembered, of integers and bools.
  */
 struct strategy_memory {
     struct muster_named_array arrays[MEMORY_ARRAYS_MAX];
@@ -32,8 +32,8 @@ void muster__memory_free(struct strategy_memory *memory);
 /* Sets the value with this number for all elements. */
 void muster__memory_fill(struct strategy_memory *memory, size_t number, double value);
 
-/* Where the value with this number lies for an element of an array of the model, which is a float or a double; NULL
- * if there is no such value. */
+/* Where the value with this number lies for an element of an array of the model, which is a float or a
+   double; NULL if there is no such value. */
 void *muster__memory_at(const struct strategy_memory *memory, const struct strategy_model *model,
                         size_t number, size_t array, size_t element);
 

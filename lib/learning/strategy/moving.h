@@ -6,8 +6,8 @@
 
 /* Where the changes come from. */
 struct moving {
-    /* Writes the changes of `count` elements of the array, at most STRATEGY_BLOCK, from `first` on, whose values
-       are these. */
+    /* Writes the changes of `count` elements of the array, at most STRATEGY_BLOCK, from `first` on, whose
+       values are these. */
     void (*read)(const struct moving *moving, size_t array, size_t first, size_t count, const double *values,
                  double *changes);
     const struct muster_strategy *strategy;

@@ -24,8 +24,8 @@ struct optimizer {
 };
 
 /*
- * Makes steps of `count` changes, in place. The memory, m and v, has a value for each change: doubles if the array is
- * of float64, and floats otherwise.
+ * Makes steps of `count` changes, in place. The memory, m and v, has a value for each change: doubles if the
+ * array is of float64, and floats otherwise.
  */
 void muster__optimize(const struct optimizer *optimizer, enum muster_dtype dtype, void *m, void *v,
                       double *changes, size_t count);

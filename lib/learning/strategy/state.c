@@ -11,18 +11,31 @@
 #include "wire/wire.h"
 
 #define NUMBERS_NAME "strategy.numbers"
+#define SUMS_NAME    "strategy.sums"
+#define SCALE_NAME   "strategy.scale"
 #define NUMBER_MOST  0x1p53
+
+/* The numbers, the memory, and the sums of FedBuff if it is private. */
+enum { STATE_ARRAYS_MAX = 2 + MEMORY_ARRAYS_MAX };
+
+static bool has_sums(const struct muster_strategy *strategy)
+{
+    return strategy->clip > 0 && strategy->kind->shown.asynchronous;
+}
 
 size_t muster_strategy_state_count(const struct muster_strategy *strategy)
 {
-    return 1 + strategy->memory.count;
+    return 1 + strategy->memory.count + has_sums(strategy);
 }
 
 void muster_strategy_state(const struct muster_strategy *strategy, struct muster_named_array *arrays)
 {
-    arrays[0] =
+    *arrays++ =
         (struct muster_named_array){NUMBERS_NAME, {MUSTER_FLOAT64, 1, {STRATEGY_NUMBERS}, strategy->numbers}};
-    memcpy(arrays + 1, strategy->memory.arrays, strategy->memory.count * sizeof(*arrays));
+    memcpy(arrays, strategy->memory.arrays, strategy->memory.count * sizeof(*arrays));
+    if (has_sums(strategy))
+        arrays[strategy->memory.count] = (struct muster_named_array){
+            SUMS_NAME, {MUSTER_FLOAT64, 1, {strategy->model.elements}, strategy->sums}};
 }
 
 /* Whether it can be put in the place of `own`. */
@@ -43,58 +56,45 @@ static enum muster_status check(const struct muster_array *found, const struct m
     return MUSTER_OK;
 }
 
-/* Numbers count; what Adam and its like divide by the root of is not negative. */
-static enum muster_status check_values(const struct muster_strategy *strategy,
-                                       const struct muster_array *found, const struct muster_named_array *own,
+static double number_at(const struct muster_array *array, size_t i)
+{
+    return array->dtype == MUSTER_FLOAT64 ? ((const double *)array->data)[i]
+                                          : (double)((const float *)array->data)[i];
+}
+
+/* Numbers count, and what Adam and its like take the root of is not negative. */
+static enum muster_status check_values(const struct muster_array *found, const char *name,
                                        struct muster_error *error)
 {
+    bool numbers = strcmp(name, NUMBERS_NAME) == 0;
+    bool scale = strncmp(name, SCALE_NAME, strlen(SCALE_NAME)) == 0;
     bool good = true;
-    bool numbers = strcmp(own->name, NUMBERS_NAME) == 0;
-    bool scale = strategy->kind->memory[0] && strategy->kind->memory[1] &&
-                 (own == &strategy->memory.arrays[2] || own == &strategy->memory.arrays[3]);
-    for (size_t i = 0; (numbers || scale) && i < found->shape[0]; i++) {
-        double value = found->dtype == MUSTER_FLOAT64 ? ((const double *)found->data)[i]
-                                                      : (double)((const float *)found->data)[i];
-        good = good && value >= 0 && (!numbers || value <= NUMBER_MOST);
-    }
-    return good ? MUSTER_OK
-                : muster__error(error, MUSTER_FORMAT, "'%.80s' of the state is damaged", own->name);
-}
-
-static enum muster_status check_all(const struct muster_strategy *strategy,
-                                    const struct muster_named_array *arrays, size_t count,
-                                    struct muster_error *error)
-{
-    struct muster_named_array numbers = {NUMBERS_NAME, {MUSTER_FLOAT64, 1, {STRATEGY_NUMBERS}, NULL}};
-    enum muster_status status = MUSTER_OK;
-    for (size_t i = 0; status == MUSTER_OK && i <= strategy->memory.count; i++) {
-        const struct muster_named_array *own = i == 0 ? &numbers : &strategy->memory.arrays[i - 1];
-        const struct muster_array *found = muster_npz_find(arrays, count, own->name);
-        status = check(found, own, error);
-        if (status == MUSTER_OK)
-            status = check_values(strategy, found, own, error);
-    }
-    return status;
-}
-
-static void copy(const struct muster_array *found, void *own)
-{
-    if (found->shape[0] > 0)
-        memmove(own, found->data, muster__array_size(found));
+    for (size_t i = 0; (numbers || scale) && i < found->shape[0]; i++)
+        good = good && number_at(found, i) >= 0 && (scale || number_at(found, i) <= NUMBER_MOST);
+    return good ? MUSTER_OK : muster__error(error, MUSTER_FORMAT, "'%.80s' of the state is damaged", name);
 }
 
 enum muster_status muster_strategy_restore(struct muster_strategy *strategy,
                                            const struct muster_named_array *arrays, size_t count,
                                            struct muster_error *error)
 {
-    enum muster_status status = check_all(strategy, arrays, count, error);
+    struct muster_named_array own[STATE_ARRAYS_MAX];
+    size_t own_count = muster_strategy_state_count(strategy);
+    enum muster_status status = MUSTER_OK;
+    muster_strategy_state(strategy, own);
+    for (size_t i = 0; status == MUSTER_OK && i < own_count; i++) {
+        const struct muster_array *found = muster_npz_find(arrays, count, own[i].name);
+        status = check(found, &own[i], error);
+        if (status == MUSTER_OK)
+            status = check_values(found, own[i].name, error);
+    }
     if (status != MUSTER_OK)
         return status;
     muster_strategy_begin(strategy);
-    copy(muster_npz_find(arrays, count, NUMBERS_NAME), strategy->numbers);
-    for (size_t i = 0; i < strategy->memory.count; i++) {
-        const struct muster_named_array *own = &strategy->memory.arrays[i];
-        copy(muster_npz_find(arrays, count, own->name), (void *)(uintptr_t)own->array.data);
+    for (size_t i = 0; i < own_count; i++) {
+        const struct muster_array *found = muster_npz_find(arrays, count, own[i].name);
+        if (found->shape[0] > 0)
+            memcpy((void *)(uintptr_t)own[i].array.data, found->data, muster__array_size(found));
     }
     strategy->answers = (size_t)strategy->numbers[NUMBER_ANSWERS];
     return MUSTER_OK;

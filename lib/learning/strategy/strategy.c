@@ -48,12 +48,14 @@ static enum muster_status make(struct muster_strategy *strategy,
         return muster__error(
             error, MUSTER_INVALID,
             "a model with arrays of integers or bools cannot be private: they are not clipped");
-    if (!muster__memory_make(&strategy->memory, &strategy->model, strategy->kind->memory,
+    static const char *const nothing[] = {NULL};
+    bool buffered = strategy->clip > 0 && strategy->kind->shown.asynchronous; /* its sums are private.c's */
+    if (!muster__memory_make(&strategy->memory, &strategy->model, buffered ? nothing : strategy->kind->memory,
                              strategy->kind->remembers_all))
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory for what %s remembers",
                              strategy->kind->shown.name);
     fill_memory(strategy);
-    strategy->keeping = strategy->clip > 0 ? &muster__keeping_changes : strategy->kind->keeping;
+    strategy->keeping = strategy->clip > 0 ? &muster__keeping_private : strategy->kind->keeping;
     return strategy->keeping->make(strategy, options->directory, error);
 }
 

@@ -1,7 +1,7 @@
 /*
- * What the files of this folder share: the rows of the table, and the struct of a strategy. strategy.c makes it
- * and does what all strategies have in common. The rest is a row's own: how answers are kept until the step, and
- * how the step moves the model.
+ * What the files of this folder share: the rows of the table, and the struct of a strategy. strategy.c makes
+ * it and does what all strategies have in common. The rest is a row's own: how answers are kept until the
+ * step, and how the step moves the model.
  */
 #ifndef MUSTER_STRATEGY_INTERNAL_H
 #define MUSTER_STRATEGY_INTERNAL_H
@@ -35,7 +35,7 @@ struct muster_strategy {
     bool flower_compatible;
     double clip; /* 0: not private */
     double noise;
-    const struct strategy_keeping *keeping; /* the row's, or changes.c's if it is private */
+    const struct strategy_keeping *keeping; /* the row's, or private.c's */
     struct strategy_model model;
     struct strategy_memory memory;
     double numbers[STRATEGY_NUMBERS];
@@ -44,7 +44,7 @@ struct muster_strategy {
     struct optimizer optimizer;
     struct muster_mean *mean; /* means.c */
     double divisor;           /* means.c: what its sums are divided by */
-    double *sums;             /* buffer.c, changes.c */
+    double *sums;             /* private.c: one for each element of all arrays */
     struct spool *spool;      /* whole.c */
 };
 
@@ -58,10 +58,14 @@ struct strategy_kind {
     /* What it remembers from step to step for each array of floats, or for all: names, ended by NULL. */
     const char *memory[3];
     bool remembers_all;
+    /* If it is `whole`: the most answers in a round, and what makes the data of the next model of them (as in
+       model.h). */
+    size_t answers_most;
+    enum muster_status (*combine)(struct muster_strategy *strategy, void *next, struct muster_error *error);
 };
 
-/* How answers are kept until the step: the mean of them, all of them on disk, or the sum of their changes; and what a
-   step makes of that. The arrays of answers have the dtypes and shapes of the model's. */
+/* How answers are kept until the step: the mean of them, all of them on disk, or the sum of their changes;
+   and what a step makes of that. The arrays of answers have the dtypes and shapes of the model's. */
 struct strategy_keeping {
     /* Makes what is needed; what it made before an error is freed by free(). */
     enum muster_status (*make)(struct muster_strategy *strategy, const char *directory,
@@ -71,8 +75,8 @@ struct strategy_keeping {
                                 const struct muster_strategy_answer *answer, struct muster_error *error);
     enum muster_status (*add)(struct muster_strategy *strategy, const struct muster_strategy_answer *answer,
                               struct muster_error *error);
-    /* Moves the model by the answers, of which there are enough, and leaves them. After an error the model and the
-       memory are as they were. */
+    /* Moves the model by the answers, of which there are enough, and leaves them. After an error the model
+       and the memory are as they were. */
     enum muster_status (*step)(struct muster_strategy *strategy, double divisor, struct muster_error *error);
     void (*forget)(struct muster_strategy *strategy);
 };
@@ -97,7 +101,24 @@ static inline double parameter(const struct muster_strategy *strategy, size_t nu
     return strategy->parameters[number];
 }
 
-/* All there are: means.c, buffer.c, and changes.c for what is private. */
-extern const struct strategy_keeping muster__keeping_mean, muster__keeping_buffer, muster__keeping_changes;
+/* All there are: means.c, buffer.c, private.c, whole.c. */
+extern const struct strategy_keeping muster__keeping_mean, muster__keeping_buffer, muster__keeping_private,
+    muster__keeping_spool;
+
+/* What a late answer counts, from 1 down: buffer.c. */
+double muster__staleness_weight(const struct muster_strategy_answer *answer);
+
+/* What whole strategies make of all answers: columns.c, krum.c. */
+enum muster_status muster__combine_median(struct muster_strategy *strategy, void *next,
+                                          struct muster_error *error);
+enum muster_status muster__combine_trimmed(struct muster_strategy *strategy, void *next,
+                                           struct muster_error *error);
+enum muster_status muster__combine_krum(struct muster_strategy *strategy, void *next,
+                                        struct muster_error *error);
+enum muster_status muster__combine_multikrum(struct muster_strategy *strategy, void *next,
+                                             struct muster_error *error);
+size_t muster__least_trimmed(const struct muster_strategy *strategy);
+size_t muster__least_krum(const struct muster_strategy *strategy);
+size_t muster__least_multikrum(const struct muster_strategy *strategy);
 
 #endif
