@@ -16,6 +16,8 @@ apps_libcommon_a_CPPFLAGS = $(apps_cppflags)
 apps_libcommon_a_SOURCES = \
     apps/common/arguments.c \
     apps/common/arguments.h \
+    apps/common/child.c \
+    apps/common/child.h \
     apps/common/dataset.c \
     apps/common/dataset.h \
     apps/common/dataset_idx.c \

@@ -16,7 +16,11 @@ EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/scre
 
 if HAVE_TESTS
 if HAVE_APPS
+check_PROGRAMS += tests/apps/child
 TESTS += $(app_tests)
+tests_apps_child_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) $(TEST_CPPFLAGS)
+tests_apps_child_LDADD = $(apps_libs) $(TEST_LIBS)
+tests_apps_child_SOURCES = tests/apps/test_child.c
 if HAVE_VERTICAL_APPS
 TESTS += $(vertical_tests)
 endif
