@@ -54,7 +54,7 @@ class Watching(support.Case):
         return server
 
     def start_worker(self, port, user, *options):
-        command = [PARTICIPANT, f"--connect=127.0.0.1:{port}", f"--user={user}", self.data, *options]
+        command = [*PARTICIPANT, f"--connect=127.0.0.1:{port}", f"--participant={user}", self.data, *options]
         worker = self.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.await_line(worker.stderr, ": connected")
         return worker

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,13 @@ static void reload_credentials(void *context)
         log_write(LOG_INFO, "SIGHUP: certificates and token were read again");
 }
 
+/* At SIGHUP, where nothing is read again: the terminal is gone. */
+static void stop(void *unused)
+{
+    (void)unused;
+    kill(getpid(), SIGTERM);
+}
+
 /* Lets participants in, holds the rounds, and says good-bye. */
 static enum muster_status serve(struct training *training, struct muster_error *error)
 {
@@ -82,10 +90,11 @@ static enum muster_status serve(struct training *training, struct muster_error *
     }
     signals_call_state(state_tell, training->manager);
     bool credentials = options.credentials.certificate || options.credentials.token_file;
-    if (credentials)
-        signals_call_hangup(reload_credentials, training->manager);
+    bool stops = !credentials && training->hooks->stops_at_hangup;
+    if (credentials || stops)
+        signals_call_hangup(credentials ? reload_credentials : stop, training->manager);
     status = hold_rounds(training, error);
-    if (credentials)
+    if (credentials || stops)
         signals_call_hangup(NULL, NULL);
     signals_call_state(state_tell, NULL);
     recording_hide(training->recording, training->manager);
