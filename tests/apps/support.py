@@ -19,7 +19,7 @@ DEMO = PARTICIPANT = (MUSTER, "demo")
 SERVER = (*DEMO, "--start=0")  # which waits for participants from elsewhere
 PYTHON_PARTICIPANT = SOURCE / "examples" / "participant.py"
 
-COLUMNS = "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy"
+COLUMNS = "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_loss,test_accuracy"
 
 # How much longer things may take under a sanitizer.
 SLOWNESS = int(os.environ.get("MUSTER_TEST_SLOWNESS", "1"))

@@ -211,7 +211,7 @@ class Leaving(Training):
 
     def test_leaf_data_from_end_to_end(self):
         self.write_leaf()
-        demo = self.demo(f"--data=leaf:{self.scratch}", "--rounds=30", "--learning-rate=0.5")
+        demo = self.demo(f"--data=leaf:{self.scratch}", "--rounds=30", "--set=train.lr=0.5")
         output = demo.stdout.read()
         self.assertEqual(demo.wait(), 0, self.errors_of(demo))
         self.assertIn("final accuracy 1.000", output)
@@ -225,7 +225,7 @@ class Ending(Training):
             os.killpg(demo.pid, number) if number == signal.SIGINT else demo.send_signal(number)
             demo.stdout.read()
             self.assertEqual(demo.wait(), 128 + number)
-            self.assertRegex(self.errors_of(demo), r"stopped after round \d+, test accuracy 0\.\d{3}")
+            self.assertRegex(self.errors_of(demo), r"stopped after round \d+, test loss .*, test accuracy 0\.\d{3}")
             self.assert_nothing_left(demo)
 
     def test_ctrl_c_before_anyone_is_there(self):
@@ -370,9 +370,9 @@ class Ending(Training):
 
     def test_wrong_command_lines(self):
         for program, options, message in (
-            (SERVER, ["--fraction=0"], "--fraction 0"),
-            (SERVER, ["--fraction=1.5"], "from 0 to 1"),
-            (SERVER, ["--fraction=nan"], "from 0 to 1"),
+            (SERVER, ["--fraction=0"], "fraction 0: expected a number above 0"),
+            (SERVER, ["--fraction=1.5"], "fraction 1.5: expected a number above 0 up to 1"),
+            (SERVER, ["--fraction=nan"], "fraction nan: expected a number above 0 up to 1"),
             (SERVER, ["--rounds=0"], "whole number from 1"),
             (SERVER, ["--rounds=1.5"], "whole number from 1"),
             (SERVER, ["--stragglers=101"], "from 0 to 100"),
@@ -382,7 +382,7 @@ class Ending(Training):
             (SERVER, ["--model-size=-1"], "number of bytes"),
             (SERVER, ["--model-size=65G"], "from 0 to 68719476736"),
             (SERVER, ["--model-size=18446744073709551615G"], "from 0 to 68719476736"),
-            (SERVER, ["--mu=1", "--learning-rate=1"], "less than 1"),
+            (SERVER, ["--set=train.mu=1", "--set=train.lr=1"], "less than 1"),
             (SERVER, ["extra"], "extra"),
             (PARTICIPANT, ["--participant=x"], "whole number from 0"),
             (PARTICIPANT, ["--wait=0"], "from 0.001"),

@@ -119,8 +119,9 @@ static enum muster_status find_model(struct training *training, struct muster_er
     } else if (hooks->first_model) {
         status = hooks->first_model(hooks->context, &model, error);
     } else if (training->settings->clip > 0) {
-        return explain(error, MUSTER_INVALID, "privacy.clip: a first model from a participant would not be private: "
-                                              "name one with --model FILE.npz");
+        return explain(error, MUSTER_INVALID,
+                       "privacy.clip: a first model from a participant would not be private: "
+                       "name one with --model FILE.npz");
     }
     if (status == MUSTER_OK && model.array_count > 0)
         status = training_begin(training, &model, error);
@@ -193,11 +194,11 @@ static bool write_result(const struct training *training)
     return true;
 }
 
-/* Gives the result to the program. Its own test may have been another process's. */
-static bool conclude(struct training *training)
+/* What came of the training so far. The program's own test may have been another process's. */
+static struct server_outcome outcome_of(const struct training *training,
+                                        struct muster_scalar metrics[SERVER_METRICS_MAX])
 {
     const struct server_hooks *hooks = training->hooks;
-    struct muster_scalar metrics[SERVER_METRICS_MAX];
     struct server_outcome outcome = {
         .rounds = training->rounds_held,
         .model = training_result(training),
@@ -208,6 +209,15 @@ static bool conclude(struct training *training)
         outcome.metric_count = hooks->evaluate(hooks->context, outcome.model, metrics);
         outcome.metrics = metrics;
     }
+    return outcome;
+}
+
+/* Gives the result to the program. */
+static bool conclude(struct training *training)
+{
+    const struct server_hooks *hooks = training->hooks;
+    struct muster_scalar metrics[SERVER_METRICS_MAX];
+    struct server_outcome outcome = outcome_of(training, metrics);
     bool written = write_result(training);
     return (!hooks->conclude || hooks->conclude(hooks->context, &outcome)) && written;
 }
@@ -235,14 +245,24 @@ static enum muster_status try_result(const struct server_settings *settings, str
     return MUSTER_OK;
 }
 
+static void tell_stopped(const struct training *training)
+{
+    struct muster_scalar metrics[SERVER_METRICS_MAX];
+    char tested[512] = "";
+    if (training->strategy && training->moves > 0) {
+        struct server_outcome outcome = outcome_of(training, metrics);
+        metrics_text(outcome.metrics, outcome.metric_count, "test ", tested, sizeof(tested));
+    }
+    log_write(LOG_INFO, "%s: stopped after round %zu%s%s", training->hooks->name, training->rounds_held,
+              tested, training->run ? "; the same command goes on from there" : "");
+}
+
 static int finish(struct training *training, enum muster_status status, const char *why)
 {
-    const char *name = training->hooks->name;
     if (status == MUSTER_STOPPED)
-        log_write(LOG_INFO, "%s: stopped after round %zu%s", name, training->rounds_held,
-                  training->run ? "; the same command goes on from there" : "");
+        tell_stopped(training);
     else if (status != MUSTER_OK)
-        log_write(LOG_ERROR, "%s: %s", name, why);
+        log_write(LOG_ERROR, "%s: %s", training->hooks->name, why);
     if (status == MUSTER_STOPPED && training->strategy && training->moves > 0)
         write_result(training);
     if (status == MUSTER_OK && training_has_learned(training) && conclude(training))
