@@ -231,7 +231,10 @@ libmuster_core_la_SOURCES += \
     lib/learning/npz.c \
     lib/learning/npz.h \
     lib/learning/privacy/accountant.c \
+    lib/learning/privacy/bits.c \
+    lib/learning/privacy/bits.h \
     lib/learning/privacy/clip.c \
+    lib/learning/privacy/draw.c \
     lib/learning/privacy/grid.h \
     lib/learning/privacy/noise.c \
     lib/learning/privacy/renyi.c \

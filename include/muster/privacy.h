@@ -111,6 +111,31 @@ MUSTER_API enum muster_status muster_accountant_restore(struct muster_accountant
 /** Frees the accountant; NULL is allowed. */
 MUSTER_API void muster_accountant_free(struct muster_accountant *accountant);
 
+/* ---- who is drawn ---- */
+
+/*
+ * Chance protects only those whose draw nobody knows: so these functions take no seed, but random numbers as
+ * muster_privacy_noise() does. A participant that is told to train knows that it was drawn; nobody is to learn
+ * it of others.
+ */
+
+/**
+ * Draws for MUSTER_SAMPLING_POISSON: each of `population` numbers from 0 on by itself, with the probability
+ * `rate`. Those that were drawn are written to chosen[population], in ascending order, and how many they are
+ * to *count, which may be 0. Any thread; blocks as muster_privacy_noise() does. INVALID: the rate is not
+ * between 0 and 1. UNSUPPORTED, OUT_OF_MEMORY: as there. After an error *count is 0. *error may be NULL.
+ */
+MUSTER_API enum muster_status muster_privacy_draw(size_t population, double rate, size_t *chosen,
+                                                  size_t *count, struct muster_error *error);
+
+/**
+ * Draws for MUSTER_SAMPLING_FIXED: `count` different numbers from 0 to `population` - 1, each set being as
+ * likely as any other. They are written to chosen[count], in ascending order. Otherwise as
+ * muster_privacy_draw(); INVALID if count > population.
+ */
+MUSTER_API enum muster_status muster_privacy_draw_fixed(size_t population, size_t count, size_t *chosen,
+                                                        struct muster_error *error);
+
 /* ---- clipping ---- */
 
 /**

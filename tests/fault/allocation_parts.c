@@ -1,4 +1,4 @@
-/* Every allocation fails in turn in the codec alone, and in files, means and topologies. */
+/* Every allocation fails in turn in the codec alone, and in files, means, topologies and privacy. */
 #include <config.h>
 
 #include <criterion/criterion.h>
@@ -113,6 +113,32 @@ static void topologies(void)
 Test(allocation, topologies)
 {
     cr_assert_gt(run_all_ways(topologies), 30);
+}
+
+/* A private training of one step, and what it spends. */
+static void privacy(void)
+{
+    struct muster_strategy_options options;
+    struct muster_strategy *strategy;
+    struct muster_strategy_answer answer = MUSTER_STRATEGY_ANSWER_INIT;
+    struct muster_accountant *accountant = muster_accountant_new(MUSTER_SAMPLING_POISSON);
+    EXPECT(accountant || !undisturbed());
+    if (accountant)
+        EXPECT(muster_accountant_add(accountant, 0.1, 1, 1, NULL) == MUSTER_OK);
+    muster_accountant_free(accountant);
+    muster_strategy_options_init(&options);
+    options.clip = options.noise = 1;
+    bool made = PLAUSIBLE(muster_strategy_new(&options, &train, &strategy, NULL), MUSTER_OUT_OF_MEMORY);
+    EXPECT(made == (strategy != NULL));
+    answer.message = &train;
+    if (made && PLAUSIBLE(muster_strategy_add(strategy, &answer, NULL), MUSTER_OUT_OF_MEMORY))
+        PLAUSIBLE(muster_strategy_step(strategy, 10, NULL), MUSTER_OUT_OF_MEMORY);
+    muster_strategy_free(strategy);
+}
+
+Test(allocation, privacy)
+{
+    cr_assert_gt(run_all_ways(privacy), 3);
 }
 
 static char run_path[] = "allocation-run-XXXXXX";

@@ -9,10 +9,15 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <openssl/evp.h>
 
 #include <muster/privacy.h>
 
@@ -123,6 +128,55 @@ Test(noise, refuses)
     cr_assert_eq(sum, 7);
 }
 
+/* ---- none ---- */
+
+static _Thread_local bool system_fails;
+static _Thread_local size_t blocks_left = SIZE_MAX; /* that libcrypto gives */
+
+/* The linker puts these in the place of the system's and libcrypto's. */
+ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags);
+ssize_t __real_getrandom(void *bytes, size_t size, unsigned flags);
+int __wrap_EVP_EncryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out, int *out_size,
+                             const unsigned char *in, int size);
+int __real_EVP_EncryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out, int *out_size,
+                             const unsigned char *in, int size);
+
+ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)
+{
+    return system_fails ? -1 : __real_getrandom(bytes, size, flags);
+}
+
+int __wrap_EVP_EncryptUpdate(EVP_CIPHER_CTX *context, unsigned char *out, int *out_size,
+                             const unsigned char *in, int size)
+{
+    if (blocks_left == 0)
+        return 0;
+    blocks_left--;
+    return __real_EVP_EncryptUpdate(context, out, out_size, in, size);
+}
+
+static void expect_no_noise(const char *word)
+{
+    struct muster_error error;
+    double *sums = calloc(FEW * 10, sizeof(*sums));
+    cr_assert_eq(muster_privacy_noise(sums, FEW * 10, &standard, &error), MUSTER_UNSUPPORTED);
+    cr_assert(strstr(error.text, word), "%s", error.text);
+    free(sums);
+}
+
+Test(noise, says_that_there_is_none)
+{
+    system_fails = true;
+    expect_no_noise("the system");
+    system_fails = false;
+    for (blocks_left = 0; blocks_left < 3; blocks_left++) {
+        size_t blocks = blocks_left;
+        expect_no_noise("libcrypto");
+        blocks_left = blocks;
+    }
+    blocks_left = SIZE_MAX;
+}
+
 /* ---- never twice ---- */
 
 /* Of independent draws, two are the same in one place of 10^7; 4 of 1000 are so once in 10^17. */
@@ -205,4 +259,86 @@ Test(noise, is_another_in_each_thread)
     expect_others(x[0], x[1]);
     free(x[0]);
     free(x[1]);
+}
+
+/* ---- who is drawn ---- */
+
+/* A number of `trials` that happen with this probability: 7 deviations. */
+static void expect_count(const char *what, size_t count, size_t trials, double probability)
+{
+    double mean = (double)trials * probability, deviation = sqrt(mean * (1 - probability));
+    cr_assert_lt(fabs((double)count - mean), 7 * deviation, "%s: %zu instead of %g", what, count, mean);
+}
+
+Test(draw, takes_each_by_itself)
+{
+    enum { POPULATION = 50, TIMES = 20000 };
+    size_t chosen[POPULATION], count, each[POPULATION] = {0}, both = 0, all = 0, empty = 0;
+    for (size_t time = 0; time < TIMES; time++) {
+        bool first = false;
+        cr_assert_eq(muster_privacy_draw(POPULATION, 0.1, chosen, &count, NULL), MUSTER_OK);
+        for (size_t i = 0; i < count; i++) {
+            cr_assert(chosen[i] < POPULATION && (i == 0 || chosen[i] > chosen[i - 1]));
+            each[chosen[i]]++;
+            first = first || chosen[i] == 0;
+            both += first && chosen[i] == 1;
+        }
+        all += count;
+        empty += count == 0;
+    }
+    for (size_t i = 0; i < POPULATION; i++)
+        expect_count("one", each[i], TIMES, 0.1);
+    expect_count("two together", both, TIMES, 0.01);
+    expect_count("all", all, (size_t)TIMES * POPULATION, 0.1);
+    expect_count("nobody", empty, TIMES, pow(0.9, POPULATION));
+}
+
+Test(draw, takes_a_fixed_number)
+{
+    enum { POPULATION = 10, WANTED = 3, TIMES = 20000 };
+    size_t chosen[WANTED], each[POPULATION] = {0}, both = 0;
+    for (size_t time = 0; time < TIMES; time++) {
+        cr_assert_eq(muster_privacy_draw_fixed(POPULATION, WANTED, chosen, NULL), MUSTER_OK);
+        for (size_t i = 0; i < WANTED; i++) {
+            cr_assert(chosen[i] < POPULATION && (i == 0 || chosen[i] > chosen[i - 1]));
+            each[chosen[i]]++;
+        }
+        both += chosen[0] == 0 && chosen[1] == 1;
+    }
+    for (size_t i = 0; i < POPULATION; i++)
+        expect_count("one", each[i], TIMES, 0.3);
+    expect_count("two together", both, TIMES, 3. / 10 * 2 / 9);
+}
+
+Test(draw, knows_its_ends)
+{
+    size_t chosen[5] = {7, 7, 7, 7, 7}, count = 7;
+    cr_assert_eq(muster_privacy_draw(5, 0, chosen, &count, NULL), MUSTER_OK);
+    cr_assert_eq(count, 0);
+    cr_assert_eq(muster_privacy_draw(0, 0.5, NULL, &count, NULL), MUSTER_OK);
+    cr_assert_eq(count, 0);
+    cr_assert_eq(muster_privacy_draw(5, 1, chosen, &count, NULL), MUSTER_OK);
+    cr_assert(count == 5 && chosen[0] == 0 && chosen[4] == 4);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 5, chosen, NULL), MUSTER_OK);
+    cr_assert(chosen[0] == 0 && chosen[4] == 4);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 0, NULL, NULL), MUSTER_OK);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 6, chosen, NULL), MUSTER_INVALID);
+    cr_assert_eq(muster_privacy_draw(5, 1.1, chosen, &count, NULL), MUSTER_INVALID);
+    cr_assert_eq(muster_privacy_draw(5, -0.1, chosen, &count, NULL), MUSTER_INVALID);
+    cr_assert_eq(muster_privacy_draw(5, NAN, chosen, &count, NULL), MUSTER_INVALID);
+    cr_assert_eq(count, 0);
+}
+
+Test(draw, says_that_there_are_no_random_numbers)
+{
+    size_t chosen[5], count = 7;
+    system_fails = true;
+    cr_assert_eq(muster_privacy_draw(5, 0.5, chosen, &count, NULL), MUSTER_UNSUPPORTED);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 2, chosen, NULL), MUSTER_UNSUPPORTED);
+    system_fails = false;
+    blocks_left = 0;
+    cr_assert_eq(muster_privacy_draw(5, 0.5, chosen, &count, NULL), MUSTER_UNSUPPORTED);
+    cr_assert_eq(count, 0);
+    cr_assert_eq(muster_privacy_draw_fixed(5, 2, chosen, NULL), MUSTER_UNSUPPORTED);
+    blocks_left = SIZE_MAX;
 }

@@ -123,8 +123,8 @@ static double measure(const struct muster_array *arrays, const struct muster_arr
 }
 
 /*
- * What to multiply with, so that the norm is at most `clip`. The norm itself is rounded: its square by as many
- * steps of 2^-53 as additions follow each other.
+ * What to multiply with, so that the norm is at most `clip`. The norm itself is rounded: its square by as
+ * many steps of 2^-53 as additions follow each other.
  */
 static double clip_factor(double norm, double clip, size_t elements)
 {
@@ -261,15 +261,30 @@ static enum muster_status check_change(const struct muster_array *arrays, const 
     return status == MUSTER_OK ? muster_arrays_match(&answer, &model, error) : status;
 }
 
+static enum muster_status measure_change(const struct muster_array *arrays, const struct muster_array *base,
+                                         size_t count, const struct muster_private_sum *how, double *norm,
+                                         double *factor, struct muster_error *error)
+{
+    enum muster_status status = check_change(arrays, base, count, how, error);
+    return status == MUSTER_OK ? find_norm(arrays, base, count, how->clip, norm, factor, error) : status;
+}
+
+enum muster_status muster__privacy_check_change(const struct muster_array *arrays,
+                                                const struct muster_array *base, size_t count,
+                                                const struct muster_private_sum *how,
+                                                struct muster_error *error)
+{
+    double norm, factor;
+    return measure_change(arrays, base, count, how, &norm, &factor, error);
+}
+
 enum muster_status muster_privacy_add(double *sums, const struct muster_array *arrays,
                                       const struct muster_array *base, size_t count,
                                       const struct muster_private_sum *how, double *norm,
                                       struct muster_error *error)
 {
     double before = 0, factor = 1;
-    enum muster_status status = check_change(arrays, base, count, how, error);
-    if (status == MUSTER_OK)
-        status = find_norm(arrays, base, count, how->clip, &before, &factor, error);
+    enum muster_status status = measure_change(arrays, base, count, how, &before, &factor, error);
     if (status != MUSTER_OK)
         return status;
     for (size_t i = 0; i < count; i++) {

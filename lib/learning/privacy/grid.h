@@ -9,6 +9,12 @@
 /* INVALID if clip or noise are out of range: clip.c. */
 enum muster_status muster__privacy_check(const struct muster_private_sum *how, struct muster_error *error);
 
+/* What muster_privacy_add() would return, and nothing is added. */
+enum muster_status muster__privacy_check_change(const struct muster_array *arrays,
+                                                const struct muster_array *base, size_t count,
+                                                const struct muster_private_sum *how,
+                                                struct muster_error *error);
+
 /*
  * A power of 2 that is at most 2^-24 of the noise's standard deviation, and more than half of that; 0 without
  * noise. Fine enough that the model does not feel it, and so coarse that millions of the noise's doubles fall

@@ -9,7 +9,8 @@
 
 #include <muster/privacy.h>
 
-#include "array/arithmetic.h"
+#include "learning/mean.h"
+#include "learning/privacy/grid.h"
 #include "learning/strategy/moving.h"
 #include "status.h"
 #include "wire/wire.h"
@@ -49,32 +50,32 @@ static const struct muster_array *base_of(const struct muster_strategy *strategy
     return own ? answer->base->arrays : strategy->model.arrays;
 }
 
+/* A late answer of an asynchronous strategy weighs less; all others weigh 1. */
+static struct muster_private_sum how_of(const struct muster_strategy *strategy,
+                                        const struct muster_strategy_answer *answer)
+{
+    struct muster_private_sum how = {.clip = strategy->clip, .noise = strategy->noise, .weight = 1};
+    if (answer && strategy->kind->shown.asynchronous)
+        how.weight = muster__staleness_weight(answer);
+    return how;
+}
+
 static enum muster_status check(const struct muster_strategy *strategy,
                                 const struct muster_strategy_answer *answer, struct muster_error *error)
 {
-    const struct muster_array *arrays = answer->message->arrays, *base = base_of(strategy, answer);
-    enum muster_status status = MUSTER_OK;
-    double largest, squares = 0;
-    for (size_t i = 0; status == MUSTER_OK && i < answer->message->array_count; i++) {
-        status = muster__array_check(&arrays[i], i, &largest, error);
-        if (status == MUSTER_OK)
-            squares += muster__array_squared_distance(&arrays[i], &base[i]);
-    }
-    if (status == MUSTER_OK && !isfinite(squares))
-        status = muster__error(error, MUSTER_INVALID, "the answer is too far from the model to be clipped");
-    return status;
+    struct muster_private_sum how = how_of(strategy, answer);
+    return muster__privacy_check_change(answer->message->arrays, base_of(strategy, answer),
+                                        answer->message->array_count, &how, error);
 }
 
 static enum muster_status add(struct muster_strategy *strategy, const struct muster_strategy_answer *answer,
                               struct muster_error *error)
 {
-    bool asynchronous = strategy->kind->shown.asynchronous;
-    struct muster_private_sum how = {strategy->clip, strategy->noise,
-                                     asynchronous ? muster__staleness_weight(answer) : 1};
+    struct muster_private_sum how = how_of(strategy, answer);
     enum muster_status status =
         muster_privacy_add(strategy->sums, answer->message->arrays, base_of(strategy, answer),
                            answer->message->array_count, &how, NULL, error);
-    if (status == MUSTER_OK && asynchronous)
+    if (status == MUSTER_OK && strategy->kind->shown.asynchronous)
         strategy->numbers[NUMBER_ANSWERS]++;
     return status;
 }
@@ -88,13 +89,29 @@ static void read_changes(const struct moving *moving, size_t array, size_t first
         changes[i] = sums[i] / moving->divisor;
 }
 
+/* An answer changes a sum by the clip at most, and noise is never more than 13 deviations. */
+static enum muster_status check_size(const struct muster_strategy *strategy, double divisor,
+                                     struct muster_error *error)
+{
+    double most = strategy->clip * ((double)strategy->answers + 13 * strategy->noise) / divisor;
+    bool squares = strategy->optimizer.rule != RULE_NONE && strategy->optimizer.rule != RULE_SCALE;
+    if (squares ? most <= muster__squared_most(MUSTER_FLOAT32) : isfinite(most))
+        return MUSTER_OK;
+    return muster__error(error, MUSTER_INVALID,
+                         "with a clip of %g, a noise of %g and a divisor of %g the step could overflow",
+                         strategy->clip, strategy->noise, divisor);
+}
+
 /* Noise comes first, where it may fail: what it leaves is forgotten with the round. */
 static enum muster_status step(struct muster_strategy *strategy, double divisor, struct muster_error *error)
 {
-    struct muster_private_sum how = {strategy->clip, strategy->noise, 1};
-    double answers = strategy->answers > 0 ? (double)strategy->answers : 1;
-    struct moving moving = {read_changes, strategy, strategy->sums, divisor > 0 ? divisor : answers, 0};
-    enum muster_status status = muster_privacy_noise(strategy->sums, strategy->model.elements, &how, error);
+    struct muster_private_sum how = how_of(strategy, NULL);
+    if (divisor == 0) /* the mean of those that came; there is no noise, which this would spoil */
+        divisor = strategy->answers > 0 ? (double)strategy->answers : 1;
+    struct moving moving = {read_changes, strategy, strategy->sums, divisor, 0};
+    enum muster_status status = check_size(strategy, divisor, error);
+    if (status == MUSTER_OK)
+        status = muster_privacy_noise(strategy->sums, strategy->model.elements, &how, error);
     if (status == MUSTER_OK)
         muster__move(strategy, &moving);
     return status;
