@@ -4,7 +4,7 @@
 EXTRA_DIST += apps/common/launch apps/decentralized/demo apps/fedavg/demo apps/vertical/demo
 
 if HAVE_APPS
-noinst_PROGRAMS += apps/decentralized/decentralized apps/fedavg/fedavg_server apps/fedavg/participant
+noinst_PROGRAMS += apps/decentralized/decentralized apps/fedavg/participant
 
 apps_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/apps $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
 # Never installed, and so linked without libtool's wrapper scripts: thirty participants start in no time.
@@ -66,33 +66,60 @@ apps_decentralized_decentralized_SOURCES = \
     apps/decentralized/training.c \
     apps/decentralized/training.h
 
-apps_fedavg_fedavg_server_CPPFLAGS = $(apps_cppflags)
-apps_fedavg_fedavg_server_LDFLAGS = $(apps_ldflags)
-apps_fedavg_fedavg_server_LDADD = $(apps_libs)
-apps_fedavg_fedavg_server_SOURCES = \
-    apps/fedavg/attendance.c \
-    apps/fedavg/attendance.h \
-    apps/fedavg/baselines.c \
-    apps/fedavg/baselines.h \
-    apps/fedavg/checkpoint.c \
-    apps/fedavg/checkpoint.h \
-    apps/fedavg/configuration.c \
-    apps/fedavg/configuration.h \
-    apps/fedavg/display.c \
-    apps/fedavg/display.h \
-    apps/fedavg/fedavg_server.c \
-    apps/fedavg/recording.c \
-    apps/fedavg/recording.h \
-    apps/fedavg/rounds.c \
-    apps/fedavg/rounds.h \
-    apps/fedavg/server_model.c \
-    apps/fedavg/server_model.h \
-    apps/fedavg/server_options.c \
-    apps/fedavg/server_options.h \
-    apps/fedavg/state.c \
-    apps/fedavg/state.h \
-    apps/fedavg/stopping.c \
-    apps/fedavg/stopping.h
+# The program that is installed.
+bin_PROGRAMS += apps/muster/muster
+apps_muster_muster_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS)
+apps_muster_muster_LDADD = $(apps_libs) $(YAML_LIBS)
+apps_muster_muster_SOURCES = \
+    apps/muster/main.c \
+    apps/muster/server/answers.c \
+    apps/muster/server/answers.h \
+    apps/muster/server/attendance.c \
+    apps/muster/server/attendance.h \
+    apps/muster/server/average.c \
+    apps/muster/server/average.h \
+    apps/muster/server/checkpoint.c \
+    apps/muster/server/checkpoint.h \
+    apps/muster/server/command.c \
+    apps/muster/server/command.h \
+    apps/muster/server/display.c \
+    apps/muster/server/display.h \
+    apps/muster/server/evaluation.c \
+    apps/muster/server/evaluation.h \
+    apps/muster/server/instructions.c \
+    apps/muster/server/instructions.h \
+    apps/muster/server/metrics.c \
+    apps/muster/server/metrics.h \
+    apps/muster/server/model.c \
+    apps/muster/server/model.h \
+    apps/muster/server/recording.c \
+    apps/muster/server/recording.h \
+    apps/muster/server/rounds.c \
+    apps/muster/server/rounds.h \
+    apps/muster/server/selection.c \
+    apps/muster/server/selection.h \
+    apps/muster/server/server.c \
+    apps/muster/server/server.h \
+    apps/muster/server/state.c \
+    apps/muster/server/state.h \
+    apps/muster/server/stopping.c \
+    apps/muster/server/stopping.h \
+    apps/muster/server/training.c \
+    apps/muster/server/training.h \
+    apps/muster/settings/configuration.c \
+    apps/muster/settings/configuration.h \
+    apps/muster/settings/nearest.c \
+    apps/muster/settings/nearest.h \
+    apps/muster/settings/server_arguments.c \
+    apps/muster/settings/server_arguments.h \
+    apps/muster/settings/settings.c \
+    apps/muster/settings/settings.h \
+    apps/muster/settings/table.c \
+    apps/muster/settings/table.h \
+    apps/muster/settings/training_settings.c \
+    apps/muster/settings/training_settings.h \
+    apps/muster/settings/yaml_text.c \
+    apps/muster/settings/yaml_text.h
 
 apps_fedavg_participant_CPPFLAGS = $(apps_cppflags)
 apps_fedavg_participant_LDFLAGS = $(apps_ldflags)

@@ -7,25 +7,16 @@
 
 #include <muster/muster.h>
 
-#include "common/dataset.h"
-#include "server_model.h"
-#include "server_options.h"
+#include "server.h"
 
-/* What there is to say of a completed round. */
-struct recorded_round {
-    size_t number;
-    double train_loss, test_loss, test_accuracy; /* the train loss may be NaN: nobody said it */
-    size_t answered, failed;
-    double seconds;
-    uint64_t bytes_sent, bytes_received;
-};
+struct round_report;
 
 struct recording;
 
 /* Opens the record and the monitor that the options name, and tells them the configuration. The record goes on
  * with what an earlier process recorded under the same identity; NULL: it is a new one. OK, and *recording is
  * to be closed; otherwise *error says why not. */
-enum muster_status recording_open(const struct server_options *options, const struct dataset *dataset,
+enum muster_status recording_open(const struct server_settings *settings, const struct server_hooks *hooks,
                                   const char *identity, struct recording **recording,
                                   struct muster_error *error);
 
@@ -35,15 +26,18 @@ enum muster_status recording_show(struct recording *recording, struct participan
 void recording_hide(struct recording *recording, struct participant_manager *manager);
 
 /* Records a completed round, and now and then how the model's numbers are distributed. */
-void recording_round(struct recording *recording, const struct recorded_round *round,
-                     const struct server_model *model);
+void recording_round(struct recording *recording, const struct round_report *round,
+                     const struct muster_message *model);
+
+/* Records metrics of a test by participants after a round. */
+void recording_metrics(struct recording *recording, size_t round, const struct muster_scalar *metrics, size_t count);
 
 /* How the training ended. */
 enum recorded_end { RECORDED_FINISHED, RECORDED_FAILED, RECORDED_KILLED };
 
 /* Records the model that the training ends with after `round` rounds, and the end. Waits a few seconds for
  * sinks that are slow. NULL is allowed. */
-void recording_close(struct recording *recording, const struct server_model *model, size_t round,
+void recording_close(struct recording *recording, const struct muster_message *model, size_t round,
                      enum recorded_end end);
 
 #endif

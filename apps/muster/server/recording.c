@@ -11,15 +11,19 @@
 
 #include "attendance.h"
 #include "common/log.h"
+#include "common/dataset.h"
 #include "common/monitoring.h"
-#include "configuration.h"
+#include "model.h"
+#include "rounds.h"
+#include "settings/configuration.h"
 
-enum { CLOSE_MS = 10000, CLOSE_KILLED_MS = 3000, HISTOGRAMS_MAX = 50 };
+enum { CLOSE_MS = 10000, CLOSE_KILLED_MS = 3000, HISTOGRAMS_MAX = 50, RECORDED_ARRAYS_MAX = 64 };
 
 #define MODEL_FILE "model.npz"
 
 struct recording {
-    const struct server_options *options;
+    const struct server_settings *settings;
+    const struct server_hooks *hooks;
     struct muster_record *record;  /* NULL: none */
     struct monitoring *monitoring; /* NULL: none */
 };
@@ -32,21 +36,21 @@ static enum muster_status open_record(struct recording *recording, const char *i
                                       struct muster_error *error)
 {
     struct muster_record_options options;
-    if (recording->options->sink_count == 0)
+    if (recording->settings->sink_count == 0)
         return MUSTER_OK;
     muster_record_options_init(&options);
-    options.sinks = recording->options->sinks;
-    options.sink_count = recording->options->sink_count;
+    options.sinks = recording->settings->sinks;
+    options.sink_count = recording->settings->sink_count;
     options.identity = identity;
     options.on_warning = attendance_warn;
     return muster_record_open(&options, &recording->record, error);
 }
 
 /* Other sinks keep no file. */
-static bool takes_files(const struct server_options *options)
+static bool takes_files(const struct server_settings *settings)
 {
-    for (size_t i = 0; i < options->sink_count; i++) {
-        if (strncmp(options->sinks[i], "mlflow:", strlen("mlflow:")) == 0)
+    for (size_t i = 0; i < settings->sink_count; i++) {
+        if (strncmp(settings->sinks[i], "mlflow:", strlen("mlflow:")) == 0)
             return true;
     }
     return false;
@@ -57,7 +61,7 @@ static char *make_directory(void)
 {
     const char *parent = getenv("TMPDIR");
     char *path;
-    if (asprintf(&path, "%s/fedavg-XXXXXX", parent ? parent : "/tmp") < 0)
+    if (asprintf(&path, "%s/muster-XXXXXX", parent ? parent : "/tmp") < 0)
         return NULL;
     if (mkdtemp(path))
         return path;
@@ -66,22 +70,20 @@ static char *make_directory(void)
 }
 
 /* Writes the result to a directory; its path, which is to be freed, or NULL. */
-static char *write_model(const char *directory, const struct server_model *model)
+static char *write_model(const char *directory, const struct muster_message *model)
 {
-    struct muster_named_array arrays[SERVER_MODEL_ARRAYS];
     struct muster_error error;
     char *path;
     if (asprintf(&path, "%s/" MODEL_FILE, directory) < 0)
         return NULL;
-    server_model_arrays(model, arrays);
-    if (muster_npz_write(path, arrays, LOGISTIC_ARRAYS, &error) == MUSTER_OK)
+    if (model_write(path, model, &error) == MUSTER_OK)
         return path;
     log_write(LOG_WARNING, "the model is not recorded: %s", error.text);
     free(path);
     return NULL;
 }
 
-static void close_record(struct recording *recording, const struct server_model *model, size_t round,
+static void close_record(struct recording *recording, const struct muster_message *model, size_t round,
                          enum recorded_end end)
 {
     static const enum muster_record_outcome outcomes[] = {
@@ -92,11 +94,11 @@ static void close_record(struct recording *recording, const struct server_model 
     struct muster_error error;
     if (!recording->record)
         return;
-    const struct server_options *options = recording->options;
+    const struct server_settings *settings = recording->settings;
     /* Sinks read the file until the record is closed: without a run directory it lasts as long. */
-    char *made = round > 0 && !options->run && takes_files(options) ? make_directory() : NULL;
-    const char *directory = made ? made : options->run;
-    char *path = round > 0 && directory ? write_model(directory, model) : NULL;
+    char *made = model && !settings->run && takes_files(settings) ? make_directory() : NULL;
+    const char *directory = made ? made : settings->run;
+    char *path = model && directory ? write_model(directory, model) : NULL;
     if (path)
         muster_record_file(recording->record, (int64_t)round, MODEL_FILE, path);
     if (muster_record_close(recording->record, outcomes[end],
@@ -131,11 +133,11 @@ static void record_scalar(struct recording *recording, size_t round, const char 
 }
 
 /* Each setting by its name, and all of them as one text. */
-static void record_configuration(struct recording *recording, const struct dataset *dataset)
+static void record_configuration(struct recording *recording)
 {
     char *text;
     const char *name;
-    json_t *value, *configuration = configuration_new(recording->options, dataset);
+    json_t *value, *configuration = configuration_new(recording->settings, recording->hooks->configuration);
     json_object_foreach(configuration, name, value)
     {
         text = json_is_string(value) ? strdup(json_string_value(value))
@@ -155,9 +157,9 @@ static void record_configuration(struct recording *recording, const struct datas
 
 static enum muster_status open_monitoring(struct recording *recording, struct muster_error *error)
 {
-    const struct server_options *options = recording->options;
+    const struct server_settings *settings = recording->settings;
     enum muster_status status =
-        monitoring_open(options->monitor, &options->credentials, &recording->monitoring, error);
+        monitoring_open(settings->monitor, &settings->credentials, &recording->monitoring, error);
     if (recording->monitoring)
         log_write(LOG_INFO, "%s", monitoring_place(recording->monitoring));
     return status;
@@ -174,28 +176,29 @@ static enum muster_status open_parts(struct recording *recording, const char *id
     return status == MUSTER_OK ? open_monitoring(recording, error) : status;
 }
 
-enum muster_status recording_open(const struct server_options *options, const struct dataset *dataset,
+enum muster_status recording_open(const struct server_settings *settings, const struct server_hooks *hooks,
                                   const char *identity, struct recording **recording,
                                   struct muster_error *error)
 {
     *recording = calloc(1, sizeof(**recording));
     if (!*recording)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    (*recording)->options = options;
+    (*recording)->settings = settings;
+    (*recording)->hooks = hooks;
     enum muster_status status = open_parts(*recording, identity, error);
     if (status != MUSTER_OK) {
         recording_close(*recording, NULL, 0, RECORDED_FAILED);
         *recording = NULL;
         return status;
     }
-    record_configuration(*recording, dataset);
+    record_configuration(*recording);
     return MUSTER_OK;
 }
 
 enum muster_status recording_show(struct recording *recording, struct participant_manager *manager,
                                   struct muster_error *error)
 {
-    return monitoring_add_manager(recording->monitoring, "fedavg", manager, error);
+    return monitoring_add_manager(recording->monitoring, "training", manager, error);
 }
 
 void recording_hide(struct recording *recording, struct participant_manager *manager)
@@ -203,28 +206,34 @@ void recording_hide(struct recording *recording, struct participant_manager *man
     monitoring_remove_manager(recording->monitoring, manager);
 }
 
-static void record_histograms(struct recording *recording, size_t round, const struct server_model *model)
+static void record_histograms(struct recording *recording, size_t round, const struct muster_message *model)
 {
 #ifdef HAVE_RECORD
-    struct muster_array arrays[LOGISTIC_ARRAYS];
-    size_t rounds = recording->options->rounds, interval = (rounds + HISTOGRAMS_MAX - 1) / HISTOGRAMS_MAX;
+    size_t rounds = recording->settings->rounds, interval = (rounds + HISTOGRAMS_MAX - 1) / HISTOGRAMS_MAX;
     if (round % interval != 0 && round != rounds)
         return;
-    logistic_arrays(&model->averaged, arrays);
-    muster_record_histogram(recording->record, (int64_t)round, "weights", &arrays[0]);
-    muster_record_histogram(recording->record, (int64_t)round, "bias", &arrays[1]);
+    for (size_t i = 0; i < model->array_count && i < RECORDED_ARRAYS_MAX; i++)
+        muster_record_histogram(recording->record, (int64_t)round, model->array_names[i], &model->arrays[i]);
 #endif
     (void)recording;
     (void)round;
     (void)model;
 }
 
-void recording_round(struct recording *recording, const struct recorded_round *round,
-                     const struct server_model *model)
+void recording_metrics(struct recording *recording, size_t round, const struct muster_scalar *metrics, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char name[METRIC_NAME_SIZE + 8];
+        snprintf(name, sizeof(name), "test/%s", metrics[i].name);
+        record_scalar(recording, round, name, metrics[i].value);
+    }
+}
+
+void recording_round(struct recording *recording, const struct round_report *round,
+                     const struct muster_message *model)
 {
     record_scalar(recording, round->number, "train/loss", round->train_loss);
-    record_scalar(recording, round->number, "test/loss", round->test_loss);
-    record_scalar(recording, round->number, "test/accuracy", round->test_accuracy);
+    recording_metrics(recording, round->number, round->metrics, round->metric_count);
     record_scalar(recording, round->number, "round/answered", (double)round->answered);
     record_scalar(recording, round->number, "round/failed", (double)round->failed);
     record_scalar(recording, round->number, "round/seconds", round->seconds);
@@ -233,7 +242,7 @@ void recording_round(struct recording *recording, const struct recorded_round *r
     record_histograms(recording, round->number, model);
 }
 
-void recording_close(struct recording *recording, const struct server_model *model, size_t round,
+void recording_close(struct recording *recording, const struct muster_message *model, size_t round,
                      enum recorded_end end)
 {
     if (!recording)

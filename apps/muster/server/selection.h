@@ -1,0 +1,36 @@
+/* Who takes part in a round or a test: those that are there, and of them those that are drawn. */
+#ifndef SELECTION_H
+#define SELECTION_H
+
+#include <stdbool.h>
+
+#include <muster/muster.h>
+
+struct training;
+
+/* Participants. Made by selection_gather() or selection_draw(), and released by selection_release(). */
+struct selection {
+    struct proxy **proxies; /* in the order of their names */
+    size_t *ranks;          /* the place of each among all that are there, in that order */
+    size_t count;
+    size_t wanted; /* so many answers are wanted of a round */
+};
+
+/* Waits until there are enough participants for the next round, and gives all that may be selected. STOPPED, TIMEOUT or
+ * OUT_OF_MEMORY with *error. */
+enum muster_status selection_gather(struct training *training, struct selection *everyone,
+                                    struct muster_error *error);
+
+/* Draws those of a round. False when out of memory. The proxies stay those of `everyone`. */
+bool selection_draw(const struct training *training, const struct selection *everyone, struct muster_random *random,
+                    struct selection *drawn);
+
+/* Draws a share of all, at least one. */
+bool selection_share(const struct selection *everyone, double share, struct muster_random *random,
+                     struct selection *drawn);
+
+/* Frees the arrays; selection_release() releases the proxies, too. */
+void selection_free(struct selection *selection);
+void selection_release(struct selection *selection);
+
+#endif
