@@ -112,6 +112,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/server/metrics.h \
     apps/muster/server/model.c \
     apps/muster/server/model.h \
+    apps/muster/server/privacy.c \
+    apps/muster/server/privacy.h \
     apps/muster/server/recording.c \
     apps/muster/server/recording.h \
     apps/muster/server/rounds.c \
@@ -130,6 +132,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/settings/configuration.h \
     apps/muster/settings/nearest.c \
     apps/muster/settings/nearest.h \
+    apps/muster/settings/privacy_settings.c \
+    apps/muster/settings/privacy_settings.h \
     apps/muster/settings/server_arguments.c \
     apps/muster/settings/server_arguments.h \
     apps/muster/settings/settings.c \

@@ -21,6 +21,7 @@ struct element {
     double (*largest)(const void *values, size_t count);
     void (*add)(double *sums, const void *values, size_t count, double weight);
     void (*divide)(void *values, const double *sums, size_t count, double weight);
+    void (*write)(void *values, const double *numbers, size_t count);
     double (*squares)(const void *a, const void *b, size_t count);
     void (*add_change)(void *sums, const void *values, const void *base, size_t count, double weight);
 };
@@ -173,6 +174,22 @@ static double total(const double *sums)
         divide_some_##name(values + whole, sums + whole, count - whole, weight);                            \
     }                                                                                                       \
                                                                                                             \
+    static inline void write_some_##name(type *restrict values, const double *restrict numbers,             \
+                                         size_t count)                                                      \
+    {                                                                                                       \
+        for (size_t i = 0; i < count; i++)                                                                  \
+            values[i] = (type)TO(numbers[i]);                                                               \
+    }                                                                                                       \
+                                                                                                            \
+    static void write_##name(void *array, const double *numbers, size_t count)                              \
+    {                                                                                                       \
+        type *values = array;                                                                               \
+        size_t whole = count - count % BLOCK;                                                               \
+        for (size_t i = 0; i < whole; i += BLOCK)                                                           \
+            write_some_##name(values + i, numbers + i, BLOCK);                                              \
+        write_some_##name(values + whole, numbers + whole, count - whole);                                  \
+    }                                                                                                       \
+                                                                                                            \
     static inline void square_some_##name(double *restrict sums, const type *restrict a,                    \
                                           const type *restrict b, size_t count)                             \
     {                                                                                                       \
@@ -210,23 +227,23 @@ ELEMENTS(uint8, uint8_t, (double), TO_UINT8)
 ELEMENTS(boolean, uint8_t, (double), TO_BOOLEAN)
 
 /* Changes are small beside the values: sums of the values' own precision do. */
-#define CHANGES(name, type, sum, FROM)                                                                      \
-    static inline void add_some_changes_##name(sum *restrict sums, const type *restrict values,             \
-                                               const type *restrict base, size_t count, sum weight)         \
-    {                                                                                                       \
-        for (size_t i = 0; i < count; i++)                                                                  \
-            sums[i] += weight * (sum)(FROM(values[i]) - FROM(base[i]));                                     \
-    }                                                                                                       \
-                                                                                                            \
-    static void add_change_##name(void *all_sums, const void *array, const void *base_array, size_t count,  \
-                                  double weight)                                                            \
-    {                                                                                                       \
-        sum *sums = all_sums;                                                                               \
-        const type *values = array, *base = base_array;                                                     \
-        size_t whole = count - count % BLOCK;                                                               \
-        for (size_t i = 0; i < whole; i += BLOCK)                                                           \
-            add_some_changes_##name(sums + i, values + i, base + i, BLOCK, (sum)weight);                    \
-        add_some_changes_##name(sums + whole, values + whole, base + whole, count - whole, (sum)weight);    \
+#define CHANGES(name, type, sum, FROM)                                                                     \
+    static inline void add_some_changes_##name(sum *restrict sums, const type *restrict values,            \
+                                               const type *restrict base, size_t count, sum weight)        \
+    {                                                                                                      \
+        for (size_t i = 0; i < count; i++)                                                                 \
+            sums[i] += weight * (sum)(FROM(values[i]) - FROM(base[i]));                                    \
+    }                                                                                                      \
+                                                                                                           \
+    static void add_change_##name(void *all_sums, const void *array, const void *base_array, size_t count, \
+                                  double weight)                                                           \
+    {                                                                                                      \
+        sum *sums = all_sums;                                                                              \
+        const type *values = array, *base = base_array;                                                    \
+        size_t whole = count - count % BLOCK;                                                              \
+        for (size_t i = 0; i < whole; i += BLOCK)                                                          \
+            add_some_changes_##name(sums + i, values + i, base + i, BLOCK, (sum)weight);                   \
+        add_some_changes_##name(sums + whole, values + whole, base + whole, count - whole, (sum)weight);   \
     }
 
 CHANGES(float32, float, float, )
@@ -234,9 +251,9 @@ CHANGES(float64, double, double, )
 CHANGES(float16, uint16_t, float, from_float16)
 CHANGES(bfloat16, uint16_t, float, from_bfloat16)
 
-#define FUNCTIONS(name, add_change)                                           \
-    {                                                                         \
-        largest_##name, add_##name, divide_##name, squares_##name, add_change \
+#define FUNCTIONS(name, add_change)                                                         \
+    {                                                                                       \
+        largest_##name, add_##name, divide_##name, write_##name, squares_##name, add_change \
     }
 #define FLOATS(name)   FUNCTIONS(name, add_change_##name)
 #define INTEGERS(name) FUNCTIONS(name, NULL)
@@ -294,6 +311,11 @@ void muster__array_divide(void *values, enum muster_dtype dtype, const double *s
                           double divisor)
 {
     elements[dtype].divide(values, sums, count, divisor);
+}
+
+void muster__array_write(void *values, enum muster_dtype dtype, const double *numbers, size_t count)
+{
+    elements[dtype].write(values, numbers, count);
 }
 
 void muster__array_scale(void *values, const struct muster_array *array, double factor)

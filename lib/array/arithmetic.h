@@ -31,6 +31,9 @@ void muster__array_add_change(void *sums, const struct muster_array *array, cons
 void muster__array_divide(void *values, enum muster_dtype dtype, const double *sums, size_t count,
                           double divisor);
 
+/* The same without a divisor. */
+void muster__array_write(void *values, enum muster_dtype dtype, const double *numbers, size_t count);
+
 /* Makes values of the array's dtype: factor * element, as muster__array_divide() rounds it. They may be the
  * array's own. */
 void muster__array_scale(void *values, const struct muster_array *array, double factor);

@@ -5,6 +5,7 @@ app_tests = \
     tests/apps/decentralized.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \
+    tests/apps/privacy.py \
     tests/apps/restarting.py \
     tests/apps/strangers.py \
     tests/apps/training.py \

@@ -153,7 +153,9 @@ static void tell_where(const struct training *training)
 static enum muster_status train(struct training *training, struct muster_error *error)
 {
     const struct server_hooks *hooks = training->hooks;
-    enum muster_status status = checkpoint_open(training, error);
+    enum muster_status status = privacy_open(&training->privacy, training->settings, error);
+    if (status == MUSTER_OK)
+        status = checkpoint_open(training, error);
     if (status == MUSTER_OK)
         status = evaluation_open(training, error);
     if (status == MUSTER_FORMAT)

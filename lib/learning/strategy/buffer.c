@@ -4,8 +4,9 @@
  */
 #include <config.h>
 
+#include <float.h>
 #include <math.h>
-#include <stdint.h>
+#include <string.h>
 
 #include "array/arithmetic.h"
 #include "learning/mean.h"
@@ -70,32 +71,67 @@ static enum muster_status add(struct muster_strategy *strategy, const struct mus
     return MUSTER_OK;
 }
 
-static void read_changes(const struct moving *moving, size_t array, size_t first, size_t count,
-                         const double *values, double *changes)
+/* Of float32: the step that most trainings take most often. The sums become 0. */
+static inline void move_some(float *restrict values, float *restrict sums, size_t count, float factor)
 {
-    const struct muster_strategy *strategy = moving->strategy;
-    const void *sums = muster__memory_at(&strategy->memory, &strategy->model, 0, array, first);
-    bool is_double = muster__memory_is_double(strategy->model.arrays[array].dtype);
-    (void)values;
-    for (size_t i = 0; i < count; i++)
-        changes[i] =
-            (is_double ? ((const double *)sums)[i] : (double)((const float *)sums)[i]) / moving->divisor;
+    for (size_t i = 0; i < count; i++) {
+        float value = values[i] + factor * sums[i];
+        value = value < FLT_MAX ? value : FLT_MAX;
+        values[i] = value > -FLT_MAX ? value : -FLT_MAX;
+        sums[i] = 0;
+    }
+}
+
+static void move_singles(float *values, float *sums, size_t count, float factor)
+{
+    size_t whole = count - count % STRATEGY_BLOCK;
+    for (size_t i = 0; i < whole; i += STRATEGY_BLOCK)
+        move_some(values + i, sums + i, STRATEGY_BLOCK, factor);
+    move_some(values + whole, sums + whole, count - whole, factor);
+}
+
+static void move_others(struct muster_strategy *strategy, size_t array, const void *sums, double factor)
+{
+    const struct muster_array *whole = &strategy->model.arrays[array];
+    size_t elements = muster_array_count(whole);
+    bool is_double = muster__memory_is_double(whole->dtype);
+    double changes[STRATEGY_BLOCK];
+    for (size_t first = 0; first < elements; first += STRATEGY_BLOCK) {
+        size_t left = elements - first, count = left < STRATEGY_BLOCK ? left : STRATEGY_BLOCK;
+        for (size_t i = 0; i < count; i++)
+            changes[i] = factor * (is_double ? ((const double *)sums)[first + i]
+                                             : (double)((const float *)sums)[first + i]);
+        muster__move_by(strategy, array, first, count, changes);
+    }
+}
+
+static void move_array(struct muster_strategy *strategy, size_t array)
+{
+    double factor = strategy->optimizer.eta / strategy->numbers[NUMBER_ANSWERS];
+    enum muster_dtype dtype = strategy->model.arrays[array].dtype;
+    size_t elements = muster_array_count(&strategy->model.arrays[array]);
+    void *values = muster__model_data(&strategy->model, array);
+    void *sums = muster__memory_at(&strategy->memory, &strategy->model, 0, array, 0);
+    if (dtype == MUSTER_FLOAT32) {
+        move_singles(values, sums, elements, (float)factor);
+        return;
+    }
+    if (muster__is_float(dtype))
+        move_others(strategy, array, sums, factor);
+    else
+        muster__array_divide(values, dtype, sums, elements, strategy->numbers[NUMBER_WEIGHT]);
+    memset(sums, 0, elements * (muster__memory_is_double(dtype) ? sizeof(double) : sizeof(float)));
 }
 
 static enum muster_status step(struct muster_strategy *strategy, double divisor, struct muster_error *error)
 {
-    struct moving moving = {read_changes, strategy, NULL, strategy->numbers[NUMBER_ANSWERS], 0};
     (void)divisor;
     (void)error;
-    muster__move(strategy, &moving);
     for (size_t i = 0; i < strategy->model.message.array_count; i++) {
-        const struct muster_array *array = &strategy->model.arrays[i];
-        size_t elements = muster_array_count(array);
-        if (!muster__is_float(array->dtype) && elements > 0)
-            muster__array_divide(muster__model_data(&strategy->model, i), array->dtype,
-                                 muster__memory_at(&strategy->memory, &strategy->model, 0, i, 0), elements,
-                                 strategy->numbers[NUMBER_WEIGHT]);
+        if (muster_array_count(&strategy->model.arrays[i]) > 0)
+            move_array(strategy, i);
     }
+    strategy->numbers[NUMBER_ANSWERS] = 0; /* all sums are 0 */
     return MUSTER_OK;
 }
 

@@ -20,24 +20,20 @@ struct middle {
     void *rows; /* of NETWORK_COLUMNS doubles */
 };
 
-/* Sorts a few columns, and adds up the rows from first to last. */
-static void sum_floats(const struct middle *middle, const struct columns *columns, size_t first, size_t count,
-                       double *sums)
+/* Sorts a few columns where they lie, and adds up the rows from first to last. What is sorted beyond
+   `count` is nobody's any more. */
+static void sum_floats(const struct middle *middle, const struct columns *columns, size_t first, double *sums)
 {
-    float *rows = middle->rows;
-    for (size_t i = 0; i < columns->rows; i++) {
-        struct muster_array part = muster__columns_part(middle->strategy, columns, i, first, count);
-        float *row = rows + i * NETWORK_COLUMNS;
-        memcpy(row, part.data, count * sizeof(*row));
-        memset(row + count, 0, (NETWORK_COLUMNS - count) * sizeof(*row));
-    }
-    muster__network_sort_floats(middle->network, rows);
+    size_t stride = columns->stride / sizeof(float);
+    float *rows = (float *)(void *)columns->data + first;
+    muster__network_sort_floats(middle->network, rows, stride);
     for (size_t row = middle->first; row <= middle->last; row++) {
         for (size_t i = 0; i < NETWORK_COLUMNS; i++)
-            sums[i] += (double)rows[row * NETWORK_COLUMNS + i];
+            sums[i] += (double)rows[row * stride + i];
     }
 }
 
+/* The same in doubles, of a copy. */
 static void sum_others(const struct middle *middle, const struct columns *columns, size_t first, size_t count,
                        double share, double *sums)
 {
@@ -47,7 +43,7 @@ static void sum_others(const struct middle *middle, const struct columns *column
         struct muster_array part = muster__columns_part(middle->strategy, columns, i, first, count);
         muster__array_add(rows + i * NETWORK_COLUMNS, &part, 1);
     }
-    muster__network_sort_doubles(middle->network, rows);
+    muster__network_sort_doubles(middle->network, rows, NETWORK_COLUMNS);
     for (size_t row = middle->first; row <= middle->last; row++) {
         for (size_t i = 0; i < NETWORK_COLUMNS; i++)
             sums[i] += rows[row * NETWORK_COLUMNS + i] * share;
@@ -68,7 +64,7 @@ static enum muster_status take_middle(void *context, const struct columns *colum
         size_t count = left < NETWORK_COLUMNS ? left : NETWORK_COLUMNS;
         double sums[NETWORK_COLUMNS] = {0};
         if (dtype == MUSTER_FLOAT32)
-            sum_floats(middle, columns, first, count, sums);
+            sum_floats(middle, columns, first, sums);
         else
             sum_others(middle, columns, first, count, share, sums);
         size_t offset = (columns->first + first) * muster_dtype_size(dtype);

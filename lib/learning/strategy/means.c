@@ -133,12 +133,13 @@ static void read_changes(const struct moving *moving, size_t array, size_t first
                          const double *values, double *changes)
 {
     const double *sums = (const double *)moving->sums + moving->strategy->model.starts[array] + first;
+    const double factor = 1 / moving->divisor;
     if (count == STRATEGY_BLOCK) {
         for (size_t i = 0; i < STRATEGY_BLOCK; i++)
-            changes[i] = sums[i] / moving->divisor - values[i] * moving->share;
+            changes[i] = sums[i] * factor - values[i] * moving->share;
     } else {
         for (size_t i = 0; i < count; i++)
-            changes[i] = sums[i] / moving->divisor - values[i] * moving->share;
+            changes[i] = sums[i] * factor - values[i] * moving->share;
     }
 }
 

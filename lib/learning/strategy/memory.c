@@ -21,13 +21,12 @@ static bool add_array(struct strategy_memory *memory, const char *name, bool is_
     struct muster_named_array *array = &memory->arrays[memory->count];
     size_t size = elements * (is_double ? sizeof(double) : sizeof(float));
     void *data = size > 0 ? muster__block_new(size) : NULL;
-    int written = asprintf(&memory->names[memory->count], "strategy.%s%s", name, is_double ? ".double" : "");
-    if (written < 0)
-        memory->names[memory->count] = NULL;
+    snprintf(memory->names[memory->count], MEMORY_NAME_SIZE, "strategy.%s%s", name,
+             is_double ? ".double" : "");
     array->name = memory->names[memory->count];
     array->array = (struct muster_array){is_double ? MUSTER_FLOAT64 : MUSTER_FLOAT32, 1, {elements}, data};
     memory->count++;
-    return array->name && (data || size == 0);
+    return data || size == 0;
 }
 
 bool muster__memory_make(struct strategy_memory *memory, const struct strategy_model *model,
@@ -65,7 +64,6 @@ void muster__memory_free(struct strategy_memory *memory)
         const struct muster_array *array = &memory->arrays[i].array;
         if (array->data)
             muster__block_free(data_of(array), muster__array_size(array));
-        free(memory->names[i]);
     }
     free(memory->offsets);
     *memory = (struct strategy_memory){.count = 0};

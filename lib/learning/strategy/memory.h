@@ -10,7 +10,7 @@
 #include "learning/strategy/model.h"
 
 /* A memory has at most so many values for an element, and each is in two arrays. */
-enum { MEMORY_VALUES_MAX = 2, MEMORY_ARRAYS_MAX = 2 * MEMORY_VALUES_MAX };
+enum { MEMORY_VALUES_MAX = 2, MEMORY_ARRAYS_MAX = 2 * MEMORY_VALUES_MAX, MEMORY_NAME_SIZE = 48 };
 
 /*
  * Each value is two arrays, of all elements one after the other: "strategy.NAME" of float32, for the elements
@@ -20,7 +20,7 @@ enum { MEMORY_VALUES_MAX = 2, MEMORY_ARRAYS_MAX = 2 * MEMORY_VALUES_MAX };
 struct strategy_memory {
     struct muster_named_array arrays[MEMORY_ARRAYS_MAX];
     size_t count;
-    char *names[MEMORY_ARRAYS_MAX];
+    char names[MEMORY_ARRAYS_MAX][MEMORY_NAME_SIZE];
     size_t *offsets; /* of each array of the model, in elements of its two */
 };
 

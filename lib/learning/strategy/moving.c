@@ -33,23 +33,44 @@ static inline void add_within(double *restrict values, const double *restrict ch
     }
 }
 
+static void read_values(const struct muster_array *array, size_t first, size_t count, double *values)
+{
+    struct muster_array part = muster__array_part(array, first, count);
+    memset(values, 0, STRATEGY_BLOCK * sizeof(*values));
+    muster__array_add(values, &part, 1);
+}
+
+static void write_values(struct muster_strategy *strategy, size_t array, size_t first, size_t count,
+                         double *values, const double *changes)
+{
+    enum muster_dtype dtype = strategy->model.arrays[array].dtype;
+    char *data = muster__model_data(&strategy->model, array);
+    if (count == STRATEGY_BLOCK)
+        add_within(values, changes, STRATEGY_BLOCK, most_of(dtype));
+    else
+        add_within(values, changes, count, most_of(dtype));
+    muster__array_write(data + first * muster_dtype_size(dtype), dtype, values, count);
+}
+
+void muster__move_by(struct muster_strategy *strategy, size_t array, size_t first, size_t count,
+                     const double *changes)
+{
+    double values[STRATEGY_BLOCK];
+    read_values(&strategy->model.arrays[array], first, count, values);
+    write_values(strategy, array, first, count, values, changes);
+}
+
 static void move_block(struct muster_strategy *strategy, const struct moving *moving, size_t array,
                        size_t first, size_t count)
 {
     const struct muster_array *whole = &strategy->model.arrays[array];
-    struct muster_array part = muster__array_part(whole, first, count);
-    double values[STRATEGY_BLOCK] = {0}, changes[STRATEGY_BLOCK];
-    muster__array_add(values, &part, 1);
+    double values[STRATEGY_BLOCK], changes[STRATEGY_BLOCK];
+    read_values(whole, first, count, values);
     moving->read(moving, array, first, count, values, changes);
     muster__optimize(&strategy->optimizer, whole->dtype,
                      muster__memory_at(&strategy->memory, &strategy->model, 0, array, first),
                      muster__memory_at(&strategy->memory, &strategy->model, 1, array, first), changes, count);
-    if (count == STRATEGY_BLOCK)
-        add_within(values, changes, STRATEGY_BLOCK, most_of(whole->dtype));
-    else
-        add_within(values, changes, count, most_of(whole->dtype));
-    char *data = muster__model_data(&strategy->model, array);
-    muster__array_divide(data + first * muster_dtype_size(whole->dtype), whole->dtype, values, count, 1);
+    write_values(strategy, array, first, count, values, changes);
 }
 
 void muster__move(struct muster_strategy *strategy, const struct moving *moving)

@@ -19,6 +19,10 @@ struct moving {
 /* Moves all arrays of floats, and the optimizer's memory with them. */
 void muster__move(struct muster_strategy *strategy, const struct moving *moving);
 
+/* Adds changes to a few elements of an array of floats, at most STRATEGY_BLOCK, without an optimizer. */
+void muster__move_by(struct muster_strategy *strategy, size_t array, size_t first, size_t count,
+                     const double *changes);
+
 /* Moves the arrays of integers and bools to sums / divisor, one sum for each element of all arrays. */
 void muster__move_others(struct muster_strategy *strategy, const double *sums, double divisor);
 

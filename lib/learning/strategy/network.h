@@ -15,8 +15,9 @@ struct network;
 struct network *muster__network_new(size_t rows, size_t first, size_t last);
 void muster__network_free(struct network *network);
 
-/* Rows of NETWORK_COLUMNS numbers, one after the other, none of which is NaN. */
-void muster__network_sort_floats(const struct network *network, float *rows);
-void muster__network_sort_doubles(const struct network *network, double *rows);
+/* Sorts the first NETWORK_COLUMNS numbers of rows, which begin every `stride` numbers. NaN sorts its own
+   column anyhow. */
+void muster__network_sort_floats(const struct network *network, float *rows, size_t stride);
+void muster__network_sort_doubles(const struct network *network, double *rows, size_t stride);
 
 #endif

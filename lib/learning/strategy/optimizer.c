@@ -7,37 +7,11 @@
 
 #include "learning/strategy/strategy.h"
 
-/* ---- one element, without branches, so that the loops below are vectorised ---- */
-
-static inline double momentum_step(const struct optimizer *optimizer, double *m, double change)
-{
-    *m = optimizer->beta1 * *m + change;
-    return optimizer->eta * *m;
-}
-
-static inline double adaptive_step(const struct optimizer *optimizer, double *m, double v, double change)
-{
-    *m = optimizer->beta1 * *m + (1 - optimizer->beta1) * change;
-    return optimizer->eta * *m / (sqrt(v) + optimizer->tau);
-}
-
-static inline double adam_scale(const struct optimizer *optimizer, double v, double square)
-{
-    return optimizer->beta2 * v + (1 - optimizer->beta2) * square;
-}
-
-static inline double yogi_scale(const struct optimizer *optimizer, double v, double square)
-{
-    double part = (1 - optimizer->beta2) * square;
-    double sign = (double)(v > square) - (double)(v < square);
-    return v - part * sign;
-}
-
-static inline double adagrad_scale(const struct optimizer *optimizer, double v, double square)
-{
-    (void)optimizer;
-    return v + square;
-}
+/*
+ * The memory of an array decides in which precision a step is computed: what a float remembers is no better
+ * for doubles in between. Loops have no branches, and are called with a whole block where there is one, so
+ * that they are vectorised.
+ */
 
 static void scale(const struct optimizer *optimizer, void *ms, void *vs, double *changes, size_t count)
 {
@@ -47,16 +21,15 @@ static void scale(const struct optimizer *optimizer, void *ms, void *vs, double 
         changes[i] *= optimizer->eta;
 }
 
-/* ---- many, with memory of one type ---- */
-
 #define MOMENTUM(type)                                                                                  \
     static inline void some_momentum_##type(const struct optimizer *optimizer, type *restrict ms,       \
                                             double *restrict changes, size_t count)                     \
     {                                                                                                   \
+        const type kept = (type)optimizer->beta1, eta = (type)optimizer->eta;                           \
         for (size_t i = 0; i < count; i++) {                                                            \
-            double m = (double)ms[i];                                                                   \
-            changes[i] = momentum_step(optimizer, &m, changes[i]);                                      \
-            ms[i] = (type)m;                                                                            \
+            type m = kept * ms[i] + (type)changes[i];                                                   \
+            changes[i] = (double)(eta * m);                                                             \
+            ms[i] = m;                                                                                  \
         }                                                                                               \
     }                                                                                                   \
                                                                                                         \
@@ -70,16 +43,26 @@ static void scale(const struct optimizer *optimizer, void *ms, void *vs, double 
             some_momentum_##type(optimizer, ms, changes, count);                                        \
     }
 
-#define ADAPTIVE(rule, type)                                                                           \
+/* Of v, what a rule makes with the squared change; kept is beta2. */
+#define ADAM_SCALE(type)    (kept * v + rest * square)
+#define YOGI_SCALE(type)    (v - rest * square * ((type)(v > square) - (type)(v < square)))
+#define ADAGRAD_SCALE(type) (v + square)
+
+#define ADAPTIVE(rule, type, SCALE, ROOT)                                                              \
     static inline void some_##rule##_##type(const struct optimizer *optimizer, type *restrict ms,      \
                                             type *restrict vs, double *restrict changes, size_t count) \
     {                                                                                                  \
+        const type kept1 = (type)optimizer->beta1, rest1 = (type)(1 - optimizer->beta1);               \
+        const type kept = (type)optimizer->beta2, rest = (type)(1 - optimizer->beta2);                 \
+        const type eta = (type)optimizer->eta, tau = (type)optimizer->tau;                             \
+        (void)kept, (void)rest;                                                                        \
         for (size_t i = 0; i < count; i++) {                                                           \
-            double m = (double)ms[i];                                                                  \
-            double v = rule##_scale(optimizer, (double)vs[i], changes[i] * changes[i]);                \
-            changes[i] = adaptive_step(optimizer, &m, v, changes[i]);                                  \
-            ms[i] = (type)m;                                                                           \
-            vs[i] = (type)v;                                                                           \
+            type change = (type)changes[i], square = change * change, v = vs[i];                       \
+            type m = kept1 * ms[i] + rest1 * change;                                                   \
+            v = SCALE(type);                                                                           \
+            changes[i] = (double)(eta * m / (ROOT(v) + tau));                                          \
+            ms[i] = m;                                                                                 \
+            vs[i] = v;                                                                                 \
         }                                                                                              \
     }                                                                                                  \
                                                                                                        \
@@ -92,15 +75,15 @@ static void scale(const struct optimizer *optimizer, void *ms, void *vs, double 
             some_##rule##_##type(optimizer, ms, vs, changes, count);                                   \
     }
 
-#define OF_BOTH_TYPES(rule) \
-    ADAPTIVE(rule, float)   \
-    ADAPTIVE(rule, double)
+#define OF_BOTH_TYPES(rule, SCALE)      \
+    ADAPTIVE(rule, float, SCALE, sqrtf) \
+    ADAPTIVE(rule, double, SCALE, sqrt)
 
 MOMENTUM(float)
 MOMENTUM(double)
-OF_BOTH_TYPES(adam)
-OF_BOTH_TYPES(yogi)
-OF_BOTH_TYPES(adagrad)
+OF_BOTH_TYPES(adam, ADAM_SCALE)
+OF_BOTH_TYPES(yogi, YOGI_SCALE)
+OF_BOTH_TYPES(adagrad, ADAGRAD_SCALE)
 
 typedef void steps(const struct optimizer *optimizer, void *ms, void *vs, double *changes, size_t count);
 

@@ -3,16 +3,20 @@
 
 #include "learning/strategy/whole.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 #include "array/arithmetic.h"
 #include "learning/strategy/spool.h"
 #include "status.h"
 #include "wire/wire.h"
 
-/* The rows of a piece take about so many bytes, or, if there are very many, PIECE_LEAST elements each. */
+/* The rows of a piece take about so many bytes, or, if there are very many, ROW_LEAST each. */
 #define PIECE_BYTES ((size_t)4 << 20)
-#define PIECE_LEAST 512
+#define ROW_LEAST   ((size_t)4 << 10)
+
+/* From row to row it is a bit more than what whole pages take, so that the same columns of all rows fit
+   into the processor's first cache. So much may also be written behind each row. */
+#define ROW_SHIFT 512
 
 static enum muster_status make(struct muster_strategy *strategy, const char *directory,
                                struct muster_error *error)
@@ -87,29 +91,28 @@ struct muster_array muster__columns_part(const struct muster_strategy *strategy,
 }
 
 static enum muster_status read_rows(const struct muster_strategy *strategy, const size_t *answers,
-                                    const struct columns *columns, char *data, struct muster_error *error)
+                                    const struct columns *columns, struct muster_error *error)
 {
     size_t element = muster_dtype_size(strategy->model.arrays[columns->array].dtype);
     size_t offset = muster__model_offset(&strategy->model, columns->array) + columns->first * element;
     enum muster_status status = MUSTER_OK;
     for (size_t i = 0; status == MUSTER_OK && i < columns->rows; i++)
         status = muster__spool_read(strategy->spool, answers ? answers[i] : i, offset,
-                                    data + i * columns->stride, columns->count * element, error);
+                                    columns->data + i * columns->stride, columns->count * element, error);
     return status;
 }
 
 /* Pieces of one array, each of `most` elements but the last. */
 static enum muster_status each_of_array(const struct muster_strategy *strategy, const size_t *answers,
-                                        struct columns *columns, size_t most, char *data, columns_work *work,
+                                        struct columns *columns, size_t most, columns_work *work,
                                         void *context, struct muster_error *error)
 {
     size_t elements = muster_array_count(&strategy->model.arrays[columns->array]);
     enum muster_status status = MUSTER_OK;
-    columns->data = data;
     for (size_t first = 0; status == MUSTER_OK && first < elements; first += most) {
         columns->first = first;
         columns->count = elements - first < most ? elements - first : most;
-        status = read_rows(strategy, answers, columns, data, error);
+        status = read_rows(strategy, answers, columns, error);
         if (status == MUSTER_OK)
             status = work(context, columns, error);
     }
@@ -120,20 +123,20 @@ enum muster_status muster__columns_each(const struct muster_strategy *strategy, 
                                         size_t count, columns_work *work, void *context,
                                         struct muster_error *error)
 {
-    size_t bytes = PIECE_BYTES / count / sizeof(double) * sizeof(double);
-    if (bytes < PIECE_LEAST * sizeof(double))
-        bytes = PIECE_LEAST * sizeof(double);
-    char *data = muster__block_new(count * bytes);
-    struct columns columns = {.rows = count, .stride = bytes};
+    size_t row = PIECE_BYTES / count / ROW_LEAST * ROW_LEAST;
+    size_t bytes = row > ROW_LEAST ? row : ROW_LEAST, stride = bytes + ROW_SHIFT;
+    char *data = muster__block_new(count * stride);
+    struct columns columns = {.rows = count, .stride = stride, .data = data};
     enum muster_status status = MUSTER_OK;
     if (!data)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory to read %zu answers", count);
+    memset(data, 0, count * stride);
     for (size_t i = 0; status == MUSTER_OK && i < strategy->model.message.array_count; i++) {
         columns.array = i;
-        status = each_of_array(strategy, answers, &columns,
-                               bytes / muster_dtype_size(strategy->model.arrays[i].dtype), data, work,
-                               context, error);
+        status =
+            each_of_array(strategy, answers, &columns,
+                          bytes / muster_dtype_size(strategy->model.arrays[i].dtype), work, context, error);
     }
-    muster__block_free(data, count * bytes);
+    muster__block_free(data, count * stride);
     return status;
 }

@@ -10,8 +10,8 @@ struct columns {
     size_t first;
     size_t count;
     size_t rows;
-    size_t stride;    /* bytes from row to row */
-    const char *data; /* the rows, in the order in which they were asked for */
+    size_t stride; /* bytes from row to row */
+    char *data;    /* the rows, in the order in which they were asked for; to be changed at will */
 };
 
 /* The part of a row. */
