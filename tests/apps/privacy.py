@@ -135,6 +135,7 @@ class Privacy(support.Case):
         self.refuse("select.count 7: there are 6", *PRIVATE, "--count=7")
         self.refuse("expected poisson, fixed or none", *PRIVATE, "--privacy-sampling=often")
         self.refuse("set it to poisson or fixed", *PRIVATE, "--privacy-sampling=none", "--fraction=0.5")
+        self.refuse("use labels", *PRIVATE, "--set=train.for=[{ranks: 0-2, lr: 1}]")
         self.refuse("privacy.delta", *PRIVATE, "--privacy-delta=0")
         self.refuse("privacy.delta", *PRIVATE, "--privacy-delta=1")
         self.refuse("privacy.noise", "--privacy-clip=1", "--privacy-noise=-1")

@@ -42,11 +42,29 @@ static bool is_asynchronous(const struct server_settings *settings)
     return muster_strategy_find(settings->strategy)->asynchronous;
 }
 
+/* A rank is a place among those that are there: somebody more would change what the others are told. */
+static bool tells_by_ranks(const struct training_settings *training)
+{
+    size_t i;
+    json_t *rule;
+    json_array_foreach(training->rules, i, rule)
+    {
+        if (json_object_get(rule, "ranks"))
+            return true;
+    }
+    return false;
+}
+
 /* What depends on who answers, or how many do, must not decide what happens. */
 static enum muster_status check_rounds(const struct server_settings *settings, enum muster_sampling sampling,
                                        struct muster_error *error)
 {
     bool poisson = sampling == MUSTER_SAMPLING_POISSON;
+    if (tells_by_ranks(&settings->training))
+        return explain(
+            error, MUSTER_INVALID,
+            "train.for: in a private training nobody is told something by rank, as ranks depend on who "
+            "else is there: use labels");
     if (settings->at_least > 0)
         return explain(
             error, MUSTER_INVALID,
