@@ -1,4 +1,5 @@
-/* What a round costs a server by one strategy, beside what it costs by FedAvg: by turns, with the same answers. */
+/* What a round costs a server by one strategy, beside what it costs by FedAvg: by turns, with the same
+   answers. */
 #include <config.h>
 
 #include <stdlib.h>

@@ -55,6 +55,8 @@ tests_unit_unit_SOURCES += \
     tests/unit/npy.c \
     tests/unit/npy.h \
     tests/unit/test_accountant.c \
+    tests/unit/strategy.c \
+    tests/unit/strategy.h \
     tests/unit/test_arithmetic.c \
     tests/unit/test_clip.c \
     tests/unit/test_mean.c \
@@ -64,6 +66,10 @@ tests_unit_unit_SOURCES += \
     tests/unit/test_npy_file.c \
     tests/unit/test_npz.c \
     tests/unit/test_run.c \
+    tests/unit/test_strategy.c \
+    tests/unit/test_strategy_round.c \
+    tests/unit/test_strategy_spool.c \
+    tests/unit/test_strategy_state.c \
     tests/unit/test_topology.c \
     tests/unit/test_topology_mixing.c \
     tests/unit/test_topology_refused.c \

@@ -20,7 +20,7 @@ KILLS = int(os.environ.get("MUSTER_TEST_KILLS", "5"))
 SEED = int(os.environ.get("MUSTER_TEST_SEED", str(random.randrange(1 << 32))))
 USERS = 4
 DATA = [f"--participants={USERS}", "--seed=3"]
-TRAINING = ["--fraction=0.75", "--stragglers=50", "--epochs=3", "--no-baselines", *DATA]
+TRAINING = ["--fraction=0.75", "--stragglers=50", "--set=train.epochs=3", "--no-baselines", *DATA]
 
 
 class Running(support.Case):
@@ -189,8 +189,8 @@ class Starting(Running):
         self.finish(3)
         before = {path.name: path.read_bytes() for path in self.run_directory.iterdir()}
         for option, was in (
-            ("--epochs=4", "epochs 3, not 4"),
-            ("--mu=0.5", "mu 1.0, not 0.5"),
+            ("--set=train.epochs=4", "epochs 3, not 4"),
+            ("--set=train.mu=0.5", "mu 1.0, not 0.5"),
             ("--seed=4", "seed 3, not 4"),
             ("--model-size=2K", "model_size 0, not 2048"),
         ):
@@ -202,7 +202,7 @@ class Starting(Running):
     def test_overwriting(self):
         self.finish(5)
         (self.run_directory / "notes.txt").write_text("mine")
-        state = self.finish(2, "--overwrite", "--epochs=4")
+        state = self.finish(2, "--overwrite", "--set=train.epochs=4")
         self.assertEqual(int(state["round"]), 2)
         self.assert_rounds_told_once(2)
         (self.run_directory / "notes.txt").unlink()

@@ -56,7 +56,7 @@ class Strangers(support.Case):
     def start_rounds(self, count, *options, **settings):
         return self.start_server(
             f"--participants={count}", "--rounds=2", "--fraction=1", "--no-baselines", "--average=0",
-            "--server-rate=0", f"--wait={30 * support.SLOWNESS}", *options, **settings,
+            "--strategy=fedavg", f"--wait={30 * support.SLOWNESS}", *options, **settings,
         )  # fmt: skip
 
     def end_of(self, server):
@@ -227,7 +227,7 @@ class Strangers(support.Case):
         arrays["current_weights"][1, 3] = numpy.nan
         numpy.savez(path, **arrays)
         status, _, errors = self.end_of(self.start(support.SERVER, "--participants=1", "--rounds=3", "--fraction=1",
-            "--no-baselines", "--average=0", "--server-rate=0", f"--run={self.scratch}/run"))  # fmt: skip
+            "--no-baselines", "--average=0", "--strategy=fedavg", f"--run={self.scratch}/run"))  # fmt: skip
         self.assertEqual(status, 1)
         self.assertIn(f"{path}: current_weights: element 13 is not a finite number", errors)
 
@@ -242,7 +242,7 @@ class Strangers(support.Case):
         self.assertIn("round 2/2: 2 answered, 0 failed, train loss 0.6000, ", output)
 
     def test_stragglers_are_told_to_do_fewer_epochs_and_nobody_else_hears_of_it(self):
-        server = self.start_rounds(4, "--stragglers=50", "--epochs=2")
+        server = self.start_rounds(4, "--stragglers=50", "--set=train.epochs=2")
         told = []
 
         for name in ("a", "b", "c", "d"):

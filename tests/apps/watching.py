@@ -43,7 +43,7 @@ class Watching(support.Case):
     def start_server_that_computes(self, names, *options, **settings):
         """A round with two participants that computes for long, the second of which is then frozen."""
         self.write_leaf(["a", "b"])
-        long = ["--fraction=1", "--epochs=10000", "--batch-size=1", "--deadline=1000", "--stop-within=0.1"]
+        long = ["--fraction=1", "--set=train.epochs=10000", "--set=train.batch_size=1", "--deadline=1000", "--stop-within=0.1"]
         server = self.start_server(self.data, "--no-baselines", *long, *options, **settings)
         self.participants = [
             self.start_worker(server.port, user, f"--name={name}") for user, name in enumerate(names)
@@ -54,7 +54,7 @@ class Watching(support.Case):
         return server
 
     def start_worker(self, port, user, *options):
-        command = [PARTICIPANT, f"--connect=127.0.0.1:{port}", f"--user={user}", self.data, *options]
+        command = [*PARTICIPANT, f"--connect=127.0.0.1:{port}", f"--participant={user}", self.data, *options]
         worker = self.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.await_line(worker.stderr, ": connected")
         return worker

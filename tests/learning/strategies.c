@@ -1,15 +1,11 @@
 /*
- * Drives a strategy by lines from standard input, for a test that has strategies of its own. Files are .npz. Prints a
- * line for each: OK, or a status and its text.
+ * Drives a strategy by lines from standard input, for a test that has strategies of its own. Files are .npz.
+ * Prints a line for each: OK, or a status and its text.
  *
- *   strategies: prints the name of each strategy
- *   strategies DIRECTORY: reads
- *     new NAME MODEL [flower] [PARAMETER=VALUE...] [clip=C] [noise=SIGMA]: makes one, and frees the one before
- *     add ANSWER WEIGHT LOSS [BASE STALENESS]
- *     step DIVISOR
- *     model FILE: writes the model
- *     save FILE: writes the model and the state
- *     restore FILE: takes the state; the model was given to new
+ *   strategies: prints the name of each strategy strategies DIRECTORY: reads new NAME MODEL [flower]
+ * [PARAMETER=VALUE...] [clip=C] [noise=SIGMA]: makes one, and frees the one before add ANSWER WEIGHT LOSS
+ * [BASE STALENESS] step DIVISOR model FILE: writes the model save FILE: writes the model and the state
+ * restore FILE: takes the state; the model was given to new
  */
 #include <config.h>
 

@@ -84,6 +84,12 @@ static enum muster_status check(const struct asynchronous *run, const struct mus
     return status == MUSTER_OK ? muster_strategy_check(training->strategy, &answer, error) : status;
 }
 
+/* With privacy, nobody is in a step twice: that is what the clip bounds. */
+static bool hold_if_private(struct asynchronous *run, const char *name)
+{
+    return run->training->settings->clip <= 0 || workers_hold(&run->workers, name);
+}
+
 /* An answer that came. It is kept before it counts. */
 static enum muster_status take_answer(struct asynchronous *run, struct worker *worker, struct muster_error *error)
 {
@@ -99,9 +105,8 @@ static enum muster_status take_answer(struct asynchronous *run, struct worker *w
     if (status != MUSTER_OK)
         return status;
     note_loss(run, kept.loss);
-    /* With privacy, nobody is in a step twice: that is what the clip bounds. */
-    if (run->training->settings->clip > 0)
-        worker->held_at = run->training->rounds_held;
+    if (!hold_if_private(run, worker->name))
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     run->accepted_ms = workers_now_ms();
     return MUSTER_OK;
 }
@@ -116,6 +121,8 @@ static enum muster_status take_kept(void *context, const struct muster_message *
         return explain(error, MUSTER_FORMAT, "the model after round %" PRIu64 ", on which it trained, is missing",
                        kept->version);
     note_loss(run, kept->loss);
+    if (!hold_if_private(run, kept->name))
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     return add(run, message, version, error);
 }
 
@@ -204,6 +211,7 @@ static void begin_round(struct asynchronous *run)
     run->began_ms = workers_now_ms();
     run->loss_sum = run->loss_weight = 0;
     run->failed = 0;
+    workers_let_go(&run->workers);
     run->traffic = traffic_of(run->training);
     display_stage("round %zu/%zu", run->training->rounds_held + 1, run->training->settings->rounds);
 }
@@ -229,6 +237,7 @@ static enum muster_status step(struct asynchronous *run, struct muster_error *er
 {
     struct training *training = run->training;
     struct muster_traffic before = run->traffic, now = traffic_of(training);
+    size_t present = workers_present(&run->workers);
     struct round_report report = {
         .answered = muster_strategy_answers(training->strategy),
         .failed = run->failed,
@@ -239,13 +248,17 @@ static enum muster_status step(struct asynchronous *run, struct muster_error *er
     };
     /* What is out stays what it was. */
     enum muster_status status = versions_save(&run->versions, training, error);
+    /* Who answers first is not drawn by chance: that all take part is all that can be said. */
     if (status == MUSTER_OK)
-        status = muster_strategy_step(training->strategy, training->settings->clip > 0 ? (double)training->settings->buffer : 0, error);
+        status = privacy_spend(&training->privacy, present, present, error);
+    if (status == MUSTER_OK)
+        status = muster_strategy_step(training->strategy,
+                                      privacy_divisor(&training->privacy, training->settings->buffer), error);
     if (status != MUSTER_OK)
         return status;
     training->moves++;
     average_update(&training->average, muster_strategy_model(training->strategy), training->moves);
-    training->present = (int64_t)workers_present(&run->workers);
+    training->present = (int64_t)present;
     report.number = ++training->rounds_held;
     status = round_complete(training, &report, error);
     if (status != MUSTER_OK)
@@ -316,7 +329,7 @@ static struct worker *draw_free(struct asynchronous *run)
     size_t seen = 0;
     for (size_t i = 0; i < workers->count; i++) {
         struct worker *worker = workers->each[i];
-        if (worker_is_free(worker, run->training->rounds_held) &&
+        if (worker_is_free(worker) &&
             muster_random_uniform(&run->random) * (double)++seen < 1)
             drawn = worker;
     }

@@ -88,7 +88,8 @@ void instructions_clear(struct muster_message *message)
     *message = (struct muster_message)MUSTER_MESSAGE_INIT;
 }
 
-static bool write_all(struct instructions *instructions, enum muster_kind kind, const struct muster_message *model)
+static bool write_all(struct instructions *instructions, enum muster_kind kind,
+                      const struct muster_message *model)
 {
     instructions->same = true;
     for (size_t i = 0; i < instructions->count; i++) {
@@ -101,19 +102,20 @@ static bool write_all(struct instructions *instructions, enum muster_kind kind, 
     return true;
 }
 
-bool instructions_make(struct instructions *instructions, const struct training *training, enum muster_kind kind,
-                       const struct muster_message *model, const struct selection *selection,
-                       struct muster_random *random)
+bool instructions_make(struct instructions *instructions, const struct training *training,
+                       enum muster_kind kind, const struct muster_message *model,
+                       const struct selection *selection, struct muster_random *random)
 {
-    size_t count = selection->count;
+    size_t count = selection->count, room = count + 1; /* nobody may be drawn */
     const struct server_hooks *hooks = training->hooks;
     *instructions = (struct instructions){
-        .each = calloc(count, sizeof(*instructions->each)),
-        .messages = calloc(count, sizeof(*instructions->messages)),
-        .assignments = calloc(count, sizeof(*instructions->assignments)),
+        .each = calloc(room, sizeof(*instructions->each)),
+        .messages = calloc(room, sizeof(*instructions->messages)),
+        .assignments = calloc(room, sizeof(*instructions->assignments)),
         .count = count,
     };
-    return instructions->each && instructions->messages && instructions->assignments && assign(instructions, training, selection) &&
+    return instructions->each && instructions->messages && instructions->assignments &&
+           assign(instructions, training, selection) &&
            (!hooks->assign || kind != MUSTER_TRAIN ||
             hooks->assign(hooks->context, random, instructions->assignments, count)) &&
            write_all(instructions, kind, model);

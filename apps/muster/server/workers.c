@@ -73,7 +73,7 @@ static void forget(struct worker *worker)
 /* Whether nothing is lost when it is forgotten. */
 static bool is_gone(const struct worker *worker)
 {
-    return !worker->is_there && worker->work == IDLE;
+    return !worker->is_there && worker->work == IDLE && !worker->is_held;
 }
 
 static struct worker *add(struct workers *workers, const char *name)
@@ -87,7 +87,6 @@ static struct worker *add(struct workers *workers, const char *name)
         return NULL;
     }
     worker->all = workers;
-    worker->held_at = SIZE_MAX;
     workers->each[workers->count++] = worker;
     return worker;
 }
@@ -230,10 +229,26 @@ void worker_succeeded(struct worker *worker)
     worker->failures = 0;
 }
 
-bool worker_is_free(const struct worker *worker, size_t rounds_held)
+bool worker_is_free(const struct worker *worker)
 {
-    return worker->work == IDLE && worker->is_there && worker->held_at != rounds_held &&
+    return worker->work == IDLE && worker->is_there && !worker->is_held &&
            worker->not_before_ms <= workers_now_ms();
+}
+
+bool workers_hold(struct workers *workers, const char *name)
+{
+    struct worker *worker = find(workers, workers->count, name);
+    if (!worker && (worker = add(workers, name)))
+        qsort(workers->each, workers->count, sizeof(*workers->each), compare_workers);
+    if (worker)
+        worker->is_held = true;
+    return worker;
+}
+
+void workers_let_go(struct workers *workers)
+{
+    for (size_t i = 0; i < workers->count; i++)
+        workers->each[i]->is_held = false;
 }
 
 void workers_end(struct workers *workers, struct participant_manager *manager)

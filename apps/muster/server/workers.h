@@ -22,7 +22,7 @@ struct worker {
     bool is_there;
     enum work work;
     struct version *version; /* that it trains on */
-    size_t held_at;          /* it gets nothing until this round is over; SIZE_MAX: it may */
+    bool is_held;            /* it gets nothing to train on until the round is over */
     bool to_test;            /* the model that is tested now is for it, too */
     unsigned failures;       /* in a row */
     int64_t not_before_ms;   /* it gets nothing before that */
@@ -72,8 +72,12 @@ bool workers_wait(struct workers *workers, int64_t limit_ms);
 void worker_failed(struct worker *worker);
 void worker_succeeded(struct worker *worker);
 
-/* Whether it could be given something now. */
-bool worker_is_free(const struct worker *worker, size_t rounds_held);
+/* Whether it could be given something to train on now. */
+bool worker_is_free(const struct worker *worker);
+
+/* Has a participant, who may be away, get nothing more to train on until all are let go again. False when out of memory. */
+bool workers_hold(struct workers *workers, const char *name);
+void workers_let_go(struct workers *workers);
 
 /* Gives up all turns that run, waits for their ends, and frees all. */
 void workers_end(struct workers *workers, struct participant_manager *manager);
