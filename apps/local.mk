@@ -1,10 +1,10 @@
-# The programs use muster as any program does: through its public headers. apps/common is what they share, apps/fedavg
-# a server that trains by federated averaging, and its participant, apps/decentralized a node of a group, apps/vertical a
-# master with labels, and its members, which have columns.
-EXTRA_DIST += apps/common/launch apps/decentralized/demo apps/fedavg/demo apps/vertical/demo
+# The programs use muster as any program does: through its public headers. apps/common is what they share, apps/muster
+# the program with commands for everything, apps/decentralized a node of a group, apps/vertical a master with labels, and its
+# members, which have columns.
+EXTRA_DIST += apps/common/launch apps/decentralized/demo apps/vertical/demo
 
 if HAVE_APPS
-noinst_PROGRAMS += apps/decentralized/decentralized apps/fedavg/participant
+noinst_PROGRAMS += apps/decentralized/decentralized
 
 apps_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/apps $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
 # Never installed, and so linked without libtool's wrapper scripts: thirty participants start in no time.
@@ -16,6 +16,8 @@ apps_libcommon_a_CPPFLAGS = $(apps_cppflags)
 apps_libcommon_a_SOURCES = \
     apps/common/arguments.c \
     apps/common/arguments.h \
+    apps/common/child.c \
+    apps/common/child.h \
     apps/common/dataset.c \
     apps/common/dataset.h \
     apps/common/dataset_idx.c \
@@ -71,6 +73,24 @@ bin_PROGRAMS += apps/muster/muster
 apps_muster_muster_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS)
 apps_muster_muster_LDADD = $(apps_libs) $(YAML_LIBS)
 apps_muster_muster_SOURCES = \
+    apps/muster/demo/attack.c \
+    apps/muster/demo/attack.h \
+    apps/muster/demo/baselines.c \
+    apps/muster/demo/baselines.h \
+    apps/muster/demo/demo.c \
+    apps/muster/demo/demo.h \
+    apps/muster/demo/demo_options.c \
+    apps/muster/demo/demo_options.h \
+    apps/muster/demo/export.c \
+    apps/muster/demo/export.h \
+    apps/muster/demo/federation.c \
+    apps/muster/demo/federation.h \
+    apps/muster/demo/launch.c \
+    apps/muster/demo/launch.h \
+    apps/muster/demo/participant.c \
+    apps/muster/demo/participant.h \
+    apps/muster/demo/participant_options.c \
+    apps/muster/demo/participant_options.h \
     apps/muster/main.c \
     apps/muster/server/answers.c \
     apps/muster/server/answers.h \
@@ -92,6 +112,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/server/metrics.h \
     apps/muster/server/model.c \
     apps/muster/server/model.h \
+    apps/muster/server/privacy.c \
+    apps/muster/server/privacy.h \
     apps/muster/server/recording.c \
     apps/muster/server/recording.h \
     apps/muster/server/rounds.c \
@@ -110,6 +132,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/settings/configuration.h \
     apps/muster/settings/nearest.c \
     apps/muster/settings/nearest.h \
+    apps/muster/settings/privacy_settings.c \
+    apps/muster/settings/privacy_settings.h \
     apps/muster/settings/server_arguments.c \
     apps/muster/settings/server_arguments.h \
     apps/muster/settings/settings.c \
@@ -120,12 +144,6 @@ apps_muster_muster_SOURCES = \
     apps/muster/settings/training_settings.h \
     apps/muster/settings/yaml_text.c \
     apps/muster/settings/yaml_text.h
-
-apps_fedavg_participant_CPPFLAGS = $(apps_cppflags)
-apps_fedavg_participant_LDFLAGS = $(apps_ldflags)
-apps_fedavg_participant_LDADD = $(apps_libs)
-apps_fedavg_participant_SOURCES = \
-    apps/fedavg/participant.c
 
 if HAVE_VERTICAL_APPS
 noinst_PROGRAMS += apps/vertical/vertical_master apps/vertical/vertical_member

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "demo/demo.h"
 #include "server/command.h"
 #include "settings/nearest.h"
 
@@ -17,6 +18,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"demo", demo_main, "muster demo", "train a model on this machine, with data and participants of its own"},
     {"server", server_command, "muster server", "train a model of any kind with participants that connect"},
 };
 

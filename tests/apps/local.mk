@@ -3,8 +3,10 @@ app_tests = \
     tests/apps/answers.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
+    tests/apps/demo.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \
+    tests/apps/privacy.py \
     tests/apps/restarting.py \
     tests/apps/strangers.py \
     tests/apps/training.py \
@@ -16,7 +18,11 @@ EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/scre
 
 if HAVE_TESTS
 if HAVE_APPS
+check_PROGRAMS += tests/apps/child
 TESTS += $(app_tests)
+tests_apps_child_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) $(TEST_CPPFLAGS)
+tests_apps_child_LDADD = $(apps_libs) $(TEST_LIBS)
+tests_apps_child_SOURCES = tests/apps/test_child.c
 if HAVE_VERTICAL_APPS
 TESTS += $(vertical_tests)
 endif

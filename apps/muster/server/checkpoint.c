@@ -94,8 +94,9 @@ static enum muster_status check_configuration(struct training *training, json_t 
 #define PRESENT MODEL_OWN_PREFIX "participants"
 #define MOVES   MODEL_OWN_PREFIX "moves"
 
-enum { OWN_ARRAYS = 2, NAME_SIZE = 40 };
+enum { OWN_ARRAYS = 3, NAME_SIZE = 40 };
 
+/* The most that there can be. */
 static size_t count_arrays(const struct training *training)
 {
     size_t models = training->average.arrays ? 2 : 1;
@@ -103,8 +104,9 @@ static size_t count_arrays(const struct training *training)
            OWN_ARRAYS;
 }
 
-/* Names everything; `names` is room for the numbered ones. */
-static void name_arrays(const struct training *training, struct muster_named_array *arrays, char (*names)[NAME_SIZE])
+/* Names everything, and gives how many there are; `names` is room for the numbered ones. */
+static size_t name_arrays(const struct training *training, struct muster_named_array *arrays,
+                          char (*names)[NAME_SIZE])
 {
     const struct muster_message *model = muster_strategy_model(training->strategy);
     size_t used = model->array_count;
@@ -117,16 +119,20 @@ static void name_arrays(const struct training *training, struct muster_named_arr
     used += muster_strategy_state_count(training->strategy);
     arrays[used++] = (struct muster_named_array){PRESENT, {MUSTER_INT64, 0, {0}, &training->present}};
     arrays[used++] = (struct muster_named_array){MOVES, {MUSTER_INT64, 0, {0}, &training->moves}};
+    if (privacy_is_on(&training->privacy))
+        arrays[used++] = privacy_state(&training->privacy);
+    return used;
 }
 
-enum muster_status checkpoint_commit(struct training *training, const char *metrics, struct muster_error *error)
+enum muster_status checkpoint_commit(struct training *training, const char *metrics,
+                                     struct muster_error *error)
 {
     size_t count = count_arrays(training), model_count = training_result(training)->array_count;
     struct muster_named_array *arrays = calloc(count, sizeof(*arrays));
     char(*names)[NAME_SIZE] = calloc(model_count, sizeof(*names));
     enum muster_status status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     if (arrays && names) {
-        name_arrays(training, arrays, names);
+        count = name_arrays(training, arrays, names);
         status = muster_run_commit(training->run, training->rounds_held, arrays, count, metrics, error);
     }
     free(arrays);
@@ -162,14 +168,14 @@ static enum muster_status find_current(const struct muster_named_array *saved, s
 }
 
 /* Makes the strategy of what was saved. */
-static enum muster_status restore(struct training *training, const struct muster_named_array *saved, size_t count,
-                                  const struct muster_message *result, struct muster_error *error)
+static enum muster_status restore(struct training *training, const struct muster_named_array *saved,
+                                  size_t count, const struct muster_message *result,
+                                  struct muster_error *error)
 {
     struct muster_array *arrays = calloc(result->array_count, sizeof(*arrays));
     struct muster_message current = *result;
     bool averaged = training->settings->average > 0;
-    enum muster_status status =
-        arrays ? MUSTER_OK : explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    enum muster_status status = arrays ? MUSTER_OK : explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     if (status == MUSTER_OK && averaged)
         status = find_current(saved, count, result, arrays, error);
     if (averaged)
@@ -183,6 +189,8 @@ static enum muster_status restore(struct training *training, const struct muster
     if (status == MUSTER_OK && (!find_whole(saved, count, PRESENT, &training->present) ||
                                 !find_whole(saved, count, MOVES, &training->moves)))
         status = explain(error, MUSTER_FORMAT, PRESENT " or " MOVES " is missing");
+    if (status == MUSTER_OK)
+        status = privacy_restore(&training->privacy, saved, count, error);
     free(arrays);
     return status;
 }

@@ -9,6 +9,7 @@
 enum muster_status checkpoint_open(struct training *training, struct muster_error *error);
 
 /* Completes the round that was held last; `metrics` is added to the run's. */
-enum muster_status checkpoint_commit(struct training *training, const char *metrics, struct muster_error *error);
+enum muster_status checkpoint_commit(struct training *training, const char *metrics,
+                                     struct muster_error *error);
 
 #endif

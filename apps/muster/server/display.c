@@ -20,6 +20,7 @@ static char stage[LINE_SIZE]; /* guarded by the lock */
 
 /* Of the thread that shows. */
 static char result[LINE_SIZE]; /* "" or the last one */
+static bool hides_results;
 
 /* Bytes of the manager so far, at a moment, and how fast they grew before it. */
 static struct {
@@ -71,9 +72,16 @@ void display_copy_stage(char *text, size_t size)
     pthread_mutex_unlock(&lock);
 }
 
+void display_show_results(bool shown)
+{
+    hides_results = !shown;
+}
+
 void display_result(const char *format, ...)
 {
     va_list arguments;
+    if (hides_results)
+        return;
     va_start(arguments, format);
     vsnprintf(result, sizeof(result), format, arguments);
     va_end(arguments);

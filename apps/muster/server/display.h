@@ -3,6 +3,7 @@
 #ifndef DISPLAY_H
 #define DISPLAY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <muster/muster.h>
@@ -17,6 +18,9 @@ void display_round(struct participant_manager *manager, const struct proxy_round
 
 /* What came of a round: a line that stays, on a terminal until the next one. */
 void display_result(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether results are shown from now on; they are until somebody says otherwise. */
+void display_show_results(bool shown);
 
 /* Ends what is drawn; the last result stays. */
 void display_end(void);

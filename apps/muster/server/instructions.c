@@ -78,7 +78,8 @@ static bool write_message(struct instructions *instructions, size_t i, enum must
     return true;
 }
 
-static bool write_all(struct instructions *instructions, enum muster_kind kind, const struct muster_message *model)
+static bool write_all(struct instructions *instructions, enum muster_kind kind,
+                      const struct muster_message *model)
 {
     instructions->same = true;
     for (size_t i = 0; i < instructions->count; i++) {
@@ -90,22 +91,22 @@ static bool write_all(struct instructions *instructions, enum muster_kind kind, 
     return true;
 }
 
-bool instructions_make(struct instructions *instructions, const struct training *training, enum muster_kind kind,
-                       const struct muster_message *model, const struct selection *selection,
-                       struct muster_random *random)
+bool instructions_make(struct instructions *instructions, const struct training *training,
+                       enum muster_kind kind, const struct muster_message *model,
+                       const struct selection *selection, struct muster_random *random)
 {
-    size_t count = selection->count;
+    size_t count = selection->count, room = count + 1; /* nobody may be drawn */
     const struct server_hooks *hooks = training->hooks;
     *instructions = (struct instructions){
-        .each = calloc(count, sizeof(*instructions->each)),
-        .messages = calloc(count, sizeof(*instructions->messages)),
-        .assignments = calloc(count, sizeof(*instructions->assignments)),
-        .scalars = calloc(count, sizeof(*instructions->scalars)),
-        .values = calloc(count, sizeof(*instructions->values)),
+        .each = calloc(room, sizeof(*instructions->each)),
+        .messages = calloc(room, sizeof(*instructions->messages)),
+        .assignments = calloc(room, sizeof(*instructions->assignments)),
+        .scalars = calloc(room, sizeof(*instructions->scalars)),
+        .values = calloc(room, sizeof(*instructions->values)),
         .count = count,
     };
-    return instructions->each && instructions->messages && instructions->assignments && instructions->scalars &&
-           instructions->values && assign(instructions, training, selection) &&
+    return instructions->each && instructions->messages && instructions->assignments &&
+           instructions->scalars && instructions->values && assign(instructions, training, selection) &&
            (!hooks->assign || kind != MUSTER_TRAIN ||
             hooks->assign(hooks->context, random, instructions->assignments, count)) &&
            write_all(instructions, kind, model);

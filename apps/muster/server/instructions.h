@@ -24,9 +24,9 @@ struct instructions {
 
 /* Makes those of a kind, MUSTER_TRAIN or MUSTER_EVALUATE, with the arrays of `model`, and what the settings and the
  * program's hook say. The model stays where it is. False when out of memory; they are freed in any case. */
-bool instructions_make(struct instructions *instructions, const struct training *training, enum muster_kind kind,
-                       const struct muster_message *model, const struct selection *selection,
-                       struct muster_random *random);
+bool instructions_make(struct instructions *instructions, const struct training *training,
+                       enum muster_kind kind, const struct muster_message *model,
+                       const struct selection *selection, struct muster_random *random);
 void instructions_free(struct instructions *instructions);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -234,6 +235,8 @@ void recording_round(struct recording *recording, const struct round_report *rou
 {
     record_scalar(recording, round->number, "train/loss", round->train_loss);
     recording_metrics(recording, round->number, round->metrics, round->metric_count);
+    if (!isnan(round->epsilon))
+        record_scalar(recording, round->number, "privacy/epsilon", round->epsilon);
     record_scalar(recording, round->number, "round/answered", (double)round->answered);
     record_scalar(recording, round->number, "round/failed", (double)round->failed);
     record_scalar(recording, round->number, "round/seconds", round->seconds);

@@ -20,7 +20,8 @@
 #include "instructions.h"
 #include "selection.h"
 
-#define METRICS_COLUMNS "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_loss,test_accuracy\n"
+#define METRICS_COLUMNS \
+    "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_loss,test_accuracy"
 
 /* Where the model goes in one message, to participants of the original protocol. */
 #define TOO_BIG_ADVICE \
@@ -33,6 +34,7 @@ enum { TICK_MS = 250 };
 struct round {
     struct training *training;
     struct selection drawn;
+    size_t present; /* of whom they were drawn */
     struct instructions instructions;
     struct proxy_round_result result;
     double started;
@@ -173,20 +175,22 @@ static void print_metric(char *text, size_t size, double value)
 static enum muster_status save(struct training *training, const struct round_report *report,
                                struct muster_error *error)
 {
-    char loss[40], accuracy[40], *line;
+    char loss[40], accuracy[40], epsilon[40] = "", *line;
     print_metric(loss, sizeof(loss), metrics_find(report->metrics, report->metric_count, "loss"));
     print_metric(accuracy, sizeof(accuracy), metrics_find(report->metrics, report->metric_count, "accuracy"));
-    if (asprintf(&line, "%s%zu,%.6f,%zu,%zu,%llu,%llu,%.6f,%s,%s\n", report->number == 1 ? METRICS_COLUMNS : "",
+    if (!isnan(report->epsilon))
+        snprintf(epsilon, sizeof(epsilon), ",%.6f", report->epsilon);
+    const char *columns = isnan(report->epsilon) ? METRICS_COLUMNS "\n" : METRICS_COLUMNS ",epsilon\n";
+    if (asprintf(&line, "%s%zu,%.6f,%zu,%zu,%llu,%llu,%.6f,%s,%s%s\n", report->number == 1 ? columns : "",
                  report->number, report->seconds, report->answered, report->failed,
                  (unsigned long long)report->bytes_sent, (unsigned long long)report->bytes_received,
-                 report->train_loss, loss, accuracy) < 0)
+                 report->train_loss, loss, accuracy, epsilon) < 0)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory in round %zu", report->number);
     enum muster_status status = MUSTER_OK;
     if (training->run)
         status = checkpoint_commit(training, line, error);
     /* Each round is to be seen at once, and a full disk to be noticed. */
-    else if (training->metrics &&
-             (fputs(line, training->metrics) < 0 || fflush(training->metrics) != 0))
+    else if (training->metrics && (fputs(line, training->metrics) < 0 || fflush(training->metrics) != 0))
         status = explain(error, MUSTER_IO, "%s: %s", training->settings->metrics, strerror(errno));
     free(line);
     return status;
@@ -196,7 +200,8 @@ enum muster_status round_complete(struct training *training, struct round_report
                                   struct muster_error *error)
 {
     const struct server_hooks *hooks = training->hooks;
-    char left[64] = "", tested[512];
+    char left[64] = "", epsilon[40] = "", tested[512];
+    report->epsilon = privacy_epsilon(&training->privacy);
     if (hooks->evaluate)
         report->metric_count = hooks->evaluate(hooks->context, training_result(training), report->metrics);
     training->rounds_here++;
@@ -207,9 +212,12 @@ enum muster_status round_complete(struct training *training, struct round_report
     recording_round(training->recording, report, training_result(training));
     if (report->left > 0)
         snprintf(left, sizeof(left), ", %zu not waited for", report->left);
+    if (!isnan(report->epsilon))
+        snprintf(epsilon, sizeof(epsilon), ", epsilon %.4f", report->epsilon);
     metrics_text(report->metrics, report->metric_count, "test ", tested, sizeof(tested));
-    display_result("round %zu/%zu: %zu answered, %zu failed%s, train loss %.4f%s", report->number,
-                   training->settings->rounds, report->answered, report->failed, left, report->train_loss, tested);
+    display_result("round %zu/%zu: %zu answered, %zu failed%s, train loss %.4f%s%s", report->number,
+                   training->settings->rounds, report->answered, report->failed, left, report->train_loss,
+                   tested, epsilon);
     return MUSTER_OK;
 }
 
@@ -237,7 +245,11 @@ static enum muster_status use_answers(struct round *round, struct muster_error *
                   training->rounds_held + 1, answered, least);
         return MUSTER_OK;
     }
-    enum muster_status status = muster_strategy_step(training->strategy, 0, &reason);
+    enum muster_status status =
+        privacy_spend(&training->privacy, round->drawn.count, round->present, &reason);
+    if (status == MUSTER_OK)
+        status = muster_strategy_step(training->strategy,
+                                      privacy_divisor(&training->privacy, round->drawn.wanted), &reason);
     if (status == MUSTER_TOO_FEW)
         log_write(LOG_WARNING, "round %zu is void, and the model stays: %s", training->rounds_held + 1,
                   reason.text);
@@ -284,26 +296,33 @@ static void on_tick(void *context, const struct proxy_round_statistics *statisti
     display_round(training->manager, statistics, waiting, count, (int64_t)(1000 * left * each));
 }
 
-/* Has the drawn ones train. A round in which some or all fail is a round, too; the model may just stay. */
-static enum muster_status train(struct round *round, struct muster_error *error)
+/* Tells the drawn ones, and takes their answers. In a private training there may be none of them. */
+static enum muster_status ask(struct round *round, struct muster_error *error)
 {
     struct training *training = round->training;
     const struct selection *drawn = &round->drawn;
     struct proxy_round_options options;
-    struct muster_error failure;
     proxy_round_options_init(&options);
     options.deadline_ms = training->settings->deadline_ms;
     options.enough = enough_of(round);
     options.tick_ms = TICK_MS;
     options.on_tick = on_tick;
+    if (drawn->count == 0)
+        return MUSTER_OK;
+    return round->instructions.same ? proxy_run_all(drawn->proxies, drawn->count, round->instructions.each[0],
+                                                    &options, on_answer, round, &round->result, error)
+                                    : proxy_run_each(drawn->proxies, round->instructions.each, drawn->count,
+                                                     &options, on_answer, round, &round->result, error);
+}
+
+/* Has the drawn ones train. A round in which some or all fail is a round, too; the model may just stay. */
+static enum muster_status train(struct round *round, struct muster_error *error)
+{
+    struct training *training = round->training;
+    struct muster_error failure;
     muster_strategy_begin(training->strategy);
     display_stage("round %zu/%zu", training->rounds_held + 1, training->settings->rounds);
-    enum muster_status status =
-        round->instructions.same
-            ? proxy_run_all(drawn->proxies, drawn->count, round->instructions.each[0], &options, on_answer, round,
-                            &round->result, &failure)
-            : proxy_run_each(drawn->proxies, round->instructions.each, drawn->count, &options, on_answer, round,
-                             &round->result, &failure);
+    enum muster_status status = ask(round, &failure);
     attendance_look(NULL, 0);
     if (is_given_up(round))
         return MUSTER_STOPPED;
@@ -323,14 +342,15 @@ enum muster_status round_hold(struct training *training, struct muster_error *er
     if (status != MUSTER_OK)
         return status;
     random_stream(&random, training->settings->seed, RANDOM_SELECTION, training->rounds_held, 0);
-    struct round round = {.training = training, .started = now_seconds()};
-    if (selection_draw(training, &everyone, &random, &round.drawn) &&
-        instructions_make(&round.instructions, training, MUSTER_TRAIN, muster_strategy_model(training->strategy),
-                          &round.drawn, &random))
-        status = train(&round, error);
-    else
+    struct round round = {.training = training, .present = everyone.count, .started = now_seconds()};
+    status = selection_draw(training, &everyone, &random, &round.drawn, error);
+    if (status == MUSTER_OK &&
+        !instructions_make(&round.instructions, training, MUSTER_TRAIN,
+                           muster_strategy_model(training->strategy), &round.drawn, &random))
         status =
             explain(error, MUSTER_OUT_OF_MEMORY, "out of memory in round %zu", training->rounds_held + 1);
+    if (status == MUSTER_OK)
+        status = train(&round, error);
     instructions_free(&round.instructions);
     selection_free(&round.drawn);
     proxy_round_result_clear(&round.result);

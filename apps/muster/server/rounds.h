@@ -18,7 +18,8 @@ struct round_report {
     double seconds;
     size_t answered, failed, left; /* left: not waited for */
     uint64_t bytes_sent, bytes_received;
-    double train_loss; /* NaN: nobody said it */
+    double train_loss;                                /* NaN: nobody said it */
+    double epsilon;                                   /* so far; NaN: the training is not private */
     struct muster_scalar metrics[SERVER_METRICS_MAX]; /* of the program's own test */
     size_t metric_count;
 };

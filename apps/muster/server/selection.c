@@ -96,7 +96,8 @@ static enum muster_status arrange(struct training *training, struct selection *e
     size_t there = everyone->count;
     everyone->count = kept;
     if (kept == 0)
-        return explain(error, MUSTER_TOO_FEW, "none of the %zu participants has the label %.100s", there, label);
+        return explain(error, MUSTER_TOO_FEW, "none of the %zu participants has the label %.100s", there,
+                       label);
     return MUSTER_OK;
 }
 
@@ -135,23 +136,43 @@ enum muster_status selection_gather(struct training *training, struct selection 
 
 /* ---- who is drawn ---- */
 
-static bool draw(const struct selection *everyone, size_t count, struct muster_random *random,
+/* Those with the chosen numbers. */
+static bool take(const struct selection *everyone, const size_t *chosen, size_t count,
                  struct selection *drawn)
 {
-    size_t *chosen = calloc(count, sizeof(*chosen));
     *drawn = (struct selection){
-        .proxies = calloc(count, sizeof(*drawn->proxies)),
-        .ranks = calloc(count, sizeof(*drawn->ranks)),
+        .proxies = calloc(count + 1, sizeof(*drawn->proxies)),
+        .ranks = calloc(count + 1, sizeof(*drawn->ranks)),
         .count = count,
     };
-    bool made = chosen && drawn->proxies && drawn->ranks &&
-                muster_sample(random, everyone->count, count, chosen, NULL) == MUSTER_OK;
+    bool made = drawn->proxies && drawn->ranks;
     for (size_t i = 0; made && i < count; i++) {
         drawn->proxies[i] = everyone->proxies[chosen[i]];
         drawn->ranks[i] = everyone->ranks[chosen[i]];
     }
+    return made;
+}
+
+static bool draw(const struct selection *everyone, size_t count, struct muster_random *random,
+                 struct selection *drawn)
+{
+    size_t *chosen = calloc(count, sizeof(*chosen));
+    bool made = chosen && muster_sample(random, everyone->count, count, chosen, NULL) == MUSTER_OK &&
+                take(everyone, chosen, count, drawn);
     free(chosen);
     return made;
+}
+
+static enum muster_status draw_in_private(const struct privacy *privacy, const struct selection *everyone,
+                                          size_t asked, struct selection *drawn, struct muster_error *error)
+{
+    size_t *chosen = calloc(everyone->count, sizeof(*chosen)), count;
+    enum muster_status status = chosen ? privacy_draw(privacy, everyone->count, asked, chosen, &count, error)
+                                       : explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    if (status == MUSTER_OK && !take(everyone, chosen, count, drawn))
+        status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    free(chosen);
+    return status;
 }
 
 static size_t share_of(size_t count, double share)
@@ -160,16 +181,24 @@ static size_t share_of(size_t count, double share)
     return part > 0 ? part : 1;
 }
 
-bool selection_draw(const struct training *training, const struct selection *everyone, struct muster_random *random,
-                    struct selection *drawn)
+enum muster_status selection_draw(const struct training *training, const struct selection *everyone,
+                                  struct muster_random *random, struct selection *drawn,
+                                  struct muster_error *error)
 {
     const struct server_settings *settings = training->settings;
+    const struct privacy *privacy = &training->privacy;
     size_t wanted = settings->wanted > 0 ? settings->wanted : share_of(everyone->count, settings->fraction);
     double asked = ceil((double)wanted * settings->over - 1e-9);
     size_t count = asked < (double)everyone->count ? (size_t)asked : everyone->count;
-    bool made = draw(everyone, count, random, drawn);
-    drawn->wanted = wanted < count ? wanted : count;
-    return made;
+    enum muster_status status = MUSTER_OK;
+    if (privacy_is_on(privacy))
+        status = draw_in_private(privacy, everyone, count, drawn, error);
+    else if (!draw(everyone, count, random, drawn))
+        status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    if (status != MUSTER_OK)
+        return status;
+    drawn->wanted = wanted < drawn->count && !privacy_waits_for_all(privacy) ? wanted : drawn->count;
+    return MUSTER_OK;
 }
 
 bool selection_share(const struct selection *everyone, double share, struct muster_random *random,

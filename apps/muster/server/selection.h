@@ -21,9 +21,11 @@ struct selection {
 enum muster_status selection_gather(struct training *training, struct selection *everyone,
                                     struct muster_error *error);
 
-/* Draws those of a round. False when out of memory. The proxies stay those of `everyone`. */
-bool selection_draw(const struct training *training, const struct selection *everyone, struct muster_random *random,
-                    struct selection *drawn);
+/* Draws those of a round, from `random` or, in a private training, so that nobody can tell; there they may be none. The
+ * proxies stay those of `everyone`. OUT_OF_MEMORY or UNSUPPORTED with *error. */
+enum muster_status selection_draw(const struct training *training, const struct selection *everyone,
+                                  struct muster_random *random, struct selection *drawn,
+                                  struct muster_error *error);
 
 /* Draws a share of all, at least one. */
 bool selection_share(const struct selection *everyone, double share, struct muster_random *random,

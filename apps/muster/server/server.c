@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,13 @@ static void reload_credentials(void *context)
         log_write(LOG_INFO, "SIGHUP: certificates and token were read again");
 }
 
+/* At SIGHUP, where nothing is read again: the terminal is gone. */
+static void stop(void *unused)
+{
+    (void)unused;
+    kill(getpid(), SIGTERM);
+}
+
 /* Lets participants in, holds the rounds, and says good-bye. */
 static enum muster_status serve(struct training *training, struct muster_error *error)
 {
@@ -82,10 +90,11 @@ static enum muster_status serve(struct training *training, struct muster_error *
     }
     signals_call_state(state_tell, training->manager);
     bool credentials = options.credentials.certificate || options.credentials.token_file;
-    if (credentials)
-        signals_call_hangup(reload_credentials, training->manager);
+    bool stops = !credentials && training->hooks->stops_at_hangup;
+    if (credentials || stops)
+        signals_call_hangup(credentials ? reload_credentials : stop, training->manager);
     status = hold_rounds(training, error);
-    if (credentials)
+    if (credentials || stops)
         signals_call_hangup(NULL, NULL);
     signals_call_state(state_tell, NULL);
     recording_hide(training->recording, training->manager);
@@ -110,8 +119,9 @@ static enum muster_status find_model(struct training *training, struct muster_er
     } else if (hooks->first_model) {
         status = hooks->first_model(hooks->context, &model, error);
     } else if (training->settings->clip > 0) {
-        return explain(error, MUSTER_INVALID, "privacy.clip: a first model from a participant would not be private: "
-                                              "name one with --model FILE.npz");
+        return explain(error, MUSTER_INVALID,
+                       "privacy.clip: a first model from a participant would not be private: "
+                       "name one with --model FILE.npz");
     }
     if (status == MUSTER_OK && model.array_count > 0)
         status = training_begin(training, &model, error);
@@ -143,7 +153,9 @@ static void tell_where(const struct training *training)
 static enum muster_status train(struct training *training, struct muster_error *error)
 {
     const struct server_hooks *hooks = training->hooks;
-    enum muster_status status = checkpoint_open(training, error);
+    enum muster_status status = privacy_open(&training->privacy, training->settings, error);
+    if (status == MUSTER_OK)
+        status = checkpoint_open(training, error);
     if (status == MUSTER_OK)
         status = evaluation_open(training, error);
     if (status == MUSTER_FORMAT)
@@ -184,11 +196,11 @@ static bool write_result(const struct training *training)
     return true;
 }
 
-/* Gives the result to the program. Its own test may have been another process's. */
-static bool conclude(struct training *training)
+/* What came of the training so far. The program's own test may have been another process's. */
+static struct server_outcome outcome_of(const struct training *training,
+                                        struct muster_scalar metrics[SERVER_METRICS_MAX])
 {
     const struct server_hooks *hooks = training->hooks;
-    struct muster_scalar metrics[SERVER_METRICS_MAX];
     struct server_outcome outcome = {
         .rounds = training->rounds_held,
         .model = training_result(training),
@@ -199,6 +211,15 @@ static bool conclude(struct training *training)
         outcome.metric_count = hooks->evaluate(hooks->context, outcome.model, metrics);
         outcome.metrics = metrics;
     }
+    return outcome;
+}
+
+/* Gives the result to the program. */
+static bool conclude(struct training *training)
+{
+    const struct server_hooks *hooks = training->hooks;
+    struct muster_scalar metrics[SERVER_METRICS_MAX];
+    struct server_outcome outcome = outcome_of(training, metrics);
     bool written = write_result(training);
     return (!hooks->conclude || hooks->conclude(hooks->context, &outcome)) && written;
 }
@@ -226,14 +247,24 @@ static enum muster_status try_result(const struct server_settings *settings, str
     return MUSTER_OK;
 }
 
+static void tell_stopped(const struct training *training)
+{
+    struct muster_scalar metrics[SERVER_METRICS_MAX];
+    char tested[512] = "";
+    if (training->strategy && training->moves > 0) {
+        struct server_outcome outcome = outcome_of(training, metrics);
+        metrics_text(outcome.metrics, outcome.metric_count, "test ", tested, sizeof(tested));
+    }
+    log_write(LOG_INFO, "%s: stopped after round %zu%s%s", training->hooks->name, training->rounds_held,
+              tested, training->run ? "; the same command goes on from there" : "");
+}
+
 static int finish(struct training *training, enum muster_status status, const char *why)
 {
-    const char *name = training->hooks->name;
     if (status == MUSTER_STOPPED)
-        log_write(LOG_INFO, "%s: stopped after round %zu%s", name, training->rounds_held,
-                  training->run ? "; the same command goes on from there" : "");
+        tell_stopped(training);
     else if (status != MUSTER_OK)
-        log_write(LOG_ERROR, "%s: %s", name, why);
+        log_write(LOG_ERROR, "%s: %s", training->hooks->name, why);
     if (status == MUSTER_STOPPED && training->strategy && training->moves > 0)
         write_result(training);
     if (status == MUSTER_OK && training_has_learned(training) && conclude(training))

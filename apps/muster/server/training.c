@@ -147,6 +147,7 @@ bool training_has_learned(const struct training *training)
 void training_free(struct training *training)
 {
     average_free(&training->average);
+    privacy_close(&training->privacy);
     muster_strategy_free(training->strategy);
     model_free(&training->first);
     muster_run_close(training->run);

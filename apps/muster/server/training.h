@@ -9,6 +9,7 @@
 #include "average.h"
 #include "evaluation.h"
 #include "model.h"
+#include "privacy.h"
 #include "recording.h"
 #include "server.h"
 #include "stopping.h"
@@ -36,6 +37,7 @@ struct training {
     struct muster_strategy *strategy; /* NULL: there is no model yet */
     struct average average;           /* of the models, if there is to be one */
     struct evaluation evaluation;
+    struct privacy privacy;
     FILE *metrics;                /* NULL: none */
     struct muster_run *run;       /* NULL: none */
     char identity[IDENTITY_SIZE]; /* of the run, as records know it; empty: none */

@@ -12,6 +12,7 @@
 
 #include "common/dataset.h"
 #include "nearest.h"
+#include "privacy_settings.h"
 #include "table.h"
 
 struct kept_text {
@@ -50,6 +51,7 @@ void settings_init(struct server_settings *settings)
         .strategy = "fedavg",
         .default_weight = 100,
         .delta = 1e-5,
+        .sampling = "poisson",
         .evaluate_fraction = 1,
         .metric = "loss",
         .come_back_seconds = 10,
@@ -184,7 +186,8 @@ static enum muster_status add_sink(struct server_settings *settings, const char 
                                    struct muster_error *error)
 {
 #ifndef HAVE_RECORD
-    return explain(error, MUSTER_UNIMPLEMENTED, "record %.60s: this build has no records: configure it --with-record", text);
+    return explain(error, MUSTER_UNIMPLEMENTED,
+                   "record %.60s: this build has no records: configure it --with-record", text);
 #endif
     if (settings->sink_count == RECORD_SINKS_MAX)
         return explain(error, MUSTER_INVALID, "record %.60s: there is room for %d of them", text,
@@ -258,7 +261,8 @@ static enum muster_status refuse_key(const char *key, struct muster_error *error
     for (size_t i = 0; setting_at(i); i++)
         nearest_look(&nearest, setting_at(i)->key);
     if (nearest.name)
-        return explain(error, MUSTER_INVALID, "%.60s: there is no such setting; %s is one", key, nearest.name);
+        return explain(error, MUSTER_INVALID, "%.60s: there is no such setting; %s is one", key,
+                       nearest.name);
     return explain(error, MUSTER_INVALID, "%.60s: there is no such setting; --help lists them", key);
 }
 
@@ -342,10 +346,10 @@ static enum muster_status check_strategy(const struct server_settings *settings,
 
 static enum muster_status check_rounds(const struct server_settings *settings, struct muster_error *error)
 {
-    double chosen = settings->wanted > 0
-                        ? (double)settings->wanted
-                        : round((double)settings->min_participants * settings->fraction);
-    if ((settings->min_participants > 0 || settings->wanted > 0) && (double)settings->enough > fmax(chosen, 1))
+    double chosen = settings->wanted > 0 ? (double)settings->wanted
+                                         : round((double)settings->min_participants * settings->fraction);
+    if ((settings->min_participants > 0 || settings->wanted > 0) &&
+        (double)settings->enough > fmax(chosen, 1))
         return explain(error, MUSTER_INVALID, "enough %zu: a round may have only %g participants",
                        settings->enough, fmax(chosen, 1));
     if (settings->enough > 0 && settings->at_least > settings->enough)
@@ -365,17 +369,17 @@ static enum muster_status check_rounds(const struct server_settings *settings, s
 enum muster_status settings_check(const struct server_settings *settings, struct muster_error *error)
 {
     if (settings->run && settings->metrics)
-        return explain(error, MUSTER_INVALID, "metrics %.60s: with a run the metrics are in %.60s/metrics.csv",
-                       settings->metrics, settings->run);
+        return explain(error, MUSTER_INVALID,
+                       "metrics %.60s: with a run the metrics are in %.60s/metrics.csv", settings->metrics,
+                       settings->run);
     if (!settings->run && settings->overwrite)
         return explain(error, MUSTER_INVALID, "overwrite: there is no run to overwrite: set run, too");
     if (settings->patience > 0 && settings->evaluate_every == 0)
         return explain(error, MUSTER_INVALID,
-                       "stop.patience %zu: nobody tests the model: set evaluate.every, too", settings->patience);
-    if (settings->noise > 0 && settings->clip <= 0)
-        return explain(error, MUSTER_INVALID, "privacy.noise %g: without a clip there is no privacy: set "
-                                              "privacy.clip, too",
-                       settings->noise);
+                       "stop.patience %zu: nobody tests the model: set evaluate.every, too",
+                       settings->patience);
     enum muster_status status = check_rounds(settings, error);
-    return status == MUSTER_OK ? check_strategy(settings, error) : status;
+    if (status == MUSTER_OK)
+        status = check_strategy(settings, error);
+    return status == MUSTER_OK ? privacy_settings_check(settings, error) : status;
 }

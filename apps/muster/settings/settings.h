@@ -54,6 +54,8 @@ struct server_settings {
     double clip;
     double noise;
     double delta;
+    const char *sampling;
+    size_t participants; /* that there are said to be, whoever comes */
     /* tests of the model by participants */
     size_t evaluate_every; /* rounds; 0: never */
     double evaluate_fraction;

@@ -109,6 +109,12 @@ static const struct setting table[] = {
            "Add normal noise with a standard deviation of S times C to the sum of the changes"),
     NUMBER("privacy.delta", "privacy-delta", "D", GROUP_PRIVACY, delta, 0, 0.999, true, true,
            "The delta for which epsilon is told (default 1e-5)"),
+    TEXT("privacy.sampling", "privacy-sampling", "NAME", GROUP_PRIVACY, sampling, true,
+         "With noise: poisson draws each participant by itself (default), fixed as many in each round, and none "
+         "counts on no chance. What is drawn comes from the system then, and not from the seed"),
+    WHOLE("privacy.participants", "privacy-participants", "N", GROUP_PRIVACY, participants, 1, 1e9, true,
+          "How many participants there are said to be, whoever comes: with poisson, the sum of the changes is "
+          "divided by N times the share that is drawn"),
 
     TEXT("result", "result", "FILE", GROUP_OUTPUT, result, false,
          "Write the model that the training ends with to FILE, an .npz file"),

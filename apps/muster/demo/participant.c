@@ -1,40 +1,30 @@
-/* The participant of the FedAvg pair: holds one user's data, trains on it when the server says so, and gives
- * away nothing but the trained model, the number of samples and the loss. */
+/* The demo's participant: holds one user's data, trains on it when the server says so, and gives away nothing but the
+ * trained model, the number of samples and how good the model is on its own data. */
 #include <config.h>
 
-#include <argp.h>
-#include <errno.h>
+#include "participant.h"
+
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <muster/muster.h>
 
-#include "common/arguments.h"
 #include "common/dataset.h"
 #include "common/log.h"
 #include "common/logistic.h"
 #include "common/signals.h"
 #include "common/units.h"
+#include "export.h"
+#include "participant_options.h"
 
 enum { SCALARS_MAX = 3 };
 
-/* What the command line says. */
-struct options {
-    struct dataset_options data;
-    struct muster_credentials credentials;
-    struct log_options log;
-    const char *connect;
-    const char *name;
-    const char *export_directory; /* NULL: take part */
-    int64_t wait_ms;
-};
-
 /* A participant at work. */
 struct worker {
-    const struct options *options;
+    const struct demo_participant_options *options;
     struct participant *participant;
     struct samples train, test;
     struct logistic model;
@@ -84,7 +74,9 @@ static bool read_hyperparameters(struct worker *worker, const struct muster_mess
 {
     double epochs = hyperparameter(worker, instruction, "epochs", 20, 1, 1e6);
     double batch_size = epochs < 0 ? -1 : hyperparameter(worker, instruction, "batch_size", 10, 1, 1e9);
-    double rate = batch_size < 0 ? -1 : hyperparameter(worker, instruction, "learning_rate", 0.01, 0, 1e6);
+    const char *rate_name =
+        isnan(muster_message_scalar(instruction, "lr", (double)NAN)) ? "learning_rate" : "lr";
+    double rate = batch_size < 0 ? -1 : hyperparameter(worker, instruction, rate_name, 0.01, 0, 1e6);
     double mu = rate < 0 ? -1 : hyperparameter(worker, instruction, "mu", 0, 0, 1e6);
     if (mu < 0)
         return false;
@@ -113,13 +105,48 @@ static struct muster_message answer_with(struct worker *worker, enum muster_kind
 
 /* A stream of random numbers that is this round's and this user's own, so that the same seed trains the
  * same. */
-static void seed_training(const struct worker *worker, const struct muster_message *instruction,
-                          struct muster_random *random)
+static void seed_round(const struct worker *worker, const struct muster_message *instruction,
+                       enum random_purpose purpose, struct muster_random *random)
 {
     double seed = muster_message_scalar(instruction, "seed", 0);
     double round = muster_message_scalar(instruction, "round", 0);
-    random_stream(random, seed >= 0 && seed < 0x1p53 ? (uint64_t)seed : 0, RANDOM_TRAINING,
+    random_stream(random, seed >= 0 && seed < 0x1p53 ? (uint64_t)seed : 0, purpose,
                   worker->options->data.only, round >= 0 && round < 0x1p53 ? (uint64_t)round : 0);
+}
+
+/* What an attacker sends instead of the trained model: noise around the model that it got, as big as the options want
+ * it in comparison with the update. */
+static void replace_by_noise(struct worker *worker, const struct muster_message *instruction)
+{
+    struct muster_random random;
+    double square = 0;
+    struct muster_array trained[LOGISTIC_ARRAYS];
+    logistic_arrays(&worker->model, trained);
+    for (size_t a = 0; a < LOGISTIC_ARRAYS; a++) {
+        const float *now = trained[a].data, *before = instruction->arrays[a].data;
+        for (size_t i = 0; i < muster_array_count(&trained[a]); i++)
+            square += ((double)now[i] - (double)before[i]) * ((double)now[i] - (double)before[i]);
+    }
+    size_t count = logistic_parameters(&worker->model);
+    double deviation = worker->options->noise * sqrt(square / (double)count);
+    seed_round(worker, instruction, RANDOM_NOISE, &random);
+    logistic_set(&worker->model, instruction->arrays);
+    for (size_t i = 0; i < count; i++)
+        worker->model.weights[i] += (float)(deviation * muster_random_normal(&random));
+}
+
+/* Answers a server that has no model yet, which sends no arrays, with one to begin with. */
+static struct muster_message begin(struct worker *worker)
+{
+    static const char *const names[LOGISTIC_ARRAYS] = {"weights", "bias"};
+    struct muster_message answer = answer_with(worker, MUSTER_TRAIN, worker->train.count, 0);
+    memset(worker->model.weights, 0, logistic_parameters(&worker->model) * sizeof(*worker->model.weights));
+    logistic_arrays(&worker->model, worker->arrays);
+    answer.scalar_count = 1;
+    answer.arrays = worker->arrays;
+    answer.array_names = names;
+    answer.array_count = LOGISTIC_ARRAYS;
+    return answer;
 }
 
 /* Answers with the trained model and the loss that the server's model had here. */
@@ -128,6 +155,8 @@ static struct muster_message train(struct worker *worker, const struct muster_me
     struct logistic_training training;
     struct muster_random random;
     double loss;
+    if (instruction->array_count == 0)
+        return begin(worker);
     if (!logistic_fits(&worker->model, instruction->arrays, instruction->array_count))
         return fail("the model does not go with my data");
     if (!read_hyperparameters(worker, instruction, &training))
@@ -135,9 +164,11 @@ static struct muster_message train(struct worker *worker, const struct muster_me
     atomic_store(&worker->percent, 0);
     logistic_set(&worker->model, instruction->arrays);
     logistic_evaluate(&worker->model, &worker->train, NULL, &loss);
-    seed_training(worker, instruction, &random);
+    seed_round(worker, instruction, RANDOM_TRAINING, &random);
     if (!logistic_train(&worker->model, &worker->train, &training, &random))
         return fail("out of memory");
+    if (worker->options->noise > 0)
+        replace_by_noise(worker, instruction);
     struct muster_message answer = answer_with(worker, MUSTER_TRAIN, worker->train.count, loss);
     logistic_arrays(&worker->model, worker->arrays);
     answer.arrays = worker->arrays;
@@ -196,7 +227,7 @@ static void close_participant(void *context, bool at_once)
 /* At SIGUSR1, while there is no participant: before the server has admitted it. */
 static void tell_of_connecting(void *context)
 {
-    const struct options *options = context;
+    const struct demo_participant_options *options = context;
     log_answer("state: %s: connecting to %s", options->name, options->connect);
 }
 
@@ -226,11 +257,13 @@ static void tell_state(void *context)
 /* Connects and works; the exit status. */
 static int take_part(struct worker *worker)
 {
-    const struct options *options = worker->options;
+    const struct demo_participant_options *options = worker->options;
     struct participant_options participant_options;
     participant_options_init(&participant_options);
     participant_options.name = options->name;
     participant_options.credentials = options->credentials;
+    participant_options.labels = options->labels;
+    participant_options.label_count = options->label_count;
     participant_options.connect_timeout_ms = options->wait_ms;
     participant_options.on_warning = warn;
     participant_options.context = worker;
@@ -260,123 +293,13 @@ static int take_part(struct worker *worker)
     return status == MUSTER_STOPPED ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Writes one array of the training samples to DIRECTORY/NAME. */
-static bool export_array(const struct options *options, const char *name, const struct muster_array *array)
+int demo_participate(int count, char **arguments)
 {
-    char *path;
-    struct muster_error error;
-    if (asprintf(&path, "%s/%s", options->export_directory, name) < 0)
-        return false;
-    enum muster_status status = muster_npy_write(path, array, &error);
-    if (status != MUSTER_OK)
-        log_write(LOG_ERROR, "%s: %s", options->name, error.text);
-    free(path);
-    return status == MUSTER_OK;
-}
-
-/* Writes the training samples for a participant in another language: x.npy, float32 in samples x features,
- * and y.npy, int32. */
-static int export_samples(const struct worker *worker)
-{
-    const struct options *options = worker->options;
-    if (mkdir(options->export_directory, 0777) != 0 && errno != EEXIST) {
-        log_write(LOG_ERROR, "%s: %s: %s", options->name, options->export_directory, strerror(errno));
-        return EXIT_FAILURE;
-    }
-    struct muster_array x = {.dtype = MUSTER_FLOAT32,
-                             .dimensions = 2,
-                             .shape = {worker->train.count, worker->model.features},
-                             .data = worker->train.x};
-    struct muster_array y = {
-        .dtype = MUSTER_INT32, .dimensions = 1, .shape = {worker->train.count}, .data = worker->train.y};
-    return export_array(options, "x.npy", &x) && export_array(options, "y.npy", &y) ? EXIT_SUCCESS
-                                                                                    : EXIT_FAILURE;
-}
-
-enum { KEY_CONNECT = 512, KEY_USER, KEY_NAME, KEY_WAIT, KEY_EXPORT };
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    struct options *options = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &options->data;
-        state->child_inputs[1] = &options->credentials;
-        state->child_inputs[2] = &options->log;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "%s: there is only room for options here", text);
-        return 0;
-    case KEY_CONNECT:
-        options->connect = text;
-        return 0;
-    case KEY_USER:
-        options->data.only = (size_t)argument_whole(state, "user", text, 0, 1000000000);
-        return 0;
-    case KEY_NAME:
-        options->name = text;
-        return 0;
-    case KEY_WAIT:
-        options->wait_ms = (int64_t)(1000 * argument_number(state, "wait", text, 0.001, 1e6));
-        return 0;
-    case KEY_EXPORT:
-        options->export_directory = text;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static void parse_options(int count, char **arguments, struct options *options)
-{
-    static const struct argp_option option_list[] = {
-        {0, 0, 0, 0, "Participant:", 1},
-        {"connect", KEY_CONNECT, "HOST:PORT", 0, "The server (default 127.0.0.1:8080)", 1},
-        {"user", KEY_USER, "K", 0, "Number of the user whose data to train on, from 0 (default 0)", 1},
-        {"name", KEY_NAME, "NAME", 0, "The participant's name at the server (default participant-KK)", 1},
-        {"wait", KEY_WAIT, "SECONDS", 0, "How long to wait for a server that is not up yet (default 60)", 1},
-        {"export", KEY_EXPORT, "DIR", 0,
-         "Write the user's training samples to DIR/x.npy and DIR/y.npy, and exit", 1},
-        {0},
-    };
-    static const struct argp_child children[] = {{&data_arguments, 0, "Data, as the server's:", 2},
-                                                 {&participant_security_arguments, 0, "Security:", 3},
-                                                 {&log_arguments, 0, "Log:", 4},
-                                                 {0}};
-    static const struct argp parser = {
-        .options = option_list,
-        .parser = parse,
-        .doc =
-            "Trains on one user's data when the server says so. The samples stay on this machine.\v"
-            "If the connection breaks, the participant tries to come back for up to 10 minutes, and the "
-            "training goes on. A participant that is started again with the same --name takes the place of "
-            "the old process.\n\n"
-            "If grpc_proxy, https_proxy or http_proxy is set, the connection goes through that HTTP proxy, "
-            "unless no_grpc_proxy or no_proxy has a suffix of the host's name. Connections to loopback "
-            "addresses never do.\n\n"
-            "At SIGUSR1 the participant writes to standard error what it does.\n\n"
-            "The exit status is 0 after the server's good-bye, 128 plus the signal's number after SIGINT or "
-            "SIGTERM, and 1 or 2 otherwise.",
-        .children = children,
-    };
-    *options = (struct options){
-        .data = DATASET_OPTIONS_INIT,
-        .log = LOG_OPTIONS_INIT,
-        .connect = "127.0.0.1:8080",
-        .wait_ms = 60000,
-    };
-    options->data.only = 0;
-    arguments_begin("participant");
-    argp_parse(&parser, count, arguments, 0, NULL, options);
-}
-
-int main(int count, char **arguments)
-{
-    struct options options;
+    struct demo_participant_options options;
     struct dataset dataset;
     struct muster_error error;
     char name[32];
-    parse_options(count, arguments, &options);
+    demo_participant_options_parse(count, arguments, &options);
     snprintf(name, sizeof(name), "participant-%02zu", options.data.only);
     if (!options.name)
         options.name = name;
@@ -395,8 +318,12 @@ int main(int count, char **arguments)
     int result = EXIT_FAILURE;
     if (!logistic_init(&worker.model, dataset.features, dataset.classes))
         log_write(LOG_ERROR, "%s: out of memory", options.name);
+    else if (!options.export_directory)
+        result = take_part(&worker);
+    else if (export_samples(options.export_directory, &worker.train, dataset.features, &error) == MUSTER_OK)
+        result = EXIT_SUCCESS;
     else
-        result = options.export_directory ? export_samples(&worker) : take_part(&worker);
+        log_write(LOG_ERROR, "%s: %s", options.name, error.text);
     logistic_free(&worker.model);
     dataset_free(&dataset);
     return result;

@@ -4,7 +4,7 @@
 #include "baselines.h"
 
 #include "common/signals.h"
-#include "display.h"
+#include "server/display.h"
 
 /* Samples seen in the central training: small data settles long before, big data nearly so. */
 enum { SAMPLES_SEEN = 3000000, EPOCHS_LEAST = 20, EPOCHS_MOST = 300 };
