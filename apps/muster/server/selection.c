@@ -13,7 +13,6 @@
 
 void selection_free(struct selection *selection)
 {
-    free(selection->ranks);
     free(selection->proxies);
     *selection = (struct selection){.proxies = NULL};
 }
@@ -60,8 +59,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(proxy_name(*(struct proxy *const *)a), proxy_name(*(struct proxy *const *)b));
 }
 
-/* Whether a participant has the label that is wanted, NAME=VALUE. */
-static bool has_label(const struct proxy *proxy, const char *wanted)
+bool selection_has_label(const struct proxy *proxy, const char *wanted)
 {
     char name[256];
     const char *value = strchr(wanted, '=');
@@ -81,17 +79,13 @@ static enum muster_status arrange(struct training *training, struct selection *e
     const char *label = training->settings->label;
     size_t kept = 0;
     qsort(everyone->proxies, everyone->count, sizeof(*everyone->proxies), compare_names);
-    everyone->ranks = calloc(everyone->count, sizeof(*everyone->ranks));
-    if (!everyone->ranks)
-        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; i < everyone->count; i++) {
         struct proxy *proxy = everyone->proxies[i];
-        if (label && !has_label(proxy, label)) {
+        if (label && !selection_has_label(proxy, label)) {
             proxy_release(proxy);
             continue;
         }
-        everyone->proxies[kept] = proxy;
-        everyone->ranks[kept++] = i;
+        everyone->proxies[kept++] = proxy;
     }
     size_t there = everyone->count;
     everyone->count = kept;
@@ -142,15 +136,11 @@ static bool take(const struct selection *everyone, const size_t *chosen, size_t 
 {
     *drawn = (struct selection){
         .proxies = calloc(count + 1, sizeof(*drawn->proxies)),
-        .ranks = calloc(count + 1, sizeof(*drawn->ranks)),
         .count = count,
     };
-    bool made = drawn->proxies && drawn->ranks;
-    for (size_t i = 0; made && i < count; i++) {
+    for (size_t i = 0; drawn->proxies && i < count; i++)
         drawn->proxies[i] = everyone->proxies[chosen[i]];
-        drawn->ranks[i] = everyone->ranks[chosen[i]];
-    }
-    return made;
+    return drawn->proxies;
 }
 
 static bool draw(const struct selection *everyone, size_t count, struct muster_random *random,
@@ -175,7 +165,7 @@ static enum muster_status draw_in_private(const struct privacy *privacy, const s
     return status;
 }
 
-static size_t share_of(size_t count, double share)
+size_t selection_share_of(size_t count, double share)
 {
     size_t part = (size_t)lround((double)count * share);
     return part > 0 ? part : 1;
@@ -187,7 +177,7 @@ enum muster_status selection_draw(const struct training *training, const struct 
 {
     const struct server_settings *settings = training->settings;
     const struct privacy *privacy = &training->privacy;
-    size_t wanted = settings->wanted > 0 ? settings->wanted : share_of(everyone->count, settings->fraction);
+    size_t wanted = settings->wanted > 0 ? settings->wanted : selection_share_of(everyone->count, settings->fraction);
     double asked = ceil((double)wanted * settings->over - 1e-9);
     size_t count = asked < (double)everyone->count ? (size_t)asked : everyone->count;
     enum muster_status status = MUSTER_OK;
@@ -204,7 +194,7 @@ enum muster_status selection_draw(const struct training *training, const struct 
 bool selection_share(const struct selection *everyone, double share, struct muster_random *random,
                      struct selection *drawn)
 {
-    size_t count = share_of(everyone->count, share);
+    size_t count = selection_share_of(everyone->count, share);
     bool made = draw(everyone, count, random, drawn);
     drawn->wanted = count;
     return made;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "asynchronous.h"
 #include "attendance.h"
 #include "checkpoint.h"
 #include "common/dataset.h"
@@ -81,6 +82,7 @@ static enum muster_status serve(struct training *training, struct muster_error *
     options.on_event = attendance_tell;
     options.on_warning = attendance_warn;
     options.heartbeat_ms = settings->heartbeat_ms;
+    options.answers_hold_room = true;
     enum muster_status status = participant_manager_start(&options, &training->manager, error);
     if (status == MUSTER_OK)
         status = recording_show(training->recording, training->manager, error);
@@ -113,7 +115,10 @@ static enum muster_status find_model(struct training *training, struct muster_er
     enum muster_status status = MUSTER_OK;
     if (training->strategy)
         return MUSTER_OK;
-    if (training->settings->model) {
+    status = asynchronous_first_model(training, &training->first, error);
+    if (status != MUSTER_OK || training->first.message.array_count > 0) {
+        model = training->first.message;
+    } else if (training->settings->model) {
         status = model_read(&training->first, training->settings->model, error);
         model = training->first.message;
     } else if (hooks->first_model) {
