@@ -37,10 +37,11 @@ enum muster_status average_begin(struct average *average, double share, const st
         return MUSTER_OK;
     for (size_t i = 0; i < model->array_count; i++) {
         if (is_coarse(model->arrays[i].dtype))
-            return explain(error, MUSTER_INVALID,
-                           "average %g: the array '%.60s' has floats of 16 bits, which are too coarse for a running "
-                           "average: set average to 0",
-                           share, model->array_names[i]);
+            return explain(
+                error, MUSTER_INVALID,
+                "average %g: the array '%.60s' has floats of 16 bits, which are too coarse for a running "
+                "average: set average to 0",
+                share, model->array_names[i]);
         size += aligned(bytes_of(&model->arrays[i]));
     }
     average->arrays = calloc(model->array_count, sizeof(*average->arrays));

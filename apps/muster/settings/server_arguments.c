@@ -15,8 +15,9 @@
 enum { KEY_SET = 768, KEY_ROWS };
 
 static const char *const headers[] = {
-    [GROUP_ROUNDS] = "Rounds:",   [GROUP_MODEL] = "Model and strategy:", [GROUP_TRAINING] = "Training:",
-    [GROUP_TESTS] = "Tests by participants:", [GROUP_PRIVACY] = "Privacy:", [GROUP_OUTPUT] = "Output:",
+    [GROUP_ROUNDS] = "Rounds:",     [GROUP_MODEL] = "Model and strategy:",
+    [GROUP_TRAINING] = "Training:", [GROUP_TESTS] = "Tests by participants:",
+    [GROUP_PRIVACY] = "Privacy:",   [GROUP_OUTPUT] = "Output:",
 };
 
 static void set(struct server_settings *settings, const struct setting *setting, const char *text,
@@ -71,12 +72,17 @@ static const struct argp_option *make_options(void)
     for (int group = GROUP_ROUNDS; options && group < GROUP_OTHERS; group++) {
         options[used++] = (struct argp_option){.doc = headers[group], .group = group};
         if (group == GROUP_TRAINING)
-            options[used++] = (struct argp_option){
-                .name = "set", .key = KEY_SET, .arg = "KEY=VALUE", .group = group,
-                .doc = "Set any setting by its key; train.NAME=VALUE is told to participants that train, as in --set "
-                       "train.lr=0.1, and train.for=RULES to some of them, as in --set 'train.for=[{labels: {kind: "
-                       "phone}, epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A rank is the place in the order of names, from "
-                       "0"};
+            options[used++] = (struct argp_option){.name = "set",
+                                                   .key = KEY_SET,
+                                                   .arg = "KEY=VALUE",
+                                                   .group = group,
+                                                   .doc = "Set any setting by its key; train.NAME=VALUE is "
+                                                          "told to participants that train, as in --set "
+                                                          "train.lr=0.1, and train.for=RULES to some of "
+                                                          "them, as in --set 'train.for=[{labels: {kind: "
+                                                          "phone}, epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A "
+                                                          "rank is the place in the order of names, from "
+                                                          "0"};
         for (size_t i = 0; i < rows; i++) {
             const struct setting *setting = setting_at(i);
             if (setting->group == (enum setting_group)group && setting->option)
@@ -110,7 +116,8 @@ static void print_strategy(FILE *text, const struct muster_strategy_kind *kind)
     fprintf(text, "  %-13s %s\n", kind->name, kind->summary);
     for (size_t i = 0; i < kind->parameter_count; i++) {
         const struct muster_strategy_parameter *parameter = &kind->parameters[i];
-        fprintf(text, "    %s.%s (%g): %s\n", "strategy", parameter->name, parameter->initial, parameter->help);
+        fprintf(text, "    %s.%s (%g): %s\n", "strategy", parameter->name, parameter->initial,
+                parameter->help);
     }
 }
 

@@ -41,6 +41,7 @@ struct server_settings {
     uint64_t max_message_size;
     uint64_t seed;
     /* strategy */
+    uint64_t model_limit; /* bytes of a first model from a participant */
     const char *model;
     const char *strategy;
     struct muster_scalar parameters[STRATEGY_PARAMETERS_MAX]; /* that somebody set */
