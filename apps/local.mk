@@ -94,6 +94,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/main.c \
     apps/muster/server/answers.c \
     apps/muster/server/answers.h \
+    apps/muster/server/asynchronous.c \
+    apps/muster/server/asynchronous.h \
     apps/muster/server/attendance.c \
     apps/muster/server/attendance.h \
     apps/muster/server/average.c \
@@ -112,6 +114,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/server/first_model.h \
     apps/muster/server/instructions.c \
     apps/muster/server/instructions.h \
+    apps/muster/server/journal.c \
+    apps/muster/server/journal.h \
     apps/muster/server/metrics.c \
     apps/muster/server/metrics.h \
     apps/muster/server/model.c \
@@ -130,8 +134,14 @@ apps_muster_muster_SOURCES = \
     apps/muster/server/state.h \
     apps/muster/server/stopping.c \
     apps/muster/server/stopping.h \
+    apps/muster/server/testing.c \
+    apps/muster/server/testing.h \
     apps/muster/server/training.c \
     apps/muster/server/training.h \
+    apps/muster/server/versions.c \
+    apps/muster/server/versions.h \
+    apps/muster/server/workers.c \
+    apps/muster/server/workers.h \
     apps/muster/settings/configuration.c \
     apps/muster/settings/configuration.h \
     apps/muster/settings/nearest.c \

@@ -3,6 +3,7 @@ app_tests = \
     tests/apps/answers.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
+    tests/apps/demo.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \
     tests/apps/privacy.py \

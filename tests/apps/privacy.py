@@ -92,6 +92,27 @@ class Privacy(support.Case):
         self.train(*options)
         self.expect_epsilons(300, lambda rounds: spent(POISSON, 0.5, 2.0, rounds))
 
+    def test_a_buffer(self):
+        """Nobody is drawn by chance for it. The server is killed in between, with answers in its buffer."""
+        options = ("--strategy=fedbuff", "--buffer=4", "--privacy-clip=1", "--privacy-noise=3", "--privacy-sampling=none")
+        server = self.start_training(*options, "--rounds=60")
+        self.read_until(server, "round 25/")
+        server.kill()
+        server.wait()
+        self.train(*options, "--rounds=60")
+        self.expect_epsilons(60, lambda rounds: spent(NONE, 1.0, 3.0, rounds))
+        self.assertEqual({row["answered"] for row in self.rows()}, {"4"})
+
+    def test_nobody_is_in_a_step_twice(self):
+        """So a buffer of more than there are never fills."""
+        server = self.start_training(
+            *("--strategy=fedbuff", f"--buffer={PEOPLE + 1}", "--privacy-clip=1", "--privacy-noise=3"),
+            *("--privacy-sampling=none", "--deadline=1", "--wait=2", "--rounds=1"),
+        )
+        self.assertEqual(server.wait(), 1)
+        self.assertIn("no answer was accepted", self.errors_of(server))
+        self.assertFalse((self.scratch / "run" / "round-00000001.npz").exists())
+
     def test_the_sum_is_missing(self):
         """A round's file without it is damaged: the training does not begin at 0 again."""
         self.train(*PRIVATE, "--rounds=2")
@@ -135,6 +156,8 @@ class Privacy(support.Case):
         self.refuse("select.count 7: there are 6", *PRIVATE, "--count=7")
         self.refuse("expected poisson, fixed or none", *PRIVATE, "--privacy-sampling=often")
         self.refuse("set it to poisson or fixed", *PRIVATE, "--privacy-sampling=none", "--fraction=0.5")
+        self.refuse("set it to none", *PRIVATE, "--strategy=fedbuff")
+        self.refuse("buffer 7: there are 6", *PRIVATE, "--strategy=fedbuff", "--privacy-sampling=none", "--buffer=7")
         self.refuse("use labels", *PRIVATE, "--set=train.for=[{ranks: 0-2, lr: 1}]")
         self.refuse("privacy.delta", *PRIVATE, "--privacy-delta=0")
         self.refuse("privacy.delta", *PRIVATE, "--privacy-delta=1")

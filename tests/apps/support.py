@@ -158,6 +158,12 @@ class Case(unittest.TestCase):
         self.assertEqual([line for line in map(command_line, listed.stdout.split()) if line], [])
 
 
+def session_of(process, pattern):
+    """The numbers of the processes in a program's session whose command line matches."""
+    command = ["pgrep", "--session", str(process.pid), "-f", "--", pattern]
+    return [int(pid) for pid in subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.split()]
+
+
 def catches(process, number):
     """Whether a program catches a signal already, which ends it otherwise."""
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text()

@@ -11,7 +11,7 @@ import socket
 import subprocess
 
 import support
-from support import DEMO, MUSTER, PARTICIPANT, PYTHON_PARTICIPANT, SERVER
+from support import DEMO, PARTICIPANT, PYTHON_PARTICIPANT, SERVER
 
 
 class Training(support.Case):
@@ -239,8 +239,7 @@ class Ending(Training):
 
     def participants_of(self, demo, which="[0-9]+"):
         """The numbers of the processes that a demo has started."""
-        command = ["pgrep", "--session", str(demo.pid), "-f", "--", f"--participant {which} "]
-        return [int(pid) for pid in subprocess.run(command, capture_output=True, text=True).stdout.split()]
+        return support.session_of(demo, f"--participant {which} ")
 
     def test_a_demo_that_is_killed_leaves_no_participants(self):
         demo = self.demo("--rounds=100000", "--participants=4")

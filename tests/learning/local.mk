@@ -1,7 +1,7 @@
 # Learning, from outside: what numpy says of the library's arithmetic.
 learning_checks = tests/learning/mixing.py tests/learning/private.py tests/learning/spending.py \
     tests/learning/strategies.py
-EXTRA_DIST += $(learning_checks)
+EXTRA_DIST += $(learning_checks) tests/learning/references.py
 
 if HAVE_TESTS
 if LEARNING

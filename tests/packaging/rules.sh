@@ -68,13 +68,17 @@ passes_a_door() {
         file[2] != included[1] && included[1] != "link" && !index(doors, " " $4 " ")'
 }
 
-# Programs know the public headers, those of their own folder, and what those of apps/ share.
+# Programs know the public headers, those of their own folder, and what those of apps/ share. A program of several folders
+# includes by its own: apps/muster/server/ has "settings/settings.h".
 reaches_into_the_library() {
     search '^[[:space:]]*#[[:space:]]*include "' apps bench examples | while IFS= read -r found; do
         file=${found%%:*}
         included=${found#*\"}
         included=${included%\"*}
-        [[ -e ${file%/*}/$included || ($file == apps/* && $included == common/* && -e apps/$included) ]] ||
+        own=${file#apps/}
+        own=apps/${own%%/*}
+        [[ -e ${file%/*}/$included || ($file == apps/*/* && -e $own/$included) ||
+            ($file == apps/* && $included == common/* && -e apps/$included) ]] ||
             printf '%s\n' "$found"
     done
 }
@@ -123,7 +127,7 @@ compares_with_null() {
 }
 
 increments_in_front() {
-    search '^[[:space:]]*(\+\+|--)[a-z]|; (\+\+|--)[a-z][^;]*\)' "${code[@]}"
+    search '^[[:space:]]*(\+\+|--)[a-z]|\bfor \(.*; (\+\+|--)[a-z][^;]*\)' "${code[@]}"
 }
 
 # A statement within a statement has braces around it, a single one has none.

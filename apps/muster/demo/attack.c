@@ -54,6 +54,13 @@ static void print_table(const struct demo_options *options, const struct dataset
 int attack_run(const struct demo_options *options, const struct dataset *dataset)
 {
     struct outcome outcomes[STRATEGIES];
+    size_t least = 2 * options->attackers + 3; /* Krum's condition, which no other strategy here exceeds */
+    if (dataset->user_count < least) {
+        log_write(LOG_ERROR,
+                  "muster demo: --attackers %zu: krum bears so many of %zu participants or more, not of %zu",
+                  options->attackers, least, dataset->user_count);
+        return EXIT_FAILURE;
+    }
     for (size_t i = 0; i < STRATEGIES; i++) {
         int result = train(options, dataset, strategies[i], 0, &outcomes[i].clean);
         if (result == EXIT_SUCCESS)

@@ -77,6 +77,15 @@ static void set(struct demo_options *options, const char *key, const char *text)
     exit(EXIT_FAILURE);
 }
 
+static bool is_set(const struct demo_options *options, const char *parameter)
+{
+    for (size_t i = 0; i < options->server.parameter_count; i++) {
+        if (strcmp(options->server.parameters[i].name, parameter) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Those of a training that learns about as much as a central one. FedAvg's model jumps to and fro with who was
  * sampled, as users are as different as those of synthetic:1,1: after 100 rounds its accuracy is 0.15 below that of
  * central training (mean of the seeds 0 to 19), and with FedProx's term 0.08. With FedYogi and a running average that
@@ -95,7 +104,6 @@ static void set_defaults(struct demo_options *options)
     options->server.fraction = 1.0 / 3;
     options->server.average = 0.95;
     set(options, "strategy.name", "fedyogi");
-    set(options, "strategy.eta", "0.04");
     set(options, "train.epochs", "20");
     set(options, "train.batch_size", "10");
     set(options, "train.lr", "0.01");
@@ -233,6 +241,8 @@ void demo_options_parse(int count, char **arguments, struct demo_options *option
     arguments_begin("muster demo");
     written_out_check(&parser, count, arguments);
     argp_parse(&parser, count, arguments, 0, NULL, options);
+    if (strcmp(options->server.strategy, "fedyogi") == 0 && !is_set(options, "eta"))
+        set(options, "strategy.eta", "0.04");
     if (options->data.seed == 0)
         options->data.seed = options->server.seed; /* --set seed=N, perhaps */
     options->server.seed = options->data.seed;

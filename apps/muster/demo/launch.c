@@ -42,7 +42,8 @@ struct launch {
 /* The run is of no use any more. The lock is held. */
 static void stop_if_all_failed(const struct launch *launch)
 {
-    if (launch->needed > 0 && launch->gone == launch->needed && !launch->some_well)
+    bool needed = launch->needed > 0 && !launch->ending && signals_caught() == 0;
+    if (needed && launch->gone == launch->needed && !launch->some_well)
         kill(getpid(), SIGTERM);
 }
 

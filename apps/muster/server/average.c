@@ -3,6 +3,7 @@
 
 #include "average.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,11 +90,31 @@ void average_update(struct average *average, const struct muster_message *model,
         blend(&average->arrays[i], &model->arrays[i], even < average->share ? even : average->share);
 }
 
+/* The first element that is NaN or infinite; the number of elements when there is none. */
+static size_t first_not_finite(const struct muster_array *array)
+{
+    size_t count = muster_array_count(array), i = 0;
+    if (array->dtype == MUSTER_FLOAT32) {
+        while (i < count && isfinite(((const float *)array->data)[i]))
+            i++;
+        return i;
+    }
+    if (array->dtype != MUSTER_FLOAT64)
+        return count;
+    while (i < count && isfinite(((const double *)array->data)[i]))
+        i++;
+    return i;
+}
+
 enum muster_status average_restore(struct average *average, const struct muster_message *saved,
                                    struct muster_error *error)
 {
     enum muster_status status = muster_arrays_match(saved, &average->message, error);
     for (size_t i = 0; status == MUSTER_OK && i < saved->array_count; i++) {
+        size_t bad = first_not_finite(&saved->arrays[i]);
+        if (bad < muster_array_count(&saved->arrays[i]))
+            return explain(error, MUSTER_FORMAT,
+                           "array %zu of the average: element %zu is not a finite number", i, bad);
         if (bytes_of(&average->arrays[i]) > 0)
             memcpy(data_of(&average->arrays[i]), saved->arrays[i].data, bytes_of(&average->arrays[i]));
     }

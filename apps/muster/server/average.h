@@ -24,7 +24,7 @@ enum muster_status average_begin(struct average *average, double share, const st
  * has no part in it. Of integers and bools it takes the last. */
 void average_update(struct average *average, const struct muster_message *model, int64_t moves);
 
-/* Puts it to what was saved. FORMAT: other shapes. */
+/* Puts it to what was saved. FORMAT: other shapes, or what is no number. */
 enum muster_status average_restore(struct average *average, const struct muster_message *saved,
                                    struct muster_error *error);
 

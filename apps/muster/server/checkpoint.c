@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "asynchronous.h"
 #include "common/dataset.h"
 #include "common/log.h"
 #include "settings/configuration.h"
@@ -229,6 +230,20 @@ static enum muster_status take_over(struct training *training, struct muster_err
     return MUSTER_OK;
 }
 
+enum muster_status checkpoint_read_model(struct model *model, const char *path, struct muster_error *error)
+{
+    struct muster_named_array *saved;
+    size_t count;
+    enum muster_status status = muster_npz_read(path, SIZE_MAX, &saved, &count, error);
+    model->more = saved;
+    if (status == MUSTER_OK)
+        status = model_of_saved(model, saved, count, error);
+    if (status != MUSTER_OK || !muster_npz_find(saved, count, CURRENT "0"))
+        return status;
+    return find_current(saved, count, &model->message,
+                        (struct muster_array *)(uintptr_t)model->message.arrays, error);
+}
+
 /* Opens the run, or begins it with this configuration. */
 static enum muster_status open_run(struct training *training, const json_t *configuration,
                                    struct muster_error *error)
@@ -240,6 +255,8 @@ static enum muster_status open_run(struct training *training, const json_t *conf
     enum muster_status status =
         muster_run_open(settings->run, text, settings->overwrite, &training->run, error);
     free(text);
+    if (status == MUSTER_OK && settings->overwrite)
+        asynchronous_discard(training);
     return status;
 }
 

@@ -167,7 +167,8 @@ static bool is_better(const struct training *training, double value)
     return evaluation->best_round == 0 || gain > training->settings->min_delta;
 }
 
-static enum muster_status judge(struct training *training, struct muster_error *error)
+static enum muster_status judge(struct training *training, const struct muster_message *model,
+                                struct muster_error *error)
 {
     struct evaluation *evaluation = &training->evaluation;
     const struct server_settings *settings = training->settings;
@@ -175,7 +176,7 @@ static enum muster_status judge(struct training *training, struct muster_error *
     char path[4096];
     if (isnan(value)) {
         log_write(LOG_WARNING, "the test after round %zu has no metric '%s', which --metric names",
-                  training->rounds_held, settings->metric);
+                  evaluation->tested, settings->metric);
         return MUSTER_OK;
     }
     if (!is_better(training, value)) {
@@ -183,12 +184,12 @@ static enum muster_status judge(struct training *training, struct muster_error *
         return MUSTER_OK;
     }
     evaluation->best = value;
-    evaluation->best_round = training->rounds_held;
+    evaluation->best_round = evaluation->tested;
     evaluation->waited = 0;
     if (!settings->run)
         return MUSTER_OK;
     path_of(training, BEST_FILE, path, sizeof(path));
-    return model_write(path, training_result(training), error);
+    return model_write(path, model, error);
 }
 
 bool evaluation_ends(const struct training *training)
@@ -240,33 +241,31 @@ static void note_failures(struct training *training, const struct selection *tes
     }
 }
 
-/* Takes over what came of it. */
-static enum muster_status conclude(struct test *test, const struct proxy_round_result *result,
-                                   struct muster_error *error)
+enum muster_status evaluation_take(struct training *training, size_t round,
+                                   const struct muster_message *model, const struct metrics *metrics,
+                                   size_t answered, size_t asked, struct muster_error *error)
 {
-    struct training *training = test->training;
     struct evaluation *evaluation = &training->evaluation;
     char text[512];
-    evaluation->tested = training->rounds_held;
-    if (result->answered == 0) {
-        log_write(LOG_WARNING, "nobody tested the model after round %zu", training->rounds_held);
+    evaluation->tested = round;
+    if (answered == 0) {
+        log_write(LOG_WARNING, "nobody tested the model after round %zu", round);
         return MUSTER_OK;
     }
-    evaluation->metrics = test->metrics;
+    evaluation->metrics = *metrics;
     metrics_end(&evaluation->metrics);
     evaluation->count = metrics_means(&evaluation->metrics, evaluation->means);
-    enum muster_status status = judge(training, error);
+    enum muster_status status = judge(training, model, error);
     if (status == MUSTER_OK && training->settings->run)
         status = save_table(training, error);
     if (status == MUSTER_OK && training->settings->run)
         status = save_state(training, error);
     if (status != MUSTER_OK)
         return status;
-    recording_metrics(training->recording, training->rounds_held, evaluation->means, evaluation->count);
+    recording_metrics(training->recording, round, evaluation->means, evaluation->count);
     metrics_text(evaluation->means, evaluation->count, "", text, sizeof(text));
-    display_result("test after round %zu: %zu answered, %zu failed%s%s", training->rounds_held,
-                   result->answered, result->count - result->answered, text,
-                   evaluation->best_round == training->rounds_held ? " (the best so far)" : "");
+    display_result("test after round %zu: %zu answered, %zu failed%s%s", round, answered, asked - answered,
+                   text, evaluation->best_round == round ? " (the best so far)" : "");
     return MUSTER_OK;
 }
 
@@ -293,7 +292,8 @@ static enum muster_status test_with(struct test *test, const struct selection *t
         status = MUSTER_STOPPED;
     else if (status == MUSTER_OK || status == MUSTER_TIMEOUT || status == MUSTER_TOO_FEW) {
         note_failures(training, testers, &result);
-        status = conclude(test, &result, error);
+        status = evaluation_take(training, training->rounds_held, training_result(training), &test->metrics,
+                                 result.answered, result.count, error);
     } else {
         explain(error, status, "test after round %zu: %.200s", training->rounds_held, failure.text);
     }

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "asynchronous.h"
 #include "common/dataset.h"
 #include "common/log.h"
 #include "display.h"
@@ -51,7 +52,10 @@ enum muster_status first_model_find(struct training *training, struct muster_err
         return explain(error, MUSTER_INVALID,
                        "privacy.clip: a first model from a participant would not be private: "
                        "name one with --model FILE.npz");
-    if (hooks->first_model && !settings->model) {
+    status = asynchronous_first_model(training, &training->first, error);
+    if (status != MUSTER_OK || training->first.message.array_count > 0) {
+        model = training->first.message;
+    } else if (hooks->first_model && !settings->model) {
         status = hooks->first_model(hooks->context, &model, error);
     } else {
         status = settings->model ? model_read(&training->first, settings->model, error)

@@ -16,11 +16,18 @@ struct instructions {
     const struct muster_message **each; /* those of the messages */
     struct muster_message *messages;
     struct server_assignment *assignments;
-    struct muster_scalar **scalars;
-    struct muster_value **values;
     size_t count;
     bool same; /* all are told the same */
 };
+
+/* What one participant is told for round `round`, counted from 0: a new object. NULL when out of memory. */
+json_t *instructions_values(const struct training *training, const struct proxy *proxy, size_t round);
+
+/* An instruction that is told `values`: what is written into the message points at them and at the model. It is to be
+ * cleared with the other one, in any case. False when out of memory. */
+bool instructions_write(struct muster_message *message, enum muster_kind kind,
+                        const struct muster_message *model, json_t *values);
+void instructions_clear(struct muster_message *message);
 
 /* Makes those of a kind, MUSTER_TRAIN or MUSTER_EVALUATE, with the arrays of `model`, and what the settings and the
  * program's hook say. The model stays where it is. False when out of memory; they are freed in any case. */

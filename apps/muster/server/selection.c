@@ -14,7 +14,6 @@
 
 void selection_free(struct selection *selection)
 {
-    free(selection->ranks);
     free(selection->proxies);
     *selection = (struct selection){.proxies = NULL};
 }
@@ -55,8 +54,7 @@ static size_t least_participants(const struct training *training)
     return least > 0 ? least : 1;
 }
 
-/* Whether a participant has the label that is wanted, NAME=VALUE; NULL: none is. */
-static bool has_label(const struct proxy *proxy, const char *wanted)
+bool selection_has_label(const struct proxy *proxy, const char *wanted)
 {
     char name[256];
     const char *value = wanted ? strchr(wanted, '=') : NULL;
@@ -75,7 +73,7 @@ static size_t count_labelled(struct proxy *const *proxies, size_t count, const c
 {
     size_t labelled = 0;
     for (size_t i = 0; i < count; i++)
-        labelled += has_label(proxies[i], label);
+        labelled += selection_has_label(proxies[i], label);
     return labelled;
 }
 
@@ -149,25 +147,19 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* Puts them in order, and leaves out those without the label. */
-static enum muster_status arrange(struct training *training, struct selection *everyone,
-                                  struct muster_error *error)
+static void arrange(const struct training *training, struct selection *everyone)
 {
+    const char *label = training->settings->label;
     size_t kept = 0;
     qsort(everyone->proxies, everyone->count, sizeof(*everyone->proxies), compare_names);
-    everyone->ranks = calloc(everyone->count, sizeof(*everyone->ranks));
-    if (!everyone->ranks)
-        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; i < everyone->count; i++) {
         struct proxy *proxy = everyone->proxies[i];
-        if (!has_label(proxy, training->settings->label)) {
+        if (label && !selection_has_label(proxy, label))
             proxy_release(proxy);
-            continue;
-        }
-        everyone->proxies[kept] = proxy;
-        everyone->ranks[kept++] = i;
+        else
+            everyone->proxies[kept++] = proxy;
     }
     everyone->count = kept;
-    return MUSTER_OK;
 }
 
 /* Nobody came. */
@@ -199,11 +191,7 @@ enum muster_status selection_gather(struct training *training, struct selection 
         everyone->count = 0;
         return explain_wait(training, status, least, there, error);
     }
-    status = arrange(training, everyone, error);
-    if (status != MUSTER_OK) {
-        selection_release(everyone);
-        return status;
-    }
+    arrange(training, everyone);
     if ((int64_t)everyone->count < training->present)
         log_write(LOG_WARNING, "%zu of %lld participants are left", everyone->count,
                   (long long)training->present);
@@ -220,15 +208,11 @@ static bool take(const struct selection *everyone, const size_t *chosen, size_t 
 {
     *drawn = (struct selection){
         .proxies = calloc(count + 1, sizeof(*drawn->proxies)),
-        .ranks = calloc(count + 1, sizeof(*drawn->ranks)),
         .count = count,
     };
-    bool made = drawn->proxies && drawn->ranks;
-    for (size_t i = 0; made && i < count; i++) {
+    for (size_t i = 0; drawn->proxies && i < count; i++)
         drawn->proxies[i] = everyone->proxies[chosen[i]];
-        drawn->ranks[i] = everyone->ranks[chosen[i]];
-    }
-    return made;
+    return drawn->proxies;
 }
 
 static bool draw(const struct selection *everyone, size_t count, struct muster_random *random,
@@ -253,7 +237,7 @@ static enum muster_status draw_in_private(const struct privacy *privacy, const s
     return status;
 }
 
-static size_t share_of(size_t count, double share)
+size_t selection_share_of(size_t count, double share)
 {
     size_t part = (size_t)lround((double)count * share);
     return part > 0 ? part : 1;
@@ -265,7 +249,8 @@ enum muster_status selection_draw(const struct training *training, const struct 
 {
     const struct server_settings *settings = training->settings;
     const struct privacy *privacy = &training->privacy;
-    size_t wanted = settings->wanted > 0 ? settings->wanted : share_of(everyone->count, settings->fraction);
+    size_t wanted =
+        settings->wanted > 0 ? settings->wanted : selection_share_of(everyone->count, settings->fraction);
     size_t least = least_answers(training);
     wanted = wanted < least ? least : wanted;
     double asked = ceil((double)wanted * settings->over - 1e-9);
@@ -284,7 +269,7 @@ enum muster_status selection_draw(const struct training *training, const struct 
 bool selection_share(const struct selection *everyone, double share, struct muster_random *random,
                      struct selection *drawn)
 {
-    size_t count = share_of(everyone->count, share);
+    size_t count = selection_share_of(everyone->count, share);
     bool made = draw(everyone, count, random, drawn);
     drawn->wanted = count;
     return made;

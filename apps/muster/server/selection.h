@@ -11,7 +11,6 @@ struct training;
 /* Participants. Made by selection_gather() or selection_draw(), and released by selection_release(). */
 struct selection {
     struct proxy **proxies; /* in the order of their names */
-    size_t *ranks;          /* the place of each among all that are there, in that order */
     size_t count;
     size_t wanted; /* so many answers are wanted of a round */
 };
@@ -30,6 +29,10 @@ enum muster_status selection_draw(const struct training *training, const struct 
 /* Draws a share of all, at least one. */
 bool selection_share(const struct selection *everyone, double share, struct muster_random *random,
                      struct selection *drawn);
+
+/* How many a share of them is, at least one; and whether a participant has a label, NAME=VALUE. */
+size_t selection_share_of(size_t count, double share);
+bool selection_has_label(const struct proxy *proxy, const char *wanted);
 
 /* Frees the arrays; selection_release() releases the proxies, too. */
 void selection_free(struct selection *selection);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "asynchronous.h"
 #include "attendance.h"
 #include "checkpoint.h"
 #include "common/dataset.h"
@@ -85,6 +86,7 @@ static enum muster_status serve(struct training *training, struct muster_error *
     /* Who is asked for a model has a small instruction and a big answer. */
     if (!training->strategy)
         options.max_answer_size = settings->model_limit;
+    options.answers_hold_room = true;
     enum muster_status status = participant_manager_start(&options, &training->manager, error);
     if (status == MUSTER_OK)
         status = recording_show(training->recording, training->manager, error);

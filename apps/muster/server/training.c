@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "asynchronous.h"
 #include "attendance.h"
 #include "common/dataset.h"
 #include "common/log.h"
@@ -45,9 +46,9 @@ static bool is_over(const struct training *training)
     return training->rounds_held >= training->settings->rounds || evaluation_ends(training);
 }
 
-enum muster_status training_run(struct training *training, struct muster_error *error)
+static enum muster_status hold_rounds(struct training *training, struct muster_error *error)
 {
-    enum muster_status status = training->strategy ? MUSTER_OK : first_model_ask(training, error);
+    enum muster_status status = MUSTER_OK;
     while (status == MUSTER_OK) {
         if (evaluation_is_due(training))
             status = evaluation_hold(training, error);
@@ -56,6 +57,15 @@ enum muster_status training_run(struct training *training, struct muster_error *
         else
             status = round_hold(training, error);
     }
+    return status;
+}
+
+enum muster_status training_run(struct training *training, struct muster_error *error)
+{
+    enum muster_status status = training->strategy ? MUSTER_OK : first_model_ask(training, error);
+    if (status == MUSTER_OK)
+        status = muster_strategy_kind(training->strategy)->asynchronous ? asynchronous_run(training, error)
+                                                                        : hold_rounds(training, error);
     if (status == MUSTER_OK && evaluation_ends(training))
         log_write(LOG_INFO,
                   "stopped early after round %zu: no model was better than that of round %zu, %s %g",

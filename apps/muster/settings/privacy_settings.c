@@ -81,6 +81,10 @@ static enum muster_status check_rounds(const struct server_settings *settings, e
             error, MUSTER_INVALID,
             "privacy.participants: say how many there are: a private step is divided by a number that "
             "must not depend on who comes");
+    if (is_asynchronous(settings) && settings->participants > 0 && settings->buffer > settings->participants)
+        return explain(error, MUSTER_INVALID,
+                       "buffer %zu: there are %zu privacy.participants, and nobody is in a step twice",
+                       settings->buffer, settings->participants);
     if (poisson && settings->wanted > settings->participants)
         return explain(error, MUSTER_INVALID, "select.count %zu: there are %zu privacy.participants",
                        settings->wanted, settings->participants);

@@ -72,17 +72,17 @@ static const struct argp_option *make_options(void)
     for (int group = GROUP_ROUNDS; options && group < GROUP_OTHERS; group++) {
         options[used++] = (struct argp_option){.doc = headers[group], .group = group};
         if (group == GROUP_TRAINING)
-            options[used++] = (struct argp_option){.name = "set",
-                                                   .key = KEY_SET,
-                                                   .arg = "KEY=VALUE",
-                                                   .group = group,
-                                                   .doc = "Set any setting by its key; train.NAME=VALUE is "
-                                                          "told to participants that train, as in --set "
-                                                          "train.lr=0.1, and train.for=RULES to some of "
-                                                          "them, as in --set 'train.for=[{labels: {kind: "
-                                                          "phone}, epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A "
-                                                          "rank is the place in the order of names, from "
-                                                          "0"};
+            options[used++] = (struct argp_option){
+                .name = "set",
+                .key = KEY_SET,
+                .arg = "KEY=VALUE",
+                .group = group,
+                .doc = "Set any setting by its key; train.NAME=VALUE is told to participants that train, as "
+                       "in --set "
+                       "train.lr=0.1, and train.for=RULES to some of them, as in --set 'train.for=[{labels: "
+                       "{kind: "
+                       "phone}, epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A rank is a participant's number, "
+                       "from 0, in the order of arrival"};
         for (size_t i = 0; i < rows; i++) {
             const struct setting *setting = setting_at(i);
             if (setting->group == (enum setting_group)group && setting->option)

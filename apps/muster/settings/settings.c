@@ -51,6 +51,8 @@ void settings_init(struct server_settings *settings)
         .model_limit = (uint64_t)1 << 30,
         .strategy = "fedavg",
         .default_weight = 100,
+        .buffer = 10,
+        .versions_budget = (uint64_t)4 << 30,
         .delta = 1e-5,
         .sampling = "poisson",
         .evaluate_fraction = 1,
@@ -399,6 +401,14 @@ static enum muster_status check_rounds(const struct server_settings *settings, s
     if (settings->max_weight > 0 && settings->default_weight > settings->max_weight)
         return explain(error, MUSTER_INVALID, "max_weight %g: less than default_weight %g: lower that, too",
                        settings->max_weight, settings->default_weight);
+    const struct muster_strategy_kind *kind = muster_strategy_find(settings->strategy);
+    if (kind && kind->asynchronous && (settings->enough > 0 || settings->at_least > 0 || settings->over > 1))
+        return explain(error, MUSTER_INVALID,
+                       "%s: with %s nobody waits for a round: buffer says how many answers move the model",
+                       settings->over > 1     ? "select.over"
+                       : settings->enough > 0 ? "enough"
+                                              : "at_least",
+                       kind->name);
     if (settings->heartbeat_ms > 0 && settings->heartbeat_ms < 100)
         return explain(error, MUSTER_INVALID, "heartbeat %g: expected 0, or a number from 0.1 to 3600",
                        (double)settings->heartbeat_ms / 1000);

@@ -50,6 +50,8 @@ struct server_settings {
     double average;
     double default_weight;
     double max_weight;
+    size_t buffer;                     /* answers that an asynchronous strategy gathers for a step */
+    uint64_t versions_budget;          /* bytes of models that are out */
     struct training_settings training; /* train.NAME and train.for */
     /* privacy */
     double clip;

@@ -100,6 +100,16 @@ static const struct setting table[] = {
     NUMBER("max_weight", "max-weight", "W", GROUP_MODEL, max_weight, 1e-6, 1e12, false, true,
            "The biggest weight of an answer, whatever number of samples its participant claims"),
 
+    WHOLE("buffer", "buffer", "K", GROUP_MODEL, buffer, 1, MANY, true,
+          "With fedbuff: so many answers move the model (default 10); that is a round. Participants do not "
+          "wait for "
+          "each other: as many as --count or --fraction say train at any time"),
+    {"versions_budget", "versions-budget", "BYTES", GROUP_MODEL, SETTING_BYTES, FIELD(versions_budget),
+     1048576, 1e18, false, false,
+     "With fedbuff: the most memory for models that participants still train on (default 4G). Beyond it the "
+     "oldest "
+     "is dropped, and answers to it are refused"},
+
     WHOLE("evaluate.every", "evaluate", "N", GROUP_TESTS, evaluate_every, 0, MANY, true,
           "Have participants test the model after every N rounds, and after the last one (default 0: never)"),
     NUMBER("evaluate.fraction", "evaluate-fraction", "F", GROUP_TESTS, evaluate_fraction, 0, 1, true, true,

@@ -102,23 +102,31 @@ static size_t block_size(size_t count, size_t at)
 
 /* ---- norms ---- */
 
+/* The sum of the squares of an array's elements. */
+static double squares_of(const struct muster_array *array)
+{
+    double block[BLOCK], squares[BLOCK] = {0}, total = 0; /* one sum would wait for each addition */
+    size_t count = muster_array_count(array);
+    for (size_t at = 0; at < count; at += BLOCK) {
+        read_block(block, array, NULL, at, block_size(count, at), 1);
+        for (size_t i = 0; i < BLOCK; i++)
+            squares[i] += block[i] * block[i];
+    }
+    for (size_t i = 0; i < BLOCK; i++)
+        total += squares[i];
+    return total;
+}
+
 /* The norm of arrays - base, all together, and how many elements they have. */
 static double measure(const struct muster_array *arrays, const struct muster_array *base, size_t count,
                       size_t *elements)
 {
-    double block[BLOCK], squares[BLOCK] = {0}, total = 0; /* one sum would wait for each addition */
+    double total = 0;
     *elements = 0;
     for (size_t i = 0; i < count; i++) {
-        size_t size = muster_array_count(&arrays[i]);
-        *elements += size;
-        for (size_t at = 0; at < size; at += BLOCK) {
-            read_block(block, &arrays[i], base ? &base[i] : NULL, at, block_size(size, at), 1);
-            for (size_t k = 0; k < BLOCK; k++)
-                squares[k] += block[k] * block[k];
-        }
+        total += base ? muster__array_squared_distance(&arrays[i], &base[i]) : squares_of(&arrays[i]);
+        *elements += muster_array_count(&arrays[i]);
     }
-    for (size_t k = 0; k < BLOCK; k++)
-        total += squares[k];
     return sqrt(total);
 }
 
@@ -126,9 +134,9 @@ static double measure(const struct muster_array *arrays, const struct muster_arr
  * What to multiply with, so that the norm is at most `clip`. The norm itself is rounded: its square by as
  * many steps of 2^-53 as additions follow each other.
  */
-static double clip_factor(double norm, double clip, size_t elements)
+static double clip_factor(double norm, double clip, size_t elements, size_t arrays)
 {
-    double steps = (double)elements / BLOCK + BLOCK + 8;
+    double steps = (double)elements / BLOCK + BLOCK + (double)arrays + 8;
     return norm <= clip ? 1 : clip / norm * (1 - steps * 0x1p-53);
 }
 
@@ -141,7 +149,7 @@ static enum muster_status find_norm(const struct muster_array *arrays, const str
     if (!isfinite(*norm))
         return muster__error(error, MUSTER_INVALID,
                              "the values are so large that the sum of their squares overflows");
-    *factor = clip_factor(*norm, clip, elements);
+    *factor = clip_factor(*norm, clip, elements, count);
     return MUSTER_OK;
 }
 

@@ -46,16 +46,6 @@ static enum muster_status weigh_by_loss(const struct muster_strategy *strategy,
     return MUSTER_OK;
 }
 
-static enum muster_status weigh(const struct muster_strategy *strategy,
-                                const struct muster_strategy_answer *answer, double *weight, double *divisor,
-                                struct muster_error *error)
-{
-    *weight = answer->weight;
-    *divisor = answer->weight;
-    return strategy->kind->shown.needs_loss ? weigh_by_loss(strategy, answer, weight, divisor, error)
-                                            : MUSTER_OK;
-}
-
 /* ---- answers ---- */
 
 static bool is_squared(const struct muster_strategy *strategy)
@@ -87,33 +77,37 @@ static void free_mean(struct muster_strategy *strategy)
     muster_mean_free(strategy->mean);
 }
 
-/* The arrays are checked first: a loss that is good does not help them. */
+/* The arrays are checked first: the squares of what was not checked are nothing to go by. */
+static enum muster_status check_and_weigh(const struct muster_strategy *strategy,
+                                          const struct muster_strategy_answer *answer,
+                                          const struct muster_message *arrays, double *weight,
+                                          double *divisor, struct muster_error *error)
+{
+    enum muster_status status = muster__mean_check(strategy->mean, arrays, 1, is_squared(strategy), error);
+    return status == MUSTER_OK ? weigh_by_loss(strategy, answer, weight, divisor, error) : status;
+}
+
 static enum muster_status check(const struct muster_strategy *strategy,
                                 const struct muster_strategy_answer *answer, struct muster_error *error)
 {
     struct muster_message arrays = arrays_of(answer);
-    double weight, divisor;
-    bool by_loss = strategy->kind->shown.needs_loss;
-    enum muster_status status = muster__mean_check(strategy->mean, &arrays, by_loss ? 1 : answer->weight,
-                                                   is_squared(strategy), error);
-    if (status == MUSTER_OK)
-        status = weigh(strategy, answer, &weight, &divisor, error);
-    if (status == MUSTER_OK && by_loss)
-        status = muster__mean_check(strategy->mean, &arrays, weight, is_squared(strategy), error);
-    return status;
+    double weight = answer->weight, divisor;
+    enum muster_status status = MUSTER_OK;
+    if (strategy->kind->shown.needs_loss)
+        status = check_and_weigh(strategy, answer, &arrays, &weight, &divisor, error);
+    return status == MUSTER_OK
+               ? muster__mean_check(strategy->mean, &arrays, weight, is_squared(strategy), error)
+               : status;
 }
 
 static enum muster_status add(struct muster_strategy *strategy, const struct muster_strategy_answer *answer,
                               struct muster_error *error)
 {
     struct muster_message arrays = arrays_of(answer);
-    double weight = 0, divisor = 0;
+    double weight = answer->weight, divisor = weight;
     enum muster_status status = MUSTER_OK;
     if (strategy->kind->shown.needs_loss)
-        status =
-            check(strategy, answer, error); /* the squares of what was not checked are nothing to go by */
-    if (status == MUSTER_OK)
-        status = weigh(strategy, answer, &weight, &divisor, error);
+        status = check_and_weigh(strategy, answer, &arrays, &weight, &divisor, error);
     if (status == MUSTER_OK)
         status = muster__mean_add(strategy->mean, &arrays, weight, is_squared(strategy), error);
     if (status == MUSTER_OK)

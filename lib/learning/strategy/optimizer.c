@@ -43,23 +43,38 @@ static void scale(const struct optimizer *optimizer, void *ms, void *vs, double 
             some_momentum_##type(optimizer, ms, changes, count);                                        \
     }
 
-/* Of v, what a rule makes with the squared change; kept is beta2. */
-#define ADAM_SCALE(type)    (kept * v + rest * square)
-#define YOGI_SCALE(type)    (v - rest * square * ((type)(v > square) - (type)(v < square)))
-#define ADAGRAD_SCALE(type) (v + square)
+/* What becomes of v: `kept` is beta2, and `part` is 1 - beta2 of the squared change. */
+#define SCALES(type)                                                                   \
+    static inline type adam_scale_##type(type v, type square, type kept, type part)    \
+    {                                                                                  \
+        (void)square;                                                                  \
+        return kept * v + part;                                                        \
+    }                                                                                  \
+                                                                                       \
+    static inline type yogi_scale_##type(type v, type square, type kept, type part)    \
+    {                                                                                  \
+        (void)kept;                                                                    \
+        return v - (v > square ? part : 0) + (v < square ? part : 0);                  \
+    }                                                                                  \
+                                                                                       \
+    static inline type adagrad_scale_##type(type v, type square, type kept, type part) \
+    {                                                                                  \
+        (void)kept;                                                                    \
+        (void)part;                                                                    \
+        return v + square;                                                             \
+    }
 
-#define ADAPTIVE(rule, type, SCALE, ROOT)                                                              \
+#define ADAPTIVE(rule, type, ROOT)                                                                     \
     static inline void some_##rule##_##type(const struct optimizer *optimizer, type *restrict ms,      \
                                             type *restrict vs, double *restrict changes, size_t count) \
     {                                                                                                  \
         const type kept1 = (type)optimizer->beta1, rest1 = (type)(1 - optimizer->beta1);               \
         const type kept = (type)optimizer->beta2, rest = (type)(1 - optimizer->beta2);                 \
         const type eta = (type)optimizer->eta, tau = (type)optimizer->tau;                             \
-        (void)kept, (void)rest;                                                                        \
         for (size_t i = 0; i < count; i++) {                                                           \
-            type change = (type)changes[i], square = change * change, v = vs[i];                       \
+            type change = (type)changes[i], square = change * change;                                  \
             type m = kept1 * ms[i] + rest1 * change;                                                   \
-            v = SCALE(type);                                                                           \
+            type v = rule##_scale_##type(vs[i], square, kept, rest * square);                          \
             changes[i] = (double)(eta * m / (ROOT(v) + tau));                                          \
             ms[i] = m;                                                                                 \
             vs[i] = v;                                                                                 \
@@ -75,15 +90,15 @@ static void scale(const struct optimizer *optimizer, void *ms, void *vs, double 
             some_##rule##_##type(optimizer, ms, vs, changes, count);                                   \
     }
 
-#define OF_BOTH_TYPES(rule, SCALE)      \
-    ADAPTIVE(rule, float, SCALE, sqrtf) \
-    ADAPTIVE(rule, double, SCALE, sqrt)
+#define RULES(type, ROOT)      \
+    SCALES(type)               \
+    MOMENTUM(type)             \
+    ADAPTIVE(adam, type, ROOT) \
+    ADAPTIVE(yogi, type, ROOT) \
+    ADAPTIVE(adagrad, type, ROOT)
 
-MOMENTUM(float)
-MOMENTUM(double)
-OF_BOTH_TYPES(adam, ADAM_SCALE)
-OF_BOTH_TYPES(yogi, YOGI_SCALE)
-OF_BOTH_TYPES(adagrad, ADAGRAD_SCALE)
+RULES(float, sqrtf)
+RULES(double, sqrt)
 
 typedef void steps(const struct optimizer *optimizer, void *ms, void *vs, double *changes, size_t count);
 
