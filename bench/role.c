@@ -302,7 +302,7 @@ static void run_reduce(const struct role_options *options)
 }
 #endif
 
-#define OPTIONS_FORMAT                                                                             \
+#define OPTIONS_FORMAT                                                                                       \
     "port=%hu,participants=%zu,instruction=%zu,answer=%zu,arrays=%d,folds=%d,median=%d,budget=%zu,delay=%u," \
     "connecting=%zu,threads=%zu,rounds=%zu,members=%zu,batched=%d,consumes=%d"
 #define OPTIONS_COUNT 15
@@ -310,9 +310,9 @@ static void run_reduce(const struct role_options *options)
 void role_write_options(const struct role_options *options, char *text)
 {
     snprintf(text, ROLE_OPTIONS_MAX, OPTIONS_FORMAT, options->port, options->participants,
-             options->instruction, options->answer, (int)options->arrays, (int)options->folds, (int)options->median,
-             options->budget, options->delay_ms, options->connecting, options->threads, options->rounds,
-             options->members, (int)options->batched, (int)options->consumes);
+             options->instruction, options->answer, (int)options->arrays, (int)options->folds,
+             (int)options->median, options->budget, options->delay_ms, options->connecting, options->threads,
+             options->rounds, options->members, (int)options->batched, (int)options->consumes);
 }
 
 static struct role_options read_options(const char *text)
@@ -324,8 +324,9 @@ static struct role_options read_options(const char *text)
     int batched = 0;
     int consumes = 0;
     if (sscanf(text, OPTIONS_FORMAT, &options.port, &options.participants, &options.instruction,
-               &options.answer, &arrays, &folds, &median, &options.budget, &options.delay_ms, &options.connecting,
-               &options.threads, &options.rounds, &options.members, &batched, &consumes) != OPTIONS_COUNT)
+               &options.answer, &arrays, &folds, &median, &options.budget, &options.delay_ms,
+               &options.connecting, &options.threads, &options.rounds, &options.members, &batched,
+               &consumes) != OPTIONS_COUNT)
         role_fail("bad options: %s", text);
     options.arrays = arrays != 0;
     options.folds = folds != 0;

@@ -140,10 +140,8 @@ class Compared(programs.Case):
                 numpy.testing.assert_allclose(values, wanted, rtol=2**-7, atol=2**-14, err_msg=str((case, i)))
                 self.assertLess(numpy.mean(values != wanted), 0.02, (case, i))
             else:
-                exact = dtype not in FLOATS
-                numpy.testing.assert_allclose(
-                    values, wanted, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, err_msg=str((case, i))
-                )
+                tolerance = TOLERANCE if dtype in FLOATS else 0
+                numpy.testing.assert_allclose(values, wanted, rtol=tolerance, atol=tolerance, err_msg=str((case, i)))
 
     def answers(self, reference, random, count):
         """Changes of the model that differ in size; of those that weigh nothing, one is far away."""

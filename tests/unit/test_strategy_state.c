@@ -85,15 +85,33 @@ Test(strategy_state, what_is_damaged_is_refused)
     state.arrays[3].array.data = numbers;
     numbers[200] = -1e-9F;
     expect_no_restore(second, &state, "'strategy.scale' of the state is damaged");
-    const double counts[] = {-1, 0, 0};
-    state = state_of(first);
-    state.arrays[0].array.data = counts;
-    expect_no_restore(second, &state, "'strategy.numbers' of the state is damaged");
     cr_assert_eq(muster_strategy_answers(second), 1);
     step(second);
     muster_strategy_free(first);
     muster_strategy_free(second);
     muster_strategy_free(other);
+}
+
+Test(strategy_state, numbers_that_cannot_be_are_refused)
+{
+    struct muster_strategy *mean = new_strategy("fedavg", NULL, 0);
+    struct muster_strategy *buffer = new_strategy("fedbuff", NULL, 0);
+    const double bad_for_both[][3] = {{-1, 0, 0},  {1.5, 0, 0}, {0x1p60, 0, 0},
+                                      {0, 2.5, 1}, {0, 1, 2},   {0, 1, 0}};
+    const double good_for_a_buffer[] = {3, 2, 1.5};
+    for (size_t i = 0; i < sizeof(bad_for_both) / sizeof(bad_for_both[0]); i++) {
+        struct state states[] = {state_of(mean), state_of(buffer)};
+        states[0].arrays[0].array.data = states[1].arrays[0].array.data = bad_for_both[i];
+        expect_no_restore(mean, &states[0], "'strategy.numbers' of the state is damaged");
+        expect_no_restore(buffer, &states[1], "'strategy.numbers' of the state is damaged");
+    }
+    struct state states[] = {state_of(mean), state_of(buffer)};
+    states[0].arrays[0].array.data = states[1].arrays[0].array.data = good_for_a_buffer;
+    expect_no_restore(mean, &states[0], "'strategy.numbers' of the state is damaged");
+    cr_assert_eq(muster_strategy_restore(buffer, states[1].arrays, states[1].count, NULL), MUSTER_OK);
+    cr_assert_eq(muster_strategy_answers(buffer), 2);
+    muster_strategy_free(mean);
+    muster_strategy_free(buffer);
 }
 
 Test(strategy_state, others_need_numbers_only)

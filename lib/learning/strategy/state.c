@@ -62,15 +62,37 @@ static double number_at(const struct muster_array *array, size_t i)
                                           : (double)((const float *)array->data)[i];
 }
 
-/* Numbers count, and what Adam and its like take the root of is not negative. */
-static enum muster_status check_values(const struct muster_array *found, const char *name,
+/* Steps and answers are counted. Only a buffer has answers, and they weigh something; what is private
+   weighs all the same. */
+static bool numbers_are_good(const struct muster_strategy *strategy, const double *numbers)
+{
+    double steps = numbers[NUMBER_STEPS], answers = numbers[NUMBER_ANSWERS], weight = numbers[NUMBER_WEIGHT];
+    bool buffered = strategy->kind->shown.asynchronous;
+    if (!(steps >= 0 && steps <= NUMBER_MOST) || !(answers >= 0 && answers <= NUMBER_MOST) || !(weight >= 0))
+        return false;
+    if (steps != floor(steps) || answers != floor(answers) || weight > answers)
+        return false;
+    return buffered ? weight > 0 || answers == 0 || strategy->clip > 0 : answers == 0;
+}
+
+/* What Adam and its like take the root of. */
+static bool scale_is_good(const struct muster_array *found)
+{
+    bool good = true;
+    for (size_t i = 0; i < found->shape[0]; i++)
+        good = good && number_at(found, i) >= 0;
+    return good;
+}
+
+static enum muster_status check_values(const struct muster_strategy *strategy,
+                                       const struct muster_array *found, const char *name,
                                        struct muster_error *error)
 {
-    bool numbers = strcmp(name, NUMBERS_NAME) == 0;
-    bool scale = strncmp(name, SCALE_NAME, strlen(SCALE_NAME)) == 0;
     bool good = true;
-    for (size_t i = 0; (numbers || scale) && i < found->shape[0]; i++)
-        good = good && number_at(found, i) >= 0 && (scale || number_at(found, i) <= NUMBER_MOST);
+    if (strcmp(name, NUMBERS_NAME) == 0)
+        good = numbers_are_good(strategy, found->data);
+    else if (strncmp(name, SCALE_NAME, strlen(SCALE_NAME)) == 0)
+        good = scale_is_good(found);
     return good ? MUSTER_OK : muster__error(error, MUSTER_FORMAT, "'%.80s' of the state is damaged", name);
 }
 
@@ -86,7 +108,7 @@ enum muster_status muster_strategy_restore(struct muster_strategy *strategy,
         const struct muster_array *found = muster_npz_find(arrays, count, own[i].name);
         status = check(found, &own[i], error);
         if (status == MUSTER_OK)
-            status = check_values(found, own[i].name, error);
+            status = check_values(strategy, found, own[i].name, error);
     }
     if (status != MUSTER_OK)
         return status;
