@@ -108,6 +108,10 @@ apps_muster_muster_SOURCES = \
     apps/muster/server/display.h \
     apps/muster/server/evaluation.c \
     apps/muster/server/evaluation.h \
+    apps/muster/server/failures.c \
+    apps/muster/server/failures.h \
+    apps/muster/server/first_model.c \
+    apps/muster/server/first_model.h \
     apps/muster/server/instructions.c \
     apps/muster/server/instructions.h \
     apps/muster/server/journal.c \
@@ -152,6 +156,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/settings/table.h \
     apps/muster/settings/training_settings.c \
     apps/muster/settings/training_settings.h \
+    apps/muster/settings/written_out.c \
+    apps/muster/settings/written_out.h \
     apps/muster/settings/yaml_text.c \
     apps/muster/settings/yaml_text.h
 

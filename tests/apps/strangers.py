@@ -146,7 +146,8 @@ class Strangers(support.Case):
         for thread in self.threads:
             thread.join()
         for name, (_, reason) in cases.items():
-            self.assertRegex(errors, f"(?m)round 2: {name}: {reason}$")
+            self.assertRegex(errors, f"(?m)round 1: {name}: {reason}$")  # and not again in round 2
+            self.assertNotRegex(errors, f"round 2: {name}")
             self.assertEqual([turn for turn, _ in told[name]], [] if name == "nan" else [1, 2])
             for _, text in told[name]:
                 self.assertRegex(text, f"^{reason}$")

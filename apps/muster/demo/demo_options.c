@@ -10,6 +10,7 @@
 
 #include "common/arguments.h"
 #include "settings/server_arguments.h"
+#include "settings/written_out.h"
 
 enum {
     KEY_START = 512,
@@ -238,6 +239,7 @@ void demo_options_parse(int count, char **arguments, struct demo_options *option
             prepare_attack(options);
     }
     arguments_begin("muster demo");
+    written_out_check(&parser, count, arguments);
     argp_parse(&parser, count, arguments, 0, NULL, options);
     if (strcmp(options->server.strategy, "fedyogi") == 0 && !is_set(options, "eta"))
         set(options, "strategy.eta", "0.04");

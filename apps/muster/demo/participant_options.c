@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/arguments.h"
+#include "settings/written_out.h"
 
 enum { KEY_PARTICIPANT = 512, KEY_CONNECT, KEY_NAME, KEY_LABEL, KEY_WAIT, KEY_EXPORT, KEY_NOISE };
 
@@ -114,5 +115,6 @@ void demo_participant_options_parse(int count, char **arguments, struct demo_par
     };
     options->data.only = 0;
     arguments_begin("muster demo");
+    written_out_check(&parser, count, arguments);
     argp_parse(&parser, count, arguments, 0, NULL, options);
 }

@@ -71,7 +71,8 @@ static void note_loss(struct asynchronous *run, double loss)
 }
 
 static enum muster_status check(const struct asynchronous *run, const struct muster_message *message,
-                                const struct version *version, double *loss, bool *said, struct muster_error *error)
+                                const struct version *version, double *loss, bool *said,
+                                struct muster_error *error)
 {
     const struct training *training = run->training;
     struct muster_strategy_answer answer = MUSTER_STRATEGY_ANSWER_INIT;
@@ -91,7 +92,8 @@ static bool hold_if_private(struct asynchronous *run, const char *name)
 }
 
 /* An answer that came. It is kept before it counts. */
-static enum muster_status take_answer(struct asynchronous *run, struct worker *worker, struct muster_error *error)
+static enum muster_status take_answer(struct asynchronous *run, struct worker *worker,
+                                      struct muster_error *error)
 {
     struct kept kept = {.version = worker->version->number, .name = worker->name};
     bool said;
@@ -118,8 +120,8 @@ static enum muster_status take_kept(void *context, const struct muster_message *
     struct asynchronous *run = context;
     struct version *version = versions_find(&run->versions, run->training, kept->version);
     if (!version)
-        return explain(error, MUSTER_FORMAT, "the model after round %" PRIu64 ", on which it trained, is missing",
-                       kept->version);
+        return explain(error, MUSTER_FORMAT,
+                       "the model after round %" PRIu64 ", on which it trained, is missing", kept->version);
     note_loss(run, kept->loss);
     if (!hold_if_private(run, kept->name))
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
@@ -281,12 +283,12 @@ static struct version *version_for(struct asynchronous *run, const struct worker
     return version ? version : versions_find(&run->versions, training, training->rounds_held);
 }
 
-static enum muster_status give_training(struct asynchronous *run, struct worker *worker, struct muster_error *error)
+static enum muster_status give_training(struct asynchronous *run, struct worker *worker,
+                                        struct muster_error *error)
 {
     struct training *training = run->training;
     struct version *version = version_for(run, worker);
-    json_t *values =
-        version ? instructions_values(training, worker->proxy, version->number) : NULL;
+    json_t *values = version ? instructions_values(training, worker->proxy, version->number) : NULL;
     if (!values)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     const struct muster_message *instruction = versions_instruction(version, training, values, error);
@@ -329,8 +331,7 @@ static struct worker *draw_free(struct asynchronous *run)
     size_t seen = 0;
     for (size_t i = 0; i < workers->count; i++) {
         struct worker *worker = workers->each[i];
-        if (worker_is_free(worker) &&
-            muster_random_uniform(&run->random) * (double)++seen < 1)
+        if (worker_is_free(worker) && muster_random_uniform(&run->random) * (double)++seen < 1)
             drawn = worker;
     }
     return drawn;
@@ -369,8 +370,8 @@ static enum muster_status check_patience(const struct asynchronous *run, struct 
     if (workers_now_ms() - run->accepted_ms < most || testing_runs(&run->testing))
         return MUSTER_OK;
     return explain(error, MUSTER_TIMEOUT, "no answer was accepted for %g s, with %zu participants%s%s",
-                   (double)most / 1000, workers_present(&run->workers), run->refused.text[0] ? "; the last: " : "",
-                   run->refused.text);
+                   (double)most / 1000, workers_present(&run->workers),
+                   run->refused.text[0] ? "; the last: " : "", run->refused.text);
 }
 
 static void show(struct asynchronous *run)
@@ -413,8 +414,8 @@ static enum muster_status loop(struct asynchronous *run, struct muster_error *er
         status = advance(run, error);
         /* A signal lets the running round end. */
         if (stopping_gave_up(training->stopping) ||
-            (stopping_is_asked(training->stopping) &&
-             (training->run || training->rounds_held > held || muster_strategy_answers(training->strategy) == 0)))
+            (stopping_is_asked(training->stopping) && (training->run || training->rounds_held > held ||
+                                                       muster_strategy_answers(training->strategy) == 0)))
             return MUSTER_STOPPED;
         if (status == MUSTER_OK && is_over(run))
             return MUSTER_OK;

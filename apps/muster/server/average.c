@@ -38,10 +38,11 @@ enum muster_status average_begin(struct average *average, double share, const st
         return MUSTER_OK;
     for (size_t i = 0; i < model->array_count; i++) {
         if (is_coarse(model->arrays[i].dtype))
-            return explain(error, MUSTER_INVALID,
-                           "average %g: the array '%.60s' has floats of 16 bits, which are too coarse for a running "
-                           "average: set average to 0",
-                           share, model->array_names[i]);
+            return explain(
+                error, MUSTER_INVALID,
+                "average %g: the array '%.60s' has floats of 16 bits, which are too coarse for a running "
+                "average: set average to 0",
+                share, model->array_names[i]);
         size += aligned(bytes_of(&model->arrays[i]));
     }
     average->arrays = calloc(model->array_count, sizeof(*average->arrays));
@@ -112,8 +113,8 @@ enum muster_status average_restore(struct average *average, const struct muster_
     for (size_t i = 0; status == MUSTER_OK && i < saved->array_count; i++) {
         size_t bad = first_not_finite(&saved->arrays[i]);
         if (bad < muster_array_count(&saved->arrays[i]))
-            return explain(error, MUSTER_FORMAT, "array %zu of the average: element %zu is not a finite number", i,
-                           bad);
+            return explain(error, MUSTER_FORMAT,
+                           "array %zu of the average: element %zu is not a finite number", i, bad);
         if (bytes_of(&average->arrays[i]) > 0)
             memcpy(data_of(&average->arrays[i]), saved->arrays[i].data, bytes_of(&average->arrays[i]));
     }

@@ -9,7 +9,7 @@
 
 /* All zeros: there is none. */
 struct average {
-    double share; /* of the average that stays in a round */
+    double share;                  /* of the average that stays in a round */
     struct muster_message message; /* the average, with the model's names; they stay the model's */
     struct muster_array *arrays;
     void *memory;

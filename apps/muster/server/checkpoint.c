@@ -33,25 +33,36 @@ static enum muster_status add_identity(json_t *configuration, struct muster_erro
     return MUSTER_OK;
 }
 
-/* Names the first option that is not as the run was begun with. The number of rounds may be another one. */
-static enum muster_status compare(const json_t *before, json_t *now, struct muster_error *error)
+/* Names a setting that is not as the run was begun with; NULL: it is not set. */
+static enum muster_status differs(const char *key, const json_t *old, const json_t *value,
+                                  struct muster_error *error)
+{
+    char *was = old ? json_dumps(old, JSON_ENCODE_ANY | CONFIGURATION_FORMAT) : NULL;
+    char *is = value ? json_dumps(value, JSON_ENCODE_ANY | CONFIGURATION_FORMAT) : NULL;
+    explain(error, MUSTER_EXISTS,
+            "this run was begun with %.60s %.40s, not %.40s: give its own settings or another directory, or "
+            "begin anew with --overwrite",
+            key, was ? was : "unset", is ? is : "unset");
+    free(was);
+    free(is);
+    return MUSTER_EXISTS;
+}
+
+/* Names the first setting that is not as the run was begun with. The number of rounds may be another one. */
+static enum muster_status compare(json_t *before, json_t *now, struct muster_error *error)
 {
     const char *key;
     json_t *value;
     json_object_foreach(now, key, value)
     {
         const json_t *old = json_object_get(before, key);
-        if (strcmp(key, "rounds") == 0 || strcmp(key, IDENTITY) == 0 || json_equal(old, value))
-            continue;
-        char *was = old ? json_dumps(old, JSON_ENCODE_ANY | CONFIGURATION_FORMAT) : NULL;
-        char *is = json_dumps(value, JSON_ENCODE_ANY | CONFIGURATION_FORMAT);
-        explain(error, MUSTER_EXISTS,
-                "this run was begun with %s %.60s, not %.60s: give its own settings or another directory, or "
-                "begin anew with --overwrite",
-                key, was ? was : "unset", is ? is : "this");
-        free(was);
-        free(is);
-        return MUSTER_EXISTS;
+        if (strcmp(key, "rounds") != 0 && strcmp(key, IDENTITY) != 0 && !json_equal(old, value))
+            return differs(key, old, value, error);
+    }
+    json_object_foreach(before, key, value)
+    {
+        if (!json_object_get(now, key))
+            return differs(key, value, NULL, error);
     }
     return MUSTER_OK;
 }
@@ -229,8 +240,8 @@ enum muster_status checkpoint_read_model(struct model *model, const char *path, 
         status = model_of_saved(model, saved, count, error);
     if (status != MUSTER_OK || !muster_npz_find(saved, count, CURRENT "0"))
         return status;
-    return find_current(saved, count, &model->message, (struct muster_array *)(uintptr_t)model->message.arrays,
-                        error);
+    return find_current(saved, count, &model->message,
+                        (struct muster_array *)(uintptr_t)model->message.arrays, error);
 }
 
 /* Opens the run, or begins it with this configuration. */

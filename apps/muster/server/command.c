@@ -13,6 +13,7 @@
 #include "common/signals.h"
 #include "server.h"
 #include "settings/server_arguments.h"
+#include "settings/written_out.h"
 #include "state.h"
 
 enum { KEY_SEED = 512 };
@@ -43,14 +44,18 @@ static char *add_strategies(int key, const char *text, void *unused)
     return key == ARGP_KEY_HELP_EXTRA ? server_arguments_strategies() : (char *)(uintptr_t)text;
 }
 
-static const char documentation[] =
-    "Trains a model of any kind, an .npz file, with the participants that connect, in rounds. What they do with "
-    "it is theirs; a participant answers with arrays like the model's, num_samples, and the loss if it has one.\v"
-    "The first signal (Ctrl-C, SIGTERM) lets the running round end; the second gives it up. With --run the same "
-    "command goes on from there. At SIGUSR1 the server writes to standard error what it does, and at SIGHUP it "
-    "reads certificates and token again.\n\n"
-    "The exit status is 0 when all rounds were held or the training stopped early, 128 plus the signal's number "
-    "after a signal, and 1 or 2 otherwise.";
+static const char documentation[] = "Trains a model of any kind, an .npz file, with the participants that "
+                                    "connect, in rounds. What they do with "
+                                    "it is theirs; a participant answers with arrays like the model's, "
+                                    "num_samples, and the loss if it has one.\v"
+                                    "The first signal (Ctrl-C, SIGTERM) lets the running round end; the "
+                                    "second gives it up. With --run the same "
+                                    "command goes on from there. At SIGUSR1 the server writes to standard "
+                                    "error what it does, and at SIGHUP it "
+                                    "reads certificates and token again.\n\n"
+                                    "The exit status is 0 when all rounds were held or the training stopped "
+                                    "early, 128 plus the signal's number "
+                                    "after a signal, and 1 or 2 otherwise.";
 
 static void parse_all(int count, char **arguments, struct server_settings *settings)
 {
@@ -71,6 +76,7 @@ static void parse_all(int count, char **arguments, struct server_settings *setti
         exit(EXIT_FAILURE);
     }
     arguments_begin("muster server");
+    written_out_check(&parser, count, arguments);
     argp_parse(&parser, count, arguments, 0, NULL, settings);
 }
 

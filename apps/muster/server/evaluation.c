@@ -162,8 +162,8 @@ static bool is_lower_better(const char *metric)
 static bool is_better(const struct training *training, double value)
 {
     const struct evaluation *evaluation = &training->evaluation;
-    double gain = is_lower_better(training->settings->metric) ? evaluation->best - value
-                                                              : value - evaluation->best;
+    double gain =
+        is_lower_better(training->settings->metric) ? evaluation->best - value : value - evaluation->best;
     return evaluation->best_round == 0 || gain > training->settings->min_delta;
 }
 
@@ -225,20 +225,25 @@ static void on_tick(void *context, const struct proxy_round_statistics *statisti
     display_round(test->training->manager, statistics, waiting, count, -1);
 }
 
-static void note_failures(const struct training *training, const struct selection *testers,
+static void note_failures(struct training *training, const struct selection *testers,
                           const struct proxy_round_result *result)
 {
-    static struct log_allowance allowance = {.a_minute = 40};
+    char where[64];
+    snprintf(where, sizeof(where), "test after round %zu", training->rounds_held);
+    training->testers.deadline = "--evaluate-deadline";
     for (size_t i = 0; i < result->count; i++) {
-        if (result->entries[i].status != MUSTER_OK && result->entries[i].status != MUSTER_STOPPED)
-            log_later(LOG_WARNING, &allowance, "test after round %zu: %.128s: %s", training->rounds_held,
-                      proxy_name(testers->proxies[i]), result->entries[i].text);
+        const struct proxy_round_entry *entry = &result->entries[i];
+        const char *name = proxy_name(testers->proxies[i]);
+        if (entry->status == MUSTER_OK)
+            failures_forget(&training->testers, name);
+        else if (entry->status != MUSTER_STOPPED)
+            failures_tell(&training->testers, where, name, entry->status, entry->text, false);
     }
 }
 
-enum muster_status evaluation_take(struct training *training, size_t round, const struct muster_message *model,
-                                   const struct metrics *metrics, size_t answered, size_t asked,
-                                   struct muster_error *error)
+enum muster_status evaluation_take(struct training *training, size_t round,
+                                   const struct muster_message *model, const struct metrics *metrics,
+                                   size_t answered, size_t asked, struct muster_error *error)
 {
     struct evaluation *evaluation = &training->evaluation;
     char text[512];
@@ -248,6 +253,7 @@ enum muster_status evaluation_take(struct training *training, size_t round, cons
         return MUSTER_OK;
     }
     evaluation->metrics = *metrics;
+    metrics_end(&evaluation->metrics);
     evaluation->count = metrics_means(&evaluation->metrics, evaluation->means);
     enum muster_status status = judge(training, model, error);
     if (status == MUSTER_OK && training->settings->run)
@@ -258,8 +264,8 @@ enum muster_status evaluation_take(struct training *training, size_t round, cons
         return status;
     recording_metrics(training->recording, round, evaluation->means, evaluation->count);
     metrics_text(evaluation->means, evaluation->count, "", text, sizeof(text));
-    display_result("test after round %zu: %zu answered, %zu failed%s%s", round, answered, asked - answered, text,
-                   evaluation->best_round == round ? " (the best so far)" : "");
+    display_result("test after round %zu: %zu answered, %zu failed%s%s", round, answered, asked - answered,
+                   text, evaluation->best_round == round ? " (the best so far)" : "");
     return MUSTER_OK;
 }
 
@@ -277,11 +283,11 @@ static enum muster_status test_with(struct test *test, const struct selection *t
     options.tick_ms = TICK_MS;
     options.on_tick = on_tick;
     display_stage("test after round %zu", training->rounds_held);
-    enum muster_status status =
-        instructions->same ? proxy_run_all(testers->proxies, testers->count, instructions->each[0], &options,
-                                           on_answer, test, &result, &failure)
-                           : proxy_run_each(testers->proxies, instructions->each, testers->count, &options,
-                                            on_answer, test, &result, &failure);
+    enum muster_status status = instructions->same
+                                    ? proxy_run_all(testers->proxies, testers->count, instructions->each[0],
+                                                    &options, on_answer, test, &result, &failure)
+                                    : proxy_run_each(testers->proxies, instructions->each, testers->count,
+                                                     &options, on_answer, test, &result, &failure);
     if (stopping_gave_up(training->stopping) || status == MUSTER_STOPPED)
         status = MUSTER_STOPPED;
     else if (status == MUSTER_OK || status == MUSTER_TIMEOUT || status == MUSTER_TOO_FEW) {
@@ -299,8 +305,8 @@ bool evaluation_is_due(const struct training *training)
 {
     const struct server_settings *settings = training->settings;
     size_t held = training->rounds_held;
-    return settings->evaluate_every > 0 && held > 0 && training->evaluation.tested != held && training->moves > 0 &&
-           (held % settings->evaluate_every == 0 || held >= settings->rounds);
+    return settings->evaluate_every > 0 && held > 0 && training->evaluation.tested != held &&
+           training->moves > 0 && (held % settings->evaluate_every == 0 || held >= settings->rounds);
 }
 
 enum muster_status evaluation_hold(struct training *training, struct muster_error *error)
@@ -312,10 +318,11 @@ enum muster_status evaluation_hold(struct training *training, struct muster_erro
     enum muster_status status = selection_gather(training, &everyone, error);
     if (status != MUSTER_OK)
         return status;
+    metrics_begin(&test.metrics, training->settings->metric);
     random_stream(&random, training->settings->seed, RANDOM_SELECTION, training->rounds_held, 1);
     bool made = selection_share(&everyone, training->settings->evaluate_fraction, &random, &testers);
-    if (made && instructions_make(&instructions, training, MUSTER_EVALUATE, training_result(training), &testers,
-                                  &random))
+    if (made && instructions_make(&instructions, training, MUSTER_EVALUATE, training_result(training),
+                                  &testers, &random))
         status = test_with(&test, &testers, &instructions, error);
     else
         status = explain(error, MUSTER_OUT_OF_MEMORY, "out of memory in the test after round %zu",

@@ -35,9 +35,9 @@ bool evaluation_is_due(const struct training *training);
 enum muster_status evaluation_hold(struct training *training, struct muster_error *error);
 
 /* Takes over what came of a test of `model` after round `round`: `answered` of `asked` participants said `metrics`. */
-enum muster_status evaluation_take(struct training *training, size_t round, const struct muster_message *model,
-                                   const struct metrics *metrics, size_t answered, size_t asked,
-                                   struct muster_error *error);
+enum muster_status evaluation_take(struct training *training, size_t round,
+                                   const struct muster_message *model, const struct metrics *metrics,
+                                   size_t answered, size_t asked, struct muster_error *error);
 
 /* Whether so many tests found no better model that the training ends. */
 bool evaluation_ends(const struct training *training);

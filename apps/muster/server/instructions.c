@@ -50,8 +50,8 @@ static bool assign(struct instructions *instructions, const struct training *tra
     return true;
 }
 
-bool instructions_write(struct muster_message *message, enum muster_kind kind, const struct muster_message *model,
-                        json_t *told)
+bool instructions_write(struct muster_message *message, enum muster_kind kind,
+                        const struct muster_message *model, json_t *told)
 {
     json_t *value;
     const char *name;

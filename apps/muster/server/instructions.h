@@ -25,8 +25,8 @@ json_t *instructions_values(const struct training *training, const struct proxy 
 
 /* An instruction that is told `values`: what is written into the message points at them and at the model. It is to be
  * cleared with the other one, in any case. False when out of memory. */
-bool instructions_write(struct muster_message *message, enum muster_kind kind, const struct muster_message *model,
-                        json_t *values);
+bool instructions_write(struct muster_message *message, enum muster_kind kind,
+                        const struct muster_message *model, json_t *values);
 void instructions_clear(struct muster_message *message);
 
 /* Makes those of a kind, MUSTER_TRAIN or MUSTER_EVALUATE, with the arrays of `model`, and what the settings and the

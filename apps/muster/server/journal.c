@@ -24,7 +24,7 @@
 #define ANSWER_FORMAT ANSWER_PREFIX "%08" PRIu64 ".npz"
 #define TABLE_FILE    "outstanding.jsonl"
 #define ROUND         MODEL_OWN_PREFIX "round"
-#define BASE       MODEL_OWN_PREFIX "base"
+#define BASE          MODEL_OWN_PREFIX "base"
 #define NAME          MODEL_OWN_PREFIX "name"
 #define LOSS          MODEL_OWN_PREFIX "loss"
 #define IDENTITY      MODEL_OWN_PREFIX "identity"
@@ -170,7 +170,8 @@ enum muster_status journal_keep(struct journal *journal, const struct training *
         arrays[i] = (struct muster_named_array){model->array_names[i], answer->arrays[i]};
     arrays[count] = (struct muster_named_array){ROUND, {MUSTER_INT64, 0, {0}, &round}};
     arrays[count + 1] = (struct muster_named_array){BASE, {MUSTER_INT64, 0, {0}, &from}};
-    arrays[count + 2] = (struct muster_named_array){NAME, {MUSTER_UINT8, 1, {strlen(kept->name) + 1}, kept->name}};
+    arrays[count + 2] =
+        (struct muster_named_array){NAME, {MUSTER_UINT8, 1, {strlen(kept->name) + 1}, kept->name}};
     arrays[count + 3] = (struct muster_named_array){
         IDENTITY, {MUSTER_UINT8, 1, {strlen(training->identity) + 1}, training->identity}};
     arrays[count + 4] = (struct muster_named_array){LOSS, {MUSTER_FLOAT64, 0, {0}, &kept->loss}};
@@ -196,7 +197,8 @@ static bool read_number(const struct muster_named_array *arrays, size_t count, c
 static const char *read_text(const struct muster_named_array *arrays, size_t count, const char *name)
 {
     const struct muster_array *array = muster_npz_find(arrays, count, name);
-    size_t size = array && array->dtype == MUSTER_UINT8 && array->dimensions == 1 ? (size_t)array->shape[0] : 0;
+    size_t size =
+        array && array->dtype == MUSTER_UINT8 && array->dimensions == 1 ? (size_t)array->shape[0] : 0;
     return size > 0 && ((const char *)array->data)[size - 1] == '\0' ? array->data : NULL;
 }
 
@@ -268,8 +270,8 @@ static uint64_t *list_answers(const struct training *training, size_t *count)
     return numbers;
 }
 
-enum muster_status journal_open(struct journal *journal, const struct training *training, journal_answer *take,
-                                void *context, struct muster_error *error)
+enum muster_status journal_open(struct journal *journal, const struct training *training,
+                                journal_answer *take, void *context, struct muster_error *error)
 {
     char path[PATH_SIZE];
     size_t count;

@@ -35,8 +35,8 @@ typedef enum muster_status journal_answer(void *context, const struct muster_mes
 
 /* Opens the run's journal, and gives the answers that were accepted since the last round to `take`, in their order. Without
  * a run it keeps nothing. */
-enum muster_status journal_open(struct journal *journal, const struct training *training, journal_answer *take,
-                                void *context, struct muster_error *error);
+enum muster_status journal_open(struct journal *journal, const struct training *training,
+                                journal_answer *take, void *context, struct muster_error *error);
 
 /* An answer is accepted: it is on the disk when this returns. IO with *error: it is to be refused. */
 enum muster_status journal_keep(struct journal *journal, const struct training *training,

@@ -37,14 +37,15 @@ enum muster_status model_check_names(const struct muster_message *model, struct 
         size_t length = strlen(name);
         muster_text_harmless(name, shown, sizeof(shown));
         if (model_is_own(name))
-            return explain(error, MUSTER_INVALID,
-                           "the array '%.100s' of the model has a name that the run needs for itself: rename it",
-                           shown);
+            return explain(
+                error, MUSTER_INVALID,
+                "the array '%.100s' of the model has a name that the run needs for itself: rename it", shown);
         if (length == 0 || length > 255 || strpbrk(name, "/\\"))
-            return explain(error, MUSTER_INVALID,
-                           "the array '%.100s' of the model cannot be saved under this name: it needs 1 to 255 bytes "
-                           "without slashes",
-                           shown);
+            return explain(
+                error, MUSTER_INVALID,
+                "the array '%.100s' of the model cannot be saved under this name: it needs 1 to 255 bytes "
+                "without slashes",
+                shown);
     }
     return MUSTER_OK;
 }
@@ -92,10 +93,10 @@ enum muster_status model_read(struct model *model, const char *path, struct must
     model->more = read;
     if (status == MUSTER_FORMAT)
         return explain(error, status,
-                       "%.100s: %.150s (a model is an .npz file, as numpy.savez('model.npz', **arrays) writes it)",
-                       path, reason.text);
+                       "%.150s (a model is an .npz file, as numpy.savez('model.npz', **arrays) writes it)",
+                       reason.text);
     if (status != MUSTER_OK)
-        return explain(error, status, "%.300s", reason.text);
+        return explain(error, status, "%s", reason.text);
     status = model_of_saved(model, read, count, &reason);
     if (status != MUSTER_OK)
         return explain(error, status, "%.150s: %.150s", path, reason.text);
@@ -136,7 +137,8 @@ void model_named(const struct muster_message *model, struct muster_named_array *
         arrays[i] = (struct muster_named_array){model->array_names[i], model->arrays[i]};
 }
 
-enum muster_status model_write(const char *path, const struct muster_message *model, struct muster_error *error)
+enum muster_status model_write(const char *path, const struct muster_message *model,
+                               struct muster_error *error)
 {
     struct muster_named_array *arrays = calloc(model->array_count, sizeof(*arrays));
     if (!arrays)

@@ -37,7 +37,8 @@ bool model_is_own(const char *name);
 enum muster_status model_check_names(const struct muster_message *model, struct muster_error *error);
 
 /* Writes a model to an .npz file, as numpy.savez() does. */
-enum muster_status model_write(const char *path, const struct muster_message *model, struct muster_error *error);
+enum muster_status model_write(const char *path, const struct muster_message *model,
+                               struct muster_error *error);
 
 /* Fills in arrays[model->array_count] with the names of the model. */
 void model_named(const struct muster_message *model, struct muster_named_array *arrays);

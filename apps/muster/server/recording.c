@@ -4,15 +4,15 @@
 #include "recording.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "attendance.h"
-#include "common/log.h"
 #include "common/dataset.h"
+#include "common/log.h"
 #include "common/monitoring.h"
 #include "model.h"
 #include "rounds.h"
@@ -221,7 +221,8 @@ static void record_histograms(struct recording *recording, size_t round, const s
     (void)model;
 }
 
-void recording_metrics(struct recording *recording, size_t round, const struct muster_scalar *metrics, size_t count)
+void recording_metrics(struct recording *recording, size_t round, const struct muster_scalar *metrics,
+                       size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         char name[METRIC_NAME_SIZE + 8];

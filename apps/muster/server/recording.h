@@ -30,7 +30,8 @@ void recording_round(struct recording *recording, const struct round_report *rou
                      const struct muster_message *model);
 
 /* Records metrics of a test by participants after a round. */
-void recording_metrics(struct recording *recording, size_t round, const struct muster_scalar *metrics, size_t count);
+void recording_metrics(struct recording *recording, size_t round, const struct muster_scalar *metrics,
+                       size_t count);
 
 /* How the training ended. */
 enum recorded_end { RECORDED_FINISHED, RECORDED_FAILED, RECORDED_KILLED };

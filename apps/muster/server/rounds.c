@@ -103,14 +103,6 @@ static enum muster_status on_answer(void *context, size_t index, struct proxy *p
 
 /* ---- what is told of failures ---- */
 
-/* Keeps in mind why an answer was not accepted. */
-static void keep_refusal(struct refusals *refusals, const struct proxy_round_entry *entry, const char *line)
-{
-    size_t status = (size_t)entry->status, kind = status < REFUSALS_MAX ? status : 0;
-    refusals->count[kind]++;
-    snprintf(refusals->example[kind], sizeof(refusals->example[kind]), "%s", line);
-}
-
 /* One line for all of them, as with a --max-weight that is low there may be many. */
 static void note_weights(const struct round *round)
 {
@@ -124,31 +116,19 @@ static void note_weights(const struct round *round)
               round->heaviest_weight, round->most, others);
 }
 
-/* What to do about it, where the text of an entry leaves that open. */
-static const char *advice_for(const struct proxy_round_entry *entry)
-{
-    if (entry->status == MUSTER_TIMEOUT)
-        return " (no answer came within --deadline)";
-    return entry->status == MUSTER_TOO_BIG ? TOO_BIG_ADVICE : "";
-}
-
 static void note_failures(const struct round *round)
 {
-    struct refusals *refusals = &round->training->refusals;
-    if (round->result.answered > 0)
-        memset(refusals, 0, sizeof(*refusals));
-    else
-        refusals->rounds++;
+    struct failures *failures = &round->training->failures;
+    char where[40];
+    snprintf(where, sizeof(where), "round %zu", round->training->rounds_held + 1);
+    failures_round(failures, round->result.answered);
     for (size_t i = 0; i < round->result.count; i++) {
         const struct proxy_round_entry *entry = &round->result.entries[i];
-        if (entry->status == MUSTER_OK || entry->status == MUSTER_STOPPED || was_not_waited_for(entry))
-            continue;
-        char line[2 * MUSTER_ERROR_TEXT_SIZE];
-        snprintf(line, sizeof(line), "round %zu: %.128s: %s%s", round->training->rounds_held + 1,
-                 proxy_name(round->drawn.proxies[i]), entry->text, advice_for(entry));
-        log_write(LOG_WARNING, "%s", line);
-        if (round->result.answered == 0)
-            keep_refusal(refusals, entry, line);
+        const char *name = proxy_name(round->drawn.proxies[i]);
+        if (entry->status == MUSTER_OK)
+            failures_forget(failures, name);
+        else if (entry->status != MUSTER_STOPPED && !was_not_waited_for(entry))
+            failures_tell(failures, where, name, entry->status, entry->text, round->result.answered == 0);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/dataset.h"
 #include "common/log.h"
@@ -26,44 +27,40 @@ void selection_release(struct selection *selection)
 
 /* ---- who is there ---- */
 
+/* How long a wait for a label goes on before it is looked who has it: when one comes and another goes, those that are
+ * there are as many as before. */
+enum { LOOK_MS = 500 };
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* How many answers the strategy needs in a round. */
+static size_t least_answers(const struct training *training)
+{
+    return training->strategy ? muster_strategy_least(training->strategy) : 0;
+}
+
 /* The least number of participants for the next round. */
 static size_t least_participants(const struct training *training)
 {
-    if (training->settings->min_participants > 0)
-        return training->settings->min_participants;
-    if (training->rounds_held == 0 && training->hooks->participants > 0)
-        return training->hooks->participants;
-    return 1;
-}
-
-/* Waits for `wanted` participants, or for `least` when the time has passed. */
-static enum muster_status wait_for(const struct training *training, size_t wanted, size_t least,
-                                   struct proxy ***proxies, size_t *count)
-{
-    struct participant_manager *manager = training->manager;
-    int64_t wait_ms = training->settings->wait_ms;
-    enum muster_status status =
-        participant_manager_get_participants(manager, wanted, 0, proxies, count, NULL);
-    if (status != MUSTER_TIMEOUT)
-        return status;
-    log_write(LOG_INFO, "waiting up to %g s for %zu participants, %zu are here", (double)wait_ms / 1000,
-              wanted, *count);
-    status = participant_manager_get_participants(manager, wanted, wait_ms, proxies, count, NULL);
-    if (status == MUSTER_TIMEOUT && least < wanted)
-        status = participant_manager_get_participants(manager, least, 0, proxies, count, NULL);
-    return status;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(proxy_name(*(struct proxy *const *)a), proxy_name(*(struct proxy *const *)b));
+    size_t least = least_answers(training), asked = training->settings->min_participants;
+    if (asked == 0 && training->rounds_held == 0)
+        asked = training->hooks->participants;
+    least = asked > least ? asked : least;
+    return least > 0 ? least : 1;
 }
 
 bool selection_has_label(const struct proxy *proxy, const char *wanted)
 {
     char name[256];
-    const char *value = strchr(wanted, '=');
-    size_t length = (size_t)(value - wanted);
+    const char *value = wanted ? strchr(wanted, '=') : NULL;
+    size_t length = wanted ? (size_t)(value - wanted) : 0;
+    if (!wanted)
+        return true;
     if (length >= sizeof(name))
         return false;
     memcpy(name, wanted, length);
@@ -72,27 +69,109 @@ bool selection_has_label(const struct proxy *proxy, const char *wanted)
     return said && strcmp(said, value + 1) == 0;
 }
 
+static size_t count_labelled(struct proxy *const *proxies, size_t count, const char *label)
+{
+    size_t labelled = 0;
+    for (size_t i = 0; i < count; i++)
+        labelled += selection_has_label(proxies[i], label);
+    return labelled;
+}
+
+/* Waits for at most `wait_ms` until as many as are wanted have the label. OK: with all that are there; otherwise *count is
+ * how many had the label. */
+static enum muster_status wait_for_label(const struct training *training, size_t wanted, int64_t wait_ms,
+                                         struct proxy ***proxies, size_t *count)
+{
+    int64_t until_ms = now_ms() + wait_ms;
+    size_t others = 0, labelled = 0;
+    for (;;) {
+        int64_t left_ms = until_ms - now_ms(), slice_ms = left_ms < LOOK_MS ? left_ms : LOOK_MS;
+        enum muster_status status = participant_manager_get_participants(training->manager, wanted + others,
+                                                                         slice_ms, proxies, count, NULL);
+        if (status != MUSTER_OK && status != MUSTER_TIMEOUT)
+            return status;
+        if (status == MUSTER_OK) {
+            labelled = count_labelled(*proxies, *count, training->settings->label);
+            if (labelled >= wanted)
+                return MUSTER_OK;
+            others = *count + 1 - wanted; /* one more has to come */
+            proxy_release_all(*proxies, *count);
+            *proxies = NULL;
+        } else {
+            others = 0; /* one may have come and another gone */
+        }
+        *count = labelled;
+        if (left_ms <= 0)
+            return MUSTER_TIMEOUT;
+    }
+}
+
+static enum muster_status wait_some(const struct training *training, size_t wanted, int64_t wait_ms,
+                                    struct proxy ***proxies, size_t *count)
+{
+    if (training->settings->label)
+        return wait_for_label(training, wanted, wait_ms, proxies, count);
+    return participant_manager_get_participants(training->manager, wanted, wait_ms, proxies, count, NULL);
+}
+
+/* " with the label kind=phone", or nothing. */
+static const char *with_label(const struct training *training, char *text, size_t size)
+{
+    const char *label = training->settings->label;
+    text[0] = '\0';
+    if (label)
+        snprintf(text, size, " with the label %.100s", label);
+    return text;
+}
+
+/* Waits for `wanted` participants, or for `least` when the time has passed. */
+static enum muster_status wait_for(const struct training *training, size_t wanted, size_t least,
+                                   struct proxy ***proxies, size_t *count)
+{
+    int64_t wait_ms = training->settings->wait_ms;
+    char label[128];
+    enum muster_status status = wait_some(training, wanted, 0, proxies, count);
+    if (status != MUSTER_TIMEOUT)
+        return status;
+    log_write(LOG_INFO, "waiting up to %g s for %zu participants%s, %zu are here", (double)wait_ms / 1000,
+              wanted, with_label(training, label, sizeof(label)), *count);
+    status = wait_some(training, wanted, wait_ms, proxies, count);
+    if (status == MUSTER_TIMEOUT && least < wanted)
+        status = wait_some(training, least, 0, proxies, count);
+    return status;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(proxy_name(*(struct proxy *const *)a), proxy_name(*(struct proxy *const *)b));
+}
+
 /* Puts them in order, and leaves out those without the label. */
-static enum muster_status arrange(struct training *training, struct selection *everyone,
-                                  struct muster_error *error)
+static void arrange(const struct training *training, struct selection *everyone)
 {
     const char *label = training->settings->label;
     size_t kept = 0;
     qsort(everyone->proxies, everyone->count, sizeof(*everyone->proxies), compare_names);
     for (size_t i = 0; i < everyone->count; i++) {
         struct proxy *proxy = everyone->proxies[i];
-        if (label && !selection_has_label(proxy, label)) {
+        if (label && !selection_has_label(proxy, label))
             proxy_release(proxy);
-            continue;
-        }
-        everyone->proxies[kept++] = proxy;
+        else
+            everyone->proxies[kept++] = proxy;
     }
-    size_t there = everyone->count;
     everyone->count = kept;
-    if (kept == 0)
-        return explain(error, MUSTER_TOO_FEW, "none of the %zu participants has the label %.100s", there,
-                       label);
-    return MUSTER_OK;
+}
+
+/* Nobody came. */
+static enum muster_status explain_wait(const struct training *training, enum muster_status status,
+                                       size_t least, size_t there, struct muster_error *error)
+{
+    char label[128];
+    if (status != MUSTER_TIMEOUT)
+        return explain(error, status, "waiting for participants: %s", muster_status_text(status));
+    return explain(error, status, "round %zu needs %zu participants%s, and only %zu were here after %g s",
+                   training->rounds_held + 1, least, with_label(training, label, sizeof(label)), there,
+                   (double)training->settings->wait_ms / 1000);
 }
 
 enum muster_status selection_gather(struct training *training, struct selection *everyone,
@@ -107,25 +186,18 @@ enum muster_status selection_gather(struct training *training, struct selection 
         return MUSTER_STOPPED;
     enum muster_status status = wait_for(training, wanted, least, &everyone->proxies, &everyone->count);
     stopping_end_wait(training->stopping);
-    if (status == MUSTER_TIMEOUT) {
+    if (status != MUSTER_OK) {
         size_t there = everyone->count;
         everyone->count = 0;
-        return explain(error, status, "round %zu needs %zu participants, and only %zu were here after %g s",
-                       training->rounds_held + 1, least, there, (double)training->settings->wait_ms / 1000);
+        return explain_wait(training, status, least, there, error);
     }
-    if (status != MUSTER_OK) {
-        everyone->count = 0;
-        return explain(error, status, "waiting for participants: %s", muster_status_text(status));
-    }
+    arrange(training, everyone);
     if ((int64_t)everyone->count < training->present)
         log_write(LOG_WARNING, "%zu of %lld participants are left", everyone->count,
                   (long long)training->present);
     training->present = (int64_t)everyone->count;
     training->resumed = false;
-    status = arrange(training, everyone, error);
-    if (status != MUSTER_OK)
-        selection_release(everyone);
-    return status;
+    return MUSTER_OK;
 }
 
 /* ---- who is drawn ---- */
@@ -177,7 +249,10 @@ enum muster_status selection_draw(const struct training *training, const struct 
 {
     const struct server_settings *settings = training->settings;
     const struct privacy *privacy = &training->privacy;
-    size_t wanted = settings->wanted > 0 ? settings->wanted : selection_share_of(everyone->count, settings->fraction);
+    size_t wanted =
+        settings->wanted > 0 ? settings->wanted : selection_share_of(everyone->count, settings->fraction);
+    size_t least = least_answers(training);
+    wanted = wanted < least ? least : wanted;
     double asked = ceil((double)wanted * settings->over - 1e-9);
     size_t count = asked < (double)everyone->count ? (size_t)asked : everyone->count;
     enum muster_status status = MUSTER_OK;

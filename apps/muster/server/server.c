@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/port.h"
 #include "common/signals.h"
+#include "first_model.h"
 #include "state.h"
 #include "stopping.h"
 #include "training.h"
@@ -82,6 +83,9 @@ static enum muster_status serve(struct training *training, struct muster_error *
     options.on_event = attendance_tell;
     options.on_warning = attendance_warn;
     options.heartbeat_ms = settings->heartbeat_ms;
+    /* Who is asked for a model has a small instruction and a big answer. */
+    if (!training->strategy)
+        options.max_answer_size = settings->model_limit;
     options.answers_hold_room = true;
     enum muster_status status = participant_manager_start(&options, &training->manager, error);
     if (status == MUSTER_OK)
@@ -106,33 +110,6 @@ static enum muster_status serve(struct training *training, struct muster_error *
 }
 
 /* ---- from the beginning to the end ---- */
-
-/* Begins with the model that a file or the program has, if there is one. A run that goes on has its own. */
-static enum muster_status find_model(struct training *training, struct muster_error *error)
-{
-    const struct server_hooks *hooks = training->hooks;
-    struct muster_message model = MUSTER_MESSAGE_INIT;
-    enum muster_status status = MUSTER_OK;
-    if (training->strategy)
-        return MUSTER_OK;
-    status = asynchronous_first_model(training, &training->first, error);
-    if (status != MUSTER_OK || training->first.message.array_count > 0) {
-        model = training->first.message;
-    } else if (training->settings->model) {
-        status = model_read(&training->first, training->settings->model, error);
-        model = training->first.message;
-    } else if (hooks->first_model) {
-        status = hooks->first_model(hooks->context, &model, error);
-    } else if (training->settings->clip > 0) {
-        return explain(error, MUSTER_INVALID,
-                       "privacy.clip: a first model from a participant would not be private: "
-                       "name one with --model FILE.npz");
-    }
-    if (status == MUSTER_OK && model.array_count > 0)
-        status = training_begin(training, &model, error);
-    model_free(&training->first);
-    return status;
-}
 
 static bool is_complete(const struct training *training)
 {
@@ -169,7 +146,7 @@ static enum muster_status train(struct training *training, struct muster_error *
                   "remove it, and the run goes on from the round before; or begin anew with --overwrite",
                   hooks->name);
     if (status == MUSTER_OK)
-        status = find_model(training, error);
+        status = first_model_find(training, error);
     if (status != MUSTER_OK)
         return status;
     tell_where(training);

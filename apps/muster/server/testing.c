@@ -40,8 +40,7 @@ static void draw(struct testing *testing, const struct training *training, struc
         if (!worker->is_there)
             continue;
         /* So many of those that are left are still to be drawn. */
-        worker->to_test =
-            muster_random_uniform(&random) * (double)left-- < (double)(wanted - testing->asked);
+        worker->to_test = muster_random_uniform(&random) * (double)left-- < (double)(wanted - testing->asked);
         testing->asked += worker->to_test;
     }
 }
@@ -51,7 +50,8 @@ static enum muster_status begin(struct testing *testing, struct training *traini
 {
     struct muster_message instruction;
     json_t *values = training_settings_for(&training->settings->training, UINT64_MAX, NULL, NULL);
-    bool written = values && json_object_set_new(values, "round", json_real((double)training->rounds_held)) == 0 &&
+    bool written = values &&
+                   json_object_set_new(values, "round", json_real((double)training->rounds_held)) == 0 &&
                    instructions_write(&instruction, MUSTER_EVALUATE, training_result(training), values);
     enum muster_status status =
         written ? participant_manager_prepare(training->manager, &instruction, &testing->instruction, error)
@@ -87,8 +87,8 @@ enum muster_status testing_look(struct testing *testing, struct training *traini
         return evaluation_is_due(training) ? begin(testing, training, workers, error) : MUSTER_OK;
     if (is_waited_for(testing, workers))
         return MUSTER_OK;
-    enum muster_status status = evaluation_take(training, testing->round, &testing->instruction, &testing->metrics,
-                                                testing->answered, testing->asked, error);
+    enum muster_status status = evaluation_take(training, testing->round, &testing->instruction,
+                                                &testing->metrics, testing->answered, testing->asked, error);
     testing_end(testing);
     return status;
 }
@@ -104,7 +104,8 @@ void testing_give(struct testing *testing, struct training *training, struct wor
         if (worker_run(worker, TESTING, &testing->instruction, limit_of(training), &reason) == MUSTER_OK)
             testing->busy++;
         else
-            log_write(LOG_WARNING, "test after round %zu: %.128s: %s", testing->round, worker->name, reason.text);
+            log_write(LOG_WARNING, "test after round %zu: %.128s: %s", testing->round, worker->name,
+                      reason.text);
     }
 }
 

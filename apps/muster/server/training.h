@@ -8,24 +8,15 @@
 
 #include "average.h"
 #include "evaluation.h"
+#include "failures.h"
 #include "model.h"
 #include "privacy.h"
 #include "recording.h"
 #include "server.h"
 #include "stopping.h"
 
-/* Statuses that there is room for. */
-enum { REFUSALS_MAX = 32 };
-
 /* Room for a run's identity. */
 enum { IDENTITY_SIZE = 65 };
-
-/* What became of answers since the last that was accepted, by status: how many, and the last of them. */
-struct refusals {
-    size_t rounds;
-    size_t count[REFUSALS_MAX];
-    char example[REFUSALS_MAX][2 * MUSTER_ERROR_TEXT_SIZE];
-};
 
 /* All of it is for the thread of server_run(). */
 struct training {
@@ -46,9 +37,10 @@ struct training {
     int64_t moves;      /* rounds that moved the model */
     size_t rounds_here; /* by this process, and how long they took */
     double seconds_here;
-    int64_t present; /* participants that were there at the last round */
-    bool resumed;    /* that round was held by another process */
-    struct refusals refusals;
+    int64_t present;          /* participants that were there at the last round */
+    bool resumed;             /* that round was held by another process */
+    struct failures failures; /* of rounds */
+    struct failures testers;  /* of tests */
 };
 
 /* Makes the strategy of a first model. */

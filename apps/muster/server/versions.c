@@ -113,8 +113,8 @@ struct version *versions_find(struct versions *versions, struct training *traini
     return number < training->rounds_held ? read_version(versions, training, number) : NULL;
 }
 
-const struct muster_message *versions_instruction(struct version *version, struct training *training, json_t *values,
-                                                  struct muster_error *error)
+const struct muster_message *versions_instruction(struct version *version, struct training *training,
+                                                  json_t *values, struct muster_error *error)
 {
     for (size_t i = 0; i < version->told_count; i++) {
         if (json_equal(version->told[i].values, values)) {
@@ -122,7 +122,8 @@ const struct muster_message *versions_instruction(struct version *version, struc
             return &version->told[i].message;
         }
     }
-    const struct muster_message *model = version->base ? version->base : muster_strategy_model(training->strategy);
+    const struct muster_message *model =
+        version->base ? version->base : muster_strategy_model(training->strategy);
     struct told *more = realloc(version->told, (version->told_count + 1) * sizeof(*more));
     struct muster_message instruction;
     enum muster_status status = MUSTER_OUT_OF_MEMORY;
@@ -191,8 +192,8 @@ static void drop_old(struct versions *versions, struct training *training)
 }
 
 /* The first model has no round, and so no file yet. */
-static enum muster_status save_first(const struct training *training, const struct version *version, const char *path,
-                                     struct muster_error *error)
+static enum muster_status save_first(const struct training *training, const struct version *version,
+                                     const char *path, struct muster_error *error)
 {
     (void)training;
     return model_write(path, version->base, error);
@@ -213,7 +214,8 @@ static enum muster_status save(const struct training *training, const struct ver
     return model_write(path, version->base, error); /* a disk without second names */
 }
 
-enum muster_status versions_save(struct versions *versions, struct training *training, struct muster_error *error)
+enum muster_status versions_save(struct versions *versions, struct training *training,
+                                 struct muster_error *error)
 {
     enum muster_status status = MUSTER_OK;
     struct version *version = versions->first, *next;

@@ -35,15 +35,16 @@ struct version *versions_find(struct versions *versions, struct training *traini
 
 /* The instruction to train on it with these values, prepared once for all that are told the same; the values are taken over.
  * NULL with *error. */
-const struct muster_message *versions_instruction(struct version *version, struct training *training, json_t *values,
-                                                  struct muster_error *error);
+const struct muster_message *versions_instruction(struct version *version, struct training *training,
+                                                  json_t *values, struct muster_error *error);
 
 /* One more, or one less, trains on it. */
 void versions_hold(struct version *version);
 void versions_release(struct versions *versions, const struct training *training, struct version *version);
 
 /* Before a round is completed: what is out has to be in the run, too, and within the budget. IO with *error. */
-enum muster_status versions_save(struct versions *versions, struct training *training, struct muster_error *error);
+enum muster_status versions_save(struct versions *versions, struct training *training,
+                                 struct muster_error *error);
 
 /* After it, or when a run was opened: removes the files of versions that nobody holds, but those in `kept`. */
 void versions_tidy(const struct versions *versions, const struct training *training, const uint64_t *kept,

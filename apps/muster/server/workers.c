@@ -33,7 +33,8 @@ static void on_event(void *context, const struct participant_manager_event *even
     pthread_mutex_unlock(&workers->lock);
 }
 
-static void answered(void *context, struct proxy *proxy, enum muster_status status, struct muster_message *answer)
+static void answered(void *context, struct proxy *proxy, enum muster_status status,
+                     struct muster_message *answer)
 {
     struct worker *worker = context;
     struct workers *workers = worker->all;
@@ -172,7 +173,8 @@ size_t workers_present(const struct workers *workers)
 enum muster_status worker_run(struct worker *worker, enum work work, const struct muster_message *instruction,
                               int64_t timeout_ms, struct muster_error *error)
 {
-    enum muster_status status = proxy_run_async(worker->proxy, instruction, timeout_ms, answered, worker, error);
+    enum muster_status status =
+        proxy_run_async(worker->proxy, instruction, timeout_ms, answered, worker, error);
     if (status != MUSTER_OK)
         return status;
     worker->work = work;

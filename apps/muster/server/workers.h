@@ -18,7 +18,7 @@ enum work { IDLE, TRAINING, TESTING };
 struct worker {
     struct workers *all;
     char *name;
-    struct proxy *proxy;     /* of its turn, or as it was seen last; NULL: it was not there yet */
+    struct proxy *proxy; /* of its turn, or as it was seen last; NULL: it was not there yet */
     bool is_there;
     enum work work;
     struct version *version; /* that it trains on */
@@ -40,8 +40,8 @@ struct workers {
     size_t running; /* turns that have not been taken back */
     struct participant_manager_observer *observer;
     pthread_mutex_t lock;
-    pthread_cond_t moved;    /* something arrived, or somebody came or went */
-    struct worker *arrived;  /* the first of those whose turns have ended; guarded, as are those below */
+    pthread_cond_t moved;   /* something arrived, or somebody came or went */
+    struct worker *arrived; /* the first of those whose turns have ended; guarded, as are those below */
     struct worker **last;
     bool changed; /* somebody came or went */
 };

@@ -77,7 +77,8 @@ json_t *configuration_new(const struct server_settings *settings, const json_t *
             put = json_object_set_new(configuration, setting->key, value_of(settings, setting)) == 0;
     }
     /* How many rounds may change, and is of interest. */
-    put = put && json_object_set_new(configuration, "rounds", json_integer((json_int_t)settings->rounds)) == 0;
+    put =
+        put && json_object_set_new(configuration, "rounds", json_integer((json_int_t)settings->rounds)) == 0;
     put = put && put_parameters(configuration, settings) && put_training(configuration, &settings->training);
     char *text = put ? json_dumps(configuration, CONFIGURATION_FORMAT) : NULL;
     json_decref(configuration);

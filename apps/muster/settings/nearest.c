@@ -3,9 +3,10 @@
 
 #include "nearest.h"
 
+#include <stdbool.h>
 #include <string.h>
 
-enum { LONGEST = 64 };
+enum { LONGEST = 64, BEGUN_LEAST = 3 };
 
 static size_t least(size_t a, size_t b)
 {
@@ -39,9 +40,12 @@ void nearest_begin(struct nearest *nearest, const char *meant)
 
 void nearest_look(struct nearest *nearest, const char *known)
 {
-    /* "lr" or "fraction" alone: the last part of a key. */
+    /* "lr" or "fraction" alone: the last part of a key; or "port" for "port-file". */
     const char *dot = strrchr(known, '.');
-    size_t apart = dot && strcmp(dot + 1, nearest->meant) == 0 ? 1 : distance(nearest->meant, known);
+    size_t length = strlen(nearest->meant);
+    bool begun = length >= BEGUN_LEAST && strncmp(known, nearest->meant, length) == 0;
+    size_t apart =
+        begun || (dot && strcmp(dot + 1, nearest->meant) == 0) ? 1 : distance(nearest->meant, known);
     if (apart > nearest->distance || (nearest->name && apart == nearest->distance))
         return;
     nearest->name = known;

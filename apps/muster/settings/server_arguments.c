@@ -15,8 +15,9 @@
 enum { KEY_SET = 768, KEY_ROWS };
 
 static const char *const headers[] = {
-    [GROUP_ROUNDS] = "Rounds:",   [GROUP_MODEL] = "Model and strategy:", [GROUP_TRAINING] = "Training:",
-    [GROUP_TESTS] = "Tests by participants:", [GROUP_PRIVACY] = "Privacy:", [GROUP_OUTPUT] = "Output:",
+    [GROUP_ROUNDS] = "Rounds:",     [GROUP_MODEL] = "Model and strategy:",
+    [GROUP_TRAINING] = "Training:", [GROUP_TESTS] = "Tests by participants:",
+    [GROUP_PRIVACY] = "Privacy:",   [GROUP_OUTPUT] = "Output:",
 };
 
 static void set(struct server_settings *settings, const struct setting *setting, const char *text,
@@ -72,9 +73,14 @@ static const struct argp_option *make_options(void)
         options[used++] = (struct argp_option){.doc = headers[group], .group = group};
         if (group == GROUP_TRAINING)
             options[used++] = (struct argp_option){
-                .name = "set", .key = KEY_SET, .arg = "KEY=VALUE", .group = group,
-                .doc = "Set any setting by its key; train.NAME=VALUE is told to participants that train, as in --set "
-                       "train.lr=0.1, and train.for=RULES to some of them, as in --set 'train.for=[{labels: {kind: "
+                .name = "set",
+                .key = KEY_SET,
+                .arg = "KEY=VALUE",
+                .group = group,
+                .doc = "Set any setting by its key; train.NAME=VALUE is told to participants that train, as "
+                       "in --set "
+                       "train.lr=0.1, and train.for=RULES to some of them, as in --set 'train.for=[{labels: "
+                       "{kind: "
                        "phone}, epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A rank is a participant's number, "
                        "from 0, in the order of arrival"};
         for (size_t i = 0; i < rows; i++) {
@@ -110,7 +116,8 @@ static void print_strategy(FILE *text, const struct muster_strategy_kind *kind)
     fprintf(text, "  %-13s %s\n", kind->name, kind->summary);
     for (size_t i = 0; i < kind->parameter_count; i++) {
         const struct muster_strategy_parameter *parameter = &kind->parameters[i];
-        fprintf(text, "    %s.%s (%g): %s\n", "strategy", parameter->name, parameter->initial, parameter->help);
+        fprintf(text, "    %s.%s (%g): %s\n", "strategy", parameter->name, parameter->initial,
+                parameter->help);
     }
 }
 

@@ -48,6 +48,7 @@ void settings_init(struct server_settings *settings)
         .heartbeat_ms = 2000,
         .stop_within_ms = 10000,
         .max_message_size = (uint64_t)4 << 20,
+        .model_limit = (uint64_t)1 << 30,
         .strategy = "fedavg",
         .default_weight = 100,
         .buffer = 10,
@@ -346,6 +347,46 @@ static enum muster_status check_strategy(const struct server_settings *settings,
     return explain(error, MUSTER_INVALID, "privacy.clip: %s cannot be private; a mean can", kind->name);
 }
 
+/* How many answers the strategy needs in a round: the library says it of one with a model of one number. 0: none. */
+static enum muster_status find_least(const struct server_settings *settings, size_t *least,
+                                     struct muster_error *error)
+{
+    static const float number = 0;
+    const struct muster_array array = {MUSTER_FLOAT32, 1, {1}, &number};
+    struct muster_message model = MUSTER_MESSAGE_INIT;
+    struct muster_strategy_options options;
+    struct muster_strategy *strategy;
+    model.kind = MUSTER_TRAIN;
+    model.arrays = &array;
+    model.array_count = 1;
+    muster_strategy_options_init(&options);
+    options.name = settings->strategy;
+    options.parameters = settings->parameters;
+    options.parameter_count = settings->parameter_count;
+    enum muster_status status = muster_strategy_new(&options, &model, &strategy, error);
+    if (status != MUSTER_OK)
+        return status;
+    *least = muster_strategy_least(strategy);
+    muster_strategy_free(strategy);
+    return MUSTER_OK;
+}
+
+/* Whether a round can ever have as many answers as the strategy needs. */
+static enum muster_status check_least(const struct server_settings *settings, struct muster_error *error)
+{
+    size_t least;
+    enum muster_status status = find_least(settings, &least, error);
+    if (status != MUSTER_OK)
+        return status;
+    if (settings->wanted > 0 && settings->wanted < least)
+        return explain(error, MUSTER_INVALID, "select.count %zu: %s needs at least %zu answers in a round",
+                       settings->wanted, settings->strategy, least);
+    if (settings->enough > 0 && settings->enough < least)
+        return explain(error, MUSTER_INVALID, "enough %zu: %s needs at least %zu answers in a round",
+                       settings->enough, settings->strategy, least);
+    return MUSTER_OK;
+}
+
 static enum muster_status check_rounds(const struct server_settings *settings, struct muster_error *error)
 {
     double chosen = settings->wanted > 0 ? (double)settings->wanted
@@ -364,7 +405,9 @@ static enum muster_status check_rounds(const struct server_settings *settings, s
     if (kind && kind->asynchronous && (settings->enough > 0 || settings->at_least > 0 || settings->over > 1))
         return explain(error, MUSTER_INVALID,
                        "%s: with %s nobody waits for a round: buffer says how many answers move the model",
-                       settings->over > 1 ? "select.over" : settings->enough > 0 ? "enough" : "at_least",
+                       settings->over > 1     ? "select.over"
+                       : settings->enough > 0 ? "enough"
+                                              : "at_least",
                        kind->name);
     if (settings->heartbeat_ms > 0 && settings->heartbeat_ms < 100)
         return explain(error, MUSTER_INVALID, "heartbeat %g: expected 0, or a number from 0.1 to 3600",
@@ -389,5 +432,7 @@ enum muster_status settings_check(const struct server_settings *settings, struct
     enum muster_status status = check_rounds(settings, error);
     if (status == MUSTER_OK)
         status = check_strategy(settings, error);
+    if (status == MUSTER_OK)
+        status = check_least(settings, error);
     return status == MUSTER_OK ? privacy_settings_check(settings, error) : status;
 }

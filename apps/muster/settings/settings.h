@@ -41,6 +41,7 @@ struct server_settings {
     uint64_t max_message_size;
     uint64_t seed;
     /* strategy */
+    uint64_t model_limit; /* bytes of a first model from a participant */
     const char *model;
     const char *strategy;
     struct muster_scalar parameters[STRATEGY_PARAMETERS_MAX]; /* that somebody set */
@@ -49,8 +50,8 @@ struct server_settings {
     double average;
     double default_weight;
     double max_weight;
-    size_t buffer;            /* answers that an asynchronous strategy gathers for a step */
-    uint64_t versions_budget; /* bytes of models that are out */
+    size_t buffer;                     /* answers that an asynchronous strategy gathers for a step */
+    uint64_t versions_budget;          /* bytes of models that are out */
     struct training_settings training; /* train.NAME and train.for */
     /* privacy */
     double clip;

@@ -30,14 +30,14 @@ enum setting_group {
 /* A row. */
 struct setting {
     const char *key;
-    const char *option;  /* of the command line; NULL: none */
+    const char *option;   /* of the command line; NULL: none */
     const char *argument; /* how --help calls the value */
     enum setting_group group;
     enum setting_type type;
-    size_t offset; /* in struct server_settings */
+    size_t offset;          /* in struct server_settings */
     double lowest, highest; /* of numbers, inclusive; an infinity is open */
-    bool above;    /* the lowest is excluded */
-    bool decides;  /* has a part in what the training comes to, and so may not change when a run goes on */
+    bool above;             /* the lowest is excluded */
+    bool decides; /* has a part in what the training comes to, and so may not change when a run goes on */
     const char *help;
 };
 

@@ -48,11 +48,13 @@ static enum muster_status check_value(const char *place, const char *name, const
                                       struct muster_error *error)
 {
     if (!is_name(name))
-        return explain(error, MUSTER_INVALID,
-                       "%s: %.70s is not a name: letters, digits, '_', '-' and '.', at most %d, no digit first",
-                       place, name, NAME_MAX_SIZE - 1);
+        return explain(
+            error, MUSTER_INVALID,
+            "%s: %.70s is not a name: letters, digits, '_', '-' and '.', at most %d, no digit first", place,
+            name, NAME_MAX_SIZE - 1);
     if (!is_value(value))
-        return explain(error, MUSTER_INVALID, "%s: %.70s: expected a number, true, false or a text", place, name);
+        return explain(error, MUSTER_INVALID, "%s: %.70s: expected a number, true, false or a text", place,
+                       name);
     return MUSTER_OK;
 }
 
@@ -151,9 +153,9 @@ static enum muster_status check_rule(size_t index, const json_t *rule, struct mu
     enum muster_status status = MUSTER_OK;
     snprintf(place, sizeof(place), RULES ", entry %zu", index + 1);
     if (!json_is_object(rule) || (!labels && !ranks))
-        return explain(error, MUSTER_INVALID,
-                       "%s: expected a mapping with labels or ranks, such as {labels: {kind: phone}, epochs: 1}",
-                       place);
+        return explain(
+            error, MUSTER_INVALID,
+            "%s: expected a mapping with labels or ranks, such as {labels: {kind: phone}, epochs: 1}", place);
     if (labels && (text_labels(labels) != MUSTER_OK || !are_labels(labels)))
         return explain(error, MUSTER_INVALID, "%s: labels: expected a mapping, such as {kind: phone}", place);
     if (ranks && !are_ranks(ranks))
@@ -167,7 +169,8 @@ static enum muster_status check_rule(size_t index, const json_t *rule, struct mu
     }
     return json_object_size(rule) <= TRAINING_VALUES_MAX
                ? MUSTER_OK
-               : explain(error, MUSTER_INVALID, "%s: there is room for %d values", place, TRAINING_VALUES_MAX);
+               : explain(error, MUSTER_INVALID, "%s: there is room for %d values", place,
+                         TRAINING_VALUES_MAX);
 }
 
 static enum muster_status set_rules(struct training_settings *settings, const char *text,
@@ -178,7 +181,8 @@ static enum muster_status set_rules(struct training_settings *settings, const ch
     size_t i;
     enum muster_status status = rules ? MUSTER_OK : explain(error, wrong.status, "%s", wrong.text);
     if (rules && !json_is_array(rules))
-        status = explain(error, MUSTER_INVALID, RULES ": expected a list: [{labels: {kind: phone}, epochs: 1}]");
+        status =
+            explain(error, MUSTER_INVALID, RULES ": expected a list: [{labels: {kind: phone}, epochs: 1}]");
     else if (json_array_size(rules) > TRAINING_RULES_MAX)
         status = explain(error, MUSTER_INVALID, RULES ": there is room for %d entries", TRAINING_RULES_MAX);
     if (status == MUSTER_OK) {
@@ -196,8 +200,8 @@ static enum muster_status set_rules(struct training_settings *settings, const ch
     return MUSTER_OK;
 }
 
-enum muster_status training_settings_set(struct training_settings *settings, const char *name, const char *text,
-                                         struct muster_error *error)
+enum muster_status training_settings_set(struct training_settings *settings, const char *name,
+                                         const char *text, struct muster_error *error)
 {
     if (strcmp(name, "for") == 0)
         return set_rules(settings, text, error);

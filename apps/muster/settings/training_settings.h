@@ -22,8 +22,8 @@ void training_settings_free(struct training_settings *settings);
 /* Sets train.NAME to a number, to true or false, or to a text; or train.for, which is YAML: a list of mappings with
  * "labels" (a mapping) or "ranks" (3, 0-3, or a list of those) or both, and beside them what those participants are told.
  * INVALID with *error, or OUT_OF_MEMORY. */
-enum muster_status training_settings_set(struct training_settings *settings, const char *name, const char *text,
-                                         struct muster_error *error);
+enum muster_status training_settings_set(struct training_settings *settings, const char *name,
+                                         const char *text, struct muster_error *error);
 
 /* Finds what a participant's label says; NULL: it has none of that name. */
 typedef const char *training_label(const void *participant, const char *name);

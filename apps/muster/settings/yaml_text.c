@@ -41,7 +41,7 @@ static json_t *turn(struct reader *reader, int index, size_t depth);
 
 static json_t *turn_scalar(struct reader *reader, const yaml_node_t *node)
 {
-    static const char *const no_numbers[] = {".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF",
+    static const char *const no_numbers[] = {".nan",  ".NaN",  ".NAN",  ".inf",  ".Inf",  ".INF",
                                              "-.inf", "-.Inf", "-.INF", "+.inf", "+.Inf", "+.INF"};
     const char *text = (const char *)node->data.scalar.value;
     bool plain = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
