@@ -1,6 +1,5 @@
 /* Child processes. A thread has them: the kernel sends the signal of PR_SET_PDEATHSIG when the thread that started a
- * child ends, and this one ends after all of them. vfork() suspends it until the program runs, so that the child can
- * set itself up and tell by a variable what went wrong. */
+ * child ends, and this one ends after all of them. vfork() suspends it until the program runs. */
 #include <config.h>
 
 #include "child.h"
@@ -114,21 +113,30 @@ static int become(const struct child_command *command, pid_t parent, const sigse
 
 /* ---- on the thread ---- */
 
-/* Its process, or -1 and errno. Not inlined, as nothing of the caller's is to change in the child. */
+/* Its process, or -1 and errno, which the child tells through a pipe that is closed when the program runs. Not inlined,
+ * as nothing of the caller's is to change in the child. */
 __attribute__((noinline)) static pid_t spawn(const struct child_command *command, const sigset_t *mask)
 {
-    volatile int failure = 0;
+    int told[2], failure = 0;
     pid_t parent = getpid();
+    if (pipe2(told, O_CLOEXEC) != 0)
+        return -1;
     pid_t pid = vfork();
     if (pid == 0) {
-        failure = become(command, parent, mask);
-        _exit(127);
+        int why = become(command, parent, mask);
+        ssize_t written = write(told[1], &why, sizeof(why));
+        _exit(written == sizeof(why) ? 127 : 126);
     }
-    if (pid > 0 && failure != 0) {
+    int error = errno;
+    close(told[1]);
+    ssize_t got = pid > 0 ? read(told[0], &failure, sizeof(failure)) : 0;
+    close(told[0]);
+    if (got > 0) {
         waitpid(pid, NULL, 0);
         pid = -1;
-        errno = failure;
+        error = failure;
     }
+    errno = error;
     return pid;
 }
 

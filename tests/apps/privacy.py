@@ -7,9 +7,8 @@ import subprocess
 import numpy
 
 import support
-from support import BUILD, PARTICIPANT
+from support import BUILD, MUSTER
 
-MUSTER = BUILD / "apps" / "muster" / "muster"
 SPENDING = BUILD / "tests" / "learning" / "spending"
 POISSON, FIXED, NONE = 1, 2, 3
 PEOPLE = 6

@@ -56,8 +56,6 @@ static void end(void)
     children_free(children);
 }
 
-TestSuite(child, .init = begin, .fini = end, .timeout = 60);
-
 static size_t start_with(const char *script, int output, int keep)
 {
     const char *const arguments[] = {"sh", "-c", script, NULL};
@@ -87,65 +85,65 @@ static size_t start_until(const char *script, char *line, int size)
 static void is_told_as(size_t number, const char *expected)
 {
     char text[CHILD_TEXT_SIZE];
-    cr_expect_str_eq(child_describe(statuses[number], text), expected);
+    cr_assert_str_eq(child_describe(statuses[number], text), expected);
 }
 
-Test(child, each_end_is_told)
+Test(child, each_end_is_told, .init = begin, .fini = end, .timeout = 60)
 {
     size_t well = start_with("exit 0", -1, -1), badly = start_with("exit 3", -1, -1),
            killed = start_with("kill -KILL $$", -1, -1);
     await_ends(3);
-    cr_expect(well == 0 && badly == 1 && killed == 2);
+    cr_assert(well == 0 && badly == 1 && killed == 2);
     is_told_as(well, "ended with status 0");
     is_told_as(badly, "ended with status 3");
     is_told_as(killed, "was ended by SIGKILL");
-    cr_expect(children_end(children, 1000));
-    cr_expect_eq(children_running(children), 0);
+    cr_assert(children_end(children, 1000));
+    cr_assert_eq(children_running(children), 0);
 }
 
-Test(child, many_at_once)
+Test(child, many_at_once, .init = begin, .fini = end, .timeout = 60)
 {
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         start_with(i % 2 == 0 ? "exit 5" : "exec sleep 1000", -1, -1);
     await_ends(CHILDREN_MAX / 2);
-    cr_expect_eq(children_running(children), CHILDREN_MAX / 2);
-    cr_expect(children_end(children, 60000));
+    cr_assert_eq(children_running(children), CHILDREN_MAX / 2);
+    cr_assert(children_end(children, 60000));
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         is_told_as(i, i % 2 == 0 ? "ended with status 5" : "was ended by SIGTERM");
 }
 
-Test(child, what_is_said_is_in_the_log)
+Test(child, what_is_said_is_in_the_log, .init = begin, .fini = end, .timeout = 60)
 {
     char line[200];
     int log = child_open_log(NULL);
     cr_assert_geq(log, 0);
-    cr_expect_str_eq(child_last_line(log, line, sizeof(line)), "");
+    cr_assert_str_eq(child_last_line(log, line, sizeof(line)), "");
     start_with("echo one; echo 'two\033[31m' >&2; echo", log, -1);
     await_ends(1);
-    cr_expect_str_eq(child_last_line(log, line, sizeof(line)), "two?[31m");
+    cr_assert_str_eq(child_last_line(log, line, sizeof(line)), "two?[31m");
     start_with("head -c 100000 /dev/zero | tr '\\0' x; echo; printf last", log, -1);
     await_ends(2);
-    cr_expect_str_eq(child_last_line(log, line, sizeof(line)), "last");
+    cr_assert_str_eq(child_last_line(log, line, sizeof(line)), "last");
     start_with("head -c 100000 /dev/zero | tr '\\0' x", log, -1);
     await_ends(3);
-    cr_expect_eq(strlen(child_last_line(log, line, sizeof(line))), sizeof(line) - 1);
+    cr_assert_eq(strlen(child_last_line(log, line, sizeof(line))), sizeof(line) - 1);
     close(log);
 }
 
-Test(child, a_program_that_is_not_there)
+Test(child, a_program_that_is_not_there, .init = begin, .fini = end, .timeout = 60)
 {
     const char *const arguments[] = {"/nowhere/program", NULL};
     struct child_command command = CHILD_COMMAND_INIT;
     struct muster_error error;
     size_t number;
     command.arguments = arguments;
-    cr_expect_eq(children_start(children, &command, &number, &error), MUSTER_IO);
-    cr_expect_str_eq(error.text, "starting /nowhere/program: No such file or directory");
-    cr_expect_eq(children_running(children), 0);
-    cr_expect_eq(waitpid(-1, NULL, WNOHANG), -1, "a child that was not collected");
+    cr_assert_eq(children_start(children, &command, &number, &error), MUSTER_IO);
+    cr_assert_str_eq(error.text, "starting /nowhere/program: No such file or directory");
+    cr_assert_eq(children_running(children), 0);
+    cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1, "a child that was not collected");
 }
 
-Test(child, nothing_is_inherited_that_is_not_named)
+Test(child, nothing_is_inherited_that_is_not_named, .init = begin, .fini = end, .timeout = 60)
 {
     char line[200];
     int leaking = dup(STDOUT_FILENO), kept = dup(STDOUT_FILENO), log = child_open_log(NULL);
@@ -156,7 +154,7 @@ Test(child, nothing_is_inherited_that_is_not_named)
              kept, leaking, log);
     start_with(script, log, kept);
     await_ends(1);
-    cr_expect_str_eq(child_last_line(log, line, sizeof(line)), "as it should be");
+    cr_assert_str_eq(child_last_line(log, line, sizeof(line)), "as it should be");
     close(leaking), close(kept), close(log);
 }
 
@@ -165,25 +163,28 @@ static void ignore(int number)
     (void)number;
 }
 
-Test(child, signals_are_as_for_a_new_program)
+Test(child, signals_are_as_for_a_new_program, .init = begin, .fini = end, .timeout = 60)
 {
-    struct sigaction handler = {.sa_handler = ignore}, ignored = {.sa_handler = SIG_IGN};
-    sigaction(SIGUSR1, &handler, NULL);
-    sigaction(SIGPIPE, &ignored, NULL);
-    sigaction(SIGUSR2, &ignored, NULL);
+    struct sigaction handler = {.sa_handler = ignore}, ignored = {.sa_handler = SIG_IGN}, before[3];
+    sigaction(SIGUSR1, &handler, &before[0]);
+    sigaction(SIGPIPE, &ignored, &before[1]);
+    sigaction(SIGUSR2, &ignored, &before[2]);
     char line[200];
     start_until("cat /proc/self/status | grep -E '^Sig(Blk|Ign|Cgt)' | tr -d '\\n\\t'; echo", line,
                 sizeof(line));
     unsigned long long blocked, ignoring, caught;
     cr_assert_eq(sscanf(line, "SigBlk:%llxSigIgn:%llxSigCgt:%llx", &blocked, &ignoring, &caught), 3, "%s",
                  line);
-    cr_expect_eq(blocked, 0);
-    cr_expect(ignoring >> (SIGUSR2 - 1) & 1);
-    cr_expect_not(ignoring >> (SIGPIPE - 1) & 1);
-    cr_expect_eq(caught, 0);
+    cr_assert_eq(blocked, 0);
+    cr_assert(ignoring >> (SIGUSR2 - 1) & 1);
+    cr_assert_not(ignoring >> (SIGPIPE - 1) & 1);
+    cr_assert_eq(caught, 0);
+    sigaction(SIGUSR1, &before[0], NULL);
+    sigaction(SIGPIPE, &before[1], NULL);
+    sigaction(SIGUSR2, &before[2], NULL);
 }
 
-Test(child, the_environment_is_another_if_it_is_named)
+Test(child, the_environment_is_another_if_it_is_named, .init = begin, .fini = end, .timeout = 60)
 {
     const char *const arguments[] = {"sh", "-c", "echo $HOME", NULL}, *const environment[] = {"HOME=/there",
                                                                                               NULL};
@@ -196,11 +197,11 @@ Test(child, the_environment_is_another_if_it_is_named)
     command.output = child_open_log(NULL);
     cr_assert_eq(children_start(children, &command, &number, &error), MUSTER_OK);
     await_ends(1);
-    cr_expect_str_eq(child_last_line(command.output, line, sizeof(line)), "/there");
+    cr_assert_str_eq(child_last_line(command.output, line, sizeof(line)), "/there");
     close(command.output);
 }
 
-Test(child, a_signal_is_for_one)
+Test(child, a_signal_is_for_one, .init = begin, .fini = end, .timeout = 60)
 {
     char line[20];
     size_t first =
@@ -211,18 +212,18 @@ Test(child, a_signal_is_for_one)
     is_told_as(first, "ended with status 7");
     children_signal(children, first, SIGUSR1);
     children_signal(children, CHILDREN_MAX, SIGUSR1);
-    cr_expect_eq(children_running(children), 1);
+    cr_assert_eq(children_running(children), 1);
     children_signal(children, second, SIGKILL);
     await_ends(2);
 }
 
-Test(child, those_that_want_to_stay_are_killed)
+Test(child, those_that_want_to_stay_are_killed, .init = begin, .fini = end, .timeout = 60)
 {
     char line[20];
     size_t stubborn =
         start_until("trap '' TERM; echo ready; while :; do sleep 1000; done", line, sizeof(line));
     size_t frozen = start_until("echo ready; kill -STOP $$; exit 4", line, sizeof(line));
-    cr_expect(children_end(children, 200));
+    cr_assert(children_end(children, 200));
     is_told_as(stubborn, "was ended by SIGKILL");
     is_told_as(frozen, "was ended by SIGTERM");
 }
@@ -230,11 +231,11 @@ Test(child, those_that_want_to_stay_are_killed)
 static void *end_them(void *unused)
 {
     (void)unused;
-    cr_expect(children_end(children, 3600000));
+    cr_assert(children_end(children, 3600000));
     return NULL;
 }
 
-Test(child, in_a_hurry_nobody_waits)
+Test(child, in_a_hurry_nobody_waits, .init = begin, .fini = end, .timeout = 60)
 {
     char line[20];
     pthread_t thread;
@@ -249,7 +250,7 @@ Test(child, in_a_hurry_nobody_waits)
     struct muster_error error;
     size_t number;
     command.arguments = arguments;
-    cr_expect_eq(children_start(children, &command, &number, &error), MUSTER_STOPPED);
+    cr_assert_eq(children_start(children, &command, &number, &error), MUSTER_STOPPED);
 }
 
 /* Waits until there is no process of that number, which is not ours. */
@@ -261,11 +262,11 @@ static void await_gone(pid_t pid)
         return;
     }
     struct pollfd wait = {.fd = end_of, .events = POLLIN};
-    cr_expect_eq(poll(&wait, 1, 50000), 1, "process %d is left", (int)pid);
+    cr_assert_eq(poll(&wait, 1, 50000), 1, "process %d is left", (int)pid);
     close(end_of);
 }
 
-Test(child, what_a_child_started_ends_with_it)
+Test(child, what_a_child_started_ends_with_it, .init = begin, .fini = end, .timeout = 60)
 {
     char line[20];
     start_until("sleep 1000 & echo $!", line, sizeof(line));
@@ -274,7 +275,7 @@ Test(child, what_a_child_started_ends_with_it)
 }
 
 /* Of a process of its own, that is killed: it has started two, one of which is stopped. */
-Test(child, nothing_is_left_of_a_process_that_is_killed)
+Test(child, nothing_is_left_of_a_process_that_is_killed, .init = begin, .fini = end, .timeout = 60)
 {
     int said[2];
     char line[40] = "";
@@ -296,7 +297,7 @@ Test(child, nothing_is_left_of_a_process_that_is_killed)
         cr_assert_gt(pids[i], 0);
     }
     kill(launcher, SIGKILL);
-    cr_expect_eq(waitpid(launcher, NULL, 0), launcher);
+    cr_assert_eq(waitpid(launcher, NULL, 0), launcher);
     await_gone(pids[0]);
     await_gone(pids[1]);
     fclose(file);

@@ -79,31 +79,40 @@ static void prepare(const struct demo_options *options)
     log_configure(&options->server.log);
 }
 
+/* What the options want of the data; the exit status. */
+static int run(const struct demo_options *options, const struct dataset *dataset)
+{
+    if (options->list_participant_options)
+        return print_participant_options(options, dataset->user_count);
+    if (dataset->test.count == 0) {
+        log_write(LOG_ERROR, NAME ": %s: there are no test samples", options->data.spec);
+        return EXIT_FAILURE;
+    }
+    if (!log_begin()) {
+        log_write(LOG_ERROR, NAME ": there is no thread to be had");
+        return EXIT_FAILURE;
+    }
+    int result = train(options, dataset);
+    log_end();
+    return result;
+}
+
 int demo_main(int count, char **arguments)
 {
     struct demo_options options;
     struct dataset dataset;
     struct muster_error error;
+    int result = EXIT_FAILURE;
     if (is_participant(count, arguments))
         return demo_participate(count, arguments);
     demo_options_parse(count, arguments, &options);
     prepare(&options);
-    if (dataset_load(&options.data, &dataset, &error) != MUSTER_OK) {
+    if (dataset_load(&options.data, &dataset, &error) == MUSTER_OK) {
+        result = run(&options, &dataset);
+        dataset_free(&dataset);
+    } else {
         log_write(LOG_ERROR, NAME ": %s", error.text);
-        return EXIT_FAILURE;
     }
-    int result = EXIT_FAILURE;
-    if (options.list_participant_options)
-        result = print_participant_options(&options, dataset.user_count);
-    else if (dataset.test.count == 0)
-        log_write(LOG_ERROR, NAME ": %s: there are no test samples", options.data.spec);
-    else if (!log_begin())
-        log_write(LOG_ERROR, NAME ": there is no thread to be had");
-    else {
-        result = train(&options, &dataset);
-        log_end();
-    }
-    dataset_free(&dataset);
     settings_free(&options.server);
     return result;
 }
