@@ -23,9 +23,8 @@ static double bits_uniform(struct bits *bits)
 
 enum { LAYERS = 256 };
 
-/* Where the tail begins, and the area of each layer: they belong to 256 layers. */
+/* Where the tail begins, so that 256 layers of one area end at the top of the curve. */
 #define TAIL 3.6541528853610088
-#define AREA 0.004928673233974655
 
 /* Layer i is as wide as edges[i]; it lies wholly under the curve up to edges[i + 1]. Layer 0 has the tail. */
 static double edges[LAYERS + 1];
@@ -39,10 +38,11 @@ static double curve(double x)
 
 static void make_layers(void)
 {
-    edges[0] = AREA / curve(TAIL);
+    double area = TAIL * curve(TAIL) + sqrt(acos(-1) / 2) * erfc(TAIL / sqrt(2)); /* that of the lowest */
+    edges[0] = area / curve(TAIL);
     edges[1] = TAIL;
     for (size_t i = 2; i < LAYERS; i++)
-        edges[i] = sqrt(-2 * log(AREA / edges[i - 1] + curve(edges[i - 1])));
+        edges[i] = sqrt(-2 * log(area / edges[i - 1] + curve(edges[i - 1])));
     edges[LAYERS] = 0;
     for (size_t i = 0; i <= LAYERS; i++)
         heights[i] = curve(edges[i]);
