@@ -9,13 +9,17 @@ app_tests = \
     tests/apps/privacy.py \
     tests/apps/restarting.py \
     tests/apps/server.py \
+    tests/apps/server_asynchronous.py \
+    tests/apps/server_evaluation.py \
+    tests/apps/server_runs.py \
     tests/apps/strangers.py \
     tests/apps/training.py \
     tests/apps/watching.py
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/support.py tests/apps/volunteers.py
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py \
+    tests/apps/support.py tests/apps/volunteers.py
 
 if HAVE_TESTS
 if HAVE_APPS

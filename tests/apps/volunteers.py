@@ -37,7 +37,7 @@ def read(message):
 
 class Volunteer:
     """Takes part until the server says good-bye. `work(instruction)` gives the arrays and the numbers of an answer, or a
-    text, which is a failure, or None: there is no answer."""
+    text, which is a failure, or None: there is no answer, until answer() is called."""
 
     def __init__(self, port, name, work, labels=None):
         self.protocol = load_protocol("stream")
@@ -45,11 +45,26 @@ class Volunteer:
         self.seen = []  # instructions
         self.refused = []  # texts
         self.joined = threading.Event()
+        self.changed = threading.Condition()
         self.over = False  # the server is not to be looked for again
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", CHANNEL)
         self.messages = None
+        self.open_turn = None  # of the last instruction on this connection, if there was no answer
         self.thread = threading.Thread(target=self.take_part, daemon=True)
         self.thread.start()
+
+    def await_instruction(self, suits):
+        """Waits for one that suits."""
+        with self.changed:
+            self.changed.wait_for(lambda: any(map(suits, self.seen)))
+
+    def answer(self, work):
+        """Answers the instruction that is open, or the next one."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.open_turn)
+            turn, instruction = self.open_turn
+            self.open_turn = None
+        self.messages.put(self.reply(turn, instruction, work(instruction)))
 
     def leave(self):
         """At once, and without a word."""
@@ -79,6 +94,7 @@ class Volunteer:
                 self.take(message)
             self.over = True  # that was the good-bye
         finally:
+            self.open_turn = None
             self.messages.put(None)
 
     def take(self, message):
@@ -93,8 +109,11 @@ class Volunteer:
         instruction = read(message)
         if instruction is None:
             return
-        self.seen.append(instruction)
         answer = self.work(instruction)
+        with self.changed:
+            self.seen.append(instruction)
+            self.open_turn = (message.turn, instruction) if answer is None else None
+            self.changed.notify_all()
         if answer is not None:
             self.messages.put(self.reply(message.turn, instruction, answer))
 

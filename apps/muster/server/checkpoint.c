@@ -244,6 +244,19 @@ enum muster_status checkpoint_read_model(struct model *model, const char *path, 
                         (struct muster_array *)(uintptr_t)model->message.arrays, error);
 }
 
+/* Removes what a run that is overwritten has left beside the files of muster_run_open(). */
+static void discard(const struct training *training)
+{
+    static const char *const files[] = {"first.npz", "best.npz", "model.npz", "evaluation.npz",
+                                        "evaluations.csv"};
+    char path[4096];
+    for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", training->settings->run, files[i]);
+        unlink(path);
+    }
+    asynchronous_discard(training);
+}
+
 /* Opens the run, or begins it with this configuration. */
 static enum muster_status open_run(struct training *training, const json_t *configuration,
                                    struct muster_error *error)
@@ -256,7 +269,7 @@ static enum muster_status open_run(struct training *training, const json_t *conf
         muster_run_open(settings->run, text, settings->overwrite, &training->run, error);
     free(text);
     if (status == MUSTER_OK && settings->overwrite)
-        asynchronous_discard(training);
+        discard(training);
     return status;
 }
 

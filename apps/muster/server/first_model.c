@@ -35,8 +35,6 @@ static enum muster_status read_first(struct training *training, struct muster_er
     char path[4096];
     if (!path_of_first(training, path, sizeof(path)))
         return MUSTER_OK;
-    if (training->settings->overwrite)
-        unlink(path);
     return access(path, F_OK) == 0 ? model_read(&training->first, path, error) : MUSTER_OK;
 }
 
