@@ -148,7 +148,7 @@ class Privacy(support.Case):
         for strategy in ("qfedavg", "median", "trimmedmean", "krum", "multikrum"):
             self.refuse(f"{strategy} cannot be private", *PRIVATE, f"--strategy={strategy}")
         self.refuse("first model from a participant", *PRIVATE, model=False)
-        self.refuse("set privacy.clip, too", "--privacy-noise=1", "--privacy-participants=6")
+        self.refuse("set privacy.clip (--privacy-clip), too", "--privacy-noise=1", "--privacy-participants=6")
         self.refuse("say how many there are", "--privacy-clip=1", "--privacy-noise=1")
         self.refuse("at_least 3", *PRIVATE, "--at-least=3")
         self.refuse("enough 3", *PRIVATE, "--enough=3")

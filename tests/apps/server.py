@@ -111,6 +111,16 @@ class Rounds(Serving):
         self.assertEqual([row["answered"] for row in self.rows()], ["3", "2", "3"])
         numpy.testing.assert_array_equal(self.result()["w"], numpy.full(4, 2, "f4"))
 
+    def test_the_first_round_waits_for_at_least(self):
+        """Or all rounds are void before the second one has come."""
+        server = self.serve("--rounds=2", "--at-least=2")
+        self.bring(server, "a")
+        self.await_line(server.stderr, "waiting up to .* for 2 participants, ")
+        self.bring(server, "b")
+        output, errors = self.finish(server)
+        self.assertIn("round 1/2: 2 answered", output)
+        self.assertIn("the trained model is kept nowhere", errors)
+
     def test_as_many_are_wanted_as_the_strategy_needs(self):
         server = self.serve("--rounds=1", "--strategy=krum", "--fraction=0.1", *self.output())
         self.bring_all(server, 5)

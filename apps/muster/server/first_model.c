@@ -43,6 +43,7 @@ enum muster_status first_model_find(struct training *training, struct muster_err
     const struct server_hooks *hooks = training->hooks;
     const struct server_settings *settings = training->settings;
     struct muster_message model = MUSTER_MESSAGE_INIT;
+    struct muster_error reason;
     enum muster_status status = MUSTER_OK;
     if (training->strategy)
         return MUSTER_OK;
@@ -60,8 +61,12 @@ enum muster_status first_model_find(struct training *training, struct muster_err
                                  : read_first(training, error);
         model = training->first.message;
     }
-    if (status == MUSTER_OK && model.array_count > 0)
-        status = training_begin(training, &model, error);
+    if (status == MUSTER_OK && model.array_count > 0) {
+        status = training_begin(training, &model, &reason);
+        if (status != MUSTER_OK)
+            explain(error, status, "%s%s%s", settings->model ? settings->model : "",
+                    settings->model ? ": " : "", reason.text);
+    }
     model_free(&training->first);
     return status;
 }

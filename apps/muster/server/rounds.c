@@ -180,7 +180,7 @@ enum muster_status round_complete(struct training *training, struct round_report
                                   struct muster_error *error)
 {
     const struct server_hooks *hooks = training->hooks;
-    char left[64] = "", epsilon[40] = "", tested[512];
+    char left[64] = "", loss[64] = "", epsilon[40] = "", tested[512];
     report->epsilon = privacy_epsilon(&training->privacy);
     if (hooks->evaluate)
         report->metric_count = hooks->evaluate(hooks->context, training_result(training), report->metrics);
@@ -194,10 +194,11 @@ enum muster_status round_complete(struct training *training, struct round_report
         snprintf(left, sizeof(left), ", %zu not waited for", report->left);
     if (!isnan(report->epsilon))
         snprintf(epsilon, sizeof(epsilon), ", epsilon %.4f", report->epsilon);
+    if (!isnan(report->train_loss)) /* nobody told one, or nobody answered */
+        snprintf(loss, sizeof(loss), ", train loss %.4f", report->train_loss);
     metrics_text(report->metrics, report->metric_count, "test ", tested, sizeof(tested));
-    display_result("round %zu/%zu: %zu answered, %zu failed%s, train loss %.4f%s%s", report->number,
-                   training->settings->rounds, report->answered, report->failed, left, report->train_loss,
-                   tested, epsilon);
+    display_result("round %zu/%zu: %zu answered, %zu failed%s%s%s%s", report->number,
+                   training->settings->rounds, report->answered, report->failed, left, loss, tested, epsilon);
     return MUSTER_OK;
 }
 

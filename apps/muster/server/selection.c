@@ -48,8 +48,10 @@ static size_t least_answers(const struct training *training)
 static size_t least_participants(const struct training *training)
 {
     size_t least = least_answers(training), asked = training->settings->min_participants;
+    /* With fewer than --at-least the first rounds would be void before the others have come. */
     if (asked == 0 && training->rounds_held == 0)
-        asked = training->hooks->participants;
+        asked =
+            training->hooks->participants > 0 ? training->hooks->participants : training->settings->at_least;
     least = asked > least ? asked : least;
     return least > 0 ? least : 1;
 }
@@ -134,8 +136,9 @@ static enum muster_status wait_for(const struct training *training, size_t wante
     enum muster_status status = wait_some(training, wanted, 0, proxies, count);
     if (status != MUSTER_TIMEOUT)
         return status;
-    log_write(LOG_INFO, "waiting up to %g s for %zu participants%s, %zu are here", (double)wait_ms / 1000,
-              wanted, with_label(training, label, sizeof(label)), *count);
+    log_write(LOG_INFO, "waiting up to %g s for %zu participant%s%s, %zu %s here", (double)wait_ms / 1000,
+              wanted, wanted == 1 ? "" : "s", with_label(training, label, sizeof(label)), *count,
+              *count == 1 ? "is" : "are");
     status = wait_some(training, wanted, wait_ms, proxies, count);
     if (status == MUSTER_TIMEOUT && least < wanted)
         status = wait_some(training, least, 0, proxies, count);

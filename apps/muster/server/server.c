@@ -123,12 +123,24 @@ static void tell_where(const struct training *training)
     const struct server_settings *settings = training->settings;
     if (training->rounds_held == 0)
         return;
-    if (is_complete(training))
+    if (is_complete(training) && evaluation_ends(training))
+        log_write(LOG_INFO,
+                  "the run in %s stopped early, after round %zu: it is complete, whatever --rounds says",
+                  settings->run, training->rounds_held);
+    else if (is_complete(training))
         log_write(LOG_INFO, "the run in %s is complete, with %zu rounds: a greater --rounds goes on with it",
                   settings->run, training->rounds_held);
     else
         log_write(LOG_INFO, "going on after round %zu of %zu in %s", training->rounds_held, settings->rounds,
                   settings->run);
+}
+
+/* Who forgets both options is to hear it before the training, and not after it. */
+static void warn_of_no_place(const struct training *training)
+{
+    const struct server_settings *settings = training->settings;
+    if (!settings->run && !settings->result && settings->sink_count == 0 && !training->hooks->first_model)
+        log_write(LOG_WARNING, "the trained model is kept nowhere: --result FILE or --run DIR keeps it");
 }
 
 /* All rounds, or those that the run directory has not got yet. */
@@ -154,6 +166,7 @@ static enum muster_status train(struct training *training, struct muster_error *
     status = recording_open(training->settings, hooks, identity, &training->recording, error);
     if (status != MUSTER_OK || is_complete(training))
         return status;
+    warn_of_no_place(training);
     return serve(training, error);
 }
 

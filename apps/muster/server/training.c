@@ -68,9 +68,10 @@ enum muster_status training_run(struct training *training, struct muster_error *
                                                                         : hold_rounds(training, error);
     if (status == MUSTER_OK && evaluation_ends(training))
         log_write(LOG_INFO,
-                  "stopped early after round %zu: no model was better than that of round %zu, %s %g",
+                  "stopped early after round %zu: no model was better than that of round %zu, %s %g%s%s%s",
                   training->rounds_held, training->evaluation.best_round, training->settings->metric,
-                  training->evaluation.best);
+                  training->evaluation.best, training->run ? ", which is in " : "",
+                  training->run ? training->settings->run : "", training->run ? "/best.npz" : "");
     display_end();
     attendance_forget();
     return status;

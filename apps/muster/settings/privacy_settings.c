@@ -77,10 +77,10 @@ static enum muster_status check_rounds(const struct server_settings *settings, e
             "nobody may be let in for another one; with fixed it need not",
             settings->enough);
     if (sampling != MUSTER_SAMPLING_FIXED && !is_asynchronous(settings) && settings->participants == 0)
-        return explain(
-            error, MUSTER_INVALID,
-            "privacy.participants: say how many there are: a private step is divided by a number that "
-            "must not depend on who comes");
+        return explain(error, MUSTER_INVALID,
+                       "privacy.participants (--privacy-participants): say how many there are: a private "
+                       "step is divided by a number that "
+                       "must not depend on who comes");
     if (is_asynchronous(settings) && settings->participants > 0 && settings->buffer > settings->participants)
         return explain(error, MUSTER_INVALID,
                        "buffer %zu: there are %zu privacy.participants, and nobody is in a step twice",
@@ -100,9 +100,10 @@ enum muster_status privacy_settings_check(const struct server_settings *settings
     if (settings->noise <= 0)
         return MUSTER_OK;
     if (settings->clip <= 0)
-        return explain(error, MUSTER_INVALID,
-                       "privacy.noise %g: without a clip there is no privacy: set privacy.clip, too",
-                       settings->noise);
+        return explain(
+            error, MUSTER_INVALID,
+            "privacy.noise %g: without a clip there is no privacy: set privacy.clip (--privacy-clip), too",
+            settings->noise);
     enum muster_status status = check_strategy(settings, sampling, error);
     return status == MUSTER_OK ? check_rounds(settings, sampling, error) : status;
 }

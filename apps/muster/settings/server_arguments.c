@@ -26,8 +26,12 @@ static void set(struct server_settings *settings, const struct setting *setting,
     struct muster_error error;
     if (strcmp(setting->key, "monitor") == 0)
         monitoring_check(state, text);
-    if (settings_set(settings, setting->key, text ? text : "true", &error) != MUSTER_OK)
-        argp_error(state, "--%s: %s", setting->option, error.text);
+    if (settings_set(settings, setting->key, text ? text : "true", &error) == MUSTER_OK)
+        return;
+    /* Who wrote the option is not told the key. */
+    size_t length = strlen(setting->key);
+    bool named = strncmp(error.text, setting->key, length) == 0;
+    argp_error(state, "--%s%s%s", setting->option, named ? "" : ": ", error.text + (named ? length : 0));
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -64,6 +68,18 @@ static size_t count_rows(void)
     return count;
 }
 
+/* What --help says of a row, and its key if that is not the option's name with '_' for '-'. */
+static const char *document(const struct setting *setting)
+{
+    char key[64], *text = NULL;
+    snprintf(key, sizeof(key), "%s", setting->option);
+    for (char *letter = key; *letter != '\0'; letter++)
+        *letter = *letter == '-' ? '_' : *letter;
+    if (strcmp(key, setting->key) == 0 || asprintf(&text, "%s [%s]", setting->help, setting->key) < 0)
+        return setting->help;
+    return text;
+}
+
 /* A header for each group, --set, the rows, and the end. */
 static const struct argp_option *make_options(void)
 {
@@ -77,19 +93,21 @@ static const struct argp_option *make_options(void)
                 .key = KEY_SET,
                 .arg = "KEY=VALUE",
                 .group = group,
-                .doc = "Set any setting by its key; train.NAME=VALUE is told to participants that train, as "
-                       "in --set "
-                       "train.lr=0.1, and train.for=RULES to some of them, as in --set 'train.for=[{labels: "
-                       "{kind: "
-                       "phone}, epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A rank is a participant's number, "
-                       "from 0, in the order of arrival"};
+                .doc =
+                    "Set any setting by its key, which is the option's name with _ for -, or what stands in "
+                    "brackets here; train.NAME=VALUE is told to participants that train, as "
+                    "in --set "
+                    "train.lr=0.1, and train.for=RULES to some of them, as in --set 'train.for=[{labels: "
+                    "{kind: "
+                    "phone}, epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A rank is a participant's number, "
+                    "from 0, in the order of arrival"};
         for (size_t i = 0; i < rows; i++) {
             const struct setting *setting = setting_at(i);
             if (setting->group == (enum setting_group)group && setting->option)
                 options[used++] = (struct argp_option){.name = setting->option,
                                                        .key = KEY_ROWS + (int)i,
                                                        .arg = setting->argument,
-                                                       .doc = setting->help,
+                                                       .doc = document(setting),
                                                        .group = group};
         }
     }

@@ -266,7 +266,11 @@ static enum muster_status refuse_key(const char *key, struct muster_error *error
     if (nearest.name)
         return explain(error, MUSTER_INVALID, "%.60s: there is no such setting; %s is one", key,
                        nearest.name);
-    return explain(error, MUSTER_INVALID, "%.60s: there is no such setting; --help lists them", key);
+    return explain(
+        error, MUSTER_INVALID,
+        "%.60s: there is no such setting; --help lists them, and what participants are told begins "
+        "with train.",
+        key);
 }
 
 enum muster_status settings_set(struct server_settings *settings, const char *key, const char *text,
@@ -396,8 +400,13 @@ static enum muster_status check_rounds(const struct server_settings *settings, s
         return explain(error, MUSTER_INVALID, "enough %zu: a round may have only %g participants",
                        settings->enough, fmax(chosen, 1));
     if (settings->enough > 0 && settings->at_least > settings->enough)
-        return explain(error, MUSTER_INVALID, "at_least %zu: a round is complete with enough %zu",
+        return explain(error, MUSTER_INVALID,
+                       "at_least %zu: a round ends with enough %zu, so it never has as many",
                        settings->at_least, settings->enough);
+    if (settings->wanted > 0 && settings->at_least > settings->wanted)
+        return explain(error, MUSTER_INVALID,
+                       "at_least %zu: a round has no more than select.count %zu answers", settings->at_least,
+                       settings->wanted);
     if (settings->max_weight > 0 && settings->default_weight > settings->max_weight)
         return explain(error, MUSTER_INVALID, "max_weight %g: less than default_weight %g: lower that, too",
                        settings->max_weight, settings->default_weight);
@@ -424,10 +433,11 @@ enum muster_status settings_check(const struct server_settings *settings, struct
                        "metrics %.60s: with a run the metrics are in %.60s/metrics.csv", settings->metrics,
                        settings->run);
     if (!settings->run && settings->overwrite)
-        return explain(error, MUSTER_INVALID, "overwrite: there is no run to overwrite: set run, too");
+        return explain(error, MUSTER_INVALID,
+                       "overwrite: there is no run to overwrite: set run (--run), too");
     if (settings->patience > 0 && settings->evaluate_every == 0)
         return explain(error, MUSTER_INVALID,
-                       "stop.patience %zu: nobody tests the model: set evaluate.every, too",
+                       "stop.patience %zu: nobody tests the model: set evaluate.every (--evaluate), too",
                        settings->patience);
     enum muster_status status = check_rounds(settings, error);
     if (status == MUSTER_OK)

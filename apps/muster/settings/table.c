@@ -36,7 +36,7 @@ static const struct setting table[] = {
          "Where participants connect (default 127.0.0.1:8080); port 0: a free one"),
     WHOLE("rounds", "rounds", "N", GROUP_ROUNDS, rounds, 1, MANY, false, "Number of rounds (default 100)"),
     NUMBER("select.fraction", "fraction", "F", GROUP_ROUNDS, fraction, 0, 1, true, true,
-           "Share of the participants that is wanted in a round"),
+           "Share of the participants that is wanted in a round (default 1; with muster demo a third)"),
     WHOLE("select.count", "count", "N", GROUP_ROUNDS, wanted, 1, MANY, true,
           "So many participants are wanted in a round, whatever share of them that is"),
     NUMBER(
@@ -55,7 +55,8 @@ static const struct setting table[] = {
           "all "
           "(default 1)"),
     WHOLE("min_participants", "min-participants", "N", GROUP_ROUNDS, min_participants, 1, MANY, true,
-          "Begin a round only if N participants are there"),
+          "Begin a round only if N participants are there (default: as many as the strategy needs; the first "
+          "round also waits for --at-least)"),
     SECONDS("wait", "wait", GROUP_ROUNDS, wait_ms, 0.001, MANY, false,
             "How long to wait for participants that are missing (default 300)"),
     SECONDS("deadline", "deadline", GROUP_ROUNDS, deadline_ms, 0.001, MANY, true,
@@ -87,7 +88,7 @@ static const struct setting table[] = {
     {"model_limit", "model-limit", "BYTES", GROUP_MODEL, SETTING_BYTES, FIELD(model_limit), 1024,
      68719476736.0, false, false, "The biggest first model that a participant may give (default 1G)"},
     TEXT("strategy.name", "strategy", "NAME", GROUP_MODEL, strategy, true,
-         "How answers make the next model (see below)"),
+         "How answers make the next model, see below (default fedavg; with muster demo fedyogi)"),
     FLAG("strategy.flower_compatible", "flower-compatible", GROUP_MODEL, flower_compatible, true,
          "Optimizers start and scale as Flower's do, not as in Reddi et al. 2021"),
     NUMBER("average", "average", "B", GROUP_MODEL, average, 0, 0.9999, false, true,
@@ -98,7 +99,8 @@ static const struct setting table[] = {
     NUMBER("default_weight", "default-weight", "W", GROUP_MODEL, default_weight, 1e-6, 1e12, false, true,
            "Weight of a participant that does not say how many samples it has (default 100)"),
     NUMBER("max_weight", "max-weight", "W", GROUP_MODEL, max_weight, 1e-6, 1e12, false, true,
-           "The biggest weight of an answer, whatever number of samples its participant claims"),
+           "The biggest weight of an answer, whatever number of samples its participant claims (default: "
+           "any)"),
 
     WHOLE("buffer", "buffer", "K", GROUP_MODEL, buffer, 1, MANY, true,
           "With fedbuff: so many answers move the model (default 10); that is a round. Participants do not "
