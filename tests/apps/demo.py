@@ -103,18 +103,22 @@ class Processes(support.Case):
         self.assert_nothing_left(demo)
 
     def test_participants_do_not_hear_of_control_c(self):
-        """They are frozen, so that the round lasts: at the second one they are not waited for, and killed."""
-        demo = self.start(DEMO, "--rounds=100000", "--participants=4", "--stop-within=1000", "--deadline=1000")
+        """One is frozen, so that the round lasts: at the second one it is not waited for, and killed. The others hear
+        good-bye."""
+        options = ["--participants=4", "--fraction=1", "--stop-within=1000", "--deadline=1000", f"--logs={self.scratch}"]
+        demo = self.start(DEMO, "--rounds=100000", *options)
         self.read_until(demo, "^round 3/")
-        for pid in support.session_of(demo, "--participant [0-9]+ "):
-            os.kill(pid, signal.SIGSTOP)
+        (frozen,) = support.session_of(demo, "--participant 2 ")
+        os.kill(frozen, signal.SIGSTOP)
         os.killpg(demo.pid, signal.SIGINT)
         self.await_line_of_errors(demo, "the round that runs is finished first")
-        self.assertEqual(len(support.session_of(demo, "--participant [0-9]+ ")), 4)
         os.killpg(demo.pid, signal.SIGINT)
         demo.stdout.read()
         self.assertEqual(demo.wait(), 128 + signal.SIGINT)
         self.assert_nothing_left(demo)
+        for user in (0, 1, 3):
+            log = (self.scratch / f"participant-{user:02}.log").read_text()
+            self.assertRegex(log.splitlines()[-1], "ended: ")
 
     def await_line_of_errors(self, process, pattern):
         while not re.search(pattern, self.errors_of(process)):

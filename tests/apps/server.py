@@ -143,6 +143,15 @@ class Rounds(Serving):
         self.assertIn("(10 times in a row)", errors)
         self.assertEqual(len(bad.refused), 30)
 
+    def test_a_weight_beyond_all_sums_is_refused(self):
+        server = self.serve("--rounds=1", "--min-participants=2", "--evaluate=1", *self.output())
+        self.bring(server, "good", adds(1))
+        bad = self.bring(server, "bad", adds(5, samples=1e300))
+        output, _ = self.finish(server)
+        self.assertEqual(bad.refused, ["num_samples is 1e+300, more than 1e+100"] * 2)
+        self.assertIn("test after round 1: 1 answered, 1 failed, loss 9.0000", output)
+        numpy.testing.assert_array_equal(self.result()["w"], numpy.full(4, 1, "f4"))
+
     def test_a_name_is_there_once(self):
         server = self.serve("--rounds=1", "--min-participants=2")
         self.bring(server, "good")

@@ -189,7 +189,7 @@ static enum muster_status add_sink(struct server_settings *settings, const char 
                                    struct muster_error *error)
 {
 #ifndef HAVE_RECORD
-    return explain(error, MUSTER_UNIMPLEMENTED,
+    return explain(error, MUSTER_UNSUPPORTED,
                    "record %.60s: this build has no records: configure it --with-record", text);
 #endif
     if (settings->sink_count == RECORD_SINKS_MAX)
