@@ -18,7 +18,8 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"demo", demo_main, "muster demo", "train a model on this machine, with data and participants of its own"},
+    {"demo", demo_main, "muster demo",
+     "train a model on this machine, with data and participants of its own"},
     {"server", server_command, "muster server", "train a model of any kind with participants that connect"},
 };
 

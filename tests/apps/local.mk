@@ -11,7 +11,9 @@ app_tests = \
     tests/apps/server.py \
     tests/apps/server_asynchronous.py \
     tests/apps/server_evaluation.py \
+    tests/apps/server_journal.py \
     tests/apps/server_runs.py \
+    tests/apps/server_settings.py \
     tests/apps/strangers.py \
     tests/apps/training.py \
     tests/apps/watching.py
@@ -28,6 +30,11 @@ TESTS += $(app_tests)
 tests_apps_child_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) $(TEST_CPPFLAGS)
 tests_apps_child_LDADD = $(apps_libs) $(TEST_LIBS)
 tests_apps_child_SOURCES = tests/apps/test_child.c
+check_PROGRAMS += tests/apps/workers
+TESTS += tests/apps/workers
+tests_apps_workers_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) -I$(top_srcdir)/apps/muster $(TEST_CPPFLAGS)
+tests_apps_workers_LDADD = $(apps_libs) $(TEST_LIBS)
+tests_apps_workers_SOURCES = tests/apps/test_workers.c apps/muster/server/workers.c
 if HAVE_VERTICAL_APPS
 TESTS += $(vertical_tests)
 endif

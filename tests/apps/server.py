@@ -83,7 +83,10 @@ class Rounds(Serving):
         rules = "[{labels: {kind: phone}, epochs: 1, note: short}, {ranks: 1-2, lr: 0.5}, {ranks: 2, fast: true}]"
         server = self.serve("--rounds=1", "--min-participants=3", "--set=train.lr=0.1", "--set=train.epochs=5",
                             f"--set=train.for={rules}")  # fmt: skip
-        nodes = [self.bring(server, "a", kind="phone"), self.bring(server, "b"), self.bring(server, "c", kind="phone")]
+        nodes = []
+        for name, labels in {"a": {"kind": "phone"}, "b": {}, "c": {"kind": "phone"}}.items():
+            nodes.append(self.bring(server, name, **labels))
+            nodes[-1].joined.wait()  # ranks are in the order of arrival
         self.finish(server)
         common = {"round": 0, "seed": 0}
         self.assertEqual(nodes[0].seen[0].told, {**common, "lr": 0.1, "epochs": 1, "note": "short"})
@@ -139,6 +142,15 @@ class Rounds(Serving):
         self.assertEqual(re.findall(r"round (\d+): bad: ", errors), ["1", "10"])
         self.assertIn("(10 times in a row)", errors)
         self.assertEqual(len(bad.refused), 30)
+
+    def test_a_weight_beyond_all_sums_is_refused(self):
+        server = self.serve("--rounds=1", "--min-participants=2", "--evaluate=1", *self.output())
+        self.bring(server, "good", adds(1))
+        bad = self.bring(server, "bad", adds(5, samples=1e300))
+        output, _ = self.finish(server)
+        self.assertEqual(bad.refused, ["num_samples is 1e+300, more than 1e+100"] * 2)
+        self.assertIn("test after round 1: 1 answered, 1 failed, loss 9.0000", output)
+        numpy.testing.assert_array_equal(self.result()["w"], numpy.full(4, 1, "f4"))
 
     def test_a_name_is_there_once(self):
         server = self.serve("--rounds=1", "--min-participants=2")

@@ -111,7 +111,7 @@ static enum muster_status save(const char *path, bool with_state, struct muster_
 {
     const struct muster_message *model = muster_strategy_model(strategy);
     struct muster_named_array arrays[2 * ARRAYS_MAX];
-    char names[ARRAYS_MAX][16];
+    char names[ARRAYS_MAX][24];
     for (size_t i = 0; i < model->array_count; i++) {
         snprintf(names[i], sizeof(names[i]), "a%zu", i);
         arrays[i] = (struct muster_named_array){names[i], model->arrays[i]};

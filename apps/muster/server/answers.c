@@ -8,6 +8,9 @@
 #include "common/dataset.h"
 #include "training.h"
 
+/* Nobody has so many samples, and sums of what they weigh stay far from infinity. */
+#define WEIGHT_MAX 1e100
+
 /* No loss of a model that can still learn is beyond it. */
 #define LOSS_MAX 1e9
 
@@ -26,6 +29,8 @@ enum muster_status answers_weight(const struct training *training, const struct 
             *claimed = *weight;
         *weight = most;
     }
+    if (*weight > WEIGHT_MAX)
+        return explain(error, MUSTER_INVALID, "num_samples is %g, more than %g", *weight, WEIGHT_MAX);
     return MUSTER_OK;
 }
 

@@ -125,7 +125,10 @@ static enum muster_status take_kept(void *context, const struct muster_message *
     note_loss(run, kept->loss);
     if (!hold_if_private(run, kept->name))
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    return add(run, message, version, error);
+    versions_hold(version);
+    enum muster_status status = add(run, message, version, error);
+    versions_release(&run->versions, run->training, version); /* the models of all of them could be many */
+    return status;
 }
 
 /* ---- what is told of failures ---- */
@@ -463,7 +466,8 @@ void asynchronous_discard(const struct training *training)
 
 enum muster_status asynchronous_run(struct training *training, struct muster_error *error)
 {
-    struct asynchronous run = {.training = training, .accepted_ms = workers_now_ms()};
+    struct asynchronous run = {
+        .training = training, .journal = {.file = -1}, .accepted_ms = workers_now_ms()};
     struct selection everyone;
     enum muster_status status = selection_gather(training, &everyone, error);
     if (status != MUSTER_OK)
@@ -476,10 +480,11 @@ enum muster_status asynchronous_run(struct training *training, struct muster_err
         status = save_first_model(training, error);
     if (status == MUSTER_OK)
         status = journal_open(&run.journal, training, take_kept, &run, error);
-    if (status == MUSTER_OK) {
+    /* Answers of the journal need their models again if this server is killed, too. */
+    if (status == MUSTER_OK && muster_strategy_answers(training->strategy) == 0)
         tidy(&run);
+    if (status == MUSTER_OK)
         status = loop(&run, error);
-    }
     workers_end(&run.workers, training->manager);
     testing_end(&run.testing);
     versions_free(&run.versions);

@@ -312,7 +312,7 @@ bool evaluation_is_due(const struct training *training)
 enum muster_status evaluation_hold(struct training *training, struct muster_error *error)
 {
     struct test test = {.training = training};
-    struct selection everyone, testers;
+    struct selection everyone, testers = {.proxies = NULL};
     struct instructions instructions;
     struct muster_random random;
     enum muster_status status = selection_gather(training, &everyone, error);

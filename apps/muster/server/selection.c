@@ -86,6 +86,7 @@ static enum muster_status wait_for_label(const struct training *training, size_t
     size_t others = 0, labelled = 0;
     for (;;) {
         int64_t left_ms = until_ms - now_ms(), slice_ms = left_ms < LOOK_MS ? left_ms : LOOK_MS;
+        slice_ms = slice_ms > 0 ? slice_ms : 0; /* below it, there is no limit */
         enum muster_status status = participant_manager_get_participants(training->manager, wanted + others,
                                                                          slice_ms, proxies, count, NULL);
         if (status != MUSTER_OK && status != MUSTER_TIMEOUT)

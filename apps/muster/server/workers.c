@@ -67,6 +67,8 @@ static void forget(struct worker *worker)
 {
     if (worker->proxy)
         proxy_release(worker->proxy);
+    if (worker->next)
+        proxy_release(worker->next);
     free(worker->name);
     free(worker);
 }
@@ -105,15 +107,16 @@ static struct worker *find(const struct workers *workers, size_t count, const ch
     return found ? *found : NULL;
 }
 
-/* Those who are there have a proxy; one in a turn keeps that of its turn. */
+/* Those who are there have a proxy; one in a turn keeps that of its turn until the end of it. */
 static void note(struct worker *worker, struct proxy *proxy)
 {
+    struct proxy **place = worker->work == IDLE ? &worker->proxy : &worker->next;
     worker->is_there = true;
-    if (worker->work != IDLE || worker->proxy == proxy)
+    if (worker->proxy == proxy || *place == proxy)
         return;
-    if (worker->proxy)
-        proxy_release(worker->proxy);
-    worker->proxy = proxy_retain(proxy);
+    if (*place)
+        proxy_release(*place);
+    *place = proxy_retain(proxy);
 }
 
 static void leave_out_the_gone(struct workers *workers)
@@ -197,6 +200,11 @@ void worker_done(struct worker *worker)
     muster_message_clear(&worker->answer);
     worker->work = IDLE;
     worker->all->running--;
+    if (worker->next) {
+        proxy_release(worker->proxy);
+        worker->proxy = worker->next;
+        worker->next = NULL;
+    }
 }
 
 bool workers_wait(struct workers *workers, int64_t limit_ms)

@@ -19,6 +19,7 @@ struct worker {
     struct workers *all;
     char *name;
     struct proxy *proxy; /* of its turn, or as it was seen last; NULL: it was not there yet */
+    struct proxy *next;  /* it joined again during its turn: this one is for what comes after; or NULL */
     bool is_there;
     enum work work;
     struct version *version; /* that it trains on */
