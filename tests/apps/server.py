@@ -83,7 +83,10 @@ class Rounds(Serving):
         rules = "[{labels: {kind: phone}, epochs: 1, note: short}, {ranks: 1-2, lr: 0.5}, {ranks: 2, fast: true}]"
         server = self.serve("--rounds=1", "--min-participants=3", "--set=train.lr=0.1", "--set=train.epochs=5",
                             f"--set=train.for={rules}")  # fmt: skip
-        nodes = [self.bring(server, "a", kind="phone"), self.bring(server, "b"), self.bring(server, "c", kind="phone")]
+        nodes = []
+        for name, labels in {"a": {"kind": "phone"}, "b": {}, "c": {"kind": "phone"}}.items():
+            nodes.append(self.bring(server, name, **labels))
+            nodes[-1].joined.wait()  # ranks are in the order of arrival
         self.finish(server)
         common = {"round": 0, "seed": 0}
         self.assertEqual(nodes[0].seen[0].told, {**common, "lr": 0.1, "epochs": 1, "note": "short"})
