@@ -418,15 +418,16 @@ static enum muster_status loop(struct asynchronous *run, struct muster_error *er
         if (changed && !workers_look(&run->workers, training->manager, training->settings->label))
             return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
         status = advance(run, error);
+        if (status != MUSTER_OK)
+            return status;
         /* A signal lets the running round end. */
         if (stopping_gave_up(training->stopping) ||
             (stopping_is_asked(training->stopping) && (training->run || training->rounds_held > held ||
                                                        muster_strategy_answers(training->strategy) == 0)))
             return MUSTER_STOPPED;
-        if (status == MUSTER_OK && is_over(run))
+        if (is_over(run))
             return MUSTER_OK;
-        if (status == MUSTER_OK)
-            status = give_work(run, error);
+        status = give_work(run, error);
         if (status == MUSTER_OK)
             status = check_patience(run, error);
         show(run);
