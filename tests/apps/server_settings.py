@@ -114,7 +114,7 @@ class Settings(support.Case):
             ("train.for=[{ranks: 1, lr: 1}]\n---\n[]", "behind the first document"),
             ("train.for=[{ranks: 1, lr: 1", "column"),
             ("train.for=" + "[" * 5000, "column"),
-            ("train.for=[&a {ranks: 1, lr: 1}" + ", *a" * 20000 + "]", "entries"),
+            ("train.for=[&a {ranks: 1, lr: 1}" + ", *a" * 3000 + "]", "entries"),
         ):
             self.assertIn(text, self.refused(f"--set={setting}"), setting[:60])
 
