@@ -1,5 +1,5 @@
-/* Child processes. A thread has them: the kernel sends the signal of PR_SET_PDEATHSIG when the thread that started a
- * child ends, and this one ends after all of them. vfork() suspends it until the program runs. */
+/* Child processes. A thread has them: the kernel sends the signal of PR_SET_PDEATHSIG when the thread that
+ * started a child ends, and this one ends after all of them. vfork() suspends it until the program runs. */
 #include <config.h>
 
 #include "child.h"
@@ -113,8 +113,8 @@ static int become(const struct child_command *command, pid_t parent, const sigse
 
 /* ---- on the thread ---- */
 
-/* Its process, or -1 and errno, which the child tells through a pipe that is closed when the program runs. Not inlined,
- * as nothing of the caller's is to change in the child. */
+/* Its process, or -1 and errno, which the child tells through a pipe that is closed when the program runs.
+ * Not inlined, as nothing of the caller's is to change in the child. */
 __attribute__((noinline)) static pid_t spawn(const struct child_command *command, const sigset_t *mask)
 {
     int told[2], failure = 0;
@@ -182,8 +182,8 @@ static void begin(struct children *children, struct start *start)
     children->untold++;
 }
 
-/* Collects a child that has ended, after all of its process group: while it is not collected, nobody else can have
- * its number. */
+/* Collects a child that has ended, after all of its process group: while it is not collected, nobody else can
+ * have its number. */
 static int collect(struct child *child)
 {
     int status = 0;

@@ -1,6 +1,6 @@
 /* Synthetic data as in the FedProx paper (Li et al. 2020, section 5.1): users whose labels follow different
- * models (as far apart as ALPHA) of differently distributed inputs (as far apart as BETA); or, with iid, users who all
- * have the same model, the same inputs and as many samples. */
+ * models (as far apart as ALPHA) of differently distributed inputs (as far apart as BETA); or, with iid,
+ * users who all have the same model, the same inputs and as many samples. */
 #include <config.h>
 
 #include "dataset.h"

@@ -13,6 +13,7 @@ app_tests = \
     tests/apps/server_evaluation.py \
     tests/apps/server_journal.py \
     tests/apps/server_runs.py \
+    tests/apps/server_settings.py \
     tests/apps/strangers.py \
     tests/apps/training.py \
     tests/apps/watching.py

@@ -83,7 +83,10 @@ class Rounds(Serving):
         rules = "[{labels: {kind: phone}, epochs: 1, note: short}, {ranks: 1-2, lr: 0.5}, {ranks: 2, fast: true}]"
         server = self.serve("--rounds=1", "--min-participants=3", "--set=train.lr=0.1", "--set=train.epochs=5",
                             f"--set=train.for={rules}")  # fmt: skip
-        nodes = [self.bring(server, "a", kind="phone"), self.bring(server, "b"), self.bring(server, "c", kind="phone")]
+        nodes = []
+        for name, labels in {"a": {"kind": "phone"}, "b": {}, "c": {"kind": "phone"}}.items():
+            nodes.append(self.bring(server, name, **labels))
+            nodes[-1].joined.wait()  # ranks are in the order of arrival
         self.finish(server)
         common = {"round": 0, "seed": 0}
         self.assertEqual(nodes[0].seen[0].told, {**common, "lr": 0.1, "epochs": 1, "note": "short"})
@@ -113,13 +116,14 @@ class Rounds(Serving):
 
     def test_the_first_round_waits_for_at_least(self):
         """Or all rounds are void before the second one has come."""
-        server = self.serve("--rounds=2", "--at-least=2")
-        self.bring(server, "a")
+        server = self.serve("--rounds=2", "--at-least=2", stderr=subprocess.PIPE)
+        self.await_line(server.stderr, "the trained model is kept nowhere")
         self.await_line(server.stderr, "waiting up to .* for 2 participants, ")
+        self.bring(server, "a")
         self.bring(server, "b")
-        output, errors = self.finish(server)
+        output, errors = server.communicate()
+        self.assertEqual(server.returncode, 0, errors)
         self.assertIn("round 1/2: 2 answered", output)
-        self.assertIn("the trained model is kept nowhere", errors)
 
     def test_as_many_are_wanted_as_the_strategy_needs(self):
         server = self.serve("--rounds=1", "--strategy=krum", "--fraction=0.1", *self.output())

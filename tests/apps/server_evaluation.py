@@ -119,6 +119,32 @@ class Evaluation(Serving):
         self.assertIn("test after round 1: b: no answer within the limit (no answer came within --evaluate-deadline)", errors)
         self.assertNotIn("test after round 2: b", errors)
 
+    def test_a_long_test_does_not_end_an_asynchronous_training(self):
+        """It takes longer than answers may be missing."""
+
+        def work(instruction):
+            if instruction.kind == "evaluate":
+                threading.Event().wait(5.5)  # the fault itself
+            return adds(1)(instruction)
+
+        server = self.serve_run("--strategy=fedbuff", "--buffer=1", "--rounds=2", "--evaluate=1", "--deadline=1",
+                                "--wait=4", "--evaluate-deadline=3600")  # fmt: skip
+        self.bring(server, "a", work)
+        self.finish(server)
+
+    def test_a_table_that_was_cut(self):
+        """What is left of it stays, and what comes follows at once."""
+        options = ("--rounds=2", "--evaluate=1")
+        server = self.serve_run(*options)
+        self.bring(server, "a")
+        self.finish(server)
+        path = self.run_directory / "evaluations.csv"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+        server = self.serve_run("--rounds=3", "--evaluate=1")
+        self.bring(server, "a")
+        self.finish(server)
+        self.assertEqual(self.table(), [(1, "loss", 9), (3, "loss", 7)])
+
     def test_nobody_tests(self):
         server = self.serve_run("--rounds=2", "--evaluate=1", "--patience=1")
         self.bring(server, "a", lambda instruction: adds(1)(instruction) if instruction.kind == "train" else "I cannot")

@@ -168,6 +168,19 @@ class FullDisk(Runs):
         output, _ = self.finish(server)
         self.assertIn("round 1/3", output)
 
+    def test_a_round_that_cannot_be_kept_is_not_recorded(self):
+        """There is room for the model alone, which is recorded at the end."""
+        _, _, errors = self.run_program(MUSTER, "server", "--record=csv:none", "--rounds=none")
+        if "--with-record" in errors:
+            self.skipTest("this build has no records")
+        self.write_model(w=numpy.zeros(2048, "f4"))
+        server = self.serve_limited(12, "--rounds=3", f"--model={self.scratch}/model.npz", "--strategy=fedadam",
+                                    f"--record=csv:{self.scratch}/record.csv")  # fmt: skip
+        self.bring(server, "a")
+        _, errors = self.finish(server, 1)
+        self.assertIn("round-00000001.npz: writing: File too large", errors)
+        self.assertFalse((self.run_directory / "model.npz").exists())
+
 
 class Starting(Runs):
     def hold(self, *options):

@@ -1,4 +1,5 @@
-/* Child processes: how they are started, told of and ended; and that none is left of a process that was killed. */
+/* Child processes: how they are started, told of and ended; and that none is left of a process that was
+ * killed. */
 #include <config.h>
 
 #include <errno.h>

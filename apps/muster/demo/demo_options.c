@@ -86,10 +86,10 @@ static bool is_set(const struct demo_options *options, const char *parameter)
     return false;
 }
 
-/* Those of a training that learns about as much as a central one. FedAvg's model jumps to and fro with who was
- * sampled, as users are as different as those of synthetic:1,1: after 100 rounds its accuracy is 0.15 below that of
- * central training (mean of the seeds 0 to 19), and with FedProx's term 0.08. With FedYogi and a running average that
- * is 0.02. */
+/* Those of a training that learns about as much as a central one. FedAvg's model jumps to and fro with who
+ * was sampled, as users are as different as those of synthetic:1,1: after 100 rounds its accuracy is 0.15
+ * below that of central training (mean of the seeds 0 to 19), and with FedProx's term 0.08. With FedYogi and
+ * a running average that is 0.02. */
 static void set_defaults(struct demo_options *options)
 {
     *options = (struct demo_options){

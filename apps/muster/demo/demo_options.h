@@ -24,10 +24,12 @@ struct demo_options {
     bool list_participant_options;
 };
 
-/* Reads the command line; a wrong one ends the program with a message. The server's settings are to be freed. */
+/* Reads the command line; a wrong one ends the program with a message. The server's settings are to be
+ * freed. */
 void demo_options_parse(int count, char **arguments, struct demo_options *options);
 
-/* What participants are told under a name, such as "epochs"; `otherwise` if they are told nothing, or no number. */
+/* What participants are told under a name, such as "epochs"; `otherwise` if they are told nothing, or no
+ * number. */
 double demo_options_told(const struct demo_options *options, const char *name, double otherwise);
 
 #endif

@@ -1,5 +1,5 @@
-/* What the server asks of the demo: a model of zeros, participants, tests on the pooled test samples, and at the end
- * the comparisons. */
+/* What the server asks of the demo: a model of zeros, participants, tests on the pooled test samples, and at
+ * the end the comparisons. */
 #include <config.h>
 
 #include "federation.h"
@@ -173,7 +173,8 @@ static bool conclude(void *context, const struct server_outcome *outcome)
     return fflush(stdout) == 0 && compared;
 }
 
-/* What has a part in the result beside the settings; NULL when out of memory, or if the name of the data is no UTF-8. */
+/* What has a part in the result beside the settings; NULL when out of memory, or if the name of the data is
+ * no UTF-8. */
 static json_t *describe(const struct demo_plan *plan)
 {
     const struct demo_options *options = plan->options;

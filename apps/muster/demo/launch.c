@@ -31,8 +31,8 @@ struct launch {
     pthread_mutex_t lock;
     pthread_cond_t ended;
     /* Guarded by the lock. */
-    size_t
-        needed; /* as long as one of so many is left, or ended well, the training goes on; 0: somebody else may come */
+    size_t needed; /* as long as one of so many is left, or ended well, the training goes on; 0: somebody else
+                      may come */
     size_t started; /* 0 until all are */
     size_t gone;
     bool some_well;

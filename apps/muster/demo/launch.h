@@ -24,14 +24,15 @@ struct launch_options {
 /* Participants that run. */
 struct launch;
 
-/* Starts them; they connect to where a server listens that was told to listen on `listen`, HOST:PORT, and has got `port`. One that ends otherwise than well is told of in the log, with the
- * last line that it wrote; when everyone has, this process gets a SIGTERM. On OK *launch is to be ended, otherwise *error
- * says why not, and none is left. */
+/* Starts them; they connect to where a server listens that was told to listen on `listen`, HOST:PORT, and has
+ * got `port`. One that ends otherwise than well is told of in the log, with the last line that it wrote; when
+ * everyone has, this process gets a SIGTERM. On OK *launch is to be ended, otherwise *error says why not, and
+ * none is left. */
 enum muster_status launch_start(const struct launch_options *options, const char *listen, uint16_t port,
                                 struct launch **launch, struct muster_error *error);
 
-/* Ends those that are left, and frees all; `well`: they have heard good-bye, and get some time to end by themselves. NULL
- * is allowed. */
+/* Ends those that are left, and frees all; `well`: they have heard good-bye, and get some time to end by
+ * themselves. NULL is allowed. */
 void launch_end(struct launch *launch, bool well);
 
 #endif

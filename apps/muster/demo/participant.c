@@ -1,5 +1,5 @@
-/* The demo's participant: holds one user's data, trains on it when the server says so, and gives away nothing but the
- * trained model, the number of samples and how good the model is on its own data. */
+/* The demo's participant: holds one user's data, trains on it when the server says so, and gives away nothing
+ * but the trained model, the number of samples and how good the model is on its own data. */
 #include <config.h>
 
 #include "participant.h"
@@ -114,8 +114,8 @@ static void seed_round(const struct worker *worker, const struct muster_message 
                   worker->options->data.only, round >= 0 && round < 0x1p53 ? (uint64_t)round : 0);
 }
 
-/* What an attacker sends instead of the trained model: noise around the model that it got, as big as the options want
- * it in comparison with the update. */
+/* What an attacker sends instead of the trained model: noise around the model that it got, as big as the
+ * options want it in comparison with the update. */
 static void replace_by_noise(struct worker *worker, const struct muster_message *instruction)
 {
     struct muster_random random;
@@ -194,8 +194,8 @@ static struct muster_message evaluate(struct worker *worker, const struct muster
 }
 
 /* Does what the server says until the stream ends; why it ended. What is not answered here is answered by the
- * library, with "unknown instruction". Only consuming tells of the end: an answer that the server does not wait
- * for any more, as it asked everyone to come back later, fails. */
+ * library, with "unknown instruction". Only consuming tells of the end: an answer that the server does not
+ * wait for any more, as it asked everyone to come back later, fails. */
 static enum muster_status work(struct worker *worker)
 {
     const struct muster_message *instruction;

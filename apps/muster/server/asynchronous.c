@@ -44,7 +44,7 @@ struct asynchronous {
     double loss_sum, loss_weight;
     size_t failed;
     struct muster_traffic traffic; /* before it */
-    int64_t accepted_ms;           /* when the last answer was accepted */
+    int64_t accepted_ms;           /* when the last answer was accepted, or a test ran */
     struct muster_error refused;   /* why the last one was not */
 };
 
@@ -365,12 +365,15 @@ static bool is_over(const struct asynchronous *run)
            (training->rounds_held >= training->settings->rounds || evaluation_ends(training));
 }
 
-/* When nobody's answer has been accepted for as long as a round and a wait may take, nothing will come of it. */
-static enum muster_status check_patience(const struct asynchronous *run, struct muster_error *error)
+/* When nobody's answer has been accepted for as long as a round and a wait may take, nothing will come of it. A test may take
+ * longer, and those who test do not train meanwhile. */
+static enum muster_status check_patience(struct asynchronous *run, struct muster_error *error)
 {
     const struct server_settings *settings = run->training->settings;
-    int64_t most = settings->deadline_ms + settings->wait_ms;
-    if (workers_now_ms() - run->accepted_ms < most || testing_runs(&run->testing))
+    int64_t most = settings->deadline_ms + settings->wait_ms, now = workers_now_ms();
+    if (testing_runs(&run->testing))
+        run->accepted_ms = now;
+    if (now - run->accepted_ms < most)
         return MUSTER_OK;
     return explain(error, MUSTER_TIMEOUT, "no answer was accepted for %g s, with %zu participants%s%s",
                    (double)most / 1000, workers_present(&run->workers),
@@ -415,15 +418,16 @@ static enum muster_status loop(struct asynchronous *run, struct muster_error *er
         if (changed && !workers_look(&run->workers, training->manager, training->settings->label))
             return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
         status = advance(run, error);
+        if (status != MUSTER_OK)
+            return status;
         /* A signal lets the running round end. */
         if (stopping_gave_up(training->stopping) ||
             (stopping_is_asked(training->stopping) && (training->run || training->rounds_held > held ||
                                                        muster_strategy_answers(training->strategy) == 0)))
             return MUSTER_STOPPED;
-        if (status == MUSTER_OK && is_over(run))
+        if (is_over(run))
             return MUSTER_OK;
-        if (status == MUSTER_OK)
-            status = give_work(run, error);
+        status = give_work(run, error);
         if (status == MUSTER_OK)
             status = check_patience(run, error);
         show(run);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "answers.h"
@@ -120,6 +121,17 @@ static enum muster_status save_table(struct training *training, struct muster_er
     return status;
 }
 
+/* How much of the table counts: of one that somebody made shorter, what is left; a hole would be worse. */
+static int64_t size_of_table(const struct training *training, int64_t size)
+{
+    struct stat table;
+    char path[4096];
+    path_of(training, TABLE_FILE, path, sizeof(path));
+    if (stat(path, &table) != 0)
+        return 0;
+    return table.st_size < size ? table.st_size : size;
+}
+
 enum muster_status evaluation_open(struct training *training, struct muster_error *error)
 {
     struct evaluation *evaluation = &training->evaluation;
@@ -146,7 +158,7 @@ enum muster_status evaluation_open(struct training *training, struct muster_erro
     evaluation->tested = (size_t)state.tested;
     evaluation->best_round = (size_t)state.best_round;
     evaluation->waited = (size_t)state.waited;
-    evaluation->size = state.size;
+    evaluation->size = size_of_table(training, state.size);
     evaluation->best = state.best;
     return MUSTER_OK;
 }

@@ -107,7 +107,7 @@ enum muster_status model_take(struct model *model, struct muster_message *answer
 {
     struct muster_array *arrays;
     const char **names;
-    enum { NUMBERED_SIZE = 24 };
+    enum { NUMBERED_SIZE = 32 };
     size_t count = answer->array_count;
     model->answer = *answer;
     *answer = (struct muster_message)MUSTER_MESSAGE_INIT;

@@ -187,6 +187,7 @@ enum muster_status round_complete(struct training *training, struct round_report
     training->rounds_here++;
     training->seconds_here += report->seconds;
     enum muster_status status = save(training, report, error);
+    training->is_torn = status != MUSTER_OK;
     if (status != MUSTER_OK)
         return status;
     recording_round(training->recording, report, training_result(training));

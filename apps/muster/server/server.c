@@ -277,8 +277,9 @@ int server_run(const struct server_settings *settings, const struct server_hooks
     if (status == MUSTER_OK)
         status = train(&training, &error);
     int result = finish(&training, status, error.text);
-    const struct muster_message *model =
-        training.strategy && training.rounds_held > 0 ? training_result(&training) : NULL;
+    const struct muster_message *model = training.strategy && training.rounds_held > 0 && !training.is_torn
+                                             ? training_result(&training)
+                                             : NULL;
     recording_close(training.recording, model, training.rounds_held, end_of(result));
     if (training.metrics)
         fclose(training.metrics);

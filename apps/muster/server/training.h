@@ -34,6 +34,7 @@ struct training {
     char identity[IDENTITY_SIZE]; /* of the run, as records know it; empty: none */
     struct recording *recording;
     size_t rounds_held;
+    bool is_torn;       /* the last of them could not be completed: its model is nobody's */
     int64_t moves;      /* rounds that moved the model */
     size_t rounds_here; /* by this process, and how long they took */
     double seconds_here;

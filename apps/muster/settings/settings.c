@@ -404,9 +404,8 @@ static enum muster_status check_rounds(const struct server_settings *settings, s
                        "at_least %zu: a round ends with enough %zu, so it never has as many",
                        settings->at_least, settings->enough);
     if (settings->wanted > 0 && settings->at_least > settings->wanted)
-        return explain(error, MUSTER_INVALID,
-                       "at_least %zu: a round has no more than select.count %zu answers", settings->at_least,
-                       settings->wanted);
+        return explain(error, MUSTER_INVALID, "at_least %zu: a round has only select.count %zu answers",
+                       settings->at_least, settings->wanted);
     if (settings->max_weight > 0 && settings->default_weight > settings->max_weight)
         return explain(error, MUSTER_INVALID, "max_weight %g: less than default_weight %g: lower that, too",
                        settings->max_weight, settings->default_weight);

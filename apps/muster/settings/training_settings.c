@@ -44,6 +44,15 @@ static bool is_value(const json_t *value)
     return json_is_real(value) || json_is_boolean(value) || json_is_string(value);
 }
 
+/* "nan" and "inf" are texts to JSON, and were meant as numbers. */
+static bool is_no_number(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    char *end = NULL;
+    double number = text ? strtod(text, &end) : 0;
+    return text && end != text && *end == '\0' && !isfinite(number);
+}
+
 static enum muster_status check_value(const char *place, const char *name, const json_t *value,
                                       struct muster_error *error)
 {
@@ -52,9 +61,12 @@ static enum muster_status check_value(const char *place, const char *name, const
             error, MUSTER_INVALID,
             "%s: %.70s is not a name: letters, digits, '_', '-' and '.', at most %d, no digit first", place,
             name, NAME_MAX_SIZE - 1);
-    if (!is_value(value))
-        return explain(error, MUSTER_INVALID, "%s: %.70s: expected a number, true, false or a text", place,
+    if (strcmp(name, "round") == 0 || strcmp(name, "first_model") == 0)
+        return explain(error, MUSTER_INVALID, "%s: the server itself tells participants train.%s", place,
                        name);
+    if (!is_value(value) || is_no_number(value))
+        return explain(error, MUSTER_INVALID, "%s: %.70s: expected a finite number, true, false or a text",
+                       place, name);
     return MUSTER_OK;
 }
 
