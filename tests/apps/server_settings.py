@@ -53,23 +53,23 @@ class Settings(support.Case):
         self.assertIn("there is no option --round; did you mean --rounds;", self.refused("--round", "3"))
         self.assertIn("there is no option --nonsense;", self.refused("--nonsense"))
         # What follows an option is its value, whatever it looks like.
-        self.assertIn("--rounds: rounds --nonsense: expected", self.refused("--rounds", "--nonsense"))
+        self.assertIn("--rounds --nonsense: expected", self.refused("--rounds", "--nonsense"))
 
     def test_what_is_wrong_is_named_with_its_range(self):
         for option, text in (
             ("--rounds=0", "rounds 0: expected a whole number from 1 to 1000000"),
             ("--rounds=1.5", "rounds 1.5: expected a whole number"),
             ("--rounds=-1", "rounds -1: expected a whole number"),
-            ("--fraction=0", "select.fraction 0: expected a number above 0 up to 1"),
-            ("--fraction=nan", "select.fraction nan: expected a number"),
-            ("--fraction=0x1", "select.fraction 0x1: expected a number"),
-            ("--select=0.5", "select.over 0.5: expected a number from 1 to 100"),
-            ("--deadline=inf", "deadline inf: expected a number"),
-            ("--model-limit=1T", "model_limit 1T: expected"),
+            ("--fraction=0", "--fraction 0: expected a number above 0 up to 1"),
+            ("--fraction=nan", "--fraction nan: expected a number"),
+            ("--fraction=0x1", "--fraction 0x1: expected a number"),
+            ("--select=0.5", "--select 0.5: expected a number from 1 to 100"),
+            ("--deadline=inf", "--deadline inf: expected a number"),
+            ("--model-limit=1T", "--model-limit 1T: expected"),
             ("--set=overwrite=yes", "overwrite yes: expected true or false"),
             ("--set=rounds", "rounds: expected KEY=VALUE"),
             ("--set=strategy.beta1=x", "strategy.beta1 x: expected a number"),
-            ("--run=", "run: a text is missing"),
+            ("--run=", "--run: a text is missing"),
             ("--select-label=phone", "select.label phone: expected NAME=VALUE"),
         ):
             self.assertIn(text, self.refused(option))
