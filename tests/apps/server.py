@@ -211,6 +211,36 @@ class FirstModel(Serving):
         for name in "bcd":
             self.assertLessEqual(len(re.findall(f" {name} gives no first model", errors)), 1)
 
+    def test_a_model_that_cannot_be_kept_or_used_is_refused(self):
+        """A name that no file can have, and floats that are too coarse for an average; then the next is asked."""
+        server = self.serve("--rounds=1", "--set=average=0.5", f"--run={self.scratch}/run", model=False,
+                            stderr=subprocess.PIPE)  # fmt: skip
+        named = self.bring(server, "a", self.gives([numpy.zeros(3, "f4")]))
+        reply = named.reply
+
+        def name(turn, instruction, answer):
+            message = reply(turn, instruction, answer)
+            if not instruction.arrays:
+                message.result.names.append("\033[31mw")
+            return message
+
+        named.reply = name
+        self.await_line(server.stderr, "without slashes and control characters")
+        self.bring(server, "b", self.gives([numpy.zeros(3, "f2")]))
+        self.await_line(server.stderr, "too coarse")
+        self.bring(server, "c", self.gives([numpy.zeros(3, "f4")]))
+        self.await_line(server.stderr, "the first model is c's")
+        server.communicate()
+        self.assertEqual(server.returncode, 0)
+
+    def test_a_model_of_more_arrays_than_a_run_can_keep(self):
+        numpy.savez(self.scratch / "many.npz", **{f"a{number}": numpy.zeros(1, "f4") for number in range(9000)})
+        status, _, errors = self.run_program(
+            *(MUSTER, "server", f"--model={self.scratch}/many.npz", f"--run={self.scratch}/run", "--set=average=0.5"))
+        self.assertEqual(status, 1)
+        self.assertRegex(errors, "9000 arrays.*18006")
+        self.assertNotIn("listening", errors)
+
     def test_a_model_that_is_too_big_is_refused(self):
         server = self.serve("--rounds=1", "--model-limit=4K", "--wait=1", model=False)
         node = self.bring(server, "a", lambda _: ([numpy.zeros(2000, "f4")], {}))

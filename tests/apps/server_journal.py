@@ -80,6 +80,25 @@ class Journal(support.Case):
             # 1, and the mean of 8 that comes one step late and twice 1.
             numpy.testing.assert_allclose(result["w"], numpy.full(4, 1 + (8 / 2**0.5 + 2) / 3), rtol=1e-6)
 
+    def test_what_is_damaged_is_told_and_an_answer_can_be_removed(self):
+        options = ("--count=2", "--min-participants=2", "--buffer=3", "--rounds=2")
+        self.leave_a_late_answer(*options)
+        numpy.savez(self.run_directory / "version-00000000.npz", w=numpy.full(4, numpy.nan, "f4"))
+        server = self.serve(*options)
+        self.bring(server, "fast", adds(1))
+        self.bring(server, "late", adds(1))
+        self.assertEqual(server.wait(), 1)
+        errors = self.errors_of(server)
+        self.assertIn("version-00000000.npz: array 0", errors)
+        self.assertIn("element 0 is NaN", errors)
+        self.assertIn("remove its file", errors)
+        next(self.run_directory.glob("answer-*.npz")).unlink()
+        server = self.serve(*options)
+        self.bring(server, "fast", adds(1))
+        self.bring(server, "late", adds(1))
+        server.stdout.read()
+        self.assertEqual(server.wait(), 0, self.errors_of(server))
+
 
 if __name__ == "__main__":
     support.main()

@@ -116,6 +116,16 @@ static size_t count_arrays(const struct training *training)
            OWN_ARRAYS;
 }
 
+enum muster_status checkpoint_check(const struct training *training, struct muster_error *error)
+{
+    size_t count = count_arrays(training) + 2; /* the run's own */
+    if (count <= MUSTER_NPZ_ARRAYS_MAX)
+        return MUSTER_OK;
+    return explain(error, MUSTER_INVALID,
+                   "the model has %zu arrays: a round of it would have %zu, and a run can keep %d",
+                   training_result(training)->array_count, count, MUSTER_NPZ_ARRAYS_MAX);
+}
+
 /* Names everything, and gives how many there are; `names` is room for the numbered ones. */
 static size_t name_arrays(const struct training *training, struct muster_named_array *arrays,
                           char (*names)[NAME_SIZE])

@@ -288,6 +288,10 @@ enum muster_status journal_open(struct journal *journal, const struct training *
         status = replay(journal, training, path, take, context, error);
     }
     free(numbers);
+    if (status == MUSTER_FORMAT)
+        log_write(LOG_ERROR,
+                  "an answer that was kept cannot be used, as the next line says: remove its file, and the "
+                  "run goes on without it");
     if (status == MUSTER_OK)
         renew_table(journal, training, NULL, 0);
     return status;

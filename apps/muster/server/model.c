@@ -29,6 +29,13 @@ void model_free(struct model *model)
     *model = (struct model){.message = MUSTER_MESSAGE_INIT, .answer = MUSTER_MESSAGE_INIT};
 }
 
+static bool has_controls(const char *name)
+{
+    while (*name != '\0' && (unsigned char)*name >= ' ')
+        name++;
+    return *name != '\0';
+}
+
 enum muster_status model_check_names(const struct muster_message *model, struct muster_error *error)
 {
     char shown[4 * 64 + 1];
@@ -40,11 +47,11 @@ enum muster_status model_check_names(const struct muster_message *model, struct 
             return explain(
                 error, MUSTER_INVALID,
                 "the array '%.100s' of the model has a name that the run needs for itself: rename it", shown);
-        if (length == 0 || length > 255 || strpbrk(name, "/\\"))
+        if (length == 0 || length > 255 || strpbrk(name, "/\\\177") || has_controls(name))
             return explain(
                 error, MUSTER_INVALID,
                 "the array '%.100s' of the model cannot be saved under this name: it needs 1 to 255 bytes "
-                "without slashes",
+                "without slashes and control characters",
                 shown);
     }
     return MUSTER_OK;

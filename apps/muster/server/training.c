@@ -8,6 +8,7 @@
 
 #include "asynchronous.h"
 #include "attendance.h"
+#include "checkpoint.h"
 #include "common/dataset.h"
 #include "common/log.h"
 #include "display.h"
@@ -30,8 +31,16 @@ enum muster_status training_begin(struct training *training, const struct muster
     enum muster_status status = muster_strategy_new(&options, model, &training->strategy, error);
     if (status != MUSTER_OK)
         return status;
-    return average_begin(&training->average, settings->average, muster_strategy_model(training->strategy),
-                         error);
+    status = average_begin(&training->average, settings->average, muster_strategy_model(training->strategy),
+                           error);
+    if (status == MUSTER_OK && training->run)
+        status = checkpoint_check(training, error);
+    if (status == MUSTER_OK)
+        return status;
+    average_free(&training->average); /* another model may do */
+    muster_strategy_free(training->strategy);
+    training->strategy = NULL;
+    return status;
 }
 
 const struct muster_message *training_result(const struct training *training)

@@ -81,7 +81,8 @@ static struct version *read_version(struct versions *versions, struct training *
 {
     struct version made = {.number = number,
                            .model = {.message = MUSTER_MESSAGE_INIT, .answer = MUSTER_MESSAGE_INIT}};
-    struct muster_error error;
+    struct muster_strategy_answer answer = MUSTER_STRATEGY_ANSWER_INIT;
+    struct muster_error error = {MUSTER_OUT_OF_MEMORY, "out of memory"};
     char path[PATH_SIZE];
     if (!training->settings->run)
         return NULL;
@@ -91,6 +92,10 @@ static struct version *read_version(struct versions *versions, struct training *
     enum muster_status status = checkpoint_read_model(&made.model, path, &error);
     if (status == MUSTER_OK)
         status = muster_arrays_match(&made.model.message, muster_strategy_model(training->strategy), &error);
+    /* What could not be an answer, such as NaN, is no model to train on either. */
+    answer.message = &made.model.message;
+    if (status == MUSTER_OK)
+        status = muster_strategy_check(training->strategy, &answer, &error);
     struct version *version = status == MUSTER_OK ? put(versions, &made) : NULL;
     if (!version) {
         log_write(LOG_WARNING, "%s: %s", path, error.text);
