@@ -68,18 +68,6 @@ static size_t count_rows(void)
     return count;
 }
 
-/* What --help says of a row, and its key if that is not the option's name with '_' for '-'. */
-static const char *document(const struct setting *setting)
-{
-    char key[64], *text = NULL;
-    snprintf(key, sizeof(key), "%s", setting->option);
-    for (char *letter = key; *letter != '\0'; letter++)
-        *letter = *letter == '-' ? '_' : *letter;
-    if (strcmp(key, setting->key) == 0 || asprintf(&text, "%s [%s]", setting->help, setting->key) < 0)
-        return setting->help;
-    return text;
-}
-
 /* A header for each group, --set, the rows, and the end. */
 static const struct argp_option *make_options(void)
 {
@@ -93,21 +81,20 @@ static const struct argp_option *make_options(void)
                 .key = KEY_SET,
                 .arg = "KEY=VALUE",
                 .group = group,
-                .doc =
-                    "Set any setting by its key, which is the option's name with _ for -, or what stands in "
-                    "brackets here; train.NAME=VALUE is told to participants that train, as "
-                    "in --set "
-                    "train.lr=0.1, and train.for=RULES to some of them, as in --set 'train.for=[{labels: "
-                    "{kind: "
-                    "phone}, epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A rank is a participant's number, "
-                    "from 0, in the order of arrival"};
+                .doc = "Set any setting by its key, see below; train.NAME=VALUE is told to participants that "
+                       "train, as "
+                       "in --set "
+                       "train.lr=0.1, and train.for=RULES to some of them, as in --set 'train.for=[{labels: "
+                       "{kind: "
+                       "phone}, epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A rank is a participant's number, "
+                       "from 0, in the order of arrival"};
         for (size_t i = 0; i < rows; i++) {
             const struct setting *setting = setting_at(i);
             if (setting->group == (enum setting_group)group && setting->option)
                 options[used++] = (struct argp_option){.name = setting->option,
                                                        .key = KEY_ROWS + (int)i,
                                                        .arg = setting->argument,
-                                                       .doc = document(setting),
+                                                       .doc = setting->help,
                                                        .group = group};
         }
     }
