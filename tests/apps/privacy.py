@@ -125,6 +125,7 @@ class Privacy(support.Case):
         )
         self.assertEqual(status, 1)
         self.assertIn("does not say what its privacy has cost", errors)
+        self.assertIn("epsilon is then too low by that round", errors)
 
     def test_clipping_alone_is_no_privacy(self):
         server = self.start_training("--privacy-clip=1", "--rounds=2")

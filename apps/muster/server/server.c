@@ -155,8 +155,11 @@ static enum muster_status train(struct training *training, struct muster_error *
     if (status == MUSTER_FORMAT)
         log_write(LOG_ERROR,
                   "%s: a file of the run is damaged, as the next line says: if it is a round's, "
-                  "remove it, and the run goes on from the round before; or begin anew with --overwrite",
-                  hooks->name);
+                  "remove it, and the run goes on from the round before%s; or begin anew with --overwrite",
+                  hooks->name,
+                  training->settings->noise > 0
+                      ? " (epsilon is then too low by that round, whose model is known to participants)"
+                      : "");
     if (status == MUSTER_OK)
         status = first_model_find(training, error);
     if (status != MUSTER_OK)
