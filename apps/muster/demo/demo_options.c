@@ -143,6 +143,9 @@ static void check(const struct demo_options *options, const struct argp_state *s
     if (options->start > 0 && server->credentials.certificate)
         argp_error(state,
                    "--tls-cert: participants that the demo starts do not know its authority: give --start 0");
+    if (options->stragglers > 0 && muster_strategy_find(server->strategy)->asynchronous)
+        argp_error(state, "--stragglers: with %s nobody waits for them, and all do as many epochs",
+                   server->strategy);
     if (options->attack && options->start != SIZE_MAX)
         argp_error(state, "--start: with --attack all participants are started here");
     if (options->attack && (server->run || server->metrics || server->sink_count > 0))

@@ -86,9 +86,14 @@ static enum muster_status check(const struct asynchronous *run, const struct mus
 }
 
 /* With privacy, nobody is in a step twice: that is what the clip bounds. */
-static bool hold_if_private(struct asynchronous *run, const char *name)
+static enum muster_status hold_if_private(struct asynchronous *run, const char *name,
+                                          struct muster_error *error)
 {
-    return run->training->settings->clip <= 0 || workers_hold(&run->workers, name);
+    bool was_held = false;
+    if (run->training->settings->clip > 0 && !workers_hold(&run->workers, name, &was_held))
+        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    return was_held ? explain(error, MUSTER_FORMAT, "%.80s has an answer in this round already", name)
+                    : MUSTER_OK;
 }
 
 /* An answer that came. It is kept before it counts. */
@@ -101,14 +106,16 @@ static enum muster_status take_answer(struct asynchronous *run, struct worker *w
     if (!said)
         kept.loss = (double)NAN;
     if (status == MUSTER_OK)
-        status = journal_keep(&run->journal, run->training, &worker->answer, &kept, error);
+        status = hold_if_private(run, worker->name, error);
+    if (status != MUSTER_OK)
+        return status;
+    status = journal_keep(&run->journal, run->training, &worker->answer, &kept, error);
     if (status == MUSTER_OK)
         status = add(run, &worker->answer, worker->version, error);
+    worker->is_held = worker->is_held && status == MUSTER_OK;
     if (status != MUSTER_OK)
         return status;
     note_loss(run, kept.loss);
-    if (!hold_if_private(run, worker->name))
-        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     run->accepted_ms = workers_now_ms();
     return MUSTER_OK;
 }
@@ -122,11 +129,12 @@ static enum muster_status take_kept(void *context, const struct muster_message *
     if (!version)
         return explain(error, MUSTER_FORMAT,
                        "the model after round %" PRIu64 ", on which it trained, is missing", kept->version);
+    enum muster_status status = hold_if_private(run, kept->name, error);
+    if (status != MUSTER_OK)
+        return status;
     note_loss(run, kept->loss);
-    if (!hold_if_private(run, kept->name))
-        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     versions_hold(version);
-    enum muster_status status = add(run, message, version, error);
+    status = add(run, message, version, error);
     versions_release(&run->versions, run->training, version); /* the models of all of them could be many */
     return status;
 }

@@ -245,11 +245,12 @@ bool worker_is_free(const struct worker *worker)
            worker->not_before_ms <= workers_now_ms();
 }
 
-bool workers_hold(struct workers *workers, const char *name)
+bool workers_hold(struct workers *workers, const char *name, bool *was_held)
 {
     struct worker *worker = find(workers, workers->count, name);
     if (!worker && (worker = add(workers, name)))
         qsort(workers->each, workers->count, sizeof(*workers->each), compare_workers);
+    *was_held = worker && worker->is_held;
     if (worker)
         worker->is_held = true;
     return worker;

@@ -76,8 +76,9 @@ void worker_succeeded(struct worker *worker);
 /* Whether it could be given something to train on now. */
 bool worker_is_free(const struct worker *worker);
 
-/* Has a participant, who may be away, get nothing more to train on until all are let go again. False when out of memory. */
-bool workers_hold(struct workers *workers, const char *name);
+/* Has a participant, who may be away, get nothing more to train on until all are let go again; *was_held is
+ * whether that was so before. False when out of memory. */
+bool workers_hold(struct workers *workers, const char *name, bool *was_held);
 void workers_let_go(struct workers *workers);
 
 /* Gives up all turns that run, waits for their ends, and frees all. */
