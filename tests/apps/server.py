@@ -116,7 +116,14 @@ class Rounds(Serving):
 
     def test_the_first_round_waits_for_at_least(self):
         """Or all rounds are void before the second one has come."""
-        server = self.serve("--rounds=2", "--at-least=2", stderr=subprocess.PIPE)
+        self.expect_both_in_the_first_round("--at-least=2")
+
+    def test_the_first_round_waits_for_those_who_are_wanted(self):
+        """Or all rounds are over before the second one has come."""
+        self.expect_both_in_the_first_round("--count=2")
+
+    def expect_both_in_the_first_round(self, option):
+        server = self.serve("--rounds=2", option, stderr=subprocess.PIPE)
         self.await_line(server.stderr, "the trained model is kept nowhere")
         self.await_line(server.stderr, "waiting up to .* for 2 participants, ")
         self.bring(server, "a")

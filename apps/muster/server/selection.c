@@ -186,6 +186,10 @@ enum muster_status selection_gather(struct training *training, struct selection 
     /* Those that the last process had come back one by one: a round with the first of them would be another. */
     if (training->resumed && (size_t)training->present > wanted)
         wanted = (size_t)training->present;
+    /* The first round is not to be held with the first who comes. */
+    if (training->rounds_here == 0 && training->settings->min_participants == 0 &&
+        training->settings->wanted > wanted)
+        wanted = training->settings->wanted;
     if (!stopping_begin_wait(training->stopping))
         return MUSTER_STOPPED;
     enum muster_status status = wait_for(training, wanted, least, &everyone->proxies, &everyone->count);
