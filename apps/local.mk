@@ -1,10 +1,10 @@
-# The programs use muster as any program does: through its public headers. apps/common is what they share, apps/fedavg
-# a server that trains by federated averaging, and its participant, apps/decentralized a node of a group, apps/vertical a
-# master with labels, and its members, which have columns.
-EXTRA_DIST += apps/common/launch apps/decentralized/demo apps/fedavg/demo apps/vertical/demo
+# The programs use muster as any program does: through its public headers. apps/common is what they share, apps/muster
+# the program with commands for everything, apps/decentralized a node of a group, apps/vertical a master with labels, and its
+# members, which have columns.
+EXTRA_DIST += apps/common/launch apps/decentralized/demo apps/vertical/demo
 
 if HAVE_APPS
-noinst_PROGRAMS += apps/decentralized/decentralized apps/fedavg/fedavg_server apps/fedavg/participant
+noinst_PROGRAMS += apps/decentralized/decentralized
 
 apps_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/apps $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
 # Never installed, and so linked without libtool's wrapper scripts: thirty participants start in no time.
@@ -16,6 +16,8 @@ apps_libcommon_a_CPPFLAGS = $(apps_cppflags)
 apps_libcommon_a_SOURCES = \
     apps/common/arguments.c \
     apps/common/arguments.h \
+    apps/common/child.c \
+    apps/common/child.h \
     apps/common/dataset.c \
     apps/common/dataset.h \
     apps/common/dataset_idx.c \
@@ -66,39 +68,98 @@ apps_decentralized_decentralized_SOURCES = \
     apps/decentralized/training.c \
     apps/decentralized/training.h
 
-apps_fedavg_fedavg_server_CPPFLAGS = $(apps_cppflags)
-apps_fedavg_fedavg_server_LDFLAGS = $(apps_ldflags)
-apps_fedavg_fedavg_server_LDADD = $(apps_libs)
-apps_fedavg_fedavg_server_SOURCES = \
-    apps/fedavg/attendance.c \
-    apps/fedavg/attendance.h \
-    apps/fedavg/baselines.c \
-    apps/fedavg/baselines.h \
-    apps/fedavg/checkpoint.c \
-    apps/fedavg/checkpoint.h \
-    apps/fedavg/configuration.c \
-    apps/fedavg/configuration.h \
-    apps/fedavg/display.c \
-    apps/fedavg/display.h \
-    apps/fedavg/fedavg_server.c \
-    apps/fedavg/recording.c \
-    apps/fedavg/recording.h \
-    apps/fedavg/rounds.c \
-    apps/fedavg/rounds.h \
-    apps/fedavg/server_model.c \
-    apps/fedavg/server_model.h \
-    apps/fedavg/server_options.c \
-    apps/fedavg/server_options.h \
-    apps/fedavg/state.c \
-    apps/fedavg/state.h \
-    apps/fedavg/stopping.c \
-    apps/fedavg/stopping.h
-
-apps_fedavg_participant_CPPFLAGS = $(apps_cppflags)
-apps_fedavg_participant_LDFLAGS = $(apps_ldflags)
-apps_fedavg_participant_LDADD = $(apps_libs)
-apps_fedavg_participant_SOURCES = \
-    apps/fedavg/participant.c
+# The program that is installed.
+bin_PROGRAMS += apps/muster/muster
+apps_muster_muster_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS)
+apps_muster_muster_LDADD = $(apps_libs) $(YAML_LIBS)
+apps_muster_muster_SOURCES = \
+    apps/muster/demo/attack.c \
+    apps/muster/demo/attack.h \
+    apps/muster/demo/baselines.c \
+    apps/muster/demo/baselines.h \
+    apps/muster/demo/demo.c \
+    apps/muster/demo/demo.h \
+    apps/muster/demo/demo_options.c \
+    apps/muster/demo/demo_options.h \
+    apps/muster/demo/export.c \
+    apps/muster/demo/export.h \
+    apps/muster/demo/federation.c \
+    apps/muster/demo/federation.h \
+    apps/muster/demo/launch.c \
+    apps/muster/demo/launch.h \
+    apps/muster/demo/participant.c \
+    apps/muster/demo/participant.h \
+    apps/muster/demo/participant_options.c \
+    apps/muster/demo/participant_options.h \
+    apps/muster/main.c \
+    apps/muster/server/answers.c \
+    apps/muster/server/answers.h \
+    apps/muster/server/asynchronous.c \
+    apps/muster/server/asynchronous.h \
+    apps/muster/server/attendance.c \
+    apps/muster/server/attendance.h \
+    apps/muster/server/average.c \
+    apps/muster/server/average.h \
+    apps/muster/server/checkpoint.c \
+    apps/muster/server/checkpoint.h \
+    apps/muster/server/command.c \
+    apps/muster/server/command.h \
+    apps/muster/server/display.c \
+    apps/muster/server/display.h \
+    apps/muster/server/evaluation.c \
+    apps/muster/server/evaluation.h \
+    apps/muster/server/failures.c \
+    apps/muster/server/failures.h \
+    apps/muster/server/first_model.c \
+    apps/muster/server/first_model.h \
+    apps/muster/server/instructions.c \
+    apps/muster/server/instructions.h \
+    apps/muster/server/journal.c \
+    apps/muster/server/journal.h \
+    apps/muster/server/metrics.c \
+    apps/muster/server/metrics.h \
+    apps/muster/server/model.c \
+    apps/muster/server/model.h \
+    apps/muster/server/privacy.c \
+    apps/muster/server/privacy.h \
+    apps/muster/server/recording.c \
+    apps/muster/server/recording.h \
+    apps/muster/server/rounds.c \
+    apps/muster/server/rounds.h \
+    apps/muster/server/selection.c \
+    apps/muster/server/selection.h \
+    apps/muster/server/server.c \
+    apps/muster/server/server.h \
+    apps/muster/server/state.c \
+    apps/muster/server/state.h \
+    apps/muster/server/stopping.c \
+    apps/muster/server/stopping.h \
+    apps/muster/server/testing.c \
+    apps/muster/server/testing.h \
+    apps/muster/server/training.c \
+    apps/muster/server/training.h \
+    apps/muster/server/versions.c \
+    apps/muster/server/versions.h \
+    apps/muster/server/workers.c \
+    apps/muster/server/workers.h \
+    apps/muster/settings/configuration.c \
+    apps/muster/settings/configuration.h \
+    apps/muster/settings/nearest.c \
+    apps/muster/settings/nearest.h \
+    apps/muster/settings/privacy_settings.c \
+    apps/muster/settings/privacy_settings.h \
+    apps/muster/settings/server_arguments.c \
+    apps/muster/settings/server_arguments.h \
+    apps/muster/settings/settings.c \
+    apps/muster/settings/settings.h \
+    apps/muster/settings/table.c \
+    apps/muster/settings/table.h \
+    apps/muster/settings/training_settings.c \
+    apps/muster/settings/training_settings.h \
+    apps/muster/settings/written_out.c \
+    apps/muster/settings/written_out.h \
+    apps/muster/settings/yaml_text.c \
+    apps/muster/settings/yaml_text.h
 
 if HAVE_VERTICAL_APPS
 noinst_PROGRAMS += apps/vertical/vertical_master apps/vertical/vertical_member

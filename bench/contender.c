@@ -268,3 +268,17 @@ void free_values(struct contender *contenders, size_t count)
     for (size_t i = 0; i < count; i++)
         free(contenders[i].values);
 }
+
+double peak_of(struct contender *contender, const struct role_options *load, size_t rounds)
+{
+    open_contender(contender, load);
+    uint64_t idle = ask(contender->serving, "memory");
+    (void)ask(contender->serving, "forget");
+    for (size_t i = 0; i < rounds; i++) {
+        process_tell(contender->serving, "rounds 1");
+        (void)process_hear_one(contender->serving, "times");
+    }
+    uint64_t peak = ask(contender->serving, "peak");
+    close_contender(contender);
+    return (peak > idle ? (double)(peak - idle) : 0) / (double)load->answer;
+}

@@ -63,6 +63,10 @@ uint64_t ask(struct process *process, const char *word);
    largest of all. */
 uint64_t settled_memory(struct process *process);
 
+/* The most memory that the server has in rounds, beyond what it has when all are connected, in models. The
+   instruction lies ready before, and is not counted; the sums and the mean are. */
+double peak_of(struct contender *contender, const struct role_options *load, size_t rounds);
+
 /* All blocks, in several sessions with processes of their own. Each value is the median of `rounds` times in
     microseconds. To be freed with free_values(). */
 void run_sessions(struct contender *contenders, size_t count, const char *command,

@@ -19,6 +19,7 @@ bench_bench_SOURCES = \
     bench/measure.h \
     bench/measure_bulk.c \
     bench/measure_group.c \
+    bench/measure_strategies.c \
     bench/muster_participants.c \
     bench/muster_server.c \
     bench/process.c \
@@ -27,6 +28,7 @@ bench_bench_SOURCES = \
     bench/relay.h \
     bench/role.c \
     bench/role.h \
+    bench/strategies.c \
     bench/tcp.c
 if WITH_MPI
 bench_bench_CPPFLAGS += -DBENCH_MPI -DMPIRUN='"$(MPIRUN)"' $(MPI_CFLAGS)

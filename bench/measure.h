@@ -30,6 +30,8 @@ struct measurement {
     bool folds;         /* muster's server takes the mean of each round */
     size_t processes;   /* that the participants are in; 0: one */
     bool beside_tcp;
+    const char *strategy; /* that is compared with FedAvg, and the bound of the ratio: */
+    double bound;
     bool unbounded; /* for comparison: the ratio has no bound to meet */
 };
 
@@ -44,6 +46,10 @@ void measure_fold(const struct measure_plan *plan, const struct measurement *mea
 void measure_exchange(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_links(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_rendezvous(const struct measure_plan *plan, const struct measurement *measurement);
+
+/* Those of measure_strategies.c. */
+void measure_strategy(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_median_peak(const struct measure_plan *plan, const struct measurement *measurement);
 
 /* That of measure_reduce.c, which is there if the library has MPI. */
 void measure_reduce(const struct measure_plan *plan, const struct measurement *measurement);

@@ -153,22 +153,6 @@ void measure_stalled(const struct measure_plan *plan, const struct measurement *
     free(values);
 }
 
-/* The most memory that the server has in rounds, beyond what it has when all are connected, in models. The
-   instruction lies ready before, and is not counted; the sums and the mean are. */
-static double peak_of(struct contender *contender, const struct role_options *load, size_t rounds)
-{
-    open_contender(contender, load);
-    uint64_t idle = ask(contender->serving, "memory");
-    (void)ask(contender->serving, "forget");
-    for (size_t i = 0; i < rounds; i++) {
-        process_tell(contender->serving, "rounds 1");
-        (void)process_hear_one(contender->serving, "times");
-    }
-    uint64_t peak = ask(contender->serving, "peak");
-    close_contender(contender);
-    return (peak > idle ? (double)(peak - idle) : 0) / (double)load->answer;
-}
-
 /* Whether what is there suffices, with a server that holds whatever comes. */
 static bool has_memory(const struct role_options *load)
 {

@@ -29,6 +29,7 @@ static struct {
     const struct muster_message **each; /* of arrays of their own; until the process ends */
     char *answer;                       /* what the last turn brought */
     struct muster_mean *mean;
+    struct muster_strategy *median;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
@@ -127,6 +128,10 @@ static enum muster_status take_answer(void *context, size_t index, struct proxy 
     (void)index;
     (void)proxy;
     *answers += is_answer(answer);
+    struct muster_strategy_answer added = MUSTER_STRATEGY_ANSWER_INIT;
+    added.message = answer;
+    if (server.median)
+        return muster_strategy_add(server.median, &added, reason);
     return server.mean ? muster_mean_add(server.mean, answer->arrays, answer->array_count, 1, reason)
                        : MUSTER_OK;
 }
@@ -138,6 +143,15 @@ static void finish_mean(void)
     size_t count = 0;
     require(muster_mean_result(server.mean, &arrays, &count, NULL), "muster_mean_result");
     muster_mean_reset(server.mean);
+}
+
+/* With the first round, so that its model is counted as memory. */
+static void make_median(void)
+{
+    struct muster_strategy_options options;
+    muster_strategy_options_init(&options);
+    options.name = "median";
+    require(muster_strategy_new(&options, &server.instruction, &server.median, NULL), "muster_strategy_new");
 }
 
 static void make_each(void)
@@ -157,6 +171,8 @@ static void make_each(void)
 static void round_with_all(void)
 {
     size_t answers = 0;
+    if (server.options.median && !server.median)
+        make_median();
     require(proxy_run_all(server.proxies, server.count, &server.instruction, NULL, take_answer, &answers,
                           NULL, NULL),
             "proxy_run_all");
@@ -164,6 +180,8 @@ static void round_with_all(void)
         role_fail("%zu of %zu answers", answers, server.count);
     if (server.mean)
         finish_mean();
+    if (server.median)
+        require(muster_strategy_step(server.median, 0, NULL), "muster_strategy_step");
 }
 
 /* A round in which each participant gets an array of its own. */
@@ -265,6 +283,7 @@ static void stop(void)
     proxy_release_all(server.proxies, server.count);
     participant_manager_free(server.manager);
     muster_mean_free(server.mean);
+    muster_strategy_free(server.median);
     free((void *)(uintptr_t)server.instruction.data);
     free(server.numbers);
     free(server.turns);

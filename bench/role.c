@@ -253,6 +253,21 @@ static void run_fold(const struct role_options *options)
     }
 }
 
+static void run_strategies(const struct role_options *options)
+{
+    char line[256], name[64];
+    size_t pairs = 0;
+    while (fgets(line, sizeof(line), stdin) && strcmp(line, "end\n") != 0) {
+        if (sscanf(line, "%63s %zu", name, &pairs) != 2)
+            role_fail("unknown command: %s", line);
+        uint64_t *times = role_allocate(2 * pairs, sizeof(*times));
+        strategies_measure(name, options, pairs, times);
+        print_times(times, 2 * pairs);
+        fflush(stdout);
+        free(times);
+    }
+}
+
 #ifdef BENCH_VERTICAL
 static void run_vertical(const struct role_options *options)
 {
@@ -287,17 +302,17 @@ static void run_reduce(const struct role_options *options)
 }
 #endif
 
-#define OPTIONS_FORMAT                                                                             \
-    "port=%hu,participants=%zu,instruction=%zu,answer=%zu,arrays=%d,folds=%d,budget=%zu,delay=%u," \
+#define OPTIONS_FORMAT                                                                                       \
+    "port=%hu,participants=%zu,instruction=%zu,answer=%zu,arrays=%d,folds=%d,median=%d,budget=%zu,delay=%u," \
     "connecting=%zu,threads=%zu,rounds=%zu,members=%zu,batched=%d,consumes=%d"
-#define OPTIONS_COUNT 14
+#define OPTIONS_COUNT 15
 
 void role_write_options(const struct role_options *options, char *text)
 {
     snprintf(text, ROLE_OPTIONS_MAX, OPTIONS_FORMAT, options->port, options->participants,
              options->instruction, options->answer, (int)options->arrays, (int)options->folds,
-             options->budget, options->delay_ms, options->connecting, options->threads, options->rounds,
-             options->members, (int)options->batched, (int)options->consumes);
+             (int)options->median, options->budget, options->delay_ms, options->connecting, options->threads,
+             options->rounds, options->members, (int)options->batched, (int)options->consumes);
 }
 
 static struct role_options read_options(const char *text)
@@ -305,14 +320,17 @@ static struct role_options read_options(const char *text)
     struct role_options options = {0};
     int arrays = 0;
     int folds = 0;
+    int median = 0;
     int batched = 0;
     int consumes = 0;
     if (sscanf(text, OPTIONS_FORMAT, &options.port, &options.participants, &options.instruction,
-               &options.answer, &arrays, &folds, &options.budget, &options.delay_ms, &options.connecting,
-               &options.threads, &options.rounds, &options.members, &batched, &consumes) != OPTIONS_COUNT)
+               &options.answer, &arrays, &folds, &median, &options.budget, &options.delay_ms,
+               &options.connecting, &options.threads, &options.rounds, &options.members, &batched,
+               &consumes) != OPTIONS_COUNT)
         role_fail("bad options: %s", text);
     options.arrays = arrays != 0;
     options.folds = folds != 0;
+    options.median = median != 0;
     options.batched = batched != 0;
     options.consumes = consumes != 0;
     return options;
@@ -348,6 +366,7 @@ static const struct {
     {"group-members", NULL, &group_members, NULL},
     {"relay", NULL, NULL, run_relay},
     {"fold", NULL, NULL, run_fold},
+    {"strategies", NULL, NULL, run_strategies},
 #ifdef BENCH_VERTICAL
     {"vertical", NULL, NULL, run_vertical},
 #endif

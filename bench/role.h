@@ -16,6 +16,7 @@ struct role_options {
     size_t answer;       /* arrays: bytes; otherwise an answer brings back what the instruction brought */
     bool arrays;   /* float32 arrays that lie ready at both ends, instead of bytes that are copied there */
     bool folds;    /* muster's server: a round ends with the mean of the answers */
+    bool median;   /* muster's server: it ends with the median of them, by a strategy */
     size_t budget; /* muster's server: bytes of answers in memory; 0: the library's default */
     unsigned delay_ms; /* relay: of either way */
     size_t connecting; /* participants: handshakes under way at one time */
@@ -69,6 +70,10 @@ struct participant_manager *muster_server_manager(void);
 /* Makes `pairs` pairs of times in nanoseconds: of folding `bytes` of float32 into a running mean, and of
    adding two vectors of `bytes` of float32 into a third. */
 void fold_measure(size_t bytes, size_t pairs, uint64_t *times);
+
+/* Makes `pairs` pairs of times in nanoseconds: of a round by a strategy and of one by FedAvg, with
+   `options->participants` answers of `options->answer` bytes of float32. */
+void strategies_measure(const char *name, const struct role_options *options, size_t pairs, uint64_t *times);
 
 /* Makes `pairs` pairs of times in nanoseconds: of an iteration of vertical learning, and of bare turns with
    the same bytes and the same calls of BLAS. */

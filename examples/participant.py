@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """A participant in Python that speaks only the original protocol (proto/original.proto): multinomial logistic
-regression by mini-batch SGD in numpy, on the samples of x.npy and y.npy (made by `participant --export DIR` of apps/fedavg).
+regression by mini-batch SGD in numpy, on the samples of x.npy and y.npy (made by `muster demo --participant K --export DIR`).
 
 The original protocol carries nothing but arrays, so how to train is said on the command line, and the server
 weights the answers with its --default-weight.

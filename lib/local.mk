@@ -16,8 +16,8 @@ musterinclude_HEADERS += include/muster/coordinator.h include/muster/group.h \
     include/muster/participant_manager.h include/muster/proxy.h include/muster/statistics.h
 endif
 if LEARNING
-musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/run.h \
-    include/muster/topology.h
+musterinclude_HEADERS += include/muster/mean.h include/muster/npy.h include/muster/npz.h include/muster/privacy.h \
+    include/muster/run.h include/muster/strategy.h include/muster/topology.h
 endif
 if RECORD
 musterinclude_HEADERS += include/muster/record.h
@@ -66,6 +66,8 @@ nodist_libmuster_wire_la_SOURCES = $(proto_sources) $(record_proto_sources)
 libmuster_wire_la_SOURCES =
 
 libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS) $(RECORD_CFLAGS)
+# Nobody asks for the errno of sqrt(), nor for floating-point exceptions: then more loops are vectorised.
+libmuster_core_la_CFLAGS = $(AM_CFLAGS) -fno-math-errno -fno-trapping-math
 libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS) $(RECORD_LIBS)
 libmuster_core_la_SOURCES = \
     lib/link/hello.c \
@@ -223,11 +225,46 @@ libmuster_core_la_SOURCES += \
     lib/learning/graph.c \
     lib/learning/graph.h \
     lib/learning/mean.c \
+    lib/learning/mean.h \
     lib/learning/neighbours.h \
     lib/learning/npy_file.c \
     lib/learning/npz.c \
     lib/learning/npz.h \
+    lib/learning/privacy/accountant.c \
+    lib/learning/privacy/bits.c \
+    lib/learning/privacy/bits.h \
+    lib/learning/privacy/clip.c \
+    lib/learning/privacy/draw.c \
+    lib/learning/privacy/grid.h \
+    lib/learning/privacy/noise.c \
+    lib/learning/privacy/renyi.c \
+    lib/learning/privacy/renyi.h \
+    lib/learning/privacy/renyi_fixed.c \
     lib/learning/run.c \
+    lib/learning/strategy/buffer.c \
+    lib/learning/strategy/columns.c \
+    lib/learning/strategy/kinds.c \
+    lib/learning/strategy/krum.c \
+    lib/learning/strategy/means.c \
+    lib/learning/strategy/memory.c \
+    lib/learning/strategy/memory.h \
+    lib/learning/strategy/model.c \
+    lib/learning/strategy/model.h \
+    lib/learning/strategy/moving.c \
+    lib/learning/strategy/moving.h \
+    lib/learning/strategy/network.c \
+    lib/learning/strategy/network.h \
+    lib/learning/strategy/optimizer.c \
+    lib/learning/strategy/optimizer.h \
+    lib/learning/strategy/parameters.c \
+    lib/learning/strategy/private.c \
+    lib/learning/strategy/spool.c \
+    lib/learning/strategy/spool.h \
+    lib/learning/strategy/state.c \
+    lib/learning/strategy/strategy.c \
+    lib/learning/strategy/strategy.h \
+    lib/learning/strategy/whole.c \
+    lib/learning/strategy/whole.h \
     lib/learning/topology.c \
     lib/learning/topology.h \
     lib/learning/topology_kinds.c

@@ -20,6 +20,7 @@ endif
 TESTS += $(check_PROGRAMS)
 
 tests_unit_unit_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_unit_unit_LDFLAGS = $(AM_LDFLAGS) $(UNIT_TEST_WRAP)
 tests_unit_unit_LDADD = $(CORE_TEST_LIBS)
 tests_unit_unit_SOURCES = \
     tests/support/no_grpc.c \
@@ -46,18 +47,29 @@ tests_unit_unit_SOURCES = \
     tests/unit/test_values.c \
     tests/unit/test_window.c
 if LEARNING
+# Random numbers that do not come.
+UNIT_TEST_WRAP = -Wl,--wrap=getrandom,--wrap=EVP_EncryptUpdate
 tests_unit_unit_SOURCES += \
     tests/unit/mean.c \
     tests/unit/mean.h \
     tests/unit/npy.c \
     tests/unit/npy.h \
+    tests/unit/test_accountant.c \
+    tests/unit/strategy.c \
+    tests/unit/strategy.h \
     tests/unit/test_arithmetic.c \
+    tests/unit/test_clip.c \
     tests/unit/test_mean.c \
     tests/unit/test_mean_kinds.c \
+    tests/unit/test_noise.c \
     tests/unit/test_npy.c \
     tests/unit/test_npy_file.c \
     tests/unit/test_npz.c \
     tests/unit/test_run.c \
+    tests/unit/test_strategy.c \
+    tests/unit/test_strategy_round.c \
+    tests/unit/test_strategy_spool.c \
+    tests/unit/test_strategy_state.c \
     tests/unit/test_topology.c \
     tests/unit/test_topology_mixing.c \
     tests/unit/test_topology_refused.c \

@@ -83,8 +83,11 @@ static error_t parse_data(int key, char *text, struct argp_state *state)
 
 static const struct argp_option data_options[] = {
     {"data", KEY_DATA, "SPEC", 0,
-     "synthetic:ALPHA,BETA, the FedProx paper's generator (default synthetic:1,1); leaf:DIR, JSON files of "
-     "the LEAF benchmark in DIR/train and DIR/test; idx:DIR, MNIST's IDX files, plain or gzipped",
+     "synthetic:ALPHA,BETA, the FedProx paper's generator (default synthetic:1,1); synthetic:iid, the same "
+     "with "
+     "users that all have 200 samples of one law; leaf:DIR, JSON files of the LEAF benchmark in DIR/train "
+     "and "
+     "DIR/test; idx:DIR, MNIST's IDX files, plain or gzipped",
      0},
     {"seed", KEY_SEED, "N", 0, "Seed of everything that is random, the data included (default 0)", 0},
     {"participants", KEY_PARTICIPANTS, "N", 0,

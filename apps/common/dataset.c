@@ -43,8 +43,8 @@ enum muster_status dataset_load(const struct dataset_options *options, struct da
     while (i < 3 && strncmp(options->spec, formats[i].prefix, strlen(formats[i].prefix)) != 0)
         i++;
     if (i == 3 || options->spec[strlen(formats[i].prefix)] == '\0')
-        explain(error, MUSTER_INVALID, "%s is none of synthetic:ALPHA,BETA, leaf:DIR and idx:DIR",
-                options->spec);
+        explain(error, MUSTER_INVALID,
+                "%s is none of synthetic:ALPHA,BETA, synthetic:iid, leaf:DIR and idx:DIR", options->spec);
     else
         status = formats[i].load(options, options->spec + strlen(formats[i].prefix), dataset, error);
     if (status == MUSTER_OK && options->only != DATASET_EVERYONE && options->only >= dataset->user_count)

@@ -36,7 +36,7 @@ struct dataset {
 
 /* What to load. Start from DATASET_OPTIONS_INIT. */
 struct dataset_options {
-    const char *spec; /* synthetic:ALPHA,BETA or leaf:DIR or idx:DIR */
+    const char *spec; /* synthetic:ALPHA,BETA, synthetic:iid, leaf:DIR or idx:DIR */
     uint64_t seed;
     size_t participants; /* users to make or split among; 0: 30 synthetic, 10 of idx. leaf brings its own */
     double dirichlet;    /* concentration of the labels of idx; small: each user sees few of them */

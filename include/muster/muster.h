@@ -25,7 +25,9 @@
 #include <muster/mean.h>
 #include <muster/npy.h>
 #include <muster/npz.h>
+#include <muster/privacy.h>
 #include <muster/run.h>
+#include <muster/strategy.h>
 #include <muster/topology.h>
 #endif
 #if __has_include(<muster/vertical.h>)

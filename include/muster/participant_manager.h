@@ -239,6 +239,13 @@ struct participant_manager_options {
      * Participants of older releases and of the original protocol send none. From 100 to 3600000; 0: none.
      */
     int64_t heartbeat_ms;
+    /**
+     * An answer of proxy_run_async() counts in upload_budget until it is cleared, not only until `answered` is
+     * called: for servers that keep answers before they use them. Clear all of them before
+     * participant_manager_free(), and hold no lock of your own meanwhile: another participant's answer may be let
+     * come.
+     */
+    bool answers_hold_room;
 };
 
 /** participant_manager_options_init() calls this with the size of the struct in the caller's header. */

@@ -21,7 +21,9 @@ struct element {
     double (*largest)(const void *values, size_t count);
     void (*add)(double *sums, const void *values, size_t count, double weight);
     void (*divide)(void *values, const double *sums, size_t count, double weight);
+    void (*write)(void *values, const double *numbers, size_t count);
     double (*squares)(const void *a, const void *b, size_t count);
+    void (*add_change)(void *sums, const void *values, const void *base, size_t count, double weight);
 };
 
 /* ---- float16 and bfloat16 ---- */
@@ -49,8 +51,8 @@ static inline uint16_t narrow(double value, int fraction, int bias)
 
 /* ---- integers ---- */
 
-/* Rounds as rint() does, within the dtype. Even a mean may be just beyond it, where the sums of an int64 were not
- * exact. */
+/* Rounds as rint() does, within the dtype. Even a mean may be just beyond it, where the sums of an int64
+   were not exact. */
 static inline int64_t to_integer(double value, int64_t least, int64_t most)
 {
     double rounded = rint(value);
@@ -172,6 +174,22 @@ static double total(const double *sums)
         divide_some_##name(values + whole, sums + whole, count - whole, weight);                            \
     }                                                                                                       \
                                                                                                             \
+    static inline void write_some_##name(type *restrict values, const double *restrict numbers,             \
+                                         size_t count)                                                      \
+    {                                                                                                       \
+        for (size_t i = 0; i < count; i++)                                                                  \
+            values[i] = (type)TO(numbers[i]);                                                               \
+    }                                                                                                       \
+                                                                                                            \
+    static void write_##name(void *array, const double *numbers, size_t count)                              \
+    {                                                                                                       \
+        type *values = array;                                                                               \
+        size_t whole = count - count % BLOCK;                                                               \
+        for (size_t i = 0; i < whole; i += BLOCK)                                                           \
+            write_some_##name(values + i, numbers + i, BLOCK);                                              \
+        write_some_##name(values + whole, numbers + whole, count - whole);                                  \
+    }                                                                                                       \
+                                                                                                            \
     static inline void square_some_##name(double *restrict sums, const type *restrict a,                    \
                                           const type *restrict b, size_t count)                             \
     {                                                                                                       \
@@ -208,17 +226,44 @@ ELEMENTS(int8, int8_t, (double), TO_INT8)
 ELEMENTS(uint8, uint8_t, (double), TO_UINT8)
 ELEMENTS(boolean, uint8_t, (double), TO_BOOLEAN)
 
-#define FUNCTIONS(name)                                           \
-    {                                                             \
-        largest_##name, add_##name, divide_##name, squares_##name \
+/* Changes are small beside the values: sums of the values' own precision do. */
+#define CHANGES(name, type, sum, FROM)                                                                     \
+    static inline void add_some_changes_##name(sum *restrict sums, const type *restrict values,            \
+                                               const type *restrict base, size_t count, sum weight)        \
+    {                                                                                                      \
+        for (size_t i = 0; i < count; i++)                                                                 \
+            sums[i] += weight * (sum)(FROM(values[i]) - FROM(base[i]));                                    \
+    }                                                                                                      \
+                                                                                                           \
+    static void add_change_##name(void *all_sums, const void *array, const void *base_array, size_t count, \
+                                  double weight)                                                           \
+    {                                                                                                      \
+        sum *sums = all_sums;                                                                              \
+        const type *values = array, *base = base_array;                                                    \
+        size_t whole = count - count % BLOCK;                                                              \
+        for (size_t i = 0; i < whole; i += BLOCK)                                                          \
+            add_some_changes_##name(sums + i, values + i, base + i, BLOCK, (sum)weight);                   \
+        add_some_changes_##name(sums + whole, values + whole, base + whole, count - whole, (sum)weight);   \
     }
 
+CHANGES(float32, float, float, )
+CHANGES(float64, double, double, )
+CHANGES(float16, uint16_t, float, from_float16)
+CHANGES(bfloat16, uint16_t, float, from_bfloat16)
+
+#define FUNCTIONS(name, add_change)                                                         \
+    {                                                                                       \
+        largest_##name, add_##name, divide_##name, write_##name, squares_##name, add_change \
+    }
+#define FLOATS(name)   FUNCTIONS(name, add_change_##name)
+#define INTEGERS(name) FUNCTIONS(name, NULL)
+
 static const struct element elements[] = {
-    [MUSTER_FLOAT32] = FUNCTIONS(float32), [MUSTER_FLOAT64] = FUNCTIONS(float64),
-    [MUSTER_INT32] = FUNCTIONS(int32),     [MUSTER_INT64] = FUNCTIONS(int64),
-    [MUSTER_FLOAT16] = FUNCTIONS(float16), [MUSTER_BFLOAT16] = FUNCTIONS(bfloat16),
-    [MUSTER_UINT8] = FUNCTIONS(uint8),     [MUSTER_INT8] = FUNCTIONS(int8),
-    [MUSTER_BOOL] = FUNCTIONS(boolean), /* of a mean, the nearer is the majority's */
+    [MUSTER_FLOAT32] = FLOATS(float32), [MUSTER_FLOAT64] = FLOATS(float64),
+    [MUSTER_INT32] = INTEGERS(int32),   [MUSTER_INT64] = INTEGERS(int64),
+    [MUSTER_FLOAT16] = FLOATS(float16), [MUSTER_BFLOAT16] = FLOATS(bfloat16),
+    [MUSTER_UINT8] = INTEGERS(uint8),   [MUSTER_INT8] = INTEGERS(int8),
+    [MUSTER_BOOL] = INTEGERS(boolean), /* of a mean, the nearer is the majority's */
 };
 
 /* ---- whole arrays ---- */
@@ -254,10 +299,23 @@ void muster__array_add(double *sums, const struct muster_array *array, double we
         elements[array->dtype].add(sums, array->data, count, weight);
 }
 
+void muster__array_add_change(void *sums, const struct muster_array *array, const struct muster_array *base,
+                              double weight)
+{
+    size_t count = muster_array_count(array);
+    if (count > 0)
+        elements[array->dtype].add_change(sums, array->data, base->data, count, weight);
+}
+
 void muster__array_divide(void *values, enum muster_dtype dtype, const double *sums, size_t count,
                           double divisor)
 {
     elements[dtype].divide(values, sums, count, divisor);
+}
+
+void muster__array_write(void *values, enum muster_dtype dtype, const double *numbers, size_t count)
+{
+    elements[dtype].write(values, numbers, count);
 }
 
 void muster__array_scale(void *values, const struct muster_array *array, double factor)

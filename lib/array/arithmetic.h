@@ -19,12 +19,20 @@ enum muster_status muster__array_check(const struct muster_array *array, size_t 
 /* Adds weight * element to each of the sums, one for each element. */
 void muster__array_add(double *sums, const struct muster_array *array, double weight);
 
+/* Adds weight * (element - that of `base`) to each of the sums, which are doubles for float64 and floats
+   for the other floats. Both arrays are of one dtype of floats, and have as many elements. */
+void muster__array_add_change(void *sums, const struct muster_array *array, const struct muster_array *base,
+                              double weight);
+
 /*
  * Makes values: sum / divisor, rounded once to the nearest that there is, halfway to even. A bool is the
  * nearer of 0 and 1. What is beyond a dtype becomes infinite, and an integer the last one. Sums are not NaN.
  */
 void muster__array_divide(void *values, enum muster_dtype dtype, const double *sums, size_t count,
                           double divisor);
+
+/* The same without a divisor. */
+void muster__array_write(void *values, enum muster_dtype dtype, const double *numbers, size_t count);
 
 /* Makes values of the array's dtype: factor * element, as muster__array_divide() rounds it. They may be the
  * array's own. */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "array/arithmetic.h"
+#include "learning/mean.h"
 #include "status.h"
 #include "wire/wire.h"
 
@@ -30,7 +31,8 @@ struct muster_mean {
     size_t count;
     bool fixed;       /* members stay for good */
     bool fixed_names; /* names, too */
-    double *sums;     /* of all arrays, one after the other */
+    double *sums;     /* of all arrays, one after the other: */
+    size_t elements;  /* so many */
     size_t sums_capacity;
     size_t results_size;
     void *results; /* NULL until they are asked for, and again when they are out of date */
@@ -63,13 +65,33 @@ static enum muster_status check_kind(const struct muster_mean *mean, const struc
     return status;
 }
 
+double muster__squared_most(enum muster_dtype dtype)
+{
+    switch (dtype) {
+    case MUSTER_FLOAT32:
+    case MUSTER_FLOAT16:
+    case MUSTER_BFLOAT16:
+        return SQUARED_MOST_SINGLE;
+    case MUSTER_FLOAT64:
+        return SQUARED_MOST_DOUBLE;
+    default:
+        return (double)INFINITY;
+    }
+}
+
+static enum muster_status too_large(size_t number, double largest, double most, struct muster_error *error)
+{
+    return muster__error(error, MUSTER_INVALID, "array %zu has values up to %g, and %g is the most here",
+                         number, largest, most);
+}
+
 /*
  * Checks the weight and every value, and that no sum can overflow: |a sum| <= *bound = sum of weight *
  * largest value, which rounding keeps true, being monotonic. So one participant with a huge weight cannot
  * spoil the mean for all.
  */
 static enum muster_status check_values(const struct muster_mean *mean, const struct muster_message *member,
-                                       double weight, double *bound, struct muster_error *error)
+                                       double weight, bool squared, double *bound, struct muster_error *error)
 {
     if (!(weight > 0) || !isfinite(weight))
         return muster__error(error, MUSTER_INVALID, "the weight %g is not a number above 0", weight);
@@ -81,6 +103,8 @@ static enum muster_status check_values(const struct muster_mean *mean, const str
         enum muster_status status = muster__array_check(&member->arrays[i], i, &magnitude, error);
         if (status != MUSTER_OK)
             return status;
+        if (squared && magnitude > muster__squared_most(member->arrays[i].dtype))
+            return too_large(i, magnitude, muster__squared_most(member->arrays[i].dtype), error);
         largest = fmax(largest, magnitude);
     }
     *bound = mean->bound + weight * largest;
@@ -196,6 +220,7 @@ static enum muster_status begin(struct muster_mean *mean, const struct muster_ar
     }
     for (size_t i = 0; i < elements; i++)
         mean->sums[i] = 0;
+    mean->elements = elements;
     mean->count = count;
     return MUSTER_OK;
 }
@@ -280,17 +305,31 @@ static enum muster_status no_mean(struct muster_error *error)
                          "the mean is NULL: it was made like arrays that are not valid, or memory ran out");
 }
 
-enum muster_status muster_mean_add_message(struct muster_mean *mean, const struct muster_message *message,
-                                           double weight, struct muster_error *error)
+static enum muster_status check(const struct muster_mean *mean, const struct muster_message *message,
+                                double weight, bool squared, double *bound, struct muster_error *error)
 {
-    double bound = 0;
     if (!mean)
         return no_mean(error);
     enum muster_status status = check_kind(mean, message, error);
     if (status == MUSTER_OK)
-        status = check_values(mean, message, weight, &bound, error);
+        status = check_values(mean, message, weight, squared, bound, error);
     if (status == MUSTER_OK)
         status = check_scalars(mean, message, weight, error);
+    return status;
+}
+
+enum muster_status muster__mean_check(const struct muster_mean *mean, const struct muster_message *message,
+                                      double weight, bool squared, struct muster_error *error)
+{
+    double bound;
+    return check(mean, message, weight, squared, &bound, error);
+}
+
+enum muster_status muster__mean_add(struct muster_mean *mean, const struct muster_message *message,
+                                    double weight, bool squared, struct muster_error *error)
+{
+    double bound = 0;
+    enum muster_status status = check(mean, message, weight, squared, &bound, error);
     if (status == MUSTER_OK)
         status = make_ready(mean, message);
     if (status == MUSTER_OUT_OF_MEMORY)
@@ -307,6 +346,12 @@ enum muster_status muster_mean_add_message(struct muster_mean *mean, const struc
     mean->bound = bound;
     drop_results(mean); /* not before: the caller may have added them */
     return MUSTER_OK;
+}
+
+enum muster_status muster_mean_add_message(struct muster_mean *mean, const struct muster_message *message,
+                                           double weight, struct muster_error *error)
+{
+    return muster__mean_add(mean, message, weight, false, error);
 }
 
 enum muster_status muster_mean_add(struct muster_mean *mean, const struct muster_array *arrays, size_t count,
@@ -379,6 +424,14 @@ enum muster_status muster_mean_result(struct muster_mean *mean, const struct mus
     *arrays = message.arrays;
     *count = message.array_count;
     return MUSTER_OK;
+}
+
+double *muster__mean_sums(struct muster_mean *mean, double *weight)
+{
+    for (size_t i = 0; mean->weight == 0 && i < mean->elements; i++)
+        mean->sums[i] = 0; /* they may be those of members that were removed */
+    *weight = mean->weight;
+    return mean->sums;
 }
 
 void muster_mean_reset(struct muster_mean *mean)

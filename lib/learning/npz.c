@@ -284,7 +284,7 @@ static enum muster_status look_at(struct archive *reader, zip_uint64_t index)
     if ((about.valid & needed) != needed)
         wrong = "it does not say what it is";
     else if ((length = name_length(about.name)) == 0)
-        wrong = "its name is not that of an array";
+        wrong = "its name is not that of an array: NAME.npy, without slashes";
     else if (zip_name_locate(reader->archive, about.name, ZIP_FL_ENC_RAW) != (zip_int64_t)index)
         wrong = "an earlier one has the same name";
     else if (about.encryption_method != ZIP_EM_NONE ||

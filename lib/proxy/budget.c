@@ -446,6 +446,12 @@ void muster__budget_serve(struct budget *budget)
     }
 }
 
+void muster__budget_freed(void *budget, uint64_t size)
+{
+    muster__budget_returned(budget, size);
+    muster__budget_serve(budget);
+}
+
 static void timer_expired(struct timer *timer)
 {
     struct budget *budget = CONTAINER(timer, struct budget, timer);

@@ -98,6 +98,8 @@ void muster__budget_destroy(struct budget *budget);
 
 /* Room that has come back: that of an answer's memory. */
 void muster__budget_returned(void *budget, uint64_t size);
+/* The same, and grants what there is room for: not under a lock. */
+void muster__budget_freed(void *budget, uint64_t size);
 
 /* Reads how much of it is in use, and by how many. */
 void muster__budget_read(struct budget *budget, struct participant_manager_statistics *statistics);

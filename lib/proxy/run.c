@@ -90,7 +90,10 @@ static void async_turn_ended(struct turn *turn, struct proxy *proxy, enum muster
 {
     struct async_turn async = *(struct async_turn *)turn; /* its first member */
     (void)answer_size;
-    muster__payload_hand_over(answer);
+    if (muster__proxy_manager(proxy)->options.answers_hold_room)
+        muster__payload_lend(answer, muster__budget_freed);
+    else
+        muster__payload_hand_over(answer);
     free(turn);
     struct muster_message taken = *answer;
     *answer = (struct muster_message)MUSTER_MESSAGE_INIT;

@@ -170,6 +170,13 @@ void muster__payload_hand_over(struct muster_message *message)
     storage->returned = NULL;
 }
 
+void muster__payload_lend(struct muster_message *message, void (*returned)(void *context, uint64_t size))
+{
+    struct storage *storage = message->storage;
+    if (storage && storage->payload && storage->returned)
+        storage->returned = returned;
+}
+
 void muster__payload_drop(struct muster_message *message)
 {
     struct storage *storage = message->storage;

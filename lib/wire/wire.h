@@ -212,6 +212,9 @@ bool muster__payload_begin(struct muster_message *message, void (*returned)(void
 /* The message becomes its reader's own: `returned` is called now, not when it is cleared. */
 void muster__payload_hand_over(struct muster_message *message);
 
+/* It becomes its reader's own, and counts until it is cleared: then `returned` is called, in place of the one before. */
+void muster__payload_lend(struct muster_message *message, void (*returned)(void *context, uint64_t size));
+
 /* Takes the memory back again, and `returned` is called. */
 void muster__payload_drop(struct muster_message *message);
 

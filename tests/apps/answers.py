@@ -38,17 +38,17 @@ class Answers(support.Case):
         super().setUp()
         self.protocol = peers.load_protocol("stream")
         directory = self.scratch / "export"
-        self.assertEqual(self.run_program(PARTICIPANT, "--user=3", f"--export={directory}")[0], 0)
+        self.assertEqual(self.run_program(PARTICIPANT, "--participant=3", f"--export={directory}")[0], 0)
         self.x, self.y = numpy.load(directory / "x.npy"), numpy.load(directory / "y.npy")
         self.turn = 0
         self.open_door()
 
-    def open_door(self):
+    def open_door(self, *options):
         self.door = Door(self.protocol)
-        self.participant = self.start_participant(self.door.open(self), 3)
+        self.participant = self.start_participant(self.door.open(self), 3, *options)
         self.addCleanup(self.door.to_send.put, None)
-        hello = self.receive()
-        self.assertEqual(hello.hello.name, "participant-03")
+        self.hello = self.receive().hello
+        self.assertEqual(self.hello.name, "participant-03")
         self.assertIsNone(self.receive().WhichOneof("content"))
 
     def receive(self):
@@ -129,6 +129,33 @@ class Answers(support.Case):
         self.assertEqual(run(seed=1, round=1), run(seed=1, round=1))
         self.assertNotEqual(run(seed=1, round=1), run(seed=1, round=2))
         self.assertNotEqual(run(seed=1, round=1), run(seed=2, round=1))
+
+    def test_the_learning_rate_has_a_short_name(self):
+        model = self.model()
+        for array, same in zip(self.trained(*model, lr=0.2), self.trained(*model, learning_rate=0.2)):
+            numpy.testing.assert_array_equal(array, same)
+        self.assertIn("lr is -1", self.train(*model, lr=-1, learning_rate=1).failure.text)
+
+    def test_labels(self):
+        self.open_door("--label=kind=phone", "--label=empty=")
+        self.assertEqual([(label.name, label.value) for label in self.hello.labels], [("kind", "phone"), ("empty", "")])
+
+    def test_noise(self):
+        """Around the model of the round, and so many times as big as the update."""
+        model = numpy.concatenate([array.ravel() for array in self.model()])
+
+        def change(round):
+            answer = numpy.concatenate([array.ravel() for array in self.trained(*self.model(), epochs=2, round=round)])
+            return answer.astype(float) - model
+
+        update = change(1)
+        self.door.to_send.put(None)
+        self.open_door("--noise=100")
+        self.turn = 0
+        noise, other = change(1), change(2)
+        self.assertAlmostEqual(numpy.linalg.norm(noise) / numpy.linalg.norm(update), 100, delta=15)
+        for one, another in ((noise, update), (noise, other)):
+            self.assertLess(abs(one @ another) / numpy.linalg.norm(one) / numpy.linalg.norm(another), 0.2)
 
     def test_an_instruction_of_the_original_is_enough(self):
         """Arrays alone: the paper's settings."""

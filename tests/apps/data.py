@@ -14,7 +14,7 @@ from support import PARTICIPANT, SERVER
 class Data(support.Case):
     def export(self, user, *options):
         directory = self.scratch / "export"
-        status, _, errors = self.run_program(PARTICIPANT, f"--user={user}", f"--export={directory}", *options)
+        status, _, errors = self.run_program(PARTICIPANT, f"--participant={user}", f"--export={directory}", *options)
         self.assertEqual(status, 0, errors)
         return numpy.load(directory / "x.npy"), numpy.load(directory / "y.npy")
 
@@ -26,7 +26,8 @@ class Data(support.Case):
 
     def refused(self, *options):
         """What is said of data that cannot be loaded."""
-        status, output, errors = self.run_program(PARTICIPANT, f"--export={self.scratch}/export", *options)
+        words = ["--participant=0", f"--export={self.scratch}/export", *options]  # the last number of a user counts
+        status, output, errors = self.run_program(PARTICIPANT, *words)
         self.assertEqual(status, 1, errors)
         self.assertEqual(output, "")
         return errors
@@ -60,18 +61,33 @@ class Synthetic(Data):
         self.assertNotEqual(first[0].tobytes(), other[0].tobytes())
         self.assertNotEqual(first[0].tobytes(), self.export(5, "--seed=1")[0].tobytes())
 
+    def test_iid_users_have_the_same_law_and_as_many_samples(self):
+        shares = [self.export(user, "--data=synthetic:iid", "--seed=3") for user in range(4)]
+        self.assertEqual({x.shape for x, _ in shares}, {(180, 60)})
+        self.assertNotEqual(shares[0][0].tobytes(), shares[1][0].tobytes())
+        x, y = (numpy.concatenate(arrays) for arrays in zip(*shares[:3]))
+        expected = numpy.arange(1, 61) ** -0.6
+        numpy.testing.assert_allclose(x.mean(axis=0) / expected, 0, atol=0.25)
+        numpy.testing.assert_allclose(x.std(axis=0) / expected, 1, atol=0.15)
+        # What three users say of a label holds for the fourth one.
+        inputs, others = (numpy.hstack([x, numpy.ones((len(x), 1))]) for x in (x, shares[3][0]))
+        weights = numpy.linalg.lstsq(inputs, numpy.eye(10)[y], rcond=None)[0]
+        self.assertGreater(((others @ weights).argmax(axis=1) == shares[3][1]).mean(), 0.5)
+        other = self.export(0, "--data=synthetic:iid", "--seed=4")
+        self.assertNotEqual(shares[0][0].tobytes(), other[0].tobytes())
+
     def test_number_of_participants(self):
         self.assertEqual(self.options_for("--participants=7")[0], 7)
-        self.assertIn("has 7", self.refused("--participants=7", "--user=7"))
+        self.assertIn("has 7", self.refused("--participants=7", "--participant=7"))
 
     def test_a_directory_that_is_missing(self):
         for spec in ("idx:", "leaf:", "synthetic:", ""):
             status, _, errors = self.run_program(support.SERVER, f"--data={spec}", "--participant-options")
             self.assertEqual(status, 1)
-            self.assertIn("is none of synthetic:ALPHA,BETA, leaf:DIR and idx:DIR", errors)
+            self.assertIn("is none of synthetic:ALPHA,BETA, synthetic:iid, leaf:DIR and idx:DIR", errors)
 
     def test_bad_parameters(self):
-        for spec in ("synthetic:", "synthetic:1", "synthetic:1,1,1", "synthetic:-1,1", "synthetic:nan,1", "other:1"):
+        for spec in ("synthetic:", "synthetic:1", "synthetic:1,1,1", "synthetic:-1,1", "synthetic:nan,1", "synthetic:iid,1", "other:1"):
             self.assertIn(spec, self.refused(f"--data={spec}"))
 
 
@@ -114,7 +130,7 @@ class Leaf(Data):
             content = self.write("train", "c.json", {"eve": {"x": [[1, 2], [3, 4]], "y": [0, 1]}})
             change(content)
             (self.scratch / "leaf/train/c.json").write_text(json.dumps(content))
-            message = self.refused(self.spec, "--user=3")
+            message = self.refused(self.spec, "--participant=3")
             self.assertIn("train/c.json", message)
             return message
 

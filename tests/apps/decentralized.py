@@ -150,11 +150,14 @@ class Training(Case):
             self.assertEqual(rounds, 40)
 
     def test_everyone_with_everyone_is_federated_averaging(self):
-        data = ["--seed=2", "--rounds=6", "--epochs=1", "--learning-rate=0.2", "--batch-size=1000000"]
-        averaging = ["--participants=6", "--fraction=1", "--mu=0", "--server-rate=0", "--average=0", "--no-baselines"]
+        common = ["--seed=2", "--rounds=6"]
+        data = [*common, "--epochs=1", "--learning-rate=0.2", "--batch-size=1000000"]
+        training = {"epochs": 1, "lr": 0.2, "batch_size": 1000000, "mu": 0}
+        averaging = [*common, "--participants=6", "--fraction=1", "--strategy=fedavg", "--average=0", "--no-baselines"]
+        averaging += [f"--set=train.{name}={value}" for name, value in training.items()]
         file = self.scratch / "averaged.csv"
         for algorithms, options in ((("static", "exchange"), ["--default-weight=1", "--max-weight=1"]), (("fedavg",), [])):
-            demo = self.start(support.DEMO, BUILD, *data, *averaging, *options, f"--metrics={file}")
+            demo = self.start(support.DEMO, *averaging, *options, f"--metrics={file}")
             demo.stdout.read()
             self.assertEqual(demo.wait(), 0, self.errors_of(demo))
             expected = [float(row["test_accuracy"]) for row in self.rows_of(file)]

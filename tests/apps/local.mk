@@ -3,20 +3,38 @@ app_tests = \
     tests/apps/answers.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
+    tests/apps/demo.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \
+    tests/apps/privacy.py \
     tests/apps/restarting.py \
+    tests/apps/server.py \
+    tests/apps/server_asynchronous.py \
+    tests/apps/server_evaluation.py \
+    tests/apps/server_journal.py \
+    tests/apps/server_runs.py \
+    tests/apps/server_settings.py \
     tests/apps/strangers.py \
     tests/apps/training.py \
     tests/apps/watching.py
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/support.py
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py \
+    tests/apps/support.py tests/apps/volunteers.py
 
 if HAVE_TESTS
 if HAVE_APPS
+check_PROGRAMS += tests/apps/child
 TESTS += $(app_tests)
+tests_apps_child_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) $(TEST_CPPFLAGS)
+tests_apps_child_LDADD = $(apps_libs) $(TEST_LIBS)
+tests_apps_child_SOURCES = tests/apps/test_child.c
+check_PROGRAMS += tests/apps/workers
+TESTS += tests/apps/workers
+tests_apps_workers_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) -I$(top_srcdir)/apps/muster $(TEST_CPPFLAGS)
+tests_apps_workers_LDADD = $(apps_libs) $(TEST_LIBS)
+tests_apps_workers_SOURCES = tests/apps/test_workers.c apps/muster/server/workers.c
 if HAVE_VERTICAL_APPS
 TESTS += $(vertical_tests)
 endif

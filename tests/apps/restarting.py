@@ -20,7 +20,7 @@ KILLS = int(os.environ.get("MUSTER_TEST_KILLS", "5"))
 SEED = int(os.environ.get("MUSTER_TEST_SEED", str(random.randrange(1 << 32))))
 USERS = 4
 DATA = [f"--participants={USERS}", "--seed=3"]
-TRAINING = ["--fraction=0.75", "--stragglers=50", "--epochs=3", "--no-baselines", *DATA]
+TRAINING = ["--fraction=0.75", "--stragglers=50", "--set=train.epochs=3", "--no-baselines", *DATA]
 
 
 class Running(support.Case):
@@ -74,7 +74,7 @@ class Running(support.Case):
     def assert_tidy(self, rounds):
         """The directory has what it should have, and nothing else."""
         kept = [f"round-{number:08}.npz" for number in range(max(1, rounds - 2), rounds + 1)]
-        self.assertEqual(sorted(os.listdir(self.run_directory)), ["lock", "metrics.csv", "muster-run.json", *kept])
+        self.assertEqual(sorted(os.listdir(self.run_directory)), ["lock", "metrics.csv", "model.npz", "muster-run.json", *kept])
 
 
 class Killed(Running):
@@ -161,7 +161,7 @@ class Starting(Running):
         code, output, errors = self.run_program(SERVER, f"--run={self.run_directory}", "--rounds=3", *TRAINING)
         self.assertEqual(code, 0)
         self.assertRegex(output, r"^final accuracy 0\.\d{3}\n$")
-        self.assertIn("going on after round 3 of 3", errors)
+        self.assertIn("is complete, with 3 rounds", errors)
         self.assertNotIn("listening", errors)
 
     def test_more_rounds_may_be_added(self):
@@ -171,28 +171,36 @@ class Starting(Running):
         self.assertIn('"rounds": 6', (self.run_directory / "muster-run.json").read_text())
 
     def test_a_padded_model_goes_on(self):
-        reference = self.finish(4, directory=self.scratch / "reference")
+        reference = self.finish(4, "--model-size=1M", directory=self.scratch / "reference")
+        plain = self.finish(4, directory=self.scratch / "plain")
         self.finish(2, "--model-size=1M")
-        self.assert_same(self.finish(4, "--model-size=1M"), reference)
+        state = self.finish(4, "--model-size=1M")
+        self.assert_same(state, reference)
+        for name in ("weights", "bias"):
+            numpy.testing.assert_allclose(state[name], plain[name], rtol=0, atol=1e-6)
         self.assertIn("model_size 1048576, not 0", self.refused("--rounds=4", *TRAINING))
 
-    def test_a_run_that_was_begun_before_there_was_padding_goes_on(self):
+    def test_a_run_of_which_it_is_not_known_how_it_was_begun_is_refused(self):
         self.finish(2)
         file = self.run_directory / "muster-run.json"
         before = file.read_text()
         file.write_text(before.replace('  "model_size": 0,\n', ""))
         self.assertNotEqual(file.read_text(), before)
-        self.assertIn("model_size 0, not 1024", self.refused("--rounds=2", *TRAINING, "--model-size=1K"))
+        self.assertIn("model_size unset, not 0", self.refused("--rounds=2", *TRAINING))
+        file.write_text(before)
         self.finish(4)
 
     def test_another_configuration_is_refused(self):
         self.finish(3)
         before = {path.name: path.read_bytes() for path in self.run_directory.iterdir()}
         for option, was in (
-            ("--epochs=4", "epochs 3, not 4"),
-            ("--mu=0.5", "mu 1.0, not 0.5"),
+            ("--set=train.epochs=4", "train.epochs 3.0, not 4.0"),
+            ("--set=train.mu=0.5", "train.mu 1.0, not 0.5"),
             ("--seed=4", "seed 3, not 4"),
             ("--model-size=2K", "model_size 0, not 2048"),
+            ("--stragglers=0", "stragglers 50.0, not 0.0"),
+            ("--strategy=fedavg", "strategy.name \"fedyogi\", not \"fedavg\""),
+            ("--set=strategy.eta=0.1", "strategy.eta 0.04, not 0.1"),
         ):
             errors = self.refused("--rounds=3", *TRAINING, option)
             self.assertIn(was, errors)
@@ -202,7 +210,7 @@ class Starting(Running):
     def test_overwriting(self):
         self.finish(5)
         (self.run_directory / "notes.txt").write_text("mine")
-        state = self.finish(2, "--overwrite", "--epochs=4")
+        state = self.finish(2, "--overwrite", "--set=train.epochs=4")
         self.assertEqual(int(state["round"]), 2)
         self.assert_rounds_told_once(2)
         (self.run_directory / "notes.txt").unlink()
@@ -257,7 +265,7 @@ class Starting(Running):
         self.assertIn("metrics.csv", self.refused("--metrics=x", status=2))
         code, _, errors = self.run_program(SERVER, "--overwrite")
         self.assertEqual(code, 2)
-        self.assertIn("--run is missing", errors)
+        self.assertIn("there is no run to overwrite", errors)
 
 
 class Stopping(Running):

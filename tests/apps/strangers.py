@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -B
-"""What the server of the FedAvg pair makes of participants that are strange: texts that would forge its log, answers
+"""What the demo's server makes of participants that are strange: texts that would forge its log, answers
 that cannot be used, weights out of all proportion, one that never answers. They are written in Python against
 stream.proto."""
 
@@ -56,7 +56,7 @@ class Strangers(support.Case):
     def start_rounds(self, count, *options, **settings):
         return self.start_server(
             f"--participants={count}", "--rounds=2", "--fraction=1", "--no-baselines", "--average=0",
-            "--server-rate=0", f"--wait={30 * support.SLOWNESS}", *options, **settings,
+            "--strategy=fedavg", f"--wait={30 * support.SLOWNESS}", *options, **settings,
         )  # fmt: skip
 
     def end_of(self, server):
@@ -130,10 +130,10 @@ class Strangers(support.Case):
             "dtype": (self.gives(GOOD[0], GOOD[1].astype(float)), r"array 1 is float64 \(10\), expected float32 \(10\)"),
             "count": (self.gives(GOOD[0]), "1 arrays instead of 2"),
             "nan": (self.gives(wrong, GOOD[1]), r"array 0, float32 \(60, 10\): element 25 is NaN"),
-            "weight": (self.gives(*GOOD, num_samples=-3), "the weight -3 is not a number above 0"),
-            "endless": (self.gives(*GOOD, num_samples=numpy.inf), "the weight inf is not a number above 0"),
-            "loss": (self.gives(*GOOD, loss=1e308), r"the loss 1e\+308 is not a number from 0 to 1e\+09"),
-            "no loss": (self.gives(*GOOD, loss=numpy.nan), r"the loss nan is not a number from 0 to 1e\+09"),
+            "weight": (self.gives(*GOOD, num_samples=-3), "num_samples is -3, not a number above 0"),
+            "endless": (self.gives(*GOOD, num_samples=numpy.inf), "num_samples is inf, not a number above 0"),
+            "loss": (self.gives(*GOOD, loss=1e308), r"the loss 1e\+308 is not a number from -1e\+09 to 1e\+09"),
+            "no loss": (self.gives(*GOOD, loss=numpy.nan), r"the loss nan is not a number from -1e\+09 to 1e\+09"),
         }
         server = self.start_rounds(len(cases) + 1)
         told = {name: [] for name in cases}
@@ -146,7 +146,8 @@ class Strangers(support.Case):
         for thread in self.threads:
             thread.join()
         for name, (_, reason) in cases.items():
-            self.assertRegex(errors, f"(?m)round 2: {name}: {reason}$")
+            self.assertRegex(errors, f"(?m)round 1: {name}: {reason}$")  # and not again in round 2
+            self.assertNotRegex(errors, f"round 2: {name}")
             self.assertEqual([turn for turn, _ in told[name]], [] if name == "nan" else [1, 2])
             for _, text in told[name]:
                 self.assertRegex(text, f"^{reason}$")
@@ -212,24 +213,31 @@ class Strangers(support.Case):
             (self.scratch / part / "a.json").write_text(
                 '{"users": ["a"], "num_samples": [2], "user_data": {"a": {"x": [[1e30], [-2e30]], "y": [1, 0]}}}'
             )
-        demo = self.start(support.DEMO, support.BUILD, f"--data=leaf:{self.scratch}", "--rounds=2", "--no-baselines")
+        demo = self.start(support.DEMO, f"--data=leaf:{self.scratch}", "--rounds=2", "--no-baselines")
         status, _, errors = self.end_of(demo)
         self.assertEqual(status, 1)
         self.assertIn("features go up to 2e+30", errors)
         self.assertIn("nothing was learned", errors)
 
     def test_a_run_whose_model_is_no_number(self):
-        server = self.start_rounds(1, f"--run={self.scratch}/run")
-        self.join(server, "node", self.gives(*GOOD))
-        self.assertEqual(self.end_of(server)[0], 0)
-        path = self.scratch / "run" / "round-00000002.npz"
-        arrays = dict(numpy.load(path))
-        arrays["current_weights"][1, 3] = numpy.nan
-        numpy.savez(path, **arrays)
-        status, _, errors = self.end_of(self.start(support.SERVER, "--participants=1", "--rounds=3", "--fraction=1",
-            "--no-baselines", "--average=0", "--server-rate=0", f"--run={self.scratch}/run"))  # fmt: skip
-        self.assertEqual(status, 1)
-        self.assertIn(f"{path}: current_weights: element 13 is not a finite number", errors)
+        for average, name, message in (
+            (0, "weights", "array 0, float32 (60, 10): element 13 is NaN"),
+            (0.5, "weights", "array 0 of the average: element 13 is not a finite number"),
+            (0.5, "server.current.0", "array 0, float32 (60, 10): element 13 is NaN"),
+        ):
+            run = self.scratch / f"run-{average}-{name}"
+            options = (f"--run={run}", f"--average={average}")
+            server = self.start_rounds(1, *options)
+            self.join(server, "node", self.gives(*GOOD))
+            self.assertEqual(self.end_of(server)[0], 0)
+            path = run / "round-00000002.npz"
+            arrays = dict(numpy.load(path))
+            arrays[name][1, 3] = numpy.nan
+            numpy.savez(path, **arrays)
+            status, _, errors = self.end_of(self.start(support.SERVER, "--participants=1", "--rounds=3", "--fraction=1",
+                "--no-baselines", "--strategy=fedavg", *options))  # fmt: skip
+            self.assertEqual(status, 1)
+            self.assertIn(f"{path}: {message}", errors)
 
     def test_only_what_was_asked_for_is_averaged(self):
         """Who sends more names than a mean has room for takes no room from the others."""
@@ -242,14 +250,14 @@ class Strangers(support.Case):
         self.assertIn("round 2/2: 2 answered, 0 failed, train loss 0.6000, ", output)
 
     def test_stragglers_are_told_to_do_fewer_epochs_and_nobody_else_hears_of_it(self):
-        server = self.start_rounds(4, "--stragglers=50", "--epochs=2")
+        server = self.start_rounds(4, "--stragglers=50", "--set=train.epochs=2")
         told = []
 
         for name in ("a", "b", "c", "d"):
             self.join(server, name, self.gives(*GOOD), told=told)
         status, _, errors = self.end_of(server)
         self.assertEqual(status, 0, errors)
-        names = {"epochs", "batch_size", "learning_rate", "mu", "seed", "round"}
+        names = {"epochs", "batch_size", "lr", "mu", "seed", "round"}
         self.assertEqual({frozenset(scalars) for scalars in told}, {frozenset(names)})
         for number in range(2):
             epochs = sorted(scalars["epochs"] for scalars in told if scalars["round"] == number)

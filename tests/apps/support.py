@@ -13,12 +13,13 @@ import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("top_builddir", ".")).resolve()
-SERVER = BUILD / "apps" / "fedavg" / "fedavg_server"
-PARTICIPANT = BUILD / "apps" / "fedavg" / "participant"
-DEMO = SOURCE / "apps" / "fedavg" / "demo"
+MUSTER = BUILD / "apps" / "muster" / "muster"
+# Programs with their first words.
+DEMO = PARTICIPANT = (MUSTER, "demo")
+SERVER = (*DEMO, "--start=0")  # which waits for participants from elsewhere
 PYTHON_PARTICIPANT = SOURCE / "examples" / "participant.py"
 
-COLUMNS = "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_accuracy"
+COLUMNS = "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_loss,test_accuracy"
 
 # How much longer things may take under a sanitizer.
 SLOWNESS = int(os.environ.get("MUSTER_TEST_SLOWNESS", "1"))
@@ -77,8 +78,10 @@ class Case(unittest.TestCase):
         signal.alarm(60 * SLOWNESS)
         self.addCleanup(signal.alarm, 0)
 
-    def start(self, *command, **options):
-        """Starts a program in a process group of its own; it is killed at the end of the test if need be."""
+    def start(self, program, *words, **options):
+        """Starts a program, which may be several words, in a process group of its own; it is killed at the end of the test
+        if need be."""
+        command = (*program, *words) if isinstance(program, tuple) else (program, *words)
         errors = options.pop("stderr", None) or tempfile.TemporaryFile("w+")
         process = subprocess.Popen(
             [str(word) for word in command],
@@ -141,18 +144,24 @@ class Case(unittest.TestCase):
 
     def start_server(self, *options, through=(), **settings):
         """Starts a server on a free port, `through` another program if there is one."""
-        return self.start_on_port(*through, SERVER, "--listen=127.0.0.1:0", *options, **settings)
+        return self.start_on_port(*through, *SERVER, "--listen=127.0.0.1:0", *options, **settings)
 
     def start_participant(self, port, user, *options):
         return self.start(
-            PARTICIPANT, f"--connect=127.0.0.1:{port}", f"--user={user}", *options, stdout=subprocess.DEVNULL
+            PARTICIPANT, f"--connect=127.0.0.1:{port}", f"--participant={user}", *options, stdout=subprocess.DEVNULL
         )
 
     def assert_nothing_left(self, process):
-        """Nobody is left in the process group that a program, which has ended, was started in. (What is ending, or has ended
+        """Nobody is left in the session that a program, which has ended, was started in. (What is ending, or has ended
         and was not collected by init yet, has no command line any more.)"""
-        listed = subprocess.run(["pgrep", "--pgroup", str(process.pid)], stdout=subprocess.PIPE, text=True)
+        listed = subprocess.run(["pgrep", "--session", str(process.pid)], stdout=subprocess.PIPE, text=True)
         self.assertEqual([line for line in map(command_line, listed.stdout.split()) if line], [])
+
+
+def session_of(process, pattern):
+    """The numbers of the processes in a program's session whose command line matches."""
+    command = ["pgrep", "--session", str(process.pid), "-f", "--", pattern]
+    return [int(pid) for pid in subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.split()]
 
 
 def catches(process, number):
@@ -178,7 +187,7 @@ class Result(unittest.TestResult):
         self.report(test, error)
 
 
-def main(program=SERVER):
+def main(program=MUSTER):
     """Runs the tests of the calling program, which are of `program`, or those that are named on its command line."""
     if not program.exists():
         print(f"{program.name} is not built")

@@ -1,15 +1,17 @@
 #!/usr/bin/python3 -B
-"""The FedAvg pair as processes: what it learns, that it can be repeated, participants in another language, and every
+"""The demo: what it learns, that it can be repeated, participants in another language, and every
 way in which a run can end."""
 
+import fcntl
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 
 import support
-from support import BUILD, DEMO, PARTICIPANT, PYTHON_PARTICIPANT, SERVER
+from support import DEMO, PARTICIPANT, PYTHON_PARTICIPANT, SERVER
 
 
 class Training(support.Case):
@@ -17,7 +19,7 @@ class Training(support.Case):
         return self.rows_of(self.scratch / name)
 
     def demo(self, *options):
-        return self.start(DEMO, BUILD, *options)
+        return self.start(DEMO, *options)
 
 
 class Learning(Training):
@@ -84,7 +86,7 @@ class Learning(Training):
         server = self.start_server(
             "--rounds=2", "--fraction=1", "--no-baselines", "--model-size=3M", metrics, *data
         )
-        self.run_program(PARTICIPANT, "--user=0", f"--export={self.scratch}/0", *data)
+        self.run_program(PARTICIPANT, "--participant=0", f"--export={self.scratch}/0", *data)
         self.start(PYTHON_PARTICIPANT, f"--connect=127.0.0.1:{server.port}", f"--data={self.scratch}/0")
         self.start_participant(server.port, 1, *data)
         server.stdout.read()
@@ -96,7 +98,7 @@ class Learning(Training):
     def test_a_model_too_big_for_the_original_protocol_names_the_option(self):
         data = ["--participants=2", "--seed=5"]
         server = self.start_server("--rounds=1", "--fraction=1", "--no-baselines", "--model-size=6M", *data)
-        self.run_program(PARTICIPANT, "--user=0", f"--export={self.scratch}/0", *data)
+        self.run_program(PARTICIPANT, "--participant=0", f"--export={self.scratch}/0", *data)
         self.start(PYTHON_PARTICIPANT, f"--connect=127.0.0.1:{server.port}", f"--data={self.scratch}/0")
         self.start_participant(server.port, 1, *data)
         self.assertIn("1 answered, 1 failed", server.stdout.read())
@@ -110,7 +112,7 @@ class Learning(Training):
         others = [self.start_participant(server.port, user, *data) for user in range(6)]
         for user in (6, 7):
             directory = self.scratch / str(user)
-            self.run_program(PARTICIPANT, f"--user={user}", f"--export={directory}", *data)
+            self.run_program(PARTICIPANT, f"--participant={user}", f"--export={directory}", *data)
             others.append(
                 self.start(PYTHON_PARTICIPANT, f"--connect=127.0.0.1:{server.port}", f"--data={directory}")
             )
@@ -127,7 +129,7 @@ class Learning(Training):
         server = self.start_server("--rounds=3", "--fraction=1", f"--metrics={self.scratch}/metrics.csv", *data)
         for user in (0, 1):
             directory = self.scratch / str(user)
-            self.run_program(PARTICIPANT, f"--user={user}", f"--export={directory}", *data)
+            self.run_program(PARTICIPANT, f"--participant={user}", f"--export={directory}", *data)
             self.start(PYTHON_PARTICIPANT, f"--connect=127.0.0.1:{server.port}", f"--data={directory}")
         server.stdout.read()
         self.assertEqual(server.wait(), 0, self.errors_of(server))
@@ -209,7 +211,7 @@ class Leaving(Training):
 
     def test_leaf_data_from_end_to_end(self):
         self.write_leaf()
-        demo = self.demo(f"--data=leaf:{self.scratch}", "--rounds=30", "--learning-rate=0.5")
+        demo = self.demo(f"--data=leaf:{self.scratch}", "--rounds=30", "--set=train.lr=0.5")
         output = demo.stdout.read()
         self.assertEqual(demo.wait(), 0, self.errors_of(demo))
         self.assertIn("final accuracy 1.000", output)
@@ -223,7 +225,7 @@ class Ending(Training):
             os.killpg(demo.pid, number) if number == signal.SIGINT else demo.send_signal(number)
             demo.stdout.read()
             self.assertEqual(demo.wait(), 128 + number)
-            self.assertRegex(self.errors_of(demo), r"stopped after round \d+, test accuracy 0\.\d{3}")
+            self.assertRegex(self.errors_of(demo), r"stopped after round \d+, test loss .*, test accuracy 0\.\d{3}")
             self.assert_nothing_left(demo)
 
     def test_ctrl_c_before_anyone_is_there(self):
@@ -235,16 +237,22 @@ class Ending(Training):
         participant.send_signal(signal.SIGTERM)
         self.assertIn(participant.wait(), (128 + signal.SIGTERM, -signal.SIGTERM))
 
-    def test_server_that_dies_ends_the_demo_and_the_participants(self):
+    def participants_of(self, demo, which="[0-9]+"):
+        """The numbers of the processes that a demo has started."""
+        return support.session_of(demo, f"--participant {which} ")
+
+    def test_a_demo_that_is_killed_leaves_no_participants(self):
         demo = self.demo("--rounds=100000", "--participants=4")
         self.read_until(demo, "^round 3/")
-        servers = subprocess.run(
-            ["pgrep", "-g", str(demo.pid), "-f", str(SERVER)], capture_output=True, text=True, check=True
-        ).stdout.split()
-        self.assertEqual(len(servers), 1)
-        os.kill(int(servers[0]), signal.SIGKILL)
+        participants = self.participants_of(demo)
+        self.assertEqual(len(participants), 4)
+        os.kill(participants[1], signal.SIGSTOP)
+        ends = [os.pidfd_open(pid) for pid in participants]
+        demo.kill()
+        for end in ends:
+            self.assertTrue(select.select([end], [], [], 30 * support.SLOWNESS)[0])
+            os.close(end)
         demo.stdout.read()
-        self.assertEqual(demo.wait(), 128 + signal.SIGKILL)
         self.assert_nothing_left(demo)
 
     def test_a_server_reads_its_token_again_at_a_hangup(self):
@@ -290,24 +298,34 @@ class Ending(Training):
             self.assert_nothing_left(demo)
 
     def test_demo_whose_participants_all_fail_ends(self):
-        build = self.scratch / "build"
-        (build / "apps/fedavg").mkdir(parents=True)
-        (build / "apps/fedavg/fedavg_server").symlink_to(SERVER)
-        for script, text in (("exit 1", "ended with status 1"), ("kill -KILL $$", "was ended by SIGKILL\n")):
-            participant = build / "apps/fedavg/participant"
-            participant.write_text(f"#!/bin/sh\n{script}\n")
-            participant.chmod(0o755)
-            demo = self.start(DEMO, build, "--participants=4")
-            demo.stdout.read()
-            self.assertNotEqual(demo.wait(), 0)
-            self.assertEqual(self.errors_of(demo).count(text), 4)
-            self.assert_nothing_left(demo)
+        """They cannot read what is a file of the demo alone."""
+        file = os.memfd_create("token")
+        os.write(file, b"0123456789abcdef0123456789abcdef\n")
+        token = fcntl.fcntl(file, fcntl.F_DUPFD, 300)  # which none of theirs comes to
+        os.close(file)
+        demo = self.start(DEMO, "--participants=4", f"--token-file=/proc/self/fd/{token}", pass_fds=[token])
+        os.close(token)
+        demo.stdout.read()
+        self.assertNotEqual(demo.wait(), 0)
+        errors = re.findall("the participant of user ([0-3]) ended with status 1: .*token", self.errors_of(demo))
+        self.assertEqual(sorted(errors), ["0", "1", "2", "3"])
+        self.assert_nothing_left(demo)
+
+    def test_demo_whose_participants_are_all_killed_ends(self):
+        demo = self.demo("--participants=4", "--rounds=100000", "--grace=0", "--no-baselines")
+        self.read_until(demo, "^round 2/")
+        for pid in self.participants_of(demo):
+            os.kill(pid, signal.SIGKILL)
+        demo.stdout.read()
+        self.assertNotEqual(demo.wait(), 0)
+        self.assertEqual(self.errors_of(demo).count("was ended by SIGKILL\n"), 4)
+        self.assert_nothing_left(demo)
 
     def test_demo_tells_of_a_participant_that_is_killed(self):
         demo = self.demo("--participants=2", "--rounds=1000", "--grace=0", "--no-baselines")
         self.read_until(demo, "round 2/")
-        children = subprocess.run(["pgrep", "-g", str(demo.pid), "-f", "--", "--user=1( |$)"], capture_output=True, text=True)
-        os.kill(int(children.stdout), signal.SIGKILL)
+        (participant,) = self.participants_of(demo, "1")
+        os.kill(participant, signal.SIGKILL)
         demo.stdout.read()
         errors = self.errors_of(demo)
         self.assertIn("the participant of user 1 was ended by SIGKILL\n", errors)
@@ -340,7 +358,7 @@ class Ending(Training):
 
     def test_a_python_participant_without_a_server(self):
         data = ["--participants=2"]
-        self.run_program(PARTICIPANT, "--user=0", f"--export={self.scratch}/0", *data)
+        self.run_program(PARTICIPANT, "--participant=0", f"--export={self.scratch}/0", *data)
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # and does not listen
             address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -351,9 +369,9 @@ class Ending(Training):
 
     def test_wrong_command_lines(self):
         for program, options, message in (
-            (SERVER, ["--fraction=0"], "--fraction 0"),
-            (SERVER, ["--fraction=1.5"], "from 0 to 1"),
-            (SERVER, ["--fraction=nan"], "from 0 to 1"),
+            (SERVER, ["--fraction=0"], "fraction 0: expected a number above 0"),
+            (SERVER, ["--fraction=1.5"], "fraction 1.5: expected a number above 0 up to 1"),
+            (SERVER, ["--fraction=nan"], "fraction nan: expected a number above 0 up to 1"),
             (SERVER, ["--rounds=0"], "whole number from 1"),
             (SERVER, ["--rounds=1.5"], "whole number from 1"),
             (SERVER, ["--stragglers=101"], "from 0 to 100"),
@@ -363,19 +381,19 @@ class Ending(Training):
             (SERVER, ["--model-size=-1"], "number of bytes"),
             (SERVER, ["--model-size=65G"], "from 0 to 68719476736"),
             (SERVER, ["--model-size=18446744073709551615G"], "from 0 to 68719476736"),
-            (SERVER, ["--mu=1", "--learning-rate=1"], "less than 1"),
+            (SERVER, ["--set=train.mu=1", "--set=train.lr=1"], "less than 1"),
             (SERVER, ["extra"], "extra"),
-            (PARTICIPANT, ["--user=x"], "whole number from 0"),
+            (PARTICIPANT, ["--participant=x"], "whole number from 0"),
             (PARTICIPANT, ["--wait=0"], "from 0.001"),
             (PARTICIPANT, ["extra"], "extra"),
         ):
             status, output, errors = self.run_program(program, *options)
             self.assertEqual((status, output), (2, ""), options)
             self.assertIn(message, errors)
-        for command in ([SERVER], [PARTICIPANT], [DEMO, BUILD], [PYTHON_PARTICIPANT]):
+        for command in ([SERVER], [PARTICIPANT, "--participant=0"], [DEMO], [PYTHON_PARTICIPANT]):
             status, output, _ = self.run_program(*command, "--help")
             self.assertEqual(status, 0)
-            self.assertIn("--connect" if "participant" in str(command[0]) else "--rounds", output)
+            self.assertIn("--connect" if "participant" in str(command[-1]) else "--rounds", output)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -B
-"""A run of the FedAvg pair can be looked at: in the log, on a terminal, by SIGUSR1 and in records; and a participant that
+"""A run of the demo can be looked at: in the log, on a terminal, by SIGUSR1 and in records; and a participant that
 is frozen is told apart from one that computes."""
 
 import csv
@@ -43,7 +43,7 @@ class Watching(support.Case):
     def start_server_that_computes(self, names, *options, **settings):
         """A round with two participants that computes for long, the second of which is then frozen."""
         self.write_leaf(["a", "b"])
-        long = ["--fraction=1", "--epochs=10000", "--batch-size=1", "--deadline=1000", "--stop-within=0.1"]
+        long = ["--fraction=1", "--set=train.epochs=10000", "--set=train.batch_size=1", "--deadline=1000", "--stop-within=0.1"]
         server = self.start_server(self.data, "--no-baselines", *long, *options, **settings)
         self.participants = [
             self.start_worker(server.port, user, f"--name={name}") for user, name in enumerate(names)
@@ -54,7 +54,7 @@ class Watching(support.Case):
         return server
 
     def start_worker(self, port, user, *options):
-        command = [PARTICIPANT, f"--connect=127.0.0.1:{port}", f"--user={user}", self.data, *options]
+        command = [*PARTICIPANT, f"--connect=127.0.0.1:{port}", f"--participant={user}", self.data, *options]
         worker = self.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.await_line(worker.stderr, ": connected")
         return worker
@@ -241,7 +241,7 @@ class Monitored(Watching):
         for address in ("nonsense", f"127.0.0.1:{taken}"):
             status, _, errors = self.run_program(SERVER, "--listen=127.0.0.1:0", f"--monitor={address}")
             self.assertEqual(status, 1, errors)
-            self.assertRegex(errors, f"Z fedavg_server: .*{address}")
+            self.assertRegex(errors, f"Z muster demo: .*{address}")
 
 
 class Shown(Watching):
@@ -281,7 +281,7 @@ class Shown(Watching):
         server = self.start_server()
         server.kill()
         server.wait()
-        participant = self.start(PARTICIPANT, f"--connect=127.0.0.1:{server.port}", stderr=subprocess.PIPE)
+        participant = self.start(PARTICIPANT, "--participant=0", f"--connect=127.0.0.1:{server.port}", stderr=subprocess.PIPE)
         line = ""
         while "state: participant-00: connecting to" not in line:
             # Before the program catches it, this signal ends it.
@@ -318,7 +318,7 @@ class Log(Watching):
         for options, message in (
             (["--log-level=loud"], "--log-level loud: expected error, warning, info or debug"),
             (["--log-format=xml"], "--log-format xml: expected text or json"),
-            (["--heartbeat=0.01"], "--heartbeat 0.01: expected 0, or a number from 0.1 to 3600"),
+            (["--heartbeat=0.01"], "heartbeat 0.01: expected 0, or a number from 0.1 to 3600"),
         ):
             status, _, errors = self.run_program(SERVER, *options)
             self.assertEqual(status, 2)
@@ -390,7 +390,7 @@ class Recorded(files.EventCase):
 
         entries = [json.loads(line) for line in lines.read_text().splitlines()]
         settings = {entry["name"]: entry["text"] for entry in entries if entry["kind"] == "setting"}
-        self.assertEqual((settings["seed"], settings["data"], settings["mu"]), ("3", "synthetic:1,1", "1.0"))
+        self.assertEqual((settings["seed"], settings["data"], settings["train.mu"]), ("3", "synthetic:1,1", "1.0"))
         (text,) = (entry for entry in entries if entry["kind"] == "text")
         self.assertEqual((text["name"], json.loads(text["text"])["rounds"]), ("configuration", 4))
         self.assertEqual((entries[-1]["kind"], entries[-1]["outcome"]), ("end", "finished"))
@@ -472,7 +472,7 @@ class Recorded(files.EventCase):
         for sink in ("csv:/nowhere/x.csv", "nothing:x"):
             status, _, errors = self.run_program(SERVER, "--listen=127.0.0.1:0", f"--record={sink}")
             self.assertEqual(status, 1)
-            self.assertRegex(errors, r"Z fedavg_server: .*(/nowhere/x.csv|nothing:x)")
+            self.assertRegex(errors, r"Z muster demo: .*(/nowhere/x.csv|nothing:x)")
 
 
 class Looked(support.Case):

@@ -1,4 +1,5 @@
-/* Every allocation fails in turn in the codec alone, and in files, means and topologies. */
+/* Every allocation fails in turn in the codec alone, and in files, means, topologies, privacy and
+   strategies. */
 #include <config.h>
 
 #include <criterion/criterion.h>
@@ -115,6 +116,32 @@ Test(allocation, topologies)
     cr_assert_gt(run_all_ways(topologies), 30);
 }
 
+/* A private training of one step, and what it spends. */
+static void privacy(void)
+{
+    struct muster_strategy_options options;
+    struct muster_strategy *strategy;
+    struct muster_strategy_answer answer = MUSTER_STRATEGY_ANSWER_INIT;
+    struct muster_accountant *accountant = muster_accountant_new(MUSTER_SAMPLING_POISSON);
+    EXPECT(accountant || !undisturbed());
+    if (accountant)
+        EXPECT(muster_accountant_add(accountant, 0.1, 1, 1, NULL) == MUSTER_OK);
+    muster_accountant_free(accountant);
+    muster_strategy_options_init(&options);
+    options.clip = options.noise = 1;
+    bool made = PLAUSIBLE(muster_strategy_new(&options, &train, &strategy, NULL), MUSTER_OUT_OF_MEMORY);
+    EXPECT(made == (strategy != NULL));
+    answer.message = &train;
+    if (made && PLAUSIBLE(muster_strategy_add(strategy, &answer, NULL), MUSTER_OUT_OF_MEMORY))
+        PLAUSIBLE(muster_strategy_step(strategy, 10, NULL), MUSTER_OUT_OF_MEMORY);
+    muster_strategy_free(strategy);
+}
+
+Test(allocation, privacy)
+{
+    cr_assert_gt(run_all_ways(privacy), 3);
+}
+
 static char run_path[] = "allocation-run-XXXXXX";
 
 static void run_directory(void)
@@ -154,4 +181,53 @@ Test(allocation, learning)
     size_t count = run_all_ways(learning);
     unlink(path);
     cr_assert_gt(count, 3);
+}
+
+/* ---- strategies ---- */
+
+static const char *strategy_name;
+static double strategy_clip;
+
+/* A round is void, or the step is made. */
+static void strategy_round(void)
+{
+    struct muster_strategy_options options;
+    struct muster_strategy *strategy;
+    struct muster_message model = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
+    const char *const names[] = {"weights"};
+    struct muster_strategy_answer answer = MUSTER_STRATEGY_ANSWER_INIT;
+    muster_strategy_options_init(&options);
+    options.name = strategy_name;
+    options.clip = strategy_clip;
+    options.noise = strategy_clip;
+    model.array_names = names;
+    if (!PLAUSIBLE(muster_strategy_new(&options, &model, &strategy, NULL), MUSTER_OUT_OF_MEMORY, MUSTER_IO))
+        return;
+    answer.message = &model;
+    answer.loss = 1;
+    bool added = true;
+    for (size_t i = 0; i < 5; i++)
+        added = PLAUSIBLE(muster_strategy_add(strategy, &answer, NULL), MUSTER_OUT_OF_MEMORY) && added;
+    enum muster_status status = muster_strategy_step(strategy, strategy_clip > 0 ? 5 : 0, NULL);
+    EXPECT(status == MUSTER_OK || !undisturbed());
+    EXPECT(added || status != MUSTER_OK || strategy_clip > 0 || strcmp(strategy_name, "krum") != 0);
+    if (strategy_clip == 0) /* all answers are the model */
+        EXPECT(memcmp(muster_strategy_model(strategy)->arrays[0].data, values, sizeof(values)) == 0);
+    EXPECT(muster_strategy_answers(strategy) == 0);
+    muster_strategy_free(strategy);
+}
+
+Test(allocation, strategies)
+{
+    static const char *const names[] = {"fedavg", "fedadam", "qfedavg", "median", "krum", "fedbuff"};
+    strategy_clip = 0;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        strategy_name = names[i];
+        cr_assert_gt(run_all_ways(strategy_round), 4);
+    }
+    strategy_clip = 2;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i += 5) {
+        strategy_name = names[i];
+        cr_assert_gt(run_all_ways(strategy_round), 4);
+    }
 }

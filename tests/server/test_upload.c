@@ -531,3 +531,36 @@ FIXTURE_TEST(upload, round_of_peers_with_and_without_the_feature)
         cr_assert_eq(crowd_next(&crowd, i)->announced, PAYLOAD_MAX);
     crowd_free(&crowd);
 }
+
+/* ---- answers that are kept ---- */
+
+/* Room for one: the second is let come when the first is cleared, or when it is handed over, as the options say. */
+static void expect_room(bool answers_hold_room)
+{
+    struct participant_manager_options options = crowd_options(ANSWER_SIZE + 100);
+    options.answers_hold_room = answers_hold_room;
+    struct crowd crowd = crowd_of(&options);
+    for (size_t i = 0; i < 2; i++) {
+        crowd_begin(&crowd, i);
+        crowd_announce(&crowd, i);
+    }
+    crowd_expect_grant(&crowd, 0, 1);
+    cr_assert(crowd_heard_nothing(&crowd, 1));
+    crowd_send_part(&crowd, 0, 1, 0, ANSWER_SIZE);
+    cr_assert_eq(crowd.outcomes[0].ended, 1);
+    cr_assert_eq(crowd_heard_nothing(&crowd, 1), answers_hold_room);
+    cr_assert(crowd_answered(&crowd, 0, ANSWER_SIZE)); /* which clears it */
+    crowd_expect_grant(&crowd, 1, 1);
+    crowd_send_all(&crowd, 1, 1);
+    crowd_free(&crowd);
+}
+
+FIXTURE_TEST(upload, answer_that_is_kept_may_hold_its_room)
+{
+    expect_room(true);
+}
+
+FIXTURE_TEST(upload, answer_that_is_kept_holds_no_room_otherwise)
+{
+    expect_room(false);
+}

@@ -1,0 +1,93 @@
+/* The program `muster`: one command for everything, each of them in a folder of its own. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "demo/demo.h"
+#include "server/command.h"
+#include "settings/nearest.h"
+
+/* A command; arguments[0] is what it calls itself. */
+struct command {
+    const char *name;
+    int (*run)(int count, char **arguments);
+    char *title;
+    const char *summary;
+};
+
+static const struct command commands[] = {
+    {"demo", demo_main, "muster demo",
+     "train a model on this machine, with data and participants of its own"},
+    {"server", server_command, "muster server", "train a model of any kind with participants that connect"},
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
+
+static void print_usage(FILE *stream)
+{
+    fprintf(stream, "Usage: muster COMMAND [OPTION...]\n\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(stream, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    fprintf(stream, "  %-12s %s\n", "help COMMAND", "say what a command does, and list its options");
+    fprintf(stream, "\nmuster --version prints the version.\n");
+}
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static int refuse(const char *name)
+{
+    struct nearest nearest;
+    nearest_begin(&nearest, name);
+    for (size_t i = 0; i < COMMANDS; i++)
+        nearest_look(&nearest, commands[i].name);
+    fprintf(stderr, "muster: there is no command '%s'", name);
+    if (nearest.name)
+        fprintf(stderr, "; did you mean '%s'?\n", nearest.name);
+    else
+        fprintf(stderr, "; `muster --help` lists them\n");
+    return 2;
+}
+
+static int run(const struct command *command, int count, char **arguments)
+{
+    arguments[0] = command->title;
+    return command->run(count, arguments);
+}
+
+static int help(int count, char **arguments)
+{
+    static char option[] = "--help";
+    if (count < 3) {
+        print_usage(stdout);
+        return EXIT_SUCCESS;
+    }
+    const struct command *command = find(arguments[2]);
+    char *asked[] = {NULL, option, NULL};
+    return command ? run(command, 2, asked) : refuse(arguments[2]);
+}
+
+int main(int count, char **arguments)
+{
+    const char *name = count > 1 ? arguments[1] : "";
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return help(count, arguments);
+    if (strcmp(name, "--version") == 0) {
+        printf("muster %s\n", PACKAGE_VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (*name == '\0') {
+        print_usage(stderr);
+        return 2;
+    }
+    const struct command *command = find(name);
+    return command ? run(command, count - 1, arguments + 1) : refuse(name);
+}

@@ -1,0 +1,104 @@
+/* What the users of a server set: one scheme of names, whether a command line or a file says it. */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <muster/muster.h>
+
+#include "common/log.h"
+#include "training_settings.h"
+
+/* As many as a record has. */
+enum { RECORD_SINKS_MAX = 16 };
+
+/* As many as a strategy can have. */
+enum { STRATEGY_PARAMETERS_MAX = 16 };
+
+/* A text that the settings own. */
+struct kept_text;
+
+/* Everything that can be set. Make one with settings_init(); texts are its own. NULL or 0 where nothing is set, unless a
+ * field says otherwise. docs and `muster server --help` say what each means. */
+struct server_settings {
+    /* rounds */
+    const char *listen;
+    size_t rounds;
+    double fraction;
+    size_t wanted; /* participants of a round; 0: the fraction says it */
+    double over;   /* so many times as many are asked */
+    const char *label;
+    size_t enough;
+    size_t at_least;
+    size_t min_participants;
+    int64_t wait_ms;
+    int64_t deadline_ms;
+    int64_t grace_ms;
+    int64_t heartbeat_ms;
+    int64_t stop_within_ms;
+    uint64_t max_message_size;
+    uint64_t seed;
+    /* strategy */
+    uint64_t model_limit; /* bytes of a first model from a participant */
+    const char *model;
+    const char *strategy;
+    struct muster_scalar parameters[STRATEGY_PARAMETERS_MAX]; /* that somebody set */
+    size_t parameter_count;
+    bool flower_compatible;
+    double average;
+    double default_weight;
+    double max_weight;
+    size_t buffer;                     /* answers that an asynchronous strategy gathers for a step */
+    uint64_t versions_budget;          /* bytes of models that are out */
+    struct training_settings training; /* train.NAME and train.for */
+    /* privacy */
+    double clip;
+    double noise;
+    double delta;
+    const char *sampling;
+    size_t participants; /* that there are said to be, whoever comes */
+    /* tests of the model by participants */
+    size_t evaluate_every; /* rounds; 0: never */
+    double evaluate_fraction;
+    int64_t evaluate_deadline_ms;
+    const char *metric; /* which decides on the best model */
+    size_t patience;    /* tests without a better one that end the training; 0: none do */
+    double min_delta;
+    /* output */
+    const char *result;
+    const char *run;
+    bool overwrite;
+    int32_t come_back_seconds;
+    const char *metrics;
+    const char *sinks[RECORD_SINKS_MAX];
+    size_t sink_count;
+    const char *monitor;
+    const char *port_file;
+    /* not by these names, but by options that programs share */
+    struct muster_credentials credentials;
+    struct log_options log;
+    struct kept_text *texts;
+};
+
+/* Fills in the defaults. */
+void settings_init(struct server_settings *settings);
+void settings_free(struct server_settings *settings);
+
+/* Sets what `key`, such as "select.fraction", "strategy.beta1" or "train.lr", means to what `text` says. INVALID with
+ * *error, which names the key, and what was expected or the key that comes nearest; OUT_OF_MEMORY. */
+enum muster_status settings_set(struct server_settings *settings, const char *key, const char *text,
+                                struct muster_error *error);
+
+/* The same for KEY=VALUE. */
+enum muster_status settings_assign(struct server_settings *settings, const char *assignment,
+                                   struct muster_error *error);
+
+/* Checks what only all settings together tell. INVALID with *error. */
+enum muster_status settings_check(const struct server_settings *settings, struct muster_error *error);
+
+/* Keeps a copy of a text as long as the settings live; NULL when out of memory. */
+const char *settings_keep(struct server_settings *settings, const char *text);
+
+#endif
