@@ -105,11 +105,13 @@ class Processes(support.Case):
     def test_participants_do_not_hear_of_control_c(self):
         """One is frozen, so that the round lasts: at the second one it is not waited for, and killed. The others hear
         good-bye."""
-        options = ["--participants=4", "--fraction=1", "--stop-within=1000", "--deadline=1000", f"--logs={self.scratch}"]
-        demo = self.start(DEMO, "--rounds=100000", *options)
+        options = ["--participants=4", "--fraction=1", "--stop-within=1000", "--deadline=1000", "--heartbeat=0.1"]
+        demo = self.start(DEMO, "--rounds=100000", *options, f"--logs={self.scratch}")
         self.read_until(demo, "^round 3/")
         (frozen,) = support.session_of(demo, "--participant 2 ")
         os.kill(frozen, signal.SIGSTOP)
+        # It may have answered before: then the round after that waits for it.
+        self.await_line_of_errors(demo, "participant-02 .* is silent: .* a round waits for it")
         os.killpg(demo.pid, signal.SIGINT)
         self.await_line_of_errors(demo, "the round that runs is finished first")
         os.killpg(demo.pid, signal.SIGINT)
