@@ -101,7 +101,7 @@ static enum muster_status take_answer(struct asynchronous *run, struct worker *w
                                       struct muster_error *error)
 {
     struct kept kept = {.version = worker->version->number, .name = worker->name};
-    bool said;
+    bool said = false;
     enum muster_status status = check(run, &worker->answer, worker->version, &kept.loss, &said, error);
     if (!said)
         kept.loss = (double)NAN;

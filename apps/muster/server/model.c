@@ -12,7 +12,8 @@
 /* Those that lib/learning and this program put into a run's file beside the model. */
 static const char *const own[] = {MODEL_OWN_PREFIX, "strategy."};
 
-bool model_is_own(const char *name)
+/* Whether a name is one of a run's own, and cannot be a model's. */
+static bool is_own(const char *name)
 {
     for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) {
         if (strncmp(name, own[i], strlen(own[i])) == 0)
@@ -36,14 +37,15 @@ static bool has_controls(const char *name)
     return *name != '\0';
 }
 
-enum muster_status model_check_names(const struct muster_message *model, struct muster_error *error)
+/* Refuses names that cannot be saved. */
+static enum muster_status check_names(const struct muster_message *model, struct muster_error *error)
 {
     char shown[4 * 64 + 1];
     for (size_t i = 0; i < model->array_count; i++) {
         const char *name = model->array_names[i];
         size_t length = strlen(name);
         muster_text_harmless(name, shown, sizeof(shown));
-        if (model_is_own(name))
+        if (is_own(name))
             return explain(
                 error, MUSTER_INVALID,
                 "the array '%.100s' of the model has a name that the run needs for itself: rename it", shown);
@@ -82,7 +84,7 @@ enum muster_status model_of_saved(struct model *model, const struct muster_named
     if (!make_room(model, count > 0 ? count : 1, &arrays, &names))
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     for (size_t i = 0; i < count; i++) {
-        if (model_is_own(saved[i].name))
+        if (is_own(saved[i].name))
             continue;
         arrays[used] = saved[i].array;
         names[used++] = saved[i].name;
@@ -107,7 +109,7 @@ enum muster_status model_read(struct model *model, const char *path, struct must
     status = model_of_saved(model, read, count, &reason);
     if (status != MUSTER_OK)
         return explain(error, status, "%.150s: %.150s", path, reason.text);
-    return model_check_names(&model->message, error);
+    return check_names(&model->message, error);
 }
 
 enum muster_status model_take(struct model *model, struct muster_message *answer, struct muster_error *error)
@@ -125,7 +127,7 @@ enum muster_status model_take(struct model *model, struct muster_message *answer
     memcpy(arrays, model->answer.arrays, count * sizeof(*arrays));
     if (model->answer.array_names) {
         memcpy(names, model->answer.array_names, count * sizeof(*names));
-        return model_check_names(&model->message, error);
+        return check_names(&model->message, error);
     }
     char *numbered = malloc(count * NUMBERED_SIZE);
     if (!numbered)

@@ -25,16 +25,10 @@ enum muster_status model_read(struct model *model, const char *path, struct must
  * called arr_0, arr_1 and so on, as numpy calls them. INVALID: there are none, or names that cannot be saved. */
 enum muster_status model_take(struct model *model, struct muster_message *answer, struct muster_error *error);
 
-/* Makes a model of arrays that stay somebody else's of a run: those that are the
- * model's; see model_is_own(). FORMAT: there are none. */
+/* Makes a model of arrays of a run, which stay somebody else's: those that are the model's, and not the run's own. FORMAT:
+ * there are none. */
 enum muster_status model_of_saved(struct model *model, const struct muster_named_array *arrays, size_t count,
                                   struct muster_error *error);
-
-/* Whether a name is one of a run's own, and cannot be a model's. */
-bool model_is_own(const char *name);
-
-/* Refuses names that cannot be saved. */
-enum muster_status model_check_names(const struct muster_message *model, struct muster_error *error);
 
 /* Writes a model to an .npz file, as numpy.savez() does. */
 enum muster_status model_write(const char *path, const struct muster_message *model,

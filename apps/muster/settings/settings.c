@@ -23,7 +23,8 @@ struct kept_text {
 #define STRATEGY_PREFIX "strategy."
 #define TRAIN_PREFIX    "train."
 
-const char *settings_keep(struct server_settings *settings, const char *text)
+/* Keeps a copy of a text as long as the settings live; NULL when out of memory. */
+static const char *keep_text(struct server_settings *settings, const char *text)
 {
     size_t size = strlen(text) + 1;
     struct kept_text *kept = malloc(sizeof(*kept) + size);
@@ -170,7 +171,7 @@ static enum muster_status set_flag(const struct setting *setting, const char *te
 static enum muster_status keep(struct server_settings *settings, const char *text, const char **place,
                                struct muster_error *error)
 {
-    const char *kept = settings_keep(settings, text);
+    const char *kept = keep_text(settings, text);
     if (!kept)
         return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     *place = kept;

@@ -98,7 +98,4 @@ enum muster_status settings_assign(struct server_settings *settings, const char 
 /* Checks what only all settings together tell. INVALID with *error. */
 enum muster_status settings_check(const struct server_settings *settings, struct muster_error *error);
 
-/* Keeps a copy of a text as long as the settings live; NULL when out of memory. */
-const char *settings_keep(struct server_settings *settings, const char *text);
-
 #endif
