@@ -154,7 +154,7 @@ waits_badly() {
 }
 
 scripts() {
-    find run .ci apps bench examples tests -type f -exec grep -lE '^#!.*(/| )(ba)?sh$' {} +
+    find run .ci apps bench docs examples packaging tests -type f -exec grep -lE '^#!.*(/| )(ba)?sh$' {} +
 }
 
 parse() {
