@@ -8,8 +8,7 @@
 #include <string.h>
 
 static const char usage[] =
-    "Usage: muster vertical master [OPTION...] [DATA]\n"
-    "  or:  muster vertical member [OPTION...]\n"
+    "Usage: muster vertical COMMAND [OPTION...]\n"
     "Learns from columns that different parties hold.\n\n"
     "  master       has the labels, and trains with members that connect\n"
     "  member       has some columns of the records, and learns the weights of these\n\n"
