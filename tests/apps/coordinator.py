@@ -53,14 +53,18 @@ class Groups(Case):
     def test_go_on_when_it_is_killed_and_started_again(self):
         options = ("--grace=600", f"--file={self.scratch}/groups")
         coordinator = self.coordinate(*options)
-        rounds = ("--rounds=1000000", "--evaluate-every=1000000")
-        nodes = [self.join(coordinator, name, *rounds, f"--metrics={self.scratch}/{name}") for name in "ab"]
-        self.read_until(nodes[0], "^round 1")
+        # Whoever has rank 0 tells of the rounds.
+        reading, writing = os.pipe()
+        nodes = [self.join(coordinator, name, "--rounds=1000000", stdout=writing) for name in "ab"]
+        os.close(writing)
+        rounds = self.enterContext(os.fdopen(reading))
+        self.await_line(rounds, "^round")
         coordinator.kill()
         coordinator.wait()
         again = self.coordinate(*options, port=coordinator.port, stderr=subprocess.PIPE)
         while not re.search("group default: runs .* of 2 members 2 present, 0 of these away", self.read_state(again)):
             pass
+        self.await_line(rounds, "^round")
         for node in nodes:
             self.assertIsNone(node.poll())
 
