@@ -1,3 +1,4 @@
+#!/usr/bin/python3 -B
 """muster coordinator: groups that it brings together, and what it leaves behind; and what all programs that serve tell of it."""
 
 import os
