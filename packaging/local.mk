@@ -17,3 +17,14 @@ CLEANFILES += $(units)
 $(units): Makefile $(units:=.in)
 	$(AM_V_GEN)$(MKDIR_P) packaging/systemd && \
 	    $(SED) -e 's|@bindir[@]|$(bindir)|g' -e 's|@docdir[@]|$(docdir)|g' '$(srcdir)/$@.in' > '$@'
+
+EXTRA_DIST += \
+    debian/changelog \
+    debian/control \
+    debian/copyright \
+    debian/libmuster-dev.install \
+    debian/libmuster0.install \
+    debian/libmuster0.symbols \
+    debian/muster.install \
+    debian/rules \
+    debian/source/format
