@@ -39,7 +39,7 @@ command_lacks() {
     local page=$1 name
     shift
     [[ -s $page ]] || echo "there is no $page"
-    "$program" "$@" --help | grep -oE -- '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | not_in "$page"
+    "$program" "$@" --help | grep -oE -- '^ +(-., )?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+' | not_in "$page"
     commands_of "$@" | not_in "$page"
     while read -r name; do
         command_lacks "${page%.1}-$name.1" "$@" "$name"
