@@ -1,6 +1,7 @@
 # The programs of apps/, from outside: its data, its answers to mistakes, and its training.
 app_tests = \
     tests/apps/answers.py \
+    tests/apps/coordinator.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
     tests/apps/demo.py \
