@@ -91,6 +91,38 @@ apps_muster_muster_SOURCES = \
     apps/muster/demo/participant.h \
     apps/muster/demo/participant_options.c \
     apps/muster/demo/participant_options.h \
+    apps/muster/experiment/experiment.c \
+    apps/muster/experiment/experiment.h \
+    apps/muster/launch/agent.c \
+    apps/muster/launch/agent.h \
+    apps/muster/launch/channel.c \
+    apps/muster/launch/channel.h \
+    apps/muster/launch/control.c \
+    apps/muster/launch/control.h \
+    apps/muster/launch/host.c \
+    apps/muster/launch/host.h \
+    apps/muster/launch/launch_command.c \
+    apps/muster/launch/launch_command.h \
+    apps/muster/launch/launcher.c \
+    apps/muster/launch/launcher.h \
+    apps/muster/launch/output.c \
+    apps/muster/launch/output.h \
+    apps/muster/launch/program_sum.c \
+    apps/muster/launch/program_sum.h \
+    apps/muster/launch/registry.c \
+    apps/muster/launch/registry.h \
+    apps/muster/launch/run_directory.c \
+    apps/muster/launch/run_directory.h \
+    apps/muster/launch/run_files.c \
+    apps/muster/launch/run_files.h \
+    apps/muster/launch/run_lock.c \
+    apps/muster/launch/run_lock.h \
+    apps/muster/launch/run_record.c \
+    apps/muster/launch/run_record.h \
+    apps/muster/launch/start.c \
+    apps/muster/launch/start.h \
+    apps/muster/launch/supervision.c \
+    apps/muster/launch/supervision.h \
     apps/muster/main.c \
     apps/muster/server/answers.c \
     apps/muster/server/answers.h \

@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "demo/demo.h"
+#include "launch/agent.h"
+#include "launch/launch_command.h"
+#include "launch/start.h"
 #include "server/command.h"
 #include "settings/nearest.h"
 
@@ -14,13 +17,16 @@ struct command {
     const char *name;
     int (*run)(int count, char **arguments);
     char *title;
-    const char *summary;
+    const char *summary; /* NULL: nobody calls it by hand */
 };
 
 static const struct command commands[] = {
     {"demo", demo_main, "muster demo",
      "train a model on this machine, with data and participants of its own"},
     {"server", server_command, "muster server", "train a model of any kind with participants that connect"},
+    {"start", start_command, "muster start", "start what an experiment's file says, and look after it"},
+    {"launch", launch_command, "muster launch", "start a program several times on this host"},
+    {"agent", agent_command, "muster agent", NULL},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
@@ -28,8 +34,10 @@ enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
 static void print_usage(FILE *stream)
 {
     fprintf(stream, "Usage: muster COMMAND [OPTION...]\n\n");
-    for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(stream, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (commands[i].summary)
+            fprintf(stream, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    }
     fprintf(stream, "  %-12s %s\n", "help COMMAND", "say what a command does, and list its options");
     fprintf(stream, "\nmuster --version prints the version.\n");
 }
@@ -47,8 +55,10 @@ static int refuse(const char *name)
 {
     struct nearest nearest;
     nearest_begin(&nearest, name);
-    for (size_t i = 0; i < COMMANDS; i++)
-        nearest_look(&nearest, commands[i].name);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (commands[i].summary)
+            nearest_look(&nearest, commands[i].name);
+    }
     fprintf(stderr, "muster: there is no command '%s'", name);
     if (nearest.name)
         fprintf(stderr, "; did you mean '%s'?\n", nearest.name);
