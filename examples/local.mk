@@ -1,5 +1,5 @@
 # Programs to read. None is built here: tests/packaging/lessons.sh builds them from the installed library.
-EXTRA_DIST += \
+nobase_dist_doc_DATA += \
     examples/01_first_round.c \
     examples/02_k_of_n.c \
     examples/03_evaluation.c \

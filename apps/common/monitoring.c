@@ -17,12 +17,6 @@ struct monitoring {
     char place[320];
 };
 
-void monitoring_check(const struct argp_state *state, const char *address)
-{
-    (void)state;
-    (void)address;
-}
-
 static void copy_line(void *context, const char *text)
 {
     muster_monitor_log(context, text);
@@ -81,6 +75,11 @@ const char *monitoring_place(const struct monitoring *monitoring)
     return monitoring ? monitoring->place : NULL;
 }
 
+uint16_t monitoring_port(const struct monitoring *monitoring)
+{
+    return monitoring ? muster_monitor_port(monitoring->monitor) : 0;
+}
+
 static struct muster_monitor *monitor_of(struct monitoring *monitoring)
 {
     return monitoring ? monitoring->monitor : NULL;
@@ -126,11 +125,6 @@ void monitoring_remove_group(struct monitoring *monitoring, struct muster_group 
 
 #else
 
-void monitoring_check(const struct argp_state *state, const char *address)
-{
-    argp_error(state, "--monitor %s: this build has no monitor: configure it --with-monitor", address);
-}
-
 enum muster_status monitoring_open(const char *address, const struct muster_credentials *credentials,
                                    struct monitoring **monitoring, struct muster_error *error)
 {
@@ -148,6 +142,12 @@ const char *monitoring_place(const struct monitoring *monitoring)
 {
     (void)monitoring;
     return NULL;
+}
+
+uint16_t monitoring_port(const struct monitoring *monitoring)
+{
+    (void)monitoring;
+    return 0;
 }
 
 void monitoring_setting(struct monitoring *monitoring, const char *name, const char *text)

@@ -11,10 +11,9 @@ import urllib.request
 
 import numpy
 import support
-from support import BUILD, SOURCE
+from support import BUILD, NODE, SOURCE
 
-NODE = BUILD / "apps" / "decentralized" / "decentralized"
-DEMO = SOURCE / "apps" / "decentralized" / "demo"
+DEMO = SOURCE / "apps" / "muster" / "node" / "demo"
 MIXING = BUILD / "tests" / "learning" / "mixing"
 
 
@@ -477,4 +476,4 @@ class Mistakes(Case):
 
 
 if __name__ == "__main__":
-    support.main(NODE)
+    support.main()

@@ -1,9 +1,11 @@
 # The programs of apps/, from outside: its data, its answers to mistakes, and its training.
 app_tests = \
+    tests/apps/agent.py \
     tests/apps/answers.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
     tests/apps/demo.py \
+    tests/apps/launching.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \
     tests/apps/privacy.py \
@@ -30,6 +32,11 @@ TESTS += $(app_tests)
 tests_apps_child_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) $(TEST_CPPFLAGS)
 tests_apps_child_LDADD = $(apps_libs) $(TEST_LIBS)
 tests_apps_child_SOURCES = tests/apps/test_child.c
+check_PROGRAMS += tests/apps/notify
+TESTS += tests/apps/notify
+tests_apps_notify_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) $(TEST_CPPFLAGS)
+tests_apps_notify_LDADD = $(apps_libs) $(TEST_LIBS)
+tests_apps_notify_SOURCES = tests/apps/test_notify.c
 check_PROGRAMS += tests/apps/workers
 TESTS += tests/apps/workers
 tests_apps_workers_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) -I$(top_srcdir)/apps/muster $(TEST_CPPFLAGS)

@@ -11,9 +11,8 @@ import subprocess
 import sys
 
 import support
-from support import BUILD
+from support import NODE
 
-NODE = BUILD / "apps" / "decentralized" / "decentralized"
 SPACES, NODES_EACH, KILLED, ROUNDS = 4, 20, 8, 50
 NAME = f"muster{os.getpid() % 100000}"
 NETWORK = f"10.213.{os.getpid() % 250}"
@@ -66,7 +65,7 @@ class Namespaces(support.Case):
         with open(self.log_of(number), "a") as log:
             return self.start(
                 "ip", "netns", "exec", f"{NAME}-{number // NODES_EACH}",
-                NODE, f"--coordinator={NETWORK}.254:{self.coordinator.port}", f"--name=node-{number:02}", *self.options,
+                *NODE, f"--coordinator={NETWORK}.254:{self.coordinator.port}", f"--name=node-{number:02}", *self.options,
                 stdout=output or log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
@@ -120,7 +119,7 @@ if __name__ == "__main__":
     support.after_all.append(remove)
     try:
         make()
-        support.main(NODE)
+        support.main()
     except (OSError, RuntimeError) as error:
         print(f"no network namespaces here: {error}")
         sys.exit(77)

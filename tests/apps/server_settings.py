@@ -70,7 +70,7 @@ class Settings(support.Case):
             ("--set=rounds", "rounds: expected KEY=VALUE"),
             ("--set=strategy.beta1=x", "strategy.beta1 x: expected a number"),
             ("--run=", "--run: a text is missing"),
-            ("--select-label=phone", "select.label phone: expected NAME=VALUE"),
+            ("--select-label=phone", "--select-label (select.label) phone: expected NAME=VALUE"),
         ):
             self.assertIn(text, self.refused(option))
 
@@ -85,10 +85,10 @@ class Settings(support.Case):
 
     def test_rounds_that_can_never_move_the_model(self):
         for options, text in (
-            (("--strategy=krum", "--set=strategy.f=3", "--count=8"), "select.count 8: krum needs at least 9 answers"),
+            (("--strategy=krum", "--set=strategy.f=3", "--count=8"), "--count (select.count) 8: krum needs at least 9 answers"),
             (("--strategy=trimmedmean", "--set=strategy.f=2", "--enough=4"), "enough 4: trimmedmean needs at least 5"),
             (("--count=3", "--enough=4"), "enough 4: a round may have only 3"),
-            (("--count=3", "--at-least=4"), "at_least 4"),
+            (("--count=3", "--at-least=4"), "--at-least 4"),
             (("--patience=3",), "nobody tests the model"),
         ):
             self.assertIn(text, self.refused(*options))

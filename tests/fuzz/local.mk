@@ -160,10 +160,10 @@ tests_fuzz_table_LDFLAGS = $(FUZZ_LINKING)
 tests_fuzz_table_LDADD = $(fuzz_data_libs) $(CSV_LIBS)
 tests_fuzz_table_SOURCES = \
     $(fuzz_data_sources) \
-    apps/vertical/table.c \
-    apps/vertical/table.h \
-    apps/vertical/table_csv.c \
-    apps/vertical/table_synthetic.c \
+    apps/muster/vertical/table.c \
+    apps/muster/vertical/table.h \
+    apps/muster/vertical/table_csv.c \
+    apps/muster/vertical/table_synthetic.c \
     tests/fuzz/table.c
 endif
 endif

@@ -113,20 +113,19 @@ static void tell_port(struct agent *agent, size_t id)
                               count == 2 ? json_integer(monitor) : json_null()));
 }
 
-/* False when there is nothing to read now. */
+/* False when there is nothing to read now, or any more. */
 static bool read_port(struct agent *agent, size_t id)
 {
     struct process *process = &agent->processes[id];
     size_t length = strlen(process->port_lines), room = PORT_LINES_SIZE - 1 - length;
     ssize_t count = read(process->port, process->port_lines + length, room);
-    if (count > 0) {
+    if (count > 0)
         process->port_lines[length + (size_t)count] = '\0';
-        return true;
-    }
-    bool more = count < 0 && errno == EAGAIN;
-    if (!more)
+    /* Both lines are written at once. The process itself may have the pipe open as long as it runs. */
+    bool whole = strchr(process->port_lines, '\n');
+    if (whole || count == 0 || (count < 0 && errno != EAGAIN))
         tell_port(agent, id);
-    return false;
+    return count > 0 && process->port >= 0;
 }
 
 /* ---- starts ---- */

@@ -17,7 +17,7 @@
 #include "common/log.h"
 #include "program_sum.h"
 #include "run_files.h"
-#include "settings/table.h"
+#include "settings/kind.h"
 
 /* Of so many starts it is kept who began them, and when. */
 enum { STARTS_MAX = 100, KEY_SIZE = 256, VALUE_SIZE = 60, DEPTH_MAX = 64 };
@@ -41,23 +41,23 @@ static bool is_one_of(const char *name, const char *const *names, size_t count)
     return false;
 }
 
-/* What the server's table says of its key. */
-static bool server_lets_change(const char *key)
+/* What the table of a section's settings says of a key. */
+static bool section_lets_change(const char *key)
 {
-    for (size_t i = 0; setting_at(i); i++)
-        if (strcmp(setting_at(i)->key, key) == 0)
-            return !setting_at(i)->decides;
-    return false;
+    char section[KEY_SIZE];
+    size_t length = strcspn(key, ".");
+    snprintf(section, sizeof(section), "%.*s", (int)length, key);
+    const struct settings_kind *kind = kind_of_section(section);
+    const struct setting *setting = kind ? kind_find(kind, key + length + 1) : NULL;
+    return setting && !setting->decides;
 }
 
 static bool may_change(const char *key)
 {
-    static const char server[] = "server.";
     const char *last = strrchr(key, '.');
     if (!last)
         return is_one_of(key, free_sections, sizeof(free_sections) / sizeof(*free_sections));
-    return is_one_of(last + 1, free_keys, sizeof(free_keys) / sizeof(*free_keys)) ||
-           (strncmp(key, server, strlen(server)) == 0 && server_lets_change(key + strlen(server)));
+    return is_one_of(last + 1, free_keys, sizeof(free_keys) / sizeof(*free_keys)) || section_lets_change(key);
 }
 
 /* ---- differences ---- */

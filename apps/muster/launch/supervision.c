@@ -503,6 +503,9 @@ static void look_whether_it_is_over(struct launcher *launcher)
         launcher->result = result_of(launcher);
         tell_started(launcher, NULL);
         set_phase(launcher, PHASE_LEAVING);
+        /* A coordinator would wait for the next group. */
+        if (launcher->processes[0].definition->listen)
+            signal_process(launcher, &launcher->processes[0], SIGTERM);
     } else if (others > 0 && given_up == others) {
         fail(launcher, EXIT_FAILURE, "all others are given up");
     }
