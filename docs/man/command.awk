@@ -83,7 +83,7 @@ section == "SYNOPSIS" && /^(Usage:|  or:)/ {
     next
 }
 
-section == "SYNOPSIS" {
+section == "SYNOPSIS" && !(/^$/ || (usage ~ / COMMAND/ && /^[A-Z][^.]*:$/)) {
     begin_section("DESCRIPTION")
 }
 
@@ -153,11 +153,16 @@ in_option && /^          / {
 {
     in_list = 0
     literal(0)
+    if (usage ~ / COMMAND/ && /^[A-Z][^.]*:$/) {
+        begin_section("COMMANDS")
+        put(".SS " escape(substr($0, 1, length($0) - 1)))
+        next
+    }
     if (/^The exit status is/) {
         exit_status = $0
         next
     }
-    if (section == "OPTIONS")
+    if (section == "OPTIONS" || section == "COMMANDS")
         begin_section("NOTES")
     put(".PP")
     put_text($0)

@@ -471,8 +471,8 @@ class Mistakes(Case):
 
     def test_one_that_all_have_is_told_before_anybody_waits(self):
         code, _, errors = self.run_program(NODE, "--coordinator=127.0.0.1:1", "--members=5", "--topology=hypercube")
-        self.assertEqual(code, 1)
-        self.assertEqual(errors.count("there is no hypercube of 5 ranks"), 1)
+        self.assertEqual(code, 2)
+        self.assertEqual(errors.count("--topology: there is no hypercube of 5 ranks"), 1)
 
 
 if __name__ == "__main__":

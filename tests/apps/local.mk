@@ -2,6 +2,7 @@
 app_tests = \
     tests/apps/agent.py \
     tests/apps/answers.py \
+    tests/apps/coordinator.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
     tests/apps/demo.py \

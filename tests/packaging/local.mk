@@ -4,6 +4,7 @@ packaging_tests = \
     tests/packaging/docs.py \
     tests/packaging/headers.sh \
     tests/packaging/man.sh \
+    tests/packaging/manifests.py \
     tests/packaging/rules.sh \
     tests/packaging/symbols.sh \
     tests/packaging/units.sh

@@ -241,23 +241,6 @@ static enum muster_status load_data(struct process *process, struct muster_error
     return status;
 }
 
-/* A mistake is to be told before the others wait for this process. Of each algorithm one rank is enough. */
-static enum muster_status check_topology(const struct process *process, struct muster_error *error)
-{
-    const struct node_options *options = &process->options;
-    enum muster_status status = MUSTER_OK;
-    bool checked[ALGORITHMS] = {false};
-    for (size_t rank = 0; rank < options->members && status == MUSTER_OK; rank++) {
-        enum algorithm algorithm = process->settings[rank].algorithm;
-        struct muster_topology *topology = NULL;
-        if (!checked[algorithm])
-            status = node_make_topology(options, algorithm, &topology, error);
-        checked[algorithm] = true;
-        muster_topology_free(topology);
-    }
-    return status;
-}
-
 static enum muster_status prepare(struct process *process, struct muster_error *error)
 {
     const struct node_options *options = &process->options;
@@ -268,9 +251,7 @@ static enum muster_status prepare(struct process *process, struct muster_error *
     process->workers = calloc(options->threads + 1, sizeof(*process->workers));
     if (!process->workers)
         return dataset_out_of_memory(error);
-    enum muster_status status = check_topology(process, error);
-    if (status == MUSTER_OK)
-        status = load_data(process, error);
+    enum muster_status status = load_data(process, error);
     if (status == MUSTER_OK)
         status = start_coordinator(process, error);
     if (status == MUSTER_OK)

@@ -66,19 +66,6 @@ static enum muster_status join(struct node *node, struct muster_error *error)
     return muster_group_join(options->coordinator, &group_options, &node->group, error);
 }
 
-enum muster_status node_make_topology(const struct node_options *options, enum algorithm algorithm,
-                                      struct muster_topology **topology, struct muster_error *error)
-{
-    struct muster_topology_options topology_options;
-    muster_topology_options_init(&topology_options);
-    topology_options.spec = options->topology;
-    topology_options.ranks = options->members;
-    topology_options.seed = options->data.seed;
-    topology_options.mixing = options->mixing;
-    topology_options.degree = algorithm == ALGORITHM_DYNAMIC ? 0 : options->degree; /* it chooses among all */
-    return muster_topology_new(&topology_options, topology, error);
-}
-
 static enum muster_status make_room(struct node *node, struct muster_error *error)
 {
     size_t degree = muster_topology_degree(node->topology);
@@ -122,8 +109,8 @@ enum muster_status node_begin(struct node *node, struct muster_error *error)
     node->began = now();
     status = monitoring_add_group(node->monitoring, node->options->group, node->group, error);
     if (status == MUSTER_OK)
-        status =
-            node_make_topology(node->options, node->settings[node->rank].algorithm, &node->topology, error);
+        status = node_options_topology(node->options, node->settings[node->rank].algorithm, &node->topology,
+                                       error);
     if (status == MUSTER_OK)
         status = make_room(node, error);
     if (status == MUSTER_OK)

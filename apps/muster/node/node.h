@@ -38,10 +38,6 @@ struct node {
     FILE *metrics;               /* NULL: not wanted */
 };
 
-/* Who mixes with whom in this algorithm. */
-enum muster_status node_make_topology(const struct node_options *options, enum algorithm algorithm,
-                                      struct muster_topology **topology, struct muster_error *error);
-
 /* Joins the group, and shows it on the monitor. node_end() is for a node that has not begun, too. */
 enum muster_status node_begin(struct node *node, struct muster_error *error);
 void node_end(struct node *node);

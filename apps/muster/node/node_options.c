@@ -32,6 +32,97 @@ static void init(void *made)
     };
 }
 
+/* ---- by rank ---- */
+
+enum muster_status node_options_topology(const struct node_options *options, enum algorithm algorithm,
+                                         struct muster_topology **topology, struct muster_error *error)
+{
+    struct muster_topology_options topology_options;
+    muster_topology_options_init(&topology_options);
+    topology_options.spec = options->topology;
+    topology_options.ranks = options->members;
+    topology_options.seed = options->data.seed;
+    topology_options.mixing = options->mixing;
+    topology_options.degree = algorithm == ALGORITHM_DYNAMIC ? 0 : options->degree; /* it chooses among all */
+    struct muster_error cause;
+    enum muster_status status = muster_topology_new(&topology_options, topology, &cause);
+    return status == MUSTER_OK ? MUSTER_OK : explain(error, status, "topology: %s", cause.text);
+}
+
+/* A mistake is to be told before the others wait for this process. Of each algorithm one rank is enough. */
+static enum muster_status check_topologies(const struct node_options *options,
+                                           const struct settings *settings, struct muster_error *error)
+{
+    enum muster_status status = MUSTER_OK;
+    bool checked[ALGORITHMS] = {false};
+    for (size_t rank = 0; rank < options->members && status == MUSTER_OK; rank++) {
+        enum algorithm algorithm = settings[rank].algorithm;
+        struct muster_topology *topology = NULL;
+        if (!checked[algorithm])
+            status = node_options_topology(options, algorithm, &topology, error);
+        checked[algorithm] = true;
+        muster_topology_free(topology);
+    }
+    return status;
+}
+
+/* Only the ranks of --attackers attack. */
+static enum muster_status name_attackers(const struct node_options *options, struct settings *settings,
+                                         struct muster_error *error)
+{
+    const char *next = options->attackers;
+    while (next && *next != '\0') {
+        char *end;
+        unsigned long rank = strtoul(next, &end, 10);
+        if (end == next || (*end != '\0' && *end != ',') || rank >= options->members)
+            return explain(error, MUSTER_INVALID, "attackers %.80s: expected ranks below %zu, such as 1,5",
+                           options->attackers, options->members);
+        settings[rank].attack = options->settings.attack;
+        next = *end == ',' ? end + 1 : end;
+    }
+    return MUSTER_OK;
+}
+
+/* One that takes the mean of all needs that everyone does. */
+static enum muster_status check_algorithms(const struct settings *settings, size_t count,
+                                           struct muster_error *error)
+{
+    bool all = settings[0].algorithm == ALGORITHM_FEDAVG;
+    for (size_t rank = 0; rank < count; rank++) {
+        if ((settings[rank].algorithm == ALGORITHM_FEDAVG) != all)
+            return explain(error, MUSTER_INVALID, "algorithm: fedavg is for all ranks or for none");
+    }
+    return MUSTER_OK;
+}
+
+struct settings *node_options_settings(const struct node_options *options, struct muster_error *error)
+{
+    enum muster_status status = MUSTER_OK;
+    struct settings *settings = calloc(options->members, sizeof(*settings));
+    if (!settings) {
+        dataset_out_of_memory(error);
+        return NULL;
+    }
+    for (size_t rank = 0; rank < options->members; rank++) {
+        settings[rank] = options->settings;
+        settings[rank].attack = ATTACK_NONE;
+    }
+    if (options->settings_file)
+        status = settings_read(options->settings_file, settings, options->members, error);
+    if (status == MUSTER_OK)
+        status = name_attackers(options, settings, error);
+    if (status == MUSTER_OK)
+        status = check_algorithms(settings, options->members, error);
+    if (status == MUSTER_OK)
+        status = check_topologies(options, settings, error);
+    if (status == MUSTER_OK)
+        return settings;
+    free(settings);
+    return NULL;
+}
+
+/* ---- together ---- */
+
 static enum muster_status check_consensus(struct node_options *options, struct muster_error *error)
 {
     if (options->run)
@@ -77,7 +168,12 @@ static enum muster_status check(void *checked, struct muster_error *error)
         return explain(error, MUSTER_INVALID, "attack: needs attackers (--attackers)");
     if (options->attackers && options->settings.attack == ATTACK_NONE)
         return explain(error, MUSTER_INVALID, "attackers: needs attack (--attack)");
-    return MUSTER_OK;
+    if (options->settings_file && *options->settings_file != '{')
+        return MUSTER_OK; /* the node itself reads the file */
+    struct settings *settings = node_options_settings(options, error);
+    status = settings ? MUSTER_OK : MUSTER_INVALID;
+    free(settings);
+    return status;
 }
 
 const struct settings_kind node_kind = {
@@ -96,56 +192,3 @@ const struct settings_kind node_kind = {
     .credentials = offsetof(struct node_options, credentials),
     .log = offsetof(struct node_options, log),
 };
-
-/* Only the ranks of --attackers attack. */
-static enum muster_status name_attackers(const struct node_options *options, struct settings *settings,
-                                         struct muster_error *error)
-{
-    const char *next = options->attackers;
-    while (next && *next != '\0') {
-        char *end;
-        unsigned long rank = strtoul(next, &end, 10);
-        if (end == next || (*end != '\0' && *end != ',') || rank >= options->members)
-            return explain(error, MUSTER_INVALID, "attackers %.80s: expected ranks below %zu, such as 1,5",
-                           options->attackers, options->members);
-        settings[rank].attack = options->settings.attack;
-        next = *end == ',' ? end + 1 : end;
-    }
-    return MUSTER_OK;
-}
-
-/* One that takes the mean of all needs that everyone does. */
-static enum muster_status check_algorithms(const struct settings *settings, size_t count,
-                                           struct muster_error *error)
-{
-    bool all = settings[0].algorithm == ALGORITHM_FEDAVG;
-    for (size_t rank = 0; rank < count; rank++) {
-        if ((settings[rank].algorithm == ALGORITHM_FEDAVG) != all)
-            return explain(error, MUSTER_INVALID, "fedavg is for all ranks or for none");
-    }
-    return MUSTER_OK;
-}
-
-struct settings *node_options_settings(const struct node_options *options, struct muster_error *error)
-{
-    enum muster_status status = MUSTER_OK;
-    struct settings *settings = calloc(options->members, sizeof(*settings));
-    if (!settings) {
-        dataset_out_of_memory(error);
-        return NULL;
-    }
-    for (size_t rank = 0; rank < options->members; rank++) {
-        settings[rank] = options->settings;
-        settings[rank].attack = ATTACK_NONE;
-    }
-    if (options->settings_file)
-        status = settings_read(options->settings_file, settings, options->members, error);
-    if (status == MUSTER_OK)
-        status = name_attackers(options, settings, error);
-    if (status == MUSTER_OK)
-        status = check_algorithms(settings, options->members, error);
-    if (status == MUSTER_OK)
-        return settings;
-    free(settings);
-    return NULL;
-}

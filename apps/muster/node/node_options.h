@@ -61,7 +61,11 @@ struct node_options {
 
 extern const struct settings_kind node_kind;
 
-/* The settings of each rank, which the caller frees; NULL with *error. */
+/* Who mixes with whom in this algorithm. */
+enum muster_status node_options_topology(const struct node_options *options, enum algorithm algorithm,
+                                         struct muster_topology **topology, struct muster_error *error);
+
+/* The settings of each rank, which the caller frees; NULL with *error. There is a topology for each of them. */
 struct settings *node_options_settings(const struct node_options *options, struct muster_error *error);
 
 #endif

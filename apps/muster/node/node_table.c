@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <stdint.h>
+#include <string.h>
 
 #include "node_options.h"
 #include "node_table.h"
@@ -17,6 +18,12 @@ const char *const node_table_headers[] = {
 static const char *const algorithms[] = {"static", "push", "exchange", "dynamic", "fedavg", NULL};
 static const char *const attacks[] = {"sign-flip", "noise", NULL};
 static const char *const starts[] = {"cosine", "random", NULL};
+
+static const char *mixing_fault(const char *text)
+{
+    bool known = strcmp(text, "uniform") == 0 || strcmp(text, "metropolis") == 0;
+    return known ? NULL : "expected uniform or metropolis";
+}
 
 static const struct setting table[] = {
     TEXT("coordinator", "coordinator", "HOST:PORT", GROUP_MEMBERS, coordinator, false,
@@ -56,8 +63,8 @@ static const struct setting table[] = {
         algorithms),
     TEXT("topology", "topology", "SPEC", GROUP_TRAINING, topology, true,
          "Who mixes with whom (default ring); docs/topologies.md lists them"),
-    TEXT("mixing", "mixing", "NAME", GROUP_TRAINING, mixing, true,
-         "Weights: uniform or metropolis (default uniform)"),
+    CHECKED_TEXT("mixing", "mixing", "NAME", GROUP_TRAINING, mixing, true,
+                 "Weights: uniform or metropolis (default uniform)", mixing_fault),
     WHOLE("degree", "degree", "K", GROUP_TRAINING, degree, 1, 65536, true,
           "Take from at most K neighbours, drawn anew in each round (default: all); dynamic: from the K "
           "nearest (default 2)"),
