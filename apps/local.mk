@@ -37,8 +37,8 @@ apps_libcommon_a_SOURCES = \
 
 # The program that is installed.
 bin_PROGRAMS += apps/muster/muster
-apps_muster_muster_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS)
-apps_muster_muster_LDADD = $(apps_libs) $(YAML_LIBS)
+apps_muster_muster_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS) $(CRYPTO_CFLAGS)
+apps_muster_muster_LDADD = $(apps_libs) $(YAML_LIBS) $(CRYPTO_LIBS)
 apps_muster_muster_SOURCES = \
     apps/muster/coordinator/command.c \
     apps/muster/coordinator/command.h \
@@ -64,9 +64,57 @@ apps_muster_muster_SOURCES = \
     apps/muster/demo/participant.h \
     apps/muster/demo/participant_options.c \
     apps/muster/demo/participant_options.h \
+    apps/muster/experiment/decentralized.c \
+    apps/muster/experiment/draft.h \
+    apps/muster/experiment/experiment.c \
     apps/muster/experiment/experiment.h \
+    apps/muster/experiment/federated.c \
+    apps/muster/experiment/hosts.c \
+    apps/muster/experiment/layout.c \
+    apps/muster/experiment/layout.h \
+    apps/muster/experiment/layout_check.c \
+    apps/muster/experiment/memory.c \
+    apps/muster/experiment/memory.h \
+    apps/muster/experiment/mistakes.c \
+    apps/muster/experiment/mistakes.h \
+    apps/muster/experiment/processes.c \
+    apps/muster/experiment/serving.c \
+    apps/muster/experiment/settings_section.c \
+    apps/muster/experiment/tree.c \
+    apps/muster/experiment/tree.h \
+    apps/muster/experiment/values.c \
+    apps/muster/experiment/values.h \
+    apps/muster/experiment/vertical.c \
+    apps/muster/launch/agent.c \
+    apps/muster/launch/agent.h \
+    apps/muster/launch/channel.c \
+    apps/muster/launch/channel.h \
+    apps/muster/launch/control.c \
     apps/muster/launch/control.h \
+    apps/muster/launch/host.c \
+    apps/muster/launch/host.h \
+    apps/muster/launch/launch_command.c \
+    apps/muster/launch/launch_command.h \
+    apps/muster/launch/launcher.c \
+    apps/muster/launch/launcher.h \
+    apps/muster/launch/output.c \
+    apps/muster/launch/output.h \
+    apps/muster/launch/program_sum.c \
+    apps/muster/launch/program_sum.h \
+    apps/muster/launch/registry.c \
+    apps/muster/launch/registry.h \
+    apps/muster/launch/run_directory.c \
     apps/muster/launch/run_directory.h \
+    apps/muster/launch/run_files.c \
+    apps/muster/launch/run_files.h \
+    apps/muster/launch/run_lock.c \
+    apps/muster/launch/run_lock.h \
+    apps/muster/launch/run_record.c \
+    apps/muster/launch/run_record.h \
+    apps/muster/launch/start.c \
+    apps/muster/launch/start.h \
+    apps/muster/launch/supervision.c \
+    apps/muster/launch/supervision.h \
     apps/muster/main.c \
     apps/muster/node/command.c \
     apps/muster/node/command.h \

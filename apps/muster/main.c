@@ -7,6 +7,9 @@
 
 #include "coordinator/command.h"
 #include "demo/demo.h"
+#include "launch/agent.h"
+#include "launch/launch_command.h"
+#include "launch/start.h"
 #include "node/command.h"
 #include "server/command.h"
 #include "settings/nearest.h"
@@ -20,10 +23,10 @@ struct command {
     const char *name;
     int (*run)(int count, char **arguments);
     char *title;
-    const char *summary;
+    const char *summary; /* NULL: nobody calls it by hand */
 };
 
-static const char train[] = "Training:";
+static const char train[] = "Training:", experiments[] = "Experiments:";
 
 static const struct command commands[] = {
     {train, "demo", demo_main, "muster demo",
@@ -37,6 +40,10 @@ static const struct command commands[] = {
 #endif
     {train, "coordinator", coordinator_command, "muster coordinator",
      "bring the members of groups together, such as nodes"},
+    {experiments, "start", start_command, "muster start",
+     "start what an experiment's file says, and look after it"},
+    {experiments, "launch", launch_command, "muster launch", "start a program several times on this host"},
+    {experiments, "agent", agent_command, "muster agent", NULL},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
@@ -47,7 +54,8 @@ static void print_usage(FILE *stream)
     for (size_t i = 0; i < COMMANDS; i++) {
         if (i == 0 || commands[i].group != commands[i - 1].group)
             fprintf(stream, "\n%s\n", commands[i].group);
-        fprintf(stream, "  %-12s %s\n", commands[i].name, commands[i].summary);
+        if (commands[i].summary)
+            fprintf(stream, "  %-12s %s\n", commands[i].name, commands[i].summary);
     }
     fprintf(stream, "\n  %-12s %s\n", "help COMMAND", "say what a command does, and list its options");
     fprintf(stream, "\nmuster --version prints the version.\n");
@@ -66,8 +74,10 @@ static int refuse(const char *name)
 {
     struct nearest nearest;
     nearest_begin(&nearest, name);
-    for (size_t i = 0; i < COMMANDS; i++)
-        nearest_look(&nearest, commands[i].name);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (commands[i].summary)
+            nearest_look(&nearest, commands[i].name);
+    }
     fprintf(stderr, "muster: there is no command '%s'", name);
     if (nearest.name)
         fprintf(stderr, "; did you mean '%s'?\n", nearest.name);

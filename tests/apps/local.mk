@@ -1,10 +1,12 @@
 # The programs of apps/, from outside: its data, its answers to mistakes, and its training.
 app_tests = \
+    tests/apps/agent.py \
     tests/apps/answers.py \
     tests/apps/coordinator.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
     tests/apps/demo.py \
+    tests/apps/launching.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \
     tests/apps/privacy.py \

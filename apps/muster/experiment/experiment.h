@@ -41,7 +41,7 @@ struct experiment_process {
     const char *const *arguments;   /* [0] is the program */
     const char *const *environment; /* NAME=VALUE, besides the launcher's own; NULL: none */
     const char *directory;          /* where it runs; NULL: where its host says */
-    const char *listen; /* of the one that serves, which is the first process: HOST:PORT; otherwise NULL */
+    const char *listen;  /* of the one that serves, which is the first process: HOST:PORT; otherwise NULL */
     const char *address; /* how others reach that one, a host; NULL: the launcher finds it */
     bool decides;        /* when all of those have ended, the run has */
     bool shown;          /* its lines appear where the launcher runs */
