@@ -13,6 +13,9 @@ nobase_dist_doc_DATA += \
     examples/11_decentralized.c \
     examples/12_vertical_master.c \
     examples/12_vertical_member.c \
+    examples/experiments/decentralized.yml \
+    examples/experiments/fedavg.yml \
+    examples/experiments/vertical.yml \
     examples/fedavg_server.c \
     examples/from_one_server.c \
     examples/group_coordinator.c \
