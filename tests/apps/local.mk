@@ -7,6 +7,7 @@ app_tests = \
     tests/apps/decentralized.py \
     tests/apps/demo.py \
     tests/apps/experiment.py \
+    tests/apps/experiment_files.py \
     tests/apps/launching.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \

@@ -66,10 +66,44 @@ static void tell_mistake(void *context, const char *line)
     fprintf(stderr, "%s\n", line);
 }
 
+/* In a file "${" would begin a name of the environment. */
+static json_t *as_file(const json_t *value)
+{
+    const char *key, *text = json_string_value(value), *next;
+    json_t *made = json_is_object(value) ? json_object() : json_is_array(value) ? json_array() : NULL, *child;
+    size_t i;
+    char *escaped = NULL;
+    FILE *stream = text ? open_memstream(&escaped, &i) : NULL;
+    for (; stream && (next = strstr(text, "${")); text = next + 2)
+        fprintf(stream, "%.*s$${", (int)(next - text), text);
+    if (stream) {
+        fputs(text, stream);
+        fclose(stream);
+        made = json_string(escaped);
+        free(escaped);
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, key, child)
+    {
+        json_object_set_new(made, key, as_file(child));
+    }
+    json_array_foreach((json_t *)(uintptr_t)value, i, child)
+    {
+        json_array_append_new(made, as_file(child));
+    }
+    return made ? made : json_incref((json_t *)(uintptr_t)value);
+}
+
 static void print_json(json_t *value)
 {
     json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     printf("\n");
+}
+
+static void print_resolved(const json_t *resolved)
+{
+    json_t *file = as_file(resolved);
+    print_json(file);
+    json_decref(file);
 }
 
 /* How many of a host there are of the role of process `i`; 0 when an earlier one was told of. */
@@ -132,7 +166,7 @@ int check_command(int count, char **arguments)
         return EXIT_FAILURE;
     }
     if (wishes.resolved)
-        print_json(experiment->resolved);
+        print_resolved(experiment->resolved);
     else
         print_summary(experiment);
     experiment_free(experiment);

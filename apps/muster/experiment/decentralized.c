@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "draft.h"
+#include "settings/kind.h"
 
 static void read_coordinator(struct draft *draft)
 {
@@ -29,6 +30,36 @@ static void read_coordinator(struct draft *draft)
     process_add_credentials(draft, &arguments, true);
     serving_add(draft, section, (struct experiment_process){.name = "coordinator", .role = "coordinator"},
                 &arguments);
+}
+
+/* Tells of what a rule says and `muster node --settings` does not take. */
+static void check_rules(struct draft *draft, const struct tree *section)
+{
+    const struct settings_kind *kind = kind_of_section("nodes");
+    const struct layout *keys = layout_find(layout_find(layout_file, "nodes")->keys, "for")->keys;
+    const struct tree *rules = tree_get(section, "for");
+    for (const struct tree *rule = rules ? rules->first : NULL; rule && kind; rule = rule->next) {
+        for (const struct tree *said = rule->type == TREE_MAPPING ? rule->first : NULL; said;
+             said = said->next) {
+            if (layout_find(keys, said->name))
+                continue;
+            struct muster_error error;
+            void *scratch = kind_new(kind);
+            json_t *by_rank = json_pack("{s:{s:o}}", "0", said->name, tree_json(said, true));
+            char *text = json_dumps(by_rank, JSON_COMPACT);
+            if (!kind_find(kind, said->name))
+                layout_refuse(keys, "nodes", said, "nodes.for: ", said->name, &draft->mistakes);
+            else if (scratch && text && kind_set(kind, scratch, "settings", text, &error) == MUSTER_OK &&
+                     kind_check(kind, scratch, &error) != MUSTER_OK &&
+                     strncmp(error.text, "settings", 8) == 0)
+                mistakes_at(&draft->mistakes, said,
+                            "nodes.for: %.40s cannot have this value, or not be another for some",
+                            said->name);
+            json_decref(by_rank);
+            free(text);
+            kind_free(kind, scratch);
+        }
+    }
 }
 
 /* What the rules say by rank, as `muster node --settings` takes it; NULL: nothing. */
@@ -83,7 +114,9 @@ static void read_nodes(struct draft *draft)
     size_t count = process_whole(section, "count", 0);
     if (count == 0 || count > PROCESSES_MAX)
         return; /* which was told */
-    const char *by_rank = settings_by_rank(draft, section, count);
+    size_t before = draft->mistakes.count;
+    check_rules(draft, section);
+    const char *by_rank = before == draft->mistakes.count ? settings_by_rank(draft, section, count) : NULL;
     const char *members = memory_format(draft->memory, "%zu", count);
     const struct owned_setting owned[] = {
         {"members", members, "say count"},
@@ -102,7 +135,8 @@ static void read_nodes(struct draft *draft)
         {NULL, NULL, NULL},
     };
     struct texts base = {0};
-    process_check_rules(draft, section, count);
+    if (!process_check_rules(draft, section, count))
+        return;
     struct section_settings *settings = settings_section_read(draft, "nodes", "nodes", entry->keys, owned);
     if (!settings)
         return;

@@ -30,7 +30,7 @@ struct draft {
     size_t host_count;
     bool given; /* the hosts are those of a job, and some may have nothing to do */
     struct experiment_process *processes;
-    size_t process_room;
+    size_t process_room, bytes;
 };
 
 /* ---- hosts.c ---- */
@@ -59,8 +59,8 @@ void process_add(struct draft *draft, struct experiment_process process, const s
                  const struct tree *section, const struct tree *rule);
 /* The rule that is for a rank, among those of the section's "for"; NULL. Only one is. */
 const struct tree *process_rule(const struct tree *section, size_t rank);
-/* Tells of ranks that are not there, or in two rules. */
-void process_check_rules(struct draft *draft, const struct tree *section, size_t count);
+/* Tells of ranks that are not there, or in two rules. False: there are too many to go on. */
+bool process_check_rules(struct draft *draft, const struct tree *section, size_t count);
 /* The value of a whole number, or `otherwise` when there is none, or a mistake in it. */
 size_t process_whole(const struct tree *section, const char *key, size_t otherwise);
 /* Adds --tls-cert and so on, for one of muster's own programs. */

@@ -142,6 +142,17 @@ static void check_names(struct draft *draft)
     }
 }
 
+static void check_credentials(struct draft *draft)
+{
+    const struct tree *credentials = tree_get(draft->root, "credentials");
+    const struct tree *certificate = tree_get(credentials, "tls_cert"),
+                      *key = tree_get(credentials, "tls_key");
+    const struct tree *said = certificate ? certificate : key;
+    if (said && !(certificate && key))
+        mistakes_at_name(&draft->mistakes, said, "credentials.%s: %s is missing", said->name,
+                         certificate ? "tls_key" : "tls_cert");
+}
+
 static void read_root(struct draft *draft, const char *path, char *const *assignments, size_t count)
 {
     if (draft->root->type != TREE_MAPPING && (draft->root->type != TREE_EMPTY || count == 0)) {
@@ -156,6 +167,7 @@ static void read_root(struct draft *draft, const char *path, char *const *assign
     read_names(draft, path);
     hosts_read(draft);
     check_names(draft);
+    check_credentials(draft);
     read_sections(draft);
     keep_others(draft);
 }

@@ -44,7 +44,8 @@ static void read_participants(struct draft *draft, const struct tree *section)
                     "name %.60s: this cannot be the name of a file", name);
     if (!program || count == 0 || count > PROCESSES_MAX)
         return; /* which was told */
-    process_check_rules(draft, section, count);
+    if (!process_check_rules(draft, section, count))
+        return;
     for (size_t rank = 0; rank < count; rank++) {
         const struct tree *rule = process_rule(section, rank);
         const struct tree *const lists[] = {tree_get(section, "arguments"), tree_get(rule, "arguments")};

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "draft.h"
+#include "settings/nearest.h"
 
 enum { HOSTS_MAX = 1000, NAME_SIZE = 256 };
 
@@ -86,8 +87,9 @@ static bool is_in_job(void)
 static void read_job(struct draft *draft, const struct tree *place)
 {
     char name[NAME_SIZE];
-    FILE *names =
-        getenv("SLURM_JOB_NODELIST") ? popen("scontrol show hostnames \"$SLURM_JOB_NODELIST\"", "r") : NULL;
+    FILE *names = getenv("SLURM_JOB_NODELIST")
+                      ? popen("exec timeout 30 scontrol show hostnames \"$SLURM_JOB_NODELIST\"", "re")
+                      : NULL;
     while (names && draft->host_count < HOSTS_MAX && fgets(name, sizeof(name), names)) {
         name[strcspn(name, "\n")] = '\0';
         if (*name == '\0' || find(draft, name) < draft->host_count)
@@ -116,7 +118,7 @@ void hosts_read(struct draft *draft)
             if (host->type == TREE_MAPPING)
                 read_host(draft, host);
         }
-    } else if (hosts ? hosts->type == TREE_TEXT : is_in_job()) {
+    } else if (hosts ? tree_text(hosts) && strcmp(hosts->text, "slurm") == 0 : is_in_job()) {
         read_job(draft, hosts ? hosts : draft->root);
     }
 }
@@ -129,7 +131,13 @@ size_t hosts_find(struct draft *draft, const struct tree *node)
     size_t index = name ? find(draft, name) : HERE;
     if (index < draft->host_count)
         return index;
-    mistakes_at(&draft->mistakes, node, "%.60s: hosts does not define this host", name);
+    struct nearest nearest;
+    nearest_begin(&nearest, name);
+    for (size_t i = 0; i < draft->host_count; i++)
+        nearest_look(&nearest, draft->hosts[i].name);
+    mistakes_at(&draft->mistakes, node, "%.60s: hosts does not define this host%s%.60s%s", name,
+                nearest.name ? "; did you mean " : "", nearest.name ? nearest.name : "",
+                nearest.name ? "?" : "");
     return HERE;
 }
 

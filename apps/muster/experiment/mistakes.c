@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TEXT_MAX = 1000 };
 
@@ -24,17 +25,30 @@ static void clean(char *text)
     }
 }
 
+static bool is_there(const struct mistakes *mistakes, struct place place, const char *text)
+{
+    for (size_t i = 0; i < mistakes->count && i < MISTAKES_MAX; i++) {
+        const struct mistake *other = &mistakes->list[i];
+        if (other->place.line == place.line && other->place.column == place.column &&
+            strcmp(other->text, text) == 0)
+            return true;
+    }
+    return false;
+}
+
 void mistakes_add(struct mistakes *mistakes, struct place place, const char *format, ...)
 {
     char text[TEXT_MAX];
     va_list values;
-    if (mistakes->count++ >= MISTAKES_MAX)
-        return;
     va_start(values, format);
     vsnprintf(text, sizeof(text), format, values);
     va_end(values);
     clean(text);
-    mistakes->list[mistakes->count - 1] = (struct mistake){place, memory_copy(mistakes->memory, text)};
+    /* Each of a hundred processes may come upon the same one. */
+    if (is_there(mistakes, place, text))
+        return;
+    if (mistakes->count++ < MISTAKES_MAX)
+        mistakes->list[mistakes->count - 1] = (struct mistake){place, memory_copy(mistakes->memory, text)};
 }
 
 /* Those of the command line come first. */

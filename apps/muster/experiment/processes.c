@@ -7,7 +7,11 @@
 
 #include "draft.h"
 
-enum { NAME_MAX_SIZE = 64, RESTARTS_DEFAULT = 5 };
+/* A rule's ranks are looked through for each process. */
+enum { NAME_MAX_SIZE = 64, RESTARTS_DEFAULT = 5, RANKS_MAX = 1000 };
+
+/* Bytes of arguments and environment, of all processes. */
+#define BYTES_MAX ((size_t)64 << 20)
 
 bool process_name_fits(const char *name)
 {
@@ -73,9 +77,27 @@ static size_t last_rank(const struct tree *ranks)
     return most;
 }
 
-void process_check_rules(struct draft *draft, const struct tree *section, size_t count)
+/* Marks ranks as taken, and tells of one that is already. */
+static void take_ranks(struct draft *draft, const struct tree *item, bool *taken)
+{
+    size_t first = 1, last = 0;
+    if (!tree_text(item) || !layout_read_ranks(item->text, &first, &last))
+        return; /* which was told */
+    for (size_t rank = first; rank <= last; rank++) {
+        if (taken[rank]) {
+            mistakes_at(&draft->mistakes, item, "ranks: rank %zu is there twice; say all of it in one entry",
+                        rank);
+            return;
+        }
+        taken[rank] = true;
+    }
+}
+
+bool process_check_rules(struct draft *draft, const struct tree *section, size_t count)
 {
     const struct tree *rules = tree_get(section, "for");
+    bool *taken = memory_take(draft->memory, count, sizeof(*taken));
+    size_t items = 0;
     for (const struct tree *rule = rules ? rules->first : NULL; rule; rule = rule->next) {
         const struct tree *ranks = tree_get(rule, "ranks");
         if (!ranks)
@@ -85,13 +107,17 @@ void process_check_rules(struct draft *draft, const struct tree *section, size_t
                         count - 1);
             continue;
         }
-        for (size_t rank = 0; rank < count; rank++) {
-            if (has_rank(ranks, rank) && process_rule(section, rank) != rule) {
-                mistakes_at(&draft->mistakes, ranks, "ranks: another rule is for rank %zu already", rank);
-                break;
-            }
+        items += ranks->type == TREE_LIST ? ranks->count : 1;
+        if (items > RANKS_MAX) {
+            mistakes_at(&draft->mistakes, ranks, "ranks: there is room for %d of them in a section",
+                        RANKS_MAX);
+            return false;
         }
+        const struct tree *first = ranks->type == TREE_LIST ? ranks->first : ranks;
+        for (const struct tree *item = first; item; item = ranks->type == TREE_LIST ? item->next : NULL)
+            take_ranks(draft, item, taken);
     }
+    return true;
 }
 
 /* ---- a process ---- */
@@ -175,16 +201,23 @@ void process_add(struct draft *draft, struct experiment_process process, const s
         mistakes_at(&draft->mistakes, section, "there is room for %d processes", PROCESSES_MAX);
         return;
     }
-    for (size_t i = 0; i < arguments->count; i++)
+    for (size_t i = 0; i < arguments->count && draft->bytes <= BYTES_MAX; i++) {
         texts_add(draft->memory, &replaced, replace(draft, &process, arguments->list[i]));
+        draft->bytes += strlen(replaced.list[i]) + sizeof(char *);
+    }
     put_variable(draft, &environment, "MUSTER_SEED", draft->seed);
     for (size_t i = 0; i < 2; i++) {
         const struct tree *own = tree_get(levels[i], "environment");
         for (const struct tree *variable = own ? own->first : NULL; variable; variable = variable->next) {
-            if (variable->type == TREE_TEXT && variable->name)
-                put_variable(draft, &environment, variable->name, replace(draft, &process, variable->text));
+            if (variable->type != TREE_TEXT || !variable->name || draft->bytes > BYTES_MAX)
+                continue;
+            put_variable(draft, &environment, variable->name, replace(draft, &process, variable->text));
+            draft->bytes += strlen(variable->name) + strlen(variable->text) + sizeof(char *);
         }
     }
+    if (draft->bytes > BYTES_MAX)
+        mistakes_at(&draft->mistakes, section,
+                    "arguments and environment of all processes are more than %zu MiB", BYTES_MAX >> 20);
     process.arguments = replaced.list;
     process.environment = environment.list;
     if (experiment->process_count == draft->process_room) {

@@ -1,6 +1,7 @@
 /* The process that serves, in each kind of experiment. */
 #include <config.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "draft.h"
@@ -33,6 +34,15 @@ void serving_add_output(struct draft *draft, struct texts *arguments)
     }
 }
 
+/* HOST:PORT or [V6]:PORT, which others can connect to. */
+static bool is_address(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' && strtol(colon + 1, NULL, 10) <= 65535 &&
+           colon > text && (*text == '[' ? colon[-1] == ']' : strchr(text, ':') == colon);
+}
+
 void serving_add(struct draft *draft, const struct tree *section, struct experiment_process process,
                  const struct texts *arguments)
 {
@@ -44,7 +54,7 @@ void serving_add(struct draft *draft, const struct tree *section, struct experim
     process.host = host ? hosts_find(draft, host) : HERE;
     process_fill(draft, &process, section, NULL);
     process_add(draft, process, arguments, section, NULL);
-    if (strchr(process.listen, ':') == NULL)
-        mistakes_at(&draft->mistakes, tree_get(section, "listen"), "listen %.60s: expected HOST:PORT",
-                    process.listen);
+    if (!is_address(process.listen))
+        mistakes_at(&draft->mistakes, tree_get(section, "listen"), "%s.listen %.60s: expected HOST:PORT",
+                    section->name, process.listen);
 }

@@ -41,11 +41,17 @@ static const struct owned_setting *find_owned(const struct owned_setting *owned,
 /* A list as the programs take it: its texts with commas between them. NULL: it has something else in it. */
 static const char *join(struct draft *draft, const struct tree *list)
 {
-    const char *joined = "";
+    size_t size = 0;
     for (const struct tree *child = list->first; child; child = child->next) {
         if (child->type != TREE_TEXT)
             return NULL;
-        joined = memory_format(draft->memory, "%s%s%s", joined, child == list->first ? "" : ",", child->text);
+        size += strlen(child->text) + 1;
+    }
+    char *joined = memory_take(draft->memory, size + 1, 1), *end = joined;
+    for (const struct tree *child = list->first; child; child = child->next) {
+        if (child != list->first)
+            *end++ = ',';
+        end = stpcpy(end, child->text);
     }
     return joined;
 }
@@ -85,6 +91,13 @@ static void set(const struct walk *walk, const char *key, const struct tree *nod
     if (!known) {
         layout_refuse(walk->layout, walk->kind->section, node, walk->place, key, mistakes);
         return;
+    }
+    for (size_t i = 0; i < walk->keys->count; i++) {
+        if (strcmp(walk->keys->list[i], key) == 0) {
+            mistakes_at_name(mistakes, node, "%s%s: this is there twice, nested and with dots", walk->place,
+                             key);
+            return;
+        }
     }
     const char *text = text_of(walk, key, node);
     if (!text)
@@ -139,6 +152,22 @@ static const struct tree *find_place(const struct tree *section, const char *tex
 
 /* ---- what is resolved ---- */
 
+/* What is not set, and has no value that could be said, is left out. */
+static void resolve_row(const struct walk *walk, const struct setting *row, json_t *all)
+{
+    void *scratch = kind_new(walk->kind);
+    struct muster_error error;
+    json_t *value = setting_value(walk->scratch, row);
+    char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    const char *written = text ? text : json_string_value(value);
+    if (!json_is_null(value) && scratch && written &&
+        kind_set(walk->kind, scratch, row->key, written, &error) == MUSTER_OK)
+        json_object_set(all, row->key, value);
+    json_decref(value);
+    free(text);
+    kind_free(walk->kind, scratch);
+}
+
 static void resolve(const struct walk *walk, const struct tree *node)
 {
     json_t *all = json_object();
@@ -151,12 +180,14 @@ static void resolve(const struct walk *walk, const struct tree *node)
         const struct setting *row = walk->kind->row(i);
         if (row->type != SETTING_SINKS && !find_owned(walk->owned, row->key) &&
             !layout_find(walk->layout, row->key))
-            json_object_set_new(all, row->key, setting_value(walk->scratch, row));
+            resolve_row(walk, row, all);
     }
     /* Those without a row. */
     for (size_t i = 0; i < walk->keys->count; i++) {
-        if (!kind_find(walk->kind, walk->keys->list[i]))
-            json_object_set_new(all, walk->keys->list[i], json_string(walk->values->list[i]));
+        const char *key = walk->keys->list[i];
+        const struct tree *said = find_place(node, key);
+        if (!kind_find(walk->kind, key))
+            json_object_set_new(all, key, tree_json(said, true));
     }
     json_object_set_new(walk->draft->resolved, walk->kind->section, all);
 }

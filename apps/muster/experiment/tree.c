@@ -13,13 +13,13 @@
 #include "settings/yaml_text.h"
 
 /* A mapping is searched from its beginning, and so it is short. */
-enum { NESTING_MAX = 16, NODES_MAX = 20000, KEYS_MAX = 1000 };
+enum { NESTING_MAX = 16, NODES_MAX = 20000, KEYS_MAX = 1000, TEXTS_MAX = 4 * TREE_BYTES_MAX };
 
 struct reader {
     struct memory *memory;
     struct mistakes *mistakes;
     yaml_document_t *document;
-    size_t nodes; /* that were made: an alias may stand for many */
+    size_t nodes, bytes; /* that were made: an alias may stand for many */
 };
 
 /* ---- what a tree is asked ---- */
@@ -118,6 +118,14 @@ static struct place place_of(const yaml_mark_t *mark)
     return (struct place){mark->line + 1, mark->column + 1, NULL};
 }
 
+static bool refuse_size(struct mistakes *mistakes, struct place place)
+{
+    mistakes_add(mistakes, place,
+                 "this is nested too deep, or too much: at most %d levels, %d values and %d bytes",
+                 NESTING_MAX, NODES_MAX, TEXTS_MAX);
+    return false;
+}
+
 static bool fill(struct reader *reader, struct tree *tree, int index, size_t depth);
 
 static bool fill_scalar(struct reader *reader, struct tree *tree, const yaml_node_t *node)
@@ -125,6 +133,9 @@ static bool fill_scalar(struct reader *reader, struct tree *tree, const yaml_nod
     static const char *const nothing[] = {"", "~", "null", "Null", "NULL"};
     tree->type = TREE_TEXT;
     tree->plain = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    reader->bytes += node->data.scalar.length;
+    if (reader->bytes > TEXTS_MAX)
+        return refuse_size(reader->mistakes, tree->place);
     tree->text = memory_text(reader->memory, (const char *)node->data.scalar.value, node->data.scalar.length);
     for (size_t i = 0; tree->plain && i < sizeof(nothing) / sizeof(*nothing); i++) {
         if (strcmp(tree->text, nothing[i]) == 0)
@@ -198,12 +209,8 @@ static bool fill(struct reader *reader, struct tree *tree, int index, size_t dep
 {
     const yaml_node_t *node = yaml_document_get_node(reader->document, index);
     tree->place = place_of(&node->start_mark);
-    if (depth > NESTING_MAX || ++reader->nodes > NODES_MAX) {
-        mistakes_at(reader->mistakes, tree,
-                    "this is nested too deep, or too much: at most %d levels and %d values", NESTING_MAX,
-                    NODES_MAX);
-        return false;
-    }
+    if (depth > NESTING_MAX || ++reader->nodes > NODES_MAX)
+        return refuse_size(reader->mistakes, tree->place);
     switch (node->type) {
     case YAML_SEQUENCE_NODE:
         return fill_sequence(reader, tree, node, depth);
@@ -256,11 +263,39 @@ static bool is_the_only_one(yaml_parser_t *parser, const char *text, struct mist
     return !more;
 }
 
+/* Looks at the beginnings and ends of everything: the loader would take hours for what is nested very deep. What is no YAML
+ * is left to it. */
+static bool is_bounded(const char *text, size_t size, struct mistakes *mistakes)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    size_t depth = 0, nodes = 0;
+    bool bounded = true, more = yaml_parser_initialize(&parser);
+    if (!more)
+        return true;
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    while (more && bounded && yaml_parser_parse(&parser, &event)) {
+        more = event.type != YAML_STREAM_END_EVENT;
+        bool begins = event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT;
+        bool ends = event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
+        depth = depth + begins - ends;
+        nodes += begins || event.type == YAML_SCALAR_EVENT || event.type == YAML_ALIAS_EVENT;
+        if (depth > NESTING_MAX || nodes > 2 * NODES_MAX) /* a key counts here, too */
+            bounded = refuse_size(mistakes, place_of(&event.start_mark));
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return bounded;
+}
+
 struct tree *tree_read(struct memory *memory, const char *text, size_t size, struct mistakes *mistakes)
 {
     yaml_parser_t parser;
     yaml_document_t document;
     struct tree *tree = NULL;
+    if (!is_bounded(text, size, mistakes))
+        return NULL;
     if (!yaml_parser_initialize(&parser)) {
         mistakes_add(mistakes, (struct place){0}, "out of memory");
         return NULL;
@@ -268,7 +303,7 @@ struct tree *tree_read(struct memory *memory, const char *text, size_t size, str
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     if (load(&parser, &document, text, mistakes)) {
-        struct reader reader = {memory, mistakes, &document, 0};
+        struct reader reader = {memory, mistakes, &document, 0, 0};
         tree = memory_take(memory, 1, sizeof(*tree));
         tree->place = (struct place){1, 1, NULL};
         bool whole = !yaml_document_get_root_node(&document) || fill(&reader, tree, 1, 1);

@@ -18,7 +18,7 @@ struct substitution {
     struct mistakes *mistakes;
     struct tree *node;
     char *text; /* so far */
-    size_t length;
+    size_t length, room;
 };
 
 static bool put(struct substitution *made, const char *text, size_t length)
@@ -28,12 +28,16 @@ static bool put(struct substitution *made, const char *text, size_t length)
                     RESULT_MAX);
         return false;
     }
-    char *longer = memory_take(made->memory, made->length + length + 1, 1);
-    if (made->length > 0)
-        memcpy(longer, made->text, made->length);
-    memcpy(longer + made->length, text, length);
-    made->text = longer;
+    if (made->length + length >= made->room) {
+        made->room = 2 * (made->length + length) + 1;
+        char *longer = memory_take(made->memory, made->room, 1);
+        if (made->length > 0)
+            memcpy(longer, made->text, made->length);
+        made->text = longer;
+    }
+    memcpy(made->text + made->length, text, length);
     made->length += length;
+    made->text[made->length] = '\0';
     return true;
 }
 
@@ -83,13 +87,17 @@ static void substitute(struct substitution *made)
     }
     if (!at || !put(made, at, strlen(at)))
         return;
-    made->node->text = made->text;
+    json_t *utf8 = json_string(made->text);
+    if (!utf8)
+        mistakes_at(made->mistakes, made->node, "what the environment says here is not UTF-8");
+    json_decref(utf8);
+    made->node->text = utf8 ? made->text : "";
     made->node->plain = made->node->plain || alone;
 }
 
 void values_from_environment(struct memory *memory, struct tree *tree, struct mistakes *mistakes)
 {
-    struct substitution made = {memory, mistakes, tree, NULL, 0};
+    struct substitution made = {.memory = memory, .mistakes = mistakes, .node = tree};
     if (tree->type == TREE_TEXT && strstr(tree->text, "${"))
         substitute(&made);
     for (struct tree *child = tree->first; child; child = child->next)

@@ -108,7 +108,8 @@ void vertical_read(struct draft *draft)
     if (!members || count > PROCESSES_MAX)
         return;
     struct texts base = {0};
-    process_check_rules(draft, section, count);
+    if (!process_check_rules(draft, section, count))
+        return;
     settings_section_check_rules(draft, members, layout_find(entry->keys, "for")->keys);
     serving_begin(draft, "vertical member", &base);
     texts_add(draft->memory, &base, "--connect={server}");
