@@ -37,8 +37,8 @@ apps_libcommon_a_SOURCES = \
 
 # The program that is installed.
 bin_PROGRAMS += apps/muster/muster
-apps_muster_muster_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS) $(CRYPTO_CFLAGS)
-apps_muster_muster_LDADD = $(apps_libs) $(YAML_LIBS) $(CRYPTO_LIBS)
+apps_muster_muster_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS) $(CRYPTO_CFLAGS) $(RECORD_CFLAGS)
+apps_muster_muster_LDADD = $(apps_libs) $(YAML_LIBS) $(CRYPTO_LIBS) $(RECORD_LIBS)
 apps_muster_muster_SOURCES = \
     apps/muster/coordinator/command.c \
     apps/muster/coordinator/command.h \
@@ -97,12 +97,20 @@ apps_muster_muster_SOURCES = \
     apps/muster/launch/launch_command.h \
     apps/muster/launch/launcher.c \
     apps/muster/launch/launcher.h \
+    apps/muster/launch/list.c \
+    apps/muster/launch/list.h \
+    apps/muster/launch/logs.c \
+    apps/muster/launch/logs.h \
+    apps/muster/launch/monitor_client.c \
+    apps/muster/launch/monitor_client.h \
     apps/muster/launch/output.c \
     apps/muster/launch/output.h \
     apps/muster/launch/program_sum.c \
     apps/muster/launch/program_sum.h \
     apps/muster/launch/registry.c \
     apps/muster/launch/registry.h \
+    apps/muster/launch/run.c \
+    apps/muster/launch/run.h \
     apps/muster/launch/run_directory.c \
     apps/muster/launch/run_directory.h \
     apps/muster/launch/run_files.c \
@@ -113,6 +121,10 @@ apps_muster_muster_SOURCES = \
     apps/muster/launch/run_record.h \
     apps/muster/launch/start.c \
     apps/muster/launch/start.h \
+    apps/muster/launch/status.c \
+    apps/muster/launch/status.h \
+    apps/muster/launch/stop.c \
+    apps/muster/launch/stop.h \
     apps/muster/launch/supervision.c \
     apps/muster/launch/supervision.h \
     apps/muster/main.c \

@@ -53,7 +53,13 @@ enum muster_status monitoring_open(const char *address, const struct muster_cred
     enum muster_status status = muster_monitor_start(&options, &made->monitor, error);
     if (status != MUSTER_OK) {
         free(made);
-        return status;
+        /* What the library says of it is for programs: options of this one do not have that name. */
+        return strstr(error->text, "`anywhere`") ? explain(error, status,
+                                                           "--monitor %.120s: other machines reach that "
+                                                           "address: set --token-file, too, or listen on "
+                                                           "127.0.0.1",
+                                                           address)
+                                                 : status;
     }
     name_place(made, address, credentials->key != NULL);
     log_copy(copy_line, made->monitor);

@@ -9,7 +9,11 @@
 #include "demo/demo.h"
 #include "launch/agent.h"
 #include "launch/launch_command.h"
+#include "launch/list.h"
+#include "launch/logs.h"
 #include "launch/start.h"
+#include "launch/status.h"
+#include "launch/stop.h"
 #include "node/command.h"
 #include "server/command.h"
 #include "settings/nearest.h"
@@ -42,6 +46,10 @@ static const struct command commands[] = {
      "bring the members of groups together, such as nodes"},
     {experiments, "start", start_command, "muster start",
      "start what an experiment's file says, and look after it"},
+    {experiments, "status", status_command, "muster status", "show what the processes of a run do"},
+    {experiments, "logs", logs_command, "muster logs", "show what they have written"},
+    {experiments, "stop", stop_command, "muster stop", "end a run"},
+    {experiments, "list", list_command, "muster list", "show all runs"},
     {experiments, "launch", launch_command, "muster launch", "start a program several times on this host"},
     {experiments, "agent", agent_command, "muster agent", NULL},
 };

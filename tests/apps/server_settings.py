@@ -93,6 +93,30 @@ class Settings(support.Case):
         ):
             self.assertIn(text, self.refused(*options))
 
+    def test_what_would_do_nothing(self):
+        for option, text in (
+            ("--select=1.5", "--select (select.over): all participants are wanted"),
+            ("--buffer=3", "--buffer: only fedbuff has one"),
+            ("--versions-budget=2M", "--versions-budget: only fedbuff has one"),
+            ("--patience=3", "--patience (stop.patience): nobody tests the model: set evaluate.every (--evaluate)"),
+            ("--metric=f1", "--metric (stop.metric): nobody tests"),
+            ("--min-delta=1", "--min-delta (stop.min_delta): nobody tests"),
+            ("--set=evaluate.fraction=0.5", "--evaluate-fraction (evaluate.fraction): nobody tests"),
+            ("--evaluate-deadline=3", "--evaluate-deadline (evaluate.deadline): nobody tests"),
+            ("--come-back=3", "--come-back: without a run the server says good-bye"),
+            ("--overwrite", "--overwrite: there is no run to overwrite"),
+        ):
+            self.assertIn(text, self.refused(option))
+        self.assertIn("--fraction (select.fraction): select.count (--count) says", self.refused("--fraction=0.5", "--count=3"))
+
+    def test_a_monitor_that_anybody_could_see(self):
+        status, _, errors = self.run_program(MUSTER, "server", "--listen=127.0.0.1:0", "--monitor=0.0.0.0:0")
+        if "this build has no monitor" in errors:
+            self.skipTest("this build has no monitor")
+        self.assertEqual(status, 1)
+        self.assertIn("--monitor 0.0.0.0:0: other machines reach that address: set --token-file, too", errors)
+        self.assertNotIn("anywhere", errors)
+
     def test_what_participants_are_told(self):
         for setting, text in (
             ("train.=1", "is not a name"),

@@ -484,7 +484,7 @@ class Looked(support.Case):
             self.skipTest("a build without the monitor")
         self.assertRegex(errors, r"monitor at port (\d+): http://127\.0\.0\.1:\1/\n")
         errors = self.run_program(SERVER, *few, "--monitor=0.0.0.0:0")[2]
-        self.assertRegex(errors, "other machines reach 0.0.0.0:0")
+        self.assertRegex(errors, "--monitor 0.0.0.0:0: other machines reach that address")
         token = self.scratch / "token"
         token.write_text("correct-horse-battery-staple")
         errors = self.run_program(SERVER, *few, "--monitor=0.0.0.0:0", f"--token-file={token}")[2]

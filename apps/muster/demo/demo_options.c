@@ -102,7 +102,7 @@ static void set_defaults(struct demo_options *options)
     };
     settings_init(&options->server);
     options->server.listen = "127.0.0.1:0";
-    options->server.fraction = 1.0 / 3;
+    options->server.fraction = options->server.default_fraction = 1.0 / 3;
     options->server.average = 0.95;
     set(options, "strategy.name", "fedyogi");
     set(options, "train.epochs", "20");

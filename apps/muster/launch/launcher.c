@@ -166,7 +166,8 @@ static enum muster_status begin(struct launcher *launcher, struct muster_error *
         struct process *process = &launcher->processes[i];
         process->definition = &experiment->processes[i];
         process->since_ms = clock_ms();
-        process->output.shown = launcher->options->prefix || process->definition->shown;
+        process->output.shown =
+            !launcher->options->quiet && (launcher->options->prefix || process->definition->shown);
         snprintf(process->prefix, sizeof(process->prefix), "%zu: ", process->definition->rank);
         process->output.prefix = launcher->options->prefix ? process->prefix : NULL;
         process->output.log = -1;

@@ -12,6 +12,7 @@ struct launcher_options {
     struct run_directory
         *directory;     /* where logs go and where others ask, freed by the launcher; NULL: nowhere */
     bool prefix;        /* what processes write is shown with their ranks */
+    bool quiet;         /* what processes write is only in their logs */
     const char *server; /* where participants go, when nothing of the experiment serves; NULL: nowhere */
     /* Called once: all processes were started, or the run is over before that and `why` says it. May be NULL. */
     void (*started)(void *context, const char *why);

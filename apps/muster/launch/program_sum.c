@@ -4,6 +4,7 @@
 #include "program_sum.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,14 @@ void program_sum_add(json_t *programs, const char *const *arguments, const char 
 {
     if (!arguments[0])
         return;
+    char own[PATH_MAX];
+    ssize_t length =
+        strcmp(arguments[0], "muster") == 0 ? readlink("/proc/self/exe", own, sizeof(own) - 1) : 0;
+    if (length > 0) {
+        own[length] = '\0';
+        add_file(programs, own);
+        return;
+    }
     if (strchr(arguments[0], '/'))
         add_relative(programs, directory, arguments[0]);
     else

@@ -182,6 +182,7 @@ static int run(const struct experiment *experiment, const struct wishes *wishes,
         return EXIT_FAILURE;
     }
     options.directory = directory;
+    options.quiet = wishes->background;
     return launcher_run(experiment, &options);
 }
 

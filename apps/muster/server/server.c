@@ -86,6 +86,7 @@ static enum muster_status serve(struct training *training, struct muster_error *
     options.session_grace_ms = settings->grace_ms;
     options.on_event = attendance_tell;
     options.on_warning = attendance_warn;
+    options.context = (void *)(uintptr_t)settings;
     options.heartbeat_ms = settings->heartbeat_ms;
     /* Who is asked for a model has a small instruction and a big answer. */
     if (!training->strategy)

@@ -17,6 +17,11 @@
 #define STRATEGY_PREFIX "strategy."
 #define TRAIN_PREFIX    "train."
 
+/* Defaults by which it is seen that somebody set a setting. */
+#define METRIC          "loss"
+#define VERSIONS_BUDGET ((uint64_t)4 << 30)
+enum { BUFFER = 10, COME_BACK = 10 };
+
 static void init(void *made)
 {
     struct server_settings *settings = made;
@@ -24,6 +29,7 @@ static void init(void *made)
         .listen = "127.0.0.1:8080",
         .rounds = 100,
         .fraction = 1,
+        .default_fraction = 1,
         .over = 1,
         .wait_ms = 300000,
         .deadline_ms = 60000,
@@ -34,13 +40,13 @@ static void init(void *made)
         .model_limit = (uint64_t)1 << 30,
         .strategy = "fedavg",
         .default_weight = 100,
-        .buffer = 10,
-        .versions_budget = (uint64_t)4 << 30,
+        .buffer = BUFFER,
+        .versions_budget = VERSIONS_BUDGET,
         .delta = 1e-5,
         .sampling = "poisson",
         .evaluate_fraction = 1,
-        .metric = "loss",
-        .come_back_seconds = 10,
+        .metric = METRIC,
+        .come_back_seconds = COME_BACK,
         .log = LOG_OPTIONS_INIT,
     };
 }
@@ -210,6 +216,47 @@ static enum muster_status check_rounds(const struct server_settings *settings, s
     return MUSTER_OK;
 }
 
+/* Settings that would do nothing, as another is not set. */
+static enum muster_status check_effects(const struct server_settings *settings, struct muster_error *error)
+{
+    const struct muster_strategy_kind *kind = muster_strategy_find(settings->strategy);
+    bool asynchronous = kind && kind->asynchronous, tests = settings->evaluate_every > 0;
+    const struct {
+        bool set;
+        const char *text;
+    } vain[] = {
+        {settings->over > 1 && settings->fraction >= 1 && settings->wanted == 0,
+         "select.over: all participants are wanted, and more there are not: set select.fraction (--fraction) "
+         "or "
+         "select.count (--count), too"},
+        {settings->fraction < 1 && settings->fraction != settings->default_fraction && settings->wanted > 0,
+         "select.fraction: select.count (--count) says how many are wanted: set one of them"},
+        {settings->buffer != BUFFER && !asynchronous,
+         "buffer: only fedbuff has one: set strategy.name (--strategy), too"},
+        {settings->versions_budget != VERSIONS_BUDGET && !asynchronous,
+         "versions_budget: only fedbuff has one: set strategy.name (--strategy), too"},
+        {settings->patience > 0 && !tests,
+         "stop.patience: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {strcmp(settings->metric, METRIC) != 0 && !tests,
+         "stop.metric: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {settings->min_delta > 0 && !tests,
+         "stop.min_delta: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {settings->evaluate_fraction < 1 && !tests,
+         "evaluate.fraction: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {settings->evaluate_deadline_ms > 0 && !tests,
+         "evaluate.deadline: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {settings->come_back_seconds != COME_BACK && !settings->run,
+         "come_back: without a run the server says good-bye: set run (--run), too"},
+        {settings->overwrite && !settings->run,
+         "overwrite: there is no run to overwrite: set run (--run), too"},
+    };
+    for (size_t i = 0; i < sizeof(vain) / sizeof(*vain); i++) {
+        if (vain[i].set)
+            return explain(error, MUSTER_INVALID, "%s", vain[i].text);
+    }
+    return MUSTER_OK;
+}
+
 static enum muster_status check(void *checked, struct muster_error *error)
 {
     const struct server_settings *settings = checked;
@@ -217,14 +264,9 @@ static enum muster_status check(void *checked, struct muster_error *error)
         return explain(error, MUSTER_INVALID,
                        "metrics %.60s: with a run the metrics are in %.60s/metrics.csv", settings->metrics,
                        settings->run);
-    if (!settings->run && settings->overwrite)
-        return explain(error, MUSTER_INVALID,
-                       "overwrite: there is no run to overwrite: set run (--run), too");
-    if (settings->patience > 0 && settings->evaluate_every == 0)
-        return explain(error, MUSTER_INVALID,
-                       "stop.patience %zu: nobody tests the model: set evaluate.every (--evaluate), too",
-                       settings->patience);
-    enum muster_status status = check_rounds(settings, error);
+    enum muster_status status = check_effects(settings, error);
+    if (status == MUSTER_OK)
+        status = check_rounds(settings, error);
     if (status == MUSTER_OK)
         status = check_strategy(settings, error);
     if (status == MUSTER_OK)

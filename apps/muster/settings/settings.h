@@ -22,8 +22,9 @@ struct server_settings {
     const char *listen;
     size_t rounds;
     double fraction;
-    size_t wanted; /* participants of a round; 0: the fraction says it */
-    double over;   /* so many times as many are asked */
+    double default_fraction; /* of a command that has another one */
+    size_t wanted;           /* participants of a round; 0: the fraction says it */
+    double over;             /* so many times as many are asked */
     const char *label;
     size_t enough;
     size_t at_least;
