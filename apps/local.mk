@@ -64,6 +64,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/demo/participant.h \
     apps/muster/demo/participant_options.c \
     apps/muster/demo/participant_options.h \
+    apps/muster/experiment/check.c \
+    apps/muster/experiment/check.h \
     apps/muster/experiment/decentralized.c \
     apps/muster/experiment/draft.h \
     apps/muster/experiment/experiment.c \
@@ -78,6 +80,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/experiment/mistakes.c \
     apps/muster/experiment/mistakes.h \
     apps/muster/experiment/processes.c \
+    apps/muster/experiment/schema.c \
+    apps/muster/experiment/schema.h \
     apps/muster/experiment/serving.c \
     apps/muster/experiment/settings_section.c \
     apps/muster/experiment/tree.c \

@@ -7,6 +7,7 @@
 
 #include "coordinator/command.h"
 #include "demo/demo.h"
+#include "experiment/check.h"
 #include "launch/agent.h"
 #include "launch/launch_command.h"
 #include "launch/list.h"
@@ -44,6 +45,7 @@ static const struct command commands[] = {
 #endif
     {train, "coordinator", coordinator_command, "muster coordinator",
      "bring the members of groups together, such as nodes"},
+    {experiments, "check", check_command, "muster check", "say what is wrong with an experiment's file"},
     {experiments, "start", start_command, "muster start",
      "start what an experiment's file says, and look after it"},
     {experiments, "status", status_command, "muster status", "show what the processes of a run do"},

@@ -6,6 +6,7 @@ app_tests = \
     tests/apps/data.py \
     tests/apps/decentralized.py \
     tests/apps/demo.py \
+    tests/apps/experiment.py \
     tests/apps/launching.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \

@@ -64,7 +64,8 @@ static void read_names(struct draft *draft, const char *path)
         mistakes_add(&draft->mistakes, (struct place){0}, "the current directory: %s", strerror(errno));
     draft->run_here = *experiment->run == '/' ? experiment->run
                                               : memory_format(draft->memory, "%s/%s", here, experiment->run);
-    draft->seed = seed && tree_is_number(seed) ? seed->text : "0";
+    const char *digits = tree_text(seed);
+    draft->seed = digits && *digits != '\0' && digits[strspn(digits, "0123456789")] == '\0' ? digits : "0";
     experiment->stop_within_ms =
         within && tree_is_number(within) ? (int64_t)(1000 * strtod(within->text, NULL)) : STOP_WITHIN_MS;
     json_object_set_new(draft->resolved, "name", json_string(experiment->name));
@@ -117,11 +118,10 @@ static void read_sections(struct draft *draft)
     if (found == 0)
         mistakes_at(&draft->mistakes, draft->root,
                     "there is none of server, nodes and vertical: say what is to be trained");
-    /* What has no right shape was told of, and cannot be read. */
-    if (found != 1 || draft->mistakes.count > 0)
+    if (found != 1)
         return;
     kinds[kind].read(draft);
-    if (draft->experiment->process_count > 0)
+    if (draft->experiment->process_count > 0 && draft->mistakes.count == 0)
         hosts_check(draft, tree_get(draft->root, kind == 1 ? "coordinator" : kinds[kind].section),
                     kind == 1 ? "coordinator" : kinds[kind].section);
 }

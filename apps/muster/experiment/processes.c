@@ -181,7 +181,7 @@ void process_add(struct draft *draft, struct experiment_process process, const s
     for (size_t i = 0; i < 2; i++) {
         const struct tree *own = tree_get(levels[i], "environment");
         for (const struct tree *variable = own ? own->first : NULL; variable; variable = variable->next) {
-            if (variable->type == TREE_TEXT)
+            if (variable->type == TREE_TEXT && variable->name)
                 put_variable(draft, &environment, variable->name, replace(draft, &process, variable->text));
         }
     }
