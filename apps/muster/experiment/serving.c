@@ -44,7 +44,7 @@ void serving_add(struct draft *draft, const struct tree *section, struct experim
     process.host = host ? hosts_find(draft, host) : HERE;
     process_fill(draft, &process, section, NULL);
     process_add(draft, process, arguments, section, NULL);
-    if (strchr(process.listen, ':') == NULL)
+    if (!strchr(process.listen, ':'))
         mistakes_at(&draft->mistakes, tree_get(section, "listen"), "listen %.60s: expected HOST:PORT",
                     process.listen);
 }
