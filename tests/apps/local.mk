@@ -13,6 +13,7 @@ app_tests = \
     tests/apps/original.py \
     tests/apps/privacy.py \
     tests/apps/restarting.py \
+    tests/apps/runs.py \
     tests/apps/server.py \
     tests/apps/server_asynchronous.py \
     tests/apps/server_evaluation.py \

@@ -40,7 +40,7 @@ TEXT
 "launch --help") printf 'Usage: muster launch [OPTION...] -- PROGRAM [ARGUMENT...]\n\n  -n, --count=N              So many\n' ;;
 "vertical --help") printf 'Usage: muster vertical COMMAND [OPTION...]\n\n  master       has labels\n  member       has columns\n' ;;
 "vertical master --help") printf 'Usage: muster vertical master [OPTION...]\n\n      --data=FILE            A table\n      --run=DIR              Its run\n' ;;
-list) printf 'NAME      STATE\nfirst-run running\nsecond    ended\n' ;;
+list) printf 'run       state    since\nfirst-run running  now\nsecond    ended    once\nmy own    ended    once\n' ;;
 *) exit 2 ;;
 esac
 """
@@ -165,8 +165,19 @@ class WhatTheProgramHas:
         for command in set(commands()) - {"help"}:
             below = commands(command) if " COMMAND" in said(command).splitlines()[0] else [""]
             for words in ([command, name] if name else [command] for name in below):
-                with self.subTest(words):
-                    self.assertEqual(sorted(shell.offers(f"muster {' '.join(words)} --")), options(*words))
+                self.assertEqual(sorted(shell.offers(f"muster {' '.join(words)} --")), options(*words), words)
+
+
+    def test_runs_that_there_were(self):
+        shell = self.Shell(self)
+        (shell.home / "own.yml").write_text(
+            "name: my own run\nserver: {rounds: 1, wait: 1, restart: never}\n"
+            "participants: {program: 'true', restart: never}\n")
+        # It fails, as nobody takes part; but a run it was.
+        subprocess.run(["muster", "start", "own.yml"], env=shell.environment, cwd=shell.home, capture_output=True,
+                       stdin=subprocess.DEVNULL, timeout=LIMIT)
+        for command in ("status", "logs", "stop"):
+            self.assertEqual(self.runs(shell, f"muster {command} my"), "my own run")
 
 
 class WhatACommandWants:
@@ -185,7 +196,7 @@ class WhatACommandWants:
     def test_runs(self):
         offers = self.shell.offers("muster status ")
         self.assertLessEqual({"first-run", "second", "folder"}, set(offers))
-        self.assertNotIn("NAME", offers)
+        self.assertNotIn("run", offers)
         self.assertNotIn("notes.txt", offers)
 
 
@@ -199,6 +210,9 @@ class Common(unittest.TestCase):
 class InBash(WhatTheProgramHas, Common):
     Shell = Bash
 
+    def runs(self, shell, line):
+        return shell.completed(line).removeprefix(line[:-2]).rstrip().replace("\\ ", " ")
+
 
 class OfCommandsInBash(WhatACommandWants, Common):
     Shell = Bash
@@ -209,6 +223,7 @@ class OfCommandsInBash(WhatACommandWants, Common):
         self.assertEqual(self.shell.completed("muster check --s"), "muster check --schema ")
         self.assertEqual(self.shell.completed("muster status --json f"), "muster status --json f")
         self.assertEqual(self.shell.completed("muster status --json fi"), "muster status --json first-run ")
+        self.assertEqual(self.shell.completed("muster status m"), "muster status my\\ own ")
 
     def test_values(self):
         self.assertEqual(self.shell.completed("muster vertical master --data=no"), "muster vertical master --data=notes.txt ")
@@ -223,6 +238,9 @@ class OfCommandsInBash(WhatACommandWants, Common):
 
 class InFish(WhatTheProgramHas, Common):
     Shell = Fish
+
+    def runs(self, shell, line):
+        return shell.offers(line)[0]
 
     def setUp(self):
         self.needs("fish")
@@ -245,6 +263,7 @@ class OfCommandsInZsh(Common):
         self.assertEqual(shell.completed("muster vertical master --d"), "muster vertical master --data=")
         self.assertEqual(shell.completed("muster check ex"), "muster check experiment.yml ")
         self.assertEqual(shell.completed("muster status fi"), "muster status first-run ")
+        self.assertEqual(shell.completed("muster status m"), "muster status my\\ own ")
         self.assertEqual(shell.completed("muster launch -n 2 -- cat no"), "muster launch -n 2 -- cat notes.txt ")
 
 

@@ -154,9 +154,10 @@ static void check_ranks(const struct tree *node, const char *place, struct mista
 {
     size_t first, last;
     if (node->type == TREE_LIST && node->count > 0) {
-        for (const struct tree *child = node->first; child; child = child->next)
+        for (const struct tree *child = node->first; child; child = child->next) {
             if (child->type != TREE_TEXT || !layout_read_ranks(child->text, &first, &last))
                 expect(child, place, "3 or 0-3", mistakes);
+        }
     } else if (node->type != TREE_TEXT || !layout_read_ranks(node->text, &first, &last)) {
         expect(node, place, "3, 0-3, or a list of those", mistakes);
     }

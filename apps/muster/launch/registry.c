@@ -60,9 +60,10 @@ static void make_link_name(const char *name, const char *directory, char link[LI
 {
     char shown[NAME_SHOWN];
     muster_text_harmless(name, shown, sizeof(shown));
-    for (char *c = shown; *c != '\0'; c++)
+    for (char *c = shown; *c != '\0'; c++) {
         if (*c == '/' || *c == '.')
             *c = '_';
+    }
     snprintf(link, LINK_SIZE, "%s-%016" PRIx64, shown, sum_of(directory));
 }
 

@@ -89,9 +89,10 @@ static enum muster_status find_foreign(const struct run_directory *directory, ch
             close(copy);
         return run_files_errno(error, directory->path, "reading the directory");
     }
-    while (name[0] == '\0' && (entry = readdir(entries)))
+    while (name[0] == '\0' && (entry = readdir(entries))) {
         if (!is_ours_before(entry->d_name))
             run_path(entry->d_name, name);
+    }
     closedir(entries);
     return MUSTER_OK;
 }

@@ -153,9 +153,10 @@ static bool remove_entries(int folder, int depth)
     }
     bool removed = true;
     const struct dirent *entry;
-    while (removed && (errno = 0, entry = readdir(entries)))
+    while (removed && (errno = 0, entry = readdir(entries))) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             removed = remove_tree(dirfd(entries), entry->d_name, depth);
+    }
     int number = errno;
     removed = removed && number == 0;
     closedir(entries);

@@ -35,9 +35,10 @@ static const char *const free_keys[] = {
 
 static bool is_one_of(const char *name, const char *const *names, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         if (strcmp(name, names[i]) == 0)
             return true;
+    }
     return false;
 }
 

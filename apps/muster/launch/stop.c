@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/arguments.h"
@@ -16,7 +17,7 @@
 
 #define NAME "muster stop"
 
-enum { KEY_WITHIN = 256, LONGEST_S = 1000000 };
+enum { KEY_WITHIN = 256, LONGEST_S = 1000000, LAUNCHER_MS = 5000 };
 
 struct wishes {
     const char *run;
@@ -49,10 +50,23 @@ static const char documentation[] = "Stops a run in order, and waits until all o
                                     "ended (also if it had before), 3 when it has not "
                                     "--within the time, 2 for mistakes in the command line, and 1 otherwise.";
 
+/* Its last steps, which take no time; it may be on another host. */
+static void await_launcher(const struct run *run)
+{
+    int process =
+        run->owner.here && run->owner.pid > 0 ? (int)syscall(SYS_pidfd_open, run->owner.pid, 0) : -1;
+    struct pollfd end = {.fd = process, .events = POLLIN};
+    if (process < 0)
+        return;
+    poll(&end, 1, LAUNCHER_MS);
+    close(process);
+}
+
 static int await_end(const struct run *run, int socket, double within_s)
 {
     struct pollfd end = {.fd = socket, .events = POLLIN};
     if (poll(&end, 1, within_s > 0 ? (int)(1000 * within_s) : -1) != 0) {
+        await_launcher(run);
         printf("%s has ended\n", run_name(run));
         return EXIT_SUCCESS;
     }

@@ -283,7 +283,10 @@ static void parse_all(int count, char **arguments, struct node_options *options)
             "its model with those of its neighbours.\v"
             "A node's rank is the number of the user whose data it has: without --participants there is data "
             "for --members of them. All nodes need the same options.\n\n"
-            "At SIGUSR1 it writes to standard error how the group is, and what its nodes wait for.",
+            "At SIGUSR1 it writes to standard error how the group is, and what its nodes wait for.\n\n"
+            "The exit status is 0 when all nodes of the process have ended well, 128 plus the signal's "
+            "number after "
+            "SIGINT or SIGTERM, and 1 or 2 otherwise.",
         .children = children,
     };
     node_kind.init(options);

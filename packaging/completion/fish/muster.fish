@@ -30,7 +30,9 @@ function __muster_complete
         __muster_commands $help
     else if string match -qr ' \[?RUN' -- $usage
         set -l program (commandline -opc)[1]
-        $program list 2>/dev/null </dev/null | awk 'NR > 1 { print $1 }'
+        $program list 2>/dev/null </dev/null | awk '
+            NR == 1 { width = index($0, " state ") }
+            NR > 1 { name = substr($0, 1, width - 1); sub(/ +$/, "", name); print name }'
         __fish_complete_directories
     else if string match -q '*FILE*' -- $usage
         __fish_complete_suffix .yml | string match -r '^.*\.ya?ml$|^.*/$'
