@@ -7,6 +7,7 @@ app_tests = \
     tests/apps/decentralized.py \
     tests/apps/demo.py \
     tests/apps/experiment.py \
+    tests/apps/hosts.py \
     tests/apps/launching.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \
@@ -25,7 +26,7 @@ app_tests = \
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py \
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
     tests/apps/support.py tests/apps/volunteers.py
 
 if HAVE_TESTS
