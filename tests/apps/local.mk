@@ -8,6 +8,7 @@ app_tests = \
     tests/apps/demo.py \
     tests/apps/experiment.py \
     tests/apps/experiment_files.py \
+    tests/apps/hosts.py \
     tests/apps/launching.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \
@@ -26,7 +27,7 @@ app_tests = \
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py \
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
     tests/apps/support.py tests/apps/volunteers.py
 
 if HAVE_TESTS
