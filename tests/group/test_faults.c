@@ -506,7 +506,8 @@ FAULT_TEST(an_advertised_address_that_leads_nowhere_is_named_with_its_rank)
     const struct fleet_call *call = fleet_call(&fleet, 0, FLEET_SEND, SIZE - 1);
     fleet_pass(&fleet);
     cr_assert_eq(call->status, MUSTER_UNAVAILABLE, "%s", call->error.text);
-    cr_assert(strstr(call->error.text, "rank 3 ('ultimate') cannot be reached at fixture:test/nowhere") != NULL,
+    cr_assert(strstr(call->error.text, "rank 3 ('ultimate') cannot be reached at fixture:test/nowhere") !=
+                  NULL,
               "%s", call->error.text);
     fleet_meet(&fleet, SIZE - 1, 0); /* the other way it works */
     fleet_meet(&fleet, 0, SIZE - 1);
