@@ -14,6 +14,7 @@ nobase_dist_doc_DATA += \
     examples/12_vertical_master.c \
     examples/12_vertical_member.c \
     examples/experiments/decentralized.yml \
+    examples/experiments/eighty-nodes.yml \
     examples/experiments/fedavg.yml \
     examples/experiments/vertical.yml \
     examples/fedavg_server.c \

@@ -23,6 +23,7 @@ app_tests = \
     tests/apps/server_settings.py \
     tests/apps/strangers.py \
     tests/apps/training.py \
+    tests/apps/tutorial.py \
     tests/apps/watching.py
 vertical_tests = \
     tests/apps/vertical.py \
