@@ -148,7 +148,7 @@ fuzz_data_sources = \
     tests/fuzz/data.h
 tests_fuzz_experiment_CPPFLAGS = $(fuzz_data_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS)
 tests_fuzz_experiment_LDFLAGS = $(FUZZ_LINKING)
-tests_fuzz_experiment_LDADD = $(JANSSON_LIBS) $(YAML_LIBS)
+tests_fuzz_experiment_LDADD = libmuster-core.la $(JANSSON_LIBS) $(YAML_LIBS)
 tests_fuzz_experiment_SOURCES = \
     $(fuzz_sources) \
     apps/muster/experiment/memory.c \
