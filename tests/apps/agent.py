@@ -116,6 +116,19 @@ class Processes(Agent):
         text, _ = self.outcome()
         self.assertEqual(len(text), 3000000)
 
+    def test_many_that_write_while_the_launcher_does_not_read(self):
+        count = 400  # all of their pipes together are more than may wait to be sent
+        for number in range(count):
+            self.begin(number, "head", "-c", "100000", "/dev/zero")
+        written = dict.fromkeys(range(count), 0)
+        ended = 0
+        while ended < count:
+            message = self.take()
+            self.assertTrue(message, "the agent has gone")
+            ended += "ended" in message
+            written[message["id"]] += message.get("bytes", 0)
+        self.assertEqual(set(written.values()), {100000})
+
     def test_a_signal_is_for_the_whole_group(self):
         self.begin(0, "sh", "-c", "sleep 4000 & sleep 4000 & echo there; wait")
         self.assertIn("started", self.take())

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -269,7 +270,20 @@ static void on_end(void *context, size_t number, int status)
     (void)written;
 }
 
-/* What a process wrote comes before its end; all who had its output open were killed, but for those that hide. */
+/* What a process wrote comes before its end; all who had its output open were killed, but for those that hide, who may
+ * write without end: what is in the pipe now is all that counts. */
+static void send_rest(struct agent *agent, size_t id)
+{
+    struct process *process = &agent->processes[id];
+    int left = 0;
+    if (process->output < 0 || ioctl(process->output, FIONREAD, &left) != 0)
+        return;
+    for (int sent = 0; !agent->gone && sent < left; sent += CHANNEL_BYTES_MAX) {
+        if (!send_output(agent, id))
+            return;
+    }
+}
+
 static void read_end(struct agent *agent)
 {
     struct end end;
@@ -279,8 +293,7 @@ static void read_end(struct agent *agent)
         struct process *process = &agent->processes[id];
         if (!process->runs || process->number != end.number)
             continue;
-        while (!agent->gone && send_output(agent, id))
-            continue;
+        send_rest(agent, id);
         close_file(&process->output);
         while (process->port >= 0 && read_port(agent, id))
             continue;
@@ -338,13 +351,18 @@ static void greet(struct agent *agent)
 
 /* ---- the loop ---- */
 
+static bool is_full(const struct agent *agent)
+{
+    return channel_queued(agent->channel) > QUEUE_FULL;
+}
+
 static size_t fill(const struct agent *agent, struct pollfd *waits, size_t *ids)
 {
     size_t count = 3;
+    bool full = is_full(agent);
     waits[0] = (struct pollfd){.fd = channel_in(agent->channel), .events = POLLIN};
     waits[1] = (struct pollfd){.fd = channel_out(agent->channel), .events = POLLOUT};
-    waits[2] = (struct pollfd){.fd = agent->ends[0], .events = POLLIN};
-    bool full = channel_queued(agent->channel) > QUEUE_FULL;
+    waits[2] = (struct pollfd){.fd = full ? -1 : agent->ends[0], .events = POLLIN};
     for (size_t i = 0; i < agent->count && !full; i++) {
         const int files[] = {agent->processes[i].output, agent->processes[i].port};
         for (size_t j = 0; j < 2; j++) {
@@ -364,7 +382,7 @@ static bool serve_once(struct agent *agent)
     if (waits && ids) {
         size_t count = fill(agent, waits, ids);
         int ready = poll(waits, count, AGENT_PING_MS);
-        for (size_t i = 3; ready > 0 && i < count; i++) {
+        for (size_t i = 3; ready > 0 && i < count && !is_full(agent); i++) {
             const struct process *process = &agent->processes[ids[i]];
             if (waits[i].revents != 0 && waits[i].fd == process->output)
                 send_output(agent, ids[i]);
