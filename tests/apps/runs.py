@@ -407,6 +407,24 @@ class Failing(Runs):
         self.await_line(log.stdout, "connected")  # again
         self.stop("fed")
 
+    def test_hosts_of_a_job(self):
+        """Those of Slurm, whose own programs are played here."""
+        tools = self.scratch / "tools"
+        tools.mkdir()
+        (tools / "scontrol").write_text("#!/bin/sh\necho n1; echo n2\n")
+        (tools / "srun").write_text(
+            '#!/bin/bash\necho "$@" >>srun.txt\nwhile [[ $1 != muster ]]; do shift; done\nexec "$@"\n'
+        )
+        (tools / "muster").symlink_to(MUSTER)
+        for tool in ("scontrol", "srun"):
+            (tools / tool).chmod(0o755)
+        self.environment |= {"PATH": f"{tools}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_NUM_NODES": "2"}
+        status, output, errors = self.run_in(START, self.file(SHORT))
+        self.assertEqual(status, 0, errors)
+        self.assertIn("round 3/3: 3 answered", output)
+        asked = (self.scratch / "srun.txt").read_text().splitlines()
+        self.assertEqual(sorted(re.findall(r"--nodelist (\w+) muster agent$", line)[0] for line in asked), ["n1", "n2"])
+
     def parent_is(self, number, parent):
         status = pathlib.Path(f"/proc/{number}/status").read_text()
         return int(re.search(r"^PPid:\s*(\d+)", status, re.MULTILINE)[1]) == parent
