@@ -99,6 +99,8 @@ void settings_section_arguments(struct draft *draft, const struct section_settin
 
 /* Begins the arguments of one of muster's own programs, such as "vertical master". */
 void serving_begin(struct draft *draft, const char *command, struct texts *arguments);
+/* Checks "monitor" and "record". */
+void serving_check_output(struct draft *draft);
 /* Adds --monitor and --record. */
 void serving_add_output(struct draft *draft, struct texts *arguments);
 /* Adds the process that serves, whose name and role are set. */

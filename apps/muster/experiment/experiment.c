@@ -168,6 +168,7 @@ static void read_root(struct draft *draft, const char *path, char *const *assign
     hosts_read(draft);
     check_names(draft);
     check_credentials(draft);
+    serving_check_output(draft);
     read_sections(draft);
     keep_others(draft);
 }

@@ -15,6 +15,7 @@ static void read_server(struct draft *draft, const struct layout *keys)
         {NULL, NULL, NULL},
     };
     const struct tree *section = tree_get(draft->root, "server"), *host = tree_get(section, "host");
+    const char *within = tree_text(tree_get(draft->root, "stop_within"));
     struct texts arguments = {0};
     struct section_settings *settings = settings_section_read(draft, "server", "server", keys, owned);
     if (!settings)
@@ -22,6 +23,11 @@ static void read_server(struct draft *draft, const struct layout *keys)
     serving_begin(draft, "server", &arguments);
     settings_section_arguments(draft, settings, NULL, &arguments);
     settings_section_add(draft, &arguments, "seed", draft->seed);
+    /* A round that is given up is given up before the server is killed. */
+    if (within && !settings_section_value(settings, "stop_within")) {
+        settings_section_add(draft, &arguments, "stop_within", within);
+        json_object_del(json_object_get(draft->resolved, "server"), "stop_within");
+    }
     texts_add(draft->memory, &arguments,
               memory_format(draft->memory, "--run=%s",
                             process_run(draft, host ? hosts_find(draft, host) : HERE, "server")));

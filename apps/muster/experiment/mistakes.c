@@ -75,9 +75,13 @@ void mistakes_tell(struct mistakes *mistakes, experiment_mistake *tell, void *co
 {
     size_t told = mistakes->count < MISTAKES_MAX ? mistakes->count : MISTAKES_MAX;
     qsort(mistakes->list, told, sizeof(*mistakes->list), compare);
-    for (size_t i = 0; i < told; i++)
-        tell(context, memory_format(mistakes->memory, "%s: %s", place_text(mistakes, mistakes->list[i].place),
-                                    mistakes->list[i].text));
+    for (size_t i = 0; i < told; i++) {
+        const struct mistake *mistake = &mistakes->list[i];
+        char *line =
+            memory_format(mistakes->memory, "%s: %s", place_text(mistakes, mistake->place), mistake->text);
+        clean(line);
+        tell(context, line);
+    }
     if (told < mistakes->count)
         tell(context, memory_format(mistakes->memory, "%s: %zu more mistakes are not shown", mistakes->file,
                                     mistakes->count - told));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "draft.h"
+#include "settings/setting.h"
 
 /* The program, and options that a process of muster has wherever it runs. */
 void serving_begin(struct draft *draft, const char *command, struct texts *arguments)
@@ -16,6 +17,44 @@ void serving_begin(struct draft *draft, const char *command, struct texts *argum
             length++;
         texts_add(draft->memory, arguments, memory_text(draft->memory, word, length));
         word += length + (word[length] == ' ');
+    }
+}
+
+/* HOST:PORT or [V6]:PORT, which others can connect to. */
+static bool is_address(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' && strtol(colon + 1, NULL, 10) <= 65535 &&
+           colon > text && (*text == '[' ? colon[-1] == ']' : strchr(text, ':') == colon);
+}
+
+void serving_check_output(struct draft *draft)
+{
+    static const char *const sinks[] = {"tensorboard:", "mlflow:", "csv:", "jsonl:"};
+    const struct tree *monitor = tree_get(draft->root, "monitor"), *record = tree_get(draft->root, "record");
+    if (tree_text(monitor) && strcmp(monitor->text, "off") != 0) {
+        const char *fault = setting_monitor_fault(monitor->text);
+        if (fault)
+            mistakes_at(&draft->mistakes, monitor, "monitor %.60s: %s", monitor->text, fault);
+        else if (!is_address(monitor->text))
+            mistakes_at(&draft->mistakes, monitor, "monitor %.60s: expected HOST:PORT, or off",
+                        monitor->text);
+    }
+    for (const struct tree *sink = record ? record->first : NULL; sink; sink = sink->next) {
+        bool known = !tree_text(sink); /* which was told */
+        for (size_t i = 0; !known && i < sizeof(sinks) / sizeof(*sinks); i++)
+            known =
+                strncmp(sink->text, sinks[i], strlen(sinks[i])) == 0 && sink->text[strlen(sinks[i])] != '\0';
+        if (!known)
+            mistakes_at(&draft->mistakes, sink,
+                        "record %.60s: expected tensorboard:DIR, mlflow:URL, csv:FILE or jsonl:FILE",
+                        sink->text);
+#ifndef HAVE_RECORD
+        else
+            mistakes_at(&draft->mistakes, sink,
+                        "record: this build has no records: configure it --with-record");
+#endif
     }
 }
 
@@ -32,15 +71,6 @@ void serving_add_output(struct draft *draft, struct texts *arguments)
         if (sink->type == TREE_TEXT)
             texts_add(draft->memory, arguments, memory_format(draft->memory, "--record=%s", sink->text));
     }
-}
-
-/* HOST:PORT or [V6]:PORT, which others can connect to. */
-static bool is_address(const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
-    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' && strtol(colon + 1, NULL, 10) <= 65535 &&
-           colon > text && (*text == '[' ? colon[-1] == ']' : strchr(text, ':') == colon);
 }
 
 void serving_add(struct draft *draft, const struct tree *section, struct experiment_process process,

@@ -10,7 +10,6 @@
 #include <yaml.h>
 
 #include "mistakes.h"
-#include "settings/yaml_text.h"
 
 /* A mapping is searched from its beginning, and so it is short. */
 enum { NESTING_MAX = 16, NODES_MAX = 20000, KEYS_MAX = 1000, TEXTS_MAX = 4 * TREE_BYTES_MAX };
