@@ -145,6 +145,12 @@ class Complete(Runs):
         self.assertEqual(run.wait(), 0, run.stderr.read())
         self.assertEqual(self.marked(), [])
 
+    def test_what_nodes_do(self):
+        self.begin_behind(NODES.replace("ROUNDS", "1000000"))
+        while not re.search(r"(?m)^node-2 +here +\d+ running .*rank 2 of its group, present", self.run_in(STATUS, "nodes")[1]):
+            pass
+        self.stop("nodes")
+
     def test_columns(self):
         run = self.begin(COLUMNS.replace("EPOCHS", "3"))
         self.assertIn("final test loss ", run.stdout.read())
@@ -406,6 +412,24 @@ class Failing(Runs):
         os.kill(shell, signal.SIGKILL)
         self.await_line(log.stdout, "connected")  # again
         self.stop("fed")
+
+    def test_hosts_of_a_job(self):
+        """Those of Slurm, whose own programs are played here."""
+        tools = self.scratch / "tools"
+        tools.mkdir()
+        (tools / "scontrol").write_text("#!/bin/sh\necho n1; echo n2\n")
+        (tools / "srun").write_text(
+            '#!/bin/bash\necho "$@" >>srun.txt\nwhile [[ $1 != muster ]]; do shift; done\nexec "$@"\n'
+        )
+        (tools / "muster").symlink_to(MUSTER)
+        for tool in ("scontrol", "srun"):
+            (tools / tool).chmod(0o755)
+        self.environment |= {"PATH": f"{tools}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_NUM_NODES": "2"}
+        status, output, errors = self.run_in(START, self.file(SHORT))
+        self.assertEqual(status, 0, errors)
+        self.assertIn("round 3/3: 3 answered", output)
+        asked = (self.scratch / "srun.txt").read_text().splitlines()
+        self.assertEqual(sorted(re.findall(r"--nodelist (\w+) muster agent$", line)[0] for line in asked), ["n1", "n2"])
 
     def parent_is(self, number, parent):
         status = pathlib.Path(f"/proc/{number}/status").read_text()
