@@ -16,7 +16,9 @@ nobase_dist_doc_DATA += \
     examples/experiments/decentralized.yml \
     examples/experiments/eighty-nodes.yml \
     examples/experiments/fedavg.yml \
+    examples/experiments/original.yml \
     examples/experiments/vertical.yml \
+    examples/experiments/workers.yml \
     examples/fedavg_server.c \
     examples/from_one_server.c \
     examples/group_coordinator.c \

@@ -145,6 +145,12 @@ class Complete(Runs):
         self.assertEqual(run.wait(), 0, run.stderr.read())
         self.assertEqual(self.marked(), [])
 
+    def test_what_nodes_do(self):
+        self.begin_behind(NODES.replace("ROUNDS", "1000000"))
+        while not re.search(r"(?m)^node-2 +here +\d+ running .*rank 2 of its group, present", self.run_in(STATUS, "nodes")[1]):
+            pass
+        self.stop("nodes")
+
     def test_columns(self):
         run = self.begin(COLUMNS.replace("EPOCHS", "3"))
         self.assertIn("final test loss ", run.stdout.read())

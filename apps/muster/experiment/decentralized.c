@@ -90,8 +90,12 @@ static void add_node(struct draft *draft, const struct section_settings *setting
                      size_t rank, size_t count)
 {
     const struct tree *section = tree_get(draft->root, "nodes"), *rule = process_rule(section, rank);
-    struct experiment_process process = {
-        .role = "node", .rank = rank, .count = count, .decides = true, .shown = rank == 0};
+    struct experiment_process process = {.role = "node",
+                                         .rank = rank,
+                                         .count = count,
+                                         .decides = true,
+                                         .shown = rank == 0,
+                                         .monitored = rank == 0};
     struct texts arguments = {0};
     (void)settings;
     process.name = process_name(draft, "node", rank, count);

@@ -43,6 +43,7 @@ struct experiment_process {
     const char *directory;          /* where it runs; NULL: where its host says */
     const char *listen;  /* of the one that serves, which is the first process: HOST:PORT; otherwise NULL */
     const char *address; /* how others reach that one, a host; NULL: the launcher finds it */
+    bool monitored;      /* it has the monitor of the run, and tells its port */
     bool decides;        /* when all of those have ended, the run has */
     bool shown;          /* its lines appear where the launcher runs */
     enum restart restart;

@@ -100,14 +100,33 @@ static const json_t *find_row(const json_t *state, const char *name)
     return NULL;
 }
 
+/* "rank 3, present": of a member of a group; "" when there is none of this name. */
+static void describe_member(const json_t *state, const char *name, char *text, size_t size)
+{
+    const json_t *groups = json_object_get(state, "groups");
+    for (size_t i = 0; i < json_array_size(groups); i++) {
+        const json_t *members = json_object_get(json_array_get(groups, i), "members");
+        for (size_t j = 0; j < json_array_size(members); j++) {
+            const json_t *member = json_array_get(members, j);
+            const char *own = json_string_value(json_object_get(member, "name"));
+            const char *is = json_string_value(json_object_get(member, "state"));
+            if (own && is && strcmp(own, name) == 0)
+                snprintf(text, size, "rank %lld of its group, %s",
+                         (long long)json_integer_value(json_object_get(member, "rank")), is);
+        }
+    }
+}
+
 const char *monitor_client_describe(const json_t *state, const char *name, char *text, size_t size)
 {
     const json_t *row = find_row(state, name);
     const char *is = json_string_value(json_object_get(row, "state"));
     char time[UNITS_SIZE];
     text[0] = '\0';
-    if (!row || !is)
-        return text;
+    if (!row || !is) {
+        describe_member(state, name, text, size);
+        return muster_text_harmless(text, text, size);
+    }
     int64_t since_ms = json_integer_value(json_object_get(row, "state_ms"));
     double progress = json_number_value(json_object_get(row, "progress"));
     size_t length = (size_t)snprintf(text, size, "%s for %s", strcmp(is, "open") == 0 ? "connected" : is,

@@ -244,7 +244,7 @@ static void start(struct launcher *launcher, struct process *process)
     json_t *wish =
         json_pack("{s:{s:I, s:o, s:o, s:o, s:b}}", "start", "id", id, "arguments", arguments, "environment",
                   environment, "directory", directory ? json_string(directory) : json_null(), "serves",
-                  process->definition->listen != NULL);
+                  process->definition->listen || process->definition->monitored);
     set_state(launcher, process, PROCESS_STARTING);
     process->starts++;
     output_begin(&process->output);
@@ -359,11 +359,12 @@ static void take_port(struct launcher *launcher, const struct process *process, 
 {
     int port = (int)json_integer_value(json_object_get(message, "port"));
     int monitor = (int)json_integer_value(json_object_get(message, "monitor"));
+    if (monitor > 0 && is_here(launcher, process))
+        launcher->monitor_port = monitor;
     if (process != &launcher->processes[0] || port <= 0)
         return;
     bool first = launcher->port == 0;
     launcher->port = port;
-    launcher->monitor_port = monitor;
     if (first)
         output_say("%s: %s listens at port %d", launcher->experiment->name, process->definition->name, port);
 }
@@ -645,7 +646,7 @@ json_t *supervision_status(const struct launcher *launcher)
     for (size_t i = 0; i < launcher->experiment->process_count; i++)
         json_array_append_new(processes, describe(launcher, &launcher->processes[i]));
     find_server(launcher, serving, server, sizeof(server));
-    bool here = is_here(launcher, serving) && launcher->monitor_port > 0;
+    bool here = launcher->monitor_port > 0;
     return json_pack(
         "{s:s, s:s, s:o, s:o, s:o}", "run", launcher->experiment->name, "phase", phase_names[launcher->phase],
         "server", launcher->port > 0 ? json_string(server) : json_null(), "monitor",

@@ -64,7 +64,7 @@ struct launcher {
     int64_t phase_ms; /* when it began */
     int64_t now_ms;
     int port;         /* of the one that serves; 0: not known */
-    int monitor_port; /* 0: none */
+    int monitor_port; /* of one on this machine; 0: none */
     bool told_started;
     int result;
     char why[MUSTER_ERROR_TEXT_SIZE]; /* the run ends before it should */

@@ -182,8 +182,8 @@ static enum muster_status tell_ports(const struct process *process, struct muste
 {
     if (!process->options.port_file)
         return MUSTER_OK;
-    return port_announce(process->options.port_file, muster_coordinator_port(process->coordinator),
-                         monitoring_port(process->monitoring), error);
+    uint16_t port = process->coordinator ? muster_coordinator_port(process->coordinator) : 0;
+    return port_announce(process->options.port_file, port, monitoring_port(process->monitoring), error);
 }
 
 /* At a signal: waits end, and the group is left as it is. */

@@ -147,8 +147,6 @@ static enum muster_status check_members(const struct node_options *options, stru
         return explain(error, MUSTER_INVALID, "threads 0: there is nothing to do without --coordinate");
     if (options->threads == 0 && options->monitor)
         return explain(error, MUSTER_INVALID, "monitor: shows a node, and there is none with --threads 0");
-    if (options->port_file && !options->coordinate)
-        return explain(error, MUSTER_INVALID, "port_file: needs --coordinate");
     return MUSTER_OK;
 }
 

@@ -33,7 +33,9 @@ static const struct setting table[] = {
     TEXT("coordinator_file", "coordinator-file", "FILE", GROUP_MEMBERS, state, false,
          "Where the coordinator keeps ranks and epochs, so that it can be started again"),
     TEXT("port_file", "port-file", "FILE", GROUP_MEMBERS, port_file, false,
-         "Write the coordinator's port to FILE: a new file, which appears when it is complete, or a pipe"),
+         "Write the coordinator's port to FILE (0 when this process has none), and the monitor's on a second "
+         "line: a new file, which "
+         "appears when it is complete, or a pipe"),
     TEXT("group", "group", "NAME", GROUP_MEMBERS, group, false,
          "The group's name at the coordinator (default \"default\")"),
     WHOLE("members", "members", "N", GROUP_MEMBERS, members, 1, 65536, true,
