@@ -307,7 +307,14 @@ class Good(Checking):
         path = self.file(SERVER, "my run.yaml")
         status, output, _ = self.run_program(*CHECK, path)
         self.assertEqual(status, 0)
-        self.assertIn("my run is good: 1 processes; the run directory is runs/my run", output)
+        self.assertIn("my run is good: 1 process; the run directory is runs/my run", output)
+
+    def test_fewer_participants_than_the_server_waits_for(self):
+        for count, noted in ((2, True), (5, False)):
+            text = "server: {rounds: 5, min_participants: 5}\nparticipants: {program: x, count: %d}\n" % count
+            status, output, _ = self.check(text)
+            self.assertEqual(status, 0)
+            self.assertEqual("the server waits for 3 more that the file does not start" in output, noted)
 
     def test_slurm(self):
         tools = self.scratch / "tools"

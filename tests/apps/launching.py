@@ -144,6 +144,7 @@ class Failing(Launching):
         for words in (["-n0", "--", "true"], ["-nx", "--", "true"], ["--name=a/b", "--", "true"], [], ["--restarts=-1", "--", "true"]):
             status, _, errors = self.run_program(*LAUNCH, *words)
             self.assertEqual(status, 2, errors)
+            self.assertNotIn("---", errors)
         status, output, _ = self.run_program(*LAUNCH, "--help")
         self.assertEqual(status, 0)
         self.assertIn("MUSTER_RANK", output)

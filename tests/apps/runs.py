@@ -164,6 +164,16 @@ class Complete(Runs):
         self.assertIn("fed: goes on in ", errors)
         self.assertEqual(re.findall(r"^round (\d)/5: 3 answered", output, re.MULTILINE), ["4", "5"])
 
+    def test_one_that_is_complete(self):
+        self.assertEqual(self.run_in(START, self.file(SHORT))[0], 0)
+        for options in ([], ["-d"]):
+            status, _, errors = self.run_in(START, *options, self.file(SHORT))
+            self.assertEqual(status, 0, errors)
+            self.assert_none_left()
+        status, output, _ = self.run_in(STATUS, "fed")
+        self.assertEqual(status, 3)
+        self.assertIn("it is complete", output)
+
     def test_another_experiment(self):
         self.assertEqual(self.run_in(START, self.file(SHORT))[0], 0)
         status, output, errors = self.run_in(START, self.file(SHORT), "--set", "server.strategy.name=fedadam")

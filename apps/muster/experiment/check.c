@@ -122,10 +122,25 @@ static size_t count_alike(const struct experiment *experiment, size_t i)
     return alike;
 }
 
+/* Others may come by themselves, so this is no mistake. */
+static void warn_of_too_few(const struct experiment *experiment)
+{
+    const json_t *server = json_object_get(experiment->resolved, "server");
+    json_int_t wanted = json_integer_value(json_object_get(server, "min_participants"));
+    size_t started = 0;
+    for (size_t i = 0; i < experiment->process_count; i++)
+        started += strcmp(experiment->processes[i].role, "participant") == 0;
+    if (started > 0 && (json_int_t)started < wanted)
+        printf(
+            "  note: server.min_participants is %lld, so the server waits for %lld more that the file does "
+            "not start\n",
+            (long long)wanted, (long long)wanted - (long long)started);
+}
+
 static void print_summary(const struct experiment *experiment)
 {
-    printf("%s is good: %zu processes; the run directory is %s\n", experiment->name,
-           experiment->process_count, experiment->run);
+    printf("%s is good: %zu process%s; the run directory is %s\n", experiment->name,
+           experiment->process_count, experiment->process_count == 1 ? "" : "es", experiment->run);
     for (size_t i = 0; i < experiment->process_count; i++) {
         const struct experiment_process *process = &experiment->processes[i];
         size_t alike = count_alike(experiment, i);
@@ -133,6 +148,7 @@ static void print_summary(const struct experiment *experiment)
             printf("  %zu %s%s on %s\n", alike, process->role, alike == 1 ? "" : "s",
                    experiment->hosts[process->host].name);
     }
+    warn_of_too_few(experiment);
 }
 
 int check_command(int count, char **arguments)

@@ -28,7 +28,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     struct wishes *wishes = state->input;
     switch (key) {
     case 'n':
-        wishes->count = (size_t)argument_whole(state, "-n", text, 1, COUNT_MAX);
+        wishes->count = (size_t)argument_whole(state, "count", text, 1, COUNT_MAX);
         return 0;
     case KEY_SERVER:
         wishes->server = text;
@@ -39,7 +39,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         wishes->name = text;
         return 0;
     case KEY_RESTARTS:
-        wishes->restarts = (size_t)argument_whole(state, "--restarts", text, 0, 1000000);
+        wishes->restarts = (size_t)argument_whole(state, "restarts", text, 0, 1000000);
         return 0;
     case ARGP_KEY_ARGS:
         wishes->program = state->argv + state->next;

@@ -55,7 +55,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         wishes->follow = true;
         return 0;
     case 'n':
-        wishes->lines = (size_t)argument_whole(state, "-n", text, 0, LINES_MAX);
+        wishes->lines = (size_t)argument_whole(state, "lines", text, 0, LINES_MAX);
         return 0;
     case ARGP_KEY_ARG:
         if (wishes->name)

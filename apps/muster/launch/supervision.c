@@ -315,6 +315,12 @@ static void take_end(struct launcher *launcher, struct process *process, int sta
     process->ended = true;
     process->status = status;
     child_describe(status, how);
+    if (launcher->phase == PHASE_STARTING && never_served && process->definition->decides && status == 0) {
+        /* It had been complete before: nobody else is needed. */
+        set_state(launcher, process, PROCESS_ENDED);
+        signal_all(launcher, SIGTERM, false);
+        return;
+    }
     if (launcher->phase == PHASE_STARTING && never_served) {
         set_state(launcher, process, PROCESS_ENDED);
         output_tail(&process->output, TOLD_LINES, tail, sizeof(tail));
