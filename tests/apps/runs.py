@@ -355,7 +355,7 @@ class Killed(Runs):
             rest = run.stdout.read()
             self.assertEqual(run.wait(), 128 + number, run.stderr.read())
             self.assertEqual(self.marked(), [])
-            self.assertRegex(rest, r"round \d+/")  # the running one was finished
+            self.assertRegex(rest, r"muster server: stopped after round \d+; the same command goes on")
 
 
 class Failing(Runs):

@@ -25,7 +25,7 @@
 
 /* How much may wait to be sent before the processes' output is left where it is, and how long processes have to end
  * when the launcher is gone. */
-enum { QUEUE_FULL = 1 << 18, GONE_MS = 5000, ORPHANS_MS = 10000, PORT_LINES_SIZE = 64 };
+enum { QUEUE_FULL = 1 << 18, GONE_MS = 5000, ORPHANS_MS = 10000, PORT_LINES_SIZE = 64, ENDS_SIZE = 1 << 20 };
 
 /* This program, also when its file has been replaced since. */
 #define PROGRAM "/proc/self/exe"
@@ -402,6 +402,15 @@ static bool serve_once(struct agent *agent)
     return made;
 }
 
+/* The pipe for ends has room for one of each process, where the system allows it: who tells of them does not wait. */
+static bool open_ends(struct agent *agent)
+{
+    bool opened = pipe2(agent->ends, O_CLOEXEC) == 0;
+    if (opened)
+        fcntl(agent->ends[1], F_SETPIPE_SZ, ENDS_SIZE);
+    return opened;
+}
+
 static bool begin(struct agent *agent)
 {
     struct sigaction asking = {.sa_handler = ask_to_end}, ignored = {.sa_handler = SIG_IGN};
@@ -418,7 +427,7 @@ static bool begin(struct agent *agent)
         dup2(nothing, STDOUT_FILENO) < 0)
         return false;
     agent->channel = channel_new(in, out);
-    return agent->children && agent->channel && pipe2(agent->ends, O_CLOEXEC) == 0;
+    return agent->children && agent->channel && open_ends(agent);
 }
 
 /* What still runs has `within_ms`; then it is killed, and what it left behind. */

@@ -16,7 +16,7 @@
  * An id is the launcher's, from 0; one that has ended may start again. */
 
 /* How often the launcher pings, and how long an agent goes on without. */
-enum { AGENT_PING_MS = 5000, AGENT_SILENCE_MS = 60000, AGENT_IDS_MAX = 100000 };
+enum { AGENT_PING_MS = 5000, AGENT_SILENCE_MS = 60000, AGENT_IDS_MAX = 20000 };
 
 int agent_command(int count, char **arguments);
 

@@ -75,6 +75,14 @@ static int await_end(const struct run *run, int socket, double within_s)
     return 3;
 }
 
+/* It has ended between two looks at it. */
+static bool has_gone(const struct run *run)
+{
+    struct run_owner owner;
+    run_lock_look(run->folder, &owner);
+    return !owner.there;
+}
+
 static int stop(const struct run *run, double within_s)
 {
     json_t *answer;
@@ -85,7 +93,12 @@ static int stop(const struct run *run, double within_s)
         printf("%s has %s\n", run_name(run), run_outcome(run, text, sizeof(text)));
         return EXIT_SUCCESS;
     }
-    if (run_ask(run, "stop", &answer, &socket, &error) != MUSTER_OK) {
+    enum muster_status status = run_ask(run, "stop", &answer, &socket, &error);
+    if (status == MUSTER_UNAVAILABLE && has_gone(run)) {
+        printf("%s has ended\n", run_name(run));
+        return EXIT_SUCCESS;
+    }
+    if (status != MUSTER_OK) {
         fprintf(stderr, NAME ": %s\n", error.text);
         return EXIT_FAILURE;
     }
