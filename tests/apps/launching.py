@@ -199,8 +199,9 @@ class Stopped(Launching):
         for _ in range(3):
             self.read_until(launch, "there")
         (agent,) = self.children_of(launch.pid)
-        os.kill(launch.pid, signal.SIGKILL)
-        os.kill(int(agent), signal.SIGKILL)
+        launch.kill()
+        with contextlib.suppress(ProcessLookupError):  # it ends by itself, too
+            os.kill(int(agent), signal.SIGKILL)
         launch.wait()
         self.assert_none_left()
 

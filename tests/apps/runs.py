@@ -350,8 +350,7 @@ class Killed(Runs):
     def test_everything_at_once(self):
         self.begin_behind(LONG)
         self.await_line(self.follow("fed", "server").stdout, LATER)
-        for number in self.marked():
-            os.kill(number, signal.SIGKILL)
+        self.end_marked()
         self.assert_none_left()
         self.begin_behind(LONG)
         self.await_line(self.follow("fed", "server").stdout, r"^round \d+/")
