@@ -1,14 +1,9 @@
-# The programs use muster as any program does: through its public headers. apps/common is what they share, apps/muster
-# the program with commands for everything, apps/decentralized a node of a group, apps/vertical a master with labels, and its
-# members, which have columns.
-EXTRA_DIST += apps/common/launch apps/decentralized/demo apps/vertical/demo
+# The program uses muster as any program does: through its public headers. apps/muster has a folder for each of its commands,
+# and apps/common what more than one of them uses.
+EXTRA_DIST += apps/common/launch apps/muster/node/demo apps/muster/vertical/demo
 
 if HAVE_APPS
-noinst_PROGRAMS += apps/decentralized/decentralized
-
 apps_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/apps $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
-# Never installed, and so linked without libtool's wrapper scripts: thirty participants start in no time.
-apps_ldflags = $(AM_LDFLAGS) -no-install
 apps_libs = apps/libcommon.a libmuster.la $(OPENBLAS_LIBS) $(JANSSON_LIBS) $(ZLIB_LIBS)
 
 noinst_LIBRARIES += apps/libcommon.a
@@ -29,6 +24,8 @@ apps_libcommon_a_SOURCES = \
     apps/common/logistic.h \
     apps/common/monitoring.c \
     apps/common/monitoring.h \
+    apps/common/notify.c \
+    apps/common/notify.h \
     apps/common/port.c \
     apps/common/port.h \
     apps/common/signals.c \
@@ -38,41 +35,17 @@ apps_libcommon_a_SOURCES = \
     apps/common/units.c \
     apps/common/units.h
 
-apps_decentralized_decentralized_CPPFLAGS = $(apps_cppflags)
-apps_decentralized_decentralized_LDFLAGS = $(apps_ldflags)
-apps_decentralized_decentralized_LDADD = $(apps_libs)
-apps_decentralized_decentralized_SOURCES = \
-    apps/decentralized/consensus.c \
-    apps/decentralized/consensus.h \
-    apps/decentralized/decentralized.c \
-    apps/decentralized/evaluation.c \
-    apps/decentralized/evaluation.h \
-    apps/decentralized/mixture.c \
-    apps/decentralized/mixture.h \
-    apps/decentralized/model.c \
-    apps/decentralized/model.h \
-    apps/decentralized/node.c \
-    apps/decentralized/node.h \
-    apps/decentralized/node_options.c \
-    apps/decentralized/node_options.h \
-    apps/decentralized/recording.c \
-    apps/decentralized/recording.h \
-    apps/decentralized/saving.c \
-    apps/decentralized/saving.h \
-    apps/decentralized/settings.c \
-    apps/decentralized/settings.h \
-    apps/decentralized/state.c \
-    apps/decentralized/state.h \
-    apps/decentralized/taking.c \
-    apps/decentralized/taking.h \
-    apps/decentralized/training.c \
-    apps/decentralized/training.h
-
 # The program that is installed.
 bin_PROGRAMS += apps/muster/muster
-apps_muster_muster_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS)
-apps_muster_muster_LDADD = $(apps_libs) $(YAML_LIBS)
+apps_muster_muster_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS) $(CRYPTO_CFLAGS) $(RECORD_CFLAGS)
+apps_muster_muster_LDADD = $(apps_libs) $(YAML_LIBS) $(CRYPTO_LIBS) $(RECORD_LIBS)
 apps_muster_muster_SOURCES = \
+    apps/muster/coordinator/command.c \
+    apps/muster/coordinator/command.h \
+    apps/muster/coordinator/coordinator_options.c \
+    apps/muster/coordinator/coordinator_options.h \
+    apps/muster/coordinator/state.c \
+    apps/muster/coordinator/state.h \
     apps/muster/demo/attack.c \
     apps/muster/demo/attack.h \
     apps/muster/demo/baselines.c \
@@ -91,7 +64,102 @@ apps_muster_muster_SOURCES = \
     apps/muster/demo/participant.h \
     apps/muster/demo/participant_options.c \
     apps/muster/demo/participant_options.h \
+    apps/muster/experiment/check.c \
+    apps/muster/experiment/check.h \
+    apps/muster/experiment/decentralized.c \
+    apps/muster/experiment/draft.h \
+    apps/muster/experiment/experiment.c \
+    apps/muster/experiment/experiment.h \
+    apps/muster/experiment/federated.c \
+    apps/muster/experiment/hosts.c \
+    apps/muster/experiment/layout.c \
+    apps/muster/experiment/layout.h \
+    apps/muster/experiment/layout_check.c \
+    apps/muster/experiment/memory.c \
+    apps/muster/experiment/memory.h \
+    apps/muster/experiment/mistakes.c \
+    apps/muster/experiment/mistakes.h \
+    apps/muster/experiment/processes.c \
+    apps/muster/experiment/schema.c \
+    apps/muster/experiment/schema.h \
+    apps/muster/experiment/serving.c \
+    apps/muster/experiment/settings_section.c \
+    apps/muster/experiment/tree.c \
+    apps/muster/experiment/tree.h \
+    apps/muster/experiment/values.c \
+    apps/muster/experiment/values.h \
+    apps/muster/experiment/vertical.c \
+    apps/muster/launch/agent.c \
+    apps/muster/launch/agent.h \
+    apps/muster/launch/channel.c \
+    apps/muster/launch/channel.h \
+    apps/muster/launch/control.c \
+    apps/muster/launch/control.h \
+    apps/muster/launch/host.c \
+    apps/muster/launch/host.h \
+    apps/muster/launch/launch_command.c \
+    apps/muster/launch/launch_command.h \
+    apps/muster/launch/launcher.c \
+    apps/muster/launch/launcher.h \
+    apps/muster/launch/list.c \
+    apps/muster/launch/list.h \
+    apps/muster/launch/logs.c \
+    apps/muster/launch/logs.h \
+    apps/muster/launch/monitor_client.c \
+    apps/muster/launch/monitor_client.h \
+    apps/muster/launch/output.c \
+    apps/muster/launch/output.h \
+    apps/muster/launch/program_sum.c \
+    apps/muster/launch/program_sum.h \
+    apps/muster/launch/registry.c \
+    apps/muster/launch/registry.h \
+    apps/muster/launch/run.c \
+    apps/muster/launch/run.h \
+    apps/muster/launch/run_directory.c \
+    apps/muster/launch/run_directory.h \
+    apps/muster/launch/run_files.c \
+    apps/muster/launch/run_files.h \
+    apps/muster/launch/run_lock.c \
+    apps/muster/launch/run_lock.h \
+    apps/muster/launch/run_record.c \
+    apps/muster/launch/run_record.h \
+    apps/muster/launch/start.c \
+    apps/muster/launch/start.h \
+    apps/muster/launch/status.c \
+    apps/muster/launch/status.h \
+    apps/muster/launch/stop.c \
+    apps/muster/launch/stop.h \
+    apps/muster/launch/supervision.c \
+    apps/muster/launch/supervision.h \
     apps/muster/main.c \
+    apps/muster/node/command.c \
+    apps/muster/node/command.h \
+    apps/muster/node/consensus.c \
+    apps/muster/node/consensus.h \
+    apps/muster/node/evaluation.c \
+    apps/muster/node/evaluation.h \
+    apps/muster/node/mixture.c \
+    apps/muster/node/mixture.h \
+    apps/muster/node/model.c \
+    apps/muster/node/model.h \
+    apps/muster/node/node.c \
+    apps/muster/node/node.h \
+    apps/muster/node/node_options.c \
+    apps/muster/node/node_options.h \
+    apps/muster/node/node_table.c \
+    apps/muster/node/node_table.h \
+    apps/muster/node/ranks.c \
+    apps/muster/node/ranks.h \
+    apps/muster/node/recording.c \
+    apps/muster/node/recording.h \
+    apps/muster/node/saving.c \
+    apps/muster/node/saving.h \
+    apps/muster/node/state.c \
+    apps/muster/node/state.h \
+    apps/muster/node/taking.c \
+    apps/muster/node/taking.h \
+    apps/muster/node/training.c \
+    apps/muster/node/training.h \
     apps/muster/server/answers.c \
     apps/muster/server/answers.h \
     apps/muster/server/asynchronous.c \
@@ -142,18 +210,26 @@ apps_muster_muster_SOURCES = \
     apps/muster/server/versions.h \
     apps/muster/server/workers.c \
     apps/muster/server/workers.h \
+    apps/muster/settings/arguments.c \
+    apps/muster/settings/arguments.h \
     apps/muster/settings/configuration.c \
     apps/muster/settings/configuration.h \
+    apps/muster/settings/kind.c \
+    apps/muster/settings/kind.h \
+    apps/muster/settings/kinds.c \
     apps/muster/settings/nearest.c \
     apps/muster/settings/nearest.h \
     apps/muster/settings/privacy_settings.c \
     apps/muster/settings/privacy_settings.h \
-    apps/muster/settings/server_arguments.c \
-    apps/muster/settings/server_arguments.h \
+    apps/muster/settings/rows.h \
+    apps/muster/settings/server_help.c \
+    apps/muster/settings/server_help.h \
+    apps/muster/settings/server_table.c \
+    apps/muster/settings/server_table.h \
+    apps/muster/settings/setting.c \
+    apps/muster/settings/setting.h \
     apps/muster/settings/settings.c \
     apps/muster/settings/settings.h \
-    apps/muster/settings/table.c \
-    apps/muster/settings/table.h \
     apps/muster/settings/training_settings.c \
     apps/muster/settings/training_settings.h \
     apps/muster/settings/written_out.c \
@@ -162,42 +238,35 @@ apps_muster_muster_SOURCES = \
     apps/muster/settings/yaml_text.h
 
 if HAVE_VERTICAL_APPS
-noinst_PROGRAMS += apps/vertical/vertical_master apps/vertical/vertical_member
-
-vertical_sources = \
-    apps/vertical/member.c \
-    apps/vertical/member.h \
-    apps/vertical/options.c \
-    apps/vertical/options.h \
-    apps/vertical/table.c \
-    apps/vertical/table.h \
-    apps/vertical/table_csv.c \
-    apps/vertical/table_synthetic.c
-
-apps_vertical_vertical_master_CPPFLAGS = $(apps_cppflags)
-apps_vertical_vertical_master_LDFLAGS = $(apps_ldflags)
-apps_vertical_vertical_master_LDADD = $(apps_libs) $(CSV_LIBS)
-apps_vertical_vertical_master_SOURCES = \
-    $(vertical_sources) \
-    apps/vertical/central.c \
-    apps/vertical/central.h \
-    apps/vertical/master_options.c \
-    apps/vertical/master_options.h \
-    apps/vertical/recording.c \
-    apps/vertical/recording.h \
-    apps/vertical/state.c \
-    apps/vertical/state.h \
-    apps/vertical/threads.c \
-    apps/vertical/threads.h \
-    apps/vertical/training.c \
-    apps/vertical/training.h \
-    apps/vertical/vertical_master.c
-
-apps_vertical_vertical_member_CPPFLAGS = $(apps_cppflags)
-apps_vertical_vertical_member_LDFLAGS = $(apps_ldflags)
-apps_vertical_vertical_member_LDADD = $(apps_libs) $(CSV_LIBS)
-apps_vertical_vertical_member_SOURCES = \
-    $(vertical_sources) \
-    apps/vertical/vertical_member.c
+apps_muster_muster_CPPFLAGS += -DHAVE_VERTICAL_APPS=1
+apps_muster_muster_LDADD += $(CSV_LIBS)
+apps_muster_muster_SOURCES += \
+    apps/muster/vertical/central.c \
+    apps/muster/vertical/central.h \
+    apps/muster/vertical/command.c \
+    apps/muster/vertical/command.h \
+    apps/muster/vertical/master_command.c \
+    apps/muster/vertical/master_options.c \
+    apps/muster/vertical/master_options.h \
+    apps/muster/vertical/master_table.c \
+    apps/muster/vertical/master_table.h \
+    apps/muster/vertical/member.c \
+    apps/muster/vertical/member.h \
+    apps/muster/vertical/member_command.c \
+    apps/muster/vertical/member_options.c \
+    apps/muster/vertical/options.c \
+    apps/muster/vertical/options.h \
+    apps/muster/vertical/recording.c \
+    apps/muster/vertical/recording.h \
+    apps/muster/vertical/state.c \
+    apps/muster/vertical/state.h \
+    apps/muster/vertical/table.c \
+    apps/muster/vertical/table.h \
+    apps/muster/vertical/table_csv.c \
+    apps/muster/vertical/table_synthetic.c \
+    apps/muster/vertical/threads.c \
+    apps/muster/vertical/threads.h \
+    apps/muster/vertical/training.c \
+    apps/muster/vertical/training.h
 endif
 endif

@@ -1,5 +1,5 @@
 # Programs to read. None is built here: tests/packaging/lessons.sh builds them from the installed library.
-EXTRA_DIST += \
+nobase_dist_doc_DATA += \
     examples/01_first_round.c \
     examples/02_k_of_n.c \
     examples/03_evaluation.c \
@@ -13,6 +13,12 @@ EXTRA_DIST += \
     examples/11_decentralized.c \
     examples/12_vertical_master.c \
     examples/12_vertical_member.c \
+    examples/experiments/decentralized.yml \
+    examples/experiments/eighty-nodes.yml \
+    examples/experiments/fedavg.yml \
+    examples/experiments/original.yml \
+    examples/experiments/vertical.yml \
+    examples/experiments/workers.yml \
     examples/fedavg_server.c \
     examples/from_one_server.c \
     examples/group_coordinator.c \

@@ -28,7 +28,7 @@ proto_sources = proto/muster.pb-c.c proto/muster.pb-c.h
 # The health service's package gives way to ours, so that no symbol of another program's can be in its way.
 proto_sources += proto/health.pb-c.c proto/health.pb-c.h
 proto_sources += proto/group.pb-c.c proto/group.pb-c.h
-EXTRA_DIST += proto/stream.proto proto/original.proto proto/health.proto proto/group.proto
+nobase_dist_pkgdata_DATA = proto/stream.proto proto/original.proto proto/health.proto proto/group.proto
 CLEANFILES += $(proto_sources) proto/muster.proto proto/c/health.proto
 BUILT_SOURCES = proto/muster.pb-c.h proto/health.pb-c.h proto/group.pb-c.h
 proto/muster.proto: proto/stream.proto

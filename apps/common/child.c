@@ -4,6 +4,7 @@
 
 #include "child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,8 +30,8 @@ enum { KILLED_MS = 10000 };
 enum { TAIL_SIZE = 4096 };
 
 struct child {
-    pid_t pid; /* 0: has been collected */
-    int end;   /* a descriptor that can be read once it has ended */
+    pid_t pid;
+    int end; /* a descriptor that can be read once it has ended; -1: has been collected */
 };
 
 /* A start that the thread is asked for. */
@@ -93,14 +94,19 @@ static void close_at_exec(int keep)
 /* Becomes the command; the errno if it cannot. */
 static int become(const struct child_command *command, pid_t parent, const sigset_t *mask)
 {
-    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (setpgid(0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || nothing < 0 ||
-        dup2(nothing, STDIN_FILENO) < 0)
+    int input = command->input >= 0 ? command->input : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int errors = command->errors >= 0 ? command->errors : command->output;
+    if (setpgid(0, 0) != 0 || input < 0 || dup2(input, STDIN_FILENO) < 0)
+        return errno;
+    if (!command->outlives && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         return errno;
     if (getppid() != parent)
         _exit(EXIT_FAILURE); /* it was gone before the signal was asked for */
-    if (command->output >= 0 &&
-        (dup2(command->output, STDOUT_FILENO) < 0 || dup2(command->output, STDERR_FILENO) < 0))
+    if (command->output >= 0 && dup2(command->output, STDOUT_FILENO) < 0)
+        return errno;
+    if (errors >= 0 && dup2(errors, STDERR_FILENO) < 0)
+        return errno;
+    if (command->directory && chdir(command->directory) != 0)
         return errno;
     close_at_exec(command->keep);
     reset_signals(mask);
@@ -191,6 +197,7 @@ static int collect(struct child *child)
     while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
         continue;
     close(child->end);
+    child->end = -1;
     return status;
 }
 
@@ -207,7 +214,6 @@ static void await(struct children *children, size_t count)
             continue;
         pthread_mutex_lock(&children->lock);
         int status = collect(&children->list[children->numbers[i]]);
-        children->list[children->numbers[i]].pid = 0;
         children->running--;
         pthread_mutex_unlock(&children->lock);
         if (children->on_end)
@@ -233,7 +239,7 @@ static void *watch(void *argument)
         size_t count = 1;
         children->waits[0] = (struct pollfd){.fd = children->wake, .events = POLLIN};
         for (size_t i = 0; i < children->count; i++) {
-            if (children->list[i].pid == 0)
+            if (children->list[i].end < 0)
                 continue;
             children->numbers[count] = i;
             children->waits[count++] = (struct pollfd){.fd = children->list[i].end, .events = POLLIN};
@@ -316,10 +322,18 @@ size_t children_running(struct children *children)
     return running;
 }
 
+pid_t children_pid(struct children *children, size_t number)
+{
+    pthread_mutex_lock(&children->lock);
+    pid_t pid = number < children->count ? children->list[number].pid : 0;
+    pthread_mutex_unlock(&children->lock);
+    return pid;
+}
+
 void children_signal(struct children *children, size_t number, int signal_number)
 {
     pthread_mutex_lock(&children->lock);
-    if (number < children->count && children->list[number].pid > 0)
+    if (number < children->count && children->list[number].end >= 0)
         kill(-children->list[number].pid, signal_number);
     pthread_mutex_unlock(&children->lock);
 }
@@ -328,7 +342,7 @@ void children_signal(struct children *children, size_t number, int signal_number
 static void signal_all(struct children *children, int signal_number)
 {
     for (size_t i = 0; i < children->count; i++) {
-        if (children->list[i].pid > 0)
+        if (children->list[i].end >= 0)
             kill(-children->list[i].pid, signal_number);
     }
 }
@@ -345,6 +359,15 @@ static void await_none(struct children *children, int64_t within_ms, bool patien
     int waited = 0;
     while (children->untold > 0 && (patient || !children->hurried) && waited == 0)
         waited = pthread_cond_timedwait(&children->changed, &children->lock, &end);
+}
+
+bool children_await(struct children *children, int64_t within_ms)
+{
+    pthread_mutex_lock(&children->lock);
+    await_none(children, within_ms, true);
+    bool none = children->untold == 0;
+    pthread_mutex_unlock(&children->lock);
+    return none;
 }
 
 bool children_end(struct children *children, int64_t within_ms)
@@ -388,6 +411,61 @@ void children_free(struct children *children)
     free(children->waits);
     free(children->numbers);
     free(children);
+}
+
+/* ---- what children leave behind ---- */
+
+void children_adopt(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+/* Whether a process is the leader of its group, as all are that a set has started: the set collects those. */
+void children_collect(void)
+{
+    siginfo_t ended = {0};
+    while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0 &&
+           getpgid(ended.si_pid) != ended.si_pid) {
+        waitpid(ended.si_pid, NULL, WNOHANG);
+        ended.si_pid = 0;
+    }
+}
+
+/* Calls kill() for each child of this process. */
+static void kill_each(void)
+{
+    char path[64];
+    struct dirent *task;
+    DIR *tasks = opendir("/proc/self/task");
+    while (tasks && (task = readdir(tasks))) {
+        int pid;
+        snprintf(path, sizeof(path), "/proc/self/task/%.20s/children", task->d_name);
+        FILE *file = task->d_name[0] != '.' ? fopen(path, "re") : NULL;
+        while (file && fscanf(file, "%d", &pid) == 1)
+            kill(pid, SIGKILL);
+        if (file)
+            fclose(file);
+    }
+    if (tasks)
+        closedir(tasks);
+}
+
+bool children_kill_orphans(int64_t within_ms)
+{
+    struct timespec now, pause = {.tv_nsec = 10000000};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t end_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + within_ms;
+    for (;;) {
+        siginfo_t ended = {0};
+        kill_each();
+        if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG) != 0 && errno == ECHILD)
+            return true;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 >= end_ms)
+            return false;
+        if (ended.si_pid == 0)
+            nanosleep(&pause, NULL);
+    }
 }
 
 const char *child_describe(int status, char text[CHILD_TEXT_SIZE])

@@ -1,5 +1,5 @@
 /* Child processes: started, watched, and ended in bounded time. Whatever becomes of this process, the kernel
- * kills them when it has ended, kill -9 included.
+ * kills them when it has ended, kill -9 included; but for those that see to that themselves.
  *
  * - A child is the leader of a process group of its own. So Control-C on the terminal is for this process
  *   alone, and what the child starts ends with it.
@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <muster/muster.h>
 
@@ -22,13 +23,17 @@ struct child_command {
     const char *program;            /* a path, or a name that is looked for in PATH; NULL: arguments[0] */
     const char *const *arguments;   /* with NULL behind them */
     const char *const *environment; /* "NAME=VALUE" with NULL behind them; NULL: that of this process */
-    int output; /* where standard output and error go; -1: where those of this process go */
-    int keep;   /* a descriptor that stays open under its number; -1: none */
+    const char *directory;          /* where it runs; NULL: where this process does */
+    int input;                      /* what it reads from standard input; -1: nothing */
+    int output;    /* where standard output and error go; -1: where those of this process go */
+    int errors;    /* where standard error goes; -1: as `output` says */
+    int keep;      /* a descriptor that stays open under its number; -1: none */
+    bool outlives; /* the kernel does not kill it when this process has ended */
 };
 
-#define CHILD_COMMAND_INIT        \
-    {                             \
-        .output = -1, .keep = -1, \
+#define CHILD_COMMAND_INIT                                   \
+    {                                                        \
+        .input = -1, .output = -1, .errors = -1, .keep = -1, \
     }
 
 /* Children that are watched together. */
@@ -50,6 +55,9 @@ enum muster_status children_start(struct children *children, const struct child_
 /* How many run. One that is told of does not run any more. */
 size_t children_running(struct children *children);
 
+/* The process id of one that was started; it may have ended. */
+pid_t children_pid(struct children *children, size_t number);
+
 /* Sends a signal to one of them and to all of its process group; nothing happens when it has ended. */
 void children_signal(struct children *children, size_t number, int signal_number);
 
@@ -58,11 +66,24 @@ void children_signal(struct children *children, size_t number, int signal_number
  * 10 s more. */
 bool children_end(struct children *children, int64_t within_ms);
 
+/* Waits until none of them runs; false when that takes longer than `within_ms`. */
+bool children_await(struct children *children, int64_t within_ms);
+
 /* Has a children_end() that waits, and the next one, kill at once. */
 void children_hurry(struct children *children);
 
 /* Ends those that are left, within no time, and frees the set. NULL is allowed. */
 void children_free(struct children *children);
+
+/* Has this process be the parent of all that its children leave behind; once, before there are any. */
+void children_adopt(void);
+
+/* Collects what was left behind and has ended by itself. For the thread that calls children_adopt(), now and then. */
+void children_collect(void);
+
+/* Kills all that has this process for a parent, and what those leave behind, until none is left; after all
+ * children_free(). False when that takes longer than `within_ms`. */
+bool children_kill_orphans(int64_t within_ms);
 
 /* Room for a description. */
 enum { CHILD_TEXT_SIZE = 64 };

@@ -17,12 +17,6 @@ struct monitoring {
     char place[320];
 };
 
-void monitoring_check(const struct argp_state *state, const char *address)
-{
-    (void)state;
-    (void)address;
-}
-
 static void copy_line(void *context, const char *text)
 {
     muster_monitor_log(context, text);
@@ -59,7 +53,13 @@ enum muster_status monitoring_open(const char *address, const struct muster_cred
     enum muster_status status = muster_monitor_start(&options, &made->monitor, error);
     if (status != MUSTER_OK) {
         free(made);
-        return status;
+        /* What the library says of it is for programs: options of this one do not have that name. */
+        return strstr(error->text, "`anywhere`") ? explain(error, status,
+                                                           "--monitor %.120s: other machines reach that "
+                                                           "address: set --token-file, too, or listen on "
+                                                           "127.0.0.1",
+                                                           address)
+                                                 : status;
     }
     name_place(made, address, credentials->key != NULL);
     log_copy(copy_line, made->monitor);
@@ -79,6 +79,11 @@ void monitoring_close(struct monitoring *monitoring)
 const char *monitoring_place(const struct monitoring *monitoring)
 {
     return monitoring ? monitoring->place : NULL;
+}
+
+uint16_t monitoring_port(const struct monitoring *monitoring)
+{
+    return monitoring ? muster_monitor_port(monitoring->monitor) : 0;
 }
 
 static struct muster_monitor *monitor_of(struct monitoring *monitoring)
@@ -126,11 +131,6 @@ void monitoring_remove_group(struct monitoring *monitoring, struct muster_group 
 
 #else
 
-void monitoring_check(const struct argp_state *state, const char *address)
-{
-    argp_error(state, "--monitor %s: this build has no monitor: configure it --with-monitor", address);
-}
-
 enum muster_status monitoring_open(const char *address, const struct muster_credentials *credentials,
                                    struct monitoring **monitoring, struct muster_error *error)
 {
@@ -148,6 +148,12 @@ const char *monitoring_place(const struct monitoring *monitoring)
 {
     (void)monitoring;
     return NULL;
+}
+
+uint16_t monitoring_port(const struct monitoring *monitoring)
+{
+    (void)monitoring;
+    return 0;
 }
 
 void monitoring_setting(struct monitoring *monitoring, const char *name, const char *text)

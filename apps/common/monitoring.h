@@ -1,17 +1,13 @@
-/* A program's monitor. The library may be built without it: --monitor is refused then, and this is all that knows. */
+/* A program's monitor. The library may be built without it: --monitor is refused then. */
 #ifndef MONITORING_H
 #define MONITORING_H
 
-#include <argp.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <muster/muster.h>
 
 struct monitoring;
-
-/* Ends the program with a message where --monitor cannot be had. */
-void monitoring_check(const struct argp_state *state, const char *address);
 
 /* Starts the monitor, and shows the log's lines on it. Other machines may look only if there is a token. `address` NULL:
  * there is to be none, and *monitoring is NULL, as it may be in all that follows. */
@@ -22,6 +18,8 @@ void monitoring_close(struct monitoring *monitoring);
 
 /* "monitor at port 8081: http://127.0.0.1:8081/", where a person can look. NULL: there is none. */
 const char *monitoring_place(const struct monitoring *monitoring);
+/* Its port; 0: there is no monitor. */
+uint16_t monitoring_port(const struct monitoring *monitoring);
 
 /* As muster_monitor_setting() and so on. */
 void monitoring_setting(struct monitoring *monitoring, const char *name, const char *text);

@@ -14,31 +14,30 @@
 
 #include "dataset.h"
 
-static bool write_port(int file, uint16_t port)
+static bool write_lines(int file, const char *lines)
 {
-    char line[16];
-    int length = snprintf(line, sizeof(line), "%u\n", (unsigned)port);
-    return file >= 0 && write(file, line, (size_t)length) == length;
+    size_t length = strlen(lines);
+    return file >= 0 && write(file, lines, length) == (ssize_t)length;
 }
 
 /* Writes the port to a pipe or a terminal that is there. */
-static bool tell_port(const char *path, uint16_t port)
+static bool tell_port(const char *path, const char *lines)
 {
     int file = open(path, O_WRONLY | O_CLOEXEC);
-    bool written = write_port(file, port);
+    bool written = write_lines(file, lines);
     if (file >= 0)
         close(file);
     return written;
 }
 
 /* Writes the port to a new file that takes the name only once it is whole. */
-static bool save_port(const char *path, uint16_t port)
+static bool save_port(const char *path, const char *lines)
 {
     char *temporary;
     if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
         return false;
     int file = mkostemp(temporary, O_CLOEXEC);
-    bool saved = write_port(file, port) && fchmod(file, 0644) == 0;
+    bool saved = write_lines(file, lines) && fchmod(file, 0644) == 0;
     if (file >= 0)
         saved = close(file) == 0 && saved;
     saved = saved && rename(temporary, path) == 0;
@@ -48,11 +47,16 @@ static bool save_port(const char *path, uint16_t port)
     return saved;
 }
 
-enum muster_status port_announce(const char *path, uint16_t port, struct muster_error *error)
+enum muster_status port_announce(const char *path, uint16_t port, uint16_t monitor_port,
+                                 struct muster_error *error)
 {
+    char lines[32];
+    int length = snprintf(lines, sizeof(lines), "%u\n", (unsigned)port);
+    if (monitor_port != 0)
+        snprintf(lines + length, sizeof(lines) - (size_t)length, "%u\n", (unsigned)monitor_port);
     struct stat there;
     bool pipe = stat(path, &there) == 0 && !S_ISREG(there.st_mode);
-    if (pipe ? tell_port(path, port) : save_port(path, port))
+    if (pipe ? tell_port(path, lines) : save_port(path, lines))
         return MUSTER_OK;
     return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
 }

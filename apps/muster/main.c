@@ -5,32 +5,69 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/command.h"
 #include "demo/demo.h"
+#include "experiment/check.h"
+#include "launch/agent.h"
+#include "launch/launch_command.h"
+#include "launch/list.h"
+#include "launch/logs.h"
+#include "launch/start.h"
+#include "launch/status.h"
+#include "launch/stop.h"
+#include "node/command.h"
 #include "server/command.h"
 #include "settings/nearest.h"
+#ifdef HAVE_VERTICAL_APPS
+#include "vertical/command.h"
+#endif
 
-/* A command; arguments[0] is what it calls itself. */
+/* A command; arguments[0] is what it calls itself. `group` is a heading of the list, unless it is that of the one before. */
 struct command {
+    const char *group;
     const char *name;
     int (*run)(int count, char **arguments);
     char *title;
-    const char *summary;
+    const char *summary; /* NULL: nobody calls it by hand */
 };
 
+static const char train[] = "Training:", experiments[] = "Experiments:";
+
 static const struct command commands[] = {
-    {"demo", demo_main, "muster demo",
+    {train, "demo", demo_main, "muster demo",
      "train a model on this machine, with data and participants of its own"},
-    {"server", server_command, "muster server", "train a model of any kind with participants that connect"},
+    {train, "server", server_command, "muster server",
+     "train a model of any kind with participants that connect"},
+    {train, "node", node_command, "muster node", "train with others, of which none is the server"},
+#ifdef HAVE_VERTICAL_APPS
+    {train, "vertical", vertical_command, "muster vertical",
+     "learn from columns that different parties hold: a master or a member"},
+#endif
+    {train, "coordinator", coordinator_command, "muster coordinator",
+     "bring the members of groups together, such as nodes"},
+    {experiments, "check", check_command, "muster check", "say what is wrong with an experiment's file"},
+    {experiments, "start", start_command, "muster start",
+     "start what an experiment's file says, and look after it"},
+    {experiments, "status", status_command, "muster status", "show what the processes of a run do"},
+    {experiments, "logs", logs_command, "muster logs", "show what they have written"},
+    {experiments, "stop", stop_command, "muster stop", "end a run"},
+    {experiments, "list", list_command, "muster list", "show all runs"},
+    {experiments, "launch", launch_command, "muster launch", "start a program several times on this host"},
+    {experiments, "agent", agent_command, "muster agent", NULL},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
 
 static void print_usage(FILE *stream)
 {
-    fprintf(stream, "Usage: muster COMMAND [OPTION...]\n\n");
-    for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(stream, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    fprintf(stream, "  %-12s %s\n", "help COMMAND", "say what a command does, and list its options");
+    fprintf(stream, "Usage: muster COMMAND [OPTION...]\n");
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (i == 0 || commands[i].group != commands[i - 1].group)
+            fprintf(stream, "\n%s\n", commands[i].group);
+        if (commands[i].summary)
+            fprintf(stream, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    }
+    fprintf(stream, "\n  %-12s %s\n", "help COMMAND", "say what a command does, and list its options");
     fprintf(stream, "\nmuster --version prints the version.\n");
 }
 
@@ -47,8 +84,10 @@ static int refuse(const char *name)
 {
     struct nearest nearest;
     nearest_begin(&nearest, name);
-    for (size_t i = 0; i < COMMANDS; i++)
-        nearest_look(&nearest, commands[i].name);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (commands[i].summary)
+            nearest_look(&nearest, commands[i].name);
+    }
     fprintf(stderr, "muster: there is no command '%s'", name);
     if (nearest.name)
         fprintf(stderr, "; did you mean '%s'?\n", nearest.name);

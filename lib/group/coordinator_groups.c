@@ -312,10 +312,16 @@ static void drop_those_away(struct groups *groups, struct group *group)
     }
 }
 
-/* It is complete. */
+static int compare_names(const void *a, const void *b)
+{
+    return strverscmp((*(struct place *const *)a)->name, (*(struct place *const *)b)->name);
+}
+
+/* It is complete. Ranks go by names, so that who has which does not depend on who came first. */
 static void begin(struct groups *groups, struct group *group)
 {
     drop_those_away(groups, group);
+    qsort(group->places, group->count, sizeof(*group->places), compare_names);
     group->stage = MUSTER_GROUP_RUNS;
     turn_over(groups, group);
     for (uint32_t i = 0; i < group->count; i++)

@@ -137,6 +137,7 @@ void proxy_get_statistics_sized(struct proxy *proxy, struct proxy_statistics *st
     own.connections = proxy->connections + 1;
     own.traffic = proxy->traffic;
     own.heartbeat_ms = proxy->heartbeat_ms;
+    own.original = proxy->original;
     own.transfer = transfer_of(proxy);
     for (size_t i = 0; i < MUSTER_STATUS_ROOM; i++)
         own.turns_ended[i] = proxy->turns_ended[i];

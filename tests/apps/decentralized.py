@@ -11,10 +11,9 @@ import urllib.request
 
 import numpy
 import support
-from support import BUILD, SOURCE
+from support import BUILD, NODE, SOURCE
 
-NODE = BUILD / "apps" / "decentralized" / "decentralized"
-DEMO = SOURCE / "apps" / "decentralized" / "demo"
+DEMO = SOURCE / "apps" / "muster" / "node" / "demo"
 MIXING = BUILD / "tests" / "learning" / "mixing"
 
 
@@ -431,15 +430,15 @@ class State(Case):
             pass
         self.await_state(node, r"state: group default: gathers for .*, epoch 0; of 5 members \d present.*; left: ")
         self.await_state(node, r"state: member 0 of this process has not joined yet\n")
-        other = self.start(NODE, f"--coordinator=127.0.0.1:{node.port}", "--name=frozen", *options, stdout=subprocess.DEVNULL)
+        other = self.start(NODE, f"--coordinator=127.0.0.1:{node.port}", "--name=the frozen", *options, stdout=subprocess.DEVNULL)
         self.read_until(node, "^step 3:")
         other.send_signal(signal.SIGSTOP)
-        waits = self.await_state(node, r"state: rank (\d) waits for rank (\d), frozen \(present\): \w+ for (?!0\.0)\d+\.\d s, left: ")
+        waits = self.await_state(node, r"state: rank (\d) waits for rank (\d), the frozen \(present\): \w+ for (?!0\.0)\d+\.\d s, left: ")
         self.assertNotEqual(waits[1], waits[2])
         state = self.state_of(node)
         self.assertRegex(state, r"state: group default: runs for .*, epoch 1; of 5 members 5 present, \d of these away")
         self.assertRegex(state, rf"state: rank {waits[1]}: epoch 1, 5 of 5 members present, .* \d links, [1-9]\d* waits; .* received \d")
-        self.assertRegex(state, rf"state: rank {waits[1]}, link to rank {waits[2]}, frozen \(present\): (open|dialling), ")
+        self.assertRegex(state, rf"state: rank {waits[1]}, link to rank {waits[2]}, the frozen \(present\): (open|dialling), ")
         other.kill()
 
 
@@ -472,9 +471,9 @@ class Mistakes(Case):
 
     def test_one_that_all_have_is_told_before_anybody_waits(self):
         code, _, errors = self.run_program(NODE, "--coordinator=127.0.0.1:1", "--members=5", "--topology=hypercube")
-        self.assertEqual(code, 1)
-        self.assertEqual(errors.count("there is no hypercube of 5 ranks"), 1)
+        self.assertEqual(code, 2)
+        self.assertEqual(errors.count("--topology: there is no hypercube of 5 ranks"), 1)
 
 
 if __name__ == "__main__":
-    support.main(NODE)
+    support.main()

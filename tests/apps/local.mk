@@ -1,13 +1,20 @@
 # The programs of apps/, from outside: its data, its answers to mistakes, and its training.
 app_tests = \
+    tests/apps/agent.py \
     tests/apps/answers.py \
+    tests/apps/coordinator.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
     tests/apps/demo.py \
+    tests/apps/experiment.py \
+    tests/apps/experiment_files.py \
+    tests/apps/hosts.py \
+    tests/apps/launching.py \
     tests/apps/namespaces.py \
     tests/apps/original.py \
     tests/apps/privacy.py \
     tests/apps/restarting.py \
+    tests/apps/runs.py \
     tests/apps/server.py \
     tests/apps/server_asynchronous.py \
     tests/apps/server_evaluation.py \
@@ -16,11 +23,12 @@ app_tests = \
     tests/apps/server_settings.py \
     tests/apps/strangers.py \
     tests/apps/training.py \
+    tests/apps/tutorial.py \
     tests/apps/watching.py
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py \
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
     tests/apps/support.py tests/apps/volunteers.py
 
 if HAVE_TESTS
@@ -30,6 +38,11 @@ TESTS += $(app_tests)
 tests_apps_child_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) $(TEST_CPPFLAGS)
 tests_apps_child_LDADD = $(apps_libs) $(TEST_LIBS)
 tests_apps_child_SOURCES = tests/apps/test_child.c
+check_PROGRAMS += tests/apps/notify
+TESTS += tests/apps/notify
+tests_apps_notify_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) $(TEST_CPPFLAGS)
+tests_apps_notify_LDADD = $(apps_libs) $(TEST_LIBS)
+tests_apps_notify_SOURCES = tests/apps/test_notify.c
 check_PROGRAMS += tests/apps/workers
 TESTS += tests/apps/workers
 tests_apps_workers_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) -I$(top_srcdir)/apps/muster $(TEST_CPPFLAGS)

@@ -10,42 +10,13 @@ import signal
 import subprocess
 import sys
 
+import spaces
 import support
-from support import BUILD
+from spaces import HERE, SPACES, ip, name_of
+from support import NODE
 
-NODE = BUILD / "apps" / "decentralized" / "decentralized"
-SPACES, NODES_EACH, KILLED, ROUNDS = 4, 20, 8, 50
-NAME = f"muster{os.getpid() % 100000}"
-NETWORK = f"10.213.{os.getpid() % 250}"
+NODES_EACH, KILLED, ROUNDS = 20, 8, 50
 SEED = int(os.environ.get("MUSTER_TEST_SEED", str(random.randrange(2**31))))
-
-
-def ip(*words):
-    done = subprocess.run(["ip", *words], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"ip {' '.join(words)}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def remove():
-    for space in range(SPACES):
-        subprocess.run(["ip", "netns", "del", f"{NAME}-{space}"], stderr=subprocess.DEVNULL)
-    subprocess.run(["ip", "link", "del", NAME], stderr=subprocess.DEVNULL)
-
-
-def make():
-    """A bridge of this machine, and namespaces that are joined by it."""
-    ip("link", "add", NAME, "type", "bridge")
-    ip("addr", "add", f"{NETWORK}.254/24", "dev", NAME)
-    ip("link", "set", NAME, "up")
-    for space in range(SPACES):
-        name, end = f"{NAME}-{space}", f"{NAME}v{space}"
-        ip("netns", "add", name)
-        ip("link", "add", end, "type", "veth", "peer", "name", "eth0", "netns", name)
-        ip("link", "set", end, "master", NAME, "up")
-        ip("-n", name, "addr", "add", f"{NETWORK}.{space + 1}/24", "dev", "eth0")
-        ip("-n", name, "link", "set", "eth0", "up")
-        ip("-n", name, "link", "set", "lo", "up")
 
 
 class Namespaces(support.Case):
@@ -57,7 +28,7 @@ class Namespaces(support.Case):
         self.options += [f"--rounds={ROUNDS}", "--topology=random-regular:4", "--algorithm=static"]
 
     def start_coordinator(self):
-        self.coordinator = self.start_on_port(NODE, f"--coordinate={NETWORK}.254:0", "--threads=0", *self.options)
+        self.coordinator = self.start_on_port(NODE, f"--coordinate={HERE}:0", "--threads=0", *self.options)
 
     def log_of(self, number):
         return self.scratch / f"node-{number:02}.log"
@@ -65,8 +36,8 @@ class Namespaces(support.Case):
     def start_node(self, number, output=None):
         with open(self.log_of(number), "a") as log:
             return self.start(
-                "ip", "netns", "exec", f"{NAME}-{number // NODES_EACH}",
-                NODE, f"--coordinator={NETWORK}.254:{self.coordinator.port}", f"--name=node-{number:02}", *self.options,
+                "ip", "netns", "exec", name_of(number // NODES_EACH),
+                *NODE, f"--coordinator={HERE}:{self.coordinator.port}", f"--name=node-{number:02}", *self.options,
                 stdout=output or log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
@@ -112,17 +83,17 @@ class Namespaces(support.Case):
             with open(self.scratch / "run" / f"rank-{rank:02}" / "metrics.csv", newline="") as file:
                 self.assertEqual(list(csv.DictReader(file))[-1]["round"], str(ROUNDS))
         for space in range(SPACES):
-            self.assertEqual(ip("netns", "pids", f"{NAME}-{space}"), "")
+            self.assertEqual(ip("netns", "pids", name_of(space)), "")
 
 
 if __name__ == "__main__":
     # Once: what is removed is gone only a while later, and cannot be made again before.
-    support.after_all.append(remove)
+    support.after_all.append(spaces.remove)
     try:
-        make()
-        support.main(NODE)
+        spaces.make()
+        support.main()
     except (OSError, RuntimeError) as error:
         print(f"no network namespaces here: {error}")
         sys.exit(77)
     finally:
-        remove()
+        spaces.remove()

@@ -2,13 +2,16 @@
 """Rounds of `muster server` with real processes: who is asked, what they are told, what becomes of their answers, and
 where the first model comes from."""
 
+import queue
 import re
 import signal
 import subprocess
 import sys
 
+import grpc
 import numpy
 
+import peers
 import support
 import volunteers
 from serving import Serving
@@ -160,6 +163,41 @@ class Rounds(Serving):
         self.assertEqual(re.findall(r"round (\d+): bad: ", errors), ["1", "10"])
         self.assertIn("(10 times in a row)", errors)
         self.assertEqual(len(bad.refused), 30)
+
+    def test_arrays_are_called_by_their_names(self):
+        shapes = {"layer.0.weight": 4, "layer.0.bias": 2}
+        model = self.write_model(**{name: numpy.zeros(shape, "f4") for name, shape in shapes.items()})
+
+        def gives(weight, bias):
+            return lambda _: ([numpy.array(weight, "f4"), numpy.array(bias, "f4")], {"num_samples": 1})
+
+        for options in (("--min-participants=2", "--rounds=2"), ("--strategy=fedbuff", "--buffer=1", "--rounds=1")):
+            server = self.serve(f"--model={model}", *options, model=False)
+            bad = [self.bring(server, "nan", gives([0, 0, 0, numpy.nan], [0, 0])), self.bring(server, "shape", gives([0] * 4, [0] * 3))]
+            for node in bad:
+                node.await_refusal()
+            self.bring(server, "good", gives([0] * 4, [0] * 2))
+            server.stdout.read()
+            server.wait()
+            self.assertEqual(bad[0].refused[0], "array 'layer.0.weight', float32 (4): element 3 is NaN")
+            self.assertEqual(bad[1].refused[0], "array 'layer.0.bias' is float32 (3), expected float32 (2)")
+
+    def test_of_the_original_protocol_cannot_be_told_how_to_train(self):
+        protocol = peers.load_protocol("stream")  # in which an empty message is the same
+        for options, told in ((("--set=train.lr=0.1",), True), (("--set=train.for=[{ranks: 3, lr: 1}]",), True), ((), False)):
+            server = self.serve("--log-level=debug", *options, stderr=subprocess.PIPE)
+            with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+                connect = channel.stream_stream(
+                    peers.METHOD, protocol.ParticipantMessage.SerializeToString, protocol.ServerMessage.FromString
+                )
+                messages = queue.SimpleQueue()
+                messages.put(protocol.ParticipantMessage())
+                call = connect(iter(messages.get, None), wait_for_ready=True)
+                line = self.await_line(server.stderr, "speaks the original protocol|has joined")
+                self.assertEqual("cannot be told what train.* sets" in line, told, line)
+                call.cancel()
+                messages.put(None)
+            self.end(server)
 
     def test_a_weight_beyond_all_sums_is_refused(self):
         server = self.serve("--rounds=1", "--min-participants=2", "--evaluate=1", *self.output())

@@ -212,6 +212,7 @@ class Starting(Runs):
         self.hold("--rounds=3")
         _, errors = self.hold("--rounds=5")
         self.assertIn("going on after round 3 of 5", errors)
+        self.assertIn(f"--model {self.scratch}/model.npz is not read: the run in {self.run_directory} goes on", errors)
         status, output, errors = self.run_program(*self.command(f"--model={self.scratch}/model.npz", "--rounds=2"))
         self.assertEqual(status, 0)
         self.assertRegex(errors, "the run in .* is complete, with 5 rounds")

@@ -70,7 +70,7 @@ class Settings(support.Case):
             ("--set=rounds", "rounds: expected KEY=VALUE"),
             ("--set=strategy.beta1=x", "strategy.beta1 x: expected a number"),
             ("--run=", "--run: a text is missing"),
-            ("--select-label=phone", "select.label phone: expected NAME=VALUE"),
+            ("--select-label=phone", "--select-label (select.label) phone: expected NAME=VALUE"),
         ):
             self.assertIn(text, self.refused(option))
 
@@ -85,13 +85,37 @@ class Settings(support.Case):
 
     def test_rounds_that_can_never_move_the_model(self):
         for options, text in (
-            (("--strategy=krum", "--set=strategy.f=3", "--count=8"), "select.count 8: krum needs at least 9 answers"),
+            (("--strategy=krum", "--set=strategy.f=3", "--count=8"), "--count (select.count) 8: krum needs at least 9 answers"),
             (("--strategy=trimmedmean", "--set=strategy.f=2", "--enough=4"), "enough 4: trimmedmean needs at least 5"),
             (("--count=3", "--enough=4"), "enough 4: a round may have only 3"),
-            (("--count=3", "--at-least=4"), "at_least 4"),
+            (("--count=3", "--at-least=4"), "--at-least 4"),
             (("--patience=3",), "nobody tests the model"),
         ):
             self.assertIn(text, self.refused(*options))
+
+    def test_what_would_do_nothing(self):
+        for option, text in (
+            ("--select=1.5", "--select (select.over): all participants are wanted"),
+            ("--buffer=3", "--buffer: only fedbuff has one"),
+            ("--versions-budget=2M", "--versions-budget: only fedbuff has one"),
+            ("--patience=3", "--patience (stop.patience): nobody tests the model: set evaluate.every (--evaluate)"),
+            ("--metric=f1", "--metric (stop.metric): nobody tests"),
+            ("--min-delta=1", "--min-delta (stop.min_delta): nobody tests"),
+            ("--set=evaluate.fraction=0.5", "--evaluate-fraction (evaluate.fraction): nobody tests"),
+            ("--evaluate-deadline=3", "--evaluate-deadline (evaluate.deadline): nobody tests"),
+            ("--come-back=3", "--come-back: without a run the server says good-bye"),
+            ("--overwrite", "--overwrite: there is no run to overwrite"),
+        ):
+            self.assertIn(text, self.refused(option))
+        self.assertIn("--fraction (select.fraction): select.count (--count) says", self.refused("--fraction=0.5", "--count=3"))
+
+    def test_a_monitor_that_anybody_could_see(self):
+        status, _, errors = self.run_program(MUSTER, "server", "--listen=127.0.0.1:0", "--monitor=0.0.0.0:0")
+        if "this build has no monitor" in errors:
+            self.skipTest("this build has no monitor")
+        self.assertEqual(status, 1)
+        self.assertIn("--monitor 0.0.0.0:0: other machines reach that address: set --token-file, too", errors)
+        self.assertNotIn("anywhere", errors)
 
     def test_what_participants_are_told(self):
         for setting, text in (

@@ -126,10 +126,10 @@ class Strangers(support.Case):
         wrong = numpy.zeros((FEATURES, CLASSES), numpy.float32)
         wrong[2, 5] = numpy.nan
         cases = {
-            "shape": (self.gives(GOOD[0][1:], GOOD[1]), r"array 0 is float32 \(59, 10\), expected float32 \(60, 10\)"),
-            "dtype": (self.gives(GOOD[0], GOOD[1].astype(float)), r"array 1 is float64 \(10\), expected float32 \(10\)"),
+            "shape": (self.gives(GOOD[0][1:], GOOD[1]), r"array 'weights' is float32 \(59, 10\), expected float32 \(60, 10\)"),
+            "dtype": (self.gives(GOOD[0], GOOD[1].astype(float)), r"array 'bias' is float64 \(10\), expected float32 \(10\)"),
             "count": (self.gives(GOOD[0]), "1 arrays instead of 2"),
-            "nan": (self.gives(wrong, GOOD[1]), r"array 0, float32 \(60, 10\): element 25 is NaN"),
+            "nan": (self.gives(wrong, GOOD[1]), r"array 'weights', float32 \(60, 10\): element 25 is NaN"),
             "weight": (self.gives(*GOOD, num_samples=-3), "num_samples is -3, not a number above 0"),
             "endless": (self.gives(*GOOD, num_samples=numpy.inf), "num_samples is inf, not a number above 0"),
             "loss": (self.gives(*GOOD, loss=1e308), r"the loss 1e\+308 is not a number from -1e\+09 to 1e\+09"),
@@ -166,7 +166,7 @@ class Strangers(support.Case):
         self.assertEqual(status, 1)
         self.assertNotIn("final accuracy", output)
         self.assertIn("nothing was learned: no answer was accepted in any of 2 rounds", errors)
-        self.assertRegex(errors, r"4 of 4 failed like this: round 2: [ab]: array 1, float32 \(10\): element 0 is NaN")
+        self.assertRegex(errors, r"4 of 4 failed like this: round 2: [ab]: array 'bias', float32 \(10\): element 0 is NaN")
 
     def test_nothing_learned_in_the_end(self):
         server = self.start_rounds(1, "--rounds=5")

@@ -17,6 +17,9 @@ MUSTER = BUILD / "apps" / "muster" / "muster"
 # Programs with their first words.
 DEMO = PARTICIPANT = (MUSTER, "demo")
 SERVER = (*DEMO, "--start=0")  # which waits for participants from elsewhere
+NODE = (MUSTER, "node")
+MASTER, MEMBER = (MUSTER, "vertical", "master"), (MUSTER, "vertical", "member")
+COORDINATOR = (MUSTER, "coordinator")
 PYTHON_PARTICIPANT = SOURCE / "examples" / "participant.py"
 
 COLUMNS = "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_loss,test_accuracy"

@@ -14,11 +14,9 @@ import urllib.request
 import numpy
 
 import support
-from support import BUILD, SOURCE
+from support import BUILD, MASTER, MEMBER, SOURCE
 
-MASTER = BUILD / "apps" / "vertical" / "vertical_master"
-MEMBER = BUILD / "apps" / "vertical" / "vertical_member"
-LAUNCHER = SOURCE / "apps" / "vertical" / "demo"
+LAUNCHER = SOURCE / "apps" / "muster" / "vertical" / "demo"
 
 FINAL = re.compile(r"final (test|train) loss (\S+), (?:accuracy|r2) (\S+?)(?:; central: (\S+), (\S+))?$")
 
@@ -312,7 +310,7 @@ class Deaths(Case):
         for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
             try:
                 fields = status.read_text().rpartition(")")[2].split()
-                if int(fields[2]) == launcher.pid and "vertical_member" in (status.parent / "cmdline").read_text().split("\0")[0]:
+                if int(fields[2]) == launcher.pid and (status.parent / "cmdline").read_text().split("\0")[1:3] == ["vertical", "member"]:
                     found.append(int(status.parent.name))
             except OSError:
                 pass
@@ -456,4 +454,4 @@ class Mistakes(Case):
             self.assertEqual((status, errors), (2, f"{option} needs a value\n"))
 
 
-support.main(MASTER)
+support.main()

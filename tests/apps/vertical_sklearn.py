@@ -15,9 +15,8 @@ except ImportError:
 import numpy
 
 import support
-from support import BUILD
+from support import MASTER
 
-MASTER = BUILD / "apps" / "vertical" / "vertical_master"
 L2, RATE, MOMENTUM = 0.01, 0.1, 0.9
 
 
@@ -98,4 +97,4 @@ class Sklearn(support.Case):
         self.compare(sklearn.datasets.load_digits, True, 1000)
 
 
-support.main(MASTER)
+support.main()

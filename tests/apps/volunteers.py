@@ -58,6 +58,11 @@ class Volunteer:
         with self.changed:
             self.changed.wait_for(lambda: any(map(suits, self.seen)))
 
+    def await_refusal(self):
+        """Waits until the server has refused an answer."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.refused)
+
     def answer(self, work):
         """Answers the instruction that is open, or the next one."""
         with self.changed:
@@ -103,7 +108,9 @@ class Volunteer:
             self.messages.put(self.protocol.ParticipantMessage())
             self.joined.set()
         elif content == "refused":
-            self.refused.append(message.refused.text)
+            with self.changed:
+                self.refused.append(message.refused.text)
+                self.changed.notify_all()
         elif content == "reconnect_in":
             raise ValueError("the server comes back")
         instruction = read(message)

@@ -21,7 +21,7 @@ endif
 if WITH_VERTICAL
 fuzz_targets += tests/fuzz/matching tests/fuzz/vertical
 endif
-fuzz_data_targets = tests/fuzz/idx tests/fuzz/leaf
+fuzz_data_targets = tests/fuzz/experiment tests/fuzz/idx tests/fuzz/leaf
 if HAVE_VERTICAL_APPS
 fuzz_data_targets += tests/fuzz/table
 endif
@@ -146,6 +146,20 @@ fuzz_data_sources = \
     apps/common/dataset_synthetic.c \
     tests/fuzz/data.c \
     tests/fuzz/data.h
+tests_fuzz_experiment_CPPFLAGS = $(fuzz_data_cppflags) -I$(top_srcdir)/apps/muster $(YAML_CFLAGS)
+tests_fuzz_experiment_LDFLAGS = $(FUZZ_LINKING)
+tests_fuzz_experiment_LDADD = libmuster-core.la $(JANSSON_LIBS) $(YAML_LIBS)
+tests_fuzz_experiment_SOURCES = \
+    $(fuzz_sources) \
+    apps/muster/experiment/memory.c \
+    apps/muster/experiment/memory.h \
+    apps/muster/experiment/mistakes.c \
+    apps/muster/experiment/mistakes.h \
+    apps/muster/experiment/tree.c \
+    apps/muster/experiment/tree.h \
+    apps/muster/experiment/values.c \
+    apps/muster/experiment/values.h \
+    tests/fuzz/experiment.c
 tests_fuzz_idx_CPPFLAGS = $(fuzz_data_cppflags)
 tests_fuzz_idx_LDFLAGS = $(FUZZ_LINKING)
 tests_fuzz_idx_LDADD = $(fuzz_data_libs)
@@ -160,10 +174,10 @@ tests_fuzz_table_LDFLAGS = $(FUZZ_LINKING)
 tests_fuzz_table_LDADD = $(fuzz_data_libs) $(CSV_LIBS)
 tests_fuzz_table_SOURCES = \
     $(fuzz_data_sources) \
-    apps/vertical/table.c \
-    apps/vertical/table.h \
-    apps/vertical/table_csv.c \
-    apps/vertical/table_synthetic.c \
+    apps/muster/vertical/table.c \
+    apps/muster/vertical/table.h \
+    apps/muster/vertical/table_csv.c \
+    apps/muster/vertical/table_synthetic.c \
     tests/fuzz/table.c
 endif
 endif

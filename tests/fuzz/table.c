@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "vertical/table.h"
+#include "muster/vertical/table.h"
 
 enum { NAME_SIZE = 8, MEMBERS_MAX = 3 };
 

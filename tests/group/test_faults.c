@@ -359,7 +359,7 @@ FAULT_TEST(a_member_that_is_gone_before_the_quorum_makes_room)
         struct fleet fleet;
         gather(&fleet, FLEET_LONG_MS);
         fleet_part(&fleet, 1U << victim);
-        fleet_join(&fleet, SIZE - 1, "last");
+        fleet_join(&fleet, SIZE - 1, "ultimate");
         fleet_join(&fleet, SIZE, "other");
         for (uint32_t i = 0; i <= SIZE; i++) {
             if (i != victim)
@@ -377,7 +377,7 @@ FAULT_TEST(a_member_that_freezes_before_the_quorum_for_a_while_is_there)
     struct fleet fleet;
     gather(&fleet, FLEET_JOIN_MS);
     fleet_part(&fleet, 1);
-    fleet_join(&fleet, SIZE - 1, "last");
+    fleet_join(&fleet, SIZE - 1, "ultimate");
     fleet_pass_ms(&fleet, FLEET_GRACE_MS / 2);
     cr_assert_not(atomic_load(&fleet.members[1].ended));
     fleet_mend(&fleet);
@@ -500,13 +500,14 @@ FAULT_TEST(an_advertised_address_that_leads_nowhere_is_named_with_its_rank)
     struct fleet fleet;
     gather(&fleet, FLEET_JOIN_MS);
     fleet.members[SIZE - 1].advertise = "fixture:test/nowhere";
-    fleet_join(&fleet, SIZE - 1, "last");
+    fleet_join(&fleet, SIZE - 1, "ultimate");
     for (uint32_t i = 0; i < SIZE; i++)
         cr_assert_eq(fleet_joined(&fleet, i), MUSTER_OK, "%s", fleet.members[i].error.text);
     const struct fleet_call *call = fleet_call(&fleet, 0, FLEET_SEND, SIZE - 1);
     fleet_pass(&fleet);
     cr_assert_eq(call->status, MUSTER_UNAVAILABLE, "%s", call->error.text);
-    cr_assert(strstr(call->error.text, "rank 3 ('last') cannot be reached at fixture:test/nowhere") != NULL,
+    cr_assert(strstr(call->error.text, "rank 3 ('ultimate') cannot be reached at fixture:test/nowhere") !=
+                  NULL,
               "%s", call->error.text);
     fleet_meet(&fleet, SIZE - 1, 0); /* the other way it works */
     fleet_meet(&fleet, 0, SIZE - 1);
@@ -570,7 +571,7 @@ FAULT_TEST(a_coordinator_that_dies_before_the_quorum)
         fleet_crash(&fleet);
         if (again) {
             fleet_coordinate(&fleet);
-            fleet_join(&fleet, SIZE - 1, "last");
+            fleet_join(&fleet, SIZE - 1, "ultimate");
         }
         for (uint32_t i = 0; i < SIZE - 1 + again; i++) {
             enum muster_status status = fleet_joined(&fleet, i);

@@ -55,7 +55,7 @@ FILE_TEST(ranks_secret_and_epoch_are_there_again)
     cr_assert_eq(book_group(&book)->stage, MUSTER_GROUP_RUNS);
     cr_assert_eq(book_group(&book)->epoch, 2);
     cr_assert_eq(memcmp(secret, book_group(&book)->secret, sizeof(secret)), 0);
-    cr_assert_str_eq(book_names(&book), "bo,ada,");
+    cr_assert_str_eq(book_names(&book), "ada,bo,");
     cr_assert_eq(book_place(&book, "ada")->state, MUSTER_MEMBER_FINISHED);
     cr_assert_eq(book_place(&book, "ada")->incarnation, 1);
     cr_assert_str_eq(book_place(&book, "ada")->address, "somewhere");
@@ -146,7 +146,7 @@ FILE_TEST(a_group_that_gathers_keeps_its_deadline)
     book_enter(&book, &bo);
     book_enter(&book, &ada);
     muster__groups_tick(&book.groups, NOW + BOOK_LIMIT_MS);
-    cr_assert_str_eq(book_names(&book), "bo,ada,");
+    cr_assert_str_eq(book_names(&book), "ada,bo,");
     cr_assert_eq(book_group(&book)->epoch, 1);
     muster__groups_clear(&book.groups);
 }

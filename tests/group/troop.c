@@ -202,6 +202,8 @@ void troop_await_sight(struct troop *troop, size_t n, const char *name, enum mus
 
 void troop_crash(struct troop *troop)
 {
+    /* Nobody connects any more: whom it let in now would not hear its good-bye, and it would wait for him. */
+    muster_fixture_refuse(troop->fixture->network, true);
     muster_fixture_lose(troop->fixture->network, true);
     for (size_t n = 0; n < 256; n++)
         muster_fixture_drop(troop->fixture->network, n);
@@ -210,6 +212,7 @@ void troop_crash(struct troop *troop)
     for (size_t n = 0; n < 256; n++)
         muster_fixture_drop(troop->fixture->network, n);
     muster_fixture_lose(troop->fixture->network, false);
+    muster_fixture_refuse(troop->fixture->network, false);
 }
 
 void troop_await_warning(struct troop *troop)

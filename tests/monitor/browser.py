@@ -25,7 +25,7 @@ if not CHROMIUM or not DRIVER:
     print("chromium and chromium-driver are not installed")
     sys.exit(77)
 
-NODE = world.support.BUILD / "apps" / "decentralized" / "decentralized"
+NODE = world.support.NODE
 EVIL = "<img src=x onerror=alert(1)>"
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
@@ -326,7 +326,7 @@ class Test(Case):
         self.wait_for("!document.querySelector('#log').textContent.includes('before')")
 
 
-@unittest.skipUnless(NODE.exists(), "the programs are not built")
+@unittest.skipUnless(NODE[0].exists(), "the programs are not built")
 class Program(Case):
     """A run of nodes, of which four are in the process that shows them."""
 

@@ -20,6 +20,29 @@ run_in_scratch() {
     cd "$scratch" && run_shared "./$1" && [[ -s $1.csv ]]
 }
 
+# Prints what is not there, of what a machine gets beside library and programs.
+not_installed() {
+    local file prefix=${libdir%/*}
+    local -a wanted=(share/man/man3/muster.3 share/man/man3/proxy_run.3 share/muster/proto/stream.proto
+        share/doc/muster/README.md share/doc/muster/docs/protocol.md share/doc/muster/examples/participant.c)
+    if [[ -e $top_builddir/apps/muster/muster ]]; then
+        wanted+=(bin/muster share/man/man1/muster.1 share/man/man1/muster-server.1 share/bash-completion/completions/muster
+            share/zsh/site-functions/_muster share/fish/vendor_completions.d/muster.fish
+            lib/systemd/system/muster-server.service lib/systemd/system/muster-participant@.service)
+    fi
+    for file in "${wanted[@]}"; do
+        [[ -s $shared_root$prefix/$file ]] || echo "there is no $prefix/$file"
+    done
+}
+
+# What is left when all is removed.
+left_over() {
+    local root=$scratch/removed
+    cp -a "$shared_root" "$root"
+    make_alone -C "$top_builddir" uninstall DESTDIR="$root" >/dev/null 2>&1
+    find "$root" ! -type d
+}
+
 cat >"$scratch/foreign.c" <<'C'
 #include <muster/muster.h>
 #include <stdio.h>
@@ -59,6 +82,8 @@ library_path=$shared_root$libdir
 static_root=$scratch/static
 check "make install" install_into "$shared_root"
 check "no path of the build tree in what is installed" nothing refers_to_build_tree
+check "pages, documents, completion, units and protocol are there" nothing not_installed
+check "make uninstall removes all of it" nothing left_over
 check "a foreign program builds with pkg-config" compile "$shared_root" foreign
 check "it runs" run_shared "$scratch/foreign"
 check "the library is loaded and left unused" $CC -o "$scratch/unused" "$scratch/unused.c"

@@ -1,9 +1,13 @@
 # What is checked of the package as a whole, by scripts.
 packaging_tests = \
+    tests/packaging/completion.py \
     tests/packaging/docs.py \
     tests/packaging/headers.sh \
+    tests/packaging/man.sh \
+    tests/packaging/manifests.py \
     tests/packaging/rules.sh \
-    tests/packaging/symbols.sh
+    tests/packaging/symbols.sh \
+    tests/packaging/units.sh
 # These run programs that make a mean: those of the README and the examples.
 learning_tests = \
     tests/packaging/grown.sh \

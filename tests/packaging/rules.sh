@@ -154,7 +154,7 @@ waits_badly() {
 }
 
 scripts() {
-    find run .ci apps bench examples tests -type f -exec grep -lE '^#!.*(/| )(ba)?sh$' {} +
+    find run .ci apps bench docs/man examples packaging tests -type f -exec grep -lE '^#!.*(/| )(ba)?sh$' {} +
 }
 
 parse() {
@@ -190,7 +190,7 @@ fi
 
 # ---- does each rule see what breaks it? ----
 
-cp -r run .ci "${code[@]}" "$scratch" && cd "$scratch" || exit 1
+cp -r --parents run .ci docs/man packaging "${code[@]}" "$scratch" && cd "$scratch" || exit 1
 chmod -R u+w .
 
 # sees RULE FILE TEXT: the rule prints something when the text is at the end of the file.

@@ -54,6 +54,9 @@ FIXTURE_TEST(joining, empty_first_message_joins_an_original)
     cr_assert(proxy_is_open(proxy));
     cr_assert_null(proxy_label(proxy, "site"));
     cr_assert_eq(peer->count, 0, "it would not know Welcome");
+    struct proxy_statistics statistics;
+    proxy_get_statistics(proxy, &statistics);
+    cr_assert(statistics.original);
     cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_JOINED, MUSTER_OK, "anonymous-0"));
     fixture_free(fixture);
 }

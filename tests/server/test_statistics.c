@@ -456,6 +456,7 @@ FIXTURE_TEST(heartbeat, a_participant_that_works_is_not_silent)
     struct outcome outcome;
     couple_new(&couple, "ada");
     cr_assert_eq(of_proxy(couple.proxy).heartbeat_ms, 2000);
+    cr_assert_not(of_proxy(couple.proxy).original);
     cr_assert_eq(start_turn(couple.proxy, MUSTER_TRAIN, 60000, &outcome), MUSTER_OK);
     fixture_settle(couple.fixture);
     couple_consume(&couple, MUSTER_TRAIN);

@@ -9,7 +9,8 @@
 #include <string.h>
 
 #include "common/arguments.h"
-#include "settings/server_arguments.h"
+#include "settings/arguments.h"
+#include "settings/server_help.h"
 #include "settings/written_out.h"
 
 enum {
@@ -101,7 +102,7 @@ static void set_defaults(struct demo_options *options)
     };
     settings_init(&options->server);
     options->server.listen = "127.0.0.1:0";
-    options->server.fraction = 1.0 / 3;
+    options->server.fraction = options->server.default_fraction = 1.0 / 3;
     options->server.average = 0.95;
     set(options, "strategy.name", "fedyogi");
     set(options, "train.epochs", "20");
@@ -148,7 +149,7 @@ static void check(const struct demo_options *options, const struct argp_state *s
                    server->strategy);
     if (options->attack && options->start != SIZE_MAX)
         argp_error(state, "--start: with --attack all participants are started here");
-    if (options->attack && (server->run || server->metrics || server->sink_count > 0))
+    if (options->attack && (server->run || server->metrics || server->sinks.count > 0))
         argp_error(state,
                    "--attack: it trains several times, and has no use for --run, --metrics and --record");
 }
@@ -218,13 +219,13 @@ static const char documentation[] =
 static char *add_strategies(int key, const char *text, void *unused)
 {
     (void)unused;
-    return key == ARGP_KEY_HELP_EXTRA ? server_arguments_strategies() : (char *)(uintptr_t)text;
+    return key == ARGP_KEY_HELP_EXTRA ? server_help_strategies() : (char *)(uintptr_t)text;
 }
 
 void demo_options_parse(int count, char **arguments, struct demo_options *options)
 {
     const struct argp_child children[] = {
-        {server_arguments(), 0, NULL, 2}, {&data_arguments, 0, "Data:", 3}, {0}};
+        {settings_arguments(&server_kind), 0, NULL, 2}, {&data_arguments, 0, "Data:", 3}, {0}};
     const struct argp parser = {
         .options = option_list,
         .parser = parse,

@@ -4,6 +4,8 @@
 #include "answers.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "common/dataset.h"
 #include "training.h"
@@ -44,4 +46,16 @@ enum muster_status answers_loss(const struct muster_message *answer, double *los
         return explain(error, MUSTER_INVALID, "the loss %g is not a number from -%g to %g", value, LOSS_MAX,
                        LOSS_MAX);
     return MUSTER_OK;
+}
+
+void answers_name_array(const struct training *training, struct muster_error *error)
+{
+    const struct muster_message *model = muster_strategy_model(training->strategy);
+    const struct muster_error told = *error;
+    size_t number;
+    int length = 0;
+    if (sscanf(told.text, "array %zu%n", &number, &length) != 1 || !model->array_names ||
+        number >= model->array_count || strncmp(told.text + length, " is named ", strlen(" is named ")) == 0)
+        return;
+    explain(error, told.status, "array '%.80s'%s", model->array_names[number], told.text + length);
 }

@@ -17,4 +17,7 @@ enum muster_status answers_weight(const struct training *training, const struct 
 enum muster_status answers_loss(const struct muster_message *answer, double *loss, bool *said,
                                 struct muster_error *error);
 
+/* Calls an array by its name in the model, if *error begins with "array N" and the model has names. */
+void answers_name_array(const struct training *training, struct muster_error *error);
+
 #endif

@@ -82,7 +82,12 @@ static enum muster_status check(const struct asynchronous *run, const struct mus
                        version->number);
     answer.message = message;
     enum muster_status status = answers_loss(message, loss, said, error);
-    return status == MUSTER_OK ? muster_strategy_check(training->strategy, &answer, error) : status;
+    if (status != MUSTER_OK)
+        return status;
+    status = muster_strategy_check(training->strategy, &answer, error);
+    if (status != MUSTER_OK)
+        answers_name_array(training, error);
+    return status;
 }
 
 /* With privacy, nobody is in a step twice: that is what the clip bounds. */

@@ -8,13 +8,14 @@
 
 #include "common/log.h"
 #include "common/units.h"
+#include "settings/settings.h"
 
 /* Beyond so many silent participants, the display and the statistics count the others. */
 enum { SILENT_MAX = 256 };
 
 static struct log_allowance participants = {.a_minute = 40}, strangers = {.a_minute = 40},
                             warnings = {.a_minute = 40}, details = {.a_minute = 1000},
-                            silences = {.a_minute = 40};
+                            silences = {.a_minute = 40}, originals = {.a_minute = 10};
 
 /* What to say of an event, and how important that is. */
 static const char *word_for(const struct participant_manager_event *event, enum log_level *level)
@@ -41,14 +42,27 @@ static const char *word_for(const struct participant_manager_event *event, enum 
     }
 }
 
-void attendance_tell(void *unused, const struct participant_manager_event *event)
+static void warn_of_deafness(const struct server_settings *settings, struct proxy *proxy)
+{
+    struct proxy_statistics statistics;
+    if (json_object_size(settings->training.values) == 0 && json_array_size(settings->training.rules) == 0)
+        return;
+    proxy_get_statistics(proxy, &statistics);
+    if (statistics.original)
+        log_later(LOG_WARNING, &originals,
+                  "%s (%s) speaks the original protocol, and cannot be told what train.* sets",
+                  proxy_name(proxy), proxy_peer(proxy));
+}
+
+void attendance_tell(void *settings, const struct participant_manager_event *event)
 {
     enum log_level level;
     const char *word = word_for(event, &level);
     struct log_allowance *allowance = level == LOG_DEBUG                           ? &details
                                       : event->kind == PARTICIPANT_MANAGER_REFUSED ? &strangers
                                                                                    : &participants;
-    (void)unused;
+    if (event->kind == PARTICIPANT_MANAGER_JOINED)
+        warn_of_deafness(settings, event->proxy);
     if (!word)
         return;
     const char *name = proxy_name(event->proxy);

@@ -6,10 +6,11 @@
 
 #include <muster/muster.h>
 
-/* For the manager's on_event: a line for each participant that is away or back, that left otherwise than by
+/* For the manager's on_event, with the server's settings as its context: a line for each participant that is away or back, that left otherwise than by
  * a good-bye, or was refused; at the level debug for all others too. There are at most so many lines a minute;
- * the rest is counted. Does not block. */
-void attendance_tell(void *unused, const struct participant_manager_event *event);
+ * the rest is counted. A warning for one of the original protocol, which cannot be told what train.* sets. Does not
+ * block. */
+void attendance_tell(void *settings, const struct participant_manager_event *event);
 
 /* For an on_warning: a line for each. Does not block. */
 void attendance_warn(void *unused, const char *text);

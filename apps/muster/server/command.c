@@ -12,7 +12,8 @@
 #include "common/log.h"
 #include "common/signals.h"
 #include "server.h"
-#include "settings/server_arguments.h"
+#include "settings/arguments.h"
+#include "settings/server_help.h"
 #include "settings/written_out.h"
 #include "state.h"
 
@@ -41,7 +42,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 static char *add_strategies(int key, const char *text, void *unused)
 {
     (void)unused;
-    return key == ARGP_KEY_HELP_EXTRA ? server_arguments_strategies() : (char *)(uintptr_t)text;
+    return key == ARGP_KEY_HELP_EXTRA ? server_help_strategies() : (char *)(uintptr_t)text;
 }
 
 static const char documentation[] = "Trains a model of any kind, an .npz file, with the participants that "
@@ -63,7 +64,7 @@ static void parse_all(int count, char **arguments, struct server_settings *setti
         {"seed", KEY_SEED, "N", 0, "Everything random is drawn from it (default 0)", 1},
         {0},
     };
-    const struct argp_child children[] = {{server_arguments(), 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{settings_arguments(&server_kind), 0, NULL, 0}, {0}};
     const struct argp parser = {
         .options = options,
         .parser = parse,

@@ -45,6 +45,9 @@ enum muster_status first_model_find(struct training *training, struct muster_err
     struct muster_message model = MUSTER_MESSAGE_INIT;
     struct muster_error reason;
     enum muster_status status = MUSTER_OK;
+    if (training->strategy && settings->model)
+        log_write(LOG_INFO, "--model %s is not read: the run in %s goes on with its own model",
+                  settings->model, settings->run);
     if (training->strategy)
         return MUSTER_OK;
     if (!settings->model && !hooks->first_model && settings->clip > 0)

@@ -37,11 +37,11 @@ static enum muster_status open_record(struct recording *recording, const char *i
                                       struct muster_error *error)
 {
     struct muster_record_options options;
-    if (recording->settings->sink_count == 0)
+    if (recording->settings->sinks.count == 0)
         return MUSTER_OK;
     muster_record_options_init(&options);
-    options.sinks = recording->settings->sinks;
-    options.sink_count = recording->settings->sink_count;
+    options.sinks = recording->settings->sinks.list;
+    options.sink_count = recording->settings->sinks.count;
     options.identity = identity;
     options.on_warning = attendance_warn;
     return muster_record_open(&options, &recording->record, error);
@@ -50,8 +50,8 @@ static enum muster_status open_record(struct recording *recording, const char *i
 /* Other sinks keep no file. */
 static bool takes_files(const struct server_settings *settings)
 {
-    for (size_t i = 0; i < settings->sink_count; i++) {
-        if (strncmp(settings->sinks[i], "mlflow:", strlen("mlflow:")) == 0)
+    for (size_t i = 0; i < settings->sinks.count; i++) {
+        if (strncmp(settings->sinks.list[i], "mlflow:", strlen("mlflow:")) == 0)
             return true;
     }
     return false;
@@ -194,6 +194,11 @@ enum muster_status recording_open(const struct server_settings *settings, const 
     }
     record_configuration(*recording);
     return MUSTER_OK;
+}
+
+uint16_t recording_monitor_port(const struct recording *recording)
+{
+    return monitoring_port(recording->monitoring);
 }
 
 enum muster_status recording_show(struct recording *recording, struct participant_manager *manager,

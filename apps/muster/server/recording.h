@@ -20,6 +20,9 @@ enum muster_status recording_open(const struct server_settings *settings, const 
                                   const char *identity, struct recording **recording,
                                   struct muster_error *error);
 
+/* The monitor's port; 0: there is none. */
+uint16_t recording_monitor_port(const struct recording *recording);
+
 /* Shows a manager on the monitor's page, until it is hidden, which is before it is freed. */
 enum muster_status recording_show(struct recording *recording, struct participant_manager *manager,
                                   struct muster_error *error);

@@ -86,6 +86,8 @@ static enum muster_status on_answer(void *context, size_t index, struct proxy *p
         taken.loss = loss;
     status = muster_strategy_add(strategy, &taken, reason);
     if (status != MUSTER_OK)
+        answers_name_array(round->training, reason);
+    if (status != MUSTER_OK)
         return status;
     /* Where a claimed number of samples does not count in the model, it does not in this mean either. */
     double weight = muster_strategy_kind(strategy)->weighted ? taken.weight : 1;

@@ -16,6 +16,7 @@
 #include "checkpoint.h"
 #include "common/dataset.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/port.h"
 #include "common/signals.h"
 #include "first_model.h"
@@ -40,11 +41,14 @@ static enum muster_status hold_rounds(struct training *training, struct muster_e
     log_write(LOG_INFO, "listening on port %u", (unsigned)port);
     enum muster_status status = MUSTER_OK;
     if (settings->port_file)
-        status = port_announce(settings->port_file, port, error);
+        status = port_announce(settings->port_file, port, recording_monitor_port(training->recording), error);
     if (status == MUSTER_OK && hooks->listening)
         status = hooks->listening(hooks->context, port, error);
-    if (status == MUSTER_OK)
+    if (status == MUSTER_OK) {
+        notify_ready();
         status = training_run(training, error);
+    }
+    notify_stopping();
     signals_call(NULL, NULL, -1);
     if (status != MUSTER_OK)
         stopping_farewell(&stopping);
@@ -82,6 +86,7 @@ static enum muster_status serve(struct training *training, struct muster_error *
     options.session_grace_ms = settings->grace_ms;
     options.on_event = attendance_tell;
     options.on_warning = attendance_warn;
+    options.context = (void *)(uintptr_t)settings;
     options.heartbeat_ms = settings->heartbeat_ms;
     /* Who is asked for a model has a small instruction and a big answer. */
     if (!training->strategy)
@@ -139,7 +144,7 @@ static void tell_where(const struct training *training)
 static void warn_of_no_place(const struct training *training)
 {
     const struct server_settings *settings = training->settings;
-    if (!settings->run && !settings->result && settings->sink_count == 0 && !training->hooks->first_model)
+    if (!settings->run && !settings->result && settings->sinks.count == 0 && !training->hooks->first_model)
         log_write(LOG_WARNING, "the trained model is kept nowhere: --result FILE or --run DIR keeps it");
 }
 

@@ -7,33 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "table.h"
-
-static json_t *value_of(const struct server_settings *settings, const struct setting *setting)
-{
-    const char *field = (const char *)settings + setting->offset;
-    const char *text;
-    switch (setting->type) {
-    case SETTING_WHOLE:
-        return json_integer((json_int_t) * (const size_t *)field);
-    case SETTING_NUMBER:
-        return json_real(*(const double *)field);
-    case SETTING_SECONDS:
-        return json_real((double)*(const int64_t *)field / 1000);
-    case SETTING_BYTES:
-    case SETTING_SEED:
-        return json_integer((json_int_t) * (const uint64_t *)field);
-    case SETTING_WAIT:
-        return json_integer(*(const int32_t *)field);
-    case SETTING_FLAG:
-        return json_boolean(*(const bool *)field);
-    case SETTING_TEXT:
-    case SETTING_SINKS:
-        break;
-    }
-    text = *(const char *const *)field;
-    return text ? json_string(text) : json_null();
-}
+#include "server_table.h"
 
 /* The strategy's parameters, set or not, so that another release with other initial values goes on as before. */
 static bool put_parameters(json_t *configuration, const struct server_settings *settings)
@@ -71,10 +45,10 @@ json_t *configuration_new(const struct server_settings *settings, const json_t *
 {
     json_t *configuration = others ? json_copy((json_t *)(uintptr_t)others) : json_object();
     bool put = configuration;
-    for (size_t i = 0; put && setting_at(i); i++) {
-        const struct setting *setting = setting_at(i);
+    for (size_t i = 0; put && server_table_row(i); i++) {
+        const struct setting *setting = server_table_row(i);
         if (setting->decides)
-            put = json_object_set_new(configuration, setting->key, value_of(settings, setting)) == 0;
+            put = json_object_set_new(configuration, setting->key, setting_value(settings, setting)) == 0;
     }
     /* How many rounds may change, and is of interest. */
     put =

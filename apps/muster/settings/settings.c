@@ -1,47 +1,35 @@
-/* Texts become settings here, and nowhere else. */
+/* The settings of a server: their defaults, keys without a row, and what goes together. */
 #include <config.h>
 
 #include "settings.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arguments.h"
 #include "common/dataset.h"
 #include "nearest.h"
 #include "privacy_settings.h"
-#include "table.h"
-
-struct kept_text {
-    struct kept_text *next;
-    char text[];
-};
+#include "server_table.h"
 
 #define STRATEGY_PREFIX "strategy."
 #define TRAIN_PREFIX    "train."
 
-/* Keeps a copy of a text as long as the settings live; NULL when out of memory. */
-static const char *keep_text(struct server_settings *settings, const char *text)
-{
-    size_t size = strlen(text) + 1;
-    struct kept_text *kept = malloc(sizeof(*kept) + size);
-    if (!kept)
-        return NULL;
-    memcpy(kept->text, text, size);
-    kept->next = settings->texts;
-    settings->texts = kept;
-    return kept->text;
-}
+/* Defaults by which it is seen that somebody set a setting. */
+#define METRIC          "loss"
+#define VERSIONS_BUDGET ((uint64_t)4 << 30)
+enum { BUFFER = 10, COME_BACK = 10 };
 
-void settings_init(struct server_settings *settings)
+static void init(void *made)
 {
+    struct server_settings *settings = made;
     *settings = (struct server_settings){
         .listen = "127.0.0.1:8080",
         .rounds = 100,
         .fraction = 1,
+        .default_fraction = 1,
         .over = 1,
         .wait_ms = 300000,
         .deadline_ms = 60000,
@@ -52,187 +40,15 @@ void settings_init(struct server_settings *settings)
         .model_limit = (uint64_t)1 << 30,
         .strategy = "fedavg",
         .default_weight = 100,
-        .buffer = 10,
-        .versions_budget = (uint64_t)4 << 30,
+        .buffer = BUFFER,
+        .versions_budget = VERSIONS_BUDGET,
         .delta = 1e-5,
         .sampling = "poisson",
         .evaluate_fraction = 1,
-        .metric = "loss",
-        .come_back_seconds = 10,
+        .metric = METRIC,
+        .come_back_seconds = COME_BACK,
         .log = LOG_OPTIONS_INIT,
     };
-}
-
-void settings_free(struct server_settings *settings)
-{
-    while (settings->texts) {
-        struct kept_text *next = settings->texts->next;
-        free(settings->texts);
-        settings->texts = next;
-    }
-    training_settings_free(&settings->training);
-}
-
-/* ---- numbers ---- */
-
-/* What a row wants, for a person. */
-static const char *range_of(const struct setting *setting, char *text, size_t size)
-{
-    const char *from = setting->above ? "above" : "from";
-    if (isinf(setting->highest))
-        snprintf(text, size, "%s %g", from, setting->lowest);
-    else
-        snprintf(text, size, "%s %g %s %.10g", from, setting->lowest, setting->above ? "up to" : "to",
-                 setting->highest);
-    return text;
-}
-
-static bool is_within(const struct setting *setting, double number)
-{
-    return (setting->above ? number > setting->lowest : number >= setting->lowest) &&
-           number <= setting->highest;
-}
-
-/* Reads a decimal number, all of the text; hexadecimal ones, infinity and NaN are none. */
-static bool read_number(const char *text, double *number)
-{
-    char *end;
-    if (text[strspn(text, "+-.0123456789eE")] != '\0')
-        return false;
-    errno = 0;
-    *number = strtod(text, &end);
-    return end != text && *end == '\0' && isfinite(*number);
-}
-
-static enum muster_status set_number(const struct setting *setting, const char *text, double *number,
-                                     struct muster_error *error)
-{
-    char range[80];
-    if (read_number(text, number) && is_within(setting, *number))
-        return MUSTER_OK;
-    return explain(error, MUSTER_INVALID, "%s %.60s: expected a number %s", setting->key, text,
-                   range_of(setting, range, sizeof(range)));
-}
-
-static enum muster_status set_whole(const struct setting *setting, const char *text, size_t *number,
-                                    struct muster_error *error)
-{
-    char range[80], *end;
-    errno = 0;
-    unsigned long long whole = strtoull(text, &end, 10);
-    if (isdigit((unsigned char)*text) && *end == '\0' && errno == 0 && is_within(setting, (double)whole)) {
-        *number = (size_t)whole;
-        return MUSTER_OK;
-    }
-    return explain(error, MUSTER_INVALID, "%s %.60s: expected a whole number %s", setting->key, text,
-                   range_of(setting, range, sizeof(range)));
-}
-
-static enum muster_status set_bytes(const struct setting *setting, const char *text, uint64_t *number,
-                                    struct muster_error *error)
-{
-    static const char units[] = "KMG";
-    char *end;
-    errno = 0;
-    unsigned long long bytes = strtoull(text, &end, 10);
-    const char *unit = *end != '\0' ? strchr(units, toupper((unsigned char)*end)) : NULL;
-    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
-    bool read = isdigit((unsigned char)*text) && errno == 0 && bytes <= UINT64_MAX >> shift &&
-                end[unit ? 1 : 0] == '\0';
-    *number = (uint64_t)bytes << shift;
-    if (read && is_within(setting, (double)*number))
-        return MUSTER_OK;
-    return explain(error, MUSTER_INVALID, "%s %.60s: expected %.0f to %.0f bytes, with K, M or G at the end",
-                   setting->key, text, setting->lowest, setting->highest);
-}
-
-static enum muster_status set_seed(const struct setting *setting, const char *text, uint64_t *number,
-                                   struct muster_error *error)
-{
-    char *end;
-    errno = 0;
-    *number = strtoull(text, &end, 10);
-    if (isdigit((unsigned char)*text) && *end == '\0' && errno == 0)
-        return MUSTER_OK;
-    return explain(error, MUSTER_INVALID, "%s %.60s: expected a whole number from 0", setting->key, text);
-}
-
-static enum muster_status set_flag(const struct setting *setting, const char *text, bool *flag,
-                                   struct muster_error *error)
-{
-    *flag = strcmp(text, "true") == 0;
-    if (*flag || strcmp(text, "false") == 0)
-        return MUSTER_OK;
-    return explain(error, MUSTER_INVALID, "%s %.60s: expected true or false", setting->key, text);
-}
-
-/* ---- texts ---- */
-
-static enum muster_status keep(struct server_settings *settings, const char *text, const char **place,
-                               struct muster_error *error)
-{
-    const char *kept = keep_text(settings, text);
-    if (!kept)
-        return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    *place = kept;
-    return MUSTER_OK;
-}
-
-static enum muster_status set_text(struct server_settings *settings, const struct setting *setting,
-                                   const char *text, struct muster_error *error)
-{
-    if (*text == '\0')
-        return explain(error, MUSTER_INVALID, "%s: a text is missing", setting->key);
-    return keep(settings, text, (const char **)((char *)settings + setting->offset), error);
-}
-
-static enum muster_status add_sink(struct server_settings *settings, const char *text,
-                                   struct muster_error *error)
-{
-#ifndef HAVE_RECORD
-    return explain(error, MUSTER_UNSUPPORTED,
-                   "record %.60s: this build has no records: configure it --with-record", text);
-#endif
-    if (settings->sink_count == RECORD_SINKS_MAX)
-        return explain(error, MUSTER_INVALID, "record %.60s: there is room for %d of them", text,
-                       RECORD_SINKS_MAX);
-    return keep(settings, text, &settings->sinks[settings->sink_count++], error);
-}
-
-/* ---- keys ---- */
-
-static enum muster_status set_row(struct server_settings *settings, const struct setting *setting,
-                                  const char *text, struct muster_error *error)
-{
-    char *field = (char *)settings + setting->offset;
-    double number;
-    size_t whole;
-    enum muster_status status;
-    switch (setting->type) {
-    case SETTING_WHOLE:
-        return set_whole(setting, text, (size_t *)field, error);
-    case SETTING_NUMBER:
-        return set_number(setting, text, (double *)field, error);
-    case SETTING_SECONDS:
-        status = set_number(setting, text, &number, error);
-        *(int64_t *)field = status == MUSTER_OK ? llround(1000 * number) : *(int64_t *)field;
-        return status;
-    case SETTING_WAIT:
-        status = set_whole(setting, text, &whole, error);
-        *(int32_t *)field = status == MUSTER_OK ? (int32_t)whole : *(int32_t *)field;
-        return status;
-    case SETTING_BYTES:
-        return set_bytes(setting, text, (uint64_t *)field, error);
-    case SETTING_SEED:
-        return set_seed(setting, text, (uint64_t *)field, error);
-    case SETTING_FLAG:
-        return set_flag(setting, text, (bool *)field, error);
-    case SETTING_SINKS:
-        return add_sink(settings, text, error);
-    case SETTING_TEXT:
-        break;
-    }
-    return set_text(settings, setting, text, error);
 }
 
 /* A parameter of some strategy; settings_check() tells whether it is one of this strategy. */
@@ -241,7 +57,7 @@ static enum muster_status set_parameter(struct server_settings *settings, const 
 {
     size_t i = 0;
     double number;
-    if (!read_number(text, &number))
+    if (!setting_read_number(text, &number))
         return explain(error, MUSTER_INVALID, STRATEGY_PREFIX "%.40s %.60s: expected a number", name, text);
     while (i < settings->parameter_count && strcmp(settings->parameters[i].name, name) != 0)
         i++;
@@ -249,56 +65,30 @@ static enum muster_status set_parameter(struct server_settings *settings, const 
         return explain(error, MUSTER_INVALID, STRATEGY_PREFIX "%.40s: there is room for %d of them", name,
                        STRATEGY_PARAMETERS_MAX);
     if (i == settings->parameter_count) {
-        enum muster_status status = keep(settings, name, &settings->parameters[i].name, error);
-        if (status != MUSTER_OK)
-            return status;
+        settings->parameters[i].name = kind_keep(&server_kind, settings, name);
+        if (!settings->parameters[i].name)
+            return explain(error, MUSTER_OUT_OF_MEMORY, "out of memory");
         settings->parameter_count++;
     }
     settings->parameters[i].value = number;
     return MUSTER_OK;
 }
 
-static enum muster_status refuse_key(const char *key, struct muster_error *error)
+static enum muster_status set_other(void *set, const char *key, const char *text, bool *known,
+                                    struct muster_error *error)
 {
-    struct nearest nearest;
-    nearest_begin(&nearest, key);
-    for (size_t i = 0; setting_at(i); i++)
-        nearest_look(&nearest, setting_at(i)->key);
-    if (nearest.name)
-        return explain(error, MUSTER_INVALID, "%.60s: there is no such setting; %s is one", key,
-                       nearest.name);
-    return explain(
-        error, MUSTER_INVALID,
-        "%.60s: there is no such setting; --help lists them, and what participants are told begins "
-        "with train.",
-        key);
-}
-
-enum muster_status settings_set(struct server_settings *settings, const char *key, const char *text,
-                                struct muster_error *error)
-{
-    for (size_t i = 0; setting_at(i); i++) {
-        if (strcmp(setting_at(i)->key, key) == 0)
-            return set_row(settings, setting_at(i), text, error);
-    }
-    if (strncmp(key, STRATEGY_PREFIX, strlen(STRATEGY_PREFIX)) == 0)
+    struct server_settings *settings = set;
+    bool parameter = strncmp(key, STRATEGY_PREFIX, strlen(STRATEGY_PREFIX)) == 0;
+    *known = parameter || strncmp(key, TRAIN_PREFIX, strlen(TRAIN_PREFIX)) == 0;
+    if (parameter)
         return set_parameter(settings, key + strlen(STRATEGY_PREFIX), text, error);
-    if (strncmp(key, TRAIN_PREFIX, strlen(TRAIN_PREFIX)) == 0)
-        return training_settings_set(&settings->training, key + strlen(TRAIN_PREFIX), text, error);
-    return refuse_key(key, error);
+    return *known ? training_settings_set(&settings->training, key + strlen(TRAIN_PREFIX), text, error)
+                  : MUSTER_INVALID;
 }
 
-enum muster_status settings_assign(struct server_settings *settings, const char *assignment,
-                                   struct muster_error *error)
+static void clear(void *settings)
 {
-    const char *equals = strchr(assignment, '=');
-    char key[128];
-    if (!equals || equals == assignment)
-        return explain(error, MUSTER_INVALID, "%.60s: expected KEY=VALUE, such as train.lr=0.1", assignment);
-    if ((size_t)(equals - assignment) >= sizeof(key))
-        return explain(error, MUSTER_INVALID, "%.60s: the key is too long", assignment);
-    snprintf(key, sizeof(key), "%.*s", (int)(equals - assignment), assignment);
-    return settings_set(settings, key, equals + 1, error);
+    training_settings_free(&((struct server_settings *)settings)->training);
 }
 
 /* ---- all together ---- */
@@ -426,23 +216,103 @@ static enum muster_status check_rounds(const struct server_settings *settings, s
     return MUSTER_OK;
 }
 
-enum muster_status settings_check(const struct server_settings *settings, struct muster_error *error)
+/* Settings that would do nothing, as another is not set. */
+static enum muster_status check_effects(const struct server_settings *settings, struct muster_error *error)
 {
+    const struct muster_strategy_kind *kind = muster_strategy_find(settings->strategy);
+    bool asynchronous = kind && kind->asynchronous, tests = settings->evaluate_every > 0;
+    const struct {
+        bool set;
+        const char *text;
+    } vain[] = {
+        {settings->over > 1 && settings->fraction >= 1 && settings->wanted == 0,
+         "select.over: all participants are wanted, and more there are not: set select.fraction (--fraction) "
+         "or "
+         "select.count (--count), too"},
+        {settings->fraction < 1 && settings->fraction != settings->default_fraction && settings->wanted > 0,
+         "select.fraction: select.count (--count) says how many are wanted: set one of them"},
+        {settings->buffer != BUFFER && !asynchronous,
+         "buffer: only fedbuff has one: set strategy.name (--strategy), too"},
+        {settings->versions_budget != VERSIONS_BUDGET && !asynchronous,
+         "versions_budget: only fedbuff has one: set strategy.name (--strategy), too"},
+        {settings->patience > 0 && !tests,
+         "stop.patience: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {strcmp(settings->metric, METRIC) != 0 && !tests,
+         "stop.metric: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {settings->min_delta > 0 && !tests,
+         "stop.min_delta: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {settings->evaluate_fraction < 1 && !tests,
+         "evaluate.fraction: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {settings->evaluate_deadline_ms > 0 && !tests,
+         "evaluate.deadline: nobody tests the model: set evaluate.every (--evaluate), too"},
+        {settings->come_back_seconds != COME_BACK && !settings->run,
+         "come_back: without a run the server says good-bye: set run (--run), too"},
+        {settings->overwrite && !settings->run,
+         "overwrite: there is no run to overwrite: set run (--run), too"},
+    };
+    for (size_t i = 0; i < sizeof(vain) / sizeof(*vain); i++) {
+        if (vain[i].set)
+            return explain(error, MUSTER_INVALID, "%s", vain[i].text);
+    }
+    return MUSTER_OK;
+}
+
+static enum muster_status check(void *checked, struct muster_error *error)
+{
+    const struct server_settings *settings = checked;
     if (settings->run && settings->metrics)
         return explain(error, MUSTER_INVALID,
                        "metrics %.60s: with a run the metrics are in %.60s/metrics.csv", settings->metrics,
                        settings->run);
-    if (!settings->run && settings->overwrite)
-        return explain(error, MUSTER_INVALID,
-                       "overwrite: there is no run to overwrite: set run (--run), too");
-    if (settings->patience > 0 && settings->evaluate_every == 0)
-        return explain(error, MUSTER_INVALID,
-                       "stop.patience %zu: nobody tests the model: set evaluate.every (--evaluate), too",
-                       settings->patience);
-    enum muster_status status = check_rounds(settings, error);
+    enum muster_status status = check_effects(settings, error);
+    if (status == MUSTER_OK)
+        status = check_rounds(settings, error);
     if (status == MUSTER_OK)
         status = check_strategy(settings, error);
     if (status == MUSTER_OK)
         status = check_least(settings, error);
     return status == MUSTER_OK ? privacy_settings_check(settings, error) : status;
+}
+
+/* ---- the kind ---- */
+
+const struct settings_kind server_kind = {
+    .section = "server",
+    .program = "muster server",
+    .size = sizeof(struct server_settings),
+    .texts = offsetof(struct server_settings, texts),
+    .row = server_table_row,
+    .init = init,
+    .other = set_other,
+    .check = check,
+    .clear = clear,
+    .hint = ", and what participants are told begins with train.",
+    .headers = server_table_headers,
+    .groups = GROUPS,
+    .set_group = GROUP_TRAINING,
+    .set_help =
+        "Set any setting by its key, see below; train.NAME=VALUE is told to participants that train, as in "
+        "--set "
+        "train.lr=0.1, and train.for=RULES to some of them, as in --set 'train.for=[{labels: {kind: phone}, "
+        "epochs: 1}, {ranks: 0-3, lr: 0.01}]'. A rank is a participant's number, from 0, in the order of "
+        "arrival",
+    .security = &server_security_arguments,
+    .credentials = offsetof(struct server_settings, credentials),
+    .log = offsetof(struct server_settings, log),
+};
+
+void settings_init(struct server_settings *settings)
+{
+    init(settings);
+}
+
+void settings_free(struct server_settings *settings)
+{
+    kind_clear(&server_kind, settings);
+}
+
+enum muster_status settings_set(struct server_settings *settings, const char *key, const char *text,
+                                struct muster_error *error)
+{
+    return kind_set(&server_kind, settings, key, text, error);
 }

@@ -1,4 +1,4 @@
-/* What the users of a server set: one scheme of names, whether a command line or a file says it. */
+/* What the users of a server set. */
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
@@ -9,16 +9,11 @@
 #include <muster/muster.h>
 
 #include "common/log.h"
+#include "kind.h"
 #include "training_settings.h"
-
-/* As many as a record has. */
-enum { RECORD_SINKS_MAX = 16 };
 
 /* As many as a strategy can have. */
 enum { STRATEGY_PARAMETERS_MAX = 16 };
-
-/* A text that the settings own. */
-struct kept_text;
 
 /* Everything that can be set. Make one with settings_init(); texts are its own. NULL or 0 where nothing is set, unless a
  * field says otherwise. docs and `muster server --help` say what each means. */
@@ -27,8 +22,9 @@ struct server_settings {
     const char *listen;
     size_t rounds;
     double fraction;
-    size_t wanted; /* participants of a round; 0: the fraction says it */
-    double over;   /* so many times as many are asked */
+    double default_fraction; /* of a command that has another one */
+    size_t wanted;           /* participants of a round; 0: the fraction says it */
+    double over;             /* so many times as many are asked */
     const char *label;
     size_t enough;
     size_t at_least;
@@ -72,8 +68,7 @@ struct server_settings {
     bool overwrite;
     int32_t come_back_seconds;
     const char *metrics;
-    const char *sinks[RECORD_SINKS_MAX];
-    size_t sink_count;
+    struct setting_sinks sinks;
     const char *monitor;
     const char *port_file;
     /* not by these names, but by options that programs share */
@@ -82,20 +77,12 @@ struct server_settings {
     struct kept_text *texts;
 };
 
-/* Fills in the defaults. */
+extern const struct settings_kind server_kind;
+
+/* As of any kind. */
 void settings_init(struct server_settings *settings);
 void settings_free(struct server_settings *settings);
-
-/* Sets what `key`, such as "select.fraction", "strategy.beta1" or "train.lr", means to what `text` says. INVALID with
- * *error, which names the key, and what was expected or the key that comes nearest; OUT_OF_MEMORY. */
 enum muster_status settings_set(struct server_settings *settings, const char *key, const char *text,
                                 struct muster_error *error);
-
-/* The same for KEY=VALUE. */
-enum muster_status settings_assign(struct server_settings *settings, const char *assignment,
-                                   struct muster_error *error);
-
-/* Checks what only all settings together tell. INVALID with *error. */
-enum muster_status settings_check(const struct server_settings *settings, struct muster_error *error);
 
 #endif

@@ -1,9 +1,0 @@
-/* Rounds: a node trains on its own data, and mixes its model with those of its neighbours. */
-#ifndef TRAINING_H
-#define TRAINING_H
-
-#include "node.h"
-
-enum muster_status training_run(struct node *node, struct muster_error *error);
-
-#endif

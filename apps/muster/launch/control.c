@@ -1,0 +1,288 @@
+/* One thread waits for all connections. A line is read as it comes, and an answer is written as it is taken; each client
+ * has a time limit for both, and none for staying open after that. */
+#include <config.h>
+
+#include "control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/dataset.h"
+#include "run_files.h"
+
+enum { LINE_SIZE = 4096, LIMIT_MS = 10000, FIXED_WAITS = 2 };
+
+struct client {
+    int socket;
+    char line[LINE_SIZE];
+    size_t length;
+    char *answer; /* NULL: the line is not complete yet */
+    size_t size, sent;
+    bool stays; /* open, once the answer was taken */
+    int64_t limit_ms;
+};
+
+struct control {
+    struct control_calls calls;
+    int listener, wake;
+    pthread_t thread;
+    /* Of the thread. */
+    struct client *clients[CONTROL_CLIENTS_MAX];
+    size_t count;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool is_done(const struct client *client)
+{
+    return client->answer && client->sent == client->size;
+}
+
+/* ---- clients ---- */
+
+static bool may_ask(int socket)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+           (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void take_client(struct control *control)
+{
+    int socket = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    bool room = socket >= 0 && control->count < CONTROL_CLIENTS_MAX && may_ask(socket);
+    struct client *client = room ? calloc(1, sizeof(*client)) : NULL;
+    if (!client) {
+        if (socket >= 0)
+            close(socket);
+        return;
+    }
+    client->socket = socket;
+    client->limit_ms = now_ms() + LIMIT_MS;
+    control->clients[control->count++] = client;
+}
+
+static void drop_client(struct control *control, size_t index)
+{
+    struct client *client = control->clients[index];
+    close(client->socket);
+    free(client->answer);
+    free(client);
+    control->clients[index] = control->clients[--control->count];
+}
+
+static size_t count_waiting(const struct control *control)
+{
+    size_t waiting = 0;
+    for (size_t i = 0; i < control->count; i++)
+        waiting += control->clients[i]->stays;
+    return waiting;
+}
+
+static json_t *refuse(const char *text)
+{
+    return json_pack("{s:s}", "error", text);
+}
+
+/* What one asks for. */
+static json_t *answer(struct control *control, struct client *client)
+{
+    json_t *wish = json_loadb(client->line, client->length, JSON_REJECT_DUPLICATES, NULL);
+    const char *what = json_string_value(json_object_get(wish, "do"));
+    bool status = what && strcmp(what, "status") == 0, stop = what && strcmp(what, "stop") == 0;
+    bool follow = what && strcmp(what, "follow") == 0;
+    json_decref(wish);
+    if (status)
+        return control->calls.status(control->calls.context);
+    if (!stop && !follow)
+        return refuse("expected {\"do\": \"status\"}, \"stop\" or \"follow\"");
+    if (stop)
+        control->calls.stop(control->calls.context);
+    if (count_waiting(control) >= CONTROL_WAITING_MAX)
+        return refuse("too many wait already");
+    client->stays = true;
+    return json_pack("{s:b}", "ok", 1);
+}
+
+/* Makes the answer a line; false when out of memory. */
+static bool put_answer(struct client *client, json_t *message)
+{
+    char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+    json_decref(message);
+    if (!text || asprintf(&client->answer, "%s\n", text) < 0) {
+        client->answer = NULL;
+        free(text);
+        return false;
+    }
+    client->size = strlen(client->answer);
+    free(text);
+    return true;
+}
+
+/* False when it is to be dropped. */
+static bool read_client(struct control *control, struct client *client)
+{
+    if (client->answer) { /* it has nothing more to say: it goes, or nonsense comes */
+        char byte;
+        return read(client->socket, &byte, 1) < 0 && errno == EAGAIN;
+    }
+    ssize_t count = read(client->socket, client->line + client->length, LINE_SIZE - client->length);
+    if (count <= 0)
+        return count < 0 && errno == EAGAIN;
+    client->length += (size_t)count;
+    const char *end = memchr(client->line, '\n', client->length);
+    if (!end)
+        return client->length < LINE_SIZE;
+    client->length = (size_t)(end - client->line);
+    return put_answer(client, answer(control, client));
+}
+
+static bool write_client(struct client *client)
+{
+    while (!is_done(client)) {
+        ssize_t count =
+            send(client->socket, client->answer + client->sent, client->size - client->sent, MSG_NOSIGNAL);
+        if (count < 0)
+            return errno == EAGAIN;
+        client->sent += (size_t)count;
+    }
+    return client->stays;
+}
+
+/* ---- the thread ---- */
+
+/* Serves those that can go on; from the last to the first, as a dropped one's place is taken by the last. */
+static void serve(struct control *control, const struct pollfd *waits, size_t count)
+{
+    for (size_t i = count; i-- > 0;) {
+        struct client *client = control->clients[i];
+        short ready = waits[FIXED_WAITS + i].revents;
+        bool stays = is_done(client) || now_ms() < client->limit_ms;
+        if (stays && ready & (POLLIN | POLLHUP | POLLERR))
+            stays = read_client(control, client);
+        if (stays && client->answer && !is_done(client))
+            stays = write_client(client);
+        if (!stays)
+            drop_client(control, i);
+    }
+}
+
+static void *watch(void *argument)
+{
+    struct control *control = argument;
+    for (;;) {
+        struct pollfd waits[FIXED_WAITS + CONTROL_CLIENTS_MAX];
+        size_t count = control->count;
+        int timeout_ms = -1;
+        waits[0] = (struct pollfd){.fd = control->wake, .events = POLLIN};
+        waits[1] = (struct pollfd){.fd = control->listener, .events = POLLIN};
+        for (size_t i = 0; i < count; i++) {
+            const struct client *client = control->clients[i];
+            short out = client->answer && !is_done(client) ? POLLOUT : 0;
+            waits[FIXED_WAITS + i] = (struct pollfd){.fd = client->socket, .events = (short)(POLLIN | out)};
+            if (!is_done(client))
+                timeout_ms = LIMIT_MS;
+        }
+        if (poll(waits, FIXED_WAITS + count, timeout_ms) < 0 && errno != EINTR)
+            return NULL;
+        if (waits[0].revents != 0)
+            return NULL;
+        serve(control, waits, count);
+        if (waits[1].revents != 0)
+            take_client(control);
+    }
+}
+
+/* ---- for callers ---- */
+
+/* A socket at PATH/control. The path may be longer than an address of a socket: it is reached by a descriptor. */
+static int listen_in(const char *path, struct muster_error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int listener = folder >= 0 ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" RUN_CONTROL, folder);
+    bool open = listener >= 0;
+    if (open) {
+        unlinkat(folder, RUN_CONTROL, 0);
+        fchmod(listener, 0600); /* so it is from the first instant on */
+        open = bind(listener, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+               listen(listener, CONTROL_CLIENTS_MAX) == 0;
+    }
+    int number = errno;
+    if (folder >= 0)
+        close(folder);
+    if (open)
+        return listener;
+    if (listener >= 0)
+        close(listener);
+    errno = number;
+    run_files_errno(error, path, "making its control socket");
+    return -1;
+}
+
+static bool start_thread(struct control *control)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    bool started = pthread_create(&control->thread, NULL, watch, control) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+enum muster_status control_open(const char *path, const struct control_calls *calls, struct control **control,
+                                struct muster_error *error)
+{
+    struct control *made = calloc(1, sizeof(*made));
+    *control = NULL;
+    if (!made)
+        return dataset_out_of_memory(error);
+    made->calls = *calls;
+    made->listener = listen_in(path, error);
+    made->wake = made->listener >= 0 ? eventfd(0, EFD_CLOEXEC) : -1;
+    if (made->wake >= 0 && start_thread(made)) {
+        *control = made;
+        return MUSTER_OK;
+    }
+    bool listens = made->listener >= 0;
+    if (made->wake >= 0)
+        close(made->wake);
+    if (listens)
+        close(made->listener);
+    free(made);
+    return listens ? dataset_out_of_memory(error) : MUSTER_IO;
+}
+
+void control_free(struct control *control)
+{
+    if (!control)
+        return;
+    eventfd_write(control->wake, 1);
+    pthread_join(control->thread, NULL);
+    while (control->count > 0)
+        drop_client(control, control->count - 1);
+    close(control->listener);
+    close(control->wake);
+    free(control);
+}

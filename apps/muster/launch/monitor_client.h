@@ -1,0 +1,15 @@
+/* What the monitor of a run's server says of participants, for `muster status`. */
+#ifndef MONITOR_CLIENT_H
+#define MONITOR_CLIENT_H
+
+#include <jansson.h>
+
+/* Gets the state from HOST:PORT, within 5 s: an object to be freed, or NULL. `credentials` is what the experiment says of
+ * them, or NULL: a token and TLS are used as the monitor wants them. */
+json_t *monitor_client_get(const char *address, const json_t *credentials);
+
+/* What a participant of this name does, such as "open, works on turn 3, 40 %"; `text` is returned, and is "" when the monitor does
+ * not know it. */
+const char *monitor_client_describe(const json_t *state, const char *name, char *text, size_t size);
+
+#endif
