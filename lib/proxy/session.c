@@ -38,7 +38,9 @@ static struct introduction *copy_introduction(const Muster__Hello *hello)
 enum muster_status muster__proxy_introduce(struct proxy *proxy, const Muster__Hello *hello,
                                            struct muster_error *error)
 {
+    pthread_mutex_lock(&proxy->lock); /* somebody may look at it already */
     proxy->original = !hello;
+    pthread_mutex_unlock(&proxy->lock);
     if (!muster__token_make(proxy->session))
         return muster__error(error, MUSTER_UNAVAILABLE, "the server cannot get random numbers");
     if (!hello)
