@@ -78,7 +78,7 @@ class Case(unittest.TestCase):
         self.scratch = pathlib.Path(directory.name)
         # What hangs is to fail here, where it is seen which test it was.
         signal.signal(signal.SIGALRM, too_long)
-        signal.alarm(60 * SLOWNESS)
+        signal.alarm(180 * SLOWNESS)
         self.addCleanup(signal.alarm, 0)
 
     def start(self, program, *words, **options):
