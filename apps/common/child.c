@@ -420,7 +420,7 @@ void children_adopt(void)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-/* Whether a process is the leader of its group, as all are that a set has started: the set collects those. */
+/* A leader of a group may be one that a set has started, which the set collects. */
 void children_collect(void)
 {
     siginfo_t ended = {0};

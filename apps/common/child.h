@@ -78,7 +78,8 @@ void children_free(struct children *children);
 /* Has this process be the parent of all that its children leave behind; once, before there are any. */
 void children_adopt(void);
 
-/* Collects what was left behind and has ended by itself. For the thread that calls children_adopt(), now and then. */
+/* Collects what was left behind and has ended by itself, up to the first that was the leader of a process group: that one
+ * children_kill_orphans() collects. For the thread that calls children_adopt(), now and then. */
 void children_collect(void);
 
 /* Kills all that has this process for a parent, and what those leave behind, until none is left; after all

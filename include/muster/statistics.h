@@ -130,8 +130,7 @@ struct proxy_statistics {
     uint64_t turns_ended[MUSTER_STATUS_ROOM];
     struct muster_traffic traffic;
     int64_t heartbeat_ms; /* how often it sends a heartbeat during a turn; 0: never, and it is never silent */
-    bool
-        original; /* it speaks the original protocol: of an instruction it gets the arrays, and no scalars and values */
+    bool original; /* it speaks the original protocol: it gets an instruction's arrays, and no scalars */
 };
 
 /** proxy_get_statistics() calls this with the size of the struct in the caller's header. */

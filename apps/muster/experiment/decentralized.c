@@ -86,8 +86,7 @@ static const char *settings_by_rank(struct draft *draft, const struct tree *sect
     return kept;
 }
 
-static void add_node(struct draft *draft, const struct section_settings *settings, const struct texts *base,
-                     size_t rank, size_t count)
+static void add_node(struct draft *draft, const struct texts *base, size_t rank, size_t count)
 {
     const struct tree *section = tree_get(draft->root, "nodes"), *rule = process_rule(section, rank);
     struct experiment_process process = {.role = "node",
@@ -97,7 +96,6 @@ static void add_node(struct draft *draft, const struct section_settings *setting
                                          .shown = rank == 0,
                                          .monitored = rank == 0};
     struct texts arguments = {0};
-    (void)settings;
     process.name = process_name(draft, "node", rank, count);
     process.host = hosts_of_rank(draft, rule, section, rank);
     for (size_t i = 0; i < base->count; i++)
@@ -153,7 +151,7 @@ static void read_nodes(struct draft *draft)
         settings_section_add(draft, &base, "settings", by_rank);
     process_add_credentials(draft, &base, false);
     for (size_t rank = 0; rank < count; rank++)
-        add_node(draft, settings, &base, rank, count);
+        add_node(draft, &base, rank, count);
 }
 
 void decentralized_read(struct draft *draft)

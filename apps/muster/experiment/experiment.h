@@ -66,7 +66,7 @@ struct experiment {
 typedef void experiment_mistake(void *context, const char *line);
 
 /* Reads and checks a file. Each assignment is KEY=VALUE, and goes before what the file says. INVALID when there
- * were mistakes, each of which was told; IO, OUT_OF_MEMORY with *error. The experiment is freed by
+ * were mistakes, each of which was told; IO with *error. Out of memory it says so and ends the program. The experiment is freed by
  * experiment_free(). */
 enum muster_status experiment_read(const char *path, char *const *assignments, size_t assignment_count,
                                    experiment_mistake *tell, void *context, struct experiment **experiment,

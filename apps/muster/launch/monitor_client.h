@@ -8,7 +8,7 @@
  * them, or NULL: a token and TLS are used as the monitor wants them. */
 json_t *monitor_client_get(const char *address, const json_t *credentials);
 
-/* What a participant of this name does, such as "open, works on turn 3, 40 %"; `text` is returned, and is "" when the monitor does
+/* What a participant of this name does, such as "connected for 3 s, works on an instruction, 40 %"; `text` is returned, and is "" when the monitor does
  * not know it. */
 const char *monitor_client_describe(const json_t *state, const char *name, char *text, size_t size);
 

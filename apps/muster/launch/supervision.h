@@ -56,7 +56,8 @@ struct launcher {
     /* Set by other threads, which then wake the loop. */
     atomic_int stop_signal; /* a number; -1: by `muster stop` */
     atomic_bool hurry;
-    /* Guards all below against the thread of the control; the loop's own thread writes. No other lock is taken with it. */
+    /* Guards all below against the thread of the control; the loop's own thread writes. That of the
+     * children is taken with it, and no other; started() is called with it, and so must not wait. */
     pthread_mutex_t lock;
     struct host *hosts;
     struct process *processes;
