@@ -172,7 +172,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         enum muster_status status =
             muster__vertical_member_reply(member, NULL, &note.message, &answer, &error);
         uint64_t after = muster_vertical_member_updates(member);
-        CHECK(after == before || after == before + 1);
+        /* who begins again at an earlier step goes back; nothing else does, and no update is skipped */
+        const char *task = muster__vertical_task(&note.message);
+        bool begins = task && strcmp(task, MUSTER__VERTICAL_BEGIN) == 0;
+        CHECK(after == before || (begins ? after < before : after == before + 1));
         CHECK(status == MUSTER_OK ? error.status == MUSTER_OK : error.text[0] != '\0');
         if (status == MUSTER_OK)
             hear(&peer, &answer, &input);
