@@ -12,7 +12,7 @@
 #include "mistakes.h"
 
 /* A mapping is searched from its beginning, and so it is short. */
-enum { NESTING_MAX = 16, NODES_MAX = 20000, KEYS_MAX = 1000, TEXTS_MAX = 4 * TREE_BYTES_MAX };
+enum { NODES_MAX = 20000, KEYS_MAX = 1000, TEXTS_MAX = 4 * TREE_BYTES_MAX };
 
 struct reader {
     struct memory *memory;
@@ -121,7 +121,7 @@ static bool refuse_size(struct mistakes *mistakes, struct place place)
 {
     mistakes_add(mistakes, place,
                  "this is nested too deep, or too much: at most %d levels, %d values and %d bytes",
-                 NESTING_MAX, NODES_MAX, TEXTS_MAX);
+                 TREE_NESTING_MAX, NODES_MAX, TEXTS_MAX);
     return false;
 }
 
@@ -208,7 +208,7 @@ static bool fill(struct reader *reader, struct tree *tree, int index, size_t dep
 {
     const yaml_node_t *node = yaml_document_get_node(reader->document, index);
     tree->place = place_of(&node->start_mark);
-    if (depth > NESTING_MAX || ++reader->nodes > NODES_MAX)
+    if (depth > TREE_NESTING_MAX || ++reader->nodes > NODES_MAX)
         return refuse_size(reader->mistakes, tree->place);
     switch (node->type) {
     case YAML_SEQUENCE_NODE:
@@ -280,7 +280,7 @@ static bool is_bounded(const char *text, size_t size, struct mistakes *mistakes)
         bool ends = event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
         depth = depth + begins - ends;
         nodes += begins || event.type == YAML_SCALAR_EVENT || event.type == YAML_ALIAS_EVENT;
-        if (depth > NESTING_MAX || nodes > 2 * NODES_MAX) /* a key counts here, too */
+        if (depth > TREE_NESTING_MAX || nodes > 2 * NODES_MAX) /* a key counts here, too */
             bounded = refuse_size(mistakes, place_of(&event.start_mark));
         yaml_event_delete(&event);
     }

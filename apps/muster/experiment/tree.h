@@ -12,7 +12,7 @@
 struct mistakes;
 
 /* A file of more than this is refused, and so is what goes beyond the other bounds in tree.c. */
-enum { TREE_BYTES_MAX = 1 << 20 };
+enum { TREE_BYTES_MAX = 1 << 20, TREE_NESTING_MAX = 16 };
 
 enum tree_type {
     TREE_EMPTY, /* nothing, null or ~ */

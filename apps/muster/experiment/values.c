@@ -193,6 +193,17 @@ static struct tree *step(struct memory *memory, struct tree *tree, const char **
     return child;
 }
 
+/* How many levels there are: 0 for a scalar. */
+static size_t depth_of(const struct tree *tree)
+{
+    size_t deepest = 0;
+    for (const struct tree *child = tree->first; child; child = child->next) {
+        size_t depth = 1 + depth_of(child);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest;
+}
+
 void values_assign(struct memory *memory, struct tree *tree, const char *assignment,
                    struct mistakes *mistakes)
 {
@@ -205,10 +216,15 @@ void values_assign(struct memory *memory, struct tree *tree, const char *assignm
     const char *path = memory_text(memory, assignment, (size_t)(equals - assignment));
     struct place place = {.assignment = path};
     struct tree *value = read_value(memory, equals + 1, place, mistakes);
-    while (value && tree && *path != '\0')
+    size_t depth = value ? depth_of(value) : 0;
+    for (; value && tree && *path != '\0'; depth++)
         tree = step(memory, tree, &path, place, mistakes);
     if (!value || !tree)
         return;
+    if (depth > TREE_NESTING_MAX) {
+        mistakes_add(mistakes, place, "there is room for %d levels", TREE_NESTING_MAX);
+        return;
+    }
     struct tree *next = tree->next;
     const char *name = tree->name;
     *tree = *value;
