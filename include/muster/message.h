@@ -54,6 +54,10 @@ struct muster_scalar {
     double value;
 };
 
+/** The most numbers that a progress report can have, and the most bytes of a name among them, without its NUL. */
+#define MUSTER_REPORT_NUMBERS_MAX 16
+#define MUSTER_REPORT_NAME_MAX    64
+
 /** What a value is. */
 enum muster_value_kind {
     MUSTER_VALUE_INTEGER = 1,
