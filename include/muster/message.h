@@ -146,11 +146,10 @@ struct muster_transfer {
 MUSTER_API void muster_message_clear(struct muster_message *message);
 
 /**
- * Makes *shared another owner of what a received message points into, without a copy. *shared stays valid
- * until the caller clears it, whatever becomes of `message`; and as long as either has it, nobody writes to
- * the data but they. It is for an answer that is to outlive the call that showed it, such as on_answer of a
- * round. What is shared no longer counts in upload_budget. A message that owns nothing is copied as it is,
- * and goes on pointing at its owner's data. Any thread that may read `message`; does not block.
+ * Makes *shared another owner of what a received message points into, without a copy: it stays valid until the
+ * caller clears it, whatever becomes of `message`. It is for an answer that is to outlive the call that shows
+ * it, such as on_answer of a round. A message that owns nothing is copied as it is, and goes on pointing at its
+ * owner's data. Any thread that may read `message`; does not block.
  */
 MUSTER_API void muster_message_share(const struct muster_message *message, struct muster_message *shared);
 

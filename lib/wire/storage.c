@@ -92,7 +92,6 @@ void muster_message_share(const struct muster_message *message, struct muster_me
 {
     *shared = *message;
     muster__storage_retain(shared->storage);
-    muster__payload_hand_over(shared);
 }
 
 struct storage *muster__storage_retain(struct storage *storage)
