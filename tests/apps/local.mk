@@ -15,6 +15,7 @@ app_tests = \
     tests/apps/privacy.py \
     tests/apps/restarting.py \
     tests/apps/runs.py \
+    tests/apps/runs_found.py \
     tests/apps/server.py \
     tests/apps/server_asynchronous.py \
     tests/apps/server_evaluation.py \
