@@ -160,6 +160,28 @@ apps_muster_muster_SOURCES = \
     apps/muster/node/taking.h \
     apps/muster/node/training.c \
     apps/muster/node/training.h \
+    apps/muster/orchestrate/command.c \
+    apps/muster/orchestrate/command.h \
+    apps/muster/orchestrate/crew.c \
+    apps/muster/orchestrate/crew.h \
+    apps/muster/orchestrate/crew_display.c \
+    apps/muster/orchestrate/crew_display.h \
+    apps/muster/orchestrate/local.c \
+    apps/muster/orchestrate/local.h \
+    apps/muster/orchestrate/machine.c \
+    apps/muster/orchestrate/machine.h \
+    apps/muster/orchestrate/memory.c \
+    apps/muster/orchestrate/memory.h \
+    apps/muster/orchestrate/orchestrate.c \
+    apps/muster/orchestrate/orchestrate.h \
+    apps/muster/orchestrate/orchestrate_options.c \
+    apps/muster/orchestrate/orchestrate_options.h \
+    apps/muster/orchestrate/orders.c \
+    apps/muster/orchestrate/orders.h \
+    apps/muster/orchestrate/outputs.c \
+    apps/muster/orchestrate/outputs.h \
+    apps/muster/orchestrate/places.c \
+    apps/muster/orchestrate/places.h \
     apps/muster/server/answers.c \
     apps/muster/server/answers.h \
     apps/muster/server/asynchronous.c \

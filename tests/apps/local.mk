@@ -11,6 +11,7 @@ app_tests = \
     tests/apps/hosts.py \
     tests/apps/launching.py \
     tests/apps/namespaces.py \
+    tests/apps/orchestrate.py \
     tests/apps/original.py \
     tests/apps/privacy.py \
     tests/apps/restarting.py \
@@ -29,7 +30,7 @@ app_tests = \
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/recruits.py tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
     tests/apps/support.py tests/apps/volunteers.py
 
 if HAVE_TESTS
