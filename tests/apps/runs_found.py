@@ -150,6 +150,25 @@ class Kept(Runs):
         self.assertNotIn("goes on", (run / "logs" / "launcher.log").read_text())
         self.stop("quiet")
 
+    def test_logs_that_are_links(self):
+        """Nothing is written, nor shown, outside of the directory."""
+        self.begin_behind(QUIET)
+        self.stop("quiet")
+        outside = self.scratch / "outside"
+        outside.mkdir()
+        (outside / "participant-0.log").write_text("of a person")
+        logs = self.scratch / "runs" / "quiet" / "logs"
+        shutil.rmtree(logs)
+        logs.symlink_to(outside)
+        self.assertIn("making logs/ in it: Not a directory", self.run_in(START, self.file(QUIET))[2])
+        self.assertEqual(self.run_in(LOGS, "quiet")[:2], (1, ""))
+        logs.unlink()
+        logs.mkdir()
+        (logs / "participant-0.log").symlink_to(outside / "participant-0.log")
+        self.assertIn("Too many levels of symbolic links", self.run_in(START, self.file(QUIET))[2])
+        self.assertNotIn("of a person", self.run_in(LOGS, "quiet")[1])
+        self.assertEqual([path.read_text() for path in outside.iterdir()], ["of a person"])
+
     def test_a_disk_that_is_full(self):
         """The directory's, played by a limit on the size of files: the run is as it was."""
         self.begin_behind(QUIET)
