@@ -104,16 +104,21 @@ class Found(Runs):
         self.assertIn("it is damaged", self.run_in(START, self.file(QUIET), "--set", "run=damaged")[2])
 
     def test_credentials_from_another_directory(self):
-        """The monitor asks for a token, whose file is where the run was started."""
+        """The monitor has a certificate and asks for a token, whose files are where the run was started."""
         (self.scratch / "token").write_text("0123456789abcdef0123456789abcdef\n")
         (self.scratch / "token").chmod(0o600)
-        self.begin_behind(QUIET + "credentials: {token_file: token}\n")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=quiet",
+             "-keyout", "key.pem", "-out", "cert.pem"],
+            cwd=self.scratch, check=True, capture_output=True,
+        )  # fmt: skip
+        self.begin_behind(QUIET + "credentials: {tls_cert: cert.pem, tls_key: key.pem, token_file: token}\n")
         process = self.start(*STATUS, "quiet", cwd="/", env=self.environment)
         output = process.stdout.read()
         self.assertIn("no participant of this name is connected", output)
-        self.assertNotIn("nothing was learnt", output)
+        self.assertRegex(output, r"(?m)^monitor: https://127\.0\.0\.1:\d+/$")
         (self.scratch / "token").unlink()
-        self.assertIn("(nothing was learnt from it)", self.run_in(STATUS)[1])
+        self.assertRegex(self.run_in(STATUS)[1], r"(?m)^monitor: https://127\.0\.0\.1:\d+/ \(nothing was learnt from it\)$")
         self.stop("quiet")
 
 
