@@ -79,6 +79,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/experiment/layout_check.c \
     apps/muster/experiment/memory.c \
     apps/muster/experiment/memory.h \
+    apps/muster/experiment/missing.c \
+    apps/muster/experiment/missing.h \
     apps/muster/experiment/mistakes.c \
     apps/muster/experiment/mistakes.h \
     apps/muster/experiment/processes.c \
