@@ -22,7 +22,6 @@ CLEANFILES += python/built
 
 # `make python`: what is built is for the tests, and is not installed.
 python: python/built
-.PHONY: python
 
 python/built: libmuster.la $(musterinclude_HEADERS) $(PYTHON_BUILD) $(PYTHON_MODULES)
 	$(AM_V_GEN)rm -rf python/package && $(MKDIR_P) python/package/muster && \
@@ -31,8 +30,9 @@ python/built: libmuster.la $(musterinclude_HEADERS) $(PYTHON_BUILD) $(PYTHON_MOD
 	    $(PYTHON3) -B $(srcdir)/python/muster_build.py python/package >python/build.log 2>&1 || { cat python/build.log; exit 1; }
 	@touch $@
 
-clean-local-python:
-	rm -rf python/package python/build.log
-.PHONY: clean-local-python
-clean-local: clean-local-python
 endif
+
+clean-local: clean-python
+clean-python:
+	rm -rf python/package python/build.log
+.PHONY: python clean-python

@@ -26,6 +26,7 @@ CALLBACKS = """
     extern "Python" {
         enum muster_status muster_python_admit(void *, struct proxy *, char *, size_t);
         void muster_python_manager_event(void *, const struct participant_manager_event *);
+        void muster_python_turn_event(void *, const struct participant_manager_event *);
         void muster_python_manager_warning(void *, const char *);
         void muster_python_answered(void *, struct proxy *, enum muster_status, struct muster_message *);
         enum muster_status muster_python_on_answer(void *, size_t, struct proxy *, const struct muster_message *,

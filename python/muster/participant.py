@@ -37,13 +37,18 @@ class Instruction(Received):
     def progress(self, fraction: float, /, **numbers: float) -> None:
         """
         Tells how far the work is, from 0 to 1, and numbers that say how it goes, such as the loss. A report that follows another
-        within 100 ms is not sent. Raises Cancelled if the server has given up the turn.
+        within 100 ms is not sent. Raises Cancelled if the server no longer waits for the answer.
         """
         scalars = ffi.new("struct muster_scalar[]", len(numbers))
         names = Texts()
         for index, (name, value) in enumerate(numbers.items()):
             scalars[index].name, scalars[index].value = names(name), float(value)
-        checked(lib.participant_report, self._participant._live, float(fraction), scalars, len(numbers))
+        try:
+            checked(lib.participant_report, self._participant._live, float(fraction), scalars, len(numbers))
+        except Error as error:
+            if not self._participant.reason:
+                raise
+            raise Cancelled(str(error)) from None
 
     @property
     def cancelled(self) -> bool:
@@ -53,9 +58,11 @@ class Instruction(Received):
     def _dispatch(self, message: Message) -> bool:
         try:
             self._participant.dispatch(message)
-        except Cancelled:
+        except Error as error:
+            if not isinstance(error, Cancelled) and not self._participant.reason:
+                raise
             self.answered = True
-            return False
+            return False  # if the stream has ended for good, consume() says why
         self.answered = True
         return True
 

@@ -445,6 +445,10 @@ class ParticipantManager(Owner):
         pointer = ffi.new("struct participant_manager **")
         checked(lib.participant_manager_start, struct, pointer)
         self._pointer = pointer[0]
+        if self._callbacks.event:
+            observer = ffi.new("struct participant_manager_observer **")
+            event = lib.muster_python_turn_event
+            checked(lib.participant_manager_observe, self._pointer, event, self._handle, observer)
 
     @property
     def address(self) -> str:
@@ -563,8 +567,7 @@ def muster_python_admit(context: Any, pointer: Any, text: Any, size: int) -> int
     return lib.MUSTER_REFUSED
 
 
-@ffi.def_extern()
-def muster_python_manager_event(context: Any, event: Any) -> None:
+def _tell(context: Any, event: Any) -> None:
     proxy = None if event.proxy == ffi.NULL else _proxy(lib.proxy_retain(event.proxy))
     text = ffi.string(event.text).decode("utf-8", "replace")
     ffi.from_handle(context).event(
@@ -578,6 +581,18 @@ def muster_python_manager_event(context: Any, event: Any) -> None:
             event.milliseconds / 1000,
         )
     )
+
+
+@ffi.def_extern()
+def muster_python_manager_event(context: Any, event: Any) -> None:
+    _tell(context, event)
+
+
+@ffi.def_extern()
+def muster_python_turn_event(context: Any, event: Any) -> None:
+    """The others come by muster_python_manager_event(), which misses none after the start."""
+    if _EVENTS.get(event.kind, "").startswith(("TURN", "ROUND")):
+        _tell(context, event)
 
 
 @ffi.def_extern()

@@ -23,7 +23,7 @@ def to_tensor(array: numpy.ndarray) -> torch.Tensor:
     """An array as a tensor of the same memory."""
     if array.dtype == BFLOAT16:
         return torch.from_numpy(array.view("<i2")).view(torch.bfloat16)
-    return torch.from_numpy(array)
+    return torch.from_numpy(numpy.asarray(array))
 
 
 def state(model: torch.nn.Module) -> dict[str, numpy.ndarray]:

@@ -104,16 +104,21 @@ class Found(Runs):
         self.assertIn("it is damaged", self.run_in(START, self.file(QUIET), "--set", "run=damaged")[2])
 
     def test_credentials_from_another_directory(self):
-        """The monitor asks for a token, whose file is where the run was started."""
+        """The monitor has a certificate and asks for a token, whose files are where the run was started."""
         (self.scratch / "token").write_text("0123456789abcdef0123456789abcdef\n")
         (self.scratch / "token").chmod(0o600)
-        self.begin_behind(QUIET + "credentials: {token_file: token}\n")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=quiet",
+             "-keyout", "key.pem", "-out", "cert.pem"],
+            cwd=self.scratch, check=True, capture_output=True,
+        )  # fmt: skip
+        self.begin_behind(QUIET + "credentials: {tls_cert: cert.pem, tls_key: key.pem, token_file: token}\n")
         process = self.start(*STATUS, "quiet", cwd="/", env=self.environment)
         output = process.stdout.read()
         self.assertIn("no participant of this name is connected", output)
-        self.assertNotIn("nothing was learnt", output)
+        self.assertRegex(output, r"(?m)^monitor: https://127\.0\.0\.1:\d+/$")
         (self.scratch / "token").unlink()
-        self.assertIn("(nothing was learnt from it)", self.run_in(STATUS)[1])
+        self.assertRegex(self.run_in(STATUS)[1], r"(?m)^monitor: https://127\.0\.0\.1:\d+/ \(nothing was learnt from it\)$")
         self.stop("quiet")
 
 
@@ -149,6 +154,25 @@ class Kept(Runs):
         self.assertNotIn("emptying", json.loads((run / "experiment.json").read_text()))
         self.assertNotIn("goes on", (run / "logs" / "launcher.log").read_text())
         self.stop("quiet")
+
+    def test_logs_that_are_links(self):
+        """Nothing is written, nor shown, outside of the directory."""
+        self.begin_behind(QUIET)
+        self.stop("quiet")
+        outside = self.scratch / "outside"
+        outside.mkdir()
+        (outside / "participant-0.log").write_text("of a person")
+        logs = self.scratch / "runs" / "quiet" / "logs"
+        shutil.rmtree(logs)
+        logs.symlink_to(outside)
+        self.assertIn("making logs/ in it: Not a directory", self.run_in(START, self.file(QUIET))[2])
+        self.assertEqual(self.run_in(LOGS, "quiet")[:2], (1, ""))
+        logs.unlink()
+        logs.mkdir()
+        (logs / "participant-0.log").symlink_to(outside / "participant-0.log")
+        self.assertIn("Too many levels of symbolic links", self.run_in(START, self.file(QUIET))[2])
+        self.assertNotIn("of a person", self.run_in(LOGS, "quiet")[1])
+        self.assertEqual([path.read_text() for path in outside.iterdir()], ["of a person"])
 
     def test_a_disk_that_is_full(self):
         """The directory's, played by a limit on the size of files: the run is as it was."""

@@ -2,6 +2,7 @@
 """The participant's side in Python: instructions, answers, failures, cancels, Ctrl-C, asyncio, and its end."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -20,6 +21,14 @@ class Case(common.Case):
         self.manager = muster.ParticipantManager("local:" + self.id())
         self.addCleanup(self.manager.close)
 
+    @contextlib.contextmanager
+    def joined(self):
+        """A participant of this thread, and its proxy."""
+        with muster.connect(self.manager.address) as participant:
+            with self.assertRaises(muster.Timeout):
+                participant.consume(0)
+            yield participant, *self.manager.get_participants(1, LONG)
+
     def join(self, body, name="ada", **options):
         """A participant on a thread, whose `body` gets it; the server's proxy."""
 
@@ -28,6 +37,7 @@ class Case(common.Case):
                 body(participant)
 
         self.in_thread(run)
+        self.addCleanup(self.manager.close)  # before the thread is waited for
         return next(each for each in self.manager.get_participants(1, LONG) if each.name == name)
 
 
@@ -236,11 +246,7 @@ class Signals(Case):
             signal.signal(signal.SIGINT, before)
 
     def test_ends_waits(self):
-        begun = threading.Event()
-        proxy = self.join(lambda participant: [begun.set() or None for _ in participant])
-        proxy.close()
-        with muster.connect(self.manager.address) as participant:
-            (proxy,) = self.manager.get_participants(1, LONG)
+        with self.joined() as (participant, proxy):
             self.interrupted(participant.consume)
             self.interrupted(lambda: self.manager.get_participants(5))
             self.interrupted(lambda: proxy.run(muster.Train()))
@@ -249,8 +255,7 @@ class Signals(Case):
             self.assertTrue(proxy.is_open, "all goes on")
 
     def test_others_run_while_one_waits(self):
-        with muster.connect(self.manager.address) as participant:
-            (proxy,) = self.manager.get_participants(1, LONG)
+        with self.joined() as (participant, proxy):
             self.in_thread(lambda: participant.consume(LONG).answer(n=1))
             self.assertEqual(proxy.run(muster.Train(), LONG)["n"], 1)
 
@@ -300,8 +305,7 @@ class Asyncio(Case):
 
 class Forks(Case):
     def test_a_child_frees_nothing_of_its_parent(self):
-        with muster.connect(self.manager.address) as participant:
-            (proxy,) = self.manager.get_participants(1, LONG)
+        with self.joined() as (participant, proxy):
             child = os.fork()
             if child == 0:
                 participant.close()

@@ -312,7 +312,8 @@ static enum muster_status show(struct logs *logs, struct run *run, const struct 
 
 static enum muster_status show_logs(struct run *run, const struct wishes *wishes, struct muster_error *error)
 {
-    struct logs logs = {.folder = openat(run->folder, RUN_LOGS, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+    struct logs logs = {.folder =
+                            openat(run->folder, RUN_LOGS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
                         .only = wishes->name,
                         .terminal = isatty(STDOUT_FILENO)};
     if (logs.folder < 0)

@@ -291,7 +291,7 @@ enum muster_status run_ask(struct run *run, const char *wish, json_t **answer, i
 /* When something was written to a log last; 0: never. */
 static time_t find_last_line(const struct run *run)
 {
-    int logs = openat(run->folder, RUN_LOGS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int logs = openat(run->folder, RUN_LOGS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *entries = logs >= 0 ? fdopendir(logs) : NULL;
     const struct dirent *entry;
     struct stat there;
