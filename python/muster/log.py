@@ -20,6 +20,9 @@ class _Tail(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines().append(self.format(record))
+        last = logging.lastResort  # which says warnings only where there is no handler at all
+        if last and record.levelno >= last.level and logging.getLogger().handlers == [self]:
+            last.handle(record)
 
     def lines(self) -> deque[str]:
         if not hasattr(self._threads, "lines"):
