@@ -173,6 +173,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/orchestrate/crew.h \
     apps/muster/orchestrate/crew_display.c \
     apps/muster/orchestrate/crew_display.h \
+    apps/muster/orchestrate/epoch.c \
+    apps/muster/orchestrate/epoch.h \
     apps/muster/orchestrate/local.c \
     apps/muster/orchestrate/local.h \
     apps/muster/orchestrate/machine.c \
