@@ -26,6 +26,8 @@ apps_libcommon_a_SOURCES = \
     apps/common/monitoring.h \
     apps/common/notify.c \
     apps/common/notify.h \
+    apps/common/placeholders.c \
+    apps/common/placeholders.h \
     apps/common/port.c \
     apps/common/port.h \
     apps/common/signals.c \
@@ -77,6 +79,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/experiment/layout_check.c \
     apps/muster/experiment/memory.c \
     apps/muster/experiment/memory.h \
+    apps/muster/experiment/missing.c \
+    apps/muster/experiment/missing.h \
     apps/muster/experiment/mistakes.c \
     apps/muster/experiment/mistakes.h \
     apps/muster/experiment/processes.c \
@@ -109,6 +113,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/launch/monitor_client.h \
     apps/muster/launch/output.c \
     apps/muster/launch/output.h \
+    apps/muster/launch/process_start.c \
+    apps/muster/launch/process_start.h \
     apps/muster/launch/program_sum.c \
     apps/muster/launch/program_sum.h \
     apps/muster/launch/registry.c \
@@ -131,6 +137,7 @@ apps_muster_muster_SOURCES = \
     apps/muster/launch/stop.h \
     apps/muster/launch/supervision.c \
     apps/muster/launch/supervision.h \
+    apps/muster/launch/supervision_status.c \
     apps/muster/main.c \
     apps/muster/node/command.c \
     apps/muster/node/command.h \
@@ -160,6 +167,28 @@ apps_muster_muster_SOURCES = \
     apps/muster/node/taking.h \
     apps/muster/node/training.c \
     apps/muster/node/training.h \
+    apps/muster/orchestrate/command.c \
+    apps/muster/orchestrate/command.h \
+    apps/muster/orchestrate/crew.c \
+    apps/muster/orchestrate/crew.h \
+    apps/muster/orchestrate/crew_display.c \
+    apps/muster/orchestrate/crew_display.h \
+    apps/muster/orchestrate/local.c \
+    apps/muster/orchestrate/local.h \
+    apps/muster/orchestrate/machine.c \
+    apps/muster/orchestrate/machine.h \
+    apps/muster/orchestrate/memory.c \
+    apps/muster/orchestrate/memory.h \
+    apps/muster/orchestrate/orchestrate.c \
+    apps/muster/orchestrate/orchestrate.h \
+    apps/muster/orchestrate/orchestrate_options.c \
+    apps/muster/orchestrate/orchestrate_options.h \
+    apps/muster/orchestrate/orders.c \
+    apps/muster/orchestrate/orders.h \
+    apps/muster/orchestrate/outputs.c \
+    apps/muster/orchestrate/outputs.h \
+    apps/muster/orchestrate/places.c \
+    apps/muster/orchestrate/places.h \
     apps/muster/server/answers.c \
     apps/muster/server/answers.h \
     apps/muster/server/asynchronous.c \

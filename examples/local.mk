@@ -24,4 +24,11 @@ nobase_dist_doc_DATA += \
     examples/group_coordinator.c \
     examples/participant.c \
     examples/participant.py \
-    examples/to_a_group.c
+    examples/to_a_group.c \
+    examples/tutorial/hospitals.yml \
+    examples/tutorial/hosts.yml \
+    examples/tutorial/make_data.py \
+    examples/tutorial/make_model.py \
+    examples/tutorial/participant.py \
+    examples/tutorial/secure.yml \
+    examples/tutorial/use_model.py

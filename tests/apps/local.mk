@@ -12,10 +12,12 @@ app_tests = \
     tests/apps/hosts.py \
     tests/apps/launching.py \
     tests/apps/namespaces.py \
+    tests/apps/orchestrate.py \
     tests/apps/original.py \
     tests/apps/privacy.py \
     tests/apps/restarting.py \
     tests/apps/runs.py \
+    tests/apps/runs_found.py \
     tests/apps/server.py \
     tests/apps/server_asynchronous.py \
     tests/apps/server_evaluation.py \
@@ -29,7 +31,8 @@ app_tests = \
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/broken_participant.py tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/broken_participant.py tests/apps/peers.py tests/apps/recruits.py \
+    tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
     tests/apps/support.py tests/apps/volunteers.py
 
 if HAVE_TESTS

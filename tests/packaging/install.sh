@@ -37,6 +37,13 @@ not_installed() {
     done
 }
 
+# A path that pkg-config tells is one on the machine, so DESTDIR is put in front of it here.
+protocol_is_there() {
+    local folder
+    folder=$(PKG_CONFIG_PATH=$shared_root$pkgconfigdir pkg-config --variable=protodir muster) || return
+    [[ -s $shared_root$folder/original.proto ]] || echo "there is no original.proto in $folder"
+}
+
 # What is left when all is removed.
 left_over() {
     local root=$scratch/removed
@@ -85,6 +92,7 @@ static_root=$scratch/static
 check "make install" install_into "$shared_root"
 check "no path of the build tree in what is installed" nothing refers_to_build_tree
 check "pages, documents, completion, units and protocol are there" nothing not_installed
+check "pkg-config says where the protocol is" nothing protocol_is_there
 check "make uninstall removes all of it" nothing left_over
 check "a foreign program builds with pkg-config" compile "$shared_root" foreign
 check "it runs" run_shared "$scratch/foreign"

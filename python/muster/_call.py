@@ -1,0 +1,175 @@
+"""Calls of the library from Python: waits that Ctrl-C ends, limits in seconds, options by name."""
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Callable, Optional
+
+from ._errors import Invalid, check
+from ._muster import ffi, lib
+
+# How long the main thread may wait before it looks for signals.
+SLICE_MS = 50
+
+_main = threading.main_thread
+_current = threading.current_thread
+_given_up: list[Any] = []
+
+
+def milliseconds(seconds: Optional[float]) -> int:
+    """A limit for the library; None: there is none."""
+    if seconds is None:
+        return int(lib.MUSTER_NO_LIMIT)
+    if not 0 <= seconds <= 1e12:
+        raise Invalid(f"a time in seconds is expected: 0 or more, or None for no limit; this is {seconds!r}")
+    return int(-(-seconds * 1000 // 1))
+
+
+def on_main_thread() -> bool:
+    """Whether this is the thread that Python's signal handlers run on."""
+    return _current() is _main()
+
+
+def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = None) -> int:
+    """
+    Calls a function of the library that waits. On the main thread it runs on another one, so that signals are heard: if a
+    handler raises, as Ctrl-C's does, `give_up` has the call return. Without it, the call is left to itself.
+    """
+    if not on_main_thread():
+        return getattr(lib, name)(*arguments)
+    job = getattr(lib, "muster_begin_" + name)(*arguments)
+    if not job:
+        raise MemoryError(f"{name}: there is no memory for a thread")
+    try:
+        while not lib.muster_job_wait(job, SLICE_MS):
+            pass
+    except BaseException:
+        if give_up is None:
+            _given_up.append(arguments)  # the call still reads them
+        else:
+            _finish(job, give_up)
+        raise
+    return lib.muster_job_end(job)
+
+
+def _finish(job: Any, give_up: Callable[[], None]) -> None:
+    give_up()
+    while True:
+        try:
+            while not lib.muster_job_wait(job, SLICE_MS):
+                pass
+            break
+        except BaseException:  # it is about to end: a second Ctrl-C changes nothing
+            continue
+    lib.muster_job_end(job)
+
+
+def checked_wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = None) -> None:
+    """wait() for a function whose last argument is the error's record; raises unless it returns OK."""
+    record = ffi.new("struct muster_error *")
+    check(wait(name, *arguments, record, give_up=give_up), record)
+
+
+def slices(seconds: Optional[float], attempt: Callable[[int], bool]) -> bool:
+    """
+    Tries for so long: attempt(milliseconds) waits and says whether that was enough. On the main thread, it waits a little at
+    a time. False when the time has passed.
+    """
+    left = milliseconds(seconds)
+    if not on_main_thread():
+        return attempt(left)
+    while left < 0 or left > SLICE_MS:
+        if attempt(SLICE_MS):
+            return True
+        left -= SLICE_MS if left > 0 else 0
+    return attempt(left)
+
+
+class Texts:
+    """Texts that the library reads, kept as long as this is."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+
+    def __call__(self, text: Optional[str]) -> Any:
+        if text is None:
+            return ffi.NULL
+        data = os.fspath(text).encode() if not isinstance(text, bytes) else text
+        if b"\0" in data:
+            raise Invalid(f"a text has a NUL in it: {text!r}")
+        self.kept.append(ffi.new("char[]", data))
+        return self.kept[-1]
+
+    def list(self, texts: Any) -> Any:
+        self.kept.append(ffi.new("char *[]", [self(each) for each in texts]))
+        return self.kept[-1]
+
+
+CREDENTIALS = ("tls", "certificate", "key", "ca", "token_file")
+
+
+def options(kind: str, given: dict[str, Any], texts: Texts) -> Any:
+    """
+    A struct of options with the library's defaults, and what was given: by the names of its fields. Times, which the fields
+    have in milliseconds, are seconds here, without the _ms; None is no limit. Those of credentials come with all others.
+    """
+    struct = ffi.new(f"struct {kind} *")
+    getattr(lib, f"{kind}_init_sized")(struct, ffi.sizeof(f"struct {kind}"))
+    fields = dict(ffi.typeof(f"struct {kind}").fields)
+    for name, value in given.items():
+        if name in CREDENTIALS and "credentials" in fields:
+            setattr(struct.credentials, name, bool(value) if name == "tls" else texts(value))
+        elif name + "_ms" in fields:
+            setattr(struct, name + "_ms", milliseconds(value))
+        elif name not in fields or name in ("size", "context", "credentials"):
+            known = sorted({each[:-3] if each.endswith("_ms") else each for each in fields} - {"size", "context"})
+            raise TypeError(f"there is no option {name!r}; there are {', '.join(known)}")
+        elif isinstance(value, str) or (value is None and fields[name].type.kind == "pointer"):
+            setattr(struct, name, texts(value))
+        elif isinstance(value, os.PathLike):
+            setattr(struct, name, texts(os.fspath(value)))
+        else:
+            setattr(struct, name, value)
+    return struct
+
+
+def struct_dict(struct: Any) -> dict[str, Any]:
+    """A struct of statistics as a dict; texts, enumerations and structs in it become Python's."""
+    result = {}
+    for name, field in ffi.typeof(struct).fields:
+        if name == "size" or name.startswith("reserved"):
+            continue
+        value = getattr(struct, name)
+        kind = field.type
+        if kind.kind == "struct":
+            value = struct_dict(value)
+        elif kind.kind == "array":
+            value = list(value)
+        elif kind.cname == "char *" or kind.cname == "char const *":
+            value = None if value == ffi.NULL else ffi.string(value).decode("utf-8", "replace")
+        result[name] = value
+    return result
+
+
+class Owner:
+    """
+    An object of the library, freed once: by close(), by the end of a `with`, or with the last reference to it. A forked
+    process does not free what its parent has.
+    """
+
+    def __init__(self, pointer: Any) -> None:
+        self._pointer = pointer
+        self._process = os.getpid()
+
+    @property
+    def _live(self) -> Any:
+        if not self._pointer:
+            from ._errors import Closed
+
+            raise Closed(f"this {type(self).__name__} was closed")
+        return self._pointer
+
+    def _take(self) -> Any:
+        """The pointer, for whoever frees it; None: there is nothing to free here."""
+        pointer, self._pointer = getattr(self, "_pointer", None), None
+        return pointer if pointer and self._process == os.getpid() else None

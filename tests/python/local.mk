@@ -1,0 +1,15 @@
+# The package for Python, as it was built for the tests.
+python_tests = \
+    tests/python/groups.py \
+    tests/python/learning.py \
+    tests/python/memory.py \
+    tests/python/participants.py \
+    tests/python/servers.py \
+    tests/python/together.py
+EXTRA_DIST += $(python_tests) tests/python/common.py tests/python/peer.py
+
+if HAVE_TESTS
+if WITH_PYTHON
+TESTS += $(python_tests)
+endif
+endif
