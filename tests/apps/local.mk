@@ -2,6 +2,7 @@
 app_tests = \
     tests/apps/agent.py \
     tests/apps/answers.py \
+    tests/apps/conformance.py \
     tests/apps/coordinator.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
@@ -30,7 +31,8 @@ app_tests = \
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/recruits.py tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/broken_participant.py tests/apps/peers.py tests/apps/recruits.py \
+    tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
     tests/apps/support.py tests/apps/volunteers.py
 
 if HAVE_TESTS
