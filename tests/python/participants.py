@@ -136,6 +136,10 @@ class Failures(Case):
         self.assertIn("WARNING trainer: the disk is full", caught.exception.detail)
         self.assertEqual(proxy.run(muster.Train(good=True), LONG)["n"], 1)
 
+    def test_the_log_is_the_programs(self):
+        with self.joined():
+            self.assertEqual(logging.getLogger().handlers, [], "or basicConfig() would do nothing")
+
     def test_a_body_that_raises(self):
         problems = []
 
@@ -195,6 +199,8 @@ class Failures(Case):
         with self.assertRaises(muster.Timeout):
             proxy.run(muster.Train(), 0.01)
         proxy.run(muster.Train(), LONG)
+        self.manager.close()
+        self.doCleanups()  # when the thread has ended, it has noted both
         self.assertEqual(answers, [False, True])
 
     def test_why_nobody_is_admitted(self):
