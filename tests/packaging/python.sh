@@ -11,7 +11,6 @@ fi
 
 root=$scratch/root
 venv=$scratch/venv
-prefix=${libdir%/*}
 
 # Of what Debian has; pip gets nothing from elsewhere.
 installed_by_pip() {
