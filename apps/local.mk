@@ -173,6 +173,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/orchestrate/crew.h \
     apps/muster/orchestrate/crew_display.c \
     apps/muster/orchestrate/crew_display.h \
+    apps/muster/orchestrate/epoch.c \
+    apps/muster/orchestrate/epoch.h \
     apps/muster/orchestrate/local.c \
     apps/muster/orchestrate/local.h \
     apps/muster/orchestrate/machine.c \
@@ -298,4 +300,40 @@ apps_muster_muster_SOURCES += \
     apps/muster/vertical/training.c \
     apps/muster/vertical/training.h
 endif
+
+# The program that judges participants and servers of others. It stands on the transports and the messages, not on what is above
+# them in the library, and so it is made of the library's parts.
+bin_PROGRAMS += apps/conformance/muster_conformance
+apps_conformance_muster_conformance_CPPFLAGS = $(apps_cppflags) $(PROTOBUF_C_CFLAGS)
+apps_conformance_muster_conformance_LDADD = apps/libcommon.a libmuster-grpc.la libmuster-core.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS) $(ZLIB_LIBS)
+apps_conformance_muster_conformance_SOURCES = \
+    apps/conformance/checks.c \
+    apps/conformance/checks.h \
+    apps/conformance/command_line.c \
+    apps/conformance/command_line.h \
+    apps/conformance/guest.c \
+    apps/conformance/guest.h \
+    apps/conformance/host.c \
+    apps/conformance/host.h \
+    apps/conformance/inbox.c \
+    apps/conformance/inbox.h \
+    apps/conformance/judge.c \
+    apps/conformance/judge_chunk.c \
+    apps/conformance/look.c \
+    apps/conformance/look.h \
+    apps/conformance/main.c \
+    apps/conformance/model.c \
+    apps/conformance/model.h \
+    apps/conformance/options.h \
+    apps/conformance/scenes.h \
+    apps/conformance/scenes_both.c \
+    apps/conformance/scenes_chunks.c \
+    apps/conformance/scenes_full.c \
+    apps/conformance/scenes_original.c \
+    apps/conformance/scenes_server.c \
+    apps/conformance/transports.c \
+    apps/conformance/visit.c \
+    apps/conformance/visit.h \
+    apps/conformance/visit_judge.c
+$(apps_conformance_muster_conformance_OBJECTS): proto/muster.pb-c.h
 endif

@@ -7,8 +7,10 @@ PYTHON_MODULES = \
     python/muster/_ddp_checkpoint.py \
     python/muster/_ddp_group.py \
     python/muster/_errors.py \
+    python/muster/_flower_app.py \
     python/muster/_message.py \
     python/muster/ddp.py \
+    python/muster/flower.py \
     python/muster/group.py \
     python/muster/learning.py \
     python/muster/log.py \

@@ -26,7 +26,9 @@ not_installed() {
     local -a wanted=(share/man/man3/muster.3 share/man/man3/proxy_run.3 share/muster/proto/stream.proto
         share/doc/muster/README.md share/doc/muster/docs/protocol.md share/doc/muster/examples/participant.c)
     if [[ -e $top_builddir/apps/muster/muster ]]; then
-        wanted+=(bin/muster share/man/man1/muster.1 share/man/man1/muster-server.1 share/bash-completion/completions/muster
+        wanted+=(bin/muster bin/muster_conformance share/man/man1/muster.1 share/man/man1/muster_conformance.1 share/man/man1/muster-server.1 share/bash-completion/completions/muster
+            share/bash-completion/completions/muster_conformance share/zsh/site-functions/_muster_conformance
+            share/fish/vendor_completions.d/muster_conformance.fish
             share/zsh/site-functions/_muster share/fish/vendor_completions.d/muster.fish
             lib/systemd/system/muster-server.service lib/systemd/system/muster-participant@.service)
     fi
