@@ -5,7 +5,9 @@ PYTHON_MODULES = \
     python/muster/__init__.py \
     python/muster/_call.py \
     python/muster/_errors.py \
+    python/muster/_flower_app.py \
     python/muster/_message.py \
+    python/muster/flower.py \
     python/muster/group.py \
     python/muster/learning.py \
     python/muster/log.py \

@@ -1,5 +1,6 @@
 # The package for Python, as it was built for the tests.
 python_tests = \
+    tests/python/flower.py \
     tests/python/groups.py \
     tests/python/learning.py \
     tests/python/memory.py \
