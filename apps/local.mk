@@ -1,6 +1,6 @@
 # The program uses muster as any program does: through its public headers. apps/muster has a folder for each of its commands,
 # and apps/common what more than one of them uses.
-EXTRA_DIST += apps/common/launch apps/muster/node/demo apps/muster/vertical/demo
+EXTRA_DIST += apps/common/launch apps/muster/node/demo apps/muster/orchestrate/demo apps/muster/vertical/demo
 
 if HAVE_APPS
 apps_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/apps $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
@@ -173,6 +173,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/orchestrate/crew.h \
     apps/muster/orchestrate/crew_display.c \
     apps/muster/orchestrate/crew_display.h \
+    apps/muster/orchestrate/epoch.c \
+    apps/muster/orchestrate/epoch.h \
     apps/muster/orchestrate/local.c \
     apps/muster/orchestrate/local.h \
     apps/muster/orchestrate/machine.c \

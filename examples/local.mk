@@ -24,6 +24,7 @@ nobase_dist_doc_DATA += \
     examples/group_coordinator.c \
     examples/participant.c \
     examples/participant.py \
+    examples/python/ddp_worker.py \
     examples/to_a_group.c \
     examples/tutorial/hospitals.yml \
     examples/tutorial/hosts.yml \

@@ -4,8 +4,13 @@ PYTHON_BUILD = python/muster_build.py python/muster_jobs.c
 PYTHON_MODULES = \
     python/muster/__init__.py \
     python/muster/_call.py \
+    python/muster/_ddp_checkpoint.py \
+    python/muster/_ddp_group.py \
     python/muster/_errors.py \
+    python/muster/_flower_app.py \
     python/muster/_message.py \
+    python/muster/ddp.py \
+    python/muster/flower.py \
     python/muster/group.py \
     python/muster/learning.py \
     python/muster/log.py \

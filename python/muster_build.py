@@ -32,6 +32,7 @@ CALLBACKS = """
         enum muster_status muster_python_on_answer(void *, size_t, struct proxy *, const struct muster_message *,
                                                    struct muster_error *);
         void muster_python_participant_warning(void *, const char *);
+        void muster_python_tick(void *, const struct proxy_round_statistics *, struct proxy *const *, size_t);
         void muster_python_cancelled(void *, struct participant *);
         void muster_python_group_event(void *, const struct muster_group_event *);
         void muster_python_group_warning(void *, const char *);

@@ -1,8 +1,10 @@
 """Calls of the library from Python: waits that Ctrl-C ends, limits in seconds, options by name."""
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+import weakref
 from typing import Any, Callable, Optional
 
 from ._errors import Invalid, check
@@ -13,7 +15,6 @@ SLICE_MS = 50
 
 _main = threading.main_thread
 _current = threading.current_thread
-_given_up: list[Any] = []
 
 
 def milliseconds(seconds: Optional[float]) -> int:
@@ -30,10 +31,11 @@ def on_main_thread() -> bool:
     return _current() is _main()
 
 
-def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = None) -> int:
+def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = None, late: Any = None) -> int:
     """
     Calls a function of the library that waits. On the main thread it runs on another one, so that signals are heard: if a
-    handler raises, as Ctrl-C's does, `give_up` has the call return. Without it, the call is left to itself.
+    handler raises, as Ctrl-C's does, `give_up` has the call return. Without it the call goes on, and `late` is called when it
+    has ended.
     """
     if not on_main_thread():
         return getattr(lib, name)(*arguments)
@@ -45,7 +47,8 @@ def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = Non
             pass
     except BaseException:
         if give_up is None:
-            _given_up.append(arguments)  # the call still reads them
+            # what the call reads is kept by the thread
+            threading.Thread(target=_end_late, args=(job, arguments, late), daemon=True).start()
         else:
             _finish(job, give_up)
         raise
@@ -64,10 +67,21 @@ def _finish(job: Any, give_up: Callable[[], None]) -> None:
     lib.muster_job_end(job)
 
 
-def checked_wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = None) -> None:
+def _end_late(job: Any, arguments: Any, late: Optional[Callable[[], None]]) -> None:
+    while not lib.muster_job_wait(job, 3_600_000):
+        pass
+    lib.muster_job_end(job)
+    if late is not None:
+        late()
+    del arguments
+
+
+def checked_wait(
+    name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = None, late: Any = None
+) -> None:
     """wait() for a function whose last argument is the error's record; raises unless it returns OK."""
     record = ffi.new("struct muster_error *")
-    check(wait(name, *arguments, record, give_up=give_up), record)
+    check(wait(name, *arguments, record, give_up=give_up, late=late), record)
 
 
 def slices(seconds: Optional[float], attempt: Callable[[int], bool]) -> bool:
@@ -151,15 +165,50 @@ def struct_dict(struct: Any) -> dict[str, Any]:
     return result
 
 
+class _Here:
+    """The functions that free what this process has made; a forked process has others, and leaves its parent's alone."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+
+    def clear(self, message: Any) -> None:
+        if self.process == os.getpid():
+            lib.muster_message_clear(message)
+
+    def release(self, proxy: Any) -> None:
+        if self.process == os.getpid():
+            lib.proxy_release(proxy)
+
+    def free_strategy(self, strategy: Any) -> None:
+        if self.process == os.getpid():
+            lib.muster_strategy_free(strategy)
+
+
+here = [_Here()]
+
+
+def _begin_again() -> None:
+    here[0] = _Here()
+
+
+os.register_at_fork(after_in_child=_begin_again)
+
+
 class Owner:
     """
     An object of the library, freed once: by close(), by the end of a `with`, or with the last reference to it. A forked
     process does not free what its parent has.
     """
 
+    living: "weakref.WeakSet[Owner]" = weakref.WeakSet()
+
     def __init__(self, pointer: Any) -> None:
         self._pointer = pointer
         self._process = os.getpid()
+        Owner.living.add(self)
+
+    def _end(self) -> None:
+        """At the end of the process: has the library's threads call Python no more. Other threads may still use the object."""
 
     @property
     def _live(self) -> Any:
@@ -173,3 +222,10 @@ class Owner:
         """The pointer, for whoever frees it; None: there is nothing to free here."""
         pointer, self._pointer = getattr(self, "_pointer", None), None
         return pointer if pointer and self._process == os.getpid() else None
+
+
+@atexit.register
+def _end_all() -> None:
+    for owner in list(Owner.living):
+        if owner._pointer and owner._process == os.getpid():
+            owner._end()

@@ -1,12 +1,11 @@
 """Messages: numpy arrays, numbers and texts on their way to and from the library, without a copy where it allows that."""
 from __future__ import annotations
 
-import math
-import os
-from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence, Union
+from typing import Any, Iterable, Iterator, Mapping, Optional, Union
 
 import numpy
 
+from ._call import here
 from ._errors import Invalid, checked
 from ._muster import ffi, lib
 
@@ -74,7 +73,7 @@ def fill_array(view: Any, array: numpy.ndarray) -> None:
     view.dimensions = array.ndim
     for axis, length in enumerate(array.shape):
         view.shape[axis] = length
-    view.data = ffi.cast("void *", array.ctypes.data if array.size else 0)
+    view.data = ffi.cast("void *", array.__array_interface__["data"][0] if array.size else 0)
 
 
 class _Memory:
@@ -298,23 +297,15 @@ class Prepared(Message):
 
     def __init__(self, message: Any) -> None:
         super().__init__(_KIND_NAMES[message.kind])
-        self._owner = ffi.gc(message, _clear(os.getpid()))
+        self._owner = received(message)
 
     def _build(self) -> Built:
         return Built(self._owner, [self._owner])
 
 
-def _clear(process: int) -> Any:
-    def clear(message: Any) -> None:
-        if os.getpid() == process:
-            lib.muster_message_clear(message)
-
-    return clear
-
-
 def received(message: Any) -> Any:
     """Takes a received message, of ffi.new(): it is cleared when nothing points into it any more."""
-    return ffi.gc(message, _clear(os.getpid()))
+    return ffi.gc(message, here[0].clear)
 
 
 class Received(Message):
@@ -394,10 +385,6 @@ _LAZY = {
     "code": lambda self, message: int(message.code),
     "data": _read_data,
 }
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def check_match(message: Message, expected: Message) -> None:

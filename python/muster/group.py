@@ -63,8 +63,13 @@ class Group(Owner):
         struct.context = self._handle
         self._callbacks.put(struct, lib.muster_python_group_event)
         pointer = ffi.new("struct muster_group **")
-        self._kept = (struct, pointer)
-        checked_wait("muster_group_join", self._texts(coordinator), struct, pointer)
+        kept = [self._texts, self._handle, self._callbacks]  # as long as the call goes on
+
+        def late() -> None:
+            lib.muster_group_free(pointer[0])
+            del kept[:]
+
+        checked_wait("muster_group_join", self._texts(coordinator), struct, pointer, late=late)
         self._pointer = pointer[0]
 
     def _wait(self, name: str, *arguments: Any) -> None:
@@ -180,6 +185,9 @@ class Group(Owner):
         struct = ffi.new("struct muster_group_statistics *")
         lib.muster_group_get_statistics_sized(self._live, struct, ffi.sizeof("struct muster_group_statistics"))
         return struct_dict(struct[0])
+
+    def _end(self) -> None:
+        lib.muster_group_close(self._pointer)
 
     def leave(self, timeout: Optional[float] = HOUR) -> None:
         """Says that this member has finished, and waits until all have, or are lost."""

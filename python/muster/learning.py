@@ -6,7 +6,7 @@ from typing import Any, Mapping, Optional, Union
 
 import numpy
 
-from ._call import Owner, Texts
+from ._call import Owner, Texts, here
 from ._errors import Invalid, checked
 from ._message import Arrays, Message, Received, Value, array_view, as_array, fill_array
 from ._muster import ffi, lib
@@ -107,7 +107,7 @@ class Strategy(Owner):
         built = _as_message(model)._build()
         pointer = ffi.new("struct muster_strategy **")
         checked(lib.muster_strategy_new, options, built.message, pointer)
-        self._pointer = ffi.gc(pointer[0], lib.muster_strategy_free)
+        self._pointer = ffi.gc(pointer[0], here[0].free_strategy)
 
     def add(
         self,

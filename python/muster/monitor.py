@@ -73,6 +73,9 @@ class Monitor(Owner):
         texts = Texts()
         lib.muster_monitor_log(self._live, texts(text))
 
+    def _end(self) -> None:
+        lib.muster_monitor_stop(self._pointer)
+
     def close(self) -> None:
         pointer = self._take()
         if pointer:

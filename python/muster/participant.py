@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 import weakref
 from typing import Any, AsyncIterator, Callable, Iterator, Mapping, Optional, Union
 
@@ -11,6 +12,10 @@ from ._call import Owner, Texts, options, slices, struct_dict, wait
 from ._errors import Cancelled, Closed, Error, Stopped, Timeout, check, checked
 from ._message import Arrays, Failure, Message, Received, received
 from ._muster import ffi, lib
+
+
+# Seconds that a process which ends gives a participant to say good-bye.
+GOODBYE = 1.0
 
 
 class Instruction(Received):
@@ -26,8 +31,10 @@ class Instruction(Received):
         Answers, with arrays and numbers or with a whole message. Arrays that are the instruction's own, trained in place, are
         sent from where they lie: do not write to them afterwards. False: the server no longer waits for it.
         """
-        if isinstance(arrays, Message) and not scalars:
-            return self._dispatch(arrays)
+        if isinstance(arrays, Message):
+            if not scalars:
+                return self._dispatch(arrays)
+            scalars = {**arrays.scalars, **scalars}
         return self._dispatch(Message(self.kind, arrays, scalars))
 
     def fail(self, text: Union[str, BaseException], code: int = 0) -> bool:
@@ -271,6 +278,13 @@ class Participant(Owner):
             instruction.fail(error)
         except Error:
             pass  # nobody is there to be told
+
+    def _end(self) -> None:
+        """Says good-bye, so that the server need not wait."""
+        lib.participant_close(self._pointer)
+        deadline = time.monotonic() + GOODBYE
+        while self.statistics()["state"] != "ended" and time.monotonic() < deadline:
+            time.sleep(0.002)
 
     def leave(self) -> None:
         """Ends the stream, and does not wait: a consume() on another thread raises Closed."""

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, AsyncIterator, Callable, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
-from ._call import Owner, Texts, milliseconds, options, slices, struct_dict, wait
+from ._call import SLICE_MS, Owner, Texts, here, milliseconds, options, slices, struct_dict, wait
 from ._errors import Error, Refused, check, checked, copy_text, error, status_name, write_error
 from ._message import Message, Prepared, Received, received
 from ._muster import ffi, lib
@@ -149,7 +149,7 @@ class Proxy:
 
 def _proxy(pointer: Any) -> Proxy:
     """Of a reference that the caller has."""
-    return Proxy(ffi.gc(pointer, lib.proxy_release))
+    return Proxy(ffi.gc(pointer, here[0].release))
 
 
 def _proxies(array: Any, count: int) -> list[Proxy]:
@@ -215,12 +215,14 @@ class Entry:
 class _RoundState:
     """What the thread of a round and its iterator share. The thread passes answers over one at a time."""
 
-    def __init__(self, proxies: Sequence[Proxy], instructions: Sequence[Message]) -> None:
+    def __init__(self, proxies: Sequence[Proxy], one: Optional[Message], each: Sequence[Message] = ()) -> None:
         self.proxies = list(proxies)
-        self.pointers = ffi.new("struct proxy *[]", [each._pointer for each in proxies])
-        self.built = [each._build() for each in instructions]
+        self.pointers = ffi.new("struct proxy *[]", [proxy._pointer for proxy in self.proxies])
+        self.one = None if one is None else one._build()
+        self.each = [instruction._build() for instruction in each]
         self.options = ffi.new("struct proxy_round_options *")
         lib.proxy_round_options_init_sized(self.options, ffi.sizeof("struct proxy_round_options"))
+        self.options.tick_ms, self.options.on_tick = SLICE_MS, lib.muster_python_tick
         self.result = ffi.new("struct proxy_round_result *")
         self.record = ffi.new("struct muster_error *")
         self.status = lib.MUSTER_OK
@@ -233,13 +235,16 @@ class _RoundState:
         arguments = (self.options, lib.muster_python_on_answer, handle, self.result, self.record)
         count = len(self.proxies)
         try:
-            if len(self.built) == 1 and count != 1:
-                self.status = lib.proxy_run_all(self.pointers, count, self.built[0].message, *arguments)
+            if self.one is not None:
+                self.status = lib.proxy_run_all(self.pointers, count, self.one.message, *arguments)
             else:
-                messages = ffi.new("struct muster_message *[]", [each.message for each in self.built])
+                messages = ffi.new("struct muster_message *[]", [each.message for each in self.each])
                 self.status = lib.proxy_run_each(self.pointers, messages, count, *arguments)
         finally:
             self.arrivals.put(None)
+
+    def __del__(self) -> None:
+        lib.proxy_round_result_clear(self.result)
 
     def on_answer(self, index: int, answer: Any) -> Optional[Error]:
         """On the round's thread: waits for the word of whoever iterates."""
@@ -252,11 +257,15 @@ class _RoundState:
         return self.verdicts.get()
 
     def close(self) -> None:
-        """Gives up what still runs."""
+        """Has the round's thread give up what still runs, and end. Does not wait."""
         self.closed = True
         self.verdicts.put(Refused("the round was given up"))
-        for proxy in self.proxies:
-            proxy.cancel()
+
+    def tick(self, waiting: Any, count: int) -> None:
+        """On the round's thread, which knows whom the round still waits for."""
+        if self.closed:
+            for index in range(count):
+                lib.proxy_cancel(waiting[index])
 
 
 @ffi.def_extern(error=lib.MUSTER_REFUSED)
@@ -266,6 +275,11 @@ def muster_python_on_answer(context: Any, index: int, _: Any, answer: Any, reaso
         return lib.MUSTER_OK
     write_error(reason, str(refusal))
     return getattr(lib, "MUSTER_" + refusal.status, lib.MUSTER_REFUSED)
+
+
+@ffi.def_extern()
+def muster_python_tick(context: Any, _: Any, waiting: Any, count: int) -> None:
+    ffi.from_handle(context).tick(waiting, count)
 
 
 class Round:
@@ -321,7 +335,6 @@ class Round:
             self.entries.append(Entry(state.proxies[index], status_name(entry.status), entry.milliseconds / 1000, text))
         self.answered, self.late, self.failed = result.answered, result.late, result.failed
         self.bytes_sent, self.bytes_received = result.bytes_sent, result.bytes_received
-        lib.proxy_round_result_clear(result)
 
     def wait(self) -> "Round":
         """Accepts all answers that are to come, and returns when the round has ended."""
@@ -345,8 +358,8 @@ class Round:
         self.close()
 
     def __del__(self) -> None:
-        if not sys.is_finalizing() and hasattr(self, "_thread"):
-            self.close()
+        if hasattr(self, "_thread") and not self._ended:
+            self._state.close()  # this may be any thread: it does not wait
 
     def __aiter__(self) -> AsyncIterator[tuple[Proxy, Answer]]:
         return self
@@ -375,7 +388,7 @@ def run_all(
     Begins a round: sends one instruction, serialised once, to all. It ends after `deadline` seconds, or when `enough` answers
     were accepted (0: all); it has failed if fewer than `at_least` were (0: `enough`).
     """
-    return _start_round(_RoundState(proxies, [instruction]), deadline, enough, at_least)
+    return _start_round(_RoundState(proxies, instruction), deadline, enough, at_least)
 
 
 def run_each(
@@ -386,7 +399,7 @@ def run_each(
 ) -> Round:
     """Begins a round with an instruction of its own for each participant; otherwise as run_all()."""
     pairs = list(instructions.items() if isinstance(instructions, Mapping) else instructions)
-    state = _RoundState([proxy for proxy, _ in pairs], [instruction for _, instruction in pairs])
+    state = _RoundState([proxy for proxy, _ in pairs], None, [instruction for _, instruction in pairs])
     return _start_round(state, deadline, enough, at_least)
 
 
@@ -461,18 +474,17 @@ class ParticipantManager(Owner):
 
     def get_participants(self, min: int = 0, timeout: Optional[float] = None) -> list[Proxy]:
         """Waits until at least `min` participants are open, and returns all of those, in the order in which they joined."""
-        array = ffi.new("struct proxy ***")
-        count = ffi.new("size_t *")
+        array, count = ffi.new("struct proxy ***"), ffi.new("size_t *")
         record = ffi.new("struct muster_error *")
+        status = lib.MUSTER_TIMEOUT
 
         def attempt(limit: int) -> bool:
-            return lib.participant_manager_get_participants(self._live, min, limit, array, count, record) != lib.MUSTER_TIMEOUT
+            nonlocal status
+            status = lib.participant_manager_get_participants(self._live, min, limit, array, count, record)
+            return status != lib.MUSTER_TIMEOUT
 
-        if slices(timeout, attempt):
-            if array[0] == ffi.NULL and count[0] == 0 and record.status == lib.MUSTER_OK:
-                return []
-        if array[0] == ffi.NULL:
-            check(record.status, record)
+        slices(timeout, attempt)
+        check(status, record)
         return _proxies(array[0], count[0])
 
     async def get_participants_async(self, min: int = 0, timeout: Optional[float] = None) -> list[Proxy]:
@@ -515,6 +527,9 @@ class ParticipantManager(Owner):
         size = ffi.sizeof("struct proxy_round_statistics")
         count = lib.participant_manager_get_rounds(self._live, array, room, size)
         return [struct_dict(array[index]) for index in range(min(count, room))]
+
+    def _end(self) -> None:
+        lib.participant_manager_stop(self._pointer)
 
     def leave(self, reconnect_in: Optional[int] = None) -> None:
         """Stops listening and begins to end all streams, and does not wait; participants may be asked to come back."""

@@ -1,4 +1,4 @@
-"""PyTorch: tensors and state dicts as the arrays of messages, and back."""
+"""PyTorch: tensors and state dicts as the arrays of messages, and back; and workers of a DDP training."""
 from __future__ import annotations
 
 from typing import Mapping, Sequence, Union
@@ -7,6 +7,7 @@ import numpy
 import torch
 
 from ._errors import FormatError
+from .ddp import EpochOver, Worker, worker
 
 BFLOAT16 = numpy.dtype("<V2")
 
@@ -48,4 +49,4 @@ def load(model: torch.nn.Module, arrays: Union[Mapping[str, numpy.ndarray], Sequ
             tensor.copy_(value)
 
 
-__all__ = ["load", "state", "to_numpy", "to_tensor"]
+__all__ = ["EpochOver", "Worker", "load", "state", "to_numpy", "to_tensor", "worker"]

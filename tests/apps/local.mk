@@ -52,6 +52,21 @@ TESTS += tests/apps/workers
 tests_apps_workers_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) -I$(top_srcdir)/apps/muster $(TEST_CPPFLAGS)
 tests_apps_workers_LDADD = $(apps_libs) $(TEST_LIBS)
 tests_apps_workers_SOURCES = tests/apps/test_workers.c apps/muster/server/workers.c
+check_PROGRAMS += tests/apps/orchestration
+TESTS += tests/apps/orchestration
+tests_apps_orchestration_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) -I$(top_srcdir)/apps/muster $(TEST_CPPFLAGS)
+tests_apps_orchestration_LDADD = $(apps_libs) $(TEST_LIBS)
+tests_apps_orchestration_SOURCES = \
+    apps/muster/launch/run_files.c \
+    apps/muster/orchestrate/epoch.c \
+    apps/muster/orchestrate/machine.c \
+    apps/muster/orchestrate/memory.c \
+    apps/muster/orchestrate/orders.c \
+    apps/muster/orchestrate/places.c \
+    tests/apps/stage.c \
+    tests/apps/stage.h \
+    tests/apps/test_orchestration.c \
+    tests/apps/test_orders.c
 if HAVE_VERTICAL_APPS
 TESTS += $(vertical_tests)
 endif

@@ -12,6 +12,7 @@ import sys
 
 import support
 from recruits import Recruit
+from screen import Screen
 
 RECRUITS = pathlib.Path(__file__).with_name("recruits.py")
 LIMIT = 120 * support.SLOWNESS
@@ -57,7 +58,8 @@ class Orchestrate(support.Case):
         for name, host in hosts.items():
             labels = {"host": host, "backends": "gloo,nccl"}
             recruits[name] = self.recruit(name, labels=labels, hold=[5], finishes=15, loss={"ada": 0.25}.get(name, 0.75))
-            self.assertIn("workers are there", self.told(recruits[name], "wait")["text"]) if name != "dan" else None
+            if name != "dan":
+                self.assertIn("workers are there", self.told(recruits[name], "wait")["text"])
         begins = {name: self.told(recruit, "begin") for name, recruit in recruits.items()}
         ranks = {name: (begin["rank"], begin["local_rank"]) for name, begin in begins.items()}
         self.assertEqual(ranks, {"ada": (0, 0), "cyd": (1, 1), "bob": (2, 0), "dan": (3, 1)})
@@ -80,6 +82,17 @@ class Orchestrate(support.Case):
             self.assertLessEqual({"finished": True, "iteration": 15, "restarts": 0, "loss": 0.625}.items(), end.items())
         self.finish(orchestrator, "final loss 0.6250, 15 iterations, 0 restarts")
 
+    def expect_epoch(self, recruits, expected):
+        """All are told of a new epoch, each with a rank of its own; and of nothing that was given up, but their wait."""
+        begins = []
+        for recruit in recruits:
+            begins.append(self.told(recruit, "begin"))
+            for before, note in zip(self.before, self.before[1:]):
+                self.assertTrue(note["what"] != "cancel" or before["what"] == "wait", self.before)
+        self.assertEqual(sorted(begin["rank"] for begin in begins), list(range(len(recruits))))
+        for begin in begins:
+            self.assertLessEqual({**expected, "world_size": len(recruits)}.items(), begin.items())
+
     def kill_one(self, *options, hold=(13,)):
         """Three threads and a process, which is killed at iteration 13; the three of them, cancelled."""
         orchestrator = self.start_orchestrator("--workers=4", *options)
@@ -99,29 +112,22 @@ class Orchestrate(support.Case):
         for recruit in recruits:
             self.assertIn("3 of 4 workers are there", self.told(recruit, "wait")["text"])
         replacement = self.recruit("dan")
-        for rank, recruit in enumerate([*recruits, replacement]):
-            begin = self.told(recruit, "begin")
-            self.assertLessEqual(
-                {"epoch": 2, "rank": rank, "world_size": 4, "restart_count": 1, "checkpoint": 10}.items(), begin.items())
+        self.expect_epoch([*recruits, replacement], {"epoch": 2, "restart_count": 1, "checkpoint": 10})
+        for recruit in [*recruits, replacement]:
             self.assertEqual(self.told(recruit, "steps")["from"], 10)
             self.told(recruit, "end")
         self.finish(orchestrator, "final loss 0.5000, 20 iterations, 1 restarts")
 
     def test_others_go_on_without_one_that_was_killed_and_a_late_one_gets_in(self):
         orchestrator, recruits = self.kill_one("--iterations=30", "--elastic", "--min=3", hold=[13, 15])
-        for rank, recruit in enumerate(recruits):
-            begin = self.told(recruit, "begin")
-            self.assertLessEqual({"epoch": 2, "rank": rank, "world_size": 3, "checkpoint": 10}.items(), begin.items())
+        self.expect_epoch(recruits, {"epoch": 2, "restart_count": 1, "checkpoint": 10})
+        for recruit in recruits:
             self.told(recruit, "hold", iteration=15)
         late = self.recruit("eve")
         self.assertIn("the others train", self.told(late, "wait")["text"])
         for recruit in recruits:
             recruit.let_go.set()
-        for rank, recruit in enumerate([*recruits, late]):
-            begin = self.told(recruit, "begin")
-            self.assertLessEqual(
-                {"epoch": 3, "rank": rank, "world_size": 4, "restart_count": 1, "checkpoint": 20}.items(), begin.items())
-            self.assertNotIn("cancel", [note["what"] for note in self.before])
+        self.expect_epoch([*recruits, late], {"epoch": 3, "restart_count": 1, "checkpoint": 20})
         self.finish(orchestrator, "final loss 0.5000, 30 iterations, 1 restarts")
 
     def test_a_frozen_one_is_named_and_then_lost(self):
@@ -188,6 +194,22 @@ class Orchestrate(support.Case):
         self.assertEqual((end["finished"], end["iteration"], end["text"]), (False, 20, "stopped by signal 2"))
         self.await_line(orchestrator.stderr, "stopped after iteration 20")
         self.assertEqual(orchestrator.wait(), 130)
+
+    def test_it_is_seen_on_a_terminal_and_at_a_signal(self):
+        screen = Screen(self)
+        orchestrator = self.start_orchestrator("--workers=2", "--iterations=10", stdout=screen.slave, stderr=subprocess.PIPE)
+        screen.close_slave()
+        ada, bob = self.recruit("ada", hold=[5]), self.recruit("bob", hold=[4], loss=0.25)
+        screen.read_until(r"^epoch 1: iteration 5 of 10, 2 workers, loss 0\.3750, checkpoint 0, 0 restarts$")
+        screen.read_until(r"^     [01] ada +iteration 5, loss 0\.5000$")
+        screen.read_until(r"^     [01] bob +iteration 4, loss 0\.2500$")
+        orchestrator.send_signal(signal.SIGUSR1)
+        self.await_line(orchestrator.stderr, "state: epoch 1: iteration 5 of 10, 2 workers")
+        for recruit in (ada, bob):
+            recruit.let_go.set()
+        rows = screen.read_all()
+        self.assertEqual(rows, ["final loss 0.3750, 10 iterations, 0 restarts", ""])
+        self.assertEqual(orchestrator.wait(), 0)
 
     def test_a_second_signal_gives_the_steps_up(self):
         orchestrator = self.start_orchestrator("--workers=1", stderr=subprocess.PIPE)

@@ -13,7 +13,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import unittest
 
 import support
@@ -317,7 +316,7 @@ try:
     print(client.recv(100))
 except OSError:
     print(b"")"""
-        asked = subprocess.run([sys.executable, "-c", script], user=65534, stdout=subprocess.PIPE, text=True, cwd="/")
+        asked = subprocess.run(["/usr/bin/python3", "-c", script], user=65534, stdout=subprocess.PIPE, text=True, cwd="/")
         self.assertEqual((asked.returncode, asked.stdout), (0, "b''\n"))
         self.assertEqual(self.ask("quiet")["phase"], "running")
         self.stop("quiet")
@@ -353,6 +352,7 @@ class Beginning(Runs):
         process, client = self.begin_to_ask(*STATUS, "early")
         client.close()
         with self.listener.accept()[0] as client:
+            client.recv(100)  # it may be about to ask
             client.sendall(b'{"phase":"starting","processes":[],"server":null,"monitor":null}\n')
         self.assertRegex(process.stdout.read(), "^early is starting, in ")
         self.assertEqual(process.wait(), 0)

@@ -1,6 +1,7 @@
 """What the tests of the package for Python share: where it is, C programs, and participants on threads."""
 
 import contextlib
+import os
 import pathlib
 import shlex
 import socket
@@ -12,7 +13,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "apps"))
 
 import support  # noqa: E402
 
-PACKAGE = support.BUILD / "python" / "package"
+# In the build tree, or installed somewhere.
+PACKAGE = pathlib.Path(os.environ.get("python_package") or support.BUILD / "python" / "package")
 PEER = support.SOURCE / "tests" / "python" / "peer.py"
 sys.path.insert(0, str(PACKAGE))
 

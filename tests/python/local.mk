@@ -1,12 +1,14 @@
 # The package for Python, as it was built for the tests.
 python_tests = \
+    tests/python/ddp.py \
+    tests/python/flower.py \
     tests/python/groups.py \
     tests/python/learning.py \
     tests/python/memory.py \
     tests/python/participants.py \
     tests/python/servers.py \
     tests/python/together.py
-EXTRA_DIST += $(python_tests) tests/python/common.py tests/python/peer.py
+EXTRA_DIST += $(python_tests) tests/python/common.py tests/python/ddp_peer.py tests/python/peer.py
 
 if HAVE_TESTS
 if WITH_PYTHON

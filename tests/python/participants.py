@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import queue
 import signal
 import threading
 
@@ -136,6 +137,10 @@ class Failures(Case):
         self.assertIn("WARNING trainer: the disk is full", caught.exception.detail)
         self.assertEqual(proxy.run(muster.Train(good=True), LONG)["n"], 1)
 
+    def test_the_log_is_the_programs(self):
+        with self.joined():
+            self.assertEqual(logging.getLogger().handlers, [], "or basicConfig() would do nothing")
+
     def test_a_body_that_raises(self):
         problems = []
 
@@ -184,18 +189,22 @@ class Failures(Case):
         self.assertEqual(proxy.run(muster.Train(), LONG)["n"], 2)
 
     def test_an_answer_that_nobody_waits_for(self):
-        answers, told = [], threading.Event()
+        sent, begun, told = queue.SimpleQueue(), threading.Event(), threading.Event()
 
         def body(participant):
             for instruction in participant:
+                begun.set()
                 told.wait(LONG)
-                answers.append(instruction.answer())
+                sent.put(instruction.answer())
 
         proxy = self.join(body, on_cancelled=told.set)
-        with self.assertRaises(muster.Timeout):
-            proxy.run(muster.Train(), 0.01)
+        round = muster.run_all([proxy], muster.Train(), deadline=LONG)
+        self.assertTrue(begun.wait(LONG))
+        proxy.cancel()
+        with self.assertRaises(muster.TooFew):
+            round.wait()
         proxy.run(muster.Train(), LONG)
-        self.assertEqual(answers, [False, True])
+        self.assertEqual([sent.get(timeout=LONG) for _ in range(2)], [False, True])
 
     def test_why_nobody_is_admitted(self):
         for address, said in (("127.0.0.1:1", "refused"), ("nonsense", ".")):

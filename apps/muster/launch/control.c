@@ -203,10 +203,10 @@ static void serve(struct control *control, const struct pollfd *waits, size_t co
         struct client *client = control->clients[i];
         short ready = waits[FIXED_WAITS + i].revents;
         bool stays = is_done(client) || now_ms() < client->limit_ms;
-        if (ready & (POLLHUP | POLLERR) && client->silent)
-            stays = false; /* it is gone altogether */
         if (stays && !client->silent && ready & (POLLIN | POLLHUP | POLLERR))
             stays = read_client(control, client);
+        if (ready & (POLLHUP | POLLERR) && client->silent)
+            stays = false; /* it is gone altogether: its place is free before another is let in */
         if (stays && client->answer && !is_done(client))
             stays = write_client(client);
         if (!stays)
