@@ -38,7 +38,8 @@ enum judged { JUDGES_FULL = 1, JUDGES_ORIGINAL = 2, JUDGES_SERVER = 4 };
       "It takes messages as big as its Hello says (the check stops at 8 MiB).")                              \
     X(CANCEL, 1, "cancel", "After a cancel it goes on with the next instruction, and not with the old one.") \
     X(NEWER, 1, "newer-instruction", "A newer instruction takes the place of the older one.")                \
-    X(PROGRESS, 1, "progress", "Progress is from 0 to 1, and about a turn that runs.")                       \
+    X(PROGRESS, 1, "progress",                                                                               \
+      "Progress is from 0 to 1, about a turn that runs, and has few numbers beside.")                        \
     X(ALIVE, 1, "heartbeats", "With the feature it sends Alive during a turn as often as asked.")            \
     X(ALIVE_UNASKED, 1, "heartbeats-asked", "It sends Alive only when asked to, and only during a turn.")    \
     X(ASK, 1, "ask", "It sends Ask only to a server that hears it, and once before each instruction.")       \

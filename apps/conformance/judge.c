@@ -163,15 +163,14 @@ static bool is_of_kind(Muster__ServerMessage__ContentCase kind, const Muster__Pa
     }
 }
 
-/* What is in an answer, as every server reads it; the bytes that follow in chunks. */
-static uint64_t judge_arrays(struct guest *guest, const uint8_t *bytes, size_t size)
+/* What is in an answer, or a report, as every server reads it; the bytes that follow in chunks. */
+static uint64_t judge_inside(struct guest *guest, enum check check, const uint8_t *bytes, size_t size)
 {
     const struct piece piece = {bytes, size};
     struct envelope envelope;
     struct muster_error error;
     enum muster_status status = muster__decode(TO_SERVER, &piece, 1, &envelope, &error);
-    if (!EXPECT(CHECK_ARRAYS, status == MUSTER_OK, "turn %llu: %s", (unsigned long long)guest->turn,
-                error.text))
+    if (!EXPECT(check, status == MUSTER_OK, "turn %llu: %s", (unsigned long long)guest->turn, error.text))
         return 0;
     uint64_t announced = envelope.announced;
     muster__envelope_clear(&envelope);
@@ -216,7 +215,7 @@ static void judge_answer(struct guest *guest, const Muster__ParticipantMessage *
     guest->turns[turn].answered = true;
     EXPECT(CHECK_ANSWER_KIND, is_of_kind(guest->turns[turn].kind, message), "turn %llu is answered with %s",
            (unsigned long long)turn, word_for(message));
-    uint64_t announced = guest->good_texts ? judge_arrays(guest, bytes, size) : 0;
+    uint64_t announced = guest->good_texts ? judge_inside(guest, CHECK_ARRAYS, bytes, size) : 0;
     if (announced > 0)
         guest_judge_announced(guest, turn, announced);
 }
@@ -306,6 +305,8 @@ static void judge_open(struct guest *guest, const Muster__ParticipantMessage *me
         break;
     case MUSTER__PARTICIPANT_MESSAGE__CONTENT_PROGRESS:
         judge_progress(guest, message->turn, message->progress->fraction);
+        if (guest->good_texts)
+            judge_inside(guest, CHECK_PROGRESS, bytes, size);
         break;
     case MUSTER__PARTICIPANT_MESSAGE__CONTENT_CHUNK:
         guest_judge_chunk(guest, message->turn, message->chunk);

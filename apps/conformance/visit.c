@@ -9,10 +9,12 @@
 
 #include "conformance/look.h"
 #include "link/service.h"
+#include "wire/wire.h"
 
 #define EXPECT(...) checks_expect(visit->checks, __VA_ARGS__)
 
-enum { CHUNK_MOST = 256 << 10 };
+/* Of an answer that is granted in advance more may be announced, without being too much. */
+enum { CHUNK_MOST = 256 << 10, BEYOND_MOST = 48 << 20 };
 
 static int64_t after(const struct visit *visit, int64_t milliseconds)
 {
@@ -137,7 +139,7 @@ void visit_hello(struct visit *visit, const char *name, bool resume)
     hello.features = features;
     hello.n_features = visit->has_features ? sizeof(features) / sizeof(*features) : 0;
     hello.max_message_size = VISIT_MESSAGE_MAX;
-    hello.max_payload_size = visit->has_features ? (uint64_t)1 << 30 : 0;
+    hello.max_payload_size = visit->has_features ? VISIT_PAYLOAD_MAX : 0;
     if (resume) {
         hello.session = (ProtobufCBinaryData){visit->token_size, visit->token};
         hello.last_turn = visit->last_turn;
@@ -183,8 +185,16 @@ void visit_answer_unknown(struct visit *visit)
     visit_send(visit, &message);
 }
 
-/* The arrays of the instruction; NULL: it is a payload. */
-static Muster__Arrays *arrays_of(const Muster__ServerMessage *instruction)
+void visit_answer_nothing(struct visit *visit)
+{
+    Muster__ParticipantMessage message = MUSTER__PARTICIPANT_MESSAGE__INIT;
+    message.turn = visit->instruction->turn + 1000;
+    message.content_case = MUSTER__PARTICIPANT_MESSAGE__CONTENT_UNKNOWN_INSTRUCTION;
+    message.unknown_instruction = true;
+    visit_send(visit, &message);
+}
+
+Muster__Arrays *visit_arrays(const Muster__ServerMessage *instruction)
 {
     if (instruction->content_case == MUSTER__SERVER_MESSAGE__CONTENT_TRAIN_CONFIG)
         return instruction->train_config;
@@ -226,10 +236,10 @@ static void add_scalars(Muster__Arrays *answer, Muster__Scalar scalars[3], Muste
 
 void visit_answer(struct visit *visit)
 {
-    Muster__Arrays *received = arrays_of(visit->instruction);
+    Muster__Arrays *received = visit_arrays(visit->instruction);
     Muster__Arrays answer = MUSTER__ARRAYS__INIT;
     Muster__Scalar scalars[3], *pointers[3];
-    if (!received || visit->announced > 0) { /* we did not keep what came in chunks */
+    if (!received) {
         visit_answer_unknown(visit);
         return;
     }
@@ -261,7 +271,7 @@ static uint64_t data_size(const Muster__NDArray *array)
 
 bool visit_announce(struct visit *visit, uint64_t *size)
 {
-    Muster__Arrays *received = visit->announced ? NULL : arrays_of(visit->instruction);
+    Muster__Arrays *received = visit_arrays(visit->instruction);
     Muster__Scalar scalars[3], *pointers[3];
     *size = 0;
     if (!received || visit->instruction->content_case != MUSTER__SERVER_MESSAGE__CONTENT_TRAIN_CONFIG)
@@ -286,6 +296,22 @@ bool visit_announce(struct visit *visit, uint64_t *size)
     free(own);
     free(theta);
     return *size > 0;
+}
+
+uint64_t visit_announce_beyond(struct visit *visit)
+{
+    uint8_t header[MUSTER__NPY_HEADER_SIZE];
+    struct muster_array array = {MUSTER_UINT8, 1, {visit->instruction->granted + 1024}, NULL};
+    Muster__Arrays answer = MUSTER__ARRAYS__INIT;
+    Muster__NDArray own = MUSTER__NDARRAY__INIT, *theta = &own;
+    if (visit->instruction->granted > BEYOND_MOST || !visit_arrays(visit->instruction))
+        return 0;
+    muster__npy_write_header(&array, header);
+    own.header = (ProtobufCBinaryData){sizeof(header), header};
+    answer.n_theta = 1;
+    answer.theta = &theta;
+    answer_with(visit, &answer);
+    return array.shape[0];
 }
 
 /* Copies a part of the data of all arrays. */
@@ -313,7 +339,7 @@ void visit_chunk(struct visit *visit, uint64_t offset, size_t size)
     Muster__Chunk chunk = MUSTER__CHUNK__INIT;
     size_t most = size < CHUNK_MOST ? size : CHUNK_MOST;
     uint8_t *part = malloc(most + 1);
-    const Muster__Arrays *arrays = arrays_of(visit->instruction);
+    const Muster__Arrays *arrays = visit_arrays(visit->instruction);
     if (part && arrays) {
         chunk.offset = offset;
         chunk.grant = visit->grant;
@@ -346,7 +372,11 @@ void visit_forget(struct visit *visit)
 {
     if (visit->instruction)
         muster__server_message__free_unpacked(visit->instruction, NULL);
+    free(visit->data);
+    free(visit->sizes);
     visit->instruction = NULL;
+    visit->data = NULL;
+    visit->sizes = NULL;
     visit->may_repeat = visit->answered = visit->cancelled = false;
     visit->last_turn = visit->announced = visit->received = 0;
     visit->token_size = 0;

@@ -10,7 +10,7 @@
 #include "conformance/inbox.h"
 #include "conformance/options.h"
 
-enum { VISIT_TOKEN_SIZE = 64, VISIT_MESSAGE_MAX = 8 << 20 };
+enum { VISIT_TOKEN_SIZE = 64, VISIT_MESSAGE_MAX = 8 << 20, VISIT_PAYLOAD_MAX = 256 << 20 };
 
 struct visit {
     struct checks *checks;
@@ -44,6 +44,8 @@ struct visit {
     bool cancelled;
     uint64_t announced; /* bytes that follow in chunks */
     uint64_t received;
+    uint8_t *data; /* these bytes; NULL: none */
+    size_t *sizes; /* of the data of each array */
     bool has_grant;
     uint64_t grant;
     uint64_t limit;
@@ -69,17 +71,23 @@ bool visit_await_welcome(struct visit *visit);
 bool visit_await_instruction(struct visit *visit);
 bool visit_await_end(struct visit *visit);
 
-/* An answer of the instruction's kind, with what it had; a failure; or that we do not know it. */
+/* An answer of the instruction's kind, with what it had; or that we do not know it; or to a turn that never was. */
 void visit_answer(struct visit *visit);
 void visit_answer_unknown(struct visit *visit);
+void visit_answer_nothing(struct visit *visit);
 /* The same with its arrays announced; and then so many bytes of their data. False: there are no arrays. */
 bool visit_announce(struct visit *visit, uint64_t *size);
+/* An answer that announces more than the instruction grants, all of it zeros; 0: that would be too much. */
+uint64_t visit_announce_beyond(struct visit *visit);
 void visit_chunk(struct visit *visit, uint64_t offset, size_t size);
 
 /* Ends our side and waits for the end; or breaks the stream. */
 void visit_leave(struct visit *visit);
 void visit_cut(struct visit *visit);
 void visit_forget(struct visit *visit);
+
+/* The arrays of an instruction; NULL: it is a payload. */
+Muster__Arrays *visit_arrays(const Muster__ServerMessage *instruction);
 
 /* visit_judge.c */
 void visit_judge(struct visit *visit, const uint8_t *bytes, size_t size);

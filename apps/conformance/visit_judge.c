@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conformance/look.h"
@@ -73,6 +74,27 @@ static void judge_needs(struct visit *visit, const Muster__ServerMessage *messag
            (unsigned long long)visit->announced);
 }
 
+/* What was announced is there: its arrays are as if they had come whole. */
+static void make_whole(struct visit *visit)
+{
+    Muster__Arrays *arrays = visit_arrays(visit->instruction);
+    uint64_t offset = 0;
+    for (size_t i = 0; arrays && visit->data && visit->sizes && i < arrays->n_theta; i++) {
+        Muster__NDArray *array = arrays->theta[i];
+        size_t head = array->header.len, size = visit->sizes[i];
+        uint8_t *whole = head ? malloc(head + size) : NULL;
+        if (!whole)
+            continue;
+        memcpy(whole, array->header.data, head);
+        memcpy(whole + head, visit->data + offset, size);
+        offset += size;
+        free(array->ndarray.data);
+        array->ndarray = (ProtobufCBinaryData){head + size, whole};
+        free(array->header.data);
+        array->header = (ProtobufCBinaryData){0, NULL};
+    }
+}
+
 static void begin_instruction(struct visit *visit, Muster__ServerMessage *message)
 {
     if (visit->instruction)
@@ -82,6 +104,9 @@ static void begin_instruction(struct visit *visit, Muster__ServerMessage *messag
     visit->received = 0;
     visit->grant = 0;
     visit->limit = message->limit;
+    free(visit->data);
+    visit->data =
+        visit->announced && visit->announced <= VISIT_PAYLOAD_MAX ? calloc(1, visit->announced) : NULL;
     if (visit->announced == 0)
         visit->last_turn = message->turn;
 }
@@ -104,6 +129,10 @@ static void judge_instruction(struct visit *visit, Muster__ServerMessage *messag
     if (EXPECT(CHECK_ARRAYS, muster__decode(TO_PARTICIPANT, &piece, 1, &envelope, &error) == MUSTER_OK,
                "turn %llu: %s", (unsigned long long)message->turn, error.text)) {
         visit->announced = envelope.announced;
+        free(visit->sizes);
+        visit->sizes = calloc(envelope.message.array_count + 1, sizeof(*visit->sizes));
+        for (size_t i = 0; visit->sizes && i < envelope.message.array_count; i++)
+            visit->sizes[i] = muster__array_size(&envelope.message.arrays[i]);
         muster__envelope_clear(&envelope);
     }
     judge_needs(visit, message);
@@ -127,12 +156,18 @@ static void judge_chunk(struct visit *visit, uint64_t turn, const Muster__Chunk 
            "turn %llu: a chunk has the offset %llu, and %llu is next", number, offset,
            (unsigned long long)visit->received);
     EXPECT(CHECK_S_CHUNKS_IN, chunk->data.len > 0, "turn %llu: a chunk is empty", number);
+    if (visit->data && offset == visit->received && offset <= visit->announced &&
+        chunk->data.len <= visit->announced - offset)
+        memcpy(visit->data + offset, chunk->data.data, chunk->data.len);
     visit->received += chunk->data.len;
     EXPECT(CHECK_S_CHUNKS_IN, visit->received <= visit->announced,
            "turn %llu: %llu bytes came, and %llu were announced", number, (unsigned long long)visit->received,
            (unsigned long long)visit->announced);
-    if (visit->received >= visit->announced)
-        visit->last_turn = turn;
+    if (visit->received < visit->announced)
+        return;
+    visit->last_turn = turn;
+    if (visit->received == visit->announced)
+        make_whole(visit);
 }
 
 static void judge_grant(struct visit *visit, uint64_t turn, const Muster__Grant *grant)

@@ -23,6 +23,7 @@ FAULTS = {
     "unknown-field": ("known-fields",),
     "no-message": ("well-formed", "unknown-instruction"),
     "progress-beyond": ("progress",),
+    "progress-crowded": ("progress",),
     "asks-unheard": ("ask",),
     "alive-idle": ("heartbeats-asked",),
     "no-alive": ("heartbeats",),
@@ -203,7 +204,10 @@ class Participant:
         if self.content == "payload":
             self.answer_unknown(turn)
             return
-        self.send(turn=turn, progress=self.protocol.Progress(fraction=1.5 if self.fault == "progress-beyond" else 0.5))
+        progress = self.protocol.Progress(fraction=1.5 if self.fault == "progress-beyond" else 0.5)
+        for number in range(17 if self.fault == "progress-crowded" else 16):
+            progress.scalars.add(name=f"loss-{number}", value=number)
+        self.send(turn=turn, progress=progress)
         arrays = self.protocol.Arrays()
         arrays.scalars.add(name="num_samples", value=10)
         headers, data = [], b""

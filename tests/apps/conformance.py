@@ -4,16 +4,19 @@ planted in others."""
 
 import concurrent.futures
 import re
+import socket
 import subprocess
 import sys
 import threading
 
 import numpy
 
+import broken_participant
+import broken_server
 import support
-from broken_participant import FAULTS, SLOW, UNCALLED, Participant
+from broken_participant import Participant
 from peers import CLASSES, FEATURES
-from support import BUILD, DEMO, SLOWNESS
+from support import BUILD, DEMO, SLOWNESS, SOURCE
 
 PROGRAM = BUILD / "apps" / "conformance" / "muster_conformance"
 # Nothing comes near it, but for what does not come.
@@ -30,8 +33,8 @@ def failed(report):
     return {name for name, verdict in verdicts(report).items() if verdict == "FAIL"}
 
 
-class OfParticipants(support.Case):
-    def judge(self, *words):
+class Judging(support.Case):
+    def judge_participant(self, *words):
         """Judges the participant of a command: exit status, report."""
         status, report, errors = self.run_program(PROGRAM, "participant", *words)
         self.assertTrue(report, errors)
@@ -48,6 +51,21 @@ class OfParticipants(support.Case):
         thread.join()
         return status, report
 
+    def judge_server(self, port, *words):
+        status, report, errors = self.run_program(PROGRAM, "server", f"127.0.0.1:{port}", *words)
+        self.assertTrue(report, errors)
+        return status, report
+
+    def judge_own_server(self, fault, *words):
+        """Judges a server that runs here."""
+        server, port = broken_server.Server(fault).open()
+        try:
+            return self.judge_server(port, *words)
+        finally:
+            server.stop(None)
+
+
+class OfParticipants(Judging):
     def model(self):
         """Options for a model of the synthetic data."""
         options = []
@@ -57,15 +75,24 @@ class OfParticipants(support.Case):
         return options
 
     def test_ours_is_accepted(self):
-        status, report = self.judge(*PATIENT, *self.model(), "--", *DEMO, "--participant=0", "--connect={address}")
+        status, report = self.judge_participant(*PATIENT, *self.model(), "--", *DEMO, "--participant=0", "--connect={address}")
         self.assertEqual(failed(report), set(), report)
         self.assertEqual(status, 0)
         for check in ("granted", "chunk-again", "chunk-limit", "resume-again", "resume-over", "heartbeats", "new-session"):
             self.assertEqual(verdicts(report)[check], "ok", report)
 
+    def test_the_one_of_the_package_for_python_is_accepted(self):
+        package = BUILD / "python" / "package"
+        if not package.exists():
+            self.skipTest("the package for Python is not built")
+        status, report = self.judge_participant(*PATIENT, "--", sys.executable, "-B", SOURCE / "tests" / "python" / "peer.py", "participant",
+                                    "{address}", "ada")
+        self.assertEqual(failed(report), set(), report)
+        self.assertEqual(status, 0)
+
     def test_one_of_the_original_is_accepted(self):
         subprocess.run([*DEMO, "--participant=0", f"--export={self.scratch}"], check=True, capture_output=True)
-        status, report = self.judge(*PATIENT, *self.model(), "--profile=original", "--", sys.executable, "-B",
+        status, report = self.judge_participant(*PATIENT, *self.model(), "--profile=original", "--", sys.executable, "-B",
                                     support.PYTHON_PARTICIPANT, "--connect={address}", f"--data={self.scratch}", "--epochs=1")
         self.assertEqual(failed(report), set(), report)
         self.assertEqual(status, 0)
@@ -78,20 +105,54 @@ class OfParticipants(support.Case):
         self.assertEqual(status, 0)
         self.assertEqual({name for name, verdict in verdicts(report).items() if verdict == "n/a"}, {"stays", "hello-once", "ask"})
 
-    def test_each_fault_is_found(self):
-        def find(fault):
-            return self.judge_thread(lambda address: Participant(address, fault), *(IMPATIENT if fault in SLOW else PATIENT),
-                                     "--quiet=2" if fault in UNCALLED else "--quiet=0.2")
 
-        faults = sorted(FAULTS, key=lambda fault: fault not in SLOW | UNCALLED)  # those that take longest begin first
-        wrong = {}
-        with concurrent.futures.ThreadPoolExecutor(16) as pool:
-            for fault, (status, report) in zip(faults, pool.map(find, faults)):
-                # One that waits in vain may fail other checks as well.
-                expected, found = set(FAULTS[fault]), failed(report)
-                if status != 1 or (fault in SLOW and FAULTS[fault][0] not in found) or (fault not in SLOW and found != expected):
-                    wrong[fault] = report
-        self.assertEqual(wrong.keys(), set(), "\n".join(wrong.values()))
+class OfServers(Judging):
+    def assert_accepted(self, status, report):
+        self.assertEqual(set(verdicts(report).values()), {"ok"}, report)
+        self.assertEqual(status, 0)
+
+    def test_ours_is_accepted(self):
+        server = self.start_server("--rounds=100", "--participants=1", "--model-size=2M", "--wait=150")
+        self.assert_accepted(*self.judge_server(server.port, *PATIENT))
+
+    def test_one_in_python_against_the_wire_is_accepted(self):
+        self.assert_accepted(*self.judge_own_server(None, *PATIENT))
+
+    def test_no_server_is_said_so(self):
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            status, report = self.judge_server(nobody.getsockname()[1], *PATIENT)
+        self.assertEqual((status, failed(report)), (1, {"reached"}))
+
+
+class Faults(Judging):
+    """All at the same time, as most of it is waiting. Each is found, and nothing else but what it entails; where the program
+    waits in vain, it may find more."""
+
+    def find_in_participant(self, fault):
+        words = IMPATIENT if fault in broken_participant.SLOW else PATIENT
+        quiet = 1 if fault in broken_participant.UNCALLED else 0.2
+        return self.judge_thread(lambda address: Participant(address, fault), *words, f"--quiet={quiet}")
+
+    def find_in_server(self, fault):
+        words = (*IMPATIENT, f"--wait={5 * SLOWNESS}") if fault in broken_server.SLOW else PATIENT
+        return self.judge_own_server(fault, *words)
+
+    def wrongly_judged(self, pool, module, judge):
+        """In parallel, those that take longest first: a generator of the reports that are not as they should be."""
+        slow = module.SLOW | getattr(module, "UNCALLED", set())
+        judged = {fault: pool.submit(judge, fault) for fault in sorted(module.FAULTS, key=lambda fault: fault not in slow)}
+        for fault, future in judged.items():
+            status, report = future.result()
+            expected, found = module.FAULTS[fault], failed(report)
+            if status != 1 or expected[0] not in found or (fault not in module.SLOW and found != set(expected)):
+                yield f"{fault}: {report}"
+
+    def test_each_is_found(self):
+        with concurrent.futures.ThreadPoolExecutor(12) as one, concurrent.futures.ThreadPoolExecutor(12) as other:
+            wrong = other.submit(list, self.wrongly_judged(one, broken_server, self.find_in_server))
+            participants = list(self.wrongly_judged(other, broken_participant, self.find_in_participant))
+            self.assertEqual(wrong.result() + participants, [])
 
 
 if __name__ == "__main__":

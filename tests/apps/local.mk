@@ -31,7 +31,7 @@ app_tests = \
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/broken_participant.py tests/apps/peers.py tests/apps/recruits.py \
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/broken_participant.py tests/apps/broken_server.py tests/apps/peers.py tests/apps/recruits.py \
     tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
     tests/apps/support.py tests/apps/volunteers.py
 

@@ -211,6 +211,19 @@ class Orchestrate(support.Case):
         self.assertEqual(rows, ["final loss 0.3750, 10 iterations, 0 restarts", ""])
         self.assertEqual(orchestrator.wait(), 0)
 
+    def test_mistakes(self):
+        for options, status, text in (
+            (["--min=5", "--workers=4"], 2, "--min 5: there are only 4 workers (--workers)"),
+            (["--backend=mpi"], 2, "--backend mpi: expected gloo or nccl"),
+            (["--patience=2"], 2, "--patience: is to be at least two and a half times as long as the heartbeat"),
+            ([f"--file={self.scratch}/none/state"], 1, "No such file or directory"),
+            (["--", "/nowhere/train.py"], 1, "starting /nowhere/train.py: No such file or directory"),
+            (["--restarts=0", "--", "false"], 1, "worker-0 ended with status 1, after 0 restarts (--restarts); 0 workers"),
+        ):
+            result, _, errors = self.run_program(support.MUSTER, "orchestrate", "--listen=127.0.0.1:0", *options)
+            self.assertEqual(result, status, errors)
+            self.assertIn(text, errors)
+
     def test_a_second_signal_gives_the_steps_up(self):
         orchestrator = self.start_orchestrator("--workers=1", stderr=subprocess.PIPE)
         recruit = self.recruit("ada", hold=[15])

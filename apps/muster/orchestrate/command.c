@@ -34,17 +34,14 @@ static const char documentation[] =
     "Brings the workers of a PyTorch DDP training together: ranks, a start gate, checkpoints, and what "
     "happens "
     "when one dies, freezes or comes late. With a PROGRAM it starts the workers on this machine; otherwise "
-    "they "
-    "come from anywhere.\v"
+    "they come from anywhere.\v"
     "A program that is started here finds the orchestrator in MUSTER_SERVER and its name in MUSTER_NAME, as "
     "muster.torch.worker() does by itself.\n\n"
     "The first signal (Ctrl-C, SIGTERM) lets the running steps come to their checkpoint; the second gives "
-    "them up. "
-    "With --file the same command goes on from there. At SIGUSR1 it writes to standard error what it "
-    "does.\n\n"
+    "them up. With --file the same command goes on from there. At SIGUSR1 it writes to standard error what "
+    "it does, and at SIGHUP it reads certificates and token again.\n\n"
     "The exit status is 0 when the training has finished, 128 plus the signal's number after a signal, and 1 "
-    "or 2 "
-    "otherwise.";
+    "or 2 otherwise.";
 
 static void parse_all(int count, char **arguments, struct orchestrate_options *options)
 {

@@ -139,7 +139,8 @@ void crew_drop(struct crew *crew, struct worker *worker, bool comes_back)
 {
     enum { COME_BACK_SECONDS = 1 };
     struct seat *seat = seat_of(worker);
-    crew->dropped(crew->context, proxy_name(seat->proxy), comes_back);
+    if (proxy_is_open(seat->proxy)) /* or it has gone by itself, and may come back */
+        crew->dropped(crew->context, proxy_name(seat->proxy), comes_back);
     if (!comes_back || proxy_reconnect_in(seat->proxy, COME_BACK_SECONDS, NULL) != MUSTER_OK)
         proxy_close(seat->proxy);
     seat->worker = NULL;

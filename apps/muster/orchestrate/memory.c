@@ -27,10 +27,10 @@ struct spot {
 static bool find_spot(const char *path, struct spot *spot, struct muster_error *error)
 {
     const char *slash = strrchr(path, '/');
-    size_t length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
-    snprintf(spot->folder, sizeof(spot->folder), "%.*s", (int)length, path);
     if (!slash)
         snprintf(spot->folder, sizeof(spot->folder), ".");
+    else
+        snprintf(spot->folder, sizeof(spot->folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
     spot->name = slash ? slash + 1 : path;
     spot->opened = open(spot->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (spot->opened < 0)

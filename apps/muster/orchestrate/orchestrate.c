@@ -91,6 +91,25 @@ static void note_drop(void *context, const char *name, bool silent)
     local_expect_end(orchestrate->local, name, crew_now_ms(), silent ? 0 : LEAVE_MS);
 }
 
+/* ---- what the network tells, on its threads ---- */
+
+static void tell_refusal(void *unused, const struct participant_manager_event *event)
+{
+    static struct log_allowance allowance = {.a_minute = 40};
+    const char *name = proxy_name(event->proxy);
+    (void)unused;
+    if (event->kind == PARTICIPANT_MANAGER_REFUSED && event->status != MUSTER_STOPPED)
+        log_later(LOG_WARNING, &allowance, "%s%s(%s) was refused: %s", name, *name != '\0' ? " " : "",
+                  proxy_peer(event->proxy), event->text);
+}
+
+static void tell_warning(void *unused, const char *text)
+{
+    static struct log_allowance allowance = {.a_minute = 40};
+    (void)unused;
+    log_later(LOG_WARNING, &allowance, "warning: %s", text);
+}
+
 /* ---- signals ---- */
 
 static void stop(void *context, bool at_once)
@@ -118,6 +137,16 @@ static void tell_state(void *context)
     snprintf(text, sizeof(text), "%s", orchestrate->state);
     pthread_mutex_unlock(&orchestrate->lock);
     log_answer("state: %s", text);
+}
+
+/* At SIGHUP: files are also read again when they have changed and somebody connects. */
+static void reload_credentials(void *manager)
+{
+    struct muster_error error;
+    if (participant_manager_reload_credentials(manager, &error) != MUSTER_OK)
+        log_write(LOG_WARNING, "SIGHUP: certificates and token stay as they were: %s", error.text);
+    else
+        log_write(LOG_INFO, "SIGHUP: certificates and token were read again");
 }
 
 static void look_for_signals(struct orchestrate *orchestrate, int64_t now)
@@ -275,16 +304,21 @@ static enum muster_status serve(struct orchestrate *orchestrate, struct muster_e
     status = prepare_local(orchestrate, error);
     signals_call(stop, orchestrate, (int)options->stop_within_ms);
     signals_call_state(tell_state, orchestrate);
-    notify_ready();
-    if (status == MUSTER_OK)
+    if (options->credentials.certificate || options->credentials.token_file)
+        signals_call_hangup(reload_credentials, orchestrate->manager);
+    if (status == MUSTER_OK) {
+        notify_ready();
         status = loop(orchestrate, error);
+    }
     notify_stopping();
+    signals_call_hangup(NULL, NULL);
     signals_call_state(NULL, NULL);
     crew_display_end();
     /* Streams end, so that workers know that there is nobody to come back to. */
     participant_manager_close(orchestrate->manager);
     local_end(orchestrate->local, status == MUSTER_OK ? LEAVE_MS : 0);
     signals_call(NULL, NULL, -1);
+    local_free(orchestrate->local);
     crew_free(orchestrate->crew);
     return status;
 }
@@ -301,6 +335,8 @@ static enum muster_status open_manager(struct orchestrate *orchestrate, struct m
     manager.max_participants = options->workers;
     manager.session_grace_ms = 0;
     manager.heartbeat_ms = options->heartbeat_ms;
+    manager.on_event = tell_refusal;
+    manager.on_warning = tell_warning;
     enum muster_status status = participant_manager_start(&manager, &orchestrate->manager, error);
     if (status == MUSTER_OK)
         status = monitoring_open(options->monitor, &options->credentials, &orchestrate->monitoring, error);

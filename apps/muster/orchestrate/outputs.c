@@ -27,6 +27,7 @@ struct pipe_end {
     int reads;
     const char *name;
     size_t used;
+    bool returned; /* the last byte was a carriage return: what comes takes the place of the line */
     char line[LINE_MAX_SIZE];
     struct pipe_end *next;
 };
@@ -53,10 +54,14 @@ static void print(struct pipe_end *end)
 static void add(struct pipe_end *end, const char *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (bytes[i] == '\n' || end->used == sizeof(end->line) - 1)
+        char byte = bytes[i] == '\t' ? ' ' : bytes[i];
+        if (end->returned && byte != '\n')
+            end->used = 0;
+        end->returned = byte == '\r';
+        if (byte == '\n' || end->used == sizeof(end->line) - 1)
             print(end);
-        if (bytes[i] != '\n')
-            end->line[end->used++] = bytes[i];
+        if (byte != '\n' && byte != '\r')
+            end->line[end->used++] = byte;
     }
 }
 
