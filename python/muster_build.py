@@ -52,6 +52,7 @@ void muster_gate_open(void *context, struct participant *participant);
 bool muster_gate_wait(struct muster_gate *gate, int64_t milliseconds);
 void muster_gate_free(struct muster_gate *gate);
 void muster_python_free(void *memory);
+void muster_python_keep_memory(void);
 """
 
 

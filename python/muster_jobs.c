@@ -3,6 +3,7 @@
  * a call: so such a call runs here, and the main thread looks up from its wait now and then. A thread that has nothing to
  * do is kept for the next call. muster_build.py adds a function for each call.
  */
+#include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -166,7 +167,22 @@ void muster_gate_free(struct muster_gate *gate)
     free(gate);
 }
 
-/* ---- memory of the library that its caller frees ---- */
+/* ---- memory ---- */
+
+/*
+ * By default glibc gives the memory of gRPC's buffers back to the system after each big message, and takes it again for the
+ * next: that costs more than the message. So its two thresholds are set to where it moves them itself in a process that frees
+ * blocks of 32 MiB. Who has set them in the environment knows better.
+ */
+void muster_python_keep_memory(void)
+{
+#ifdef M_TRIM_THRESHOLD
+    if (getenv("MALLOC_TRIM_THRESHOLD_") || getenv("MALLOC_MMAP_THRESHOLD_") || getenv("GLIBC_TUNABLES"))
+        return;
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
+}
 
 void muster_python_free(void *memory)
 {

@@ -13,6 +13,8 @@ from ._muster import ffi, lib
 # How long the main thread may wait before it looks for signals.
 SLICE_MS = 50
 
+lib.muster_python_keep_memory()
+
 _main = threading.main_thread
 _current = threading.current_thread
 
