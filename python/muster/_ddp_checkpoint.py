@@ -126,10 +126,7 @@ class Checkpoints:
 
 
 class _Plain(pickle.Unpickler):
-    """
-    States are tensors, numbers, texts, lists and dictionaries: what a file or another worker sends is no program.
-    (torch has weights_only=True for this, which refuses plain floats in 1.13.)
-    """
+    """What torch has as weights_only=True. In 1.13 that refuses plain floats, and pickle_module is passed over."""
 
     def find_class(self, module: str, name: str) -> Any:
         known = (module, name) in _KNOWN or (module == "torch" and isinstance(getattr(torch, name, None), torch.dtype))
@@ -144,8 +141,13 @@ _KNOWN = {
     ("torch._utils", "_rebuild_parameter"),
     ("torch._utils", "_rebuild_tensor_v2"),
 }
-_plain = types.SimpleNamespace(__name__="plain", Unpickler=_Plain)
+_plain = types.SimpleNamespace(Unpickler=_Plain)
+_version = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
 
 
 def _load(data: Any) -> Mapping[str, Any]:
-    return torch.load(io.BytesIO(data), map_location="cpu", pickle_module=_plain, weights_only=False)
+    """States are tensors, numbers, texts, lists and dictionaries: what a file or another worker sends is no program."""
+    if _version >= (2, 1):
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    with torch.serialization._open_zipfile_reader(io.BytesIO(data)) as reader:
+        return torch.serialization._load(reader, "cpu", _plain, encoding="utf-8")

@@ -193,6 +193,11 @@ class Control:
                 self.turn = None
             self.changed.notify_all()
 
+    def await_dismissal(self, epoch: Epoch) -> None:
+        """The orchestrator ends the stream of a worker that has failed. Others, once freed, may be heard before it."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.closed or epoch.over, TELL_SECONDS)
+
     def left(self, epoch: Epoch) -> None:
         with self.changed:
             epoch.over = epoch.left = True

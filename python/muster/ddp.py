@@ -146,8 +146,8 @@ def _take_part(control: Control, epoch: Epoch, checkpoints: Checkpoints, train: 
             epoch.group.free()
             control.fail(epoch, f"{type(error).__name__}: {error}"[:1000], GROUP_BROKE)
         else:
-            epoch.group.free()
             control.fail(epoch, log.failure(error), PROGRAM_FAILED)
+            control.await_dismissal(epoch)
             raise
     finally:
         epoch.group.leave(broken)
@@ -216,13 +216,16 @@ def worker(
 
 def _connect(address: str, until: float, **options: Any) -> Participant:
     """Connects; up to this time again and again, as an orchestrator is started again, or notices late who is gone."""
-    while (left := until - time.monotonic()) > 0:
-        try:
-            return connect(address, **{**options, "connect_timeout": left})
-        except (Exists, Full, Unavailable) as error:
-            _log.info("the orchestrator does not take this worker yet: %s", error)
-            time.sleep(min(left, AGAIN_SECONDS))
-    return connect(address, **options)
+    if until:
+        options["connect_timeout"] = max(until - time.monotonic(), 0.001)
+    try:
+        return connect(address, **options)
+    except (Exists, Full, Unavailable) as error:
+        if time.monotonic() + AGAIN_SECONDS >= until:
+            raise
+        _log.info("the orchestrator does not take this worker yet: %s", error)
+    time.sleep(AGAIN_SECONDS)
+    return _connect(address, until, **options)
 
 
 def _attend(control: Control, participant: Participant, files: Checkpoints, train: Callable[[Worker], Any]) -> Any:
