@@ -39,8 +39,9 @@ struct local {
     struct children *children;
     struct outputs *outputs;
     atomic_bool hurries;
-    size_t starts; /* so far */
-    pthread_mutex_t lock;
+    size_t starts;        /* so far */
+    pthread_mutex_t lock; /* held during on_change() */
+    bool stuck;           /* one cannot be killed: nobody is told of it any more; guarded by the lock */
     struct process *processes;
     char text[MUSTER_ERROR_TEXT_SIZE]; /* how the last one ended that was given up */
 };
@@ -56,8 +57,9 @@ static void note_end(void *context, size_t number, int status)
             local->processes[i].status = status;
         }
     }
+    if (!local->stuck)
+        local->options.on_change(local->options.context);
     pthread_mutex_unlock(&local->lock);
-    local->options.on_change(local->options.context);
 }
 
 enum muster_status local_new(const struct local_options *options, struct local **made,
@@ -76,7 +78,7 @@ enum muster_status local_new(const struct local_options *options, struct local *
     local->children = local->outputs ? children_new(note_end, local) : NULL;
     if (local->children)
         return MUSTER_OK;
-    local_end(local, 0);
+    local_free(local);
     *made = NULL;
     return explain(error, MUSTER_OUT_OF_MEMORY, "no workers: out of memory, threads or descriptors");
 }
@@ -199,14 +201,20 @@ void local_hurry(struct local *local)
 
 void local_end(struct local *local, int64_t within_ms)
 {
+    int64_t waited = 0;
     if (!local)
         return;
-    for (int64_t waited = 0; local->children && waited < within_ms && !atomic_load(&local->hurries);
-         waited += LOOK_MS) {
-        if (children_await(local->children, LOOK_MS))
-            break;
-    }
-    if (local->children && !children_end(local->children, KILL_MS))
+    while (waited < within_ms && !atomic_load(&local->hurries) && !children_await(local->children, LOOK_MS))
+        waited += LOOK_MS;
+    bool ended = children_end(local->children, KILL_MS);
+    pthread_mutex_lock(&local->lock);
+    local->stuck = !ended;
+    pthread_mutex_unlock(&local->lock);
+}
+
+void local_free(struct local *local)
+{
+    if (!local || local->stuck)
         return; /* one that cannot be killed is still watched */
     children_free(local->children);
     outputs_free(local->outputs);

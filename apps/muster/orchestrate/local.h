@@ -38,9 +38,11 @@ void local_expect_end(struct local *local, const char *name, int64_t now, int64_
 /* How often workers were started again. */
 size_t local_restarted(const struct local *local);
 
-/* Lets all end by themselves for so long, ends the rest, and frees it. NULL is allowed. */
+/* Lets all end by themselves for so long, and then ends the rest. NULL is allowed, as in the next two. */
 void local_end(struct local *local, int64_t within_ms);
-/* The same, called from another thread meanwhile: at once. */
+/* Has local_end() not wait; any thread. */
 void local_hurry(struct local *local);
+/* After local_end(). */
+void local_free(struct local *local);
 
 #endif

@@ -306,9 +306,10 @@ static enum muster_status serve(struct orchestrate *orchestrate, struct muster_e
     signals_call_state(tell_state, orchestrate);
     if (options->credentials.certificate || options->credentials.token_file)
         signals_call_hangup(reload_credentials, orchestrate->manager);
-    notify_ready();
-    if (status == MUSTER_OK)
+    if (status == MUSTER_OK) {
+        notify_ready();
         status = loop(orchestrate, error);
+    }
     notify_stopping();
     signals_call_hangup(NULL, NULL);
     signals_call_state(NULL, NULL);
@@ -317,6 +318,7 @@ static enum muster_status serve(struct orchestrate *orchestrate, struct muster_e
     participant_manager_close(orchestrate->manager);
     local_end(orchestrate->local, status == MUSTER_OK ? LEAVE_MS : 0);
     signals_call(NULL, NULL, -1);
+    local_free(orchestrate->local);
     crew_free(orchestrate->crew);
     return status;
 }
