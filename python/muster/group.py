@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional, Sequence
 
 import numpy
 
-from ._call import Owner, Texts, callback, checked_wait, milliseconds, options, struct_dict
+from ._call import Owner, Texts, callback, checked_wait, function, milliseconds, options, struct_dict
 from ._errors import OutOfMemory, checked
 from ._message import Arrays, Message, Received, as_array, fill_array, received
 from ._muster import ffi, lib
@@ -38,8 +38,8 @@ class _Callbacks:
     """What the library's threads call."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self.event: Optional[Callable[..., None]] = given.pop("on_event", None)
-        self.warning: Optional[Callable[[str], None]] = given.pop("on_warning", None)
+        self.event: Optional[Callable[..., None]] = function("on_event", given.pop("on_event", None))
+        self.warning: Optional[Callable[[str], None]] = function("on_warning", given.pop("on_warning", None))
 
     def put(self, struct: Any, event: Any) -> None:
         if self.event:
@@ -138,7 +138,8 @@ class Group(Owner):
         """Gives the root's message to everyone."""
         if self.rank == root:
             given = _message(message)
-            self._wait("muster_group_broadcast", root, given._build().message, milliseconds(timeout))
+            built = given._build()
+            self._wait("muster_group_broadcast", root, built.message, milliseconds(timeout))
             return given
         got = received(ffi.new("struct muster_message *"))
         self._wait("muster_group_broadcast", root, got, milliseconds(timeout))

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any, Callable, Optional, Union
 
-from ._call import Owner, Texts, callback, checked_wait, in_callback, milliseconds, options
+from ._call import Owner, Texts, callback, checked_wait, function, in_callback, milliseconds, options
 from ._errors import Invalid, checked
 from ._message import as_array, fill_array
 from ._muster import ffi, lib
@@ -21,7 +21,7 @@ class Record(Owner):
     def __init__(self, *sinks: str, **given: Any) -> None:
         super().__init__(None)
         self._texts = Texts()
-        self._warning: list[Optional[Callable[[str], None]]] = [given.pop("on_warning", None)]
+        self._warning: list[Optional[Callable[[str], None]]] = [function("on_warning", given.pop("on_warning", None))]
         self._handle = ffi.new_handle(self._warning)
         struct = options("muster_record_options", given, self._texts)
         struct.sinks, struct.sink_count = self._texts.list(sinks), len(sinks)

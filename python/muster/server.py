@@ -7,11 +7,26 @@ import queue
 import sys
 import threading
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, AsyncIterator, Callable, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
-from ._call import SLICE_MS, Owner, Texts, callback, here, milliseconds, options, slices, struct_dict, wait
-from ._errors import Error, Refused, check, checked, copy_text, error, status_name, write_error
-from ._message import Message, Prepared, Received, received
+from ._call import (
+    SLICE_MS,
+    Owner,
+    Texts,
+    callback,
+    function,
+    here,
+    milliseconds,
+    on_a_thread,
+    on_a_thread_until_cancelled,
+    options,
+    slices,
+    struct_dict,
+    wait,
+)
+from ._errors import Error, Invalid, Refused, check, checked, copy_text, error, status_name, write_error
+from ._message import Message, Prepared, Received, built, received
 from ._muster import ffi, lib
 
 HOUR = 3600.0
@@ -84,11 +99,11 @@ class Proxy:
 
     def run(self, instruction: Message, timeout: Optional[float] = HOUR) -> Answer:
         """Runs a turn: sends the instruction, and waits for the answer. Raises how it ended otherwise."""
-        built = instruction._build()
+        message = built(instruction)
         answer = received(ffi.new("struct muster_message *"))
         record = ffi.new("struct muster_error *")
         limit = milliseconds(timeout)
-        status = wait("proxy_run", self._pointer, built.message, limit, answer, record, give_up=self.cancel)
+        status = wait("proxy_run", self._pointer, message.message, limit, answer, record, give_up=self.cancel)
         result = Answer(answer)
         _raise(status, record, result)
         return result
@@ -96,8 +111,7 @@ class Proxy:
     async def run_async(self, instruction: Message, timeout: Optional[float] = HOUR) -> Answer:
         """run() for asyncio. The instruction is copied, unless it is prepared."""
         turn = _AsyncTurn(asyncio.get_running_loop())
-        built = instruction._build()
-        turn.begin(self._pointer, built, milliseconds(timeout))
+        turn.begin(self._pointer, built(instruction), milliseconds(timeout))
         try:
             status, answer, record = await asyncio.shield(turn.future)
         except asyncio.CancelledError:
@@ -198,10 +212,10 @@ class _AsyncTurn:
         self.future: "asyncio.Future[Any]" = loop.create_future()
         self.handle = ffi.new_handle(self)
 
-    def begin(self, pointer: Any, built: Any, limit: int) -> None:
+    def begin(self, pointer: Any, message: Any, limit: int) -> None:
         self.running.add(self)
         try:
-            checked(lib.proxy_run_async, pointer, built.message, limit, lib.muster_python_answered, self.handle)
+            checked(lib.proxy_run_async, pointer, message.message, limit, lib.muster_python_answered, self.handle)
         except BaseException:
             self.running.discard(self)
             raise
@@ -241,18 +255,32 @@ class Entry:
     """Why, unless it is OK."""
 
 
+def _all_proxies(proxies: Any) -> list[Proxy]:
+    found = list(proxies) if isinstance(proxies, Iterable) else [None]
+    if not all(isinstance(each, Proxy) for each in found):
+        raise Invalid(f"a list of proxies is expected, such as get_participants() returns, and this is {proxies!r}"[:200])
+    return found
+
+
+def people(name: str, number: int) -> int:
+    """A number of participants, for the library."""
+    if not isinstance(number, Integral) or not 0 <= number < 2**31:
+        raise Invalid(f"{name} is a whole number of participants, 0 or more, and this is {number!r}")
+    return int(number)
+
+
 class _RoundState:
     """What the thread of a round and its iterator share. The thread passes answers over one at a time."""
 
     def __init__(self, proxies: Sequence[Proxy], one: Optional[Message], each: Sequence[Message] = ()) -> None:
-        self.proxies = list(proxies)
+        self.result = ffi.gc(ffi.new("struct proxy_round_result *"), here[0].clear_result)
+        self.proxies = _all_proxies(proxies)
         self.pointers = ffi.new("struct proxy *[]", [proxy._pointer for proxy in self.proxies])
-        self.one = None if one is None else one._build()
-        self.each = [instruction._build() for instruction in each]
+        self.one = None if one is None else built(one)
+        self.each = [built(instruction) for instruction in each]
         self.options = ffi.new("struct proxy_round_options *")
         lib.proxy_round_options_init_sized(self.options, ffi.sizeof("struct proxy_round_options"))
         self.options.tick_ms, self.options.on_tick = SLICE_MS, lib.muster_python_tick
-        self.result = ffi.new("struct proxy_round_result *")
         self.record = ffi.new("struct muster_error *")
         self.status = lib.MUSTER_OK
         self.arrivals: "queue.SimpleQueue[Any]" = queue.SimpleQueue()  # (index, Answer); None: the round has ended
@@ -276,9 +304,6 @@ class _RoundState:
             for manager in managers:
                 manager.discard(self)
             self.arrivals.put(None)
-
-    def __del__(self) -> None:
-        lib.proxy_round_result_clear(self.result)
 
     def on_answer(self, index: int, answer: Any) -> Optional[Error]:
         """On the round's thread: waits for the word of whoever iterates."""
@@ -320,7 +345,8 @@ class Round:
     """
     A running round, made by run_all() and run_each(). Iterate over it for (proxy, answer), as answers come: each counts as
     accepted when the next one is asked for, unless its refuse() was called. The iteration raises if too few were accepted in
-    time. A round that is not iterated to its end is given up, with close() or with the last reference to it.
+    time. A round that is not iterated to its end is given up: with close(), with the last reference to it, or by a task of
+    asyncio that is cancelled in it.
     """
 
     def __init__(self, state: _RoundState) -> None:
@@ -407,7 +433,11 @@ class Round:
         return self
 
     async def __anext__(self) -> tuple[Proxy, Answer]:
-        found = await asyncio.get_running_loop().run_in_executor(None, lambda: next(self, None))
+        try:
+            found = await on_a_thread(next, self, None)
+        except asyncio.CancelledError:  # the thread takes an answer that nobody would see
+            self._state.close()
+            raise
         if found is None:
             raise StopAsyncIteration
         return found
@@ -415,7 +445,7 @@ class Round:
 
 def _start_round(state: _RoundState, deadline: Optional[float], enough: int, at_least: int) -> Round:
     state.options.deadline_ms = milliseconds(deadline)
-    state.options.enough, state.options.at_least = enough, at_least
+    state.options.enough, state.options.at_least = people("enough", enough), people("at_least", at_least)
     return Round(state)
 
 
@@ -471,9 +501,9 @@ class _ManagerCallbacks:
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.rounds = _Rounds()
-        self.admit: Optional[Callable[[Proxy], Any]] = given.pop("admit", None)
-        self.event: Optional[Callable[[Event], None]] = given.pop("on_event", None)
-        self.warning: Optional[Callable[[str], None]] = given.pop("on_warning", None)
+        self.admit: Optional[Callable[[Proxy], Any]] = function("admit", given.pop("admit", None))
+        self.event: Optional[Callable[[Event], None]] = function("on_event", given.pop("on_event", None))
+        self.warning: Optional[Callable[[str], None]] = function("on_warning", given.pop("on_warning", None))
 
 
 class ParticipantManager(Owner):
@@ -516,24 +546,31 @@ class ParticipantManager(Owner):
         return int(lib.participant_manager_port(self._live))
 
     def get_participants(self, min: int = 0, timeout: Optional[float] = None) -> list[Proxy]:
-        """Waits until at least `min` participants are open, and returns all of those, in the order in which they joined."""
+        """
+        Waits until at least `min` participants are open, and returns all of those, in the order in which they joined. One is
+        open once it has asked for its first instruction.
+        """
+        return self._get_participants(min, timeout)
+
+    def _get_participants(
+        self, min: int, timeout: Optional[float], given_up: Optional[threading.Event] = None
+    ) -> list[Proxy]:
         array, count = ffi.new("struct proxy ***"), ffi.new("size_t *")
         record = ffi.new("struct muster_error *")
-        status = lib.MUSTER_TIMEOUT
+        status, least = lib.MUSTER_TIMEOUT, people("min", min)
 
         def attempt(limit: int) -> bool:
             nonlocal status
-            status = lib.participant_manager_get_participants(self._live, min, limit, array, count, record)
+            status = lib.participant_manager_get_participants(self._live, least, limit, array, count, record)
             return status != lib.MUSTER_TIMEOUT
 
-        slices(timeout, attempt)
+        slices(timeout, attempt, given_up)
         check(status, record)
         return _proxies(array[0], count[0], self._callbacks.rounds)
 
     async def get_participants_async(self, min: int = 0, timeout: Optional[float] = None) -> list[Proxy]:
         """get_participants() for asyncio."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, lambda: self.get_participants(min, timeout))
+        return await on_a_thread_until_cancelled(lambda given_up: self._get_participants(min, timeout, given_up))
 
     def participants(self) -> list[Proxy]:
         """All participants: those that are joining, open and away."""
@@ -544,9 +581,9 @@ class ParticipantManager(Owner):
 
     def prepare(self, message: Message) -> Prepared:
         """Serialises a message once, for many turns. What it was made of may change afterwards."""
-        built = message._build()
+        whole = built(message)
         prepared = ffi.new("struct muster_message *")
-        checked(lib.participant_manager_prepare, self._live, built.message, prepared)
+        checked(lib.participant_manager_prepare, self._live, whole.message, prepared)
         return Prepared(prepared)
 
     def reload_credentials(self) -> None:
@@ -603,7 +640,7 @@ class ParticipantManager(Owner):
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, self.close)
+        await on_a_thread(self.close)
 
     def __del__(self) -> None:
         if not sys.is_finalizing():

@@ -190,6 +190,11 @@ class Result(unittest.TestResult):
         super().addFailure(test, error)
         self.report(test, error)
 
+    def addSubTest(self, test, part, error):
+        super().addSubTest(test, part, error)
+        if error is not None:
+            self.report(part, error)
+
 
 def main(program=MUSTER):
     """Runs the tests of the calling program, which are of `program`, or those that are named on its command line."""

@@ -6,6 +6,7 @@ python_tests = \
     tests/python/groups.py \
     tests/python/learning.py \
     tests/python/memory.py \
+    tests/python/misuse.py \
     tests/python/participants.py \
     tests/python/servers.py \
     tests/python/together.py
