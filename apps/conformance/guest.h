@@ -13,8 +13,8 @@
 
 enum { GUEST_TURNS_MAX = 64, GUEST_NAME_SIZE = 160, GUEST_TOKEN_SIZE = 16 };
 
-/* What we say that we take. */
-#define GUEST_MESSAGE_MAX ((size_t)4 << 20)
+/* What we say that we take: the biggest message that we send may come back. */
+#define GUEST_MESSAGE_MAX ((size_t)16 << 20)
 
 struct guest_turn {
     Muster__ServerMessage__ContentCase kind;
