@@ -5,6 +5,7 @@ PYTHON_MODULES = \
     python/muster/__init__.py \
     python/muster/_call.py \
     python/muster/_ddp_checkpoint.py \
+    python/muster/_ddp_control.py \
     python/muster/_ddp_group.py \
     python/muster/_errors.py \
     python/muster/_flower_app.py \

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A worker of a PyTorch DDP training, whose workers may die: `muster orchestrate --workers 4 -- python3 ddp_worker.py`."""
+"""A worker of PyTorch DDP, which may be killed: `muster orchestrate --workers 4 -- python3 ddp_worker.py`."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ CLASSES, WIDTH, HIDDEN, BATCH = 10, 64, 256, 64
 
 
 def batch_of(iteration, rank):
-    """Points around the centers of the classes. They depend on nothing but the numbers: so a repeated iteration is the same."""
+    """Points around the centers of the classes. An iteration that is repeated gets the same ones."""
     centers = numpy.random.default_rng(1).normal(size=(CLASSES, WIDTH))
     random = numpy.random.default_rng([2, iteration, rank])
     labels = random.integers(CLASSES, size=BATCH)

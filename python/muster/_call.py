@@ -1,22 +1,61 @@
 """Calls of the library from Python: waits that Ctrl-C ends, limits in seconds, options by name."""
 from __future__ import annotations
 
+import _thread
 import atexit
+import functools
 import os
 import threading
 import weakref
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar, cast
 
-from ._errors import Invalid, check
+from ._errors import Error, Invalid, check
 from ._muster import ffi, lib
 
 # How long the main thread may wait before it looks for signals.
 SLICE_MS = 50
 
+# Seconds that close() gives other threads to come out of the object's functions; then another thread waits for them.
+COME_OUT = 10.0
+
 lib.muster_python_keep_memory()
 
 _main = threading.main_thread
 _current = threading.current_thread
+
+
+class _Inside(threading.local):
+    """How many callbacks of the library this thread is in."""
+
+    depth = 0
+
+
+_inside = _Inside()
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def callback(otherwise: Any = None) -> Callable[[_Function], _Function]:
+    """For a function of Python that the library calls; it returns `otherwise` if that raises, which standard error tells."""
+
+    def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def run(*arguments: Any) -> Any:
+            _inside.depth += 1
+            try:
+                return function(*arguments)
+            finally:
+                _inside.depth -= 1
+
+        more = {} if otherwise is None else {"error": otherwise}
+        ffi.def_extern(**more)(run)
+        return cast(_Function, run)
+
+    return decorate
+
+
+def in_callback() -> bool:
+    """Whether nothing may be freed here: in a callback, or on a thread that is not Python's, which is on its way into one."""
+    return _inside.depth > 0 or _thread.get_ident() not in getattr(threading, "_active")
 
 
 def milliseconds(seconds: Optional[float]) -> int:
@@ -203,6 +242,9 @@ class Owner:
     """
 
     living: "weakref.WeakSet[Owner]" = weakref.WeakSet()
+    _pointer: Any = None
+    _process = 0
+    _shown_by: Any = ()  # monitors, of which close() removes it
 
     def __init__(self, pointer: Any) -> None:
         self._pointer = pointer
@@ -222,12 +264,63 @@ class Owner:
 
     def _take(self) -> Any:
         """The pointer, for whoever frees it; None: there is nothing to free here."""
-        pointer, self._pointer = getattr(self, "_pointer", None), None
+        pointer, self._pointer = self._pointer, None
         return pointer if pointer and self._process == os.getpid() else None
+
+    def _free(self, close: str, free: str, kept: Any = None, after: Callable[[], None] = lambda: None) -> None:
+        """
+        Closes the object, so that its functions return, and frees it when no thread is in one any more; then calls `after`. In
+        a callback, where nothing may be freed, another thread does that. `kept` is kept until then.
+        """
+        for monitor in list(self._shown_by):
+            monitor.remove(self)
+        pointer = self._take()
+        if not pointer:
+            return
+        getattr(lib, close)(pointer)
+        ending = _Ending(pointer, free, kept, after)
+        del pointer  # from now on, it is only where it is in use
+        ending.run()
+
+
+class _Ending:
+    """An object that was closed, and is to be freed."""
+
+    def __init__(self, pointer: Any, free: str, kept: Any, after: Callable[[], None]) -> None:
+        self.unused = threading.Event()
+        unused = self.unused
+        self.reference = weakref.ref(pointer, lambda _: unused.set())
+        self.raw = ffi.cast(ffi.typeof(pointer), pointer)
+        self.free, self.kept, self.after = free, kept, after
+
+    def run(self) -> None:
+        try:
+            here = not in_callback() and self.unused.wait(COME_OUT)
+        except BaseException:
+            self.run_elsewhere()
+            raise
+        if not here:
+            self.run_elsewhere()
+            return
+        try:
+            wait(self.free, self.raw, give_up=lambda: None)
+        finally:
+            self.after()
+
+    def run_elsewhere(self) -> None:
+        _thread.start_new_thread(self.finish, ())  # no lock is taken for that: this may be anywhere
+
+    def finish(self) -> None:
+        self.unused.wait()
+        getattr(lib, self.free)(self.raw)
+        self.after()
 
 
 @atexit.register
 def _end_all() -> None:
     for owner in list(Owner.living):
         if owner._pointer and owner._process == os.getpid():
-            owner._end()
+            try:
+                owner._end()
+            except Error:
+                pass  # another thread has closed it

@@ -28,8 +28,8 @@ class NoCheckpoint(Exception):
 
 class Checkpoints:
     """
-    The checkpoints in a folder of this machine, one of whose workers writes them. A file has a mark of its epoch: one of an
-    earlier training, under the same number, is not taken for that of this one.
+    The checkpoints in a folder, to which one of the workers that share it writes them. A file has a mark of its epoch:
+    one of an earlier training, under the same number, is not taken for that of this one.
     """
 
     def __init__(self, folder: "os.PathLike[str] | str") -> None:
@@ -42,23 +42,30 @@ class Checkpoints:
     def _path(self, iteration: int) -> pathlib.Path:
         return self.folder / f"iteration-{iteration}.pt"
 
-    def begin(self, iteration: int, rank: int, local_rank: int) -> None:
+    def _place(self) -> tuple[Any, ...]:
+        """The same for two workers only if they share the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        status = self.folder.stat()
+        return os.uname().nodename, status.st_dev, status.st_ino
+
+    def begin(self, iteration: int, rank: int) -> None:
         """In a group that was just entered: all get the states of this iteration (0: there are none)."""
-        self._writes = local_rank == 0
         self.loaded = None
         data, saved = self._read(iteration) if iteration > 0 else (None, None)
         offers: list[Any] = [None] * dist.get_world_size()
         mine = (saved["time"], saved["mark"]) if saved else None
-        dist.all_gather_object(offers, (mine, uuid.uuid4().hex))
-        self._mark = offers[0][1]
+        place = self._place()
+        dist.all_gather_object(offers, (mine, place, uuid.uuid4().hex))
+        self._writes = [offer[1] for offer in offers].index(place) == rank
+        self._mark = offers[0][2]
         if iteration == 0:
             return
-        having = [(offer[0], -index) for index, (offer, _) in enumerate(offers) if offer]
+        having = [(offer[0], -index) for index, (offer, _, _) in enumerate(offers) if offer]
         if not having:
             raise NoCheckpoint(f"nobody has the checkpoint of iteration {iteration} in {self.folder}")
         giver = -max(having)[1]
         mark = offers[giver][0][1]
-        if any(offer is None or offer[1] != mark for offer, _ in offers):
+        if any(offer is None or offer[1] != mark for offer, _, _ in offers):
             carried = [data if rank == giver else None]
             dist.broadcast_object_list(carried, giver)
             if mine is None or mine[1] != mark:
@@ -80,7 +87,7 @@ class Checkpoints:
         return None, None
 
     def save(self, iteration: int, objects: Mapping[str, Any]) -> None:
-        """Returns when the file is safe on the disk; on the other workers of this machine at once."""
+        """Returns when the file is safe on the disk; on the other workers that share the folder at once."""
         if not self._writes:
             return
         states = {name: each.state_dict() for name, each in objects.items()}
@@ -89,7 +96,6 @@ class Checkpoints:
         self._write(iteration, buffer.getbuffer())
 
     def _write(self, iteration: int, data: Any) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(iteration)
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         try:
@@ -108,26 +114,27 @@ class Checkpoints:
 
     def forget_before(self, iteration: int) -> None:
         """Removes what is older than a complete checkpoint, and what killed workers have left."""
-        if not self._writes or not self.folder.is_dir():
+        if not self._writes:
             return
         for path in self.folder.iterdir():
             number = re.fullmatch(r"iteration-(\d+)\.pt", path.name)
             left = re.fullmatch(r"\.iteration-\d+\.pt\..*\.part", path.name)
             with contextlib.suppress(OSError):
-                if (number and int(number[1]) < iteration) or (left and path.stat().st_mtime < time.time() - LEFT_SECONDS):
+                old = left and path.stat().st_mtime < time.time() - LEFT_SECONDS
+                if old or (number and int(number[1]) < iteration):
                     path.unlink()
 
 
 class _Plain(pickle.Unpickler):
     """
-    States are tensors, numbers, texts, lists and dictionaries: what a file or another worker sends is no program. (torch has
-    weights_only=True for this, which refuses plain floats in 1.13.)
+    States are tensors, numbers, texts, lists and dictionaries: what a file or another worker sends is no program.
+    (torch has weights_only=True for this, which refuses plain floats in 1.13.)
     """
 
     def find_class(self, module: str, name: str) -> Any:
         known = (module, name) in _KNOWN or (module == "torch" and isinstance(getattr(torch, name, None), torch.dtype))
         if not known:
-            raise pickle.UnpicklingError(f"it has a {module}.{name}, which is no tensor, number, text, list or dictionary")
+            raise pickle.UnpicklingError(f"{module}.{name} is no tensor, number, text, list or dictionary")
         return super().find_class(module, name)
 
 

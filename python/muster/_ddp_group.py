@@ -1,4 +1,4 @@
-"""The process group of one epoch of workers: entered on one thread, and freed from another when a collective in it would hang."""
+"""The process group of an epoch: entered on one thread, and freed from another when a collective in it would hang."""
 from __future__ import annotations
 
 import contextlib
@@ -51,12 +51,17 @@ def _shut(inode: int, descriptor: int, spared: Addresses) -> None:
             end.shutdown(socket.SHUT_RDWR)
 
 
+_SIGNS = re.compile(
+    "gloo|nccl|NCCL|c10d|TCPStore|[Ss]ocket|process group|"
+    "Broken pipe|[Cc]onnection (was )?(closed|reset|refused)|[Tt]imed out"
+)
+
+
 def is_group_error(error: BaseException) -> bool:
     """Whether the group broke, and not the program of this worker."""
     if type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError"):
         return True
-    signs = r"gloo|nccl|NCCL|c10d|TCPStore|[Ss]ocket|Broken pipe|[Cc]onnection (was )?(closed|reset|refused)|[Tt]imed out|process group"
-    return isinstance(error, (RuntimeError, OSError)) and re.search(signs, str(error)) is not None
+    return isinstance(error, (RuntimeError, OSError)) and _SIGNS.search(str(error)) is not None
 
 
 class Store:
@@ -71,8 +76,8 @@ class Store:
 
 class Group:
     """
-    The group that an instruction `begin` describes. `limit` is that of each collective, behind free(); `server` is where
-    the orchestrator is, whose connection is never shut.
+    The group that an instruction `begin` describes. `limit` is that of each collective, behind free(); `server` is
+    where the orchestrator is, whose connection is never shut.
     """
 
     def __init__(self, order: Mapping[str, Any], store: Optional[Store], limit: float, server: Addresses) -> None:

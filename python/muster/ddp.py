@@ -1,13 +1,12 @@
 """
-A worker of `muster orchestrate`: a PyTorch DDP training whose workers may die, freeze or come late. A thread answers the
-orchestrator while the program trains on its own; docs/orchestrate.md says what the two talk about.
+A worker of `muster orchestrate`: a PyTorch DDP training whose workers may die, freeze or come late. A thread answers
+the orchestrator while the program trains on its own; docs/orchestrate.md says what the two talk about.
 """
 from __future__ import annotations
 
 import gc
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -18,193 +17,21 @@ import torch.distributed as dist
 
 from . import log
 from ._ddp_checkpoint import Checkpoints, NoCheckpoint
-from ._ddp_group import EpochOver, Group, Store, addresses_of, is_group_error
-from ._errors import Cancelled, Error, Stopped
+from ._ddp_control import GROUP_BROKE, NO_CHECKPOINT, PROGRAM_FAILED, Control, Epoch, Interrupts
+from ._ddp_group import EpochOver, is_group_error
+from ._errors import Exists, Full, Gone, Stopped, Unavailable
 from .participant import Instruction, Participant, connect
 
-GROUP_BROKE, PROGRAM_FAILED, NO_CHECKPOINT = 1, 2, 3
-
-# How often it is looked whether a turn was cancelled, should that not be told; and how often sockets of a group that is
-# still being formed are shut.
-LOOK_SECONDS = 0.1
-# How long a worker whose program failed waits for a turn to say so.
-TELL_SECONDS = 10
+# Between two attempts to connect again.
+AGAIN_SECONDS = 1
 
 _log = logging.getLogger("muster.ddp")
-
-
-class _Epoch:
-    """An epoch as the orchestrator began it. All but what is constant is guarded by the lock of _Control."""
-
-    def __init__(self, order: Mapping[str, Any], group: Group) -> None:
-        self.order, self.group = order, group
-        self.over = False
-        self.left = False
-
-
-class _Control:
-    """
-    What the orchestrator says, on a thread of its own. `begin` and `steps` are passed on to the thread that trains, which answers
-    them; meanwhile it is watched whether they are cancelled, and whoever hangs in a collective is freed.
-    """
-
-    def __init__(self, server: str, limit: float) -> None:
-        self.changed = threading.Condition()
-        # Guarded by `changed`.
-        self.turn: Optional[Instruction] = None
-        self.epoch: Optional[_Epoch] = None
-        self.end: Optional[Mapping[str, Any]] = None
-        self.closed = False
-        self.error: Optional[Error] = None
-        # Of the control thread.
-        self._server, self._limit = addresses_of(server), limit
-        self._store: Optional[Store] = None
-        self._stops = False
-
-    def note_cancelled(self) -> None:
-        """On a thread of the library."""
-        with self.changed:
-            self.changed.notify_all()
-
-    def run(self, participant: Participant) -> None:
-        error: Optional[Error] = None
-        try:
-            for instruction in participant:
-                self._take(instruction)
-        except Error as failure:
-            error = failure
-        with self.changed:
-            self.closed, self.error = True, error
-            self._break_epoch(self.end is None)
-            self.changed.notify_all()
-
-    def stop(self) -> None:
-        with self.changed:
-            self._stops = True
-            self.changed.notify_all()
-
-    def _take(self, instruction: Instruction) -> None:
-        task, order = instruction.get("task"), instruction.scalars
-        if task == "begin":
-            store, self._store = self._store, None
-            group = Group(order, store if order["rank"] == 0 else None, self._limit, self._server)
-            self._pass_on(instruction, _Epoch(order, group))
-        elif task == "steps" and self.epoch and not self.epoch.over:
-            self._pass_on(instruction)
-        elif task == "steps":
-            instruction.fail("this worker has left the group", GROUP_BROKE)
-        elif task == "wait":
-            self._break(True)
-            _log.info("waiting: %s", order.get("text", ""))
-            instruction.answer()
-        elif task == "store":
-            self._break(True)
-            self._open_store(instruction)
-        elif task == "end":
-            with self.changed:
-                self.end = order
-                self._break_epoch(not order.get("finished"))
-            instruction.answer()
-
-    def _open_store(self, instruction: Instruction) -> None:
-        self._store = None
-        try:
-            self._store = Store(instruction["world_size"], self._limit)
-        except Exception as error:
-            instruction.fail(error, GROUP_BROKE)
-        else:
-            instruction.answer(port=self._store.port)
-
-    def _break(self, hard: bool) -> None:
-        with self.changed:
-            self._break_epoch(hard)
-
-    def _break_epoch(self, hard: bool) -> None:
-        """The epoch is over; `hard`: nobody is to wait in its group for others. Under the lock."""
-        epoch = self.epoch
-        if epoch and not epoch.over and hard:
-            epoch.over = True
-        if epoch and epoch.over and not epoch.left:
-            epoch.group.free()
-        self.changed.notify_all()
-
-    def _pass_on(self, instruction: Instruction, begun: Optional[_Epoch] = None) -> None:
-        """Until the training thread has answered, or the turn is cancelled."""
-        with self.changed:
-            if begun:
-                self._break_epoch(True)
-            while begun and self.epoch and not self.epoch.left and not instruction.cancelled and not self._stops:
-                self._break_epoch(True)
-                self.changed.wait(LOOK_SECONDS)
-            if begun:
-                self.epoch = begun
-            self.turn = instruction
-            self.changed.notify_all()
-            while self.turn is instruction and not instruction.cancelled and not self._stops:
-                self.changed.wait(LOOK_SECONDS)
-            if self.turn is instruction:
-                self.turn = None
-                self._break_epoch(True)
-
-    # ---- for the thread that trains ----
-
-    def next_epoch(self, old: Optional[_Epoch]) -> Optional[_Epoch]:
-        """Waits for the epoch after this one; None: there is none."""
-        with self.changed:
-            while self.epoch is old and not self.closed and self.end is None:
-                self.changed.wait()
-            return None if self.closed or self.end is not None else self.epoch
-
-    def await_turn(self, epoch: _Epoch) -> Optional[Instruction]:
-        """Waits for an instruction in this epoch; None: the training has finished."""
-        with self.changed:
-            while True:
-                if epoch.over:
-                    raise EpochOver("the epoch is over")
-                if self.turn is not None:
-                    return self.turn
-                if self.closed or self.end is not None:
-                    return None
-                self.changed.wait()
-
-    def answer(self, epoch: _Epoch, **scalars: Any) -> None:
-        with self.changed:
-            if epoch.over or self.turn is None or not self.turn.answer(**scalars):
-                raise EpochOver("the epoch is over")
-            self.turn = None
-            self.changed.notify_all()
-
-    def report(self, epoch: _Epoch, fraction: float, **numbers: float) -> None:
-        with self.changed:
-            self.check(epoch)
-            if self.turn is not None:
-                self.turn.progress(fraction, **numbers)
-
-    def check(self, epoch: _Epoch) -> None:
-        if epoch.over:
-            raise EpochOver("the epoch is over")
-
-    def fail(self, epoch: _Epoch, text: str, code: int) -> None:
-        """Says so with the turn at hand, or the next one; not at all if the epoch is over."""
-        until = time.monotonic() + TELL_SECONDS
-        with self.changed:
-            while self.turn is None and not epoch.over and not self.closed and time.monotonic() < until:
-                self.changed.wait(LOOK_SECONDS)
-            if self.turn is not None and not epoch.over:
-                self.turn.fail(text, code)
-                self.turn = None
-            self.changed.notify_all()
-
-    def left(self, epoch: _Epoch) -> None:
-        with self.changed:
-            epoch.over = epoch.left = True
-            self.changed.notify_all()
 
 
 class Worker:
     """What a training function is given, for one epoch: who it is, what to train, and where to go on from."""
 
-    def __init__(self, control: _Control, epoch: _Epoch, checkpoints: Checkpoints) -> None:
+    def __init__(self, control: Control, epoch: Epoch, checkpoints: Checkpoints) -> None:
         order = epoch.order
         self._control, self._epoch, self._checkpoints = control, epoch, checkpoints
         self._objects: dict[str, Any] = {}
@@ -222,8 +49,8 @@ class Worker:
     def restore(self, **objects: Any) -> int:
         """
         Says what belongs to a checkpoint, such as model=model and optimizer=optimizer: objects with state_dict() and
-        load_state_dict(), whose states are tensors, numbers, texts, lists and dictionaries. They get the states of the last
-        complete checkpoint, if there is one. Returns its iteration, or 0.
+        load_state_dict(), whose states are tensors, numbers, texts, lists and dictionaries. They get the states of the
+        last complete checkpoint, if there is one. Returns its iteration, or 0.
         """
         for name, each in objects.items():
             if self._checkpoints.loaded is not None:
@@ -233,8 +60,8 @@ class Worker:
 
     def iterations(self, total: Optional[int] = None) -> Iterator[int]:
         """
-        The iterations to train, numbered from 1, up to `total` (None: until the orchestrator ends the training). Between them
-        it reports, saves checkpoints when they are due, and raises EpochOver when the epoch is over.
+        The iterations to train, numbered from 1, up to `total` (None: until the orchestrator ends the training).
+        Between them it reports, saves checkpoints when they are due, and raises EpochOver when the epoch is over.
         """
         while True:
             steps = self._steps = self._control.await_turn(self._epoch)
@@ -283,32 +110,10 @@ class Worker:
         self._control.answer(self._epoch, iteration=self.iteration, finished=finished, **figures)
 
     def _finish(self) -> None:
-        """The training function has returned: that is the end of the training, unless another worker is lost before it."""
+        """The training function has returned: that is the end, unless another worker is lost before it."""
         if self._control.await_turn(self._epoch) is not None:
             self._acknowledge(True)
         self._control.await_turn(self._epoch)
-
-
-class _Interrupts:
-    """Python hears of Ctrl-C when the main thread is back from a collective: so it has to be freed from that."""
-
-    def __init__(self, control: _Control) -> None:
-        self._reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)
-        self._before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._thread = threading.Thread(target=self._run, args=(control,), name="muster interrupts", daemon=True)
-        self._thread.start()
-
-    def _run(self, control: _Control) -> None:
-        while signals := self._reader.recv(64):
-            if signal.SIGINT in signals and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-                control._break(True)
-
-    def close(self) -> None:
-        signal.set_wakeup_fd(self._before)
-        self._writer.close()
-        self._thread.join()
-        self._reader.close()
 
 
 def _set_environment(order: Mapping[str, Any]) -> None:
@@ -318,14 +123,14 @@ def _set_environment(order: Mapping[str, Any]) -> None:
     os.environ["TORCHELASTIC_RESTART_COUNT"] = str(order["restart_count"])
 
 
-def _take_part(control: _Control, epoch: _Epoch, checkpoints: Checkpoints, train: Callable[[Worker], Any]) -> Any:
+def _take_part(control: Control, epoch: Epoch, checkpoints: Checkpoints, train: Callable[[Worker], Any]) -> Any:
     """One epoch. What the training function returned, or None when the epoch is over."""
     broken = True
     try:
         _set_environment(epoch.order)
         epoch.group.enter(lambda: epoch.over)
         worker = Worker(control, epoch, checkpoints)
-        checkpoints.begin(worker.iteration, worker.rank, worker.local_rank)
+        checkpoints.begin(worker.iteration, worker.rank)
         control.answer(epoch)
         result = train(worker)
         worker._finish()
@@ -350,7 +155,7 @@ def _take_part(control: _Control, epoch: _Epoch, checkpoints: Checkpoints, train
     return None
 
 
-def _run(control: _Control, checkpoints: Checkpoints, train: Callable[[Worker], Any]) -> Any:
+def _run(control: Control, checkpoints: Checkpoints, train: Callable[[Worker], Any]) -> Any:
     result, epoch = None, control.next_epoch(None)
     while epoch is not None:
         result = _take_part(control, epoch, checkpoints, train)
@@ -375,31 +180,59 @@ def worker(
     **options: Any,
 ) -> Any:
     """
-    Takes part in the training of `muster orchestrate` at `server` (None: what MUSTER_SERVER says), and returns what `train`
-    returned when the training has finished. train(worker) is called on this thread, in the group of torch.distributed, and again
-    when an epoch is over because a worker was lost or came: then it goes on from the last complete checkpoint.
+    Takes part in the training of `muster orchestrate` at `server` (None: what MUSTER_SERVER says), and returns what
+    `train` returned when the training has finished. train(worker) is called on this thread, in the group of
+    torch.distributed, and again when an epoch is over because a worker was lost or came: then it goes on from the last
+    complete checkpoint.
 
-    `checkpoints` is a folder; one worker of each machine writes there. `limit`, in seconds, is that of each collective, for what is
-    not noticed otherwise: an iteration on the slowest worker takes less. `host` is the name of this machine, and `advertise` the
-    address by which the others reach it. Other options are those of connect().
+    `checkpoints` is a folder; one of the workers that share it writes there. `limit`, in seconds, is that of each
+    collective, for what is not noticed otherwise: an iteration on the slowest worker takes less. `host` is the name of
+    this machine, and `advertise` the address by which the others reach it. Other options are those of connect().
+    `reconnect_timeout` (60) says for how long a broken connection is made again, as when the orchestrator is started
+    again.
 
-    Raises Stopped if the training ended without having finished, Full if there is no place, what `train` raised, and others.
+    Raises Stopped if the training ended without having finished, Full if there is no place, what `train` raised, and
+    others.
     """
     address = server or os.environ.get("MUSTER_SERVER", "127.0.0.1:50051")
     backends = ["gloo"] + ["nccl"] * (torch.cuda.is_available() and dist.is_nccl_available())
     labels = {"host": host or socket.gethostname(), "backends": ",".join(backends), **options.pop("labels", {})}
     if advertise:
         labels["advertise"] = advertise
-    control = _Control(address, limit)
-    participant = connect(
-        address, name or os.environ.get("MUSTER_NAME"), labels=labels, on_cancelled=control.note_cancelled, **options
-    )
+    name, patience = name or os.environ.get("MUSTER_NAME"), options.pop("reconnect_timeout", 60)
+    files, until = Checkpoints(checkpoints), 0.0
+    while True:
+        control = Control(address, limit)
+        options["on_cancelled"] = control.note_cancelled
+        participant = _connect(address, until, name=name, labels=labels, **options)
+        try:
+            return _attend(control, participant, files, train)
+        except Gone as error:
+            if error is not control.error or not patience:
+                raise
+            _log.warning("the connection to the orchestrator broke, and is made again: %s", error)
+            until = time.monotonic() + patience
+
+
+def _connect(address: str, until: float, **options: Any) -> Participant:
+    """Connects; up to this time again and again, as an orchestrator is started again, or notices late who is gone."""
+    while (left := until - time.monotonic()) > 0:
+        try:
+            return connect(address, **{**options, "connect_timeout": left})
+        except (Exists, Full, Unavailable) as error:
+            _log.info("the orchestrator does not take this worker yet: %s", error)
+            time.sleep(min(left, AGAIN_SECONDS))
+    return connect(address, **options)
+
+
+def _attend(control: Control, participant: Participant, files: Checkpoints, train: Callable[[Worker], Any]) -> Any:
+    """As long as one connection lasts."""
     thread = threading.Thread(target=control.run, args=(participant,), name="muster worker", daemon=True)
     on_main = threading.current_thread() is threading.main_thread()
-    interrupts = _Interrupts(control) if on_main else None
+    interrupts = Interrupts(control) if on_main else None
     thread.start()
     try:
-        return _run(control, Checkpoints(checkpoints), train)
+        return _run(control, files, train)
     finally:
         if interrupts:
             interrupts.close()

@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional, Sequence
 
 import numpy
 
-from ._call import Owner, Texts, checked_wait, milliseconds, options, struct_dict, wait
+from ._call import Owner, Texts, callback, checked_wait, milliseconds, options, struct_dict
 from ._errors import OutOfMemory, checked
 from ._message import Arrays, Message, Received, as_array, fill_array, received
 from ._muster import ffi, lib
@@ -195,9 +195,9 @@ class Group(Owner):
 
     def close(self) -> None:
         """Frees the member. Without leave() it is lost to the others."""
-        pointer = self._take()
-        if pointer:
-            lib.muster_group_free(pointer)
+        if self._pointer:
+            kept = (self._handle, self._callbacks, self._texts)
+            self._free("muster_group_close", "muster_group_free", kept)
 
     def __enter__(self) -> "Group":
         return self
@@ -254,9 +254,9 @@ class Coordinator(Owner):
         checked_wait("muster_coordinator_wait", pointer, self._texts(group), milliseconds(timeout), give_up=give_up)
 
     def close(self) -> None:
-        pointer = self._take()
-        if pointer:
-            wait("muster_coordinator_free", pointer, give_up=lambda: None)
+        if self._pointer:
+            kept = (self._handle, self._callbacks, self._texts)
+            self._free("muster_coordinator_close", "muster_coordinator_free", kept)
 
     def __enter__(self) -> "Coordinator":
         return self
@@ -269,18 +269,18 @@ class Coordinator(Owner):
             self.close()
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_group_event(context: Any, event: Any) -> None:
     ffi.from_handle(context).event(event.epoch, _member(event.member))
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_coordinator_event(context: Any, event: Any) -> None:
     group, text = (ffi.string(each).decode("utf-8", "replace") for each in (event.group, event.text))
     ffi.from_handle(context).event(group, event.epoch, _member(event.member), text)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_group_warning(context: Any, text: Any) -> None:
     ffi.from_handle(context).warning(ffi.string(text).decode("utf-8", "replace"))
 

@@ -8,7 +8,7 @@ import weakref
 from typing import Any, AsyncIterator, Callable, Iterator, Mapping, Optional, Union
 
 from . import log
-from ._call import Owner, Texts, options, slices, struct_dict, wait
+from ._call import Owner, Texts, callback, options, slices, struct_dict
 from ._errors import Cancelled, Closed, Error, Stopped, Timeout, check, checked
 from ._message import Arrays, Failure, Message, Received, received
 from ._muster import ffi, lib
@@ -108,7 +108,11 @@ class Participant(Owner):
             struct.on_cancelled = lib.muster_python_cancelled
         limit = struct.connect_timeout_ms
         pointer = ffi.new("struct participant **")
-        checked(lib.participant_start, self._texts(address), struct, pointer)
+        try:
+            checked(lib.participant_start, self._texts(address), struct, pointer)
+        except BaseException:
+            lib.muster_gate_free(self._gate)
+            raise
         self._pointer = pointer[0]
         try:
             self._wait_for_admission(None if limit < 0 else limit / 1000 + 60)
@@ -292,12 +296,8 @@ class Participant(Owner):
 
     def close(self) -> None:
         """Ends the stream when the last answer has been sent, and frees the participant."""
-        pointer = self._take()
-        if pointer:
-            lib.participant_close(pointer)
-            wait("participant_free", pointer, give_up=_nothing)
-            gate, self._gate = self._gate, None
-            lib.muster_gate_free(gate)
+        gate, kept = getattr(self, "_gate", None), getattr(self, "_handle", None)
+        self._free("participant_close", "participant_free", kept, lambda: lib.muster_gate_free(gate))
 
     def __enter__(self) -> "Participant":
         return self
@@ -309,10 +309,6 @@ class Participant(Owner):
     def __del__(self) -> None:
         if not sys.is_finalizing():
             self.close()
-
-
-def _nothing() -> None:
-    pass
 
 
 def _none() -> None:
@@ -339,12 +335,12 @@ async def connect_async(address: str, name: Optional[str] = None, **given: Any) 
     return await loop.run_in_executor(None, lambda: connect(address, name, **given))
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_participant_warning(context: Any, text: Any) -> None:
     ffi.from_handle(lib.muster_gate_handle(context)).warning(ffi.string(text).decode("utf-8", "replace"))
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_cancelled(context: Any, _: Any) -> None:
     ffi.from_handle(lib.muster_gate_handle(context)).cancelled()
 

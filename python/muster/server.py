@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sys
 import threading
 from dataclasses import dataclass
 from typing import Any, AsyncIterator, Callable, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
-from ._call import SLICE_MS, Owner, Texts, here, milliseconds, options, slices, struct_dict, wait
+from ._call import SLICE_MS, Owner, Texts, callback, here, milliseconds, options, slices, struct_dict, wait
 from ._errors import Error, Refused, check, checked, copy_text, error, status_name, write_error
 from ._message import Message, Prepared, Received, received
 from ._muster import ffi, lib
@@ -38,11 +39,39 @@ def _raise(status: int, record: Any, answer: Optional[Received]) -> None:
     raise problem
 
 
+class _Rounds:
+    """The running rounds of a manager, which gives them up when it is closed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.running: set["_RoundState"] = set()
+        self.closed = False
+
+    def add(self, state: "_RoundState") -> None:
+        with self.lock:
+            self.running.add(state)
+            closed = self.closed
+        if closed:
+            state.close()
+
+    def discard(self, state: "_RoundState") -> None:
+        with self.lock:
+            self.running.discard(state)
+
+    def close(self) -> None:
+        with self.lock:
+            self.closed = True
+            running = list(self.running)
+        for state in running:
+            state.close()
+
+
 class Proxy:
     """The server's handle on one participant. Two handles on one participant are equal."""
 
-    def __init__(self, pointer: Any) -> None:
+    def __init__(self, pointer: Any, rounds: _Rounds) -> None:
         self._pointer = pointer  # of ffi.gc()
+        self._rounds = rounds
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Proxy) and self._pointer == other._pointer
@@ -147,14 +176,14 @@ class Proxy:
         return result
 
 
-def _proxy(pointer: Any) -> Proxy:
+def _proxy(pointer: Any, rounds: _Rounds) -> Proxy:
     """Of a reference that the caller has."""
-    return Proxy(ffi.gc(pointer, here[0].release))
+    return Proxy(ffi.gc(pointer, here[0].release), rounds)
 
 
-def _proxies(array: Any, count: int) -> list[Proxy]:
+def _proxies(array: Any, count: int, rounds: _Rounds) -> list[Proxy]:
     """Of the library's array of references, which is freed."""
-    result = [_proxy(lib.proxy_retain(array[index])) for index in range(count)]
+    result = [_proxy(lib.proxy_retain(array[index]), rounds) for index in range(count)]
     lib.proxy_release_all(array, count)
     return result
 
@@ -189,7 +218,7 @@ class _AsyncTurn:
             self.future.set_result(result)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_answered(context: Any, proxy: Any, status: int, answer: Any) -> None:
     record = ffi.new("struct muster_error *")
     if status != lib.MUSTER_OK:
@@ -232,6 +261,9 @@ class _RoundState:
 
     def run(self) -> None:
         handle = ffi.new_handle(self)
+        managers = {proxy._rounds for proxy in self.proxies}
+        for manager in managers:
+            manager.add(self)
         arguments = (self.options, lib.muster_python_on_answer, handle, self.result, self.record)
         count = len(self.proxies)
         try:
@@ -241,6 +273,8 @@ class _RoundState:
                 messages = ffi.new("struct muster_message *[]", [each.message for each in self.each])
                 self.status = lib.proxy_run_each(self.pointers, messages, count, *arguments)
         finally:
+            for manager in managers:
+                manager.discard(self)
             self.arrivals.put(None)
 
     def __del__(self) -> None:
@@ -268,7 +302,7 @@ class _RoundState:
                 lib.proxy_cancel(waiting[index])
 
 
-@ffi.def_extern(error=lib.MUSTER_REFUSED)
+@callback(lib.MUSTER_REFUSED)
 def muster_python_on_answer(context: Any, index: int, _: Any, answer: Any, reason: Any) -> int:
     refusal = ffi.from_handle(context).on_answer(index, answer)
     if refusal is None:
@@ -277,7 +311,7 @@ def muster_python_on_answer(context: Any, index: int, _: Any, answer: Any, reaso
     return getattr(lib, "MUSTER_" + refusal.status, lib.MUSTER_REFUSED)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_tick(context: Any, _: Any, waiting: Any, count: int) -> None:
     ffi.from_handle(context).tick(waiting, count)
 
@@ -294,6 +328,7 @@ class Round:
         self._waiting: Optional[Answer] = None
         self._refused: Optional[Error] = None
         self._ended = False
+        self._lock = threading.Lock()
         self.entries: list[Entry] = []
         """How each turn ended, in the order of the proxies; when the round has ended."""
         self.answered = self.late = self.failed = 0
@@ -315,6 +350,7 @@ class Round:
             raise
         if arrival is None:
             self._end()
+            self._state.arrivals.put(None)  # for others who wait
             check(self._state.status, self._state.record)
             raise StopIteration
         index, self._waiting = arrival
@@ -326,8 +362,13 @@ class Round:
             self._state.verdicts.put(answer._refusal)
 
     def _end(self) -> None:
-        self._ended = True
         self._thread.join()
+        with self._lock:
+            if not self._ended:
+                self._tell_end()
+                self._ended = True
+
+    def _tell_end(self) -> None:
         result, state = self._state.result, self._state
         for index in range(result.count):
             entry = result.entries[index]
@@ -350,6 +391,7 @@ class Round:
             while self._state.arrivals.get() is not None:
                 self._state.verdicts.put(Refused("the round was given up"))
             self._end()
+            self._state.arrivals.put(None)
 
     def __enter__(self) -> "Round":
         return self
@@ -428,6 +470,7 @@ class _ManagerCallbacks:
     """What the library's threads call."""
 
     def __init__(self, given: dict[str, Any]) -> None:
+        self.rounds = _Rounds()
         self.admit: Optional[Callable[[Proxy], Any]] = given.pop("admit", None)
         self.event: Optional[Callable[[Event], None]] = given.pop("on_event", None)
         self.warning: Optional[Callable[[str], None]] = given.pop("on_warning", None)
@@ -485,7 +528,7 @@ class ParticipantManager(Owner):
 
         slices(timeout, attempt)
         check(status, record)
-        return _proxies(array[0], count[0])
+        return _proxies(array[0], count[0], self._callbacks.rounds)
 
     async def get_participants_async(self, min: int = 0, timeout: Optional[float] = None) -> list[Proxy]:
         """get_participants() for asyncio."""
@@ -497,7 +540,7 @@ class ParticipantManager(Owner):
         array = ffi.new("struct proxy ***")
         count = ffi.new("size_t *")
         checked(lib.participant_manager_get_all, self._live, array, count)
-        return _proxies(array[0], count[0])
+        return _proxies(array[0], count[0], self._callbacks.rounds)
 
     def prepare(self, message: Message) -> Prepared:
         """Serialises a message once, for many turns. What it was made of may change afterwards."""
@@ -529,6 +572,8 @@ class ParticipantManager(Owner):
         return [struct_dict(array[index]) for index in range(min(count, room))]
 
     def _end(self) -> None:
+        lib.participant_manager_close(self._pointer)
+        self._callbacks.rounds.close()
         lib.participant_manager_stop(self._pointer)
 
     def leave(self, reconnect_in: Optional[int] = None) -> None:
@@ -540,10 +585,13 @@ class ParticipantManager(Owner):
 
     def close(self) -> None:
         """Ends all streams, says good-bye, and frees the manager. Proxies that are still held stay valid, and closed."""
-        pointer = self._take()
-        if pointer:
-            lib.participant_manager_close(pointer)
-            wait("participant_manager_free", pointer, give_up=_nothing)
+        if not self._pointer:
+            return
+        if self._process == os.getpid():
+            lib.participant_manager_close(self._pointer)
+            self._callbacks.rounds.close()  # which it would wait for
+        kept = (self._handle, self._callbacks, self._texts)
+        self._free("participant_manager_close", "participant_manager_free", kept)
 
     def __enter__(self) -> "ParticipantManager":
         return self
@@ -562,14 +610,11 @@ class ParticipantManager(Owner):
             self.close()
 
 
-def _nothing() -> None:
-    pass
-
-
-@ffi.def_extern(error=lib.MUSTER_REFUSED)
+@callback(lib.MUSTER_REFUSED)
 def muster_python_admit(context: Any, pointer: Any, text: Any, size: int) -> int:
     try:
-        reason = ffi.from_handle(context).admit(_proxy(lib.proxy_retain(pointer)))
+        callbacks = ffi.from_handle(context)
+        reason = callbacks.admit(_proxy(lib.proxy_retain(pointer), callbacks.rounds))
     except Error as refusal:
         copy_text(text, size, str(refusal))
         return getattr(lib, "MUSTER_" + refusal.status)
@@ -583,9 +628,10 @@ def muster_python_admit(context: Any, pointer: Any, text: Any, size: int) -> int
 
 
 def _tell(context: Any, event: Any) -> None:
-    proxy = None if event.proxy == ffi.NULL else _proxy(lib.proxy_retain(event.proxy))
+    callbacks = ffi.from_handle(context)
+    proxy = None if event.proxy == ffi.NULL else _proxy(lib.proxy_retain(event.proxy), callbacks.rounds)
     text = ffi.string(event.text).decode("utf-8", "replace")
-    ffi.from_handle(context).event(
+    callbacks.event(
         Event(
             _EVENTS.get(event.kind, "UNKNOWN"),
             proxy,
@@ -598,19 +644,19 @@ def _tell(context: Any, event: Any) -> None:
     )
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_manager_event(context: Any, event: Any) -> None:
     _tell(context, event)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_turn_event(context: Any, event: Any) -> None:
     """The others come by muster_python_manager_event(), which misses none after the start."""
     if _EVENTS.get(event.kind, "").startswith(("TURN", "ROUND")):
         _tell(context, event)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_manager_warning(context: Any, text: Any) -> None:
     ffi.from_handle(context).warning(ffi.string(text).decode("utf-8", "replace"))
 

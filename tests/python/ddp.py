@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
-"""`muster orchestrate` with workers of PyTorch DDP: killed, frozen in a collective, late, interrupted, and failing. The limit of a
-collective is longer than the tests: workers that hang in one have to be freed."""
+"""`muster orchestrate` with workers of PyTorch DDP: killed, frozen in a collective, late, interrupted, and failing. The
+limit of a collective is longer than the tests: workers that hang in one have to be freed."""
 
 import os
 import re
@@ -36,7 +36,7 @@ class Training(common.Case):
 
     def start_worker(self, name, *options, **environment):
         environment = {**os.environ, "MUSTER_SERVER": self.address, "MUSTER_NAME": name, **environment}
-        return self.start_python(PEER, f"--checkpoints={self.scratch}", "--verbose", *options, env=environment)
+        return self.start_python(PEER, f"--checkpoints={self.scratch / name}", "--verbose", *options, env=environment)
 
     def test_the_example_trains(self):
         output, loss, iterations, restarts = self.demo("--workers=2", "--iterations=60")
@@ -63,13 +63,30 @@ class Training(common.Case):
         bob.send_signal(signal.SIGSTOP)
         self.read_until(ada, "epoch 2: rank 0 of 1")
         self.assertRegex(self.errors_of(orchestrator), "(?s)bob is silent.*bob is lost: it is silent for")
-        cyd = self.start_worker("cyd", DDP_LAST_EPOCH="3")
+        # On another machine, which has no checkpoint.
+        cyd = self.start_worker("cyd", DDP_LAST_EPOCH="3", DDP_HOST="another")
         for worker in (ada, cyd):
             self.read_until(worker, "epoch 3: rank . of 2")
             self.assertEqual(worker.wait(), 0, self.errors_of(worker))
         self.assertIn("waiting: the others train", self.errors_of(cyd))
+        files = [sorted(path.name for path in (self.scratch / name).iterdir()) for name in ("ada", "cyd")]
+        self.assertEqual(files[0], files[1])
+        self.assertEqual(len(files[0]), 2)
         self.assertRegex(self.read_until(orchestrator, "^final"), r"\d+ iterations, 1 restarts")
         self.assertEqual(orchestrator.wait(), 0)
+
+    def test_workers_go_on_with_an_orchestrator_that_is_started_again(self):
+        options = ("--workers=2", f"--file={self.scratch / 'memory'}")
+        orchestrator = self.start_orchestrator(*options)
+        workers = [self.start_worker(name, DDP_LAST_EPOCH="2") for name in ("ada", "bob")]
+        self.read_until(orchestrator, "checkpoint 4,")
+        orchestrator.kill()
+        orchestrator.wait()
+        again = self.start(support.MUSTER, "orchestrate", f"--listen={self.address}", "--checkpoint-every=4", *options)
+        for worker in workers:
+            self.read_until(worker, "epoch 2: rank . of 2")
+            self.assertEqual(worker.wait(), 0, self.errors_of(worker))
+        self.assertRegex(self.read_until(again, "^final"), "0 restarts")
 
     def test_ctrl_c_ends_a_worker_that_waits_in_a_collective(self):
         orchestrator = self.start_orchestrator("--workers=2", "--elastic")

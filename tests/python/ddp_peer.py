@@ -1,6 +1,6 @@
-"""A worker of a DDP training for the tests, with the options of examples/python/ddp_worker.py. The environment says what happens to
-it in the first epoch: at iteration DDP_HOLD all wait for each other, at DDP_FAIL rank 1 raises an error. Epochs before
-DDP_LAST_EPOCH do not end by themselves."""
+"""A worker of a DDP training for the tests, with the options of examples/python/ddp_worker.py. The environment says
+what happens in the first epoch: at iteration DDP_HOLD all wait for each other, at DDP_FAIL rank 1 raises an error.
+Epochs before DDP_LAST_EPOCH do not end by themselves. DDP_HOST is the machine that it says to be on."""
 
 import argparse
 import logging
@@ -54,4 +54,6 @@ parser.add_argument("--verbose", action="store_true")
 arguments = parser.parse_args()
 logging.basicConfig(level=logging.INFO)
 torch.set_num_threads(1)
-muster.torch.worker(arguments.server, train, checkpoints=arguments.checkpoints, limit=LIMIT)
+host = os.environ.get("DDP_HOST")
+settings = {"checkpoints": arguments.checkpoints, "limit": LIMIT, "host": host, "advertise": "127.0.0.1"}
+muster.torch.worker(arguments.server, train, **settings)

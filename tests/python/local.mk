@@ -1,6 +1,7 @@
 # The package for Python, as it was built for the tests.
 python_tests = \
     tests/python/ddp.py \
+    tests/python/endings.py \
     tests/python/flower.py \
     tests/python/groups.py \
     tests/python/learning.py \
