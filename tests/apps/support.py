@@ -190,10 +190,10 @@ class Result(unittest.TestResult):
         super().addFailure(test, error)
         self.report(test, error)
 
-    def addSubTest(self, test, part, error):
-        super().addSubTest(test, part, error)
-        if error is not None:
-            self.report(part, error)
+    def addSubTest(self, test, subtest, error):
+        super().addSubTest(test, subtest, error)
+        if error:
+            self.report(subtest, error)
 
 
 def main(program=MUSTER):
