@@ -18,7 +18,8 @@ WAITS = """
     proxy_run participant_manager_stop participant_manager_free participant_free
     muster_group_join muster_group_send muster_group_receive muster_group_exchange muster_group_exchange_all
     muster_group_fetch muster_group_barrier muster_group_broadcast muster_group_gather muster_group_all_gather
-    muster_group_all_reduce muster_group_leave muster_record_close muster_coordinator_wait muster_coordinator_free
+    muster_group_all_reduce muster_group_leave muster_group_free muster_record_close muster_monitor_free
+    muster_coordinator_wait muster_coordinator_free
 """.split()
 
 # What the library calls and Python answers.

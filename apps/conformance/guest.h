@@ -13,8 +13,8 @@
 
 enum { GUEST_TURNS_MAX = 64, GUEST_NAME_SIZE = 160, GUEST_TOKEN_SIZE = 16 };
 
-/* What we say that we take. */
-#define GUEST_MESSAGE_MAX ((size_t)4 << 20)
+/* What we say that we take: the biggest message that we send may come back. */
+#define GUEST_MESSAGE_MAX ((size_t)16 << 20)
 
 struct guest_turn {
     Muster__ServerMessage__ContentCase kind;
@@ -65,7 +65,7 @@ struct guest {
     bool offers_asks;
     uint64_t heartbeat_ms;
 
-    char called[GUEST_NAME_SIZE]; /* in its last Hello, like all up to `has_asks` */
+    char called[GUEST_NAME_SIZE]; /* in its last Hello, like all up to `has_heartbeats` */
     uint8_t shown[GUEST_TOKEN_SIZE];
     size_t shown_size;
     uint64_t last_turn;
@@ -74,7 +74,6 @@ struct guest {
     uint64_t max_payload_size;
     bool has_chunks;
     bool has_heartbeats;
-    bool has_asks;
 
     bool has_session; /* a Welcome was sent */
     char name[GUEST_NAME_SIZE];

@@ -118,11 +118,10 @@ static void judge_return(struct guest *guest, const Muster__Hello *hello)
 
 static void read_features(struct guest *guest, const Muster__Hello *hello)
 {
-    guest->has_chunks = guest->has_heartbeats = guest->has_asks = false;
+    guest->has_chunks = guest->has_heartbeats = false;
     for (size_t i = 0; i < hello->n_features; i++) {
         guest->has_chunks |= strcmp(hello->features[i], "chunks") == 0;
         guest->has_heartbeats |= strcmp(hello->features[i], "heartbeats") == 0;
-        guest->has_asks |= strcmp(hello->features[i], "asks") == 0;
     }
 }
 

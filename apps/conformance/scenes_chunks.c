@@ -147,6 +147,11 @@ void scenes_chunks(struct guest *guest)
         checks_skip(guest->checks, CHECK_CHUNKS_IN, "its Hello has no \"chunks\"");
         return;
     }
+    if (guest->max_payload_size && guest->max_payload_size < model_data_size(&guest->options->model)) {
+        skip(guest, "its Hello has a max_payload_size that is smaller than the model with its padding");
+        checks_skip(guest->checks, CHECK_CHUNKS_IN, "its Hello has a smaller max_payload_size");
+        return;
+    }
     if (!granted_at_once(guest, &announced))
         return;
     if (!announced)

@@ -5,7 +5,7 @@ from typing import Any, Iterable, Iterator, Mapping, Optional, Union
 
 import numpy
 
-from ._call import here
+from ._call import c_text, here
 from ._errors import Invalid, checked
 from ._muster import ffi, lib
 
@@ -110,7 +110,16 @@ def split(arrays: Arrays) -> tuple[list[numpy.ndarray], Optional[list[str]]]:
         return [as_array(each) for each in arrays.values()], [str(name) for name in arrays]
     if isinstance(arrays, numpy.ndarray):
         raise Invalid("a list of arrays is expected, and this is one array: write [array]")
+    if isinstance(arrays, str) or not isinstance(arrays, Iterable):
+        raise Invalid(f"a list of arrays is expected, or a dict, and this is a {type(arrays).__name__}: write [array]")
     return [as_array(each) for each in arrays], None
+
+
+def built(message: Any) -> "Built":
+    """A message for the library."""
+    if not isinstance(message, Message):
+        raise Invalid(f"a message is expected, such as muster.Train(arrays), and this is a {type(message).__name__}")
+    return message._build()
 
 
 class Built:
@@ -123,10 +132,7 @@ class Built:
 
 
 def _text(kept: list[Any], text: str) -> Any:
-    data = text.encode()
-    if b"\0" in data:
-        raise Invalid(f"a text has a NUL in it: {text[:80]!r}")
-    kept.append(ffi.new("char[]", data))
+    kept.append(c_text(text))
     return kept[-1]
 
 
@@ -162,9 +168,10 @@ def _put_value(slot: Any, name: str, value: Any, kept: list[Any]) -> None:
     elif isinstance(value, str):
         slot.kind, slot.text = lib.MUSTER_VALUE_TEXT, _text(kept, value)
     elif isinstance(value, (bytes, bytearray, memoryview)):
-        data = ffi.new("char[]", bytes(value))
+        whole = bytes(value)  # (the length of a view counts its elements)
+        data = ffi.new("char[]", whole)
         kept.append(data)
-        slot.kind, slot.bytes, slot.size = lib.MUSTER_VALUE_BYTES, data, len(value)
+        slot.kind, slot.bytes, slot.size = lib.MUSTER_VALUE_BYTES, data, len(whole)
     elif hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         _put_number(slot, name, value.item(), kept)
     else:
@@ -202,12 +209,16 @@ class Message:
     @property
     def named(self) -> dict[str, numpy.ndarray]:
         """The arrays by their names."""
-        if self.names is None:
-            raise Invalid("the arrays of this message have no names")
-        return dict(zip(self.names, self.arrays))
+        if self.names is None and self.arrays:
+            raise Invalid("the arrays of this message have no names: use .arrays, or send a dict")
+        return dict(zip(self.names or [], self.arrays))
 
     def __getitem__(self, name: str) -> Value:
-        return self.scalars[name]
+        try:
+            return self.scalars[name]
+        except KeyError:
+            there = ", ".join(map(repr, self.scalars)) or "nothing"
+            raise KeyError(f"this {self.kind} message has no {name!r}; it has {there}"[:400]) from None
 
     def get(self, name: str, otherwise: Any = None) -> Any:
         """The value under `name`, or `otherwise`."""
@@ -268,7 +279,11 @@ class Application(Message):
 
     def _build(self) -> Built:
         built = super()._build()
-        data = memoryview(self.data).cast("B") if not isinstance(self.data, bytes) else self.data
+        try:
+            data = memoryview(self.data).cast("B") if not isinstance(self.data, bytes) else self.data
+        except TypeError:
+            kind = type(self.data).__name__
+            raise Invalid(f"data is bytes, or an array in C order, and this is a {kind}: write data.encode() for a text") from None
         built.message.type = _text(built.kept, self.type)
         if len(data):
             buffer = ffi.from_buffer(data)
@@ -389,5 +404,5 @@ _LAZY = {
 
 def check_match(message: Message, expected: Message) -> None:
     """Raises FormatError, which says what differs, unless dtypes, shapes and names of the arrays are the expected ones."""
-    one, other = message._build(), expected._build()
+    one, other = built(message), built(expected)
     checked(lib.muster_arrays_match, one.message, other.message)

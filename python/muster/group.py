@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional, Sequence
 
 import numpy
 
-from ._call import Owner, Texts, checked_wait, milliseconds, options, struct_dict, wait
+from ._call import Owner, Texts, callback, checked_wait, function, milliseconds, options, struct_dict
 from ._errors import OutOfMemory, checked
 from ._message import Arrays, Message, Received, as_array, fill_array, received
 from ._muster import ffi, lib
@@ -38,8 +38,8 @@ class _Callbacks:
     """What the library's threads call."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self.event: Optional[Callable[..., None]] = given.pop("on_event", None)
-        self.warning: Optional[Callable[[str], None]] = given.pop("on_warning", None)
+        self.event: Optional[Callable[..., None]] = function("on_event", given.pop("on_event", None))
+        self.warning: Optional[Callable[[str], None]] = function("on_warning", given.pop("on_warning", None))
 
     def put(self, struct: Any, event: Any) -> None:
         if self.event:
@@ -138,7 +138,8 @@ class Group(Owner):
         """Gives the root's message to everyone."""
         if self.rank == root:
             given = _message(message)
-            self._wait("muster_group_broadcast", root, given._build().message, milliseconds(timeout))
+            built = given._build()
+            self._wait("muster_group_broadcast", root, built.message, milliseconds(timeout))
             return given
         got = received(ffi.new("struct muster_message *"))
         self._wait("muster_group_broadcast", root, got, milliseconds(timeout))
@@ -195,9 +196,9 @@ class Group(Owner):
 
     def close(self) -> None:
         """Frees the member. Without leave() it is lost to the others."""
-        pointer = self._take()
-        if pointer:
-            lib.muster_group_free(pointer)
+        if self._pointer:
+            kept = (self._handle, self._callbacks, self._texts)
+            self._free("muster_group_close", "muster_group_free", kept)
 
     def __enter__(self) -> "Group":
         return self
@@ -254,9 +255,9 @@ class Coordinator(Owner):
         checked_wait("muster_coordinator_wait", pointer, self._texts(group), milliseconds(timeout), give_up=give_up)
 
     def close(self) -> None:
-        pointer = self._take()
-        if pointer:
-            wait("muster_coordinator_free", pointer, give_up=lambda: None)
+        if self._pointer:
+            kept = (self._handle, self._callbacks, self._texts)
+            self._free("muster_coordinator_close", "muster_coordinator_free", kept)
 
     def __enter__(self) -> "Coordinator":
         return self
@@ -269,18 +270,18 @@ class Coordinator(Owner):
             self.close()
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_group_event(context: Any, event: Any) -> None:
     ffi.from_handle(context).event(event.epoch, _member(event.member))
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_coordinator_event(context: Any, event: Any) -> None:
     group, text = (ffi.string(each).decode("utf-8", "replace") for each in (event.group, event.text))
     ffi.from_handle(context).event(group, event.epoch, _member(event.member), text)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_group_warning(context: Any, text: Any) -> None:
     ffi.from_handle(context).warning(ffi.string(text).decode("utf-8", "replace"))
 

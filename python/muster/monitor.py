@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import Any, Optional, Union
 
 from ._call import Owner, Texts, options
@@ -36,7 +37,7 @@ class Monitor(Owner):
         return int(lib.muster_monitor_port(self._live))
 
     def show(self, what: Shown, name: Optional[str] = None) -> None:
-        """Shows a manager, a participant or a group, until remove() or close(): call one before that is closed."""
+        """Shows a manager, a participant or a group, until remove(), or until one of both is closed."""
         if isinstance(what, ParticipantManager):
             checked(lib.muster_monitor_add_manager, self._live, self._texts(name), what._live)
         elif isinstance(what, Participant):
@@ -46,10 +47,12 @@ class Monitor(Owner):
         else:
             raise Invalid(f"a monitor shows managers, participants and groups, and no {type(what).__name__}")
         self._shown[id(what)] = what
+        what._shown_by = what._shown_by or weakref.WeakSet()
+        what._shown_by.add(self)
 
     def remove(self, what: Shown) -> None:
         """Shows it no longer."""
-        if self._shown.pop(id(what), None) is None:
+        if self._shown.pop(id(what), None) is None or not self._pointer or not what._pointer:
             return
         if isinstance(what, ParticipantManager):
             lib.muster_monitor_remove_manager(self._live, what._live)
@@ -77,10 +80,9 @@ class Monitor(Owner):
         lib.muster_monitor_stop(self._pointer)
 
     def close(self) -> None:
-        pointer = self._take()
-        if pointer:
-            lib.muster_monitor_free(pointer)
-            self._shown.clear()
+        if self._pointer:
+            shown, self._shown = self._shown, {}
+            self._free("muster_monitor_stop", "muster_monitor_free", (shown, self._texts))
 
     def __enter__(self) -> "Monitor":
         return self

@@ -2,15 +2,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 import time
 import weakref
 from typing import Any, AsyncIterator, Callable, Iterator, Mapping, Optional, Union
 
 from . import log
-from ._call import Owner, Texts, options, slices, struct_dict, wait
+from ._call import (
+    Owner,
+    Texts,
+    callback,
+    function,
+    on_a_thread,
+    on_a_thread_until_cancelled,
+    options,
+    slices,
+    struct_dict,
+)
 from ._errors import Cancelled, Closed, Error, Stopped, Timeout, check, checked
-from ._message import Arrays, Failure, Message, Received, received
+from ._message import Arrays, Failure, Message, Received, built, received
 from ._muster import ffi, lib
 
 
@@ -81,6 +93,19 @@ class _Callbacks:
         self.warning, self.cancelled = warning, cancelled
 
 
+class _Waiting:
+    """The tasks of a loop that wait for an instruction."""
+
+    def __init__(self) -> None:
+        self.futures: "set[asyncio.Future[None]]" = set()
+        self.gone = threading.Event()
+
+    def resolve(self) -> None:
+        for future in self.futures:
+            if not future.done():
+                future.set_result(None)
+
+
 class Participant(Owner):
     """
     A participant, made by connect(). Iterate over it for its instructions; the iteration ends when the server says good-bye.
@@ -91,7 +116,11 @@ class Participant(Owner):
     def __init__(self, address: str, **given: Any) -> None:
         super().__init__(None)
         self._texts = Texts()
-        self._callbacks = _Callbacks(given.pop("on_warning", None), given.pop("on_cancelled", None))
+        self._waiting: dict[asyncio.AbstractEventLoop, _Waiting] = {}
+        self._given_up: Optional[threading.Event] = given.pop("_given_up", None)
+        self._callbacks = _Callbacks(
+            function("on_warning", given.pop("on_warning", None)), function("on_cancelled", given.pop("on_cancelled", None))
+        )
         self._handle = ffi.new_handle(self._callbacks)
         self._gate = lib.muster_gate_new(self._handle)
         if not self._gate:
@@ -108,7 +137,11 @@ class Participant(Owner):
             struct.on_cancelled = lib.muster_python_cancelled
         limit = struct.connect_timeout_ms
         pointer = ffi.new("struct participant **")
-        checked(lib.participant_start, self._texts(address), struct, pointer)
+        try:
+            checked(lib.participant_start, self._texts(address), struct, pointer)
+        except BaseException:
+            lib.muster_gate_free(self._gate)
+            raise
         self._pointer = pointer[0]
         try:
             self._wait_for_admission(None if limit < 0 else limit / 1000 + 60)
@@ -126,7 +159,10 @@ class Participant(Owner):
             struct.labels, struct.label_count = array, len(labels)
 
     def _wait_for_admission(self, limit: Optional[float]) -> None:
-        opened = slices(limit, lambda left: bool(lib.muster_gate_wait(self._gate, left if left >= 0 else 1 << 40)))
+        def attempt(left: int) -> bool:
+            return bool(lib.muster_gate_wait(self._gate, left if left >= 0 else 1 << 40))
+
+        opened = slices(limit, attempt, self._given_up)
         if not opened:
             raise Timeout("the server did not admit the participant")
         if self.reason:
@@ -165,8 +201,8 @@ class Participant(Owner):
 
     def dispatch(self, message: Message) -> None:
         """Sends an answer; Instruction.answer() does it."""
-        built = message._build()
-        checked(lib.participant_dispatch, self._live, built.message)
+        whole = built(message)
+        checked(lib.participant_dispatch, self._live, whole.message)
 
     def serve(self, handler: Callable[[Instruction], Any]) -> None:
         """
@@ -212,17 +248,39 @@ class Participant(Owner):
     async def consume_async(self) -> Instruction:
         """consume() for asyncio."""
         loop = asyncio.get_running_loop()
-        descriptor = self.fileno()
         while True:
             instruction = self._consume_for(0)
             if instruction is not None:
                 return instruction
-            readable = loop.create_future()
-            loop.add_reader(descriptor, _resolve, readable)
-            try:
-                await readable
-            finally:
+            await self._readable(loop)
+
+    async def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Waits until consume() would not wait, or close() was called; a loop has one reader for all its tasks."""
+        descriptor = self.fileno()
+        waiting = self._waiting.get(loop)
+        if waiting is None:
+            waiting = self._waiting[loop] = _Waiting()
+            loop.add_reader(descriptor, waiting.resolve)
+        future = loop.create_future()
+        waiting.futures.add(future)
+        try:
+            await future
+        finally:
+            waiting.futures.discard(future)
+            if not waiting.futures and self._waiting.pop(loop, None) is not None:
                 loop.remove_reader(descriptor)
+                waiting.gone.set()
+
+    def _wake(self) -> None:
+        """Has all tasks look again, before the descriptor is closed, which no loop may watch then."""
+        for loop, waiting in list(self._waiting.items()):
+            if _is_running(loop):
+                del self._waiting[loop]
+                loop.remove_reader(self.fileno())
+                waiting.resolve()
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(waiting.resolve)
+                waiting.gone.wait(GOODBYE)
 
     def __aiter__(self) -> AsyncIterator[Instruction]:
         return self
@@ -238,7 +296,7 @@ class Participant(Owner):
 
     async def __aexit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
         self._tell_failure(error)
-        await asyncio.get_running_loop().run_in_executor(None, self.close)
+        await on_a_thread(self.close)
 
     # ---- what it is ----
 
@@ -292,12 +350,13 @@ class Participant(Owner):
 
     def close(self) -> None:
         """Ends the stream when the last answer has been sent, and frees the participant."""
-        pointer = self._take()
-        if pointer:
-            lib.participant_close(pointer)
-            wait("participant_free", pointer, give_up=_nothing)
-            gate, self._gate = self._gate, None
-            lib.muster_gate_free(gate)
+        if not self._pointer:
+            return
+        if self._waiting and self._process == os.getpid():
+            lib.participant_close(self._pointer)
+            self._wake()
+        gate, kept = getattr(self, "_gate", None), getattr(self, "_handle", None)
+        self._free("participant_close", "participant_free", kept, lambda: lib.muster_gate_free(gate))
 
     def __enter__(self) -> "Participant":
         return self
@@ -311,17 +370,16 @@ class Participant(Owner):
             self.close()
 
 
-def _nothing() -> None:
-    pass
-
-
 def _none() -> None:
     return None
 
 
-def _resolve(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """On this thread."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def connect(address: str, name: Optional[str] = None, **given: Any) -> Participant:
@@ -335,16 +393,15 @@ def connect(address: str, name: Optional[str] = None, **given: Any) -> Participa
 
 async def connect_async(address: str, name: Optional[str] = None, **given: Any) -> Participant:
     """connect() for asyncio."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, lambda: connect(address, name, **given))
+    return await on_a_thread_until_cancelled(lambda given_up: connect(address, name, _given_up=given_up, **given))
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_participant_warning(context: Any, text: Any) -> None:
     ffi.from_handle(lib.muster_gate_handle(context)).warning(ffi.string(text).decode("utf-8", "replace"))
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_cancelled(context: Any, _: Any) -> None:
     ffi.from_handle(lib.muster_gate_handle(context)).cancelled()
 

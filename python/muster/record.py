@@ -1,12 +1,13 @@
 """What a run leaves behind: scalars, settings, texts and files by step, for CSV, TensorBoard, MLflow and JSON lines."""
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 from typing import Any, Callable, Optional, Union
 
-from ._call import Owner, Texts, checked_wait, milliseconds, options
-from ._errors import checked
+from ._call import Owner, Texts, callback, checked_wait, function, in_callback, milliseconds, options
+from ._errors import Invalid, checked
 from ._message import as_array, fill_array
 from ._muster import ffi, lib
 
@@ -20,7 +21,7 @@ class Record(Owner):
     def __init__(self, *sinks: str, **given: Any) -> None:
         super().__init__(None)
         self._texts = Texts()
-        self._warning: list[Optional[Callable[[str], None]]] = [given.pop("on_warning", None)]
+        self._warning: list[Optional[Callable[[str], None]]] = [function("on_warning", given.pop("on_warning", None))]
         self._handle = ffi.new_handle(self._warning)
         struct = options("muster_record_options", given, self._texts)
         struct.sinks, struct.sink_count = self._texts.list(sinks), len(sinks)
@@ -63,9 +64,14 @@ class Record(Owner):
 
     def close(self, outcome: str = "finished", limit: Optional[float] = 30.0) -> None:
         """Writes what is left and the outcome: "finished", "failed" or "killed"."""
-        value = getattr(lib, "MUSTER_RECORD_" + outcome.upper())
+        value = getattr(lib, "MUSTER_RECORD_" + outcome.upper(), None)
+        if value is None:
+            raise Invalid(f'an outcome is "finished", "failed" or "killed", and not {outcome!r}')
         pointer = self._take()
-        if pointer:
+        if pointer and in_callback():
+            kept = (self._warning, self._handle, self._texts)
+            _thread.start_new_thread(_close, (pointer, value, milliseconds(limit), kept))
+        elif pointer:
             checked_wait("muster_record_close", pointer, value, milliseconds(limit), give_up=lambda: None)
 
     def __enter__(self) -> "Record":
@@ -80,7 +86,12 @@ class Record(Owner):
             self.close("failed", 1.0)
 
 
-@ffi.def_extern()
+def _close(pointer: Any, outcome: int, limit: int, kept: Any) -> None:
+    lib.muster_record_close(pointer, outcome, limit, ffi.NULL)
+    del kept
+
+
+@callback()
 def muster_python_record_warning(context: Any, text: Any) -> None:
     ffi.from_handle(context)[0](ffi.string(text).decode("utf-8", "replace"))
 

@@ -2,15 +2,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sys
 import threading
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, AsyncIterator, Callable, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
-from ._call import SLICE_MS, Owner, Texts, here, milliseconds, options, slices, struct_dict, wait
-from ._errors import Error, Refused, check, checked, copy_text, error, status_name, write_error
-from ._message import Message, Prepared, Received, received
+from ._call import (
+    SLICE_MS,
+    Owner,
+    Texts,
+    callback,
+    function,
+    here,
+    milliseconds,
+    on_a_thread,
+    on_a_thread_until_cancelled,
+    options,
+    slices,
+    struct_dict,
+    wait,
+)
+from ._errors import Error, Invalid, Refused, check, checked, copy_text, error, status_name, write_error
+from ._message import Message, Prepared, Received, built, received
 from ._muster import ffi, lib
 
 HOUR = 3600.0
@@ -38,11 +54,39 @@ def _raise(status: int, record: Any, answer: Optional[Received]) -> None:
     raise problem
 
 
+class _Rounds:
+    """The running rounds of a manager, which gives them up when it is closed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.running: set["_RoundState"] = set()
+        self.closed = False
+
+    def add(self, state: "_RoundState") -> None:
+        with self.lock:
+            self.running.add(state)
+            closed = self.closed
+        if closed:
+            state.close()
+
+    def discard(self, state: "_RoundState") -> None:
+        with self.lock:
+            self.running.discard(state)
+
+    def close(self) -> None:
+        with self.lock:
+            self.closed = True
+            running = list(self.running)
+        for state in running:
+            state.close()
+
+
 class Proxy:
     """The server's handle on one participant. Two handles on one participant are equal."""
 
-    def __init__(self, pointer: Any) -> None:
+    def __init__(self, pointer: Any, rounds: _Rounds) -> None:
         self._pointer = pointer  # of ffi.gc()
+        self._rounds = rounds
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Proxy) and self._pointer == other._pointer
@@ -55,11 +99,11 @@ class Proxy:
 
     def run(self, instruction: Message, timeout: Optional[float] = HOUR) -> Answer:
         """Runs a turn: sends the instruction, and waits for the answer. Raises how it ended otherwise."""
-        built = instruction._build()
+        message = built(instruction)
         answer = received(ffi.new("struct muster_message *"))
         record = ffi.new("struct muster_error *")
         limit = milliseconds(timeout)
-        status = wait("proxy_run", self._pointer, built.message, limit, answer, record, give_up=self.cancel)
+        status = wait("proxy_run", self._pointer, message.message, limit, answer, record, give_up=self.cancel)
         result = Answer(answer)
         _raise(status, record, result)
         return result
@@ -67,8 +111,7 @@ class Proxy:
     async def run_async(self, instruction: Message, timeout: Optional[float] = HOUR) -> Answer:
         """run() for asyncio. The instruction is copied, unless it is prepared."""
         turn = _AsyncTurn(asyncio.get_running_loop())
-        built = instruction._build()
-        turn.begin(self._pointer, built, milliseconds(timeout))
+        turn.begin(self._pointer, built(instruction), milliseconds(timeout))
         try:
             status, answer, record = await asyncio.shield(turn.future)
         except asyncio.CancelledError:
@@ -147,14 +190,14 @@ class Proxy:
         return result
 
 
-def _proxy(pointer: Any) -> Proxy:
+def _proxy(pointer: Any, rounds: _Rounds) -> Proxy:
     """Of a reference that the caller has."""
-    return Proxy(ffi.gc(pointer, here[0].release))
+    return Proxy(ffi.gc(pointer, here[0].release), rounds)
 
 
-def _proxies(array: Any, count: int) -> list[Proxy]:
+def _proxies(array: Any, count: int, rounds: _Rounds) -> list[Proxy]:
     """Of the library's array of references, which is freed."""
-    result = [_proxy(lib.proxy_retain(array[index])) for index in range(count)]
+    result = [_proxy(lib.proxy_retain(array[index]), rounds) for index in range(count)]
     lib.proxy_release_all(array, count)
     return result
 
@@ -169,10 +212,10 @@ class _AsyncTurn:
         self.future: "asyncio.Future[Any]" = loop.create_future()
         self.handle = ffi.new_handle(self)
 
-    def begin(self, pointer: Any, built: Any, limit: int) -> None:
+    def begin(self, pointer: Any, message: Any, limit: int) -> None:
         self.running.add(self)
         try:
-            checked(lib.proxy_run_async, pointer, built.message, limit, lib.muster_python_answered, self.handle)
+            checked(lib.proxy_run_async, pointer, message.message, limit, lib.muster_python_answered, self.handle)
         except BaseException:
             self.running.discard(self)
             raise
@@ -189,7 +232,7 @@ class _AsyncTurn:
             self.future.set_result(result)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_answered(context: Any, proxy: Any, status: int, answer: Any) -> None:
     record = ffi.new("struct muster_error *")
     if status != lib.MUSTER_OK:
@@ -212,18 +255,32 @@ class Entry:
     """Why, unless it is OK."""
 
 
+def _all_proxies(proxies: Any) -> list[Proxy]:
+    found = list(proxies) if isinstance(proxies, Iterable) else [None]
+    if not all(isinstance(each, Proxy) for each in found):
+        raise Invalid(f"a list of proxies is expected, such as get_participants() returns, and this is {proxies!r}"[:200])
+    return found
+
+
+def people(name: str, number: int) -> int:
+    """A number of participants, for the library."""
+    if not isinstance(number, Integral) or not 0 <= number < 2**31:
+        raise Invalid(f"{name} is a whole number of participants, 0 or more, and this is {number!r}")
+    return int(number)
+
+
 class _RoundState:
     """What the thread of a round and its iterator share. The thread passes answers over one at a time."""
 
     def __init__(self, proxies: Sequence[Proxy], one: Optional[Message], each: Sequence[Message] = ()) -> None:
-        self.proxies = list(proxies)
+        self.result = ffi.gc(ffi.new("struct proxy_round_result *"), here[0].clear_result)
+        self.proxies = _all_proxies(proxies)
         self.pointers = ffi.new("struct proxy *[]", [proxy._pointer for proxy in self.proxies])
-        self.one = None if one is None else one._build()
-        self.each = [instruction._build() for instruction in each]
+        self.one = None if one is None else built(one)
+        self.each = [built(instruction) for instruction in each]
         self.options = ffi.new("struct proxy_round_options *")
         lib.proxy_round_options_init_sized(self.options, ffi.sizeof("struct proxy_round_options"))
         self.options.tick_ms, self.options.on_tick = SLICE_MS, lib.muster_python_tick
-        self.result = ffi.new("struct proxy_round_result *")
         self.record = ffi.new("struct muster_error *")
         self.status = lib.MUSTER_OK
         self.arrivals: "queue.SimpleQueue[Any]" = queue.SimpleQueue()  # (index, Answer); None: the round has ended
@@ -232,6 +289,9 @@ class _RoundState:
 
     def run(self) -> None:
         handle = ffi.new_handle(self)
+        managers = {proxy._rounds for proxy in self.proxies}
+        for manager in managers:
+            manager.add(self)
         arguments = (self.options, lib.muster_python_on_answer, handle, self.result, self.record)
         count = len(self.proxies)
         try:
@@ -241,10 +301,9 @@ class _RoundState:
                 messages = ffi.new("struct muster_message *[]", [each.message for each in self.each])
                 self.status = lib.proxy_run_each(self.pointers, messages, count, *arguments)
         finally:
+            for manager in managers:
+                manager.discard(self)
             self.arrivals.put(None)
-
-    def __del__(self) -> None:
-        lib.proxy_round_result_clear(self.result)
 
     def on_answer(self, index: int, answer: Any) -> Optional[Error]:
         """On the round's thread: waits for the word of whoever iterates."""
@@ -268,7 +327,7 @@ class _RoundState:
                 lib.proxy_cancel(waiting[index])
 
 
-@ffi.def_extern(error=lib.MUSTER_REFUSED)
+@callback(lib.MUSTER_REFUSED)
 def muster_python_on_answer(context: Any, index: int, _: Any, answer: Any, reason: Any) -> int:
     refusal = ffi.from_handle(context).on_answer(index, answer)
     if refusal is None:
@@ -277,7 +336,7 @@ def muster_python_on_answer(context: Any, index: int, _: Any, answer: Any, reaso
     return getattr(lib, "MUSTER_" + refusal.status, lib.MUSTER_REFUSED)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_tick(context: Any, _: Any, waiting: Any, count: int) -> None:
     ffi.from_handle(context).tick(waiting, count)
 
@@ -286,7 +345,8 @@ class Round:
     """
     A running round, made by run_all() and run_each(). Iterate over it for (proxy, answer), as answers come: each counts as
     accepted when the next one is asked for, unless its refuse() was called. The iteration raises if too few were accepted in
-    time. A round that is not iterated to its end is given up, with close() or with the last reference to it.
+    time. A round that is not iterated to its end is given up: with close(), with the last reference to it, or by a task of
+    asyncio that is cancelled in it.
     """
 
     def __init__(self, state: _RoundState) -> None:
@@ -294,6 +354,7 @@ class Round:
         self._waiting: Optional[Answer] = None
         self._refused: Optional[Error] = None
         self._ended = False
+        self._lock = threading.Lock()
         self.entries: list[Entry] = []
         """How each turn ended, in the order of the proxies; when the round has ended."""
         self.answered = self.late = self.failed = 0
@@ -315,6 +376,7 @@ class Round:
             raise
         if arrival is None:
             self._end()
+            self._state.arrivals.put(None)  # for others who wait
             check(self._state.status, self._state.record)
             raise StopIteration
         index, self._waiting = arrival
@@ -326,8 +388,13 @@ class Round:
             self._state.verdicts.put(answer._refusal)
 
     def _end(self) -> None:
-        self._ended = True
         self._thread.join()
+        with self._lock:
+            if not self._ended:
+                self._tell_end()
+                self._ended = True
+
+    def _tell_end(self) -> None:
         result, state = self._state.result, self._state
         for index in range(result.count):
             entry = result.entries[index]
@@ -350,6 +417,7 @@ class Round:
             while self._state.arrivals.get() is not None:
                 self._state.verdicts.put(Refused("the round was given up"))
             self._end()
+            self._state.arrivals.put(None)
 
     def __enter__(self) -> "Round":
         return self
@@ -365,7 +433,11 @@ class Round:
         return self
 
     async def __anext__(self) -> tuple[Proxy, Answer]:
-        found = await asyncio.get_running_loop().run_in_executor(None, lambda: next(self, None))
+        try:
+            found = await on_a_thread(next, self, None)
+        except asyncio.CancelledError:  # the thread takes an answer that nobody would see
+            self._state.close()
+            raise
         if found is None:
             raise StopAsyncIteration
         return found
@@ -373,7 +445,7 @@ class Round:
 
 def _start_round(state: _RoundState, deadline: Optional[float], enough: int, at_least: int) -> Round:
     state.options.deadline_ms = milliseconds(deadline)
-    state.options.enough, state.options.at_least = enough, at_least
+    state.options.enough, state.options.at_least = people("enough", enough), people("at_least", at_least)
     return Round(state)
 
 
@@ -428,9 +500,10 @@ class _ManagerCallbacks:
     """What the library's threads call."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self.admit: Optional[Callable[[Proxy], Any]] = given.pop("admit", None)
-        self.event: Optional[Callable[[Event], None]] = given.pop("on_event", None)
-        self.warning: Optional[Callable[[str], None]] = given.pop("on_warning", None)
+        self.rounds = _Rounds()
+        self.admit: Optional[Callable[[Proxy], Any]] = function("admit", given.pop("admit", None))
+        self.event: Optional[Callable[[Event], None]] = function("on_event", given.pop("on_event", None))
+        self.warning: Optional[Callable[[str], None]] = function("on_warning", given.pop("on_warning", None))
 
 
 class ParticipantManager(Owner):
@@ -473,37 +546,44 @@ class ParticipantManager(Owner):
         return int(lib.participant_manager_port(self._live))
 
     def get_participants(self, min: int = 0, timeout: Optional[float] = None) -> list[Proxy]:
-        """Waits until at least `min` participants are open, and returns all of those, in the order in which they joined."""
+        """
+        Waits until at least `min` participants are open, and returns all of those, in the order in which they joined. One is
+        open once it has asked for its first instruction.
+        """
+        return self._get_participants(min, timeout)
+
+    def _get_participants(
+        self, min: int, timeout: Optional[float], given_up: Optional[threading.Event] = None
+    ) -> list[Proxy]:
         array, count = ffi.new("struct proxy ***"), ffi.new("size_t *")
         record = ffi.new("struct muster_error *")
-        status = lib.MUSTER_TIMEOUT
+        status, least = lib.MUSTER_TIMEOUT, people("min", min)
 
         def attempt(limit: int) -> bool:
             nonlocal status
-            status = lib.participant_manager_get_participants(self._live, min, limit, array, count, record)
+            status = lib.participant_manager_get_participants(self._live, least, limit, array, count, record)
             return status != lib.MUSTER_TIMEOUT
 
-        slices(timeout, attempt)
+        slices(timeout, attempt, given_up)
         check(status, record)
-        return _proxies(array[0], count[0])
+        return _proxies(array[0], count[0], self._callbacks.rounds)
 
     async def get_participants_async(self, min: int = 0, timeout: Optional[float] = None) -> list[Proxy]:
         """get_participants() for asyncio."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, lambda: self.get_participants(min, timeout))
+        return await on_a_thread_until_cancelled(lambda given_up: self._get_participants(min, timeout, given_up))
 
     def participants(self) -> list[Proxy]:
         """All participants: those that are joining, open and away."""
         array = ffi.new("struct proxy ***")
         count = ffi.new("size_t *")
         checked(lib.participant_manager_get_all, self._live, array, count)
-        return _proxies(array[0], count[0])
+        return _proxies(array[0], count[0], self._callbacks.rounds)
 
     def prepare(self, message: Message) -> Prepared:
         """Serialises a message once, for many turns. What it was made of may change afterwards."""
-        built = message._build()
+        whole = built(message)
         prepared = ffi.new("struct muster_message *")
-        checked(lib.participant_manager_prepare, self._live, built.message, prepared)
+        checked(lib.participant_manager_prepare, self._live, whole.message, prepared)
         return Prepared(prepared)
 
     def reload_credentials(self) -> None:
@@ -529,6 +609,8 @@ class ParticipantManager(Owner):
         return [struct_dict(array[index]) for index in range(min(count, room))]
 
     def _end(self) -> None:
+        lib.participant_manager_close(self._pointer)
+        self._callbacks.rounds.close()
         lib.participant_manager_stop(self._pointer)
 
     def leave(self, reconnect_in: Optional[int] = None) -> None:
@@ -540,10 +622,13 @@ class ParticipantManager(Owner):
 
     def close(self) -> None:
         """Ends all streams, says good-bye, and frees the manager. Proxies that are still held stay valid, and closed."""
-        pointer = self._take()
-        if pointer:
-            lib.participant_manager_close(pointer)
-            wait("participant_manager_free", pointer, give_up=_nothing)
+        if not self._pointer:
+            return
+        if self._process == os.getpid():
+            lib.participant_manager_close(self._pointer)
+            self._callbacks.rounds.close()  # which it would wait for
+        kept = (self._handle, self._callbacks, self._texts)
+        self._free("participant_manager_close", "participant_manager_free", kept)
 
     def __enter__(self) -> "ParticipantManager":
         return self
@@ -555,21 +640,18 @@ class ParticipantManager(Owner):
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, self.close)
+        await on_a_thread(self.close)
 
     def __del__(self) -> None:
         if not sys.is_finalizing():
             self.close()
 
 
-def _nothing() -> None:
-    pass
-
-
-@ffi.def_extern(error=lib.MUSTER_REFUSED)
+@callback(lib.MUSTER_REFUSED)
 def muster_python_admit(context: Any, pointer: Any, text: Any, size: int) -> int:
     try:
-        reason = ffi.from_handle(context).admit(_proxy(lib.proxy_retain(pointer)))
+        callbacks = ffi.from_handle(context)
+        reason = callbacks.admit(_proxy(lib.proxy_retain(pointer), callbacks.rounds))
     except Error as refusal:
         copy_text(text, size, str(refusal))
         return getattr(lib, "MUSTER_" + refusal.status)
@@ -583,9 +665,10 @@ def muster_python_admit(context: Any, pointer: Any, text: Any, size: int) -> int
 
 
 def _tell(context: Any, event: Any) -> None:
-    proxy = None if event.proxy == ffi.NULL else _proxy(lib.proxy_retain(event.proxy))
+    callbacks = ffi.from_handle(context)
+    proxy = None if event.proxy == ffi.NULL else _proxy(lib.proxy_retain(event.proxy), callbacks.rounds)
     text = ffi.string(event.text).decode("utf-8", "replace")
-    ffi.from_handle(context).event(
+    callbacks.event(
         Event(
             _EVENTS.get(event.kind, "UNKNOWN"),
             proxy,
@@ -598,19 +681,19 @@ def _tell(context: Any, event: Any) -> None:
     )
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_manager_event(context: Any, event: Any) -> None:
     _tell(context, event)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_turn_event(context: Any, event: Any) -> None:
     """The others come by muster_python_manager_event(), which misses none after the start."""
     if _EVENTS.get(event.kind, "").startswith(("TURN", "ROUND")):
         _tell(context, event)
 
 
-@ffi.def_extern()
+@callback()
 def muster_python_manager_warning(context: Any, text: Any) -> None:
     ffi.from_handle(context).warning(ffi.string(text).decode("utf-8", "replace"))
 

@@ -21,7 +21,6 @@ from support import BUILD, DEMO, SLOWNESS, SOURCE
 PROGRAM = BUILD / "apps" / "conformance" / "muster_conformance"
 # Nothing comes near it, but for what does not come.
 PATIENT = ("--wait=150", "--limit=150", "--quiet=0.2")
-IMPATIENT = ("--wait=150", f"--limit={5 * SLOWNESS}", "--quiet=0.2")
 
 
 def verdicts(report):
@@ -85,8 +84,8 @@ class OfParticipants(Judging):
         package = BUILD / "python" / "package"
         if not package.exists():
             self.skipTest("the package for Python is not built")
-        status, report = self.judge_participant(*PATIENT, "--", sys.executable, "-B", SOURCE / "tests" / "python" / "peer.py", "participant",
-                                    "{address}", "ada")
+        peer = (sys.executable, "-B", SOURCE / "tests" / "python" / "peer.py", "participant", "{address}", "ada")
+        status, report = self.judge_participant(*PATIENT, "--", *peer)
         self.assertEqual(failed(report), set(), report)
         self.assertEqual(status, 0)
 
@@ -103,7 +102,7 @@ class OfParticipants(Judging):
         status, report = self.judge_thread(Participant, *PATIENT)
         self.assertEqual(failed(report), set(), report)
         self.assertEqual(status, 0)
-        self.assertEqual({name for name, verdict in verdicts(report).items() if verdict == "n/a"}, {"stays", "hello-once", "ask"})
+        self.assertEqual({name for name, verdict in verdicts(report).items() if verdict == "n/a"}, {"ask"})
 
 
 class OfServers(Judging):
@@ -129,30 +128,38 @@ class Faults(Judging):
     """All at the same time, as most of it is waiting. Each is found, and nothing else but what it entails; where the program
     waits in vain, it may find more."""
 
-    def find_in_participant(self, fault):
-        words = IMPATIENT if fault in broken_participant.SLOW else PATIENT
-        quiet = 1 if fault in broken_participant.UNCALLED else 0.2
+    def find_in_participant(self, fault, patience):
+        words = (*PATIENT, f"--limit={patience}") if fault in broken_participant.SLOW else PATIENT
+        quiet = patience / 5 if fault in broken_participant.UNCALLED else 0.2
         return self.judge_thread(lambda address: Participant(address, fault), *words, f"--quiet={quiet}")
 
-    def find_in_server(self, fault):
-        words = (*IMPATIENT, f"--wait={5 * SLOWNESS}") if fault in broken_server.SLOW else PATIENT
+    def find_in_server(self, fault, patience):
+        words = (*PATIENT, f"--limit={patience}", f"--wait={patience}") if fault in broken_server.SLOW else PATIENT
         return self.judge_own_server(fault, *words)
 
     def wrongly_judged(self, pool, module, judge):
-        """In parallel, those that take longest first: a generator of the reports that are not as they should be."""
+        """In parallel, those that take longest first: the reports that are not as they should be."""
         slow = module.SLOW | getattr(module, "UNCALLED", set())
-        judged = {fault: pool.submit(judge, fault) for fault in sorted(module.FAULTS, key=lambda fault: fault not in slow)}
-        for fault, future in judged.items():
-            status, report = future.result()
+
+        def is_right(fault, status, report):
             expected, found = module.FAULTS[fault], failed(report)
-            if status != 1 or expected[0] not in found or (fault not in module.SLOW and found != set(expected)):
-                yield f"{fault}: {report}"
+            return status == 1 and expected[0] in found and (fault in module.SLOW or found == set(expected))
+
+        def judge_patiently(fault):
+            result = judge(fault, 5 * SLOWNESS)
+            if fault in slow and not is_right(fault, *result):  # on a busy machine more is late than what never comes
+                result = judge(fault, 40 * SLOWNESS)
+            return result
+
+        faults = sorted(module.FAULTS, key=lambda fault: fault not in slow)
+        judged = {fault: pool.submit(judge_patiently, fault) for fault in faults}
+        return [f"{fault}: {future.result()[1]}" for fault, future in judged.items() if not is_right(fault, *future.result())]
 
     def test_each_is_found(self):
-        with concurrent.futures.ThreadPoolExecutor(12) as one, concurrent.futures.ThreadPoolExecutor(12) as other:
-            wrong = other.submit(list, self.wrongly_judged(one, broken_server, self.find_in_server))
-            participants = list(self.wrongly_judged(other, broken_participant, self.find_in_participant))
-            self.assertEqual(wrong.result() + participants, [])
+        with concurrent.futures.ThreadPoolExecutor(25) as pool:
+            of_servers = pool.submit(self.wrongly_judged, pool, broken_server, self.find_in_server)
+            of_participants = self.wrongly_judged(pool, broken_participant, self.find_in_participant)
+            self.assertEqual(of_servers.result() + of_participants, [])
 
 
 if __name__ == "__main__":

@@ -63,14 +63,14 @@ class Groups(common.Case):
             (mean,) = group.all_reduce([own], weight=group.rank + 1)
             self.assertIs(mean, own, "it is written there")
             (total,) = group.all_reduce([numpy.full(2, 1.0)], mean=False)
-            told = group.broadcast([numpy.arange(3)] if group.rank == 1 else None, root=1)
+            told = group.broadcast({"w": numpy.arange(3)} if group.rank == 1 else None, root=1)
             gathered = group.gather([numpy.full(1, group.rank)], root=2)
             everywhere = group.all_gather([numpy.full(1, group.rank)])
             group.barrier(LONG)
             return (
                 round(float(mean[0]), 6),
                 total.tolist(),
-                told.arrays[0].tolist(),
+                told.named["w"].tolist(),
                 gathered and [int(each.arrays[0][0]) for each in gathered],
                 [int(each.arrays[0][0]) for each in everywhere],
                 group.statistics()["members"],

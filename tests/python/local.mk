@@ -1,10 +1,12 @@
 # The package for Python, as it was built for the tests.
 python_tests = \
     tests/python/ddp.py \
+    tests/python/endings.py \
     tests/python/flower.py \
     tests/python/groups.py \
     tests/python/learning.py \
     tests/python/memory.py \
+    tests/python/misuse.py \
     tests/python/participants.py \
     tests/python/servers.py \
     tests/python/together.py
