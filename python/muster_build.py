@@ -124,9 +124,10 @@ def signature(text, name):
 
 
 def job(text, name):
-    """A function that begins a call on another thread: its declaration and its code."""
+    """A function that begins a call on another thread, and writes the job into *begun: its declaration and its code."""
     result, parameters = signature(text, name)
-    head = f"struct muster_job *muster_begin_{name}({', '.join(kind + each for kind, each in parameters)})"
+    given = ", ".join([*(kind + each for kind, each in parameters), "struct muster_job **begun"])
+    head = f"void muster_begin_{name}({given})"
     fields = " ".join(f"{kind}{each};" for kind, each in parameters)
     call = f"{name}({', '.join('call->' + each for _, each in parameters)})"
     keep = f"{call}; return 0;" if result == "void" else f"return (int64_t){call};"
@@ -142,9 +143,9 @@ static int64_t do_{name}(struct muster_job *job)
 {{
     struct call_{name} *call = malloc(sizeof(*call));
     if (!call)
-        return NULL;
+        return;
     *call = (struct call_{name}){{{{.run = do_{name}}}{values}}};
-    return muster_job_begin(&call->job);
+    *begun = muster_job_begin(&call->job);
 }}
 """
 

@@ -100,10 +100,14 @@ static struct muster_job *muster_job_begin(struct muster_job *job)
     return job;
 }
 
-/* Whether it is done; waits for so long, or until a signal comes. */
+/* Whether it is done; waits for so long, or until a signal comes. It says so again: a signal's handler may raise in
+ * between, and then nobody has heard it. */
 bool muster_job_wait(struct muster_job *job, int64_t milliseconds)
 {
-    return wait_until(&job->worker->done, milliseconds);
+    bool done = wait_until(&job->worker->done, milliseconds);
+    if (done)
+        sem_post(&job->worker->done);
+    return done;
 }
 
 /* What the call returned; only after muster_job_wait() was true. */
@@ -111,6 +115,8 @@ int64_t muster_job_end(struct muster_job *job)
 {
     struct worker *worker = job->worker;
     int64_t result = job->result;
+    while (sem_wait(&worker->done) != 0)
+        ;
     free(job);
     pthread_mutex_lock(&lock);
     worker->next = idle;

@@ -85,41 +85,52 @@ def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = Non
     """
     if not on_main_thread():
         return getattr(lib, name)(*arguments)
-    job = getattr(lib, "muster_begin_" + name)(*arguments)
-    if not job:
-        raise MemoryError(f"{name}: there is no memory for a thread")
+    begun = ffi.new("struct muster_job **")
+    kept = [begun, arguments]
+    _running[id(kept)] = kept  # a signal may raise anywhere here: what the call uses stays
     try:
-        while not lib.muster_job_wait(job, SLICE_MS):
+        getattr(lib, "muster_begin_" + name)(*arguments, begun)
+        if not begun[0]:
+            raise MemoryError(f"{name}: there is no memory for a thread")
+        while not lib.muster_job_wait(begun[0], SLICE_MS):
             pass
     except BaseException:
-        if give_up is None:
+        if not begun[0]:
+            del _running[id(kept)]
+        elif give_up is None:
             # what the call reads is kept by the thread
-            threading.Thread(target=_end_late, args=(job, arguments, late), daemon=True).start()
+            threading.Thread(target=_end_late, args=(begun[0], kept, late), daemon=True).start()
         else:
-            _finish(job, give_up)
+            _finish(begun[0], give_up)
+            del _running[id(kept)]
         raise
-    return lib.muster_job_end(job)
+    result = lib.muster_job_end(begun[0])
+    del _running[id(kept)]
+    return result
+
+
+# What calls on other threads use, by its id().
+_running: dict[int, Any] = {}
 
 
 def _finish(job: Any, give_up: Callable[[], None]) -> None:
-    give_up()
     while True:
         try:
-            while not lib.muster_job_wait(job, SLICE_MS):
-                pass
-            break
+            give_up()  # again and again: the call may not have begun yet when it is told first
+            if lib.muster_job_wait(job, SLICE_MS):
+                break
         except BaseException:  # it is about to end: a second Ctrl-C changes nothing
             continue
     lib.muster_job_end(job)
 
 
-def _end_late(job: Any, arguments: Any, late: Optional[Callable[[], None]]) -> None:
+def _end_late(job: Any, kept: Any, late: Optional[Callable[[], None]]) -> None:
     while not lib.muster_job_wait(job, 3_600_000):
         pass
     lib.muster_job_end(job)
     if late is not None:
         late()
-    del arguments
+    _running.pop(id(kept), None)
 
 
 def checked_wait(

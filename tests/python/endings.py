@@ -9,6 +9,8 @@ import numpy
 import common
 from common import LONG
 import muster
+from muster import _call
+from muster._muster import ffi, lib
 
 
 class Case(common.Case):
@@ -153,6 +155,54 @@ class Threads(Case):
         self.assertFalse(ended.wait(0.3), "it was freed")
         del inside
         self.assertTrue(ended.wait(LONG))
+
+
+class Jobs(Case):
+    """Calls on other threads, which Ctrl-C may leave at any instant."""
+
+    def begin(self):
+        """A turn that nobody answers, and how to give it up."""
+        (proxy,) = self.manager.get_participants(1, LONG)
+        begun = ffi.new("struct muster_job **")
+        self.kept = (muster.Train()._build(), ffi.new("struct muster_message *"), ffi.new("struct muster_error *"))
+        built, answer, record = self.kept
+        lib.muster_begin_proxy_run(proxy._pointer, built.message, lib.MUSTER_NO_LIMIT, answer, record, begun)
+        return begun[0], proxy
+
+    def consume(self):
+        def run():
+            with muster.connect(self.manager.address) as participant:
+                for _ in participant:
+                    self.stop.wait(LONG)
+
+        self.stop = threading.Event()
+        self.in_thread(run)
+        self.addCleanup(self.manager.close)
+        self.addCleanup(self.stop.set)
+
+    def test_whose_end_was_not_heard(self):
+        self.consume()
+        for _ in range(2):
+            job, proxy = self.begin()
+            self.assertFalse(lib.muster_job_wait(job, 0))
+            while not lib.muster_job_wait(job, 1):
+                proxy.cancel()
+            self.assertTrue(lib.muster_job_wait(job, 0), "once more")
+            self.assertEqual(lib.muster_job_end(job), lib.MUSTER_CANCELLED)
+
+    def test_given_up_while_signals_come(self):
+        self.consume()
+        job, proxy = self.begin()
+        calls = []
+
+        def give_up():
+            calls.append(1)
+            if len(calls) < 3:
+                raise KeyboardInterrupt
+            if len(calls) > 4:  # one that came too early
+                proxy.cancel()
+
+        self.in_time(lambda: _call._finish(job, give_up))
 
 
 class Monitors(Case):
