@@ -25,6 +25,9 @@ nobase_dist_doc_DATA += \
     examples/participant.c \
     examples/participant.py \
     examples/python/ddp_worker.py \
+    examples/python/participant_numpy.py \
+    examples/python/participant_torch.py \
+    examples/python/server.py \
     examples/to_a_group.c \
     examples/tutorial/hospitals.yml \
     examples/tutorial/hosts.yml \

@@ -2,6 +2,7 @@
 python_tests = \
     tests/python/ddp.py \
     tests/python/endings.py \
+    tests/python/examples.py \
     tests/python/flower.py \
     tests/python/groups.py \
     tests/python/learning.py \
