@@ -1,6 +1,6 @@
 # The program uses muster as any program does: through its public headers. apps/muster has a folder for each of its commands,
 # and apps/common what more than one of them uses.
-EXTRA_DIST += apps/common/launch apps/muster/node/demo apps/muster/vertical/demo
+EXTRA_DIST += apps/common/launch apps/muster/node/demo apps/muster/orchestrate/demo apps/muster/vertical/demo
 
 if HAVE_APPS
 apps_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/apps $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(ZLIB_CFLAGS)
@@ -26,6 +26,8 @@ apps_libcommon_a_SOURCES = \
     apps/common/monitoring.h \
     apps/common/notify.c \
     apps/common/notify.h \
+    apps/common/placeholders.c \
+    apps/common/placeholders.h \
     apps/common/port.c \
     apps/common/port.h \
     apps/common/signals.c \
@@ -77,6 +79,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/experiment/layout_check.c \
     apps/muster/experiment/memory.c \
     apps/muster/experiment/memory.h \
+    apps/muster/experiment/missing.c \
+    apps/muster/experiment/missing.h \
     apps/muster/experiment/mistakes.c \
     apps/muster/experiment/mistakes.h \
     apps/muster/experiment/processes.c \
@@ -109,6 +113,8 @@ apps_muster_muster_SOURCES = \
     apps/muster/launch/monitor_client.h \
     apps/muster/launch/output.c \
     apps/muster/launch/output.h \
+    apps/muster/launch/process_start.c \
+    apps/muster/launch/process_start.h \
     apps/muster/launch/program_sum.c \
     apps/muster/launch/program_sum.h \
     apps/muster/launch/registry.c \
@@ -131,6 +137,7 @@ apps_muster_muster_SOURCES = \
     apps/muster/launch/stop.h \
     apps/muster/launch/supervision.c \
     apps/muster/launch/supervision.h \
+    apps/muster/launch/supervision_status.c \
     apps/muster/main.c \
     apps/muster/node/command.c \
     apps/muster/node/command.h \
@@ -160,6 +167,30 @@ apps_muster_muster_SOURCES = \
     apps/muster/node/taking.h \
     apps/muster/node/training.c \
     apps/muster/node/training.h \
+    apps/muster/orchestrate/command.c \
+    apps/muster/orchestrate/command.h \
+    apps/muster/orchestrate/crew.c \
+    apps/muster/orchestrate/crew.h \
+    apps/muster/orchestrate/crew_display.c \
+    apps/muster/orchestrate/crew_display.h \
+    apps/muster/orchestrate/epoch.c \
+    apps/muster/orchestrate/epoch.h \
+    apps/muster/orchestrate/local.c \
+    apps/muster/orchestrate/local.h \
+    apps/muster/orchestrate/machine.c \
+    apps/muster/orchestrate/machine.h \
+    apps/muster/orchestrate/memory.c \
+    apps/muster/orchestrate/memory.h \
+    apps/muster/orchestrate/orchestrate.c \
+    apps/muster/orchestrate/orchestrate.h \
+    apps/muster/orchestrate/orchestrate_options.c \
+    apps/muster/orchestrate/orchestrate_options.h \
+    apps/muster/orchestrate/orders.c \
+    apps/muster/orchestrate/orders.h \
+    apps/muster/orchestrate/outputs.c \
+    apps/muster/orchestrate/outputs.h \
+    apps/muster/orchestrate/places.c \
+    apps/muster/orchestrate/places.h \
     apps/muster/server/answers.c \
     apps/muster/server/answers.h \
     apps/muster/server/asynchronous.c \
@@ -269,4 +300,40 @@ apps_muster_muster_SOURCES += \
     apps/muster/vertical/training.c \
     apps/muster/vertical/training.h
 endif
+
+# The program that judges participants and servers of others. It stands on the transports and the messages, not on what is above
+# them in the library, and so it is made of the library's parts.
+bin_PROGRAMS += apps/conformance/muster_conformance
+apps_conformance_muster_conformance_CPPFLAGS = $(apps_cppflags) $(PROTOBUF_C_CFLAGS)
+apps_conformance_muster_conformance_LDADD = apps/libcommon.a libmuster-grpc.la libmuster-core.la $(PROTOBUF_C_LIBS) $(JANSSON_LIBS) $(ZLIB_LIBS)
+apps_conformance_muster_conformance_SOURCES = \
+    apps/conformance/checks.c \
+    apps/conformance/checks.h \
+    apps/conformance/command_line.c \
+    apps/conformance/command_line.h \
+    apps/conformance/guest.c \
+    apps/conformance/guest.h \
+    apps/conformance/host.c \
+    apps/conformance/host.h \
+    apps/conformance/inbox.c \
+    apps/conformance/inbox.h \
+    apps/conformance/judge.c \
+    apps/conformance/judge_chunk.c \
+    apps/conformance/look.c \
+    apps/conformance/look.h \
+    apps/conformance/main.c \
+    apps/conformance/model.c \
+    apps/conformance/model.h \
+    apps/conformance/options.h \
+    apps/conformance/scenes.h \
+    apps/conformance/scenes_both.c \
+    apps/conformance/scenes_chunks.c \
+    apps/conformance/scenes_full.c \
+    apps/conformance/scenes_original.c \
+    apps/conformance/scenes_server.c \
+    apps/conformance/transports.c \
+    apps/conformance/visit.c \
+    apps/conformance/visit.h \
+    apps/conformance/visit_judge.c
+$(apps_conformance_muster_conformance_OBJECTS): proto/muster.pb-c.h
 endif

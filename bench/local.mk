@@ -35,6 +35,12 @@ bench_bench_CPPFLAGS += -DBENCH_MPI -DMPIRUN='"$(MPIRUN)"' $(MPI_CFLAGS)
 bench_bench_LDADD += $(MPI_LIBS)
 bench_bench_SOURCES += bench/measure_reduce.c bench/reduce.c
 endif
+EXTRA_DIST += bench/python_roles.py
+if WITH_PYTHON
+bench_bench_CPPFLAGS += -DBENCH_PYTHON='"$(PYTHON3)"' -DBENCH_PYTHON_ROLES='"$(abs_top_srcdir)/bench/python_roles.py"' \
+    -DBENCH_PYTHON_PACKAGE='"$(abs_top_builddir)/python/package"'
+bench_bench_SOURCES += bench/measure_python.c
+endif
 if WITH_MONITOR
 bench_bench_CPPFLAGS += -DBENCH_MONITORED
 bench_bench_SOURCES += bench/measure_monitored.c bench/monitored.c

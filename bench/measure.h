@@ -54,6 +54,10 @@ void measure_median_peak(const struct measure_plan *plan, const struct measureme
 /* That of measure_reduce.c, which is there if the library has MPI. */
 void measure_reduce(const struct measure_plan *plan, const struct measurement *measurement);
 
+/* Those of measure_python.c, which is there if the package for Python is. */
+void measure_python(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_python_fedavg(const struct measure_plan *plan, const struct measurement *measurement);
+
 /* Those of measure_monitored.c, which is there if the library has the monitor. */
 void measure_monitored(const struct measure_plan *plan, const struct measurement *measurement);
 void measure_scrape(const struct measure_plan *plan, const struct measurement *measurement);

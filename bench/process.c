@@ -139,9 +139,26 @@ static struct process *start(const char *role, const char *program, char *const 
     return process;
 }
 
+#ifdef BENCH_PYTHON
+/* Whether the role is played by the program in Python. */
+static bool is_in_python(const char *role)
+{
+    return strncmp(role, "python-", 7) == 0 || strncmp(role, "grpcio-", 7) == 0;
+}
+#endif
+
 struct process *process_start(const char *role, const struct role_options *options)
 {
     char text[ROLE_OPTIONS_MAX];
+#ifdef BENCH_PYTHON
+    char *const in_python[] = {(char *)BENCH_PYTHON, (char *)"-B", (char *)BENCH_PYTHON_ROLES,
+                               (char *)role,         text,         NULL};
+    if (is_in_python(role)) {
+        role_write_options(options, text);
+        setenv("PYTHONPATH", BENCH_PYTHON_PACKAGE, 1);
+        return start(role, BENCH_PYTHON, in_python);
+    }
+#endif
     char *const arguments[] = {(char *)"bench", (char *)"--role", (char *)role, text, NULL};
     role_write_options(options, text);
     return start(role, SELF, arguments);

@@ -24,4 +24,15 @@ nobase_dist_doc_DATA += \
     examples/group_coordinator.c \
     examples/participant.c \
     examples/participant.py \
-    examples/to_a_group.c
+    examples/python/ddp_worker.py \
+    examples/python/participant_numpy.py \
+    examples/python/participant_torch.py \
+    examples/python/server.py \
+    examples/to_a_group.c \
+    examples/tutorial/hospitals.yml \
+    examples/tutorial/hosts.yml \
+    examples/tutorial/make_data.py \
+    examples/tutorial/make_model.py \
+    examples/tutorial/participant.py \
+    examples/tutorial/secure.yml \
+    examples/tutorial/use_model.py

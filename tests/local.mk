@@ -1,7 +1,7 @@
 # The tests: programs over the local transport (without libgrpc), programs over real sockets, and scripts.
 EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/tsan.supp tests/support/run_test tests/support/valgrind.supp \
     tests/support/plain/criterion/criterion.h tests/integration/make_certificates tests/long/common tests/long/consensus \
-    tests/long/fresh_debian tests/long/starts tests/long/training
+    tests/long/ddp tests/long/fresh_debian tests/long/starts tests/long/training
 
 if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
@@ -128,8 +128,11 @@ tests_group_faults_SOURCES = \
     tests/group/test_faults.c \
     $(fixture_sources)
 
+# Where a conversation is written out byte for byte, which both sides are to say.
+CONVERSATION = -DCONVERSATION='"$(abs_top_srcdir)/docs/any-language.md"'
+
 # What a server's programmer sees, over the fixture. A test is told when the library unlists.
-tests_server_server_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_server_server_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(CONVERSATION)
 tests_server_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__registry_unlist
 tests_server_server_LDADD = $(CORE_TEST_LIBS)
 tests_server_server_SOURCES = \
@@ -150,6 +153,7 @@ tests_server_server_SOURCES = \
     tests/server/test_blocking.c \
     tests/server/test_breaks.c \
     tests/server/test_callback.c \
+    tests/server/test_conversation.c \
     tests/server/test_doors.c \
     tests/server/test_joining.c \
     tests/server/test_leaving.c \
@@ -174,11 +178,13 @@ tests_server_server_SOURCES = \
     tests/server/test_upload_big.c \
     tests/server/test_upload_rules.c \
     tests/server/test_upload_slow.c \
+    tests/support/conversation.c \
+    tests/support/conversation.h \
     $(fixture_sources)
 
 # What a participant's programmer sees, mostly of a server that is played message by message. A test is told when the
 # library encodes.
-tests_participant_participant_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_participant_participant_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(CONVERSATION)
 tests_participant_participant_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=muster__encode
 tests_participant_participant_LDADD = $(CORE_TEST_LIBS)
 tests_participant_participant_SOURCES = \
@@ -187,6 +193,7 @@ tests_participant_participant_SOURCES = \
     tests/participant/test_ask.c \
     tests/participant/test_callback.c \
     tests/participant/test_connect.c \
+    tests/participant/test_conversation.c \
     tests/participant/test_download.c \
     tests/participant/test_end.c \
     tests/participant/test_heartbeat.c \
@@ -197,6 +204,8 @@ tests_participant_participant_SOURCES = \
     tests/participant/test_retry.c \
     tests/participant/test_start.c \
     tests/participant/test_work.c \
+    tests/support/conversation.c \
+    tests/support/conversation.h \
     $(fixture_sources)
 
 # Every allocation of the library fails in turn; where it would wait, the test steps the network in its place.

@@ -16,6 +16,7 @@
 #include "launch/status.h"
 #include "launch/stop.h"
 #include "node/command.h"
+#include "orchestrate/command.h"
 #include "server/command.h"
 #include "settings/nearest.h"
 #ifdef HAVE_VERTICAL_APPS
@@ -43,6 +44,8 @@ static const struct command commands[] = {
     {train, "vertical", vertical_command, "muster vertical",
      "learn from columns that different parties hold: a master or a member"},
 #endif
+    {train, "orchestrate", orchestrate_command, "muster orchestrate",
+     "bring the workers of a PyTorch DDP training together, and keep them together"},
     {train, "coordinator", coordinator_command, "muster coordinator",
      "bring the members of groups together, such as nodes"},
     {experiments, "check", check_command, "muster check", "say what is wrong with an experiment's file"},

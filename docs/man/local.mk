@@ -5,10 +5,12 @@ EXTRA_DIST += docs/man/command.awk docs/man/header.awk docs/man/pages
 if RUN_APPS
 man_program = apps/muster/muster$(EXEEXT)
 man_program_path = $(abs_top_builddir)/$(man_program)
+man_conformance = apps/conformance/muster_conformance$(EXEEXT)
+man_conformance_path = $(abs_top_builddir)/$(man_conformance)
 endif
-man/stamp: docs/man/command.awk docs/man/header.awk docs/man/pages $(musterinclude_HEADERS) $(man_program) Makefile
+man/stamp: docs/man/command.awk docs/man/header.awk docs/man/pages $(musterinclude_HEADERS) $(man_program) $(man_conformance) Makefile
 	$(AM_V_GEN)cd $(srcdir) && docs/man/pages '$(abs_top_builddir)/man' '$(PACKAGE_VERSION)' '$(MUSTER_DATE)' \
-	    '$(AWK)' '$(man_program_path)' $(musterinclude_HEADERS)
+	    '$(AWK)' '$(man_program_path)' '$(man_conformance_path)' $(musterinclude_HEADERS)
 	@echo > $@
 
 all-local: man/stamp

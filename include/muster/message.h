@@ -54,6 +54,10 @@ struct muster_scalar {
     double value;
 };
 
+/** The most numbers that a progress report can have, and the most bytes of a name among them, without its NUL. */
+#define MUSTER_REPORT_NUMBERS_MAX 16
+#define MUSTER_REPORT_NAME_MAX    64
+
 /** What a value is. */
 enum muster_value_kind {
     MUSTER_VALUE_INTEGER = 1,
@@ -144,6 +148,14 @@ struct muster_transfer {
  * message that owns nothing is only made empty. Any thread; does not block.
  */
 MUSTER_API void muster_message_clear(struct muster_message *message);
+
+/**
+ * Makes *shared another owner of what a received message points into, without a copy: it stays valid until the
+ * caller clears it, whatever becomes of `message`. It is for an answer that is to outlive the call that shows
+ * it, such as on_answer of a round. A message that owns nothing is copied as it is, and goes on pointing at its
+ * owner's data. Any thread that may read `message`; does not block.
+ */
+MUSTER_API void muster_message_share(const struct muster_message *message, struct muster_message *shared);
 
 /**
  * The number under `name` as a double: a scalar, an integer or a bool. `otherwise` if the message has none.

@@ -333,6 +333,17 @@ MUSTER_API enum muster_status participant_report_progress(struct participant *pa
                                                           struct muster_error *error);
 
 /**
+ * The same with `count` numbers that say how the work goes, such as "loss": proxy_report() gives them to the
+ * server. They take the place of all numbers of the report before. `scalars` is read before the function
+ * returns; it may be NULL when `count` is 0. INVALID also when there are more than MUSTER_REPORT_NUMBERS_MAX, a
+ * name is longer than MUSTER_REPORT_NAME_MAX bytes, is not UTF-8 or is there twice. A server of an older release
+ * passes over the numbers. Any thread; does not block.
+ */
+MUSTER_API enum muster_status participant_report(struct participant *participant, double fraction,
+                                                 const struct muster_scalar *scalars, size_t count,
+                                                 struct muster_error *error);
+
+/**
  * How much of the arriving instruction and of the last answer has been transferred. Any thread; does not
  * block.
  */

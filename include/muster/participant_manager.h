@@ -127,8 +127,9 @@ struct participant_manager_options {
     /** Frees an object of the factory. Called once for each, when the proxy's last reference is released, on
        the thread that releases it; must not block. */
     void (*destroy)(void *context, void *user);
-    /** Observes events. Two threads may report AWAY and BACK of one participant, so BACK may arrive first:
-       ask proxy_is_open() for what is true now. Called without a lock held, on a network thread, on the
+    /** Observes events, but not those of turns and rounds: participant_manager_observe() tells these, too. Two
+       threads may report AWAY and BACK of one participant, so BACK may arrive first: ask proxy_is_open() for what
+       is true now. Called without a lock held, on a network thread, on the
        alarm thread, or on the thread that stops the manager or closes the proxy of a participant that is
        away; must not block. NULL: nobody observes. */
     void (*on_event)(void *context, const struct participant_manager_event *event);

@@ -300,6 +300,14 @@ MUSTER_API bool proxy_is_open(struct proxy *proxy);
 MUSTER_API double proxy_progress(struct proxy *proxy);
 
 /**
+ * Makes *report the numbers of the latest progress report of the running turn, as participant_report() sent
+ * them: read them with muster_message_scalar(), or from its scalars and values (integers and bools). It has none
+ * if there is no report, or one without numbers. The caller clears it with muster_message_clear(). *report is
+ * not read. Any thread, callbacks included; does not block.
+ */
+MUSTER_API void proxy_report(struct proxy *proxy, struct muster_message *report);
+
+/**
  * Whether the participant asks for a turn, by participant_ask(), because it has something to say: true from
  * the event PARTICIPANT_MANAGER_ASKED until the next turn of this proxy begins. It says it in its answer.
  * To lose no wish, begin a turn on the event, and if that is BUSY, look here again in `answered` of the

@@ -193,6 +193,27 @@ static json_t *manager_object(const struct look *look, const struct manager_look
 
 /* ---- participants ---- */
 
+static void set_number(json_t *numbers, const char *name, json_t *number)
+{
+    char shown[MUSTER_REPORT_NAME_MAX + 1];
+    json_object_set_new(numbers, muster_text_harmless(name, shown, sizeof(shown)), number);
+}
+
+/* What its latest report says beside the progress. */
+static json_t *numbers_of(struct proxy *proxy)
+{
+    struct muster_message report;
+    json_t *numbers = json_object();
+    proxy_report(proxy, &report);
+    for (size_t i = 0; i < report.scalar_count; i++)
+        set_number(numbers, report.scalars[i].name, muster__json_real(report.scalars[i].value));
+    for (size_t i = 0; i < report.value_count; i++)
+        set_number(numbers, report.values[i].name,
+                   json_integer(muster_message_integer(&report, report.values[i].name, 0)));
+    muster_message_clear(&report);
+    return numbers;
+}
+
 static json_t *proxy_object(const struct proxy_look *look)
 {
     const struct proxy_statistics *statistics = &look->statistics;
@@ -213,6 +234,7 @@ static json_t *proxy_object(const struct proxy_look *look)
         set_milliseconds(object, "turn_ms", statistics->turn_ms);
         set_limit(object, "left_ms", statistics->left_ms);
         json_object_set_new(object, "progress", muster__json_real(statistics->progress));
+        json_object_set_new(object, "numbers", numbers_of(look->proxy));
         json_object_set_new(object, "transfer", transfer(&statistics->transfer));
     }
     json_object_set_new(object, "turns_ended", statuses(statistics->turns_ended));

@@ -155,23 +155,34 @@ int participant_descriptor(struct participant *participant, struct muster_error 
     return descriptor;
 }
 
-enum muster_status participant_report_progress(struct participant *participant, double fraction,
-                                               struct muster_error *error)
+enum muster_status participant_report(struct participant *participant, double fraction,
+                                      const struct muster_scalar *scalars, size_t count,
+                                      struct muster_error *error)
 {
     struct turns *turns = &participant->turns;
+    const struct muster_message numbers = {.scalars = scalars, .scalar_count = count};
     if (!(fraction >= 0 && fraction <= 1))
         return muster__error(error, MUSTER_INVALID, "progress is a number from 0 to 1, not %g", fraction);
+    enum muster_status status = muster__report_check(&numbers, error);
+    if (status != MUSTER_OK)
+        return status;
     pthread_mutex_lock(&participant->lock);
-    enum muster_status status = muster__session_final_status(participant, error);
+    status = muster__session_final_status(participant, error);
     if (status == MUSTER_OK)
         status = muster__turns_may_answer(turns, error);
     if (status == MUSTER_OK)
-        status = explained(muster__turns_report(turns, fraction,
+        status = explained(muster__turns_report(turns, fraction, &numbers,
                                                 participant->transport->ops->now(participant->transport),
                                                 muster__session_comes_back(participant)),
                            error);
     muster__participant_unlock(participant);
     return status;
+}
+
+enum muster_status participant_report_progress(struct participant *participant, double fraction,
+                                               struct muster_error *error)
+{
+    return participant_report(participant, fraction, NULL, 0, error);
 }
 
 bool participant_cancelled(struct participant *participant)

@@ -455,11 +455,12 @@ bool muster__turns_take(struct turns *turns, struct muster_message *message)
     return message->kind != MUSTER_EMPTY;
 }
 
-enum muster_status muster__turns_report(struct turns *turns, double fraction, int64_t now, bool comes_back)
+enum muster_status muster__turns_report(struct turns *turns, double fraction,
+                                        const struct muster_message *numbers, int64_t now, bool comes_back)
 {
     if (turns->original || !turns->stream || now < turns->progress_at)
         return MUSTER_OK;
-    struct buffer *body = muster__encode_progress(fraction);
+    struct buffer *body = muster__encode_progress(fraction, numbers);
     enum muster_status status = body ? send_about(turns, turns->current.turn, body) : MUSTER_OUT_OF_MEMORY;
     if (status == MUSTER_GONE && comes_back)
         status = MUSTER_OK; /* it is not the last word */

@@ -151,8 +151,9 @@ const struct muster_message *muster__turns_consume(struct turns *turns);
    there is none, and it is empty. */
 bool muster__turns_take(struct turns *turns, struct muster_message *message);
 
-/* Reports progress, unless it is too soon. */
-enum muster_status muster__turns_report(struct turns *turns, double fraction, int64_t now, bool comes_back);
+/* Reports progress with numbers, unless it is too soon. */
+enum muster_status muster__turns_report(struct turns *turns, double fraction,
+                                        const struct muster_message *numbers, int64_t now, bool comes_back);
 
 /* participant_descriptor(). */
 int muster__turns_descriptor(struct turns *turns, struct muster_error *error);

@@ -87,6 +87,7 @@ struct proxy {
     bool asked;                 /* for a turn, since that turn began */
     size_t owed;                /* answers to given-up turns that an original participant will still send */
     double progress;            /* of the running turn */
+    struct muster_message report; /* the numbers of its latest progress report */
 
     /* What comes of the answer: written by answer.c alone. */
     struct upload upload;

@@ -76,7 +76,7 @@ enum proxy_state muster__proxy_receive(struct proxy *proxy, const struct connect
 /* Messages of an open participant. */
 void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size);
 void muster__proxy_chunk(struct connection *connection, struct envelope *envelope);
-void muster__proxy_progress(struct connection *connection, const struct envelope *envelope);
+void muster__proxy_progress(struct connection *connection, struct envelope *envelope);
 void muster__proxy_ask(struct connection *connection);
 
 /* A chunk of the instruction has left: the next one goes. */

@@ -310,6 +310,7 @@ static void handle(struct round *round, struct round_turn *turn)
     round->running--;
     result->bytes_received += turn->answer_size;
     show(round);
+    muster__payload_hand_over(&turn->answer); /* the program may have shared it */
     muster_message_clear(&turn->answer);
     muster__budget_serve(&muster__proxy_manager(proxy)->budget);
     if (status == MUSTER_OK && result->answered == round->enough && round->running > 0) {

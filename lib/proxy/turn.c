@@ -169,19 +169,30 @@ static void extend(struct proxy *proxy)
         muster__proxy_start_timer(proxy, limit_ms);
 }
 
-void muster__proxy_progress(struct connection *connection, const struct envelope *envelope)
+void muster__proxy_progress(struct connection *connection, struct envelope *envelope)
 {
     struct proxy *proxy = connection->proxy;
     pthread_mutex_lock(&proxy->lock);
     bool current = proxy->connection == connection && proxy->running && envelope->turn == proxy->turn;
-    if (current)
+    if (current) {
+        struct muster_message before = proxy->report;
         proxy->progress = envelope->progress;
-    if (current)
+        proxy->report = envelope->message;
+        envelope->message = before; /* which is cleared without the lock */
         extend(proxy);
+    }
     muster__connection_idled(connection);
     pthread_mutex_unlock(&proxy->lock);
     if (current)
         muster__manager_event(proxy, PARTICIPANT_MANAGER_PROGRESS, MUSTER_OK, "");
+}
+
+void proxy_report(struct proxy *proxy, struct muster_message *report)
+{
+    pthread_mutex_lock(&proxy->lock);
+    *report = proxy->report;
+    muster__storage_retain(report->storage);
+    pthread_mutex_unlock(&proxy->lock);
 }
 
 /* Who asks again before it got its turn is not heard again. */
@@ -222,6 +233,7 @@ struct turn *muster__proxy_take_turn(struct proxy *proxy)
         return NULL;
     muster__proxy_stop_timer(proxy);
     proxy->progress = 0;
+    muster_message_clear(&proxy->report);
     turn->arrived = muster__proxy_end_upload(proxy);
     muster__outgoing_begin(&proxy->outgoing, NULL, 0);
     muster__buffer_release(proxy->instruction);

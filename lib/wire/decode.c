@@ -17,6 +17,9 @@
 /* The header that announces an array: ours are 128 bytes. */
 #define HEADER_SIZE_MAX 1024
 
+/* A report is kept as long as its turn; 16 numbers with names of 64 bytes take 1,440. */
+#define PROGRESS_SIZE_MAX 4096
+
 /* Hello is kept as long as its participant: it must be small. */
 #define HELLO_SIZE_MAX   16384
 #define HELLO_FIELDS_MAX 1024
@@ -382,15 +385,6 @@ static enum muster_status take_refused(struct envelope *envelope, const struct f
     return take_text(&envelope->message, fields[0].contents, "the reason of a refusal", error);
 }
 
-static enum muster_status take_progress(struct envelope *envelope, const struct field fields[FIELDS_KEPT],
-                                        struct muster_error *error)
-{
-    memcpy(&envelope->progress, &fields[0].value, sizeof(envelope->progress));
-    if (envelope->progress >= 0 && envelope->progress <= 1)
-        return MUSTER_OK;
-    return muster__error(error, MUSTER_PROTOCOL, "progress is a fraction from 0 to 1");
-}
-
 static enum muster_status take_grant(struct envelope *envelope, const struct field fields[FIELDS_KEPT],
                                      struct muster_error *error)
 {
@@ -408,6 +402,73 @@ static enum muster_status take_chunk(struct envelope *envelope, const struct fie
     envelope->chunk = fields[1].contents;
     envelope->grant = fields[2].value;
     return MUSTER_OK;
+}
+
+/* ---- progress ---- */
+
+/* Takes the fraction and counts the numbers. */
+static bool look_at_progress(struct envelope *envelope, struct reader reader, struct counts *counts,
+                             size_t *budget)
+{
+    struct field field;
+    while (reader.left) {
+        if (!next_field(&reader, &field, budget))
+            return false;
+        if ((field.number == FIELD_PROGRESS_FRACTION && field.type != WIRE_FIXED64) ||
+            (field.number == FIELD_PROGRESS_SCALARS && field.type != WIRE_LENGTH))
+            return false;
+        if (field.number == FIELD_PROGRESS_FRACTION)
+            memcpy(&envelope->progress, &field.value, sizeof(envelope->progress));
+        if (field.number == FIELD_PROGRESS_SCALARS && !count_scalar(field.contents, counts, budget))
+            return false;
+    }
+    return true;
+}
+
+static enum muster_status check_report(const struct muster_message *message, struct muster_error *error)
+{
+    bool longer = false;
+    for (size_t i = 0; i < message->scalar_count; i++)
+        longer = longer || strlen(message->scalars[i].name) > MUSTER_REPORT_NAME_MAX;
+    for (size_t i = 0; i < message->value_count; i++)
+        longer = longer || strlen(message->values[i].name) > MUSTER_REPORT_NAME_MAX;
+    if (longer)
+        return muster__error(error, MUSTER_PROTOCOL, "a name in a progress report is longer than %d bytes",
+                             MUSTER_REPORT_NAME_MAX);
+    return muster__names_check(message, error);
+}
+
+static enum muster_status read_progress(struct envelope *envelope, struct reader reader, size_t budget,
+                                        struct muster_error *error)
+{
+    struct muster_message *message = &envelope->message;
+    struct counts counts = {0};
+    struct field field;
+    if (reader.left > PROGRESS_SIZE_MAX)
+        return muster__error(error, MUSTER_PROTOCOL, "a progress report is bigger than %d bytes",
+                             PROGRESS_SIZE_MAX);
+    if (!look_at_progress(envelope, reader, &counts, &budget))
+        return malformed(error, budget);
+    if (!(envelope->progress >= 0 && envelope->progress <= 1))
+        return muster__error(error, MUSTER_PROTOCOL, "progress is a fraction from 0 to 1");
+    if (counts.scalars + counts.values > MUSTER_REPORT_NUMBERS_MAX)
+        return muster__error(error, MUSTER_PROTOCOL, "a progress report has at most %d numbers, not %zu",
+                             MUSTER_REPORT_NUMBERS_MAX, counts.scalars + counts.values);
+    if (counts.scalars + counts.values == 0)
+        return MUSTER_OK;
+    if (!muster__storage_make(message, &counts))
+        return MUSTER_OUT_OF_MEMORY;
+    struct storage *storage = message->storage;
+    enum muster_status status = MUSTER_OK;
+    while (status == MUSTER_OK && reader.left && muster__read_field(&reader, &field)) {
+        if (field.number == FIELD_PROGRESS_SCALARS)
+            status = read_named(message, field.contents, &named_scalar, error);
+    }
+    if (status != MUSTER_OK)
+        return status;
+    message->scalars = storage->scalars;
+    message->values = storage->values;
+    return check_report(message, error);
 }
 
 /* ---- Hello and Welcome ---- */
@@ -496,10 +557,7 @@ static const struct form {
     {.numbers = {DOWN(CANCEL), 0}, .content = CONTENT_CANCEL},
     {.numbers = {0, UP(ALIVE)}, .content = CONTENT_ALIVE},
     {.numbers = {0, UP(ASK)}, .content = CONTENT_ASK},
-    {.numbers = {0, UP(PROGRESS)},
-     .content = CONTENT_PROGRESS,
-     .take = take_progress,
-     .types = {WIRE_FIXED64, WIRE_LENGTH, WIRE_LENGTH}},
+    {.numbers = {0, UP(PROGRESS)}, .content = CONTENT_PROGRESS, .read = read_progress},
     {.numbers = {DOWN(GRANT), 0},
      .content = CONTENT_GRANT,
      .take = take_grant,

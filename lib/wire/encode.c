@@ -164,6 +164,16 @@ static bool is_number(const struct muster_value *value)
     return value->kind == MUSTER_VALUE_INTEGER || value->kind == MUSTER_VALUE_BOOL;
 }
 
+static void put_numbers(struct writer *writer, uint32_t field, const struct muster_message *message)
+{
+    for (size_t i = 0; i < message->scalar_count; i++)
+        put_nested(writer, field, put_scalar, &message->scalars[i]);
+    for (size_t i = 0; i < message->value_count; i++) {
+        if (is_number(&message->values[i]))
+            put_nested(writer, field, put_exact, &message->values[i]);
+    }
+}
+
 static void put_arrays(struct writer *writer, const void *content)
 {
     const struct muster_message *message = content;
@@ -171,14 +181,10 @@ static void put_arrays(struct writer *writer, const void *content)
         put_nested(writer, FIELD_ARRAYS_THETA, put_array, &message->arrays[i]);
     for (size_t i = 0; message->array_names && i < message->array_count; i++)
         put_blob(writer, FIELD_ARRAYS_NAMES, message->array_names[i], strlen(message->array_names[i]));
-    for (size_t i = 0; i < message->scalar_count; i++)
-        put_nested(writer, FIELD_ARRAYS_SCALARS, put_scalar, &message->scalars[i]);
+    put_numbers(writer, FIELD_ARRAYS_SCALARS, message);
     for (size_t i = 0; i < message->value_count; i++) {
-        const struct muster_value *value = &message->values[i];
-        if (is_number(value))
-            put_nested(writer, FIELD_ARRAYS_SCALARS, put_exact, value);
-        else
-            put_nested(writer, FIELD_ARRAYS_VALUES, put_value, value);
+        if (!is_number(&message->values[i]))
+            put_nested(writer, FIELD_ARRAYS_VALUES, put_value, &message->values[i]);
     }
 }
 
@@ -332,6 +338,22 @@ enum muster_status muster__message_check(const struct muster_message *message, s
     for (size_t i = 0; status == MUSTER_OK && i < message->value_count; i++)
         status = check_value(&message->values[i], error);
     return status == MUSTER_OK ? muster__names_check(message, error) : status;
+}
+
+enum muster_status muster__report_check(const struct muster_message *numbers, struct muster_error *error)
+{
+    size_t count = numbers->scalar_count + numbers->value_count;
+    if (count > MUSTER_REPORT_NUMBERS_MAX)
+        return muster__error(error, MUSTER_INVALID, "a progress report has at most %d numbers, not %zu",
+                             MUSTER_REPORT_NUMBERS_MAX, count);
+    enum muster_status status = muster__message_check(numbers, error);
+    for (size_t i = 0; status == MUSTER_OK && i < numbers->scalar_count; i++) {
+        if (strlen(numbers->scalars[i].name) > MUSTER_REPORT_NAME_MAX)
+            return muster__error(error, MUSTER_INVALID,
+                                 "the name '%.100s' in a progress report is longer than %d bytes",
+                                 numbers->scalars[i].name, MUSTER_REPORT_NAME_MAX);
+    }
+    return status;
 }
 
 /* The next part of a message that is sent in chunks; false: there is none. `*next` is 0 at first. */
@@ -586,9 +608,28 @@ struct buffer *muster__encode_refused(const char *text)
     return packed_buffer(DOWN(REFUSED), NULL, &refused.base);
 }
 
-struct buffer *muster__encode_progress(double fraction)
+struct progress {
+    double fraction;
+    const struct muster_message *numbers; /* NULL: none */
+};
+
+static void put_progress(struct writer *writer, const void *content)
 {
-    Muster__Progress progress = MUSTER__PROGRESS__INIT;
-    progress.fraction = fraction;
-    return packed_buffer(UP(PROGRESS), NULL, &progress.base);
+    const struct progress *progress = content;
+    if (progress->fraction != 0)
+        put_double(writer, FIELD_PROGRESS_FRACTION, progress->fraction);
+    if (progress->numbers)
+        put_numbers(writer, FIELD_PROGRESS_SCALARS, progress->numbers);
+}
+
+struct buffer *muster__encode_progress(double fraction, const struct muster_message *numbers)
+{
+    const struct progress progress = {fraction, numbers};
+    struct writer counter = {0};
+    put_nested(&counter, UP(PROGRESS), put_progress, &progress);
+    struct buffer *buffer = muster__buffer_new(counter.size);
+    struct writer writer = {.at = buffer ? buffer->data : NULL};
+    if (buffer)
+        put_nested(&writer, UP(PROGRESS), put_progress, &progress);
+    return buffer;
 }

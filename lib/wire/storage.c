@@ -88,6 +88,12 @@ void muster_message_clear(struct muster_message *message)
     *message = (struct muster_message)MUSTER_MESSAGE_INIT;
 }
 
+void muster_message_share(const struct muster_message *message, struct muster_message *shared)
+{
+    *shared = *message;
+    muster__storage_retain(shared->storage);
+}
+
 struct storage *muster__storage_retain(struct storage *storage)
 {
     if (storage)

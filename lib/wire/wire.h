@@ -95,6 +95,9 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
 /* What the other side would refuse of a message, whatever its kind: INVALID, with *error. */
 enum muster_status muster__message_check(const struct muster_message *message, struct muster_error *error);
 
+/* The same of what a progress report has beside its fraction, which is more than a report may have. */
+enum muster_status muster__report_check(const struct muster_message *numbers, struct muster_error *error);
+
 /* The names in a message, each of which is there once: INVALID with a text when two scalars or values have the
    same, or two arrays; OUT_OF_MEMORY. No name is NULL. Takes time in proportion to the bytes of the names and
    the logarithm of their number. */
@@ -126,7 +129,8 @@ struct buffer *muster__encode_hello(const struct buffer *packed, const Muster__H
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome);
 struct buffer *muster__encode_cancel(void);
 struct buffer *muster__encode_refused(const char *text);
-struct buffer *muster__encode_progress(double fraction);
+/* With the scalars of `numbers`, and its values that are integers or bools; NULL: none. */
+struct buffer *muster__encode_progress(double fraction, const struct muster_message *numbers);
 
 /* The whole of a message that says that the participant lives, and of one that asks for a turn: they have no
    body. */
@@ -164,7 +168,8 @@ struct envelope {
     uint64_t grant;                 /* the number of a grant or a chunk's; bytes, with an instruction */
     uint64_t limit;                 /* with a grant or an instruction: bytes that may be sent; 0: all */
     uint64_t heartbeat_ms;          /* with an instruction; 0: as before */
-    struct muster_message message;  /* CONTENT_MESSAGE: whoever takes it empties it; CONTENT_REFUSED: text */
+    struct muster_message message;  /* CONTENT_MESSAGE: whoever takes it empties it; CONTENT_REFUSED: text;
+                                       CONTENT_PROGRESS: numbers */
     uint64_t announced;             /* CONTENT_MESSAGE: bytes that follow in chunks */
     const Muster__Hello *hello;     /* CONTENT_HELLO */
     const Muster__Welcome *welcome; /* CONTENT_WELCOME */

@@ -269,7 +269,7 @@ class Mistakes(Checking):
 
 class Good(Checking):
     def test_a_summary(self):
-        text = SERVER + HOST + "participants: [{program: x, count: 3}, {program: y, name: b, hosts: [here, a], count: 2}]\n"
+        text = SERVER + HOST + "participants: [{program: sh, count: 3}, {program: sh, name: b, hosts: [here, a], count: 2}]\n"
         status, output, errors = self.check(text)
         self.assertEqual(status, 0, errors)
         self.assertEqual(
@@ -315,6 +315,38 @@ class Good(Checking):
             status, output, _ = self.check(text)
             self.assertEqual(status, 0)
             self.assertEqual("the server waits for 3 more that the file does not start" in output, noted)
+
+    def notes(self, text):
+        status, output, errors = self.check(text)
+        self.assertEqual(status, 0, errors)
+        return re.findall("(?m)^  note: (.*)$", output)
+
+    def test_files_that_are_not_here(self):
+        """They are noted, each once, and as the processes that use them would find them."""
+        folder = self.scratch / "w"
+        folder.mkdir()
+        (folder / "run.sh").write_text("#!/bin/sh\n")
+        (folder / "token").write_text("x")
+        text = SERVER + f"participants: {{program: ./run.sh, count: 2, directory: '{folder}'}}\ncredentials: {{token_file: {folder}/token}}\n"
+        self.assertEqual(self.notes(text), ["participant-0: program: ./run.sh: Permission denied"])
+        (folder / "run.sh").chmod(0o755)
+        self.assertEqual(self.notes(text), [])
+        (folder / "token").unlink()
+        self.assertEqual(self.notes(text), [f"server: credentials.token_file: {folder}/token: No such file or directory"])
+        self.assertEqual(self.notes(SERVER + "participants: {program: no-such-program, count: 3}\n"),
+                         ["participant-0: program: no-such-program: there is no such program in PATH"])  # fmt: skip
+        self.assertEqual(self.notes(SERVER + "participants: {program: sh}\n"), [])
+        # What is elsewhere is not known.
+        self.assertEqual(self.notes(HOST + SERVER + "participants: {program: no-such-program}\n"), [])
+
+    @unittest.skipUnless(HAS_VERTICAL, "no vertical learning in this build")
+    def test_data_that_is_not_here(self):
+        self.assertEqual(self.notes("vertical: {members: 2}\n"), [])
+        text = f"vertical: {{members: 20, data: '{self.scratch}/labels.csv'}}\nmembers: {{data: '{self.scratch}/columns-{{rank}}.csv'}}\n"
+        notes = self.notes(text)
+        self.assertEqual(notes[0], f"master: data: {self.scratch}/labels.csv: No such file or directory")
+        self.assertEqual(notes[1], f"member-00: data: {self.scratch}/columns-0.csv: No such file or directory")
+        self.assertEqual((len(notes), notes[-1]), (11, "11 more files are missing"))
 
     def test_slurm(self):
         tools = self.scratch / "tools"

@@ -2,6 +2,7 @@
 app_tests = \
     tests/apps/agent.py \
     tests/apps/answers.py \
+    tests/apps/conformance.py \
     tests/apps/coordinator.py \
     tests/apps/data.py \
     tests/apps/decentralized.py \
@@ -11,10 +12,12 @@ app_tests = \
     tests/apps/hosts.py \
     tests/apps/launching.py \
     tests/apps/namespaces.py \
+    tests/apps/orchestrate.py \
     tests/apps/original.py \
     tests/apps/privacy.py \
     tests/apps/restarting.py \
     tests/apps/runs.py \
+    tests/apps/runs_found.py \
     tests/apps/server.py \
     tests/apps/server_asynchronous.py \
     tests/apps/server_evaluation.py \
@@ -28,7 +31,8 @@ app_tests = \
 vertical_tests = \
     tests/apps/vertical.py \
     tests/apps/vertical_sklearn.py
-EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/peers.py tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
+EXTRA_DIST += $(app_tests) $(vertical_tests) tests/apps/broken_participant.py tests/apps/broken_server.py tests/apps/peers.py tests/apps/recruits.py \
+    tests/apps/screen.py tests/apps/serving.py tests/apps/spaces.py \
     tests/apps/support.py tests/apps/volunteers.py
 
 if HAVE_TESTS
@@ -48,6 +52,21 @@ TESTS += tests/apps/workers
 tests_apps_workers_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) -I$(top_srcdir)/apps/muster $(TEST_CPPFLAGS)
 tests_apps_workers_LDADD = $(apps_libs) $(TEST_LIBS)
 tests_apps_workers_SOURCES = tests/apps/test_workers.c apps/muster/server/workers.c
+check_PROGRAMS += tests/apps/orchestration
+TESTS += tests/apps/orchestration
+tests_apps_orchestration_CPPFLAGS = $(apps_cppflags) -I$(top_srcdir) -I$(top_srcdir)/apps/muster $(TEST_CPPFLAGS)
+tests_apps_orchestration_LDADD = $(apps_libs) $(TEST_LIBS)
+tests_apps_orchestration_SOURCES = \
+    apps/muster/launch/run_files.c \
+    apps/muster/orchestrate/epoch.c \
+    apps/muster/orchestrate/machine.c \
+    apps/muster/orchestrate/memory.c \
+    apps/muster/orchestrate/orders.c \
+    apps/muster/orchestrate/places.c \
+    tests/apps/stage.c \
+    tests/apps/stage.h \
+    tests/apps/test_orchestration.c \
+    tests/apps/test_orders.c
 if HAVE_VERTICAL_APPS
 TESTS += $(vertical_tests)
 endif

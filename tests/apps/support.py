@@ -190,6 +190,11 @@ class Result(unittest.TestResult):
         super().addFailure(test, error)
         self.report(test, error)
 
+    def addSubTest(self, test, subtest, error):
+        super().addSubTest(test, subtest, error)
+        if error:
+            self.report(subtest, error)
+
 
 def main(program=MUSTER):
     """Runs the tests of the calling program, which are of `program`, or those that are named on its command line."""

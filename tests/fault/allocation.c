@@ -62,7 +62,7 @@ static void work(void *context, struct participant *participant)
     const bool *slow = context;
     const struct muster_message *instruction;
     while (participant_consume(participant, 0, &instruction, NULL) == MUSTER_OK) {
-        participant_report_progress(participant, 0.5, NULL);
+        participant_report(participant, 0.5, &(const struct muster_scalar){"loss", 1}, 1, NULL);
         if (*slow)
             return;
         if (participant_dispatch(participant, instruction, NULL) == MUSTER_OUT_OF_MEMORY)

@@ -215,7 +215,8 @@ static struct buffer *write_body(enum direction direction, const struct envelope
     case CONTENT_GRANT:
         return muster__buffer_new(0); /* all of it is in the head */
     case CONTENT_PROGRESS:
-        return muster__encode_progress(envelope->progress);
+        CHECK(muster__report_check(message, NULL) == MUSTER_OK);
+        return muster__encode_progress(envelope->progress, message);
     case CONTENT_ALIVE:
         return bodiless(muster__encode_alive);
     case CONTENT_ASK:
@@ -356,6 +357,19 @@ static void compare_arrays(const Muster__Arrays *theirs, const struct muster_mes
     CHECK(muster_arrays_match(ours, ours, NULL) == MUSTER_OK);
 }
 
+static void compare_progress(const Muster__Progress *theirs, const struct envelope *ours)
+{
+    size_t scalars = 0;
+    CHECK(same_bytes(&theirs->fraction, &ours->progress, sizeof(double)));
+    CHECK(theirs->n_scalars <= MUSTER_REPORT_NUMBERS_MAX);
+    for (size_t i = 0; i < theirs->n_scalars; i++) {
+        CHECK(strlen(theirs->scalars[i]->name) <= MUSTER_REPORT_NAME_MAX);
+        compare_scalar(theirs->scalars[i], &ours->message, &scalars);
+    }
+    CHECK(scalars == ours->message.scalar_count);
+    CHECK(theirs->n_scalars - scalars == ours->message.value_count);
+}
+
 /* What is shown of a text is text, has nothing that commands a terminal, and is shown as it is. */
 static void check_harmless(const char *text)
 {
@@ -385,7 +399,7 @@ static void compare_rest(const struct unpacked *theirs, const struct envelope *o
         check_harmless(message->text);
     }
     if (theirs->progress)
-        CHECK(same_bytes(&theirs->progress->fraction, &ours->progress, sizeof(double)));
+        compare_progress(theirs->progress, ours);
     if (theirs->chunk) {
         const struct piece piece = {theirs->chunk->data.data, theirs->chunk->data.len};
         CHECK(theirs->chunk->offset == ours->offset);

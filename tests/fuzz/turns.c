@@ -30,6 +30,10 @@ static void proxy_event(struct input *input)
     (void)proxy_transfer(proxy);
     CHECK(proxy_name(proxy) && proxy_peer(proxy));
     (void)proxy_progress(proxy);
+    struct muster_message report;
+    proxy_report(proxy, &report);
+    CHECK(report.scalar_count + report.value_count <= MUSTER_REPORT_NUMBERS_MAX);
+    muster_message_clear(&report);
     (void)proxy_asked(proxy);
     proxy_release(proxy);
 }

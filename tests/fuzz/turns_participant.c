@@ -136,7 +136,8 @@ void member_event(struct member *member, struct input *input)
         consume(member, participant);
         break;
     case 5:
-        participant_report_progress(participant, how / 255.0, NULL);
+        participant_report(participant, how / 255.0, &(const struct muster_scalar){"loss", how}, how & 1,
+                           NULL);
         if (how & 1)
             participant_ask(participant, NULL);
         if (how & 2)

@@ -332,6 +332,20 @@ static void say_message(struct peer *peer, uint8_t how, uint8_t more)
     answer(peer, how & 64 ? 0 : turn, kind, size_class);
 }
 
+/* With one number more than there may be, now and then. */
+static void say_progress(struct peer *peer, uint8_t how)
+{
+    static const char names[MUSTER_REPORT_NUMBERS_MAX + 1][2] = {"a", "b", "c", "d", "e", "f", "g", "h", "i",
+                                                                 "j", "k", "l", "m", "n", "o", "p", "q"};
+    struct muster_scalar scalars[MUSTER_REPORT_NUMBERS_MAX + 1];
+    const struct muster_message report = {.scalars = scalars,
+                                          .scalar_count = (how >> 2) % (MUSTER_REPORT_NUMBERS_MAX + 2)};
+    for (size_t i = 0; i < report.scalar_count; i++)
+        scalars[i] = (struct muster_scalar){names[i], how};
+    world.lied = world.lied || report.scalar_count > MUSTER_REPORT_NUMBERS_MAX;
+    send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_progress(how / 255.0, &report));
+}
+
 void peer_event(struct peer *peer, struct input *input)
 {
     uint8_t what = take_byte(input) % 12;
@@ -361,7 +375,7 @@ void peer_event(struct peer *peer, struct input *input)
         if (sends(peer) == TO_SERVER && how & 2)
             say_ask(peer);
         else if (sends(peer) == TO_SERVER)
-            send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_progress(how / 255.0));
+            say_progress(peer, how);
         else if (how & 2)
             send_body(peer, peer->last_turn - (how & 1), no_room, muster__encode_refused(REASON));
         else

@@ -205,7 +205,7 @@ static int be_unfinished(const char *address, const char *name)
     raw_peer_receive(peer); /* the grant */
     head_size = muster__encode_chunk(TO_SERVER, 1, 1, 0, 1000, chunk);
     raw_peer_send(peer, chunk, head_size + 1000);
-    body = muster__encode_progress(0.5);
+    body = muster__encode_progress(0.5, NULL);
     head_size = muster__encode_turn(TO_SERVER, 1, chunk);
     memcpy(chunk + head_size, body->data, body->size);
     raw_peer_send(peer, chunk, head_size + body->size);

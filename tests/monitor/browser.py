@@ -166,6 +166,7 @@ class Test(Case):
         self.wait_for("document.querySelectorAll('#rounds .round').length === 1")
         self.wait_for("document.querySelector('#rounds').textContent.includes('Waiting for 4')")
         self.wait_for("[...document.querySelectorAll('#rows progress')].every(bar => bar.value === 0.4)")
+        self.wait_for("[...document.querySelectorAll('#rows tr')].every(row => row.textContent.includes('loss 0.25, <b> none'))")
 
         # The curve grows.
         for step in range(5):

@@ -158,6 +158,8 @@ class Test(world.support.Case):
         server.tell("wait 2")
         server.tell("begin 0 hold")
         until(lambda: all(row["progress"] for row in self.at_work(server, 2)))
+        for row in self.at_work(server, 2):
+            self.assertEqual(row["numbers"], {"loss": 0.25, "<b>": None})
         self.assertEqual(server.state(filter="silent")["participants"]["rows"], [])
 
         # Three heartbeats of 2 s.

@@ -10,6 +10,7 @@
 #include <muster/muster.h>
 
 #include <locale.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,8 @@ static int participant_main(const char *address, const char *name)
         fail(&error);
     while (participant_consume(participant, MUSTER_NO_LIMIT, &instruction, &error) == MUSTER_OK) {
         if (instruction->type && strcmp(instruction->type, "hold") == 0) {
-            participant_report_progress(participant, 0.4, NULL);
+            const struct muster_scalar numbers[] = {{"loss", 0.25}, {"<b>", NAN}};
+            participant_report(participant, 0.4, numbers, 2, NULL);
             while (getchar() != EOF)
                 ;
         }

@@ -267,6 +267,24 @@ class OfCommandsInZsh(Common):
         self.assertEqual(shell.completed("muster launch -n 2 -- cat no"), "muster launch -n 2 -- cat notes.txt ")
 
 
+class OfTheOtherProgram(Common):
+    PROGRAM = support.BUILD / "apps" / "conformance"
+
+    def test_in_bash(self):
+        shell = Bash(self, self.PROGRAM)
+        shell.terminal.type(f". {TOP}/packaging/completion/bash/muster_conformance\n")
+        self.assertEqual(shell.completed("muster_conformance --pad"), "muster_conformance --padding=")
+
+    def test_in_fish(self):
+        self.needs("fish")
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", f"source {TOP}/packaging/completion/fish/muster_conformance.fish; complete -C $argv[1]; "
+             "complete -C $argv[2]", "muster_conformance --pad", "muster_conformance s"],
+            env={"PATH": f"{self.PROGRAM}:/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"},
+            capture_output=True, text=True, timeout=LIMIT, check=True)
+        self.assertEqual([line.split("\t")[0] for line in done.stdout.splitlines()], ["--padding=", "server"])
+
+
 if __name__ == "__main__":
     if not BASH_COMPLETION.exists() or os.environ.get("MUSTER_TEST_TOOL", "none") != "none":
         print("there is no bash-completion, or a tool has nothing to see here")

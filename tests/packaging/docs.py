@@ -69,7 +69,8 @@ def unlisted_targets():
 def other_programs():
     """A program that a document shows as a whole, after a link to its file, is that file."""
     for document in DOCUMENTS:
-        for path, code in re.findall(r"\]\(([^)]*\.c)\):\n\n```c\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL):
+        shown = re.findall(r"\]\(([^)]*\.(?:c|py|yml))\):\n\n```\w+\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+        for path, code in shown:
             if (document.parent / path).read_text() != code:
                 yield f"{document.name}: {path} is another"
 

@@ -26,13 +26,22 @@ not_installed() {
     local -a wanted=(share/man/man3/muster.3 share/man/man3/proxy_run.3 share/muster/proto/stream.proto
         share/doc/muster/README.md share/doc/muster/docs/protocol.md share/doc/muster/examples/participant.c)
     if [[ -e $top_builddir/apps/muster/muster ]]; then
-        wanted+=(bin/muster share/man/man1/muster.1 share/man/man1/muster-server.1 share/bash-completion/completions/muster
+        wanted+=(bin/muster bin/muster_conformance share/man/man1/muster.1 share/man/man1/muster_conformance.1 share/man/man1/muster-server.1 share/bash-completion/completions/muster
+            share/bash-completion/completions/muster_conformance share/zsh/site-functions/_muster_conformance
+            share/fish/vendor_completions.d/muster_conformance.fish
             share/zsh/site-functions/_muster share/fish/vendor_completions.d/muster.fish
             lib/systemd/system/muster-server.service lib/systemd/system/muster-participant@.service)
     fi
     for file in "${wanted[@]}"; do
         [[ -s $shared_root$prefix/$file ]] || echo "there is no $prefix/$file"
     done
+}
+
+# A path that pkg-config tells is one on the machine, so DESTDIR is put in front of it here.
+protocol_is_there() {
+    local folder
+    folder=$(PKG_CONFIG_PATH=$shared_root$pkgconfigdir pkg-config --variable=protodir muster) || return
+    [[ -s $shared_root$folder/original.proto ]] || echo "there is no original.proto in $folder"
 }
 
 # What is left when all is removed.
@@ -83,6 +92,7 @@ static_root=$scratch/static
 check "make install" install_into "$shared_root"
 check "no path of the build tree in what is installed" nothing refers_to_build_tree
 check "pages, documents, completion, units and protocol are there" nothing not_installed
+check "pkg-config says where the protocol is" nothing protocol_is_there
 check "make uninstall removes all of it" nothing left_over
 check "a foreign program builds with pkg-config" compile "$shared_root" foreign
 check "it runs" run_shared "$scratch/foreign"

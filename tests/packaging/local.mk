@@ -5,6 +5,7 @@ packaging_tests = \
     tests/packaging/headers.sh \
     tests/packaging/man.sh \
     tests/packaging/manifests.py \
+    tests/packaging/python.sh \
     tests/packaging/rules.sh \
     tests/packaging/symbols.sh \
     tests/packaging/units.sh

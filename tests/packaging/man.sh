@@ -6,6 +6,7 @@
 
 pages=$top_builddir/man
 program=$top_builddir/apps/muster/muster
+conformance=$top_builddir/apps/conformance/muster_conformance
 
 # Prints the words of standard input that are not in the page, whatever its layout.
 not_in() {
@@ -44,6 +45,10 @@ command_lacks() {
     while read -r name; do
         command_lacks "${page%.1}-$name.1" "$@" "$name"
     done < <(commands_of "$@")
+}
+
+conformance_lacks() {
+    "$conformance" --help | grep -oE -- '^ +(-., )?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+' | not_in "$pages/man1/muster_conformance.1"
 }
 
 # The functions, structs and macros of a header.
@@ -94,6 +99,7 @@ if command -v groff >/dev/null; then
     check "no formatter complains" nothing complaints "${whole[@]}"
     check "each header has a page with all its names" nothing headers_lack
     [[ ! -x $program ]] || check "each command has a page with all its options" nothing command_lacks "$pages/man1/muster.1"
+    [[ ! -x $conformance ]] || check "so has the other program" nothing conformance_lacks
 fi
 check "each function has a page" nothing functions_lack
 check "no page leads nowhere" nothing leads_nowhere

@@ -69,18 +69,21 @@ passes_a_door() {
 }
 
 # Programs know the public headers, those of their own folder, and what those of apps/ share. A program of several folders
-# includes by its own: apps/muster/server/ has "settings/settings.h".
+# includes by its own: apps/muster/server/ has "settings/settings.h". The program that judges others' participants sees the wire
+# itself: of the library it has the transports, the messages and texts, and nothing above them.
 reaches_into_the_library() {
-    search '^[[:space:]]*#[[:space:]]*include "' apps bench examples | while IFS= read -r found; do
-        file=${found%%:*}
-        included=${found#*\"}
-        included=${included%\"*}
-        own=${file#apps/}
-        own=apps/${own%%/*}
-        [[ -e ${file%/*}/$included || ($file == apps/*/* && -e $own/$included) ||
-            ($file == apps/* && $included == common/* && -e apps/$included) ]] ||
-            printf '%s\n' "$found"
-    done
+    search '^[[:space:]]*#[[:space:]]*include "' apps bench examples |
+        grep -vE '^apps/conformance/.*"(conformance/[a-z_]+\.h|network/(scheme|transport)\.h|link/service\.h|wire/wire\.h|text\.h|muster\.pb-c\.h)"' |
+        while IFS= read -r found; do
+            file=${found%%:*}
+            included=${found#*\"}
+            included=${included%\"*}
+            own=${file#apps/}
+            own=apps/${own%%/*}
+            [[ -e ${file%/*}/$included || ($file == apps/*/* && -e $own/$included) ||
+                ($file == apps/* && $included == common/* && -e apps/$included) ]] ||
+                printf '%s\n' "$found"
+        done
 }
 
 includes_grpc() {
@@ -214,6 +217,7 @@ check "seen: a header of wire that is not its door" sees passes_a_door lib/proxy
 check "seen: a header of network that is not its door" sees passes_a_door lib/link/hello.c '#include "network/buffer.h"'
 check "seen: a program that includes the library's own" sees reaches_into_the_library apps/muster/demo/launch.c '#include "status.h"'
 check "seen: a program that includes another's" sees reaches_into_the_library apps/common/log.c '#include "demo/launch.h"'
+check "seen: a judge that includes what is above the wire" sees reaches_into_the_library apps/conformance/judge.c '#include "proxy/proxy.h"'
 check "seen: <grpc/...> elsewhere" sees includes_grpc lib/network/transport.h '# include <grpc/grpc.h>'
 check "seen: <mpi.h> elsewhere" sees includes_mpi lib/network/transport.h '#include <mpi.h>'
 check "seen: a wait in MPI" sees blocks_in_mpi lib/network/mpi/parcel.c '    MPI_Waitall(1, &request, MPI_STATUS_IGNORE);'

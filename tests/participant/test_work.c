@@ -333,6 +333,44 @@ FIXTURE_TEST(work, progress_is_reported_now_and_then)
     duo_free(&duo);
 }
 
+FIXTURE_TEST(work, progress_has_numbers)
+{
+    struct duo duo = duo_new();
+    static const char names[17][2] = {"a", "b", "c", "d", "e", "f", "g", "h", "i",
+                                      "j", "k", "l", "m", "n", "o", "p", "q"};
+    char name[66];
+    struct muster_scalar numbers[17];
+    struct muster_error error;
+    for (size_t i = 0; i < 17; i++)
+        numbers[i] = (struct muster_scalar){names[i], (double)i};
+    duo_instruct(&duo, 1);
+    cr_assert_eq(participant_report(duo.participant, 0, numbers, 17, &error), MUSTER_INVALID);
+    cr_assert(strstr(error.text, "at most 16 numbers, not 17"));
+    cr_assert_eq(participant_report(duo.participant, 0, NULL, 1, NULL), MUSTER_INVALID);
+    cr_assert_eq(participant_report(duo.participant, 2, numbers, 1, NULL), MUSTER_INVALID);
+    memset(name, 'x', 65);
+    name[65] = '\0';
+    numbers[15].name = name;
+    cr_assert_eq(participant_report(duo.participant, 0, numbers, 16, &error), MUSTER_INVALID);
+    cr_assert(strstr(error.text, "longer than 64 bytes"));
+    numbers[15].name = "a";
+    cr_assert_eq(participant_report(duo.participant, 0, numbers, 16, &error), MUSTER_INVALID);
+    cr_assert(strstr(error.text, "twice"));
+    numbers[15].name = "\xff";
+    cr_assert_eq(participant_report(duo.participant, 0, numbers, 16, NULL), MUSTER_INVALID);
+    name[64] = '\0';
+    numbers[15].name = name;
+    cr_assert_eq(participant_report(duo.participant, 0.75, numbers, 16, NULL), MUSTER_OK);
+    fixture_settle(duo.fixture);
+    cr_assert_eq(duo.peer->count, 3);
+    const struct received *received = &duo.peer->messages[2];
+    cr_assert_eq(received->content, CONTENT_PROGRESS);
+    cr_assert_eq(received->progress, 0.75);
+    cr_assert_eq(received->message.scalar_count, 16);
+    cr_assert_eq(muster_message_scalar(&received->message, name, 0), 15);
+    duo_free(&duo);
+}
+
 FIXTURE_TEST(work, progress_is_a_fraction)
 {
     struct duo duo = duo_new();

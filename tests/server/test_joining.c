@@ -198,7 +198,7 @@ FIXTURE_TEST(joining, progress_first)
 {
     struct fixture *fixture = fixture_new(NULL);
     struct peer *peer = peer_connect(fixture);
-    peer_send_buffer(peer, 0, muster__encode_progress(0.5));
+    peer_send_buffer(peer, 0, muster__encode_progress(0.5, NULL));
     fixture_expect_refused(fixture, peer, MUSTER_PROTOCOL, "the first message");
     fixture_free(fixture);
 }

@@ -14,8 +14,8 @@ FIXTURE_TEST(progress, progress_is_told)
     struct pair pair = pair_new();
     struct outcome outcome;
     pair_start(&pair, MUSTER_TRAIN, &outcome);
-    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.25));
-    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.5));
+    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.25, NULL));
+    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.5, NULL));
     fixture_settle(pair.fixture);
     cr_assert_eq(proxy_progress(pair.proxy), 0.5);
     cr_assert_eq(pair.fixture->event_count, 3);
@@ -34,6 +34,76 @@ FIXTURE_TEST(progress, progress_is_told)
     pair_free(&pair);
 }
 
+static double reported(struct proxy *proxy, const char *name)
+{
+    struct muster_message report;
+    proxy_report(proxy, &report);
+    double number = muster_message_scalar(&report, name, -1);
+    muster_message_clear(&report);
+    return number;
+}
+
+/* The numbers of a report take the place of those before, and go with the turn; what was taken of them stays. */
+FIXTURE_TEST(progress, numbers_are_told)
+{
+    struct pair pair = pair_new();
+    struct outcome outcome;
+    struct muster_message kept;
+    const struct muster_scalar first[] = {{"loss", 0.5}, {"samples", 7}};
+    const struct muster_message two = {.scalars = first, .scalar_count = 2};
+    const struct muster_message one = {.scalars = first, .scalar_count = 1};
+    cr_assert_eq(reported(pair.proxy, "loss"), -1);
+    pair_start(&pair, MUSTER_TRAIN, &outcome);
+    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.25, &two));
+    fixture_settle(pair.fixture);
+    cr_assert_eq(reported(pair.proxy, "loss"), 0.5);
+    cr_assert_eq(reported(pair.proxy, "samples"), 7);
+    proxy_report(pair.proxy, &kept);
+    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.5, &one));
+    peer_send_buffer(pair.peer, 2, muster__encode_progress(0.5, &two)); /* of no turn */
+    fixture_settle(pair.fixture);
+    cr_assert_eq(reported(pair.proxy, "loss"), 0.5);
+    cr_assert_eq(reported(pair.proxy, "samples"), -1);
+    pair_answer(&pair, 1, MUSTER_TRAIN);
+    cr_assert(ended_with(&outcome, MUSTER_OK));
+    cr_assert_eq(reported(pair.proxy, "loss"), -1, "no turn is running");
+    cr_assert_eq(muster_message_scalar(&kept, "samples", 0), 7);
+    pair_start(&pair, MUSTER_TRAIN, &outcome);
+    peer_send_buffer(pair.peer, 2, muster__encode_progress(0.5, &two));
+    fixture_settle(pair.fixture);
+    proxy_cancel(pair.proxy);
+    cr_assert_eq(reported(pair.proxy, "loss"), -1, "it was given up");
+    pair_free(&pair);
+    cr_assert_eq(muster_message_scalar(&kept, "loss", 0), 0.5);
+    muster_message_clear(&kept);
+}
+
+/* From a participant of ours to a server of ours; the connection breaks meanwhile. */
+FIXTURE_TEST(progress, numbers_from_end_to_end)
+{
+    struct couple couple;
+    struct participant_manager_options options = session_options();
+    struct participant_options client;
+    participant_options_init(&client);
+    struct outcome outcome;
+    client.name = "ada";
+    couple_new_with(&couple, &options, &client);
+    cr_assert_eq(start_turn(couple.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
+    fixture_settle(couple.fixture);
+    couple_consume(&couple, MUSTER_TRAIN);
+    const struct muster_scalar numbers[] = {{"iteration", 12}, {"loss", INFINITY}};
+    cr_assert_eq(participant_report(couple.participant, 0.1, numbers, 2, NULL), MUSTER_OK);
+    fixture_settle(couple.fixture);
+    cr_assert_eq(proxy_progress(couple.proxy), 0.1);
+    cr_assert_eq(reported(couple.proxy, "iteration"), 12);
+    cr_assert_eq(reported(couple.proxy, "loss"), INFINITY);
+    send_away(&couple, 0);
+    cr_assert_eq(reported(couple.proxy, "iteration"), 12, "the latest, as long as the turn runs");
+    proxy_cancel(couple.proxy);
+    cr_assert(ended_with(&outcome, MUSTER_CANCELLED));
+    couple_free(&couple);
+}
+
 /* Of a thousand reports, as many are read at once as are worth it. A Cancel gets through meanwhile, and the
    answer behind them comes. */
 FIXTURE_TEST(progress, reports_without_end_are_read_now_and_then)
@@ -43,7 +113,7 @@ FIXTURE_TEST(progress, reports_without_end_are_read_now_and_then)
         struct outcome outcome;
         cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
         for (size_t i = 1; i <= 1000; i++)
-            peer_send_buffer(pair.peer, 1, muster__encode_progress((double)i / 1000));
+            peer_send_buffer(pair.peer, 1, muster__encode_progress((double)i / 1000, NULL));
         peer_send(pair.peer, 1, &(const struct muster_message){.kind = MUSTER_TRAIN});
         fixture_settle(pair.fixture);
         cr_assert_eq(proxy_progress(pair.proxy), 0.064);
@@ -88,14 +158,14 @@ FIXTURE_TEST(progress, progress_of_other_turns_is_ignored)
 {
     struct pair pair = pair_new();
     struct outcome outcome;
-    peer_send_buffer(pair.peer, 0, muster__encode_progress(0.1));
+    peer_send_buffer(pair.peer, 0, muster__encode_progress(0.1, NULL));
     pair_expect_turn(&pair, 1);
-    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.2));
+    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.2, NULL));
     fixture_settle(pair.fixture);
     cr_assert_eq(pair.fixture->event_count, 1);
     pair_start(&pair, MUSTER_TRAIN, &outcome);
-    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.3));
-    peer_send_buffer(pair.peer, 3, muster__encode_progress(0.4));
+    peer_send_buffer(pair.peer, 1, muster__encode_progress(0.3, NULL));
+    peer_send_buffer(pair.peer, 3, muster__encode_progress(0.4, NULL));
     fixture_settle(pair.fixture);
     cr_assert_eq(proxy_progress(pair.proxy), 0);
     cr_assert_eq(pair.fixture->event_count, 1);
@@ -111,7 +181,7 @@ FIXTURE_TEST(progress, progress_that_is_none)
         struct pair pair = pair_new();
         struct outcome outcome;
         pair_start(&pair, MUSTER_TRAIN, &outcome);
-        peer_send_buffer(pair.peer, 1, muster__encode_progress(values[i]));
+        peer_send_buffer(pair.peer, 1, muster__encode_progress(values[i], NULL));
         fixture_settle(pair.fixture);
         cr_assert(ended_with(&outcome, MUSTER_PROTOCOL));
         pair_expect_ended(&pair, MUSTER_PROTOCOL, "progress");

@@ -422,7 +422,7 @@ FIXTURE_TEST(upload, progress_between_chunks)
     crowd_announce(&crowd, 0);
     crowd_expect_grant(&crowd, 0, 1);
     crowd_send_part(&crowd, 0, 1, 0, 4000);
-    peer_send_buffer(crowd.peers[0], crowd_turn_of(&crowd, 0), muster__encode_progress(0.75));
+    peer_send_buffer(crowd.peers[0], crowd_turn_of(&crowd, 0), muster__encode_progress(0.75, NULL));
     fixture_settle(crowd.fixture);
     cr_assert_eq(proxy_progress(crowd.proxies[0]), 0.75);
     cr_assert_eq(proxy_transfer(crowd.proxies[0]).received, 4000);

@@ -37,6 +37,17 @@ static void take_envelope(struct received *received, struct envelope *envelope)
     }
 }
 
+static void keep_bytes(struct received *received, const struct piece *pieces, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count && kept < RECORD_BYTES; i++) {
+        size_t taken = pieces[i].size < RECORD_BYTES - kept ? pieces[i].size : RECORD_BYTES - kept;
+        if (taken)
+            memcpy(received->bytes + kept, pieces[i].data, taken);
+        kept += taken;
+    }
+}
+
 /* What cannot be read is not remembered: no test sends a peer such a thing. Nor is what is too much, but it
    is reacted to. */
 static void peer_message(void *context, const struct piece *pieces, size_t count, size_t size)
@@ -48,6 +59,7 @@ static void peer_message(void *context, const struct piece *pieces, size_t count
     if (muster__decode(peer->receives, pieces, count, &envelope, NULL) != MUSTER_OK)
         return;
     take_envelope(&received, &envelope);
+    keep_bytes(&received, pieces, count);
     if (envelope.content == CONTENT_WELCOME && envelope.welcome->session.len == sizeof(peer->session)) {
         peer->session_size = envelope.welcome->session.len;
         memcpy(peer->session, envelope.welcome->session.data, peer->session_size);

@@ -13,7 +13,7 @@
 #include "network/transport.h"
 #include "wire/wire.h"
 
-enum { RECORDS_MAX = 32 };
+enum { RECORDS_MAX = 32, RECORD_BYTES = 512 };
 
 struct fixture;
 
@@ -21,6 +21,7 @@ struct received {
     enum content content;
     uint64_t turn;
     size_t size;
+    uint8_t bytes[RECORD_BYTES]; /* as it came, as far as there is room */
     struct muster_message message;
     double progress;
     char name[160]; /* of Hello and Welcome, like the next two */

@@ -377,7 +377,7 @@ Test(codec, progress)
 {
     const double fractions[] = {0, 0.3, 1};
     for (size_t i = 0; i < 3; i++) {
-        struct buffer *body = muster__encode_progress(fractions[i]);
+        struct buffer *body = muster__encode_progress(fractions[i], NULL);
         struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
         muster__buffer_release(body);
         cr_assert_eq(envelope.content, CONTENT_PROGRESS);
@@ -386,10 +386,31 @@ Test(codec, progress)
     }
     const double wrong[] = {-DBL_MIN, 1.0000001, NAN, -INFINITY};
     for (size_t i = 0; i < 4; i++) {
-        struct buffer *body = muster__encode_progress(wrong[i]);
+        struct buffer *body = muster__encode_progress(wrong[i], NULL);
         expect_refused(TO_SERVER, body->data, body->size, "progress is a fraction");
         muster__buffer_release(body);
     }
+}
+
+Test(codec, progress_with_numbers)
+{
+    const struct muster_scalar loss[] = {{"loss", 0.25}, {"", NAN}};
+    const struct muster_value exact[] = {
+        {.name = "iteration", .kind = MUSTER_VALUE_INTEGER, .integer = (INT64_C(1) << 53) + 1},
+        {.name = "last", .kind = MUSTER_VALUE_BOOL, .boolean = true}};
+    const struct muster_message numbers = {
+        .scalars = loss, .scalar_count = 2, .values = exact, .value_count = 2};
+    struct buffer *body = muster__encode_progress(0.5, &numbers);
+    struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
+    muster__buffer_release(body);
+    cr_assert_eq(envelope.progress, 0.5);
+    cr_assert_eq(envelope.message.kind, MUSTER_EMPTY);
+    cr_assert_eq(envelope.message.scalar_count, 2);
+    cr_assert_eq(muster_message_scalar(&envelope.message, "loss", 0), 0.25);
+    cr_assert(isnan(muster_message_scalar(&envelope.message, "", 0)));
+    cr_assert_eq(muster_message_integer(&envelope.message, "iteration", 0), (INT64_C(1) << 53) + 1);
+    cr_assert(muster_message_bool(&envelope.message, "last", false));
+    muster__envelope_clear(&envelope);
 }
 
 /* ---- turns ---- */

@@ -258,6 +258,48 @@ Test(codec_refused, fields_of_another_type)
     expect_refused(TO_PARTICIPANT, "\x0a\x01\x05", 3, ""); /* reconnect_in as bytes */
 }
 
+/* A report with `count` numbers, of which the last has a name of `size` bytes, all of them `fill`. */
+static struct buffer *report_of(size_t count, size_t size, char fill)
+{
+    static const char few[][2] = {"a", "b", "c", "d", "e", "f", "g", "h", "i",
+                                  "j", "k", "l", "m", "n", "o", "p", "q"};
+    static char last[5000];
+    struct muster_scalar numbers[17];
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = (struct muster_scalar){few[i], 1};
+    memset(last, fill, size);
+    last[size] = '\0';
+    numbers[count - 1].name = last;
+    return muster__encode_progress(0,
+                                   &(const struct muster_message){.scalars = numbers, .scalar_count = count});
+}
+
+static void expect_report(size_t count, size_t size, char fill, enum muster_status status, const char *text)
+{
+    struct buffer *body = report_of(count, size, fill);
+    if (status == MUSTER_OK) {
+        struct envelope envelope = decoded(TO_SERVER, body->data, body->size);
+        cr_assert_eq(envelope.message.scalar_count, count);
+        muster__envelope_clear(&envelope);
+    } else {
+        expect_status(TO_SERVER, body->data, body->size, status, text);
+    }
+    muster__buffer_release(body);
+}
+
+Test(codec_refused, reports_with_too_much)
+{
+    expect_report(16, 64, 'x', MUSTER_OK, "");
+    expect_report(17, 64, 'x', MUSTER_PROTOCOL, "at most 16 numbers, not 17");
+    expect_report(16, 65, 'x', MUSTER_PROTOCOL, "longer than 64 bytes");
+    expect_report(1, 4999, 'x', MUSTER_PROTOCOL, "bigger than 4096 bytes");
+    expect_report(2, 1, 'a', MUSTER_INVALID, "the scalar 'a' is there twice");
+    expect_report(2, 1, '\xff', MUSTER_INVALID, "not UTF-8");
+    expect_refused(TO_SERVER, "\x3a\x02\x10\x01", 4, ""); /* progress { scalars as a varint } */
+    expect_refused(TO_SERVER, "\x3a\x04\x12\x02\x10\x01", 6,
+                   ""); /* progress { scalars { value as a varint } } */
+}
+
 Test(codec_refused, arrays_that_are_none)
 {
     expect_refused(TO_SERVER, "\x0a\x02\x0a\x00", 4, "array 0: "); /* result { theta {} } */

@@ -11,6 +11,7 @@
 
 #include "common/arguments.h"
 #include "experiment.h"
+#include "missing.h"
 #include "schema.h"
 #include "settings/written_out.h"
 
@@ -149,6 +150,7 @@ static void print_summary(const struct experiment *experiment)
                    experiment->hosts[process->host].name);
     }
     warn_of_too_few(experiment);
+    missing_print(experiment);
 }
 
 int check_command(int count, char **arguments)

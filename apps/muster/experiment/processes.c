@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/placeholders.h"
 #include "draft.h"
 
 /* A rule's ranks are looked through for each process. */
@@ -146,31 +147,19 @@ void process_fill(struct draft *draft, struct experiment_process *process, const
 /* A text in which the placeholders are replaced, all but {server}. */
 static const char *replace(struct draft *draft, const struct experiment_process *process, const char *text)
 {
-    char rank[24], count[24], *replaced = NULL;
-    size_t size;
+    char rank[24], count[24];
     snprintf(rank, sizeof(rank), "%zu", process->rank);
     snprintf(count, sizeof(count), "%zu", process->count);
-    const char *const pairs[][2] = {{"{rank}", rank},
-                                    {"{count}", count},
-                                    {"{name}", process->name},
-                                    {"{host}", draft->hosts[process->host].name},
-                                    {"{run}", draft->experiment->name},
-                                    {"{seed}", draft->seed}};
-    enum { PAIRS = sizeof(pairs) / sizeof(*pairs) };
+    const struct placeholder list[] = {{"{rank}", rank},
+                                       {"{count}", count},
+                                       {"{name}", process->name},
+                                       {"{host}", draft->hosts[process->host].name},
+                                       {"{run}", draft->experiment->name},
+                                       {"{seed}", draft->seed}};
     if (!strchr(text, '{'))
         return text;
-    FILE *stream = open_memstream(&replaced, &size);
-    while (stream && *text != '\0') {
-        size_t i = 0;
-        while (i < PAIRS && strncmp(text, pairs[i][0], strlen(pairs[i][0])) != 0)
-            i++;
-        if (i < PAIRS)
-            fputs(pairs[i][1], stream);
-        else
-            fputc(*text, stream);
-        text += i < PAIRS ? strlen(pairs[i][0]) : 1;
-    }
-    if (!stream || fclose(stream) != 0)
+    char *replaced = placeholders_replace(text, list, sizeof(list) / sizeof(*list));
+    if (!replaced)
         mistakes_add(&draft->mistakes, (struct place){0}, "out of memory");
     const char *kept = memory_copy(draft->memory, replaced ? replaced : "");
     free(replaced);

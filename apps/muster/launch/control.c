@@ -1,5 +1,6 @@
 /* One thread waits for all connections. A line is read as it comes, and an answer is written as it is taken; each client
- * has a time limit for both, and none for staying open after that. */
+ * has a time limit for both, and none for staying open after that. Who comes when all places are taken gets that of the
+ * one that has been slow for longest: so nobody can keep `muster stop` out. */
 #include <config.h>
 
 #include "control.h"
@@ -24,7 +25,7 @@
 #include "common/dataset.h"
 #include "run_files.h"
 
-enum { LINE_SIZE = 4096, LIMIT_MS = 10000, FIXED_WAITS = 2 };
+enum { LINE_SIZE = 4096, LIMIT_MS = 10000, CROWDED_MS = 200, FIXED_WAITS = 2 };
 
 struct client {
     int socket;
@@ -32,7 +33,8 @@ struct client {
     size_t length;
     char *answer; /* NULL: the line is not complete yet */
     size_t size, sent;
-    bool stays; /* open, once the answer was taken */
+    bool stays;  /* open, once the answer was taken */
+    bool silent; /* it has closed its side, and may listen still */
     int64_t limit_ms;
 };
 
@@ -43,6 +45,7 @@ struct control {
     /* Of the thread. */
     struct client *clients[CONTROL_CLIENTS_MAX];
     size_t count;
+    bool crowded; /* there is no descriptor or memory for one more: nobody is let in until another has gone */
 };
 
 static int64_t now_ms(void)
@@ -67,21 +70,6 @@ static bool may_ask(int socket)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
-static void take_client(struct control *control)
-{
-    int socket = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    bool room = socket >= 0 && control->count < CONTROL_CLIENTS_MAX && may_ask(socket);
-    struct client *client = room ? calloc(1, sizeof(*client)) : NULL;
-    if (!client) {
-        if (socket >= 0)
-            close(socket);
-        return;
-    }
-    client->socket = socket;
-    client->limit_ms = now_ms() + LIMIT_MS;
-    control->clients[control->count++] = client;
-}
-
 static void drop_client(struct control *control, size_t index)
 {
     struct client *client = control->clients[index];
@@ -89,6 +77,41 @@ static void drop_client(struct control *control, size_t index)
     free(client->answer);
     free(client);
     control->clients[index] = control->clients[--control->count];
+    control->crowded = false;
+}
+
+/* Fewer may stay than there are places: so there is one that is slow when all are taken. */
+static void make_room(struct control *control)
+{
+    size_t slowest = CONTROL_CLIENTS_MAX;
+    for (size_t i = 0; i < control->count; i++) {
+        const struct client *client = control->clients[i];
+        if (!client->stays &&
+            (slowest == CONTROL_CLIENTS_MAX || client->limit_ms < control->clients[slowest]->limit_ms))
+            slowest = i;
+    }
+    if (slowest < CONTROL_CLIENTS_MAX)
+        drop_client(control, slowest);
+}
+
+static void take_client(struct control *control)
+{
+    if (control->count == CONTROL_CLIENTS_MAX)
+        make_room(control);
+    int socket = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (socket < 0) {
+        /* It would be tried again at once, and for ever. */
+        control->crowded = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+        return;
+    }
+    struct client *client = may_ask(socket) ? calloc(1, sizeof(*client)) : NULL;
+    if (!client) {
+        close(socket);
+        return;
+    }
+    client->socket = socket;
+    client->limit_ms = now_ms() + LIMIT_MS;
+    control->clients[control->count++] = client;
 }
 
 static size_t count_waiting(const struct control *control)
@@ -119,7 +142,7 @@ static json_t *answer(struct control *control, struct client *client)
     if (stop)
         control->calls.stop(control->calls.context);
     if (count_waiting(control) >= CONTROL_WAITING_MAX)
-        return refuse("too many wait already");
+        return refuse(stop ? "it stops, and too many wait for that already" : "too many wait already");
     client->stays = true;
     return json_pack("{s:b}", "ok", 1);
 }
@@ -142,9 +165,11 @@ static bool put_answer(struct client *client, json_t *message)
 /* False when it is to be dropped. */
 static bool read_client(struct control *control, struct client *client)
 {
-    if (client->answer) { /* it has nothing more to say: it goes, or nonsense comes */
+    if (client->answer) { /* it has nothing more to say: what comes is the end of its side, or nonsense */
         char byte;
-        return read(client->socket, &byte, 1) < 0 && errno == EAGAIN;
+        ssize_t count = read(client->socket, &byte, 1);
+        client->silent = count == 0;
+        return count == 0 || (count < 0 && errno == EAGAIN);
     }
     ssize_t count = read(client->socket, client->line + client->length, LINE_SIZE - client->length);
     if (count <= 0)
@@ -152,7 +177,7 @@ static bool read_client(struct control *control, struct client *client)
     client->length += (size_t)count;
     const char *end = memchr(client->line, '\n', client->length);
     if (!end)
-        return client->length < LINE_SIZE;
+        return client->length < LINE_SIZE || put_answer(client, refuse("the line is too long"));
     client->length = (size_t)(end - client->line);
     return put_answer(client, answer(control, client));
 }
@@ -178,13 +203,38 @@ static void serve(struct control *control, const struct pollfd *waits, size_t co
         struct client *client = control->clients[i];
         short ready = waits[FIXED_WAITS + i].revents;
         bool stays = is_done(client) || now_ms() < client->limit_ms;
-        if (stays && ready & (POLLIN | POLLHUP | POLLERR))
+        if (stays && !client->silent && ready & (POLLIN | POLLHUP | POLLERR))
             stays = read_client(control, client);
+        if (ready & (POLLHUP | POLLERR) && client->silent)
+            stays = false; /* it is gone altogether: its place is free before another is let in */
         if (stays && client->answer && !is_done(client))
             stays = write_client(client);
         if (!stays)
             drop_client(control, i);
     }
+}
+
+/* Fills in what to wait for; until when, -1 for no limit, is returned. */
+static int fill(const struct control *control, struct pollfd *waits)
+{
+    int64_t now = now_ms(), left = control->crowded ? CROWDED_MS : LIMIT_MS;
+    bool limited = control->crowded;
+    waits[0] = (struct pollfd){.fd = control->wake, .events = POLLIN};
+    waits[1] = (struct pollfd){.fd = control->crowded ? -1 : control->listener, .events = POLLIN};
+    for (size_t i = 0; i < control->count; i++) {
+        const struct client *client = control->clients[i];
+        bool done = is_done(client);
+        waits[FIXED_WAITS + i] = (struct pollfd){
+            .fd = client->socket,
+            .events = (short)((client->silent ? 0 : POLLIN) | (client->answer && !done ? POLLOUT : 0)),
+        };
+        if (done)
+            continue;
+        limited = true;
+        if (client->limit_ms - now < left)
+            left = client->limit_ms - now;
+    }
+    return !limited ? -1 : left > 0 ? (int)left : 0;
 }
 
 static void *watch(void *argument)
@@ -193,20 +243,12 @@ static void *watch(void *argument)
     for (;;) {
         struct pollfd waits[FIXED_WAITS + CONTROL_CLIENTS_MAX];
         size_t count = control->count;
-        int timeout_ms = -1;
-        waits[0] = (struct pollfd){.fd = control->wake, .events = POLLIN};
-        waits[1] = (struct pollfd){.fd = control->listener, .events = POLLIN};
-        for (size_t i = 0; i < count; i++) {
-            const struct client *client = control->clients[i];
-            short out = client->answer && !is_done(client) ? POLLOUT : 0;
-            waits[FIXED_WAITS + i] = (struct pollfd){.fd = client->socket, .events = (short)(POLLIN | out)};
-            if (!is_done(client))
-                timeout_ms = LIMIT_MS;
-        }
+        int timeout_ms = fill(control, waits);
         if (poll(waits, FIXED_WAITS + count, timeout_ms) < 0 && errno != EINTR)
             return NULL;
         if (waits[0].revents != 0)
             return NULL;
+        control->crowded = false;
         serve(control, waits, count);
         if (waits[1].revents != 0)
             take_client(control);

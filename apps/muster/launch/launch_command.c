@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/arguments.h"
+#include "common/placeholders.h"
 #include "common/signals.h"
 #include "experiment/experiment.h"
 #include "launcher.h"
@@ -83,26 +84,11 @@ static void parse_all(int count, char **arguments, struct wishes *wishes)
 /* A text in which the placeholders of a process are replaced, to be freed. */
 static char *replace(const char *text, const char *name, size_t rank, size_t count)
 {
-    char rank_text[24], count_text[24], *replaced = NULL;
-    size_t size;
+    char rank_text[24], count_text[24];
     snprintf(rank_text, sizeof(rank_text), "%zu", rank);
     snprintf(count_text, sizeof(count_text), "%zu", count);
-    const char *const pairs[][2] = {{"{rank}", rank_text}, {"{count}", count_text}, {"{name}", name}};
-    FILE *stream = open_memstream(&replaced, &size);
-    while (stream && *text != '\0') {
-        size_t i = 0;
-        while (i < 3 && strncmp(text, pairs[i][0], strlen(pairs[i][0])) != 0)
-            i++;
-        if (i < 3)
-            fputs(pairs[i][1], stream);
-        else
-            fputc(*text, stream);
-        text += i < 3 ? strlen(pairs[i][0]) : 1;
-    }
-    if (stream && fclose(stream) == 0)
-        return replaced;
-    free(replaced);
-    return NULL;
+    const struct placeholder list[] = {{"{rank}", rank_text}, {"{count}", count_text}, {"{name}", name}};
+    return placeholders_replace(text, list, sizeof(list) / sizeof(*list));
 }
 
 /* What is needed for one process. */

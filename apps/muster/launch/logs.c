@@ -24,7 +24,7 @@
 
 #define NAME "muster logs"
 
-enum { LINES_MAX = 1000000, PIECE_SIZE = 65536, NAME_SIZE = 256 };
+enum { LINES_MAX = 1000000, PIECE_SIZE = 65536, NAME_SIZE = 256, CHARACTER_SIZE = 4 };
 
 struct wishes {
     const char *run, *name;
@@ -36,7 +36,9 @@ struct wishes {
 struct shown {
     char name[NAME_SIZE];
     int file;
-    bool inside; /* of a line */
+    bool inside;               /* of a line */
+    char rest[CHARACTER_SIZE]; /* of a character that is not complete */
+    size_t rest_size;
 };
 
 struct logs {
@@ -44,7 +46,8 @@ struct logs {
     const char *only; /* NULL: all */
     struct shown *list;
     size_t count;
-    const struct shown *last; /* who wrote last */
+    struct shown *last; /* who wrote last */
+    bool terminal;
 };
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -80,21 +83,80 @@ static const char documentation[] =
 
 /* ---- lines ---- */
 
-/* Bytes of a log, with the name before each line where there are several. Terminals are not for processes to command. */
+/* How many bytes at the end are the beginning of a character. */
+static size_t find_incomplete(const char *bytes, size_t count)
+{
+    for (size_t i = 1; i < CHARACTER_SIZE && i <= count; i++) {
+        unsigned char byte = (unsigned char)bytes[count - i];
+        size_t whole = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+        if (byte < 0x80 || whole > 1)
+            return whole > i ? i : 0;
+    }
+    return 0;
+}
+
+/* Terminals are not for processes to command; a tabulator is harmless. */
+static void print_harmless(const char *bytes, size_t count)
+{
+    static char text[PIECE_SIZE + CHARACTER_SIZE];
+    while (count > 0) {
+        const char *tab = memchr(bytes, '\t', count);
+        size_t length = tab ? (size_t)(tab - bytes) : count;
+        for (size_t i = 0; i < length; i++)
+            text[i] = bytes[i] != '\0' ? bytes[i] : '\1';
+        text[length] = '\0';
+        fputs(muster_text_harmless(text, text, sizeof(text)), stdout);
+        if (tab)
+            putchar('\t');
+        bytes += length + (tab != NULL);
+        count -= length + (tab != NULL);
+    }
+}
+
+/* A part of a line, with what was there of its first character. */
+static void print_part(const struct logs *logs, struct shown *shown, const char *bytes, size_t count,
+                       bool end)
+{
+    static char whole[PIECE_SIZE + CHARACTER_SIZE];
+    if (!logs->terminal) {
+        fwrite(bytes, 1, count, stdout);
+        return;
+    }
+    memcpy(whole, shown->rest, shown->rest_size);
+    memcpy(whole + shown->rest_size, bytes, count);
+    count += shown->rest_size;
+    shown->rest_size = end ? 0 : find_incomplete(whole, count);
+    count -= shown->rest_size;
+    memcpy(shown->rest, whole + count, shown->rest_size);
+    print_harmless(whole, count);
+}
+
+static void end_line(struct logs *logs)
+{
+    if (!logs->last || !logs->last->inside)
+        return;
+    print_part(logs, logs->last, "", 0, true);
+    putchar('\n');
+    logs->last->inside = false;
+}
+
+/* Bytes of a log, with the name before each line where there are several. */
 static void print(struct logs *logs, struct shown *shown, const char *bytes, size_t count)
 {
-    bool terminal = isatty(STDOUT_FILENO);
-    if (logs->last && logs->last != shown && logs->last->inside)
-        putchar('\n');
     if (logs->last != shown)
-        shown->inside = false;
+        end_line(logs);
     logs->last = shown;
-    for (size_t i = 0; i < count; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
+    while (count > 0) {
+        const char *end = memchr(bytes, '\n', count);
+        size_t length = end ? (size_t)(end - bytes) : count;
         if (!shown->inside && !logs->only)
             printf("%s: ", shown->name);
-        shown->inside = byte != '\n';
-        putchar(terminal && (byte < ' ' || byte == 127) && byte != '\n' && byte != '\t' ? '?' : byte);
+        print_part(logs, shown, bytes, length, end);
+        if (end)
+            putchar('\n');
+        shown->inside = !end;
+        bytes += length + (end != NULL);
+        count -= length + (end != NULL);
     }
 }
 
@@ -210,7 +272,7 @@ static void follow(struct logs *logs, int changes, int socket)
     }
 }
 
-static enum muster_status show(struct logs *logs, const struct run *run, const struct wishes *wishes,
+static enum muster_status show(struct logs *logs, struct run *run, const struct wishes *wishes,
                                struct muster_error *error)
 {
     int socket = -1, changes = -1;
@@ -225,33 +287,35 @@ static enum muster_status show(struct logs *logs, const struct run *run, const s
             return explain(error, MUSTER_IO, "watching the logs: %s", strerror(errno));
         }
         enum muster_status status = run_ask(run, "follow", &answer, &socket, error);
-        if (status == MUSTER_REFUSED) {
+        if (status != MUSTER_OK && run->owner.there) {
             close(changes);
             return status;
         }
     }
     add_all(logs, wishes->lines);
-    if (logs->only && logs->count == 0 && !(wishes->follow && socket >= 0)) {
-        if (changes >= 0)
-            close(changes);
-        return explain(error, MUSTER_INVALID, "%.60s: this run has no process of that name", logs->only);
-    }
+    enum muster_status result = MUSTER_OK;
+    /* A launcher that answers has opened all logs. */
+    if (logs->only && logs->count == 0)
+        result = explain(error, MUSTER_INVALID, "%.60s: this run has no process of that name", logs->only);
     print_all(logs);
-    if (socket >= 0)
+    if (socket >= 0 && result == MUSTER_OK)
         follow(logs, changes, socket);
+    if (logs->terminal || !logs->only)
+        end_line(logs);
     json_decref(answer);
     if (socket >= 0)
         close(socket);
     if (changes >= 0)
         close(changes);
-    return MUSTER_OK;
+    return result;
 }
 
-static enum muster_status show_logs(const struct run *run, const struct wishes *wishes,
-                                    struct muster_error *error)
+static enum muster_status show_logs(struct run *run, const struct wishes *wishes, struct muster_error *error)
 {
-    struct logs logs = {.folder = openat(run->folder, RUN_LOGS, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-                        .only = wishes->name};
+    struct logs logs = {.folder =
+                            openat(run->folder, RUN_LOGS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+                        .only = wishes->name,
+                        .terminal = isatty(STDOUT_FILENO)};
     if (logs.folder < 0)
         return run_files_errno(error, run->path, "its logs");
     enum muster_status status = show(&logs, run, wishes, error);

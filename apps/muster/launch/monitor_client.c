@@ -3,6 +3,7 @@
 
 #include "monitor_client.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +36,22 @@ static size_t take(char *bytes, size_t one, size_t count, void *context)
     return count;
 }
 
-/* The header that shows the token; "" when there is none. */
-static void make_header(const json_t *credentials, char *header, size_t size)
+/* The path of a file of the credentials; NULL: there is none. */
+static const char *find_file(const json_t *credentials, const char *key, const char *directory,
+                             char path[PATH_MAX])
 {
-    const char *path = json_string_value(json_object_get(credentials, "token_file"));
-    char token[TOKEN_SIZE] = "";
+    const char *name = json_string_value(json_object_get(credentials, key));
+    if (name)
+        snprintf(path, PATH_MAX, "%s%s%s", name[0] != '/' && directory ? directory : "",
+                 name[0] != '/' && directory ? "/" : "", name);
+    return name ? path : NULL;
+}
+
+/* The header that shows the token; "" when there is none. */
+static void make_header(const json_t *credentials, const char *directory, char *header, size_t size)
+{
+    char room[PATH_MAX], token[TOKEN_SIZE] = "";
+    const char *path = find_file(credentials, "token_file", directory, room);
     FILE *file = path ? fopen(path, "re") : NULL;
     header[0] = '\0';
     if (file && fgets(token, sizeof(token), file))
@@ -48,15 +60,15 @@ static void make_header(const json_t *credentials, char *header, size_t size)
         fclose(file);
 }
 
-json_t *monitor_client_get(const char *address, const json_t *credentials)
+json_t *monitor_client_get(const char *address, const json_t *credentials, const char *directory)
 {
-    char place[256], header[TOKEN_SIZE + 40];
+    char place[256], header[TOKEN_SIZE + 40], room[PATH_MAX];
     struct reply reply = {NULL, 0};
     CURL *curl = curl_easy_init();
     bool tls = json_object_get(credentials, "tls_cert");
     if (!curl)
         return NULL;
-    make_header(credentials, header, sizeof(header));
+    make_header(credentials, directory, header, sizeof(header));
     struct curl_slist *headers = header[0] != '\0' ? curl_slist_append(NULL, header) : NULL;
     snprintf(place, sizeof(place), "%s://%s/api/state", tls ? "https" : "http", address);
     curl_easy_setopt(curl, CURLOPT_URL, place);
@@ -69,10 +81,10 @@ json_t *monitor_client_get(const char *address, const json_t *credentials)
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &reply);
     if (tls) {
         /* It is this machine's own address, which the certificate need not have. */
-        const char *authority = json_string_value(json_object_get(credentials, "tls_ca"));
+        const char *authority = find_file(credentials, "tls_ca", directory, room);
         curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
         curl_easy_setopt(curl, CURLOPT_CAINFO,
-                         authority ? authority : json_string_value(json_object_get(credentials, "tls_cert")));
+                         authority ? authority : find_file(credentials, "tls_cert", directory, room));
     }
     bool got = curl_easy_perform(curl) == CURLE_OK;
     json_t *state = got && reply.text ? json_loadb(reply.text, reply.size, 0, NULL) : NULL;
@@ -82,9 +94,9 @@ json_t *monitor_client_get(const char *address, const json_t *credentials)
     return state;
 }
 #else
-json_t *monitor_client_get(const char *address, const json_t *credentials)
+json_t *monitor_client_get(const char *address, const json_t *credentials, const char *directory)
 {
-    (void)address, (void)credentials;
+    (void)address, (void)credentials, (void)directory;
     return NULL;
 }
 #endif

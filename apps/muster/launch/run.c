@@ -3,8 +3,10 @@
 
 #include "run.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +14,14 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/dataset.h"
 #include "registry.h"
 #include "run_files.h"
 
-enum { ANSWER_SECONDS = 10, ANSWER_MAX = 1 << 26, NAMES_SIZE = 200 };
+enum { ANSWER_SECONDS = 10, AGAIN_MS = 50, ANSWER_MAX = 1 << 26, NAMES_SIZE = 200 };
 
 const char *run_name(const struct run *run)
 {
@@ -34,6 +37,18 @@ void run_close(struct run *run)
     json_decref(run->record);
     json_decref(run->end);
     *run = (struct run){.folder = -1};
+}
+
+/* What is printed of it commands no terminal, whoever wrote the file. */
+static enum muster_status clean_name(struct run *run, struct muster_error *error)
+{
+    const char *name = run_name(run);
+    char *clean = strdup(name);
+    bool good =
+        clean && json_object_set_new(run->record, "name",
+                                     json_string(muster_text_harmless(name, clean, strlen(name) + 1))) == 0;
+    free(clean);
+    return good ? MUSTER_OK : dataset_out_of_memory(error);
 }
 
 /* INVALID when the directory holds no run. */
@@ -54,9 +69,25 @@ static enum muster_status open_at(const char *path, struct run *run, struct must
         status = run_files_read_json(run->folder, run->path, RUN_END, &run->end, error);
     if (status == MUSTER_OK && !run->record)
         status = explain(error, MUSTER_INVALID, "%s holds no run", run_path(path, shown));
+    if (status == MUSTER_OK)
+        status = clean_name(run, error);
     if (status != MUSTER_OK)
         run_close(run);
     return status;
+}
+
+void run_look(struct run *run)
+{
+    struct muster_error ignored;
+    run_lock_look(run->folder, &run->owner);
+    json_decref(run->end);
+    run_files_read_json(run->folder, run->path, RUN_END, &run->end, &ignored);
+}
+
+static void close_folder(struct run *run)
+{
+    close(run->folder);
+    run->folder = -1;
 }
 
 void run_free_all(struct run *runs, size_t count)
@@ -76,8 +107,13 @@ enum muster_status run_list(struct run **runs, size_t *count, struct muster_erro
         return status;
     *count = 0;
     *runs = calloc(known + 1, sizeof(**runs));
-    for (size_t i = 0; *runs && i < known; i++)
-        found += open_at(directories[i], &(*runs)[found], &ignored) == MUSTER_OK;
+    for (size_t i = 0; *runs && i < known; i++) {
+        struct run *run = &(*runs)[found];
+        if (open_at(directories[i], run, &ignored) != MUSTER_OK)
+            continue;
+        close_folder(run);
+        found++;
+    }
     registry_free(directories, known);
     *count = found;
     return *runs ? MUSTER_OK : dataset_out_of_memory(error);
@@ -136,12 +172,10 @@ static enum muster_status open_by_name(const char *name, struct run *run, struct
     if (status != MUSTER_OK)
         return status;
     size_t matching = choose(runs, count, name, &chosen);
-    if (matching == 1) {
-        *run = runs[chosen];
-        runs[chosen] = (struct run){.folder = -1};
-    } else {
+    if (matching == 1)
+        status = open_at(runs[chosen].path, run, error);
+    else
         status = refuse(runs, count, name, matching, error);
-    }
     run_free_all(runs, count);
     return status;
 }
@@ -149,14 +183,13 @@ static enum muster_status open_by_name(const char *name, struct run *run, struct
 enum muster_status run_open(const char *said, struct run *run, struct muster_error *error)
 {
     struct stat there;
-    struct muster_error ignored;
     *run = (struct run){.folder = -1};
-    if (!said)
-        return open_at(".", run, &ignored) == MUSTER_OK ? MUSTER_OK : open_by_name(NULL, run, error);
-    bool is_directory = stat(said, &there) == 0 && S_ISDIR(there.st_mode);
-    if (is_directory && (strchr(said, '/') || open_at(said, run, &ignored) == MUSTER_OK))
-        return run->path ? MUSTER_OK : open_at(said, run, error);
-    return open_by_name(said, run, error);
+    if (said && (stat(said, &there) != 0 || !S_ISDIR(there.st_mode)))
+        return open_by_name(said, run, error);
+    enum muster_status status = open_at(said ? said : ".", run, error);
+    /* A directory that is no run may have the name of one. */
+    bool is_path = said && strchr(said, '/');
+    return status == MUSTER_INVALID && !is_path ? open_by_name(said, run, error) : status;
 }
 
 /* ---- asking ---- */
@@ -199,45 +232,103 @@ static char *read_line(int control)
     return NULL;
 }
 
-enum muster_status run_ask(const struct run *run, const char *wish, json_t **answer, int *socket,
-                           struct muster_error *error)
+/* NULL when there is none; *control is -1 then. */
+static json_t *try_to_ask(const struct run *run, const char *wish, int *control)
 {
     char line[64];
     int length = snprintf(line, sizeof(line), "{\"do\":\"%s\"}\n", wish);
-    int control = connect_to(run);
-    bool sent = control >= 0 && send(control, line, (size_t)length, MSG_NOSIGNAL) == length;
-    char *text = sent ? read_line(control) : NULL;
-    *answer = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    *control = connect_to(run);
+    bool sent = *control >= 0 && send(*control, line, (size_t)length, MSG_NOSIGNAL) == length;
+    char *text = sent ? read_line(*control) : NULL;
+    json_t *answer = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     free(text);
-    *socket = control;
+    if (!answer && *control >= 0) {
+        close(*control);
+        *control = -1;
+    }
+    return answer;
+}
+
+static int64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+enum muster_status run_ask(struct run *run, const char *wish, json_t **answer, int *socket,
+                           struct muster_error *error)
+{
+    int64_t limit_ms = clock_ms() + 1000 * ANSWER_SECONDS;
+    while (!(*answer = try_to_ask(run, wish, socket))) {
+        run_look(run);
+        if (!run->owner.there || !run->owner.here || clock_ms() >= limit_ms)
+            break;
+        poll(NULL, 0, AGAIN_MS); /* it has the lock, and will listen, or end */
+    }
     const char *why = json_string_value(json_object_get(*answer, "error"));
     if (*answer && !why)
         return MUSTER_OK;
-    enum muster_status status =
-        why ? explain(error, MUSTER_REFUSED, "the launcher of %.60s: %s", run_name(run), why)
-            : explain(error, MUSTER_UNAVAILABLE, "the launcher of %.60s (process %ld) does not answer",
-                      run_name(run), (long)run->owner.pid);
+    enum muster_status status = MUSTER_UNAVAILABLE;
+    if (why)
+        status = explain(error, MUSTER_REFUSED, "the launcher of %.64s: %s", run_name(run), why);
+    else if (run->owner.there && !run->owner.here)
+        explain(error, status, "the launcher of %.64s is process %ld on %.64s: ask there", run_name(run),
+                (long)run->owner.pid, run->owner.host);
+    else
+        explain(error, status, "the launcher of %.64s (process %ld) does not answer", run_name(run),
+                (long)run->owner.pid);
     json_decref(*answer);
     *answer = NULL;
-    if (control >= 0)
-        close(control);
+    if (*socket >= 0)
+        close(*socket);
     *socket = -1;
     return status;
 }
 
-const char *run_outcome(const struct run *run, char *text, size_t size)
+/* ---- how it ended ---- */
+
+/* When something was written to a log last; 0: never. */
+static time_t find_last_line(const struct run *run)
+{
+    int logs = openat(run->folder, RUN_LOGS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *entries = logs >= 0 ? fdopendir(logs) : NULL;
+    const struct dirent *entry;
+    struct stat there;
+    time_t last = 0;
+    while (entries && (entry = readdir(entries))) {
+        if (fstatat(logs, entry->d_name, &there, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(there.st_mode) &&
+            there.st_mtime > last)
+            last = there.st_mtime;
+    }
+    if (entries)
+        closedir(entries);
+    else if (logs >= 0)
+        close(logs);
+    return last;
+}
+
+static void describe_kill(const struct run *run, char *text, size_t size)
 {
     const json_t *starts = json_object_get(run->record, "started");
-    const json_t *last =
-        json_array_get(starts, json_array_size(starts) > 0 ? json_array_size(starts) - 1 : 0);
+    size_t count = json_array_size(starts);
+    const json_t *start = json_array_get(starts, count > 0 ? count - 1 : 0);
+    const char *begun = json_string_value(json_object_get(start, "time"));
+    char last[RUN_TIME_SIZE + 40] = "", time[RUN_TIME_SIZE];
+    time_t line = find_last_line(run);
+    if (line > 0)
+        snprintf(last, sizeof(last), " (its last line is of %s)", run_time(line, time));
+    snprintf(text, size, "its launcher, started at %s, was killed%s; the same `muster start` goes on",
+             begun ? begun : "?", last);
+}
+
+const char *run_outcome(const struct run *run, char *text, size_t size)
+{
     const char *when = json_string_value(json_object_get(run->end, "ended"));
     const char *why = json_string_value(json_object_get(run->end, "why"));
-    const char *begun = json_string_value(json_object_get(last, "time"));
     if (run->end)
         snprintf(text, size, "ended at %s: %s", when ? when : "?", why ? why : "?");
     else
-        snprintf(text, size, "its launcher, started at %s, was killed; the same `muster start` goes on",
-                 begun ? begun : "?");
-    muster_text_harmless(text, text, size);
-    return text;
+        describe_kill(run, text, size);
+    return muster_text_harmless(text, text, size);
 }

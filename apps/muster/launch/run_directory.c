@@ -188,7 +188,7 @@ static enum muster_status write_all(struct run_directory *directory, const struc
     if (status != MUSTER_OK)
         return status;
     mkdirat(directory->folder, RUN_LOGS, 0777);
-    directory->logs = openat(directory->folder, RUN_LOGS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    directory->logs = openat(directory->folder, RUN_LOGS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return directory->logs >= 0 ? MUSTER_OK : run_files_errno(error, directory->path, "making logs/ in it");
 }
 
@@ -263,7 +263,7 @@ int run_directory_open_log(const struct run_directory *directory, const char *na
         errno = ENOMEM;
         return -1;
     }
-    int log = openat(directory->logs, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    int log = openat(directory->logs, file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     int number = errno;
     free(file);
     errno = number;

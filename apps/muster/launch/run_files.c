@@ -184,12 +184,16 @@ enum muster_status run_files_remove(int folder, const char *path, const char *na
     return remove_tree(folder, name, 0) ? MUSTER_OK : fail(error, path, name, "removing");
 }
 
-const char *run_time_now(char text[RUN_TIME_SIZE])
+const char *run_time(time_t time, char text[RUN_TIME_SIZE])
 {
-    time_t now = time(NULL);
     struct tm utc;
     text[0] = '\0';
-    if (gmtime_r(&now, &utc))
+    if (gmtime_r(&time, &utc))
         strftime(text, RUN_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
     return text;
+}
+
+const char *run_time_now(char text[RUN_TIME_SIZE])
+{
+    return run_time(time(NULL), text);
 }

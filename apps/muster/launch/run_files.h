@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include <jansson.h>
 
@@ -49,8 +50,9 @@ enum muster_status run_files_read_json(int folder, const char *path, const char 
 enum muster_status run_files_remove(int folder, const char *path, const char *name,
                                     struct muster_error *error);
 
-/* The time now in UTC, such as "2024-05-17T08:00:00Z". */
+/* A time, or the time now, in UTC, such as "2024-05-17T08:00:00Z". */
 enum { RUN_TIME_SIZE = 32 };
+const char *run_time(time_t time, char text[RUN_TIME_SIZE]);
 const char *run_time_now(char text[RUN_TIME_SIZE]);
 
 #endif

@@ -181,16 +181,19 @@ static json_t *make_versions(void)
 
 static json_t *make_start(void)
 {
-    char host[256] = "", name[256], now[RUN_TIME_SIZE], room[1024];
+    char host[256] = "", name[256], now[RUN_TIME_SIZE], room[1024], *here = getcwd(NULL, 0);
     struct passwd entry, *user = NULL;
     gethostname(host, sizeof(host) - 1);
     /* The name of a user who is in no list is the number. */
     snprintf(name, sizeof(name), "%lu", (unsigned long)geteuid());
     if (getpwuid_r(geteuid(), &entry, room, sizeof(room), &user) == 0 && user)
         muster_text_harmless(user->pw_name, name, sizeof(name));
-    return json_pack("{s:s, s:s, s:s, s:I}", "time", run_time_now(now), "host",
-                     muster_text_harmless(host, host, sizeof(host)), "user", name, "pid",
-                     (json_int_t)getpid());
+    /* Paths of the experiment are as seen from the directory. */
+    json_t *start = json_pack("{s:s, s:s, s:s, s:I, s:o*}", "time", run_time_now(now), "host",
+                              muster_text_harmless(host, host, sizeof(host)), "user", name, "pid",
+                              (json_int_t)getpid(), "directory", here ? json_string(here) : NULL);
+    free(here);
+    return start;
 }
 
 static json_t *make_starts(const json_t *before)

@@ -4,6 +4,7 @@
 #include "status.h"
 
 #include <argp.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,9 @@ static void print_process(const json_t *process, const json_t *state, int width)
     if (number > 0)
         snprintf(pid, sizeof(pid), "%lld", (long long)number);
     monitor_client_describe(state, text_of(process, "name"), does, sizeof(does));
+    /* A program may call itself by another name. */
+    if (state && *does == '\0' && number > 0 && strcmp(text_of(process, "role"), "participant") == 0)
+        snprintf(does, sizeof(does), "no participant of this name is connected");
     describe_ends(process, ends, sizeof(ends));
     printf("%-*s %-10s %8s %-11s %10s  %s%s%s\n", width, text_of(process, "name"), text_of(process, "host"),
            pid, text_of(process, "state"),
@@ -81,21 +85,37 @@ static void print_process(const json_t *process, const json_t *state, int width)
            *does != '\0' && *ends != '\0' ? "; " : "", ends);
 }
 
+static const json_t *credentials_of(const struct run *run)
+{
+    return json_object_get(json_object_get(run->record, "settings"), "credentials");
+}
+
+/* Where it was started. */
+static const char *directory_of(const struct run *run)
+{
+    const json_t *starts = json_object_get(run->record, "started");
+    size_t count = json_array_size(starts);
+    return json_string_value(json_object_get(json_array_get(starts, count > 0 ? count - 1 : 0), "directory"));
+}
+
 static void print_all(const struct run *run, const json_t *answer, const json_t *state)
 {
     const json_t *processes = json_object_get(answer, "processes"),
                  *monitor = json_object_get(answer, "monitor");
+    char path[PATH_MAX];
     int width = (int)strlen("process");
     for (size_t i = 0; i < json_array_size(processes); i++) {
         int length = (int)strlen(text_of(json_array_get(processes, i), "name"));
         width = length > width ? length : width;
     }
-    printf("%s is %s, in %s\n", run_name(run), text_of(answer, "phase"), run->path);
+    printf("%s is %s, in %s\n", run_name(run), text_of(answer, "phase"),
+           muster_text_harmless(run->path, path, sizeof(path)));
     printf("launcher: process %ld on %s\n", (long)run->owner.pid, run->owner.host);
     if (json_is_string(json_object_get(answer, "server")))
         printf("server: %s\n", text_of(answer, "server"));
     if (json_is_string(monitor))
-        printf("monitor: http://%s/\n", json_string_value(monitor));
+        printf("monitor: %s://%s/%s\n", json_object_get(credentials_of(run), "tls_cert") ? "https" : "http",
+               json_string_value(monitor), state ? "" : " (nothing was learnt from it)");
     printf("\n%-*s %-10s %8s %-11s %10s  %s\n", width, "process", "host", "pid", "state", "since",
            "what it does");
     for (size_t i = 0; i < json_array_size(processes); i++)
@@ -118,28 +138,34 @@ static void print_json(const struct run *run, json_t *answer, json_t *state)
     json_decref(whole);
 }
 
+static int show_outcome(const struct run *run, bool json)
+{
+    char text[400], path[PATH_MAX];
+    if (json)
+        print_json(run, NULL, NULL);
+    else
+        printf("%s, in %s: %s\n", run_name(run), muster_text_harmless(run->path, path, sizeof(path)),
+               run_outcome(run, text, sizeof(text)));
+    return 3;
+}
+
 static int show(struct run *run, bool json)
 {
     json_t *answer = NULL, *state = NULL;
     struct muster_error error;
-    char text[400];
     int socket = -1;
-    if (!run->owner.there) {
-        if (json)
-            print_json(run, NULL, NULL);
-        else
-            printf("%s, in %s: %s\n", run_name(run), run->path, run_outcome(run, text, sizeof(text)));
-        return 3;
-    }
-    if (run_ask(run, "status", &answer, &socket, &error) != MUSTER_OK) {
+    enum muster_status status =
+        run->owner.there ? run_ask(run, "status", &answer, &socket, &error) : MUSTER_UNAVAILABLE;
+    if (!run->owner.there)
+        return show_outcome(run, json);
+    if (status != MUSTER_OK) {
         fprintf(stderr, NAME ": %s\n", error.text);
         return EXIT_FAILURE;
     }
     close(socket);
     const char *monitor = json_string_value(json_object_get(answer, "monitor"));
     if (monitor)
-        state = monitor_client_get(monitor,
-                                   json_object_get(json_object_get(run->record, "settings"), "credentials"));
+        state = monitor_client_get(monitor, credentials_of(run), directory_of(run));
     if (json)
         print_json(run, answer, state);
     else

@@ -4,6 +4,7 @@
 #include "stop.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -62,40 +63,45 @@ static void await_launcher(const struct run *run)
     close(process);
 }
 
-static int await_end(const struct run *run, int socket, double within_s)
+/* The connection has ended. */
+static int tell_end(struct run *run)
 {
-    struct pollfd end = {.fd = socket, .events = POLLIN};
-    if (poll(&end, 1, within_s > 0 ? (int)(1000 * within_s) : -1) != 0) {
-        await_launcher(run);
+    char text[400];
+    await_launcher(run);
+    run_look(run);
+    if (run->end) {
         printf("%s has ended\n", run_name(run));
         return EXIT_SUCCESS;
     }
+    fprintf(stderr, NAME ": %s did not end by itself: %s\n", run_name(run),
+            run->owner.there ? "its launcher is still there" : run_outcome(run, text, sizeof(text)));
+    return EXIT_FAILURE;
+}
+
+static int await_end(struct run *run, int socket, double within_s)
+{
+    struct pollfd end = {.fd = socket, .events = POLLIN};
+    int ready;
+    while ((ready = poll(&end, 1, within_s > 0 ? (int)(1000 * within_s) : -1)) < 0 && errno == EINTR)
+        continue;
+    if (ready != 0)
+        return tell_end(run);
     fprintf(stderr, NAME ": %s is still stopping after %g s; `muster status` shows what it waits for\n",
             run_name(run), within_s);
     return 3;
 }
 
-/* It has ended between two looks at it. */
-static bool has_gone(const struct run *run)
-{
-    struct run_owner owner;
-    run_lock_look(run->folder, &owner);
-    return !owner.there;
-}
-
-static int stop(const struct run *run, double within_s)
+static int stop(struct run *run, double within_s)
 {
     json_t *answer;
     struct muster_error error;
     char text[400];
     int socket;
+    enum muster_status status =
+        run->owner.there ? run_ask(run, "stop", &answer, &socket, &error) : MUSTER_UNAVAILABLE;
     if (!run->owner.there) {
-        printf("%s has %s\n", run_name(run), run_outcome(run, text, sizeof(text)));
-        return EXIT_SUCCESS;
-    }
-    enum muster_status status = run_ask(run, "stop", &answer, &socket, &error);
-    if (status == MUSTER_UNAVAILABLE && has_gone(run)) {
-        printf("%s has ended\n", run_name(run));
+        printf("%s %s%s\n", run_name(run),
+               run->end ? "has " : "is not running: ", run_outcome(run, text, sizeof(text)));
         return EXIT_SUCCESS;
     }
     if (status != MUSTER_OK) {

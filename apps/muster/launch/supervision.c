@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "agent.h"
-#include "common/units.h"
+#include "process_start.h"
 
 enum {
     LONGEST_BACKOFF_S = 30,
@@ -23,11 +22,6 @@ enum {
     IDLE_MS = 60000,
     TOLD_LINES = 3, /* of one that is given up */
 };
-
-static const char *const state_names[] = {"waiting",     "starting", "running",
-                                          "backing off", "ended",    "given up"};
-static const char *const phase_names[] = {"starting", "running",  "leaving", "stopping",
-                                          "stopping", "stopping", "ended"};
 
 static bool is_final(const struct process *process)
 {
@@ -120,135 +114,14 @@ static void fail(struct launcher *launcher, int result, const char *format, ...)
 
 /* ---- starts ---- */
 
-static bool is_wildcard(const char *host, size_t length)
-{
-    return length == 0 || (length == 7 && strncmp(host, "0.0.0.0", 7) == 0) ||
-           (length == 4 && strncmp(host, "[::]", 4) == 0);
-}
-
-/* Where a process reaches the one that serves. */
-static void find_server(const struct launcher *launcher, const struct process *process, char *text,
-                        size_t size)
-{
-    const struct process *serving = &launcher->processes[0];
-    const char *listen = serving->definition->listen;
-    if (!listen) {
-        snprintf(text, size, "%s", launcher->options->server ? launcher->options->server : "");
-        return;
-    }
-    const char *colon = strrchr(listen, ':'), *host = listen;
-    size_t length = colon ? (size_t)(colon - listen) : strlen(listen);
-    char own[256] = "";
-    bool same = process->definition->host == serving->definition->host;
-    if (!same && serving->definition->address)
-        host = serving->definition->address;
-    else if (is_wildcard(listen, length) && same)
-        host = "127.0.0.1";
-    else if (is_wildcard(listen, length) && !is_here(launcher, serving)) {
-        const char *target = launcher->experiment->hosts[serving->definition->host].target,
-                   *at = strchr(target, '@');
-        host = at ? at + 1 : target;
-    } else if (is_wildcard(listen, length)) {
-        const char *seen = launcher->hosts[process->definition->host].seen;
-        gethostname(own, sizeof(own) - 1);
-        host = *seen != '\0' ? seen : own;
-    }
-    if (host != listen)
-        length = strlen(host);
-    bool bare = host != listen && memchr(host, ':', length) && host[0] != '[';
-    snprintf(text, size, "%s%.*s%s:%d", bare ? "[" : "", (int)length, host, bare ? "]" : "", launcher->port);
-}
-
-/* A text in which {server} is replaced. */
-static json_t *replace(const char *text, const char *server)
-{
-    static const char placeholder[] = "{server}";
-    const char *found = strstr(text, placeholder);
-    if (!found)
-        return json_string(text);
-    size_t size = strlen(text) + 1, count = 0;
-    for (const char *at = found; at; at = strstr(at + 1, placeholder))
-        count++;
-    char *replaced = malloc(size + count * strlen(server)), *to = replaced;
-    while (replaced && found) {
-        memcpy(to, text, (size_t)(found - text));
-        to += found - text;
-        to += sprintf(to, "%s", server);
-        text = found + strlen(placeholder);
-        found = strstr(text, placeholder);
-    }
-    if (replaced)
-        strcpy(to, text);
-    json_t *string = replaced ? json_string(replaced) : NULL;
-    free(replaced);
-    return string;
-}
-
-static void append(json_t *array, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void append(json_t *array, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    json_array_append_new(array, json_string(text));
-}
-
-static json_t *arguments_of(const struct launcher *launcher, const struct process *process,
-                            const char *server)
-{
-    const struct experiment_process *definition = process->definition;
-    json_t *array = json_array();
-    for (size_t i = 0; definition->arguments[i]; i++)
-        json_array_append_new(array, replace(definition->arguments[i], server));
-    if (definition->listen && launcher->port == 0) {
-        append(array, "--listen=%s", definition->listen);
-    } else if (definition->listen) {
-        const char *colon = strrchr(definition->listen, ':');
-        append(array, "--listen=%.*s:%d", colon ? (int)(colon - definition->listen) : 0, definition->listen,
-               launcher->port);
-    }
-    return array;
-}
-
-static json_t *environment_of(const struct launcher *launcher, const struct process *process,
-                              const char *server)
-{
-    const struct experiment_process *definition = process->definition;
-    json_t *array = json_array();
-    append(array, "MUSTER_RUN=%s", launcher->experiment->name);
-    append(array, "MUSTER_NAME=%s", definition->name);
-    append(array, "MUSTER_RANK=%zu", definition->rank);
-    append(array, "MUSTER_COUNT=%zu", definition->count);
-    if (*server != '\0')
-        append(array, "MUSTER_SERVER=%s", server);
-    for (size_t i = 0; definition->environment && definition->environment[i]; i++)
-        json_array_append_new(array, replace(definition->environment[i], server));
-    return array;
-}
-
 static void start(struct launcher *launcher, struct process *process)
 {
     struct host *host = &launcher->hosts[process->definition->host];
-    const char *directory = process->definition->directory;
-    char server[512] = "";
-    if (process != &launcher->processes[0] || !process->definition->listen)
-        find_server(launcher, process, server, sizeof(server));
-    if (!directory)
-        directory = host->definition->directory;
-    json_t *arguments = arguments_of(launcher, process, server);
-    json_t *environment = environment_of(launcher, process, server);
-    json_int_t id = process - launcher->processes;
-    json_t *wish =
-        json_pack("{s:{s:I, s:o, s:o, s:o, s:b}}", "start", "id", id, "arguments", arguments, "environment",
-                  environment, "directory", directory ? json_string(directory) : json_null(), "serves",
-                  process->definition->listen || process->definition->monitored);
+    json_t *message = process_start_message(launcher, process);
     set_state(launcher, process, PROCESS_STARTING);
     process->starts++;
     output_begin(&process->output);
-    if (!channel_send(host->channel, wish, NULL, 0))
+    if (!channel_send(host->channel, message, NULL, 0))
         supervision_lose(launcher, host);
 }
 
@@ -621,34 +494,4 @@ int64_t supervision_step(struct launcher *launcher)
     while (advance(launcher))
         continue;
     return next_ms(launcher);
-}
-
-/* ---- what control tells ---- */
-
-static json_t *describe(const struct launcher *launcher, const struct process *process)
-{
-    const struct experiment_process *definition = process->definition;
-    char how[CHILD_TEXT_SIZE];
-    return json_pack(
-        "{s:s, s:s, s:I, s:s, s:o, s:s, s:I, s:I, s:o}", "name", definition->name, "role", definition->role,
-        "rank", (json_int_t)definition->rank, "host", host_of(launcher, process), "pid",
-        process->pid > 0 ? json_integer(process->pid) : json_null(), "state", state_names[process->state],
-        "since_ms", (json_int_t)(launcher->now_ms - process->since_ms), "restarts",
-        (json_int_t)(process->starts > 0 ? process->starts - 1 : 0), "status",
-        process->ended ? json_string(child_describe(process->status, how)) : json_null());
-}
-
-json_t *supervision_status(const struct launcher *launcher)
-{
-    const struct process *serving = &launcher->processes[0];
-    char server[512];
-    json_t *processes = json_array();
-    for (size_t i = 0; i < launcher->experiment->process_count; i++)
-        json_array_append_new(processes, describe(launcher, &launcher->processes[i]));
-    find_server(launcher, serving, server, sizeof(server));
-    bool here = launcher->monitor_port > 0;
-    return json_pack(
-        "{s:s, s:s, s:o, s:o, s:o}", "run", launcher->experiment->name, "phase", phase_names[launcher->phase],
-        "server", launcher->port > 0 ? json_string(server) : json_null(), "monitor",
-        here ? json_sprintf("127.0.0.1:%d", launcher->monitor_port) : json_null(), "processes", processes);
 }

@@ -43,7 +43,8 @@ static const struct setting table[] = {
           "Begin a round only if N participants are there (default: as many as the strategy needs; the first "
           "round also waits for --at-least)"),
     SECONDS("wait", "wait", GROUP_ROUNDS, wait_ms, 0.001, MANY, false,
-            "How long to wait for participants that are missing (default 300)"),
+            "How long to wait for participants that are missing, and for one that gives the first "
+            "model (default 300)"),
     SECONDS("deadline", "deadline", GROUP_ROUNDS, deadline_ms, 0.001, MANY, true,
             "How long a round may take; later answers are dropped (default 60)"),
     SECONDS("grace", "grace", GROUP_ROUNDS, grace_ms, 0, MANY, false,

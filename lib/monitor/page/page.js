@@ -258,6 +258,11 @@ function transferOf(one) {
                         : `\u2193 ${bytes(t.sent)} of ${bytes(t.to_send)}`;
 }
 
+function numbersOf(one) {
+    return Object.entries(one.numbers || {}).map(([name, value]) => `${name} ${value === null ? "none" : +value.toPrecision(6)}`)
+        .join(", ");
+}
+
 function fillRow(row, one) {
     const cells = row.children;
     const works = one.kind !== "none";
@@ -275,7 +280,7 @@ function fillRow(row, one) {
     bar.setAttribute("aria-label", `turn of ${one.name}`);
     set(done, works ? (one.progress ? percent(one.progress) : one.kind) : "");
     set(cells[4], works ? duration(one.turn_ms) : "");
-    set(cells[5], transferOf(one));
+    set(cells[5], [transferOf(one), numbersOf(one)].filter(Boolean).join(", "));
     set(cells[6], duration(one.heard_ms));
     set(cells[7], count(one.failed));
     cells[7].classList.toggle("failed", one.failed > 0);

@@ -1,0 +1,34 @@
+"""muster: a server takes the initiative over its clients, over gRPC streams."""
+from ._errors import (
+    Busy,
+    Cancelled,
+    Closed,
+    Error,
+    Exists,
+    FormatError,
+    Full,
+    Gone,
+    Invalid,
+    IoError,
+    OutOfMemory,
+    ProtocolError,
+    Refused,
+    Stopped,
+    Timeout,
+    TooBig,
+    TooFew,
+    Unauthenticated,
+    Unavailable,
+    UnknownInstruction,
+    Unsupported,
+)
+from ._message import Application, Evaluate, Failure, Message, Prepared, Train, check_match
+from ._muster import ffi, lib
+from .group import ANY_RANK, ANY_TAG, Coordinator, Group, Member, join_group
+from .learning import Mean, Run, Strategy, npz_read, npz_write
+from .monitor import Monitor
+from .participant import Instruction, Participant, connect, connect_async
+from .record import Record
+from .server import Answer, Entry, Event, ParticipantManager, Proxy, Round, run_all, run_each
+
+__version__ = ffi.string(lib.muster_version()).decode()

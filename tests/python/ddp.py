@@ -1,0 +1,156 @@
+#!/usr/bin/python3 -B
+"""`muster orchestrate` with workers of PyTorch DDP: killed, frozen in a collective, late, interrupted, and failing. The
+limit of a collective is longer than the tests: workers that hang in one have to be freed."""
+
+import os
+import re
+import signal
+import sys
+
+import common
+import support
+
+try:
+    import torch
+    from muster._ddp_checkpoint import Checkpoints
+except ImportError:
+    torch = None
+
+PEER = common.PEER.with_name("ddp_peer.py")
+DEMO = support.SOURCE / "apps" / "muster" / "orchestrate" / "demo"
+EXAMPLE = support.SOURCE / "examples" / "python" / "ddp_worker.py"
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+class Training(common.Case):
+    def demo(self, *options, **environment):
+        """./run ddp: what it writes, and its last line in parts."""
+        process = self.start(DEMO, support.BUILD, *options, env={**os.environ, **environment})
+        output = process.stdout.read()
+        self.assertEqual(process.wait(), 0, output + self.errors_of(process))
+        final = re.fullmatch(r"final loss ([0-9.]+), (\d+) iterations, (\d+) restarts", output.splitlines()[-1])
+        self.assertTrue(final, output)
+        return output, float(final[1]), int(final[2]), int(final[3])
+
+    def start_orchestrator(self, *options):
+        """What it writes goes to a file: in epochs without an end nobody reads it."""
+        command = (support.MUSTER, "orchestrate", "--listen=127.0.0.1:0", "--checkpoint-every=4")
+        output = open(self.scratch / "output", "w")
+        self.addCleanup(output.close)
+        orchestrator = self.start_on_port(*command, *options, stdout=output)
+        self.address = f"127.0.0.1:{orchestrator.port}"
+        return orchestrator
+
+    def start_worker(self, name, *options, **environment):
+        environment = {**os.environ, "MUSTER_SERVER": self.address, "MUSTER_NAME": name, **environment}
+        return self.start_python(PEER, f"--checkpoints={self.scratch / name}", "--verbose", *options, env=environment)
+
+    def write_checkpoints_of_before(self, folder):
+        folder.mkdir()
+        torch.save({"states": {}, "time": 1.0, "mark": "before"}, self.scratch / "before")
+        for iteration in range(4, 20000, 4):
+            os.link(self.scratch / "before", folder / f"iteration-{iteration}.pt")
+
+    def finish(self, orchestrator, pattern):
+        """Of the last line that an orchestrator writes."""
+        self.assertEqual(orchestrator.wait(), 0, self.errors_of(orchestrator))
+        self.assertRegex((self.scratch / "output").read_text().splitlines()[-1], "^final loss .*, " + pattern)
+
+    def first_of(self, workers):
+        """Waits for the first epoch; the worker that has rank 0."""
+        ranks = [self.read_until(worker, "^epoch 1: rank . of 2") for worker in workers]
+        return workers["rank 0" in ranks[1]]
+
+    def test_a_checkpoint_is_no_program(self):
+        class Program:
+            def __reduce__(self):
+                return os.mkdir, (str(path / "made"),)
+
+        path = self.scratch
+        torch.save({"states": {"model": Program()}, "time": 1.0, "mark": ""}, path / "iteration-1.pt")
+        with self.assertLogs("muster.ddp", "WARNING") as log:
+            self.assertEqual(Checkpoints(path)._read(1), (None, None))
+        self.assertIn("posix.mkdir is no tensor", log.output[0])
+        self.assertFalse((path / "made").exists())
+        states = {"model": {"rate": 0.5, "steps": [torch.ones(2)]}}
+        torch.save({"states": states, "time": 1.0, "mark": ""}, path / "iteration-1.pt")
+        self.assertEqual(Checkpoints(path)._read(1)[1]["states"]["model"]["rate"], 0.5)
+
+    def test_the_example_trains(self):
+        output, loss, iterations, restarts = self.demo("--workers=2", "--iterations=60")
+        self.assertEqual((iterations, restarts), (60, 0))
+        self.assertLess(loss, 1.5)
+        self.assertLessEqual(len(EXAMPLE.read_text().splitlines()), 60)
+
+    def test_with_a_killed_worker_it_ends_as_without(self):
+        options = (f"--worker={PEER}", "--workers=3", "--iterations=20")
+        _, loss, iterations, restarts = self.demo(*options)
+        self.assertEqual((iterations, restarts), (20, 0))
+        # None gets beyond iteration 15 before one is killed.
+        output, *numbers = self.demo(*options, "--kill=1", "--seed=3", DDP_HOLD="15")
+        self.assertIn("killed worker-", output)
+        self.assertEqual(numbers, [loss, 20, 1])
+
+    def test_a_frozen_worker_is_named_and_a_late_one_waits_for_the_next_epoch(self):
+        patience = f"--patience={2 * support.SLOWNESS}"
+        orchestrator = self.start_orchestrator("--workers=2", "--elastic", "--heartbeat=0.2", patience)
+        ada, bob = (self.start_worker(name, DDP_HOLD="6", DDP_LAST_EPOCH="3") for name in ("ada", "bob"))
+        self.read_until(self.first_of([ada, bob]), "iteration 6")
+        bob.send_signal(signal.SIGSTOP)
+        self.read_until(ada, "epoch 2: rank 0 of 1")
+        self.assertRegex(self.errors_of(orchestrator), "(?s)bob is silent.*bob is lost: it is silent for")
+        # On another machine, which has checkpoints of an earlier training.
+        self.write_checkpoints_of_before(self.scratch / "cyd")
+        cyd = self.start_worker("cyd", DDP_LAST_EPOCH="3", DDP_HOST="another")
+        for worker in (ada, cyd):
+            self.read_until(worker, "epoch 3: rank . of 2")
+            self.assertEqual(worker.wait(), 0, self.errors_of(worker))
+        self.assertIn("waiting: the others train", self.errors_of(cyd))
+        files = [sorted(path.name for path in (self.scratch / name).iterdir()) for name in ("ada", "cyd")]
+        self.assertEqual(len(files[0]), 2)
+        self.assertLessEqual(set(files[0]), set(files[1]))
+        for name in files[0]:
+            ada_, cyd_ = (torch.load(self.scratch / worker / name)["states"] for worker in ("ada", "cyd"))
+            self.assertEqual(str(ada_), str(cyd_))
+        self.finish(orchestrator, r"\d+ iterations, 1 restarts")
+
+    def test_workers_go_on_with_an_orchestrator_that_is_started_again(self):
+        options = ("--workers=2", f"--file={self.scratch / 'memory'}")
+        orchestrator = self.start_orchestrator(*options)
+        workers = [self.start_worker(name, DDP_LAST_EPOCH="2") for name in ("ada", "bob")]
+        self.read_until(self.first_of(workers), "iteration 5")
+        orchestrator.kill()
+        orchestrator.wait()
+        again = self.start_orchestrator(*options, f"--listen={self.address}")
+        for worker in workers:
+            self.read_until(worker, "epoch 2: rank . of 2")
+            self.assertEqual(worker.wait(), 0, self.errors_of(worker))
+        self.finish(again, r"\d+ iterations, 0 restarts")
+
+    def test_ctrl_c_ends_a_worker_that_waits_in_a_collective(self):
+        orchestrator = self.start_orchestrator("--workers=2", "--elastic")
+        workers = [self.start_worker(name, "--iterations=10", DDP_HOLD="6") for name in ("ada", "bob")]
+        first = self.first_of(workers)
+        self.read_until(first, "iteration 6")
+        first.send_signal(signal.SIGINT)
+        self.assertEqual(first.wait(common.LONG), -signal.SIGINT)
+        self.assertIn("KeyboardInterrupt", self.errors_of(first))
+        other = workers[first is workers[0]]
+        self.read_until(other, "epoch 2: rank 0 of 1")
+        self.assertEqual(other.wait(), 0, self.errors_of(other))
+        self.finish(orchestrator, "10 iterations, 1 restarts")
+
+    def test_a_program_that_fails_is_told_with_its_error(self):
+        orchestrator = self.start_orchestrator("--workers=2", "--elastic")
+        workers = [self.start_worker(name, "--iterations=10", DDP_FAIL="6") for name in ("ada", "bob")]
+        self.assertEqual(sorted(worker.wait(common.LONG) for worker in workers), [0, 1])
+        self.finish(orchestrator, "10 iterations, 1 restarts")
+        self.assertRegex(self.errors_of(orchestrator), "is lost: .*ValueError: there is no data")
+
+
+if __name__ == "__main__":
+    if not torch:
+        print("there is no torch (python3-torch), or the package for Python is not built")
+        sys.exit(77)
+    common.main()
