@@ -118,15 +118,15 @@ class Training(common.Case):
     def test_workers_go_on_with_an_orchestrator_that_is_started_again(self):
         options = ("--workers=2", f"--file={self.scratch / 'memory'}")
         orchestrator = self.start_orchestrator(*options)
-        workers = [self.start_worker(name, DDP_LAST_EPOCH="2") for name in ("ada", "bob")]
-        self.read_until(self.first_of(workers), "iteration 5")
+        workers = [self.start_worker(name, "--iterations=10", DDP_HOLD="6") for name in ("ada", "bob")]
+        self.read_until(self.first_of(workers), "iteration 6")
         orchestrator.kill()
         orchestrator.wait()
         again = self.start_orchestrator(*options, f"--listen={self.address}")
         for worker in workers:
             self.read_until(worker, "epoch 2: rank . of 2")
             self.assertEqual(worker.wait(), 0, self.errors_of(worker))
-        self.finish(again, r"\d+ iterations, 0 restarts")
+        self.finish(again, "10 iterations, 0 restarts")
 
     def test_ctrl_c_ends_a_worker_that_waits_in_a_collective(self):
         orchestrator = self.start_orchestrator("--workers=2", "--elastic")

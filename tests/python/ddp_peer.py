@@ -12,7 +12,8 @@ import torch
 import torch.distributed
 from torch.nn.parallel import DistributedDataParallel
 
-# Longer than any test: what is to be noticed earlier is not noticed by it.
+# Longer than any test: what is to be noticed earlier is not noticed by it. So epochs break only where all hold: gloo
+# does not notice a connection that ends in the middle of a message.
 LIMIT = 1000
 
 # In epochs without an end no more is told, as nobody reads it.
