@@ -42,13 +42,16 @@ def sockets() -> dict[int, int]:
 
 
 def _shut(inode: int, descriptor: int, spared: Addresses) -> None:
-    """Ends a connection, if it still is what it was and no connection to one of the spared addresses."""
+    """
+    Ends a connection, if it still is what it was and no connection to one of the spared addresses. For this process it
+    looks as if the peer had closed it. It can still send: gloo passes over errors of sending, and would wait for it.
+    """
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
         if os.fstat(end.fileno()).st_ino != inode or end.family not in (socket.AF_INET, socket.AF_INET6):
             return
         host, port = end.getpeername()[:2]  # raises if it listens
         if (host.removeprefix("::ffff:"), port) not in spared and (host, port) not in spared:
-            end.shutdown(socket.SHUT_RDWR)
+            end.shutdown(socket.SHUT_RD)
 
 
 _SIGNS = re.compile(
