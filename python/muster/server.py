@@ -48,10 +48,19 @@ def _raise(status: int, record: Any, answer: Optional[Received]) -> None:
     """Raises how a turn ended, with what the participant said of it."""
     if status == lib.MUSTER_OK:
         return
-    problem = error(status, ffi.string(record.text).decode("utf-8", "replace"))
-    if isinstance(problem, Refused) and answer is not None and answer.kind == "failure":
+    text = ffi.string(record.text).decode("utf-8", "replace")
+    failed = answer is not None and answer.kind == "failure"
+    problem = error(status, _one_line(text, answer.text) if failed else text)
+    if isinstance(problem, Refused) and failed:
         problem.code, problem.detail = answer.code, answer.text
     raise problem
+
+
+def _one_line(text: str, detail: str) -> str:
+    """The library's text for a failure, up to the end of the failure's first line: behind it ? stands for each line's end."""
+    line, end, _ = detail.partition("\n")
+    start = text.find(line) if line and end else -1
+    return text if start < 0 else text[: start + len(line)]
 
 
 class _Rounds:

@@ -62,6 +62,8 @@ def split(file):
 class Participant:
     """Trains nothing: it sends back what it gets."""
 
+    FEATURES = ("chunks", "heartbeats", "asks")
+
     def __init__(self, address, fault=None):
         self.protocol = load_protocol("stream")
         self.address = address
@@ -143,7 +145,7 @@ class Participant:
     # ---- joining ----
 
     def hello(self):
-        hello = self.protocol.Hello(name=self.name, features=["chunks", "heartbeats", "asks"],
+        hello = self.protocol.Hello(name=self.name, features=self.FEATURES,
                                     max_message_size=64 << 20, max_payload_size=1 << 30)
         if self.token:
             hello.session = bytes(16) if self.fault == "wrong-token" else self.token

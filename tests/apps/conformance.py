@@ -104,6 +104,14 @@ class OfParticipants(Judging):
         self.assertEqual(status, 0)
         self.assertEqual({name for name, verdict in verdicts(report).items() if verdict == "n/a"}, {"ask"})
 
+    def test_one_without_features_is_told_what_its_hello_lacks(self):
+        class Plain(Participant):
+            FEATURES = ()
+
+        _, report = self.judge_thread(Plain, *PATIENT)
+        self.assertRegex(report, r'n/a +heartbeats .*\n +its Hello has no "heartbeats"')
+        self.assertRegex(report, r'n/a +granted .*\n +its Hello has no "chunks"')
+
 
 class OfServers(Judging):
     def assert_accepted(self, status, report):

@@ -133,6 +133,7 @@ class Failures(Case):
         proxy = self.join(lambda participant: participant.serve(handler))
         with self.assertRaisesRegex(muster.Refused, "ZeroDivisionError: division by zero") as caught:
             proxy.run(muster.Train(good=False), LONG)
+        self.assertTrue(str(caught.exception).endswith("ZeroDivisionError: division by zero"), str(caught.exception))
         self.assertIn("in handler", caught.exception.detail)
         self.assertIn("WARNING trainer: the disk is full", caught.exception.detail)
         self.assertEqual(proxy.run(muster.Train(good=True), LONG)["n"], 1)
