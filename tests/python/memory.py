@@ -45,7 +45,7 @@ class Memory(common.Case):
             if turn == 100:
                 before = resident()
         self.assertEqual(float(model[7]), 1000)
-        self.assertLess(resident() - before, 25, "MiB")
+        self.assertLess(resident() - before, 120, "MiB: malloc may keep 64, and one array in ten that stayed would be 450")
 
     def test_no_cycle_keeps_a_payload(self):
         kept = [weakref.ref(self.proxy.run(muster.Train([numpy.zeros(300000)]), LONG)) for _ in range(3)]
