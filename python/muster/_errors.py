@@ -185,3 +185,9 @@ def copy_text(to: Any, size: int, text: str) -> None:
     line = text.encode("utf-8", "replace")[: max(size - 1, 0)].decode("utf-8", "ignore").encode() + b"\0"
     if size > 0:
         ffi.memmove(to, line, len(line))
+
+
+def needs(function: str, part: str) -> None:
+    """Raises Invalid if the library was built without a part, and so has not this function."""
+    if not hasattr(lib, function):
+        raise Invalid(f"the library was built without its {part}: configure it --with-{part}, and install this package again")

@@ -6,7 +6,7 @@ import weakref
 from typing import Any, Optional, Union
 
 from ._call import Owner, Texts, options
-from ._errors import Invalid, checked
+from ._errors import Invalid, checked, needs
 from ._muster import ffi, lib
 from .group import Group
 from .participant import Participant
@@ -23,6 +23,7 @@ class Monitor(Owner):
 
     def __init__(self, listen: Optional[str] = None, **given: Any) -> None:
         super().__init__(None)
+        needs("muster_monitor_start", "monitor")
         self._texts = Texts()
         self._shown: dict[int, Shown] = {}
         if listen is not None:

@@ -7,7 +7,7 @@ import sys
 from typing import Any, Callable, Optional, Union
 
 from ._call import Owner, Texts, callback, checked_wait, function, in_callback, milliseconds, options
-from ._errors import Invalid, checked
+from ._errors import Invalid, checked, needs
 from ._message import as_array, fill_array
 from ._muster import ffi, lib
 
@@ -20,6 +20,7 @@ class Record(Owner):
 
     def __init__(self, *sinks: str, **given: Any) -> None:
         super().__init__(None)
+        needs("muster_record_open", "record")
         self._texts = Texts()
         self._warning: list[Optional[Callable[[str], None]]] = [function("on_warning", given.pop("on_warning", None))]
         self._handle = ffi.new_handle(self._warning)
@@ -82,7 +83,7 @@ class Record(Owner):
         self.close(outcome)
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
+        if self._pointer and not sys.is_finalizing():
             self.close("failed", 1.0)
 
 

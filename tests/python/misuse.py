@@ -10,6 +10,7 @@ import numpy
 import common
 from common import LONG
 import muster
+from muster._errors import needs
 
 
 class Case(common.Case):
@@ -55,6 +56,10 @@ class Values(Case):
         self.assertEqual(answer.named, {})
         with self.assertRaisesRegex(KeyError, "no 'loss'; it has .*'more'"):
             answer["loss"]
+
+    def test_parts_that_the_library_lacks(self):
+        self.expect("without its record: configure it --with-record", needs, "muster_nothing", "record")
+        needs("muster_record_open", "record")
 
     def test_arguments(self):
         self.expect("write \\[array\\]", muster.Train, 3)
