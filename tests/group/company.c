@@ -383,7 +383,8 @@ enum muster_status sending_end(struct sending *sending)
     return sending->status;
 }
 
-/* A thread that has been woken is not asleep any more, even when it does not run yet. */
+/* A thread that has been woken is not asleep any more, even when it does not run yet; nor is one that waits for the disk, as a
+ * coordinator does that writes its file. */
 static bool is_asleep(const char *thread)
 {
     char path[64], line[512];
@@ -395,7 +396,7 @@ static bool is_asleep(const char *thread)
     fclose(file);
     line[size] = '\0';
     const char *name_end = strrchr(line, ')');
-    return !name_end || name_end[2] != 'R';
+    return !name_end || (name_end[2] != 'R' && name_end[2] != 'D');
 }
 
 bool others_sleep(void)
