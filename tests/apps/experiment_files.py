@@ -122,7 +122,7 @@ class Values(Reading):
             ("server.rounds=x", "--set server.rounds: server.rounds x: expected a whole number"),
             ("server.rouns=3", "--set server.rouns: server.rouns: there is no such key; did you mean rounds?"),
             ("server", "--set server: expected KEY=VALUE"),
-            (".".join("a" * 17) + "=1", f"--set {'.'.join('a' * 17)}: there is room for 16 levels"),
+            (".".join("a" * 16) + "=1", f"--set {'.'.join('a' * 16)}: there is room for 15 levels"),
             ("=3", "expected KEY=VALUE"),
             ("server..rounds=3", "--set server..rounds: a part of this key is empty"),
             ("server.rounds.x=3", "--set server.rounds.x: "),

@@ -221,8 +221,8 @@ void values_assign(struct memory *memory, struct tree *tree, const char *assignm
         tree = step(memory, tree, &path, place, mistakes);
     if (!value || !tree)
         return;
-    if (depth > TREE_NESTING_MAX) {
-        mistakes_add(mistakes, place, "there is room for %d levels", TREE_NESTING_MAX);
+    if (depth >= TREE_NESTING_MAX) { /* the whole is a level, too, as in a file */
+        mistakes_add(mistakes, place, "there is room for %d levels below each other", TREE_NESTING_MAX - 1);
         return;
     }
     struct tree *next = tree->next;
