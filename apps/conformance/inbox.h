@@ -44,7 +44,7 @@ struct inbox {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     STAILQ_HEAD(, event) events; /* guarded by lock, like all below */
-    size_t held;                 /* bytes of messages in there */
+    size_t held;                 /* bytes of events in there */
     uint64_t lines_opened;
     bool stopped; /* the listener */
     LIST_HEAD(, line) lines;
@@ -73,7 +73,7 @@ struct line *inbox_connect(struct inbox *inbox, const char *address, const struc
 void inbox_child_ended(struct inbox *inbox, const char *text);
 
 /* The next event, which is the caller's to free with free(); NULL when the time is over: milliseconds by the
- * transport's clock. */
+ * transport's clock. What came later is left for the next wait: a peer that never stops does not hold us up. */
 struct event *inbox_take(struct inbox *inbox, int64_t until);
 
 int64_t inbox_now(struct inbox *inbox);
