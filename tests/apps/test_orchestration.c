@@ -156,6 +156,27 @@ Test(orchestration, a_checkpoint_is_complete_when_all_have_it)
     stage_close(&stage);
 }
 
+/* It is not the last one that was a number. */
+Test(orchestration, the_loss_of_a_training_that_diverges)
+{
+    struct stage stage;
+    struct machine_options options = stage_options();
+    options.workers = options.least = 2;
+    stage_open(&stage, &options);
+    stage_begin(&stage, 2);
+    struct reply good = stage_reply(10), bad = stage_reply(20);
+    good.loss = 1;
+    stage_answer(&stage, 0, good);
+    stage_answer(&stage, 1, good);
+    cr_assert_eq(stage_look(&stage).loss, 1);
+    bad.diverged = true;
+    good.iteration = 20;
+    stage_answer(&stage, 0, good);
+    stage_answer(&stage, 1, bad);
+    cr_assert(isnan(stage_look(&stage).loss));
+    stage_close(&stage);
+}
+
 Test(orchestration, it_ends_when_all_have_finished_or_as_many_iterations_are_done)
 {
     for (int counted = 0; counted < 2; counted++) {
@@ -326,6 +347,26 @@ Test(orchestration, a_group_that_broke_waits_for_the_cause)
     stage_close(&stage);
 }
 
+/* It is in no group. */
+Test(orchestration, one_that_waits_does_not_break_the_group_of_others)
+{
+    struct stage stage;
+    struct machine_options options = stage_options();
+    options.elastic = true;
+    options.least = 3;
+    stage_open(&stage, &options);
+    stage_begin(&stage, 4);
+    stage_leave(&stage, 3);
+    static const size_t three[] = {0, 1, 2};
+    stage_form(&stage, 3, three);
+    stage_join(&stage, 4);
+    stage_fail(&stage, 4, MUSTER_REFUSED, FAILURE_GROUP_BROKE);
+    cr_assert(stage.actors[4].dropped);
+    cr_assert_eq(stage_look(&stage).phase, PHASE_STEPS);
+    cr_assert_eq(stage_look(&stage).restarts, 1);
+    stage_close(&stage);
+}
+
 Test(orchestration, attempts_are_counted)
 {
     struct stage stage;
@@ -369,6 +410,25 @@ Test(orchestration, nobody_has_the_checkpoint)
     stage_answer_store(&stage, 0, 1);
     stage_fail(&stage, 0, MUSTER_REFUSED, FAILURE_NO_CHECKPOINT);
     stage_expect_over(&stage, MUSTER_FORMAT, "nobody has the checkpoint of iteration 0");
+    stage_close(&stage);
+}
+
+/* Else it could not be sent. */
+Test(orchestration, a_text_that_is_cut_is_still_one)
+{
+    struct stage stage;
+    struct machine_options options = stage_options();
+    char why[400] = "x", shown[400];
+    options.workers = options.least = 1;
+    while (strlen(why) < 390)
+        strcat(why, "ü");
+    stage_open(&stage, &options);
+    stage_join(&stage, 0);
+    stage_answer_store(&stage, 0, 1);
+    machine_failed(stage.machine, stage.actors[0].worker, stage.actors[0].turn, MUSTER_REFUSED,
+                   FAILURE_NO_CHECKPOINT, why, stage.now);
+    cr_assert_str_eq(muster_text_harmless(stage.actors[0].text, shown, sizeof(shown)), stage.actors[0].text);
+    cr_assert(strstr(shown, "üüü"));
     stage_close(&stage);
 }
 

@@ -96,10 +96,14 @@ Test(orders, replies)
     cr_assert_eq(reply.port, 4711);
     cr_assert_eq(reply.loss, 0.25);
     cr_assert(isnan(reply.samples_per_second));
+    cr_assert_not(reply.diverged);
+    const struct muster_scalar no_number = {"loss", (double)NAN};
+    reply_read(&(const struct muster_message){.scalars = &no_number, .scalar_count = 1}, &reply);
+    cr_assert(reply.diverged);
     message.value_count = message.scalar_count = 0;
     reply_read(&message, &reply);
-    cr_assert(reply.iteration == -1 && !reply.finished && !reply.address && reply.port == 0 &&
-              isnan(reply.loss));
+    cr_assert(!reply.diverged && reply.iteration == -1 && !reply.finished && !reply.address &&
+              reply.port == 0 && isnan(reply.loss));
 }
 
 /* Others are told it, and it is shown. */

@@ -61,7 +61,7 @@ void epoch_end(struct machine *machine, enum muster_status status, const char *t
     machine->phase = PHASE_ENDING;
     machine->status = status;
     machine->end_by = now + END_MS;
-    snprintf(machine->text, sizeof(machine->text), "%s", text);
+    muster_text_harmless(text, machine->text, sizeof(machine->text)); /* it was cut, perhaps in a character */
     for (size_t i = 0; i < machine->places.count; i++) {
         struct worker *worker = machine->places.each[i].holder;
         if (worker)

@@ -90,8 +90,10 @@ static void take_store(struct machine *machine, struct worker *worker, const str
 
 static void note_numbers(struct worker *worker, const struct reply *reply)
 {
-    if (!isnan(reply->loss))
+    if (!isnan(reply->loss) || reply->diverged) {
         worker->loss = reply->loss;
+        worker->diverged = reply->diverged;
+    }
     if (!isnan(reply->samples_per_second))
         worker->samples_per_second = reply->samples_per_second;
 }
@@ -149,7 +151,7 @@ void machine_failed(struct machine *machine, struct worker *worker, uint64_t tur
     else if (status == MUSTER_REFUSED && code == FAILURE_NO_CHECKPOINT)
         epoch_fail(machine, MUSTER_FORMAT, now, "nobody has the checkpoint of iteration %" PRIu64 ": %s",
                    machine->checkpoint, text);
-    else if (status == MUSTER_REFUSED && code == FAILURE_GROUP_BROKE && epoch_is_running(machine))
+    else if (status == MUSTER_REFUSED && code == FAILURE_GROUP_BROKE && worker->is_member)
         epoch_break(machine, SETTLE_MS, text, now);
     else if (status == MUSTER_TIMEOUT && epoch_is_running(machine)) {
         snprintf(text, sizeof(text), "%.128s did not %s within %g s (--form)", worker->name,
@@ -302,7 +304,7 @@ void machine_look(const struct machine *machine, struct machine_view *view)
             continue;
         if (worker->iteration > view->iteration)
             view->iteration = worker->iteration;
-        if (!isnan(worker->loss)) {
+        if (!isnan(worker->loss) || worker->diverged) {
             sum += worker->loss;
             told++;
         }

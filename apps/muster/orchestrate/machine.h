@@ -41,6 +41,7 @@ struct reply {
     const char *address;             /* NULL: none */
     int64_t iteration;               /* -1: none */
     double loss, samples_per_second; /* NaN: none */
+    bool diverged;                   /* it told a loss, which is no number */
     bool finished;
 };
 

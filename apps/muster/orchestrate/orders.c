@@ -114,6 +114,7 @@ void reply_read(const struct muster_message *message, struct reply *reply)
         .iteration = muster_message_integer(message, "iteration", -1),
         .loss = muster_message_scalar(message, "loss", (double)NAN),
         .samples_per_second = muster_message_scalar(message, "samples_per_second", (double)NAN),
+        .diverged = isnan(muster_message_scalar(message, "loss", 0)),
         .finished = muster_message_bool(message, "finished", false),
     };
 }

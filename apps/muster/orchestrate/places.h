@@ -28,6 +28,7 @@ struct worker {
     /* How far it is. */
     uint64_t iteration;
     double loss, samples_per_second;
+    bool diverged; /* its loss is no number any more */
     bool finished, straggles;
     int64_t advanced_ms;
 };
