@@ -120,9 +120,9 @@ class Group:
             try:
                 socket.create_connection((self._order["master_addr"], self._order["master_port"]), 1).close()
                 return
-            except OSError:
-                if time.monotonic() > until:
-                    raise
+            except OSError as error:
+                if time.monotonic() > until:  # whatever the reason, such as a name that is not known here
+                    raise RuntimeError(f"the TCPStore of rank 0 cannot be reached: {error}") from None
                 time.sleep(0.1)
 
     def free(self) -> None:

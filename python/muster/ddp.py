@@ -216,16 +216,16 @@ def worker(
 
 def _connect(address: str, until: float, **options: Any) -> Participant:
     """Connects; up to this time again and again, as an orchestrator is started again, or notices late who is gone."""
-    if until:
-        options["connect_timeout"] = max(until - time.monotonic(), 0.001)
-    try:
-        return connect(address, **options)
-    except (Exists, Full, Unavailable) as error:
-        if time.monotonic() + AGAIN_SECONDS >= until:
-            raise
-        _log.info("the orchestrator does not take this worker yet: %s", error)
-    time.sleep(AGAIN_SECONDS)
-    return _connect(address, until, **options)
+    while True:
+        if until:
+            options["connect_timeout"] = max(until - time.monotonic(), 0.001)
+        try:
+            return connect(address, **options)
+        except (Exists, Full, Unavailable) as error:
+            if time.monotonic() + AGAIN_SECONDS >= until:
+                raise
+            _log.info("the orchestrator does not take this worker yet: %s", error)
+        time.sleep(AGAIN_SECONDS)
 
 
 def _attend(control: Control, participant: Participant, files: Checkpoints, train: Callable[[Worker], Any]) -> Any:

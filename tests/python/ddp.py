@@ -5,14 +5,18 @@ limit of a collective is longer than the tests: workers that hang in one have to
 import os
 import re
 import signal
+import socket
 import sys
+from unittest import mock
 
 import common
 import support
 
 try:
     import torch
+    from muster import Full, ddp
     from muster._ddp_checkpoint import Checkpoints
+    from muster._ddp_group import Group, is_group_error
 except ImportError:
     torch = None
 
@@ -76,6 +80,20 @@ class Training(common.Case):
         states = {"model": {"rate": 0.5, "steps": [torch.ones(2)]}}
         torch.save({"states": states, "time": 1.0, "mark": ""}, path / "iteration-1.pt")
         self.assertEqual(Checkpoints(path)._read(1)[1]["states"]["model"]["rate"], 0.5)
+
+    def test_a_store_that_cannot_be_reached_is_no_failure_of_the_program(self):
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            for address in ("127.0.0.1", "not.a.name.invalid", "not an address"):
+                order = {"master_addr": address, "master_port": nobody.getsockname()[1]}
+                with self.assertRaises(Exception) as raised:
+                    Group(order, None, 0, set())._await_store(lambda: False)
+                self.assertTrue(is_group_error(raised.exception), raised.exception)
+
+    def test_an_orchestrator_that_has_no_place_for_long_is_asked_again(self):
+        answers = [Full("no place")] * 2 * sys.getrecursionlimit() + ["a participant"]
+        with mock.patch.object(ddp, "connect", side_effect=answers), mock.patch.object(ddp, "AGAIN_SECONDS", 0):
+            self.assertEqual(ddp._connect("host:1", float("inf")), "a participant")
 
     def test_the_example_trains(self):
         output, loss, iterations, restarts = self.demo("--workers=2", "--iterations=60")
