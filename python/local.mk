@@ -18,7 +18,9 @@ PYTHON_MODULES = \
     python/muster/monitor.py \
     python/muster/participant.py \
     python/muster/py.typed \
+    python/muster/proxy.py \
     python/muster/record.py \
+    python/muster/round.py \
     python/muster/server.py \
     python/muster/torch.py
 

@@ -28,7 +28,9 @@ from .group import ANY_RANK, ANY_TAG, Coordinator, Group, Member, join_group
 from .learning import Mean, Run, Strategy, npz_read, npz_write
 from .monitor import Monitor
 from .participant import Instruction, Participant, connect, connect_async
+from .proxy import Answer, Proxy
 from .record import Record
-from .server import Answer, Entry, Event, ParticipantManager, Proxy, Round, run_all, run_each
+from .round import Entry, Round, run_all, run_each
+from .server import Event, ParticipantManager
 
 __version__ = ffi.string(lib.muster_version()).decode()

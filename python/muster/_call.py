@@ -72,6 +72,13 @@ def milliseconds(seconds: Optional[float]) -> int:
     return int(-(-float(seconds) * 1000 // 1))
 
 
+def people(name: str, number: int) -> int:
+    """A number of participants, for the library."""
+    if not isinstance(number, numbers.Integral) or not 0 <= number < 2**31:
+        raise Invalid(f"{name} is a whole number of participants, 0 or more, and this is {number!r}")
+    return int(number)
+
+
 def on_main_thread() -> bool:
     """Whether this is the thread that Python's signal handlers run on."""
     return _current() is _main()

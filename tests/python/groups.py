@@ -82,7 +82,7 @@ class Groups(common.Case):
 
     def test_too_few_come(self):
         with self.assertRaises(muster.Timeout):
-            muster.join_group("local:" + self.id(), 2, name="alone", join_timeout=0.1)
+            muster.join_group("local:" + self.id(), 2, name="alone", join_timeout=2)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Rounds(Case):
         self.assertEqual(round.entries[3].status, "CANCELLED")
 
     def test_tell_who_failed_and_who_was_late(self):
-        round = muster.run_all(self.proxies, muster.Train(waits=3, fails=1), deadline=0.3, at_least=1)
+        round = muster.run_all(self.proxies, muster.Train(waits=3, fails=1), deadline=3, at_least=1)
         self.assertEqual(sorted(proxy.name for proxy, _ in round), ["p0", "p2"])
         statuses = [entry.status for entry in round.entries]
         self.assertEqual(statuses, ["OK", "REFUSED", "OK", "TIMEOUT"])
@@ -86,9 +86,9 @@ class Rounds(Case):
         round.close()
         self.assertEqual([entry.status for entry in round.entries[2:]], ["CANCELLED"] * 2)
         self.stop.set()
-        for proxy, _ in muster.run_all(self.proxies, muster.Train(), deadline=LONG):
-            break
-        del round
+        with muster.run_all(self.proxies, muster.Train(), deadline=LONG) as round:
+            for _ in round:
+                break
         self.assertEqual(len(list(muster.run_all(self.proxies, muster.Train(), deadline=LONG))), 4)
 
     def test_a_body_that_raises_leaves_nothing_running(self):
