@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIGURES_MAX 128
+#define FIGURES_MAX 256
 
 enum bound_kind { UNBOUND, AT_MOST, AT_LEAST };
 
