@@ -139,9 +139,9 @@ class Orchestrate(support.Case):
         self.output_told(victim, "hold")
         victim.send_signal(signal.SIGSTOP)
         self.told(recruit, "cancel")
-        self.assertRegex(self.errors_of(orchestrator), "(?s)bob is silent.*bob is lost: it is silent for")
         self.assertEqual(self.told(recruit, "begin")["world_size"], 1)
         self.finish(orchestrator, "final loss 0.5000, 10 iterations, 1 restarts")
+        self.assertRegex(self.errors_of(orchestrator), "(?s)bob is silent.*bob is lost: it is silent for")
 
     def test_a_group_that_broke_forms_again_and_a_program_that_failed_is_lost(self):
         orchestrator = self.start_orchestrator("--workers=2", "--elastic", "--iterations=10")
