@@ -332,7 +332,7 @@ tests_group_processes_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_group_processes_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_group_processes_LDADD = $(GRPC_TEST_LIBS)
 tests_group_processes_SOURCES = tests/group/company.c tests/group/company.h tests/group/test_processes.c \
-    tests/support/slowness.c tests/support/slowness.h
+    tests/support/port.c tests/support/port.h tests/support/slowness.c tests/support/slowness.h
 
 # Real sockets and processes; raw C-core peers send what our own participants never would.
 tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \
