@@ -79,12 +79,16 @@ libmuster_core_la_SOURCES = \
     lib/link/traffic.h \
     lib/link/transfer.c \
     lib/link/transfer.h \
+    lib/network/address.c \
+    lib/network/address.h \
     lib/network/buffer.c \
     lib/network/buffer.h \
     lib/network/code.c \
     lib/network/code.h \
     lib/network/credentials.c \
     lib/network/credentials.h \
+    lib/network/descriptors.c \
+    lib/network/descriptors.h \
     lib/network/guesses.c \
     lib/network/guesses.h \
     lib/network/local.c \
@@ -304,8 +308,6 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_calls.c \
     lib/network/grpc_client.c \
     lib/network/grpc_credentials.c \
-    lib/network/grpc_descriptors.c \
-    lib/network/grpc_descriptors.h \
     lib/network/grpc_flood.c \
     lib/network/grpc_flood.h \
     lib/network/grpc_handshakes.c \

@@ -24,7 +24,7 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 
-#include "network/guesses.h"
+#include "network/address.h"
 #include "network/transport.h"
 
 /* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
@@ -35,9 +35,6 @@ enum { LOOKAHEAD = 2 << 20, FRAME_SIZE_MAX = 1 << 20 };
    4 MiB. With its own least size, 256 bytes, it takes a sixth longer over a turn of a few bytes. A
    server has many connections; a participant has one, and is quicker with bigger reads. */
 enum { READ_SIZE_MIN = 8 << 10, SERVER_READ_SIZE_MAX = 24 << 10, CLIENT_READ_SIZE_MAX = 128 << 10 };
-
-/* Pings of a participant that come faster than this end its connection. */
-enum { PING_INTERVAL_MIN_MS = 5000 };
 
 struct tag {
     void (*complete)(struct tag *tag, bool ok);
@@ -251,18 +248,8 @@ void muster__grpc_shut_borrowers(struct muster_transport *transport, const struc
 /* Of an address for C-core. */
 #define TARGET_SIZE (3 * (HOST_SIZE + 16))
 
-/* Takes "host:port" or "[v6]:port" apart; false when it is neither, or anything else is in it. */
-bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port);
-
 /* Puts an address that has been taken apart behind `prefix` in such a way that C-core takes it literally. */
 void muster__write_target(const char *prefix, const char *address, char target[TARGET_SIZE]);
-
-/* Whether `host` stands for one address, in the form in which getnameinfo() writes it. */
-bool muster__is_one_address(const char *host);
-
-/* Why an address could not be listened on, which C-core does not say. */
-enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,
-                                        struct muster_error *error);
 
 /* Shuts the process's connections whose own end is `port` at `host` (NULL: any). */
 void muster__shut_connections(const char *host, uint16_t port);
