@@ -91,6 +91,8 @@ libmuster_core_la_SOURCES = \
     lib/network/descriptors.h \
     lib/network/guesses.c \
     lib/network/guesses.h \
+    lib/network/identity.c \
+    lib/network/identity.h \
     lib/network/local.c \
     lib/network/local.h \
     lib/network/local_listener.c \

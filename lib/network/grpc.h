@@ -25,6 +25,7 @@
 #include <grpc/grpc_security.h>
 
 #include "network/address.h"
+#include "network/identity.h"
 #include "network/transport.h"
 
 /* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
@@ -88,13 +89,6 @@ struct client_side {
     grpc_metadata_array trailing;
     grpc_status_code code;
     grpc_slice details;
-};
-
-/* Whether a client has shown what a server's credentials ask for, and the names in its certificate. */
-struct peer_identity {
-    struct muster_error refusal; /* its status MUSTER_OK: none */
-    bool wrong_token;
-    const char **names; /* with NULL behind the last; NULL: no certificate was asked for */
 };
 
 struct grpc_stream {
@@ -178,7 +172,6 @@ struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *
                                             const grpc_metadata_array *metadata);
 /* Whether a call brings a token, right or wrong. */
 bool muster__grpc_shows_token(const grpc_metadata_array *metadata);
-void muster__grpc_identity_free(struct peer_identity *identity);
 
 /* ---- grpc_cause.c ---- */
 
