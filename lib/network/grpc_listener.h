@@ -7,8 +7,8 @@
 #include "network/grpc.h"
 #include "network/grpc_flood.h"
 #include "network/grpc_handshakes.h"
-#include "network/grpc_health.h"
 #include "network/grpc_unfinished.h"
+#include "network/health.h"
 #include "network/holders.h"
 #include "network/waiting.h"
 
@@ -55,7 +55,5 @@ void muster__grpc_refuse(grpc_call *call, grpc_status_code code, const char *tex
 
 /* A stream of which a message came, and its end. */
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more);
-/* Whether it has a service of this name. */
-bool muster__grpc_has_service(const struct grpc_listener *listener, const char *name);
 
 #endif

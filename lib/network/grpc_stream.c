@@ -150,8 +150,14 @@ static void hold(struct grpc_stream *stream)
 static void stream_pause(struct stream *base, int64_t milliseconds)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    stream->held_ms = milliseconds;
     stream->paused = true;
+    if (milliseconds != MUSTER_NO_LIMIT) {
+        stream->held_ms = milliseconds;
+        return;
+    }
+    pthread_mutex_lock(&stream->lock);
+    stream->unread = false; /* so that nothing posts the receive */
+    pthread_mutex_unlock(&stream->lock);
 }
 
 static void stream_hold(struct stream *base)
@@ -259,7 +265,7 @@ static void report_closed(struct grpc_stream *stream)
     if (muster__timer_stop(&stream->transport->base, &stream->timer))
         stream_release(&stream->base);
     struct grpc_listener *listener = stream->listener;
-    if (listener) {
+    if (listener && !stream->aside) {
         muster__grpc_unfinished_ended(&listener->unfinished, stream);
         muster__grpc_trim_later(stream->transport);
     }
@@ -330,7 +336,7 @@ static bool deliver(struct grpc_stream *stream, grpc_byte_buffer *bytes)
 }
 
 /* No message came, and none will: a client that has half-closed wants the server's status. With the lock
- * held. */
+   held, which is let go of during the event. */
 static void end_of_messages(struct grpc_stream *stream, bool ok)
 {
     if (!stream->listener)
@@ -338,7 +344,13 @@ static void end_of_messages(struct grpc_stream *stream, bool ok)
     if (!ok) {
         /* The message was refused, and C-core has told the client; or it was not looked at, after a cut. */
         stream->too_big = !stream->cut && !stream->listener->cut;
-    } else if (!grpc_call_failed_before_recv_message(stream->call)) {
+    } else if (grpc_call_failed_before_recv_message(stream->call)) {
+        return;
+    } else if (stream->events && stream->events->left) {
+        pthread_mutex_unlock(&stream->lock);
+        stream->events->left(stream->context);
+        pthread_mutex_lock(&stream->lock);
+    } else {
         stream->left = !stream->closing;
         muster__grpc_close(stream, MUSTER_OK, "");
         if (stream->sending)
@@ -358,8 +370,8 @@ static void deliver_arrived(struct grpc_stream *stream)
     stream->delivering = true;
     stream->unread = true;
     stream->held_ms = 0;
-    bool first = stream->listener && !stream->heard;
-    stream->heard = true;
+    bool first = stream->listener && !stream->heard && !stream->aside;
+    stream->heard = !stream->aside;
     pthread_mutex_unlock(&stream->lock);
     if (first)
         muster__grpc_count_peer(stream->listener, true);
@@ -571,6 +583,15 @@ static void stream_cut(struct stream *base)
         grpc_call_cancel(stream->call, NULL);
 }
 
+static void stream_refuse(struct stream *base, int code, const char *text)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    pthread_mutex_lock(&stream->lock);
+    stream->cut = true;
+    pthread_mutex_unlock(&stream->lock);
+    grpc_call_cancel_with_status(stream->call, (grpc_status_code)code, text, NULL);
+}
+
 static void stream_peer(struct stream *base, char *text, size_t size)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
@@ -593,6 +614,7 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .pause = stream_pause,
+    .refuse = stream_refuse,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
     .release = stream_release,
