@@ -91,6 +91,10 @@ libmuster_core_la_SOURCES = \
     lib/network/descriptors.h \
     lib/network/guesses.c \
     lib/network/guesses.h \
+    lib/network/holders.c \
+    lib/network/holders.h \
+    lib/network/identity.c \
+    lib/network/identity.h \
     lib/network/local.c \
     lib/network/local.h \
     lib/network/local_listener.c \
@@ -102,6 +106,8 @@ libmuster_core_la_SOURCES = \
     lib/network/timer.h \
     lib/network/transport.c \
     lib/network/transport.h \
+    lib/network/waiting.c \
+    lib/network/waiting.h \
     lib/participant/dispatch.c \
     lib/participant/heartbeat.c \
     lib/participant/heartbeat.h \
@@ -321,9 +327,7 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_stream.c \
     lib/network/grpc_transport.c \
     lib/network/grpc_unfinished.c \
-    lib/network/grpc_unfinished.h \
-    lib/network/grpc_waiting.c \
-    lib/network/grpc_waiting.h
+    lib/network/grpc_unfinished.h
 
 lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined

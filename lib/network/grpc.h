@@ -3,11 +3,10 @@
  * threads that run the completions; each completion is a tag inside the object that it is about.
  *
  * Locks: a stream's lock guards its fields and is held while batches are started on its call, never while
- * waiting or during an event; a listener's lock guards its count, its doors_lock the servers of which it is
- * made; alarm_lock the alarm; lives_lock the lives. A stream's lock is taken before timers.lock, and that
- * before alarm_lock; the lock of struct unfinished before a stream's, a listener's and timers.lock;
- * listeners_lock before a doors_lock, and that before a listener's lock and timers.lock. No two others are
- * held together.
+ * waiting or during an event; a listener's lock guards its count of peers, its doors_lock the servers of which
+ * it is made; alarm_lock the alarm; lives_lock the lives. A stream's lock is taken before timers.lock, and that
+ * before alarm_lock; the lock of struct unfinished before a stream's and timers.lock; listeners_lock before a
+ * doors_lock, and that before timers.lock. No two others are held together.
  *
  * A stream's life: its operations in flight are counted in `pending`, RECV_CLOSE_ON_SERVER or
  * RECV_STATUS_ON_CLIENT among them, which C-core completes when the call has ended. Whoever takes the count
@@ -25,6 +24,7 @@
 #include <grpc/grpc_security.h>
 
 #include "network/address.h"
+#include "network/identity.h"
 #include "network/transport.h"
 
 /* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
@@ -88,13 +88,6 @@ struct client_side {
     grpc_metadata_array trailing;
     grpc_status_code code;
     grpc_slice details;
-};
-
-/* Whether a client has shown what a server's credentials ask for, and the names in its certificate. */
-struct peer_identity {
-    struct muster_error refusal; /* its status MUSTER_OK: none */
-    bool wrong_token;
-    const char **names; /* with NULL behind the last; NULL: no certificate was asked for */
 };
 
 struct grpc_stream {
@@ -178,7 +171,6 @@ struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *
                                             const grpc_metadata_array *metadata);
 /* Whether a call brings a token, right or wrong. */
 bool muster__grpc_shows_token(const grpc_metadata_array *metadata);
-void muster__grpc_identity_free(struct peer_identity *identity);
 
 /* ---- grpc_cause.c ---- */
 
