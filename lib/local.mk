@@ -350,6 +350,21 @@ libmuster_mpi_la_SOURCES = \
     lib/network/mpi/world.c
 endif
 
+# HTTP/2 by nghttp2.
+if HTTP2
+libmuster_la_LIBADD += libmuster-http2.la
+noinst_LTLIBRARIES += libmuster-http2.la
+libmuster_http2_la_CPPFLAGS = $(AM_CPPFLAGS) $(HTTP2_CFLAGS)
+libmuster_http2_la_LIBADD = $(HTTP2_LIBS)
+libmuster_http2_la_SOURCES = \
+    lib/network/http2/tls.c \
+    lib/network/http2/tls.h \
+    lib/network/http2/tls_context.c \
+    lib/network/http2/tls_context.h \
+    lib/network/http2/tls_server.c \
+    lib/network/http2/tls_shown.c
+endif
+
 # Vertical learning, a program's own use of proxies and participants.
 if WITH_VERTICAL
 musterinclude_HEADERS += include/muster/vertical.h
