@@ -91,6 +91,8 @@ libmuster_core_la_SOURCES = \
     lib/network/descriptors.h \
     lib/network/guesses.c \
     lib/network/guesses.h \
+    lib/network/handshakes.c \
+    lib/network/handshakes.h \
     lib/network/health.c \
     lib/network/health.h \
     lib/network/holders.c \
@@ -110,6 +112,7 @@ libmuster_core_la_SOURCES = \
     lib/network/transport.h \
     lib/network/waiting.c \
     lib/network/waiting.h \
+    lib/network/words.h \
     lib/participant/dispatch.c \
     lib/participant/heartbeat.c \
     lib/participant/heartbeat.h \

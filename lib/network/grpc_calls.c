@@ -1,4 +1,5 @@
-/* Calls that arrive at a listener: whether they may be looked at now, what they are for, and who they are from. */
+/* Calls that arrive at a listener: whether they may be looked at now, what they are for, and who they are
+   from. */
 #include <config.h>
 
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include <grpc/support/alloc.h>
 
 #include "network/grpc_listener.h"
+#include "network/words.h"
 
 void muster__grpc_refuse(grpc_call *call, grpc_status_code code, const char *text)
 {
@@ -22,19 +24,19 @@ static bool drop_flood(struct grpc_listener *listener, grpc_call *call)
     char *peer = grpc_call_get_peer(call);
     muster__shut_peer(peer, true);
     gpr_free(peer);
-    muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the connection begins too many calls");
+    muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, END_FLOOD);
     return true;
 }
 
-/* A stream for a call that has arrived, which is to be opened next; `aside`: for the health service. NULL: it was
-   refused. */
+/* A stream for a call that has arrived, which is to be opened next; `aside`: for the health service. NULL: it
+   was refused. */
 static struct grpc_stream *stream_for(struct grpc_listener *listener, grpc_call *call,
                                       struct peer_identity *identity, bool aside)
 {
     struct grpc_stream *stream = muster__grpc_stream_new(listener->transport, call);
     if (!stream) {
         muster__identity_free(identity);
-        muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory");
+        muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, END_OUT_OF_MEMORY);
         return NULL;
     }
     stream->listener = listener;
@@ -78,7 +80,7 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, const str
         return;
     const struct stream_events *events = NULL;
     void *context = served ? served->accepted(listener->context, &stream->base, &events) : NULL;
-    char text[MUSTER_ERROR_TEXT_SIZE] = "the server is out of memory";
+    char text[MUSTER_ERROR_TEXT_SIZE] = END_OUT_OF_MEMORY;
     if (!served)
         muster__not_served(listener->events->served, text);
     if (!context)
@@ -112,7 +114,7 @@ static void admit(struct grpc_listener *listener, grpc_call *call, const struct 
     struct credentials *credentials = listener->source.credentials;
     struct peer_identity *identity = identify(listener, call, metadata);
     if (!identity && credentials && credentials->asks)
-        muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory");
+        muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, END_OUT_OF_MEMORY);
     else
         open_call(listener, call, served, identity);
 }
@@ -157,7 +159,7 @@ static void let_wait(struct grpc_listener *listener, grpc_call *call, const stru
     struct arrival *arrival = malloc(sizeof(*arrival));
     if (!arrival) {
         gpr_free(peer);
-        muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE, "the server is out of memory");
+        muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE, END_OUT_OF_MEMORY);
         return;
     }
     *arrival = (struct arrival){.waiting = {.ops = &ops, .peer = peer},

@@ -8,6 +8,7 @@
 #include "network/grpc_flood.h"
 #include "network/grpc_handshakes.h"
 #include "network/grpc_unfinished.h"
+#include "network/handshakes.h"
 #include "network/health.h"
 #include "network/holders.h"
 #include "network/waiting.h"
@@ -29,6 +30,8 @@ struct grpc_listener {
     char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
     char *address;        /* with the port that was bound */
     _Atomic uint16_t port;
+    bool is_watched; /* for handshakes that fail: guarded by a lock of grpc_handshakes.c, as is the next */
+    LIST_ENTRY(grpc_listener) watched;
     LIST_ENTRY(grpc_listener) link; /* guarded by the transport's listeners_lock */
     pthread_mutex_t doors_lock;     /* taken before all others but listeners_lock; guards what follows */
     LIST_HEAD(, door) doors;        /* the newest first */

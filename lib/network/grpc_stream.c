@@ -12,6 +12,7 @@
 
 #include "network/code.h"
 #include "network/grpc_listener.h"
+#include "network/words.h"
 #include "status.h"
 
 /* Bodies up to this size are copied behind their head: cheaper than a slice of their own. */
@@ -235,7 +236,7 @@ static void start_finish(struct grpc_stream *stream)
 static void report_closed(struct grpc_stream *stream)
 {
     enum muster_status status = MUSTER_GONE;
-    const char *text = "the connection ended";
+    const char *text = END_BROKEN;
     char *details = NULL;
     char cause[MUSTER_ERROR_TEXT_SIZE];
     if (stream->client) {
@@ -243,7 +244,7 @@ static void report_closed(struct grpc_stream *stream)
         text = details = grpc_slice_to_c_string(stream->client->details);
         if (status == MUSTER_TOO_BIG && muster__grpc_was_reset(details)) {
             status = MUSTER_UNAVAILABLE;
-            text = "the server's network memory is full";
+            text = END_MEMORY_FULL;
         }
         if (status == MUSTER_UNAVAILABLE && muster__grpc_never_came_up(details)) {
             status = muster__grpc_explain(stream->client, details, cause);
@@ -254,10 +255,10 @@ static void report_closed(struct grpc_stream *stream)
         text = stream->closing_text ? stream->closing_text : "";
     } else if (stream->too_big) {
         status = MUSTER_TOO_BIG;
-        text = "a message was bigger than the limit, or compressed";
+        text = END_TOO_BIG;
     } else if (stream->left) {
         status = MUSTER_CLOSED;
-        text = "the participant closed its stream";
+        text = END_LEFT;
     }
     if (stream->events)
         stream->events->closed(stream->context, status, text);
@@ -307,9 +308,9 @@ void muster__grpc_end_unfinished(struct grpc_stream *stream, bool too_big)
     stream->cut = true;
     pthread_mutex_unlock(&stream->lock);
     if (!over)
-        grpc_call_cancel_with_status(
-            stream->call, too_big ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_UNAVAILABLE,
-            too_big ? "a message is bigger than the limit" : "a message was begun and did not come", NULL);
+        grpc_call_cancel_with_status(stream->call,
+                                     too_big ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_UNAVAILABLE,
+                                     too_big ? END_OVERSIZED : END_STALLED, NULL);
 }
 
 /* ---- completions ---- */
@@ -578,7 +579,7 @@ static void stream_cut(struct stream *base)
     stream->cut = true;
     pthread_mutex_unlock(&stream->lock);
     if (stream->listener)
-        grpc_call_cancel_with_status(stream->call, GRPC_STATUS_UNAVAILABLE, "the stream was cut", NULL);
+        grpc_call_cancel_with_status(stream->call, GRPC_STATUS_UNAVAILABLE, END_CUT, NULL);
     else
         grpc_call_cancel(stream->call, NULL);
 }

@@ -1,7 +1,7 @@
 /*
  * The health service: each call of it is an object of its own, which says what there is to say when its peer
- * has said what it asks for. It has a reference of its stream's, until `closed`, and of its timer's while that
- * runs.
+ * has said what it asks for. Its references are those of its stream, until `closed`, and of its timer while
+ * that runs.
  */
 #include <config.h>
 
@@ -11,6 +11,7 @@
 #include "health.pb-c.h"
 #include "network/code.h"
 #include "network/health.h"
+#include "network/words.h"
 
 enum {
     /* At one time; a watch lasts, a Check is over at once unless its client keeps it. */
@@ -101,7 +102,7 @@ static void tell(struct health_call *call, serving_status status)
     response.status = status;
     size_t size = muster__health__health_check_response__pack(&response, bytes);
     if (call->stream->ops->send(call->stream, bytes, size, NULL) == MUSTER_OUT_OF_MEMORY)
-        refuse(call, CODE_RESOURCE_EXHAUSTED, "the server is out of memory");
+        refuse(call, CODE_RESOURCE_EXHAUSTED, END_OUT_OF_MEMORY);
 }
 
 /* Says what there is to say. */
@@ -120,7 +121,7 @@ static void go_on(struct health_call *call)
     if (call->asked && !call->watch)
         finish(call, MUSTER_OK, "");
     else if (closing)
-        finish(call, MUSTER_UNAVAILABLE, "the server is stopping");
+        finish(call, MUSTER_UNAVAILABLE, END_STOPPING);
 }
 
 static void stop_timer(struct health_call *call)

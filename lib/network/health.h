@@ -1,5 +1,5 @@
-/* The health service of a listener, grpc.health.v1.Health, for the probes of those who run servers: the owner of
-   streams that were opened for it, over any transport that such probes can reach. */
+/* The health service of a listener, grpc.health.v1.Health, for the probes of those who run servers: the owner
+   of streams that were opened for it, over any transport that such probes can reach. */
 #ifndef MUSTER_NETWORK_HEALTH_H
 #define MUSTER_NETWORK_HEALTH_H
 
@@ -30,14 +30,14 @@ void muster__health_destroy(struct health *health);
 bool muster__health_has(const char *method, size_t size, bool *watch);
 
 /*
- * Takes over a stream that was opened for Check or Watch, as `accepted` of struct served does: gives its events
- * and their context. NULL: it has been refused, and nobody owns it. The stream has the operations refuse() and
- * pause() without a limit, and reports `left`.
+ * Takes over a stream that was opened for Check or Watch, as `accepted` of struct served does: gives its
+ * events and their context. NULL: it has been refused, and nobody owns it. The stream has the operations
+ * refuse() and pause() without a limit, and reports `left`.
  *
- * A stranger is answered too, as few probes can show credentials, but nothing of it is read, as that may be as
- * big as any message: it is told of the server as a whole, whatever it asks for. A Check is always taken: where
- * there are too many, the oldest of the same connection, or of all, makes room. Watches beyond their limits are
- * refused.
+ * A stranger is answered too, as few probes can show credentials, but nothing of it is read, as that may be
+ * as big as any message: it is told of the server as a whole, whatever it asks for. A Check is always taken:
+ * where there are too many, the oldest of the same connection, or of all, makes room. Watches beyond their
+ * limits are refused.
  */
 void *muster__health_accepted(struct health *health, struct stream *stream, bool watch, bool stranger,
                               const struct stream_events **events);
