@@ -81,6 +81,8 @@ libmuster_core_la_SOURCES = \
     lib/link/transfer.h \
     lib/network/buffer.c \
     lib/network/buffer.h \
+    lib/network/code.c \
+    lib/network/code.h \
     lib/network/credentials.c \
     lib/network/credentials.h \
     lib/network/guesses.c \

@@ -10,6 +10,7 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
+#include "network/code.h"
 #include "network/grpc_listener.h"
 #include "status.h"
 
@@ -27,45 +28,6 @@ struct queued_message {
     grpc_byte_buffer *bytes;
     const struct buffer *body; /* to be recognised */
 };
-
-/* ---- statuses on the wire ---- */
-
-/* Of those that have the same code, the first is what that code stands for. What is not here is UNAVAILABLE. */
-static const struct {
-    enum muster_status status;
-    grpc_status_code code;
-} codes[] = {
-    {MUSTER_OK, GRPC_STATUS_OK},
-    {MUSTER_TIMEOUT, GRPC_STATUS_DEADLINE_EXCEEDED},
-    {MUSTER_CANCELLED, GRPC_STATUS_CANCELLED},
-    {MUSTER_TOO_BIG, GRPC_STATUS_RESOURCE_EXHAUSTED},
-    {MUSTER_FULL, GRPC_STATUS_RESOURCE_EXHAUSTED},
-    {MUSTER_PROTOCOL, GRPC_STATUS_INVALID_ARGUMENT},
-    {MUSTER_INVALID, GRPC_STATUS_INVALID_ARGUMENT},
-    {MUSTER_FORMAT, GRPC_STATUS_INVALID_ARGUMENT},
-    {MUSTER_REFUSED, GRPC_STATUS_PERMISSION_DENIED},
-    {MUSTER_UNAUTHENTICATED, GRPC_STATUS_UNAUTHENTICATED},
-    {MUSTER_EXISTS, GRPC_STATUS_ALREADY_EXISTS},
-    {MUSTER_UNSUPPORTED, GRPC_STATUS_UNIMPLEMENTED},
-};
-
-enum { CODE_COUNT = sizeof(codes) / sizeof(*codes) };
-
-static grpc_status_code code_of(enum muster_status status)
-{
-    size_t i = 0;
-    while (i < CODE_COUNT && codes[i].status != status)
-        i++;
-    return i < CODE_COUNT ? codes[i].code : GRPC_STATUS_UNAVAILABLE;
-}
-
-static enum muster_status status_of(grpc_status_code code)
-{
-    size_t i = 0;
-    while (i < CODE_COUNT && codes[i].code != code)
-        i++;
-    return i < CODE_COUNT ? codes[i].status : MUSTER_UNAVAILABLE;
-}
 
 /* ---- lifetime ---- */
 
@@ -257,7 +219,8 @@ static void start_finish(struct grpc_stream *stream)
     size_t count = put_initial(stream, ops);
     grpc_slice text = grpc_slice_from_copied_string(stream->closing_text ? stream->closing_text : "");
     ops[count].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-    ops[count].data.send_status_from_server.status = code_of(stream->closing_status);
+    ops[count].data.send_status_from_server.status =
+        (grpc_status_code)muster__code_of(stream->closing_status);
     ops[count].data.send_status_from_server.status_details = &text;
     muster__grpc_start_batch(stream, ops, count + 1, &stream->finished);
     grpc_slice_unref(text);
@@ -270,7 +233,7 @@ static void report_closed(struct grpc_stream *stream)
     char *details = NULL;
     char cause[MUSTER_ERROR_TEXT_SIZE];
     if (stream->client) {
-        status = status_of(stream->client->code);
+        status = muster__status_of((int)stream->client->code);
         text = details = grpc_slice_to_c_string(stream->client->details);
         if (status == MUSTER_TOO_BIG && muster__grpc_was_reset(details)) {
             status = MUSTER_UNAVAILABLE;

@@ -40,7 +40,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def callback(otherwise: Any = None) -> Callable[[_Function], _Function]:
-    """For a function of Python that the library calls; it returns `otherwise` if that raises, which standard error tells."""
+    """For a function of Python that the library calls; if it raises, standard error tells, and `otherwise` returns."""
 
     def decorate(function: _Function) -> _Function:
         @functools.wraps(function)
@@ -59,7 +59,9 @@ def callback(otherwise: Any = None) -> Callable[[_Function], _Function]:
 
 
 def in_callback() -> bool:
-    """Whether nothing may be freed here: in a callback, or on a thread that is not Python's, which is on its way into one."""
+    """
+    Whether nothing may be freed here: in a callback, or on a thread that is not Python's, which is on its way into one.
+    """
     return _inside.depth > 0 or _thread.get_ident() not in getattr(threading, "_active")
 
 
@@ -86,12 +88,14 @@ def on_main_thread() -> bool:
 
 def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = None, late: Any = None) -> int:
     """
-    Calls a function of the library that waits. On the main thread it runs on another one, so that signals are heard: if a
-    handler raises, as Ctrl-C's does, `give_up` has the call return. Without it the call goes on, and `late` is called when it
-    has ended.
+    Calls a function of the library that waits. On the main thread it runs on another one, so that signals are heard: if
+    a handler raises, as Ctrl-C's does, `give_up` has the call return. Without it the call goes on, and `late` is called
+    when it has ended.
     """
+    result: int
     if not on_main_thread():
-        return getattr(lib, name)(*arguments)
+        result = getattr(lib, name)(*arguments)
+        return result
     begun = ffi.new("struct muster_job **")
     kept = [begun, arguments]
     _running[id(kept)] = kept  # a signal may raise anywhere here: what the call uses stays
@@ -152,8 +156,8 @@ def slices(
     seconds: Optional[float], attempt: Callable[[int], bool], given_up: Optional[threading.Event] = None
 ) -> bool:
     """
-    Tries for so long: attempt(milliseconds) waits and says whether that was enough. On the main thread, or where it can be
-    given up, it waits a little at a time. False when the time has passed.
+    Tries for so long: attempt(milliseconds) waits and says whether that was enough. On the main thread, or where it can
+    be given up, it waits a little at a time. False when the time has passed.
     """
     left = milliseconds(seconds)
     if given_up is None and not on_main_thread():
@@ -170,7 +174,9 @@ def slices(
 
 
 async def on_a_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
-    """A call that waits, for asyncio: on a thread of its own, as the loop's few may all wait for what one more has to do."""
+    """
+    A call that waits, for asyncio: on a thread of its own, as the loop's few may all wait for what one more has to do.
+    """
     loop = asyncio.get_running_loop()
     future: "asyncio.Future[_Result]" = loop.create_future()
 
@@ -211,8 +217,10 @@ def c_text(text: Any) -> Any:
     if not isinstance(text, (str, bytes, os.PathLike)):
         raise Invalid(f"a text is expected, and this is a {type(text).__name__}: {text!r}"[:200])
     try:
-        path = os.fspath(text)
-        data = os.fsencode(path) if isinstance(text, os.PathLike) else path if isinstance(path, bytes) else path.encode()
+        if isinstance(text, os.PathLike):
+            data = os.fsencode(text)
+        else:
+            data = text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError:
         raise Invalid(f"a text is no Unicode, as it has half of a character: {text!r}"[:200]) from None
     if b"\0" in data:
@@ -249,8 +257,9 @@ CREDENTIALS = ("tls", "certificate", "key", "ca", "token_file")
 
 def options(kind: str, given: dict[str, Any], texts: Texts) -> Any:
     """
-    A struct of options with the library's defaults, and what was given: by the names of its fields. Times, which the fields
-    have in milliseconds, are seconds here, without the _ms; None is no limit. Those of credentials come with all others.
+    A struct of options with the library's defaults, and what was given: by the names of its fields. Times, which the
+    fields have in milliseconds, are seconds here, without the _ms; None is no limit. Those of credentials come with all
+    others.
     """
     struct = ffi.new(f"struct {kind} *")
     getattr(lib, f"{kind}_init_sized")(struct, ffi.sizeof(f"struct {kind}"))
@@ -299,7 +308,9 @@ def struct_dict(struct: Any) -> dict[str, Any]:
 
 
 class _Here:
-    """The functions that free what this process has made; a forked process has others, and leaves its parent's alone."""
+    """
+    The functions that free what this process has made; a forked process has others, and leaves its parent's alone.
+    """
 
     def __init__(self) -> None:
         self.process = os.getpid()
@@ -348,7 +359,7 @@ class Owner:
         Owner.living.add(self)
 
     def _end(self) -> None:
-        """At the end of the process: has the library's threads call Python no more. Other threads may still use the object."""
+        """At the end of the process: has the library's threads call Python no more. Others may still use the object."""
 
     @property
     def _live(self) -> Any:
@@ -365,8 +376,8 @@ class Owner:
 
     def _free(self, close: str, free: str, kept: Any = None, after: Callable[[], None] = lambda: None) -> None:
         """
-        Closes the object, so that its functions return, and frees it when no thread is in one any more; then calls `after`. In
-        a callback, where nothing may be freed, another thread does that. `kept` is kept until then.
+        Closes the object, so that its functions return, and frees it when no thread is in one any more; then calls
+        `after`. In a callback, where nothing may be freed, another thread does that. `kept` is kept until then.
         """
         for monitor in list(self._shown_by):
             monitor.remove(self)

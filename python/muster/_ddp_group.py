@@ -26,7 +26,8 @@ def addresses_of(server: str) -> Addresses:
     """What connections to host:port have at their other end."""
     host, _, port = server.rpartition(":")
     with contextlib.suppress(OSError, ValueError):
-        return {each[4][:2] for each in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)}
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        return {(str(each[4][0]), int(each[4][1])) for each in found}
     return set()
 
 

@@ -190,4 +190,5 @@ def copy_text(to: Any, size: int, text: str) -> None:
 def needs(function: str, part: str) -> None:
     """Raises Invalid if the library was built without a part, and so has not this function."""
     if not hasattr(lib, function):
-        raise Invalid(f"the library was built without its {part}: configure it --with-{part}, and install this package again")
+        remedy = f"configure it --with-{part}, and install this package again"
+        raise Invalid(f"the library was built without its {part}: {remedy}")

@@ -1,9 +1,10 @@
-"""Messages: numpy arrays, numbers and texts on their way to and from the library, without a copy where it allows that."""
+"""Messages: numpy arrays, numbers and texts on their way to and from the library, without a copy where possible."""
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, Union
 
 import numpy
+from numpy.typing import NDArray
 
 from ._call import c_text, here
 from ._errors import Invalid, checked
@@ -37,14 +38,13 @@ KINDS = {
 _KIND_NAMES = {number: name for name, number in KINDS.items()}
 
 
-def dtype_number(array: numpy.ndarray) -> int:
+def dtype_number(array: NDArray[Any]) -> int:
     """The library's number of an array's dtype."""
     dtype = array.dtype
     if dtype.byteorder == ">":
-        raise Invalid(f"arrays are little-endian; this one has the dtype {dtype}")
-    number = _TO_DTYPE.get(dtype)
-    if number is None and dtype.name == "bfloat16":
-        number = lib.MUSTER_BFLOAT16
+        remedy = 'write array.astype(array.dtype.newbyteorder("<"))'
+        raise Invalid(f"arrays are little-endian, and this one has the dtype {dtype}, which is big-endian: {remedy}")
+    number: Optional[int] = lib.MUSTER_BFLOAT16 if dtype.name == "bfloat16" else _TO_DTYPE.get(dtype)
     if number is None:
         raise Invalid(f"arrays of {dtype} cannot be sent: there are {', '.join(map(dtype_name, _DTYPES))}")
     return number
@@ -54,7 +54,7 @@ def dtype_name(number: int) -> str:
     return ffi.string(lib.muster_dtype_name(number)).decode()
 
 
-def as_array(value: Any) -> numpy.ndarray:
+def as_array(value: Any) -> NDArray[Any]:
     """An array in C order, without a copy where that is possible; tensors of PyTorch become arrays."""
     if type(value) is not numpy.ndarray and type(value).__module__.partition(".")[0] == "torch":
         from .torch import to_numpy
@@ -65,7 +65,7 @@ def as_array(value: Any) -> numpy.ndarray:
     return array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
 
 
-def fill_array(view: Any, array: numpy.ndarray) -> None:
+def fill_array(view: Any, array: NDArray[Any]) -> None:
     """Makes the library's view of an array."""
     if array.ndim > lib.MUSTER_DIMENSIONS_MAX:
         raise Invalid(f"an array has {array.ndim} dimensions; there are {lib.MUSTER_DIMENSIONS_MAX} at most")
@@ -91,7 +91,7 @@ class _Memory:
         }
 
 
-def array_view(owner: Any, view: Any) -> numpy.ndarray:
+def array_view(owner: Any, view: Any) -> NDArray[Any]:
     """The data of the library's array, without a copy; `owner` is kept as long as the result."""
     dtype = _DTYPES[view.dtype]
     shape = tuple(view.shape[0 : view.dimensions])
@@ -100,7 +100,7 @@ def array_view(owner: Any, view: Any) -> numpy.ndarray:
     return numpy.asarray(_Memory(owner, view, dtype))
 
 
-def split(arrays: Arrays) -> tuple[list[numpy.ndarray], Optional[list[str]]]:
+def split(arrays: Arrays) -> tuple[list[NDArray[Any]], Optional[list[str]]]:
     """Arrays and their names, of a list, of a mapping, or of another message."""
     if arrays is None:
         return [], None
@@ -197,9 +197,9 @@ class Message:
     """What an instruction or an answer carries; Train, Evaluate, Application and Failure make one."""
 
     kind: str
-    arrays: list[numpy.ndarray]
+    arrays: list[NDArray[Any]]
     names: Optional[list[str]]
-    scalars: dict[str, Value]
+    scalars: dict[str, Any]
 
     def __init__(self, kind: str, arrays: Arrays = None, scalars: Optional[Mapping[str, Any]] = None) -> None:
         self.kind = kind
@@ -207,13 +207,13 @@ class Message:
         self.scalars = plain_values(scalars or {})
 
     @property
-    def named(self) -> dict[str, numpy.ndarray]:
+    def named(self) -> dict[str, NDArray[Any]]:
         """The arrays by their names."""
         if self.names is None and self.arrays:
             raise Invalid("the arrays of this message have no names: use .arrays, or send a dict")
         return dict(zip(self.names or [], self.arrays))
 
-    def __getitem__(self, name: str) -> Value:
+    def __getitem__(self, name: str) -> Any:
         try:
             return self.scalars[name]
         except KeyError:
@@ -282,8 +282,8 @@ class Application(Message):
         try:
             data = memoryview(self.data).cast("B") if not isinstance(self.data, bytes) else self.data
         except TypeError:
-            kind = type(self.data).__name__
-            raise Invalid(f"data is bytes, or an array in C order, and this is a {kind}: write data.encode() for a text") from None
+            kind, remedy = type(self.data).__name__, "write data.encode() for a text"
+            raise Invalid(f"data is bytes, or an array in C order, and this is a {kind}: {remedy}") from None
         built.message.type = _text(built.kept, self.type)
         if len(data):
             buffer = ffi.from_buffer(data)
@@ -324,26 +324,36 @@ def received(message: Any) -> Any:
 
 
 class Received(Message):
-    """A message that came. Its arrays are views of the library's memory, which lives as long as they do."""
+    """
+    A message that came. Its arrays are views of the library's memory, which lives as long as they do. An application's
+    message has `type` and `data`, and a failure `text` and `code`.
+    """
+
+    type: str
+    data: memoryview
+    text: str
+    code: int
 
     def __init__(self, owner: Any) -> None:
         self._owner = owner
         self.kind = _KIND_NAMES.get(owner.kind, "unknown")
 
-    def __getattr__(self, name: str) -> Any:
-        """What is made when it is asked for first."""
-        make = _LAZY.get(name)
-        if make is None:
-            raise AttributeError(f"{type(self).__name__} has no {name!r}")
-        value = make(self, self.__dict__["_owner"])
-        self.__dict__[name] = value
-        return value
+    if not TYPE_CHECKING:  # a checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """What is made when it is asked for first."""
+            make = _LAZY.get(name)
+            if make is None:
+                raise AttributeError(f"{type(self).__name__} has no {name!r}")
+            value = make(self, self.__dict__["_owner"])
+            self.__dict__[name] = value
+            return value
 
     def _build(self) -> Built:
         return Built(self._owner, [self._owner])
 
 
-def _read_arrays(self: Received, message: Any) -> list[numpy.ndarray]:
+def _read_arrays(self: Received, message: Any) -> list[NDArray[Any]]:
     return [array_view(message, message.arrays[index]) for index in range(message.array_count)]
 
 
@@ -388,7 +398,8 @@ def _read_data(self: Received, message: Any) -> memoryview:
     view = ffi.new("struct muster_array *")
     view.dtype, view.dimensions, view.data = lib.MUSTER_UINT8, 1, message.data
     view.shape[0] = message.size
-    return memoryview(array_view(message, view))
+    array: Any = array_view(message, view)
+    return memoryview(array)
 
 
 _LAZY = {
@@ -403,6 +414,6 @@ _LAZY = {
 
 
 def check_match(message: Message, expected: Message) -> None:
-    """Raises FormatError, which says what differs, unless dtypes, shapes and names of the arrays are the expected ones."""
+    """Raises FormatError, which says what differs, unless dtypes, shapes and names of the arrays are as expected."""
     one, other = built(message), built(expected)
     checked(lib.muster_arrays_match, one.message, other.message)

@@ -1,4 +1,4 @@
-"""Groups: processes that exchange messages directly, each with a rank, and the coordinator that brings them together."""
+"""Groups: processes that exchange messages directly, each with a rank, and the coordinator that unites them."""
 from __future__ import annotations
 
 import sys
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence
 
 import numpy
+from numpy.typing import NDArray
 
 from ._call import Owner, Texts, callback, checked_wait, function, milliseconds, options, struct_dict
 from ._errors import OutOfMemory, checked
@@ -30,7 +31,8 @@ class Member:
 
 def _member(member: Any) -> Member:
     state = ffi.string(lib.muster_member_state_name(member.state)).decode()
-    name, address = (ffi.string(each).decode("utf-8", "replace") if each else "" for each in (member.name, member.address))
+    texts = (member.name, member.address)
+    name, address = (ffi.string(text).decode("utf-8", "replace") if text else "" for text in texts)
     return Member(member.rank, state, name, address, member.incarnation)
 
 
@@ -50,8 +52,8 @@ class _Callbacks:
 
 class Group(Owner):
     """
-    A member of a group, made by join_group(). Limits are in seconds; None is no limit. Messages are those of muster: Train, for
-    example, or arrays alone. Callbacks: on_event(epoch, member), on_warning(text).
+    A member of a group, made by join_group(). Limits are in seconds; None is no limit. Messages are those of muster:
+    Train, for example, or arrays alone. Callbacks: on_event(epoch, member), on_warning(text).
     """
 
     def __init__(self, coordinator: str, members: int, **given: Any) -> None:
@@ -161,10 +163,10 @@ class Group(Owner):
 
     def all_reduce(
         self, arrays: Sequence[Any], mean: bool = True, weight: float = 1.0, timeout: Optional[float] = HOUR
-    ) -> list[numpy.ndarray]:
+    ) -> list[NDArray[Any]]:
         """
-        The weighted mean, or the sum, over all members, the same bytes at each. It is written into the arrays themselves if they
-        are in C order and writable, and otherwise into copies, which are returned.
+        The weighted mean, or the sum, over all members, the same bytes at each. It is written into the arrays
+        themselves if they are in C order and writable, and otherwise into copies, which are returned.
         """
         own = [as_array(each) for each in arrays]
         own = [each if each.flags.writeable else each.copy() for each in own]
@@ -221,8 +223,8 @@ def _message(message: Arrays) -> Message:
 
 def join_group(coordinator: str, members: int, **given: Any) -> Group:
     """
-    Joins a group of so many members, and waits until it is complete. Options are those of `struct muster_group_options`, times
-    in seconds without the _ms: name, group, least, join_timeout, and others.
+    Joins a group of so many members, and waits until it is complete. Options are those of `struct
+    muster_group_options`, times in seconds without the _ms: name, group, least, join_timeout, and others.
     """
     return Group(coordinator, members, **given)
 

@@ -5,6 +5,7 @@ import os
 from typing import Any, Mapping, Optional, Union
 
 import numpy
+from numpy.typing import NDArray
 
 from ._call import Owner, Texts, here
 from ._errors import Invalid, checked
@@ -47,8 +48,8 @@ class Mean(Owner):
 
     def result(self) -> Any:
         """
-        The mean: a list of arrays, or a dict if they have names. They are views of memory of the mean, which they keep; nothing can
-        be added any more.
+        The mean: a list of arrays, or a dict if they have names. They are views of memory of the mean, which they keep;
+        nothing can be added any more.
         """
         return _unnamed(self.message())
 
@@ -79,8 +80,8 @@ class _Kept:
 
 class Strategy(Owner):
     """
-    A strategy of the library, such as "fedavg", "fedadam" or "trimmedmean", which holds the model. Its parameters come by name
-    (`eta=0.1`); docs/strategies.md lists them.
+    A strategy of the library, such as "fedavg", "fedadam" or "trimmedmean", which holds the model. Its parameters come
+    by name (`eta=0.1`); docs/strategies.md lists them.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class Strategy(Owner):
         """The model. Its arrays are valid until the next step: copy what is to stay."""
         return Received(_Kept(lib.muster_strategy_model(self._live), self._live))
 
-    def state(self) -> dict[str, numpy.ndarray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """A copy of what it needs besides the model to go on elsewhere."""
         count = lib.muster_strategy_state_count(self._live)
         arrays = ffi.new("struct muster_named_array[]", max(count, 1))
@@ -175,7 +176,7 @@ class _NamedArrays:
             fill_array(self.views[index].array, array)
 
 
-def _named(owner: Any, arrays: Any, count: int) -> dict[str, numpy.ndarray]:
+def _named(owner: Any, arrays: Any, count: int) -> dict[str, NDArray[Any]]:
     return {
         ffi.string(arrays[index].name).decode(): array_view(owner, arrays[index].array) for index in range(count)
     }
@@ -187,7 +188,7 @@ def npz_write(path: Path, arrays: Mapping[str, Any]) -> None:
     checked(lib.muster_npz_write, Texts()(os.fspath(path)), named.views, named.count)
 
 
-def npz_read(path: Path, limit: Optional[int] = None) -> dict[str, numpy.ndarray]:
+def npz_read(path: Path, limit: Optional[int] = None) -> dict[str, NDArray[Any]]:
     """Reads an .npz file, which is not trusted: its arrays take at most `limit` bytes."""
     arrays = ffi.new("struct muster_named_array **")
     count = ffi.new("size_t *")
@@ -220,7 +221,7 @@ class Run(Owner):
         """Replaces the configuration."""
         checked(lib.muster_run_configure, self._live, Texts()(configuration))
 
-    def state(self) -> dict[str, numpy.ndarray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """A copy of the state with which the run was opened."""
         count = ffi.new("size_t *")
         arrays = lib.muster_run_state(self._live, count)

@@ -17,8 +17,8 @@ Shown = Union[ParticipantManager, Participant, Group]
 
 class Monitor(Owner):
     """
-    Serves HTTP, on loopback and port 8081 unless `listen` says otherwise. Options are those of `struct muster_monitor_options`.
-    What it shows is kept as long as it is shown.
+    Serves HTTP, on loopback and port 8081 unless `listen` says otherwise. Options are those of `struct
+    muster_monitor_options`. What it shows is kept as long as it is shown.
     """
 
     def __init__(self, listen: Optional[str] = None, **given: Any) -> None:

@@ -40,8 +40,8 @@ class Instruction(Received):
 
     def answer(self, arrays: Union[Arrays, Message] = None, /, **scalars: Any) -> bool:
         """
-        Answers, with arrays and numbers or with a whole message. Arrays that are the instruction's own, trained in place, are
-        sent from where they lie: do not write to them afterwards. False: the server no longer waits for it.
+        Answers, with arrays and numbers or with a whole message. Arrays that are the instruction's own, trained in
+        place, are sent from where they lie: do not write to them afterwards. False: the server no longer waits for it.
         """
         if isinstance(arrays, Message):
             if not scalars:
@@ -55,8 +55,8 @@ class Instruction(Received):
 
     def progress(self, fraction: float, /, **numbers: float) -> None:
         """
-        Tells how far the work is, from 0 to 1, and numbers that say how it goes, such as the loss. A report that follows another
-        within 100 ms is not sent. Raises Cancelled if the server no longer waits for the answer.
+        Tells how far the work is, from 0 to 1, and numbers that say how it goes, such as the loss. A report that
+        follows another within 100 ms is not sent. Raises Cancelled if the server no longer waits for the answer.
         """
         scalars = ffi.new("struct muster_scalar[]", len(numbers))
         names = Texts()
@@ -89,8 +89,9 @@ class Instruction(Received):
 class _Callbacks:
     """What the library's threads call: no part of the participant, so that nothing here keeps that."""
 
-    def __init__(self, warning: Optional[Callable[[str], None]], cancelled: Optional[Callable[[], None]]) -> None:
-        self.warning, self.cancelled = warning, cancelled
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.warning: Optional[Callable[[str], None]] = function("on_warning", given.pop("on_warning", None))
+        self.cancelled: Optional[Callable[[], None]] = function("on_cancelled", given.pop("on_cancelled", None))
 
 
 class _Waiting:
@@ -108,9 +109,9 @@ class _Waiting:
 
 class Participant(Owner):
     """
-    A participant, made by connect(). Iterate over it for its instructions; the iteration ends when the server says good-bye.
-    An instruction that is not answered is answered with "unknown" when the next one is asked for. If the body of a `with`
-    raises, the instruction at hand is answered with the failure.
+    A participant, made by connect(). Iterate over it for its instructions; the iteration ends when the server says
+    good-bye. An instruction that is not answered is answered with "unknown" when the next one is asked for. If the body
+    of a `with` raises, the instruction at hand is answered with the failure.
     """
 
     def __init__(self, address: str, **given: Any) -> None:
@@ -118,9 +119,7 @@ class Participant(Owner):
         self._texts = Texts()
         self._waiting: dict[asyncio.AbstractEventLoop, _Waiting] = {}
         self._given_up: Optional[threading.Event] = given.pop("_given_up", None)
-        self._callbacks = _Callbacks(
-            function("on_warning", given.pop("on_warning", None)), function("on_cancelled", given.pop("on_cancelled", None))
-        )
+        self._callbacks = _Callbacks(given)
         self._handle = ffi.new_handle(self._callbacks)
         self._gate = lib.muster_gate_new(self._handle)
         if not self._gate:
@@ -206,9 +205,9 @@ class Participant(Owner):
 
     def serve(self, handler: Callable[[Instruction], Any]) -> None:
         """
-        Has `handler` answer each instruction until the server says good-bye. It returns a message, arrays, or (arrays, numbers);
-        or answers by itself and returns None. What it raises goes to the server as a failure, with its traceback and the last
-        lines of the log; a cancelled turn just ends.
+        Has `handler` answer each instruction until the server says good-bye. It returns a message, arrays, or (arrays,
+        numbers); or answers by itself and returns None. What it raises goes to the server as a failure, with its
+        traceback and the last lines of the log; a cancelled turn just ends.
         """
         for instruction in self:
             try:
@@ -238,7 +237,9 @@ class Participant(Owner):
     # ---- asyncio ----
 
     def fileno(self) -> int:
-        """A descriptor that is readable when consume() would not wait: for select, poll and event loops. Only wait on it."""
+        """
+        A descriptor that is readable when consume() would not wait: for select, poll and event loops. Only wait on it.
+        """
         record = ffi.new("struct muster_error *")
         descriptor = lib.participant_descriptor(self._live, record)
         if descriptor < 0:
@@ -384,9 +385,9 @@ def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
 
 def connect(address: str, name: Optional[str] = None, **given: Any) -> Participant:
     """
-    Connects to a server, and waits until it has admitted the participant. Options are those of `struct participant_options`;
-    times are in seconds, without the _ms (`connect_timeout=5`), and None is no limit. on_warning(text) and on_cancelled() are
-    called on threads of the library, and must not block.
+    Connects to a server, and waits until it has admitted the participant. Options are those of `struct
+    participant_options`; times are in seconds, without the _ms (`connect_timeout=5`), and None is no limit.
+    on_warning(text) and on_cancelled() are called on threads of the library, and must not block.
     """
     return Participant(address, name=name, **given)
 

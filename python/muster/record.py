@@ -14,8 +14,9 @@ from ._muster import ffi, lib
 
 class Record(Owner):
     """
-    A record with sinks such as "csv:FILE", "jsonl:FILE", "tensorboard:DIR" and "mlflow:URL". Nothing here waits for a disk or a
-    network but close(). Options are those of `struct muster_record_options`; on_warning(text) runs on threads of the library.
+    A record with sinks such as "csv:FILE", "jsonl:FILE", "tensorboard:DIR" and "mlflow:URL". Nothing here waits for a
+    disk or a network but close(). Options are those of `struct muster_record_options`; on_warning(text) runs on threads
+    of the library.
     """
 
     def __init__(self, *sinks: str, **given: Any) -> None:

@@ -1,9 +1,10 @@
 """PyTorch: tensors and state dicts as the arrays of messages, and back; and workers of a DDP training."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence, Union
+from typing import Any, Mapping, Sequence, Union
 
 import numpy
+from numpy.typing import NDArray
 import torch
 
 from ._errors import FormatError
@@ -12,27 +13,29 @@ from .ddp import EpochOver, Worker, worker
 BFLOAT16 = numpy.dtype("<V2")
 
 
-def to_numpy(tensor: torch.Tensor) -> numpy.ndarray:
-    """A tensor as an array, without a copy if it is on the CPU and in C order. (bfloat16 has no dtype in numpy: '<V2'.)"""
+def to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
+    """
+    A tensor as an array, without a copy if it is on the CPU and in C order. (bfloat16 has no dtype in numpy: '<V2'.)
+    """
     tensor = tensor.detach().to("cpu").contiguous()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(BFLOAT16)
-    return tensor.numpy()
+    bits = tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor
+    array: NDArray[Any] = bits.numpy()
+    return array if bits is tensor else array.view(BFLOAT16)
 
 
-def to_tensor(array: numpy.ndarray) -> torch.Tensor:
+def to_tensor(array: NDArray[Any]) -> torch.Tensor:
     """An array as a tensor of the same memory."""
     if array.dtype == BFLOAT16:
         return torch.from_numpy(array.view("<i2")).view(torch.bfloat16)
     return torch.from_numpy(numpy.asarray(array))
 
 
-def state(model: torch.nn.Module) -> dict[str, numpy.ndarray]:
+def state(model: torch.nn.Module) -> dict[str, NDArray[Any]]:
     """The state of a model as arrays by name, which share its memory if it is on the CPU."""
     return {name: to_numpy(tensor) for name, tensor in model.state_dict().items()}
 
 
-def load(model: torch.nn.Module, arrays: Union[Mapping[str, numpy.ndarray], Sequence[numpy.ndarray]]) -> None:
+def load(model: torch.nn.Module, arrays: Union[Mapping[str, NDArray[Any]], Sequence[NDArray[Any]]]) -> None:
     """Copies arrays, by name or in the order of state_dict(), into a model."""
     own = model.state_dict()
     if not isinstance(arrays, Mapping):

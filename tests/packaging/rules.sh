@@ -160,6 +160,10 @@ scripts() {
     find run .ci apps bench docs/man examples packaging tests -type f -exec grep -lE '^#!.*(/| )(ba)?sh$' {} +
 }
 
+too_wide() {
+    find python examples/python -name '*.py' -exec grep -nE '^.{121}' {} +
+}
+
 parse() {
     scripts | while IFS= read -r script; do
         bash -n "$script"
@@ -186,6 +190,7 @@ check "i++, not ++i" nothing increments_in_front
 check "braces around statements within statements, and none around single ones" nothing wrong_braces
 check "no comment that dangles" nothing dangles
 check "no poll and no sleep in lib/" nothing waits_badly
+check "Python has at most 120 columns" nothing too_wide
 check "scripts parse" nothing parse
 if command -v shellcheck >/dev/null; then
     check "scripts pass shellcheck" nothing lint
@@ -193,7 +198,7 @@ fi
 
 # ---- does each rule see what breaks it? ----
 
-cp -r --parents run .ci docs/man packaging "${code[@]}" "$scratch" && cd "$scratch" || exit 1
+cp -r --parents run .ci docs/man packaging python "${code[@]}" "$scratch" && cd "$scratch" || exit 1
 chmod -R u+w .
 
 # sees RULE FILE TEXT: the rule prints something when the text is at the end of the file.
@@ -233,6 +238,7 @@ check "seen: braces" sees wrong_braces bench/role.c $'    if (role) {\n        f
 check "seen: no braces" sees wrong_braces bench/role.c $'    while (role)\n        if (role)\n            fail();'
 check "seen: a comment that dangles" sees dangles lib/status.h $'/* A long line that was made shorter once.\n */'
 check "seen: a sleep" sees waits_badly lib/status.c '    sleep(1);'
+check "seen: 121 columns" sees too_wide python/muster/log.py "# $(printf '%119s' x)"
 check "seen: a script that does not parse" sees parse run 'if'
 
 exit "$failed"

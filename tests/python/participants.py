@@ -84,7 +84,7 @@ class Turns(Case):
         proxy = self.join(lambda participant: [each.answer() for each in participant])
         for arrays, values, said in (
             ([numpy.zeros(2, "c8")], {}, "complex64 cannot be sent"),
-            ([numpy.zeros(2, ">f4")], {}, "little-endian"),
+            ([numpy.zeros(2, ">f4")], {}, "little-endian.*write array.astype"),
             ([numpy.zeros((1,) * 9)], {}, "9 dimensions"),
             (numpy.zeros(3), {}, "write \\[array\\]"),
             ([], {"x": object()}, "x is a object"),
