@@ -42,6 +42,7 @@ enum { MESSAGE_PREFIX = 5 };
 /* A peer's address as C-core writes it: "ipv4:1.2.3.4:567". */
 enum { PEER_SIZE = 80 };
 
+struct client;
 struct http2_connection;
 struct http2_listener;
 struct http2_stream;
@@ -49,6 +50,12 @@ struct http2_transport;
 struct tls;
 
 /* ---- loops ---- */
+
+/* What a loop is asked to do on its thread, once. */
+struct errand {
+    STAILQ_ENTRY(errand) link;
+    void (*run)(struct errand *errand);
+};
 
 /* What a loop waits for at a descriptor. */
 struct watch {
@@ -71,6 +78,7 @@ enum { SCRATCH_SIZE = 64 << 10 };
 struct http2_loop {
     struct muster_transport clock; /* its timers ring on the loop's thread */
     struct http2_transport *transport;
+    bool first; /* of the transport's */
     pthread_t thread;
     int epoll;
     int bell;              /* wakes it */
@@ -80,11 +88,11 @@ struct http2_loop {
     pthread_mutex_t lock;  /* guards what follows */
     LIST_HEAD(, http2_connection) connections;
     STAILQ_HEAD(, http2_connection) pending; /* that have something to be done */
-    STAILQ_HEAD(, http2_listener) accepting; /* whose state has changed */
+    STAILQ_HEAD(, errand) errands;
     size_t load;                             /* connections */
-    bool stopping;
+    bool stopping;                           /* connections end, and then the thread */
     /* Of its thread alone. */
-    STAILQ_HEAD(, http2_connection) graveyard; /* what this round of the loop may still name */
+    SLIST_HEAD(, http2_connection) graveyard; /* what this round of the loop may still name */
     int64_t now;
     size_t arrival_count, arrival_room;
     struct arrival *arrivals;
@@ -93,9 +101,9 @@ struct http2_loop {
 
 struct http2_transport {
     struct muster_transport base;
-    unsigned users;      /* guarded by process_lock (transport.c), as the next two */
-    unsigned loop_count; /* constant while a connection can be made: see muster__http2_choose_loop() */
-    struct http2_loop *_Atomic loops[256];
+    unsigned users;         /* guarded by process_lock (transport.c) */
+    atomic_uint loop_count; /* never less while it has users */
+    struct http2_loop *loops[256];
     atomic_uint next; /* loop for a connection */
     atomic_llong alarm;
 };
@@ -143,8 +151,9 @@ struct http2_connection {
     struct http2_listener *listener; /* NULL: a client's */
     atomic_uint references;          /* of the loop and of each stream */
     LIST_ENTRY(http2_connection) link;            /* guarded by the loop's lock, as the next two */
-    STAILQ_ENTRY(http2_connection) pending_link;  /* and then in the graveyard */
-    bool pending;
+    STAILQ_ENTRY(http2_connection) pending_link;
+    bool pending; /* with a reference */
+    SLIST_ENTRY(http2_connection) grave_link;
     int descriptor; /* -1: none yet, or no more; changed by the loop's thread, under the lock */
     char peer[PEER_SIZE];
 
@@ -160,19 +169,20 @@ struct http2_connection {
     bool broken;      /* the socket, or the peer's HTTP/2: to be ended by the loop */
     bool finishing;   /* to be closed when all is written */
     bool shut;        /* and it is: only the peer's end is waited for */
+    bool cut;         /* by its listener; guarded by the loop's lock */
+    bool said_goodbye; /* no more streams are taken */
     bool heard;       /* the peer's SETTINGS came */
-    bool had_stream;
     enum muster_status cause; /* of its end; MUSTER_OK: none is known */
     char *cause_text;
 
     /* Of the loop's thread alone, but for the first, which is also written under the lock. */
-    uint32_t interest;       /* of epoll */
+    bool began;              /* a server's: its listener knows */
     int32_t frame_stream;    /* whose data frame is being read, */
     size_t frame_left;       /* of which so much is to come; 0: none is */
-    struct http2_stream *reading; /* whose message goes on in that frame; NULL: none's */
     struct timer timer;
     bool timed;
     int64_t timer_at;
+    int64_t keepalive_time_ms, keepalive_timeout_ms;
     int64_t heard_at;
     int64_t ping_at;   /* when a ping was sent that is not answered; 0: none */
     int64_t idle_since;
@@ -211,6 +221,8 @@ struct http2_stream {
     struct outgoings queue;
     struct outgoing *part; /* waits for the messages in `queue`, */
     struct outgoing *sending_part; /* or is on its way */
+    size_t planned;        /* bytes of a frame whose header is made */
+    size_t unread;         /* that the peer's window still lacks; of the loop's thread */
     bool sent_due;         /* the part's owner is to be told */
     bool begun;            /* a server's response headers are submitted */
     bool deferred;         /* nghttp2 waits until there is something to send */
@@ -240,6 +252,7 @@ struct http2_stream {
     uint8_t *backlog;      /* what came while it is paused, or not accepted yet */
     size_t backlog_size, backlog_room;
     bool backlog_left;     /* and the client has left behind it */
+    bool waits;            /* on a server, until it is accepted or refused */
     bool heard;            /* a message came */
     bool told;             /* of its end */
     int64_t paused_until;
@@ -254,15 +267,13 @@ struct http2_stream {
 
 /* ---- transport.c ---- */
 
+/* An address without its scheme, if it has one. */
+const char *muster__http2_plain_address(const char *address);
+
 /* The loop for a new connection: the next in turn. */
 struct http2_loop *muster__http2_choose_loop(struct http2_transport *transport);
 
 /* ---- loop.c ---- */
-
-/* NULL: out of memory, descriptors or threads. */
-struct http2_loop *muster__http2_loop_new(struct http2_transport *transport);
-/* Ends its thread; nothing of it is used any more. */
-void muster__http2_loop_free(struct http2_loop *loop);
 
 /* Has it look at what was given to it. Any thread, under any lock. */
 void muster__http2_wake(struct http2_loop *loop);
@@ -290,7 +301,7 @@ void muster__http2_connection_release(struct http2_connection *connection);
 void muster__http2_pend(struct http2_connection *connection);
 
 /* On the loop's thread: does what is to be done, and ends it where it is broken. */
-void muster__http2_connection_serve(struct http2_connection *connection);
+void muster__http2_connection_serve(struct http2_connection *connection, bool cut);
 
 /* Its end was seen: with the lock held. The first cause counts. */
 void muster__http2_break(struct http2_connection *connection, enum muster_status status, const char *text);
@@ -301,8 +312,11 @@ void muster__http2_finish(struct http2_connection *connection);
 /* On the loop's thread: its timer is to ring by then. */
 void muster__http2_connection_due(struct http2_connection *connection, int64_t at);
 
-/* On the loop's thread: the descriptor is there, and connected if `connected`. False: it is not taken. */
+/* On the loop's thread, with the lock held: the descriptor is there, and connected, or being connected. False: it cannot be watched. */
 bool muster__http2_connection_attach(struct http2_connection *connection, int descriptor, bool connected);
+
+/* On the loop's thread: the socket is connected; goes on with TLS, if any, and then with HTTP/2. */
+void muster__http2_connection_agree(struct http2_connection *connection);
 
 /* ---- output.c; with the lock held ---- */
 
@@ -322,6 +336,8 @@ int muster__http2_send_data(nghttp2_session *session, nghttp2_frame *frame, cons
 struct outgoing *muster__http2_outgoing_new(const uint8_t *head, size_t head_size, struct buffer *body,
                                             const struct piece *pieces, size_t count);
 void muster__http2_outgoing_release(struct outgoing *outgoing);
+/* Drops all that a stream has to send. */
+void muster__http2_queue_drop(struct http2_stream *stream);
 
 /* ---- session.c ---- */
 
@@ -341,14 +357,23 @@ void muster__http2_due(struct http2_stream *stream);
 
 /* Frames that carry nothing cost their sender an allowance: false when it is spent. With the lock held. */
 bool muster__http2_spend(struct http2_connection *connection, double cost);
+void muster__http2_earn(struct http2_connection *connection, size_t bytes);
 
 /* ---- input.c: on the loop's thread, without a lock ---- */
 
 /* Reads what there is, and tells it. */
 void muster__http2_read(struct http2_connection *connection);
 
-/* Goes on with what was put off, if it may. */
+/* Takes what came of a stream, and its end. */
+void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t size);
+void muster__http2_left(struct http2_stream *stream);
+
+/* Whether what comes is kept for later; and goes on with it, if it may. */
+bool muster__http2_is_put_off(const struct http2_stream *stream);
 void muster__http2_resume(struct http2_stream *stream);
+
+/* Whether a message that was begun does not go on; watches it further if it does. */
+bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now);
 
 void muster__http2_input_drop(struct http2_stream *stream);
 
@@ -361,8 +386,11 @@ void muster__http2_stream_release(struct http2_stream *stream);
 void muster__http2_close(struct http2_stream *stream, enum muster_status status, const char *text);
 /* Sends a server's headers, unless they are. */
 void muster__http2_begin_response(struct http2_stream *stream);
-/* Ends a stream at once, with a code of HTTP/2; with the lock held. */
+void muster__http2_submit_trailers(struct http2_stream *stream);
+/* Ends a stream at once, with a code of HTTP/2; a server's, with a status or a code of gRPC. With the lock held. */
 void muster__http2_reset(struct http2_stream *stream, uint32_t code);
+void muster__http2_abort(struct http2_stream *stream, enum muster_status status, const char *text);
+void muster__http2_abort_with(struct http2_stream *stream, int code, const char *text);
 /* On the loop's thread, without the lock: tells what is due. */
 void muster__http2_tell(struct http2_stream *stream);
 /* On the loop's thread: its timer is to ring by then. */
@@ -389,34 +417,18 @@ void muster__http2_take_response_header(struct http2_stream *stream, const uint8
                                         const uint8_t *value, size_t value_size);
 void muster__http2_request_free(struct request *request);
 
-/* ---- client.c and lookup.c ---- */
+/* ---- client.c ---- */
 
 transport_connect muster__http2_connect;
 
-/* What it takes to connect. */
-struct client {
-    char *host, *port;
-    const struct connection_options *options;
-    struct lookup *lookup; /* of the host's addresses; */
-    struct addrinfo *addresses, *next; /* and those that were found */
-    int descriptor;        /* that is being connected */
-    int64_t attempt_at;
-};
-
-/* On the loop's thread: goes on connecting. */
+/* On the loop's thread: tries the next address, once there is one. */
 void muster__http2_client_go_on(struct http2_connection *connection);
+/* The same: whether the socket is connected by now; otherwise it goes on with the next address. */
+bool muster__http2_client_connected(struct http2_connection *connection);
 void muster__http2_client_free(struct client *client);
-/* What an error of a socket means, for the user. */
-const char *muster__http2_socket_cause(int number);
 
-/* Looks up a host on a thread of its own, which calls `found` when it has done, unless muster__lookup_drop() came
-   first. NULL: out of memory, or of threads. */
-struct lookup *muster__lookup_start(const char *host, const char *port,
-                                    void (*found)(void *context), void *context);
-/* What was found (the caller's), or a code of getaddrinfo()'s. After `found`. */
-int muster__lookup_take(struct lookup *lookup, struct addrinfo **found);
-/* `found` is not called any more. */
-void muster__lookup_drop(struct lookup *lookup);
+/* What an error of a socket means, for the user; valid until the next call on the thread. */
+const char *muster__http2_socket_cause(int number);
 
 /* ---- listener.c and call.c ---- */
 
@@ -426,19 +438,26 @@ void muster__http2_cut_listener(struct listener *listener);
 void muster__http2_free_listener(struct listener *listener);
 void muster__http2_listener_address(struct listener *listener, char *text, size_t size);
 
-/* What connections and streams tell their listener; NULL on a client, so that one alone needs no server. */
+/* What connections and streams ask and tell their listener. A table, so that a client alone needs no server. */
 struct server_side {
-    const struct connection_options *(*options)(const struct http2_listener *listener);
-    /* A request has come. On the loop's thread. */
+    /* On the loop's thread: a connection begins; a request has come; a connection has ended. */
+    void (*began)(struct http2_connection *connection);
     void (*arrived)(struct http2_stream *stream);
-    void (*ended)(struct http2_stream *stream);
     void (*gone)(struct http2_listener *listener);
-    /* More or less memory is held (bytes); false: there is no more. */
+    /* TLS was not agreed on. */
+    void (*handshake_failed)(struct http2_listener *listener, const char *text, bool refused);
+    /* More memory is held (bytes), or less; false: there is no more. Any thread. */
     bool (*hold)(struct http2_listener *listener, ptrdiff_t bytes);
+    /* A stream of which a message came, and its end. */
     void (*count_peer)(struct http2_listener *listener, bool more);
-    /* Takes up what changed. */
-    void (*serve)(struct http2_listener *listener);
     bool (*is_closing)(const struct http2_listener *listener);
+};
+
+/* What connections and streams see of a listener; the rest is in listener.h. */
+struct http2_listener {
+    const struct server_side *side;
+    struct connection_options options;
+    size_t max_message_size;
 };
 
 #endif
