@@ -79,14 +79,20 @@ libmuster_core_la_SOURCES = \
     lib/link/traffic.h \
     lib/link/transfer.c \
     lib/link/transfer.h \
+    lib/network/address.c \
+    lib/network/address.h \
     lib/network/buffer.c \
     lib/network/buffer.h \
     lib/network/code.c \
     lib/network/code.h \
     lib/network/credentials.c \
     lib/network/credentials.h \
+    lib/network/descriptors.c \
+    lib/network/descriptors.h \
     lib/network/guesses.c \
     lib/network/guesses.h \
+    lib/network/identity.c \
+    lib/network/identity.h \
     lib/network/local.c \
     lib/network/local.h \
     lib/network/local_listener.c \
@@ -304,8 +310,6 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_calls.c \
     lib/network/grpc_client.c \
     lib/network/grpc_credentials.c \
-    lib/network/grpc_descriptors.c \
-    lib/network/grpc_descriptors.h \
     lib/network/grpc_flood.c \
     lib/network/grpc_flood.h \
     lib/network/grpc_handshakes.c \

@@ -24,7 +24,8 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 
-#include "network/guesses.h"
+#include "network/address.h"
+#include "network/identity.h"
 #include "network/transport.h"
 
 /* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
@@ -35,9 +36,6 @@ enum { LOOKAHEAD = 2 << 20, FRAME_SIZE_MAX = 1 << 20 };
    4 MiB. With its own least size, 256 bytes, it takes a sixth longer over a turn of a few bytes. A
    server has many connections; a participant has one, and is quicker with bigger reads. */
 enum { READ_SIZE_MIN = 8 << 10, SERVER_READ_SIZE_MAX = 24 << 10, CLIENT_READ_SIZE_MAX = 128 << 10 };
-
-/* Pings of a participant that come faster than this end its connection. */
-enum { PING_INTERVAL_MIN_MS = 5000 };
 
 struct tag {
     void (*complete)(struct tag *tag, bool ok);
@@ -91,13 +89,6 @@ struct client_side {
     grpc_metadata_array trailing;
     grpc_status_code code;
     grpc_slice details;
-};
-
-/* Whether a client has shown what a server's credentials ask for, and the names in its certificate. */
-struct peer_identity {
-    struct muster_error refusal; /* its status MUSTER_OK: none */
-    bool wrong_token;
-    const char **names; /* with NULL behind the last; NULL: no certificate was asked for */
 };
 
 struct grpc_stream {
@@ -181,7 +172,6 @@ struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *
                                             const grpc_metadata_array *metadata);
 /* Whether a call brings a token, right or wrong. */
 bool muster__grpc_shows_token(const grpc_metadata_array *metadata);
-void muster__grpc_identity_free(struct peer_identity *identity);
 
 /* ---- grpc_cause.c ---- */
 
@@ -251,18 +241,8 @@ void muster__grpc_shut_borrowers(struct muster_transport *transport, const struc
 /* Of an address for C-core. */
 #define TARGET_SIZE (3 * (HOST_SIZE + 16))
 
-/* Takes "host:port" or "[v6]:port" apart; false when it is neither, or anything else is in it. */
-bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port);
-
 /* Puts an address that has been taken apart behind `prefix` in such a way that C-core takes it literally. */
 void muster__write_target(const char *prefix, const char *address, char target[TARGET_SIZE]);
-
-/* Whether `host` stands for one address, in the form in which getnameinfo() writes it. */
-bool muster__is_one_address(const char *host);
-
-/* Why an address could not be listened on, which C-core does not say. */
-enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,
-                                        struct muster_error *error);
 
 /* Shuts the process's connections whose own end is `port` at `host` (NULL: any). */
 void muster__shut_connections(const char *host, uint16_t port);

@@ -30,7 +30,7 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, const str
 {
     struct grpc_stream *stream = muster__grpc_stream_new(listener->transport, call);
     if (!stream) {
-        muster__grpc_identity_free(identity);
+        muster__identity_free(identity);
         muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the server is out of memory");
         return;
     }
@@ -99,7 +99,7 @@ static void tell_health(struct grpc_listener *listener, grpc_call *call, bool wa
     struct credentials *credentials = listener->source.credentials;
     struct peer_identity *identity = passes ? identify(listener, call, metadata) : NULL;
     bool stranger = credentials && credentials->asks && (!identity || identity->refusal.status != MUSTER_OK);
-    muster__grpc_identity_free(identity);
+    muster__identity_free(identity);
     muster__grpc_health_accept(&listener->health, call, watch, stranger);
 }
 

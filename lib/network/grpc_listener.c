@@ -11,14 +11,8 @@
 #include "network/grpc_listener.h"
 #include "status.h"
 
-/* How long nobody can connect before it is tried again. */
-#define REOPEN_MS 1000
-
 /* Calls that may arrive at once before one has to wait for another's acceptance. */
 #define ACCEPTORS 16
-
-/* That a connection may take to agree on TLS and HTTP/2. */
-#define HANDSHAKE_TIMEOUT_MS 20000
 
 struct acceptor {
     struct tag tag;
@@ -198,11 +192,7 @@ static void close_door(struct grpc_listener *listener)
 
 static void tell(const struct grpc_listener *listener, const char *text)
 {
-    char line[MUSTER_ERROR_TEXT_SIZE];
-    if (!listener->events->warned)
-        return;
-    snprintf(line, sizeof(line), "listening on %.64s: %s", listener->address, text);
-    listener->events->warned(listener->context, line);
+    muster__warn_listener(listener->events, listener->context, listener->address, text);
 }
 
 static void reopen(struct timer *timer)
@@ -211,10 +201,7 @@ static void reopen(struct timer *timer)
     struct muster_transport *transport = &listener->transport->base;
     sigset_t saved;
     if (!listener->told)
-        tell(
-            listener,
-            "connections cannot be accepted, as when the process has no descriptors left: nobody can connect "
-            "until some are closed");
+        tell(listener, DESCRIPTORS_GONE);
     listener->told = true;
     muster__block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);
@@ -229,7 +216,7 @@ static void reopen(struct timer *timer)
     pthread_mutex_unlock(&listener->doors_lock);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (opened)
-        tell(listener, "there are descriptors again, and participants can connect");
+        tell(listener, DESCRIPTORS_AGAIN);
     if (opened || closing)
         muster__grpc_let_go(listener);
 }
@@ -332,12 +319,9 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     struct grpc_transport *transport = (struct grpc_transport *)base;
     char host[HOST_SIZE];
     const char *wanted_port;
-    if (!muster__split_address(address, host, &wanted_port))
-        return muster__error(
-            error, MUSTER_INVALID,
-            "cannot listen on '%.128s': write it as host:port or [v6]:port, the port up to 65535; all of the "
-            "machine's addresses are 0.0.0.0 and [::]",
-            address);
+    enum muster_status split = muster__split_to_listen(address, host, &wanted_port, error);
+    if (split != MUSTER_OK)
+        return split;
     struct grpc_listener *listener = calloc(1, sizeof(*listener));
     char *bound_address = malloc(strlen(address) + sizeof("65535"));
     if (!listener || !bound_address) {

@@ -3,8 +3,8 @@
 #define MUSTER_NETWORK_GRPC_LISTENER_H
 
 #include "network/credentials.h"
+#include "network/descriptors.h"
 #include "network/grpc.h"
-#include "network/grpc_descriptors.h"
 #include "network/grpc_flood.h"
 #include "network/grpc_handshakes.h"
 #include "network/grpc_health.h"

@@ -46,7 +46,7 @@ static void stream_release(struct stream *base)
         free(stream->client->proxy);
         free(stream->client);
     }
-    muster__grpc_identity_free(stream->identity);
+    muster__identity_free(stream->identity);
     free(stream->closing_text);
     pthread_mutex_destroy(&stream->lock);
     free(stream);
@@ -582,11 +582,7 @@ static void stream_peer(struct stream *base, char *text, size_t size)
 static enum muster_status stream_authenticate(struct stream *base, const char *const **names,
                                               struct muster_error *error)
 {
-    const struct peer_identity *identity = ((struct grpc_stream *)base)->identity;
-    *names = identity ? identity->names : NULL;
-    if (!identity || identity->refusal.status == MUSTER_OK)
-        return MUSTER_OK;
-    return muster__error(error, identity->refusal.status, "%s", identity->refusal.text);
+    return muster__identity_tell(((struct grpc_stream *)base)->identity, names, error);
 }
 
 static const struct stream_ops stream_ops = {

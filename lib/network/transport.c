@@ -46,6 +46,16 @@ void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT
                          served->service->method, served->service->to_server, served->service->to_client);
 }
 
+void muster__warn_listener(const struct listener_events *events, void *context, const char *address,
+                           const char *text)
+{
+    char line[MUSTER_ERROR_TEXT_SIZE];
+    if (!events->warned)
+        return;
+    snprintf(line, sizeof(line), "listening on %.64s: %s", address, text);
+    events->warned(context, line);
+}
+
 enum muster_status muster__check_keepalive(int64_t time_ms, int64_t timeout_ms, int64_t time_least,
                                            struct muster_error *error)
 {

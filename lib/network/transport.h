@@ -25,6 +25,12 @@ struct listener;
 #define KEEPALIVE_TIME_MS    30000
 #define KEEPALIVE_TIMEOUT_MS 20000
 
+/* Over HTTP/2: pings of a participant that come faster than this end its connection. */
+#define PING_INTERVAL_MIN_MS 5000
+
+/* That a connection may take to agree on TLS and HTTP/2. */
+#define HANDSHAKE_TIMEOUT_MS 20000
+
 /* How to listen and to connect. What it points to stays until the listener is freed or the stream has
    ended. */
 struct connection_options {
@@ -218,6 +224,10 @@ const struct served *muster__find_served(const struct served *served, const char
 
 /* What is told to who asks for another: which there are. */
 void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT_SIZE]);
+
+/* Warns the owner of a listener, if he wants to know. */
+void muster__warn_listener(const struct listener_events *events, void *context, const char *address,
+                           const char *text);
 
 /* Signals are the program's: around everything in which a thread is started. */
 void muster__block_signals(sigset_t *saved);
