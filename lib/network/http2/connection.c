@@ -12,9 +12,8 @@
 #include "network/http2/loop.h"
 #include "network/http2/tls.h"
 
-/* That a connection may take to agree on TLS and HTTP/2, and a server's to begin its first stream where no other
-   limit is set; and that a peer may take to read the last words. */
-enum { HANDSHAKE_TIMEOUT_MS = 20000, FINISH_TIMEOUT_MS = 1000 };
+/* That a peer may take to read the last words. */
+enum { FINISH_TIMEOUT_MS = 1000 };
 
 static void ready(struct watch *watch, uint32_t events);
 static void timer_expired(struct timer *timer);

@@ -333,7 +333,7 @@ enum muster_status muster__http2_listen(struct muster_transport *base, const cha
     muster__reserve_take(&listener->reserve); /* or the next time */
     if (!open_doors(listener, host, wanted)) {
         muster__http2_free_listener((struct listener *)listener);
-        return muster__explain_bind(plain, host, wanted, error);
+        return muster__explain_bind(address, host, wanted, error);
     }
     sprintf(listener->address, "%.*s%u", (int)(wanted - address), address, (unsigned)listener->port);
     *port = listener->port;

@@ -243,8 +243,6 @@ static void report_closed(struct http2_stream *stream)
     stream->timed = false;
     if (listener && stream->heard)
         listener->side->count_peer(listener, false);
-    if (listener)
-        listener->side->ended(stream);
     pthread_mutex_lock(&connection->lock);
     if (LIST_EMPTY(&connection->streams)) {
         connection->idle_since = connection->loop->now;
@@ -416,11 +414,7 @@ static void stream_peer(struct stream *base, char *text, size_t size)
 static enum muster_status stream_authenticate(struct stream *base, const char *const **names,
                                               struct muster_error *error)
 {
-    const struct peer_identity *identity = ((struct http2_stream *)base)->identity;
-    *names = identity ? identity->names : NULL;
-    if (!identity || identity->refusal.status == MUSTER_OK)
-        return MUSTER_OK;
-    return muster__error(error, identity->refusal.status, "%s", identity->refusal.text);
+    return muster__identity_tell(((struct http2_stream *)base)->identity, names, error);
 }
 
 static void stream_release(struct stream *base)
