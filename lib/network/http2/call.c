@@ -124,7 +124,7 @@ void muster__http2_arrived(struct http2_stream *stream)
         answer(stream, CODE_INTERNAL, "grpc-timeout is no time");
         return;
     }
-    if (request->timeout_ms != MUSTER_NO_LIMIT) {
+    if (request->timeout_ms != INT64_MAX) {
         stream->deadline = stream->connection->loop->now + request->timeout_ms;
         muster__http2_stream_due(stream, stream->deadline);
     }

@@ -198,10 +198,10 @@ struct http2_connection {
 /* What a request brings, until it is judged. */
 struct request {
     size_t size; /* of all headers so far */
-    bool is_post, is_grpc, is_bad;
+    bool is_post, is_grpc;
     char *path;
     char *authorization; /* the first; NULL: none */
-    int64_t timeout_ms;  /* MUSTER_NO_LIMIT: none */
+    int64_t timeout_ms;  /* INT64_MAX: none; -1: what it says is none */
 };
 
 struct http2_stream {

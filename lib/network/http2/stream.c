@@ -21,6 +21,8 @@ struct http2_stream *muster__http2_stream_new(struct http2_connection *connectio
         free(stream);
         return NULL;
     }
+    if (stream->request)
+        stream->request->timeout_ms = INT64_MAX;
     stream->base.ops = &stream_ops;
     atomic_init(&stream->references, 2);
     stream->connection = connection;
