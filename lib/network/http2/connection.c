@@ -150,6 +150,17 @@ static void say_goodbye(struct http2_connection *connection)
     muster__http2_flush(connection);
 }
 
+/* When a limit of its is over at the earliest; from then on its timer knows the next. */
+static int64_t first_check(const struct http2_connection *connection)
+{
+    int64_t limit = HANDSHAKE_TIMEOUT_MS;
+    if (connection->finishing)
+        return connection->finishing_at + FINISH_TIMEOUT_MS;
+    if (connection->keepalive_time_ms < limit)
+        limit = connection->keepalive_time_ms;
+    return connection->opened_at + limit;
+}
+
 void muster__http2_connection_serve(struct http2_connection *connection, bool cut)
 {
     if (!connection->session)
@@ -184,10 +195,8 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
     pthread_mutex_unlock(&connection->lock);
     if (over)
         end(connection);
-    else
-        muster__http2_connection_due(connection, connection->finishing_at
-                                                     ? connection->finishing_at + FINISH_TIMEOUT_MS
-                                                     : connection->opened_at + HANDSHAKE_TIMEOUT_MS);
+    else if (!connection->timed || connection->finishing)
+        muster__http2_connection_due(connection, first_check(connection));
 }
 
 bool muster__http2_connection_attach(struct http2_connection *connection, int descriptor, bool connected)
@@ -315,6 +324,7 @@ static void check(struct http2_connection *connection, int64_t now, int64_t *nex
                                     ? "timed out: the connection was taken, and then nothing came (is it frozen?)"
                                     : muster__http2_socket_cause(ETIMEDOUT));
         earlier(next, connection->opened_at + HANDSHAKE_TIMEOUT_MS);
+        earlier(next, now + connection->keepalive_time_ms);
         return;
     }
     int64_t idle_ms = listener ? listener->options.idle_timeout_ms : 0;
