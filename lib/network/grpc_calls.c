@@ -1,6 +1,8 @@
 /* Calls that arrive at a listener: whether they may be looked at now, what they are for, and who they are from. */
 #include <config.h>
 
+#include <stdlib.h>
+
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
@@ -36,7 +38,7 @@ static void open_call(struct grpc_listener *listener, grpc_call *call, const str
     }
     stream->listener = listener;
     stream->identity = identity;
-    muster__grpc_hold_on(listener);
+    muster__hold_on(&listener->holders);
     muster__grpc_unfinished_begun(&listener->unfinished, stream);
     /* Until its first receive is started, below, no event of this stream can come. */
     pthread_mutex_lock(&stream->lock);
@@ -76,13 +78,17 @@ static struct peer_identity *identify(struct grpc_listener *listener, grpc_call 
     struct keys *keys = muster__credentials_keys(credentials);
     struct peer_identity *identity = muster__grpc_identify(keys, call, metadata);
     muster__keys_release(keys);
-    if (identity && identity->wrong_token)
-        muster__grpc_waiting_wrong(&listener->waiting, call);
+    if (identity && identity->wrong_token) {
+        char *peer = grpc_call_get_peer(call);
+        muster__waiting_wrong(&listener->waiting, peer);
+        gpr_free(peer);
+    }
     return identity;
 }
 
-void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
-                        const grpc_metadata_array *metadata)
+/* Judges a call, and hands it to the listener's owner; `served` NULL: its method is none of ours. */
+static void admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
+                  const grpc_metadata_array *metadata)
 {
     struct credentials *credentials = listener->source.credentials;
     struct peer_identity *identity = identify(listener, call, metadata);
@@ -91,6 +97,61 @@ void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const s
     else
         open_call(listener, call, served, identity);
 }
+
+/* ---- calls that wait ---- */
+
+struct arrival {
+    struct waiting_call waiting;
+    struct grpc_listener *listener;
+    grpc_call *call;
+    const struct served *served; /* see admit() */
+    grpc_metadata_array metadata;
+    char *peer;
+};
+
+static void drop(struct arrival *arrival)
+{
+    grpc_metadata_array_destroy(&arrival->metadata);
+    gpr_free(arrival->peer);
+    free(arrival);
+}
+
+static void admit_waiting(struct waiting_call *waiting)
+{
+    struct arrival *arrival = CONTAINER(waiting, struct arrival, waiting);
+    admit(arrival->listener, arrival->call, arrival->served, &arrival->metadata);
+    drop(arrival);
+}
+
+static void refuse_waiting(struct waiting_call *waiting, int code, const char *text)
+{
+    struct arrival *arrival = CONTAINER(waiting, struct arrival, waiting);
+    muster__grpc_refuse(arrival->call, (grpc_status_code)code, text);
+    drop(arrival);
+}
+
+/* Takes the metadata and the peer's address over, too. */
+static void let_wait(struct grpc_listener *listener, grpc_call *call, const struct served *served,
+                     grpc_metadata_array *metadata, char *peer)
+{
+    static const struct waiting_ops ops = {.admit = admit_waiting, .refuse = refuse_waiting};
+    struct arrival *arrival = malloc(sizeof(*arrival));
+    if (!arrival) {
+        gpr_free(peer);
+        muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE, "the server is out of memory");
+        return;
+    }
+    *arrival = (struct arrival){.waiting = {.ops = &ops, .peer = peer},
+                                .listener = listener,
+                                .call = call,
+                                .served = served,
+                                .metadata = *metadata,
+                                .peer = peer};
+    grpc_metadata_array_init(metadata);
+    muster__waiting_add(&listener->waiting, &arrival->waiting);
+}
+
+/* ---- arrivals ---- */
 
 /* A call for health. Where tokens are not looked at now, it is a stranger's, who is answered all the same. */
 static void tell_health(struct grpc_listener *listener, grpc_call *call, bool watch, bool passes,
@@ -109,14 +170,19 @@ void muster__grpc_arrived(struct grpc_listener *listener, grpc_call *call, grpc_
     muster__credentials_tell(listener->source.credentials); /* what the handshake may have found, too */
     if (drop_flood(listener, call))
         return;
-    bool passes = muster__grpc_waiting_passes(&listener->waiting, call, metadata);
+    char *peer = grpc_call_get_peer(call);
+    bool passes = muster__waiting_passes(&listener->waiting, peer, muster__grpc_shows_token(metadata));
     const struct served *served = muster__find_served(
         listener->events->served, (const char *)GRPC_SLICE_START_PTR(method), GRPC_SLICE_LENGTH(method));
     bool watch = grpc_slice_str_cmp(method, HEALTH_WATCH_METHOD) == 0;
-    if (watch || grpc_slice_str_cmp(method, HEALTH_CHECK_METHOD) == 0)
+    bool health = watch || grpc_slice_str_cmp(method, HEALTH_CHECK_METHOD) == 0;
+    if (!health && !passes) {
+        let_wait(listener, call, served, metadata, peer);
+        return;
+    }
+    gpr_free(peer);
+    if (health)
         tell_health(listener, call, watch, passes, metadata);
-    else if (passes)
-        muster__grpc_admit(listener, call, served, metadata);
     else
-        muster__grpc_waiting_add(&listener->waiting, call, served, metadata);
+        admit(listener, call, served, metadata);
 }

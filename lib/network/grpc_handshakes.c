@@ -18,8 +18,7 @@
 #define INTERVAL_MS            10000
 #define BROKEN_OFF_INTERVAL_MS 3600000
 
-static pthread_mutex_t watched_lock =
-    PTHREAD_MUTEX_INITIALIZER; /* a listener's lock and timers.lock are taken under it */
+static pthread_mutex_t watched_lock = PTHREAD_MUTEX_INITIALIZER; /* timers.lock is taken under it */
 static LIST_HEAD(, handshakes) all_watched = LIST_HEAD_INITIALIZER(all_watched); /* guarded by watched_lock */
 
 /* What went wrong, out of C-core's "UNKNOWN:Ssl handshake failed: SSL_ERROR_SSL: error:0A000418:SSL
@@ -64,7 +63,7 @@ static void timer_expired(struct timer *timer)
     failures->timed = false;
     pthread_mutex_unlock(&watched_lock);
     tell(handshakes, failures == &handshakes->broken_off, count, reason);
-    muster__grpc_let_go(handshakes->listener);
+    muster__let_go(&handshakes->listener->holders);
 }
 
 /* With watched_lock held. */
@@ -80,7 +79,7 @@ static void add(struct handshake_failures *failures, int64_t interval_ms, const 
     int64_t now = muster__clock_now();
     int64_t at = failures->told_at ? failures->told_at + interval_ms : now;
     failures->timed = true;
-    muster__grpc_hold_on(handshakes->listener);
+    muster__hold_on(&handshakes->listener->holders);
     muster__timer_start(transport, &failures->timer, at > now ? at : now, timer_expired);
 }
 
@@ -122,5 +121,5 @@ void muster__grpc_handshakes_close(struct handshakes *handshakes)
                muster__timer_stop(transport, &handshakes->broken_off.timer);
     pthread_mutex_unlock(&watched_lock);
     while (held-- > 0)
-        muster__grpc_let_go(handshakes->listener);
+        muster__let_go(&handshakes->listener->holders);
 }

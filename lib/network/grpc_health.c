@@ -164,7 +164,7 @@ static void leave(struct health_call *call)
     grpc_call_unref(call->call);
     gpr_free(call->peer);
     free(call);
-    muster__grpc_let_go(health->listener);
+    muster__let_go(&health->listener->holders);
 }
 
 /* ---- completions ---- */
@@ -309,7 +309,7 @@ void muster__grpc_health_accept(struct health *health, grpc_call *arrived, bool 
     call->sent.complete = sent_complete;
     call->ended.complete = ended_complete;
     LIST_INSERT_HEAD(&health->calls, call, link);
-    muster__grpc_hold_on(health->listener);
+    muster__hold_on(&health->listener->holders);
     start(call, stranger);
     go_on(call);
     leave(call);

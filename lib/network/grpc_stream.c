@@ -267,7 +267,7 @@ static void report_closed(struct grpc_stream *stream)
         muster__grpc_count_peer(listener, false);
     stream_release(&stream->base);
     if (listener)
-        muster__grpc_let_go(listener);
+        muster__let_go(&listener->holders);
 }
 
 void muster__grpc_leave(struct grpc_stream *stream)
