@@ -302,6 +302,7 @@ static struct tcp_listener *listener_new(struct http2_transport *transport, cons
     listener->loop = transport->loops[0];
     listener->address = bound;
     muster__holders_init(&listener->holders, events, context);
+    muster__hold_on(&listener->holders); /* until it is closed */
     muster__waiting_init(&listener->waiting, &transport->base, credentials, &listener->holders);
     pthread_mutex_init(&listener->lock, NULL);
     return listener;
