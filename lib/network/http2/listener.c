@@ -136,7 +136,8 @@ static void reopen(struct timer *timer)
     }
     listener->shut = false;
     for (size_t i = 0; i < listener->door_count && opened; i++)
-        muster__http2_rewatch(listener->loop, listener->doors[i].descriptor, EPOLLIN, &listener->doors[i].watch);
+        muster__http2_rewatch(listener->loop, listener->doors[i].descriptor, EPOLLIN,
+                              &listener->doors[i].watch);
     if (listener->told && opened)
         tell(listener, DESCRIPTORS_AGAIN);
     listener->told = false;
@@ -336,7 +337,8 @@ enum muster_status muster__http2_listen(struct muster_transport *base, const cha
     *port = listener->port;
     *result = (struct listener *)listener;
     for (size_t i = 0; i < listener->door_count; i++)
-        muster__http2_watch(listener->loop, listener->doors[i].descriptor, EPOLLIN, &listener->doors[i].watch);
+        muster__http2_watch(listener->loop, listener->doors[i].descriptor, EPOLLIN,
+                            &listener->doors[i].watch);
     return MUSTER_OK;
 }
 
