@@ -253,8 +253,11 @@ static void ready(struct watch *watch, uint32_t events)
         return;
     if (!connection->established && connection->client && !muster__http2_client_connected(connection))
         return;
-    if (!connection->established)
+    if (!connection->established) {
         muster__http2_connection_agree(connection);
+        if (connection->tls)
+            events |= EPOLLIN; /* TLS may have read more than the handshake */
+    }
     if (!connection->established)
         return;
     if (events & EPOLLOUT) {
