@@ -353,19 +353,35 @@ libmuster_mpi_la_SOURCES = \
     lib/network/mpi/world.c
 endif
 
-# HTTP/2 by nghttp2.
+# gRPC over HTTP/2 without C-core.
 if HTTP2
 libmuster_la_LIBADD += libmuster-http2.la
 noinst_LTLIBRARIES += libmuster-http2.la
 libmuster_http2_la_CPPFLAGS = $(AM_CPPFLAGS) $(HTTP2_CFLAGS)
 libmuster_http2_la_LIBADD = $(HTTP2_LIBS)
 libmuster_http2_la_SOURCES = \
+    lib/network/http2/call.c \
+    lib/network/http2/client.c \
+    lib/network/http2/connection.c \
+    lib/network/http2/headers.c \
+    lib/network/http2/http2.h \
+    lib/network/http2/input.c \
+    lib/network/http2/listener.c \
+    lib/network/http2/listener.h \
+    lib/network/http2/lookup.c \
+    lib/network/http2/lookup.h \
+    lib/network/http2/loop.c \
+    lib/network/http2/loop.h \
+    lib/network/http2/output.c \
+    lib/network/http2/session.c \
+    lib/network/http2/stream.c \
     lib/network/http2/tls.c \
     lib/network/http2/tls.h \
     lib/network/http2/tls_context.c \
     lib/network/http2/tls_context.h \
     lib/network/http2/tls_server.c \
-    lib/network/http2/tls_shown.c
+    lib/network/http2/tls_shown.c \
+    lib/network/http2/transport.c
 endif
 
 # Vertical learning, a program's own use of proxies and participants.
