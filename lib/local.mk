@@ -334,6 +334,33 @@ libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undef
 libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
 libmuster_la_SOURCES = lib/network/built_in.c
 
+# gRPC over HTTP/2 without C-core.
+if HTTP2
+libmuster_la_LIBADD += libmuster-http2.la
+noinst_LTLIBRARIES += libmuster-http2.la
+libmuster_http2_la_CPPFLAGS = $(AM_CPPFLAGS) $(HTTP2_CFLAGS) $(CRYPTO_CFLAGS)
+libmuster_http2_la_LIBADD = $(HTTP2_LIBS)
+libmuster_http2_la_SOURCES = \
+    lib/network/http2/call.c \
+    lib/network/http2/client.c \
+    lib/network/http2/connection.c \
+    lib/network/http2/headers.c \
+    lib/network/http2/http2.h \
+    lib/network/http2/input.c \
+    lib/network/http2/listener.c \
+    lib/network/http2/listener.h \
+    lib/network/http2/lookup.c \
+    lib/network/http2/lookup.h \
+    lib/network/http2/loop.c \
+    lib/network/http2/loop.h \
+    lib/network/http2/output.c \
+    lib/network/http2/session.c \
+    lib/network/http2/stream.c \
+    lib/network/http2/tls.c \
+    lib/network/http2/tls.h \
+    lib/network/http2/transport.c
+endif
+
 # Ranks of an MPI world.
 if WITH_MPI
 libmuster_la_LIBADD += libmuster-mpi.la

@@ -278,11 +278,20 @@ tests_conformance_by_hand_SOURCES = \
 tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
 tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
-tests_conformance_grpc_SOURCES = \
+socket_conformance_sources = \
     $(conformance_sources) \
-    tests/conformance/over_grpc.c \
+    tests/conformance/sockets.c \
+    tests/conformance/sockets.h \
     tests/support/port.c \
     tests/support/port.h
+tests_conformance_grpc_SOURCES = $(socket_conformance_sources) tests/conformance/over_grpc.c
+if HTTP2
+check_PROGRAMS += tests/conformance/http2
+tests_conformance_http2_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_conformance_http2_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
+tests_conformance_http2_LDADD = $(GRPC_TEST_LIBS)
+tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformance/over_http2.c
+endif
 
 # Groups, over each transport; the coordinator is played.
 GROUP_TEST_WRAP = -Wl,--wrap=muster__membership_start,--wrap=muster__membership_finish,--wrap=muster__membership_free
