@@ -334,11 +334,27 @@ libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undef
 libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
 libmuster_la_SOURCES = lib/network/built_in.c
 
+# Ranks of an MPI world.
+if WITH_MPI
+libmuster_la_LIBADD += libmuster-mpi.la
+noinst_LTLIBRARIES += libmuster-mpi.la
+libmuster_mpi_la_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
+libmuster_mpi_la_LIBADD = $(MPI_LIBS)
+libmuster_mpi_la_SOURCES = \
+    lib/network/mpi/address.c \
+    lib/network/mpi/listener.c \
+    lib/network/mpi/mpi.h \
+    lib/network/mpi/parcel.c \
+    lib/network/mpi/stream.c \
+    lib/network/mpi/transport.c \
+    lib/network/mpi/world.c
+endif
+
 # gRPC over HTTP/2 without C-core.
 if HTTP2
 libmuster_la_LIBADD += libmuster-http2.la
 noinst_LTLIBRARIES += libmuster-http2.la
-libmuster_http2_la_CPPFLAGS = $(AM_CPPFLAGS) $(HTTP2_CFLAGS) $(CRYPTO_CFLAGS)
+libmuster_http2_la_CPPFLAGS = $(AM_CPPFLAGS) $(HTTP2_CFLAGS)
 libmuster_http2_la_LIBADD = $(HTTP2_LIBS)
 libmuster_http2_la_SOURCES = \
     lib/network/http2/call.c \
@@ -358,23 +374,11 @@ libmuster_http2_la_SOURCES = \
     lib/network/http2/stream.c \
     lib/network/http2/tls.c \
     lib/network/http2/tls.h \
+    lib/network/http2/tls_context.c \
+    lib/network/http2/tls_context.h \
+    lib/network/http2/tls_server.c \
+    lib/network/http2/tls_shown.c \
     lib/network/http2/transport.c
-endif
-
-# Ranks of an MPI world.
-if WITH_MPI
-libmuster_la_LIBADD += libmuster-mpi.la
-noinst_LTLIBRARIES += libmuster-mpi.la
-libmuster_mpi_la_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
-libmuster_mpi_la_LIBADD = $(MPI_LIBS)
-libmuster_mpi_la_SOURCES = \
-    lib/network/mpi/address.c \
-    lib/network/mpi/listener.c \
-    lib/network/mpi/mpi.h \
-    lib/network/mpi/parcel.c \
-    lib/network/mpi/stream.c \
-    lib/network/mpi/transport.c \
-    lib/network/mpi/world.c
 endif
 
 # Vertical learning, a program's own use of proxies and participants.

@@ -80,6 +80,17 @@ if WITH_VERTICAL
 tests_unit_unit_SOURCES += tests/unit/test_vertical_metrics.c
 tests_unit_unit_LDADD += libmuster-vertical.la
 endif
+if HTTP2
+tests_unit_unit_CPPFLAGS += $(HTTP2_CFLAGS)
+tests_unit_unit_SOURCES += \
+    tests/unit/test_tls.c \
+    tests/unit/test_tls_failures.c \
+    tests/unit/test_tls_transfer.c \
+    tests/unit/tls.c \
+    tests/unit/tls.h \
+    tests/unit/tls_files.c
+tests_unit_unit_LDADD += libmuster-http2.la
+endif
 
 # A network inside the process, and what plays on it.
 fixture_sources = \

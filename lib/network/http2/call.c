@@ -84,7 +84,9 @@ static bool identify(struct http2_stream *stream)
     struct keys *keys = muster__credentials_keys(credentials);
     stream->identity = judge(keys, stream);
     muster__keys_release(keys);
-    return stream->identity;
+    if (stream->identity && stream->identity->wrong_token)
+        muster__waiting_wrong(&listener_of(stream)->waiting, stream->connection->peer);
+    return stream->identity != NULL;
 }
 
 /* ---- what it is for ---- */
@@ -107,6 +109,74 @@ static void open_stream(struct http2_stream *stream, const struct served *served
            served ? "the server is out of memory" : text);
 }
 
+static void admit(struct http2_stream *stream)
+{
+    const struct request *request = stream->request;
+    if (identify(stream))
+        open_stream(stream,
+                    muster__find_served(listener_of(stream)->events->served, request->path, strlen(request->path)));
+    else
+        answer(stream, CODE_RESOURCE_EXHAUSTED, "the server is out of memory");
+    pthread_mutex_lock(&stream->connection->lock);
+    muster__http2_request_free(stream->request);
+    stream->request = NULL;
+    pthread_mutex_unlock(&stream->connection->lock);
+}
+
+/* ---- calls that wait ---- */
+
+struct late_call {
+    struct waiting_call waiting;
+    struct errand errand;
+    struct http2_stream *stream; /* with a reference */
+    int code;                    /* it is refused with; CODE_OK: it is not */
+    const char *text;
+};
+
+/* On the loop's thread. */
+static void go_on(struct errand *errand)
+{
+    struct late_call *call = CONTAINER(errand, struct late_call, errand);
+    struct http2_stream *stream = call->stream;
+    if (!stream->told && call->code == CODE_OK)
+        admit(stream);
+    else if (!stream->told)
+        answer(stream, call->code, call->text);
+    muster__http2_stream_release(stream);
+    free(call);
+}
+
+static void refuse_waiting(struct waiting_call *waiting, int code, const char *text)
+{
+    struct late_call *call = CONTAINER(waiting, struct late_call, waiting);
+    call->code = code;
+    call->text = text;
+    muster__http2_post(call->stream->connection->loop, &call->errand);
+}
+
+static void admit_waiting(struct waiting_call *waiting)
+{
+    refuse_waiting(waiting, CODE_OK, "");
+}
+
+static void let_wait(struct http2_stream *stream)
+{
+    static const struct waiting_ops ops = {.admit = admit_waiting, .refuse = refuse_waiting};
+    struct late_call *call = calloc(1, sizeof(*call));
+    if (!call) {
+        answer(stream, CODE_UNAVAILABLE, "the server is out of memory");
+        return;
+    }
+    call->waiting.ops = &ops;
+    call->waiting.peer = stream->connection->peer;
+    call->errand.run = go_on;
+    call->stream = stream;
+    atomic_fetch_add(&stream->references, 1);
+    muster__waiting_add(&listener_of(stream)->waiting, &call->waiting);
+}
+
+/* ---- arriving ---- */
+
 void muster__http2_arrived(struct http2_stream *stream)
 {
     struct tcp_listener *listener = listener_of(stream);
@@ -114,27 +184,18 @@ void muster__http2_arrived(struct http2_stream *stream)
     muster__credentials_tell(listener->base.options.credentials); /* what the handshake may have found, too */
     if (!request->is_post || !request->path) {
         answer_http(stream, "405");
-        return;
-    }
-    if (!request->is_grpc) {
+    } else if (!request->is_grpc) {
         answer_http(stream, "415");
-        return;
-    }
-    if (request->timeout_ms == -1) {
+    } else if (request->timeout_ms == -1) {
         answer(stream, CODE_INTERNAL, "grpc-timeout is no time");
-        return;
+    } else {
+        if (request->timeout_ms != INT64_MAX) {
+            stream->deadline = stream->connection->loop->now + request->timeout_ms;
+            muster__http2_stream_due(stream, stream->deadline);
+        }
+        if (muster__waiting_passes(&listener->waiting, stream->connection->peer, request->authorization))
+            admit(stream);
+        else
+            let_wait(stream);
     }
-    if (request->timeout_ms != INT64_MAX) {
-        stream->deadline = stream->connection->loop->now + request->timeout_ms;
-        muster__http2_stream_due(stream, stream->deadline);
-    }
-    if (!identify(stream)) {
-        answer(stream, CODE_RESOURCE_EXHAUSTED, "the server is out of memory");
-        return;
-    }
-    open_stream(stream, muster__find_served(listener->events->served, request->path, strlen(request->path)));
-    pthread_mutex_lock(&stream->connection->lock);
-    muster__http2_request_free(stream->request);
-    stream->request = NULL;
-    pthread_mutex_unlock(&stream->connection->lock);
 }

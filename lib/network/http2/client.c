@@ -140,14 +140,15 @@ static bool begin_tls(struct http2_connection *connection)
     if (!client->credentials || connection->tls)
         return true;
     muster__credentials_look(client->credentials);
+    struct muster_error cause = {MUSTER_OK, ""};
     struct keys *keys = muster__credentials_keys(client->credentials);
-    struct tls *tls = muster__tls_connect(keys, client->host, connection->descriptor);
+    struct tls *tls = muster__tls_connect(keys, client->host, connection->descriptor, &cause);
     muster__keys_release(keys);
     pthread_mutex_lock(&connection->lock);
     connection->tls = tls;
     pthread_mutex_unlock(&connection->lock);
     if (!tls)
-        fail(connection, "out of memory, or TLS does not take the certificate");
+        fail(connection, cause.text);
     return tls;
 }
 

@@ -135,6 +135,8 @@ static void go_on_finishing(struct http2_connection *connection)
         connection->output.count > 0 || nghttp2_session_want_write(connection->session))
         return;
     connection->shut = true;
+    if (connection->tls && connection->established)
+        muster__tls_end(connection->tls);
     if (connection->established)
         shutdown(connection->descriptor, SHUT_WR);
 }
@@ -167,10 +169,7 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
         return; /* it has ended */
     if (connection->listener && !connection->began) {
         connection->began = true;
-        pthread_mutex_lock(&connection->lock);
         connection->listener->side->began(connection);
-        muster__http2_flush(connection);
-        pthread_mutex_unlock(&connection->lock);
     }
     if (connection->client)
         muster__http2_client_go_on(connection);

@@ -440,7 +440,7 @@ void muster__http2_listener_address(struct listener *listener, char *text, size_
 
 /* What connections and streams ask and tell their listener. A table, so that a client alone needs no server. */
 struct server_side {
-    /* On the loop's thread: a connection begins; a request has come; a connection has ended. */
+    /* On the loop's thread, without a lock: a connection begins; a request has come; a connection has ended. */
     void (*began)(struct http2_connection *connection);
     void (*arrived)(struct http2_stream *stream);
     void (*gone)(struct http2_listener *listener);

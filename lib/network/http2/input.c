@@ -281,12 +281,19 @@ static struct iovec find_tail(struct http2_connection *connection)
                           room < connection->frame_left ? room : connection->frame_left};
 }
 
-static const char *explain_end(const struct http2_connection *connection)
+/* `number`: of the error, or 0. With the lock held. */
+static void explain_end(struct http2_connection *connection, int number)
 {
-    if (connection->listener || connection->heard)
-        return "the connection ended";
-    return connection->tls ? "the connection was closed before HTTP/2 began (is it the right port?)"
-                           : "the connection was closed before HTTP/2 began (does the server expect TLS?)";
+    bool refused = false;
+    const char *text = "the connection ended";
+    if (connection->tls && number == EPROTO)
+        text = muster__tls_failure(connection->tls, &refused);
+    else if (!connection->listener && !connection->heard && number != 0 && number != ECONNRESET)
+        text = muster__http2_socket_cause(number);
+    else if (!connection->listener && !connection->heard)
+        text = connection->tls ? "the connection was closed before HTTP/2 began (is it the right port?)"
+                               : "the connection was closed before HTTP/2 began (does the server expect TLS?)";
+    muster__http2_break(connection, refused ? MUSTER_UNAUTHENTICATED : MUSTER_UNAVAILABLE, text);
 }
 
 /* With the lock held. */
@@ -315,10 +322,7 @@ static bool read_once(struct http2_connection *connection)
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return false;
     if (size <= 0) {
-        muster__http2_break(connection, connection->listener ? MUSTER_GONE : MUSTER_UNAVAILABLE,
-                            size < 0 && !connection->heard && !connection->listener && errno != ECONNRESET
-                                ? muster__http2_socket_cause(errno)
-                                : explain_end(connection));
+        explain_end(connection, size < 0 ? errno : 0);
         return false;
     }
     connection->heard_at = connection->loop->now;

@@ -23,22 +23,11 @@ enum { ACCEPTED_AT_ONCE = 64 };
 /* How often TLS handshakes that fail are told of. */
 enum { FAILED_INTERVAL_MS = 10000, BROKEN_OFF_INTERVAL_MS = 3600000 };
 
-void muster__http2_hold_on(struct tcp_listener *listener)
-{
-    atomic_fetch_add(&listener->alive, 1);
-}
-
-void muster__http2_let_go(struct tcp_listener *listener)
-{
-    if (atomic_fetch_sub(&listener->alive, 1) == 1)
-        listener->events->stopped(listener->context);
-}
-
 /* ---- what connections ask ---- */
 
 static void gone(struct http2_listener *base)
 {
-    muster__http2_let_go((struct tcp_listener *)base);
+    muster__let_go(&((struct tcp_listener *)base)->holders);
 }
 
 static bool hold(struct http2_listener *base, ptrdiff_t bytes)
@@ -102,15 +91,14 @@ static void handshake_failed(struct http2_listener *base, const char *text, bool
 static void began(struct http2_connection *connection)
 {
     struct tcp_listener *listener = (struct tcp_listener *)connection->listener;
-    if (!muster__http2_connection_attach(connection, connection->descriptor, listener->tls == NULL)) {
-        muster__http2_break(connection, MUSTER_GONE, "it cannot be watched");
-        return;
-    }
-    if (!listener->tls)
-        return;
-    connection->tls = muster__tls_accept(listener->tls, connection->descriptor);
-    if (!connection->tls)
+    struct tls *tls = listener->tls ? muster__tls_accept(listener->tls, connection->descriptor) : NULL;
+    pthread_mutex_lock(&connection->lock);
+    connection->tls = tls;
+    if ((listener->tls && !tls) ||
+        !muster__http2_connection_attach(connection, connection->descriptor, !listener->tls))
         muster__http2_break(connection, MUSTER_GONE, "out of memory");
+    muster__http2_flush(connection);
+    pthread_mutex_unlock(&connection->lock);
 }
 
 static const struct server_side side = {
@@ -152,7 +140,7 @@ static void reopen(struct timer *timer)
     if (listener->told && opened)
         tell(listener, DESCRIPTORS_AGAIN);
     listener->told = false;
-    muster__http2_let_go(listener);
+    muster__let_go(&listener->holders);
 }
 
 /* What is kept is given to the process, so that it can do its other work. */
@@ -165,7 +153,7 @@ static void shut_doors(struct tcp_listener *listener)
     for (size_t i = 0; i < listener->door_count; i++)
         muster__http2_rewatch(listener->loop, listener->doors[i].descriptor, 0, &listener->doors[i].watch);
     muster__reserve_give(&listener->reserve);
-    muster__http2_hold_on(listener);
+    muster__hold_on(&listener->holders);
     muster__timer_start(clock, &listener->reopening, muster__transport_after(clock, REOPEN_MS), reopen);
 }
 
@@ -199,7 +187,7 @@ static void take(struct tcp_listener *listener, int descriptor, const struct soc
     }
     connection->descriptor = descriptor;
     write_peer(address, connection->peer);
-    muster__http2_hold_on(listener);
+    muster__hold_on(&listener->holders);
     muster__http2_connection_begin(connection);
 }
 
@@ -288,25 +276,33 @@ static bool open_doors(struct tcp_listener *listener, const char *host, const ch
     return good;
 }
 
+/* NULL, with *error: out of memory, or the certificate is not taken. */
 static struct tcp_listener *listener_new(struct http2_transport *transport, const char *address,
-                                         const struct connection_options *options, size_t max_message_size)
+                                         const struct connection_options *options, size_t max_message_size,
+                                         const struct listener_events *events, void *context,
+                                         struct muster_error *error)
 {
     struct tcp_listener *listener = calloc(1, sizeof(*listener));
     char *bound = malloc(strlen(address) + sizeof("65535"));
     struct credentials *credentials = options->credentials;
     bool good = listener && bound;
+    if (!good)
+        muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     if (good && credentials && credentials->tls)
-        good = (listener->tls = muster__tls_server_new(credentials)) != NULL;
+        good = (listener->tls = muster__tls_server_new(credentials, error)) != NULL;
     if (!good) {
         free(listener);
         free(bound);
         return NULL;
     }
+    listener->events = events;
+    listener->context = context;
     listener->base = (struct http2_listener){&side, *options, max_message_size};
     listener->transport = transport;
     listener->loop = transport->loops[0];
     listener->address = bound;
-    atomic_init(&listener->alive, 1);
+    muster__holders_init(&listener->holders, events, context);
+    muster__waiting_init(&listener->waiting, &transport->base, credentials, &listener->holders);
     pthread_mutex_init(&listener->lock, NULL);
     return listener;
 }
@@ -323,12 +319,12 @@ enum muster_status muster__http2_listen(struct muster_transport *base, const cha
     enum muster_status status = muster__split_to_listen(plain, host, &wanted, error);
     if (status != MUSTER_OK)
         return status;
+    struct muster_error cause = {MUSTER_OK, ""};
     struct tcp_listener *listener =
-        listener_new(transport, address, options ? options : &muster__plain_connection, max_message_size);
+        listener_new(transport, address, options ? options : &muster__plain_connection, max_message_size,
+                     events, context, &cause);
     if (!listener)
-        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory, or TLS does not take the certificate");
-    listener->events = events;
-    listener->context = context;
+        return muster__error(error, cause.status, "%s", cause.text);
     muster__raise_descriptor_limit();
     muster__reserve_take(&listener->reserve); /* or the next time */
     if (!open_doors(listener, host, wanted)) {
@@ -338,10 +334,8 @@ enum muster_status muster__http2_listen(struct muster_transport *base, const cha
     sprintf(listener->address, "%.*s%u", (int)(wanted - address), address, (unsigned)listener->port);
     *port = listener->port;
     *result = (struct listener *)listener;
-    bool watched = true;
-    for (size_t i = 0; i < listener->door_count && watched; i++)
-        watched = muster__http2_watch(listener->loop, listener->doors[i].descriptor, EPOLLIN,
-                                      &listener->doors[i].watch);
+    for (size_t i = 0; i < listener->door_count; i++)
+        muster__http2_watch(listener->loop, listener->doors[i].descriptor, EPOLLIN, &listener->doors[i].watch);
     return MUSTER_OK;
 }
 
@@ -352,16 +346,17 @@ static void close_now(struct errand *errand)
     struct tcp_listener *listener = CONTAINER(errand, struct tcp_listener, closer);
     close_doors(listener);
     if (listener->shut && muster__timer_stop(&listener->loop->clock, &listener->reopening))
-        muster__http2_let_go(listener);
+        muster__let_go(&listener->holders);
     for (unsigned i = 0; i < atomic_load(&listener->transport->loop_count); i++)
         muster__http2_loop_pend_all(listener->transport->loops[i], &listener->base, false);
-    muster__http2_let_go(listener);
+    muster__let_go(&listener->holders);
 }
 
 void muster__http2_close_listener(struct listener *base)
 {
     struct tcp_listener *listener = (struct tcp_listener *)base;
     listener->closing = true;
+    muster__waiting_close(&listener->waiting);
     listener->closer.run = close_now;
     muster__http2_post(listener->loop, &listener->closer);
 }
@@ -377,6 +372,7 @@ void muster__http2_free_listener(struct listener *base)
 {
     struct tcp_listener *listener = (struct tcp_listener *)base;
     muster__reserve_give(&listener->reserve);
+    muster__waiting_destroy(&listener->waiting);
     muster__tls_server_free(listener->tls);
     pthread_mutex_destroy(&listener->lock);
     free(listener->address);

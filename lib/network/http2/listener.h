@@ -4,8 +4,10 @@
 
 #include "network/address.h"
 #include "network/descriptors.h"
+#include "network/holders.h"
 #include "network/http2/http2.h"
 #include "network/http2/loop.h"
+#include "network/waiting.h"
 
 /* Addresses that one name may stand for. */
 enum { DOORS_MAX = 8 };
@@ -28,12 +30,13 @@ struct tcp_listener {
     struct http2_loop *loop; /* that accepts */
     const struct listener_events *events;
     void *context;
+    struct holders holders; /* connections, timers, and itself until it is closed */
+    struct waiting_room waiting;
     struct tls_server *tls; /* NULL: without */
     char *address;          /* with the port that was bound */
     uint16_t port;
     struct errand closer;
     atomic_bool closing;
-    atomic_size_t alive;  /* connections, timers that run, and itself until it is closed */
     atomic_size_t memory; /* that its streams hold of what is not whole */
     atomic_size_t peers;  /* streams of which a message came */
     struct door doors[DOORS_MAX];
@@ -46,10 +49,6 @@ struct tcp_listener {
     pthread_mutex_t lock; /* guards what follows */
     struct handshake_failures failed, broken_off;
 };
-
-/* One more, and one less, of what keeps the listener from having stopped; the first only while there is another. */
-void muster__http2_hold_on(struct tcp_listener *listener);
-void muster__http2_let_go(struct tcp_listener *listener);
 
 /* ---- call.c ---- */
 
