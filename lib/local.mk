@@ -45,7 +45,7 @@ proto/group.pb-c.c: proto/group.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC_C) --proto_path=$(top_srcdir)/proto --c_out=proto $<
 proto/group.pb-c.h: proto/group.pb-c.c
 $(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h proto/group.pb-c.h $(record_proto_sources)
-$(libmuster_wire_la_OBJECTS) $(libmuster_grpc_la_OBJECTS): proto/health.pb-c.h
+$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/health.pb-c.h
 
 # What TensorBoard reads.
 EXTRA_DIST += proto/tensorboard.proto
@@ -91,6 +91,10 @@ libmuster_core_la_SOURCES = \
     lib/network/descriptors.h \
     lib/network/guesses.c \
     lib/network/guesses.h \
+    lib/network/handshakes.c \
+    lib/network/handshakes.h \
+    lib/network/health.c \
+    lib/network/health.h \
     lib/network/holders.c \
     lib/network/holders.h \
     lib/network/identity.c \
@@ -108,6 +112,7 @@ libmuster_core_la_SOURCES = \
     lib/network/transport.h \
     lib/network/waiting.c \
     lib/network/waiting.h \
+    lib/network/words.h \
     lib/participant/dispatch.c \
     lib/participant/heartbeat.c \
     lib/participant/heartbeat.h \
@@ -306,7 +311,7 @@ libmuster_core_la_SOURCES += \
     lib/record/tensorboard.c
 endif
 
-libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS) $(PROTOBUF_C_CFLAGS)
+libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
 libmuster_grpc_la_SOURCES = \
     lib/network/grpc.h \
@@ -318,8 +323,6 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_flood.h \
     lib/network/grpc_handshakes.c \
     lib/network/grpc_handshakes.h \
-    lib/network/grpc_health.c \
-    lib/network/grpc_health.h \
     lib/network/grpc_listener.c \
     lib/network/grpc_listener.h \
     lib/network/grpc_loan.c \

@@ -33,14 +33,6 @@ struct door {
     atomic_uint pending;   /* acceptors that wait, and the shutdown to come */
 };
 
-bool muster__grpc_has_service(const struct grpc_listener *listener, const char *name)
-{
-    const struct served *served = listener->events->served;
-    while (served->service && strcmp(served->service->name, name) != 0)
-        served++;
-    return served->service;
-}
-
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more)
 {
     pthread_mutex_lock(&listener->lock);
@@ -242,9 +234,9 @@ void muster__grpc_close_listener(struct listener *base)
     pthread_mutex_lock(&listener->transport->listeners_lock);
     LIST_REMOVE(listener, link);
     pthread_mutex_unlock(&listener->transport->listeners_lock);
-    muster__grpc_health_close(&listener->health);
+    muster__health_close(&listener->health);
     muster__waiting_close(&listener->waiting);
-    muster__grpc_handshakes_close(&listener->handshakes);
+    muster__grpc_handshakes_close(listener);
     muster__grpc_unfinished_close(&listener->unfinished);
     muster__hold_on(&listener->holders);
     pthread_mutex_lock(&listener->doors_lock);
@@ -274,7 +266,8 @@ void muster__grpc_free_listener(struct listener *base)
     muster__reserve_give(&listener->reserve);
     grpc_resource_quota_unref(listener->quota);
     muster__grpc_flood_release(listener->flood);
-    muster__grpc_health_destroy(&listener->health);
+    muster__health_destroy(&listener->health);
+    muster__handshakes_destroy(&listener->handshakes);
     muster__waiting_destroy(&listener->waiting);
     muster__grpc_unfinished_destroy(&listener->unfinished);
     pthread_mutex_destroy(&listener->doors_lock);
@@ -324,7 +317,9 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     muster__holders_init(&listener->holders, events, context);
     pthread_mutex_init(&listener->doors_lock, NULL);
     set_limits(listener, options ? options : &muster__plain_connection);
-    muster__grpc_health_init(&listener->health, listener);
+    muster__health_init(&listener->health, &transport->base, &listener->holders, events->served);
+    muster__handshakes_init(&listener->handshakes, &transport->base, listener->source.credentials,
+                            &listener->holders);
     muster__waiting_init(&listener->waiting, &transport->base, listener->source.credentials,
                          &listener->holders);
     muster__grpc_unfinished_init(&listener->unfinished, listener);
@@ -346,7 +341,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     pthread_mutex_lock(&transport->listeners_lock);
     LIST_INSERT_HEAD(&transport->listeners, listener, link);
     pthread_mutex_unlock(&transport->listeners_lock);
-    muster__grpc_handshakes_watch(&listener->handshakes, listener);
+    muster__grpc_handshakes_watch(listener);
     *result = (struct listener *)listener;
     return MUSTER_OK;
 }

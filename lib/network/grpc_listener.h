@@ -7,8 +7,9 @@
 #include "network/grpc.h"
 #include "network/grpc_flood.h"
 #include "network/grpc_handshakes.h"
-#include "network/grpc_health.h"
 #include "network/grpc_unfinished.h"
+#include "network/handshakes.h"
+#include "network/health.h"
 #include "network/holders.h"
 #include "network/waiting.h"
 
@@ -29,6 +30,8 @@ struct grpc_listener {
     char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
     char *address;        /* with the port that was bound */
     _Atomic uint16_t port;
+    bool is_watched; /* for handshakes that fail: guarded by a lock of grpc_handshakes.c, as is the next */
+    LIST_ENTRY(grpc_listener) watched;
     LIST_ENTRY(grpc_listener) link; /* guarded by the transport's listeners_lock */
     pthread_mutex_t doors_lock;     /* taken before all others but listeners_lock; guards what follows */
     LIST_HEAD(, door) doors;        /* the newest first */
@@ -55,7 +58,5 @@ void muster__grpc_refuse(grpc_call *call, grpc_status_code code, const char *tex
 
 /* A stream of which a message came, and its end. */
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more);
-/* Whether it has a service of this name. */
-bool muster__grpc_has_service(const struct grpc_listener *listener, const char *name);
 
 #endif

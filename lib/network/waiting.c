@@ -11,6 +11,7 @@
 #include "network/code.h"
 #include "network/credentials.h"
 #include "network/waiting.h"
+#include "network/words.h"
 
 enum {
     WAITING_MAX = 256,
@@ -132,7 +133,7 @@ static void refuse_all(struct waiting_room *room, struct waiting_calls *all)
     struct waiting_call *waiting;
     while ((waiting = STAILQ_FIRST(all))) {
         STAILQ_REMOVE_HEAD(all, link);
-        waiting->ops->refuse(waiting, CODE_UNAVAILABLE, "the server is stopping");
+        waiting->ops->refuse(waiting, CODE_UNAVAILABLE, END_STOPPING);
         muster__let_go(room->holders);
     }
 }

@@ -66,8 +66,8 @@ static struct peer_identity *judge(const struct keys *keys, struct http2_stream 
         shown.chain = piece_of(certificate.chain, certificate.chain_size);
         for (; certificate.names && certificate.names[shown.name_count] && shown.name_count < NAMES_MAX;
              shown.name_count++)
-            names[shown.name_count] = piece_of(certificate.names[shown.name_count],
-                                               strlen(certificate.names[shown.name_count]));
+            names[shown.name_count] =
+                piece_of(certificate.names[shown.name_count], strlen(certificate.names[shown.name_count]));
     }
     struct peer_identity *identity = good ? muster__identify(keys, &shown) : NULL;
     muster__tls_shown_free(&certificate);
@@ -113,8 +113,8 @@ static void admit(struct http2_stream *stream)
 {
     const struct request *request = stream->request;
     if (identify(stream))
-        open_stream(stream,
-                    muster__find_served(listener_of(stream)->events->served, request->path, strlen(request->path)));
+        open_stream(stream, muster__find_served(listener_of(stream)->events->served, request->path,
+                                                strlen(request->path)));
     else
         answer(stream, CODE_RESOURCE_EXHAUSTED, "the server is out of memory");
     pthread_mutex_lock(&stream->connection->lock);

@@ -21,8 +21,8 @@
 struct client {
     char host[HOST_SIZE];
     char port[8];
-    struct credentials *credentials; /* with TLS; NULL: without */
-    struct lookup *lookup;           /* of the host's addresses; */
+    struct credentials *credentials;   /* with TLS; NULL: without */
+    struct lookup *lookup;             /* of the host's addresses; */
     struct addrinfo *addresses, *next; /* and those that were found */
 };
 

@@ -18,7 +18,8 @@ enum { FINISH_TIMEOUT_MS = 1000 };
 static void ready(struct watch *watch, uint32_t events);
 static void timer_expired(struct timer *timer);
 
-struct http2_connection *muster__http2_connection_new(struct http2_loop *loop, struct http2_listener *listener,
+struct http2_connection *muster__http2_connection_new(struct http2_loop *loop,
+                                                      struct http2_listener *listener,
                                                       const struct connection_options *options)
 {
     struct http2_connection *connection = calloc(1, sizeof(*connection));
@@ -131,8 +132,8 @@ static void end(struct http2_connection *connection)
 /* With the lock held: closes our side when all is written. */
 static void go_on_finishing(struct http2_connection *connection)
 {
-    if (!connection->finishing || connection->shut || connection->broken ||
-        connection->output.count > 0 || nghttp2_session_want_write(connection->session))
+    if (!connection->finishing || connection->shut || connection->broken || connection->output.count > 0 ||
+        nghttp2_session_want_write(connection->session))
         return;
     connection->shut = true;
     if (connection->tls && connection->established)
@@ -148,7 +149,8 @@ static void say_goodbye(struct http2_connection *connection)
         return;
     connection->said_goodbye = true;
     nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR, NULL, 0);
+                          nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR,
+                          NULL, 0);
     muster__http2_flush(connection);
 }
 
@@ -294,7 +296,8 @@ static void keep_alive(struct http2_connection *connection, int64_t now, int64_t
     if (connection->ping_at && connection->heard_at >= connection->ping_at)
         connection->ping_at = 0;
     if (connection->ping_at && now >= connection->ping_at + connection->keepalive_timeout_ms) {
-        muster__http2_break(connection, MUSTER_UNAVAILABLE, "the connection is dead: a ping was not answered");
+        muster__http2_break(connection, MUSTER_UNAVAILABLE,
+                            "the connection is dead: a ping was not answered");
         return;
     }
     if (!connection->ping_at && now >= connection->heard_at + connection->keepalive_time_ms) {
@@ -318,10 +321,11 @@ static void check(struct http2_connection *connection, int64_t now, int64_t *nex
     }
     if (!connection->heard) {
         if (now >= connection->opened_at + HANDSHAKE_TIMEOUT_MS)
-            muster__http2_break(connection, MUSTER_UNAVAILABLE,
-                                connection->established
-                                    ? "timed out: the connection was taken, and then nothing came (is it frozen?)"
-                                    : muster__http2_socket_cause(ETIMEDOUT));
+            muster__http2_break(
+                connection, MUSTER_UNAVAILABLE,
+                connection->established
+                    ? "timed out: the connection was taken, and then nothing came (is it frozen?)"
+                    : muster__http2_socket_cause(ETIMEDOUT));
         earlier(next, connection->opened_at + HANDSHAKE_TIMEOUT_MS);
         earlier(next, now + connection->keepalive_time_ms);
         return;

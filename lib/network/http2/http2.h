@@ -81,16 +81,16 @@ struct http2_loop {
     bool first; /* of the transport's */
     pthread_t thread;
     int epoll;
-    int bell;              /* wakes it */
-    atomic_llong alarm;    /* of `clock` */
-    atomic_bool asleep;    /* or about to be: the bell is to be rung */
-    struct watch ringing;  /* of the bell */
-    pthread_mutex_t lock;  /* guards what follows */
+    int bell;             /* wakes it */
+    atomic_llong alarm;   /* of `clock` */
+    atomic_bool asleep;   /* or about to be: the bell is to be rung */
+    struct watch ringing; /* of the bell */
+    pthread_mutex_t lock; /* guards what follows */
     LIST_HEAD(, http2_connection) connections;
     STAILQ_HEAD(, http2_connection) pending; /* that have something to be done */
     STAILQ_HEAD(, errand) errands;
-    size_t load;                             /* connections */
-    bool stopping;                           /* connections end, and then the thread */
+    size_t load;   /* connections */
+    bool stopping; /* connections end, and then the thread */
     /* Of its thread alone. */
     SLIST_HEAD(, http2_connection) graveyard; /* what this round of the loop may still name */
     int64_t now;
@@ -148,43 +148,43 @@ struct output {
 struct http2_connection {
     struct watch watch;
     struct http2_loop *loop;
-    struct http2_listener *listener; /* NULL: a client's */
-    atomic_uint references;          /* of the loop and of each stream */
-    LIST_ENTRY(http2_connection) link;            /* guarded by the loop's lock, as the next two */
+    struct http2_listener *listener;   /* NULL: a client's */
+    atomic_uint references;            /* of the loop and of each stream */
+    LIST_ENTRY(http2_connection) link; /* guarded by the loop's lock, as the next two */
     STAILQ_ENTRY(http2_connection) pending_link;
     bool pending; /* with a reference */
     SLIST_ENTRY(http2_connection) grave_link;
     int descriptor; /* -1: none yet, or no more; changed by the loop's thread, under the lock */
     char peer[PEER_SIZE];
 
-    pthread_mutex_t lock; /* guards what follows */
+    pthread_mutex_t lock;     /* guards what follows */
     nghttp2_session *session; /* NULL: it has ended */
     struct tls *tls;          /* NULL: without */
     struct output output;
     LIST_HEAD(, http2_stream) streams;
     STAILQ_HEAD(, http2_stream) due; /* that have something to tell */
     size_t stream_count;
-    bool established; /* the socket is connected, and TLS agreed on */
-    bool writable;    /* false: epoll says when it is again */
-    bool broken;      /* the socket, or the peer's HTTP/2: to be ended by the loop */
-    bool finishing;   /* to be closed when all is written */
-    bool shut;        /* and it is: only the peer's end is waited for */
-    bool cut;         /* by its listener; guarded by the loop's lock */
-    bool said_goodbye; /* no more streams are taken */
-    bool heard;       /* the peer's SETTINGS came */
+    bool established;         /* the socket is connected, and TLS agreed on */
+    bool writable;            /* false: epoll says when it is again */
+    bool broken;              /* the socket, or the peer's HTTP/2: to be ended by the loop */
+    bool finishing;           /* to be closed when all is written */
+    bool shut;                /* and it is: only the peer's end is waited for */
+    bool cut;                 /* by its listener; guarded by the loop's lock */
+    bool said_goodbye;        /* no more streams are taken */
+    bool heard;               /* the peer's SETTINGS came */
     enum muster_status cause; /* of its end; MUSTER_OK: none is known */
     char *cause_text;
 
     /* Of the loop's thread alone, but for the first, which is also written under the lock. */
-    bool began;              /* a server's: its listener knows */
-    int32_t frame_stream;    /* whose data frame is being read, */
-    size_t frame_left;       /* of which so much is to come; 0: none is */
+    bool began;           /* a server's: its listener knows */
+    int32_t frame_stream; /* whose data frame is being read, */
+    size_t frame_left;    /* of which so much is to come; 0: none is */
     struct timer timer;
     bool timed;
     int64_t timer_at;
     int64_t keepalive_time_ms, keepalive_timeout_ms;
     int64_t heard_at;
-    int64_t ping_at;   /* when a ping was sent that is not answered; 0: none */
+    int64_t ping_at; /* when a ping was sent that is not answered; 0: none */
     int64_t idle_since;
     int64_t opened_at;
     int64_t finishing_at;
@@ -206,7 +206,8 @@ struct request {
 
 struct http2_stream {
     struct stream base;
-    atomic_uint references; /* its owner's; the connection's until `closed` is told; of arrivals and its timer */
+    atomic_uint
+        references; /* its owner's; the connection's until `closed` is told; of arrivals and its timer */
     struct http2_connection *connection;
     const struct stream_events *events; /* NULL on a server: not accepted, or refused */
     void *context;
@@ -219,49 +220,49 @@ struct http2_stream {
     bool is_due;
     int32_t id; /* 0: none */
     struct outgoings queue;
-    struct outgoing *part; /* waits for the messages in `queue`, */
+    struct outgoing *part;         /* waits for the messages in `queue`, */
     struct outgoing *sending_part; /* or is on its way */
-    size_t planned;        /* bytes of a frame whose header is made */
-    size_t unread;         /* that the peer's window still lacks; of the loop's thread */
-    bool sent_due;         /* the part's owner is to be told */
-    bool begun;            /* a server's response headers are submitted */
-    bool deferred;         /* nghttp2 waits until there is something to send */
-    bool closing;          /* close() was called */
-    bool left;             /* on a server: the client closed its side */
-    bool over;             /* no more sends */
-    bool ended;            /* `closed` is to be told */
+    size_t planned;                /* bytes of a frame whose header is made */
+    size_t unread;                 /* that the peer's window still lacks; of the loop's thread */
+    bool sent_due;                 /* the part's owner is to be told */
+    bool begun;                    /* a server's response headers are submitted */
+    bool deferred;                 /* nghttp2 waits until there is something to send */
+    bool closing;                  /* close() was called */
+    bool left;                     /* on a server: the client closed its side */
+    bool over;                     /* no more sends */
+    bool ended;                    /* `closed` is to be told */
     bool too_big;
-    bool full;             /* the memory is */
+    bool full; /* the memory is */
     enum muster_status closing_status;
     char *closing_text;
-    uint32_t reset_code;   /* of HTTP/2 */
-    int http_status;       /* on a client: 0: none came */
-    int code;              /* of gRPC; -1: none came */
+    uint32_t reset_code; /* of HTTP/2 */
+    int http_status;     /* on a client: 0: none came */
+    int code;            /* of gRPC; -1: none came */
     char *details;
     struct request *request; /* on a server, until it is judged */
 
     /* Of the loop's thread alone. */
     struct peer_identity *identity; /* on a server that asks for one; constant once accepted */
     uint8_t prefix[MESSAGE_PREFIX];
-    uint8_t prefix_size;   /* bytes of it that came */
-    uint8_t *message;      /* that is not whole; NULL: none */
-    size_t message_size;   /* in all, */
-    size_t message_came;   /* of which so much is there, */
-    size_t message_room;   /* in memory for so much */
-    size_t counted;        /* of the listener's memory */
-    uint8_t *backlog;      /* what came while it is paused, or not accepted yet */
+    uint8_t prefix_size; /* bytes of it that came */
+    uint8_t *message;    /* that is not whole; NULL: none */
+    size_t message_size; /* in all, */
+    size_t message_came; /* of which so much is there, */
+    size_t message_room; /* in memory for so much */
+    size_t counted;      /* of the listener's memory */
+    uint8_t *backlog;    /* what came while it is paused, or not accepted yet */
     size_t backlog_size, backlog_room;
-    bool backlog_left;     /* and the client has left behind it */
-    bool waits;            /* on a server, until it is accepted or refused */
-    bool heard;            /* a message came */
-    bool told;             /* of its end */
+    bool backlog_left; /* and the client has left behind it */
+    bool waits;        /* on a server, until it is accepted or refused */
+    bool heard;        /* a message came */
+    bool told;         /* of its end */
     int64_t paused_until;
-    int64_t linger_until;  /* 0: it does not */
-    int64_t deadline;      /* that the request gave; INT64_MAX: none */
-    int64_t mark_at;       /* since then its message is watched, */
-    size_t mark_came;      /* of which so much was there */
+    int64_t linger_until; /* 0: it does not */
+    int64_t deadline;     /* that the request gave; INT64_MAX: none */
+    int64_t mark_at;      /* since then its message is watched, */
+    size_t mark_came;     /* of which so much was there */
     struct timer timer;
-    bool timed;            /* it runs, with a reference */
+    bool timed; /* it runs, with a reference */
     int64_t timer_at;
 };
 
@@ -289,7 +290,8 @@ bool muster__http2_is_in(const struct http2_loop *loop);
 
 /* A connection of `loop`, which begins with a descriptor, or gets it later (-1). NULL: out of memory. It is the
    caller's until muster__http2_connection_begin(). */
-struct http2_connection *muster__http2_connection_new(struct http2_loop *loop, struct http2_listener *listener,
+struct http2_connection *muster__http2_connection_new(struct http2_loop *loop,
+                                                      struct http2_listener *listener,
                                                       const struct connection_options *options);
 
 /* Gives it to its loop, which does the first things of it. Any thread. */

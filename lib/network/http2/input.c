@@ -10,7 +10,7 @@
 #include "network/http2/tls.h"
 
 enum {
-    ROOM_FIRST = 64 << 10, /* of a message that is not whole; then twice as much again and again, */
+    ROOM_FIRST = 64 << 10,  /* of a message that is not whole; then twice as much again and again, */
     ROOM_AT_ONCE = 4 << 20, /* unless it is no bigger than this, where memory is taken as it fills */
     RATE_MIN = 1,           /* bytes per millisecond: what comes faster is on its way */
 };
@@ -84,7 +84,8 @@ static bool put_off(struct http2_stream *stream, const uint8_t *data, size_t siz
     size_t needed = stream->backlog_size + size, room = stream->backlog_room;
     if (!count(stream, size))
         return false;
-    if (needed > room && !grow(&stream->backlog, &stream->backlog_room, needed > 2 * room ? needed : 2 * room))
+    if (needed > room &&
+        !grow(&stream->backlog, &stream->backlog_room, needed > 2 * room ? needed : 2 * room))
         return false;
     memcpy(stream->backlog + stream->backlog_size, data, size);
     stream->backlog_size = needed;
@@ -154,7 +155,7 @@ static void refuse_message(struct http2_stream *stream)
 /* The prefix of a message; false: it is not whole, or the message is refused. */
 static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_t *size)
 {
-    while (stream->prefix_size < MESSAGE_PREFIX && *size > 0) {
+    while (stream->prefix_size<MESSAGE_PREFIX && * size> 0) {
         stream->prefix[stream->prefix_size++] = *(*data)++;
         (*size)--;
     }
@@ -174,7 +175,8 @@ static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t 
 {
     if (!make_room(stream))
         return false;
-    size_t left = stream->message_size - stream->message_came, room = stream->message_room - stream->message_came;
+    size_t left = stream->message_size - stream->message_came,
+           room = stream->message_room - stream->message_came;
     size_t some = left < *size ? left : *size;
     some = some < room ? some : room;
     if (some > 0 && !count(stream, some))
@@ -291,8 +293,9 @@ static void explain_end(struct http2_connection *connection, int number)
     else if (!connection->listener && !connection->heard && number != 0 && number != ECONNRESET)
         text = muster__http2_socket_cause(number);
     else if (!connection->listener && !connection->heard)
-        text = connection->tls ? "the connection was closed before HTTP/2 began (is it the right port?)"
-                               : "the connection was closed before HTTP/2 began (does the server expect TLS?)";
+        text = connection->tls
+                   ? "the connection was closed before HTTP/2 began (is it the right port?)"
+                   : "the connection was closed before HTTP/2 began (does the server expect TLS?)";
     muster__http2_break(connection, refused ? MUSTER_UNAUTHENTICATED : MUSTER_UNAVAILABLE, text);
 }
 

@@ -136,7 +136,8 @@ static void reopen(struct timer *timer)
     }
     listener->shut = false;
     for (size_t i = 0; i < listener->door_count && opened; i++)
-        muster__http2_rewatch(listener->loop, listener->doors[i].descriptor, EPOLLIN, &listener->doors[i].watch);
+        muster__http2_rewatch(listener->loop, listener->doors[i].descriptor, EPOLLIN,
+                              &listener->doors[i].watch);
     if (listener->told && opened)
         tell(listener, DESCRIPTORS_AGAIN);
     listener->told = false;
@@ -302,6 +303,7 @@ static struct tcp_listener *listener_new(struct http2_transport *transport, cons
     listener->loop = transport->loops[0];
     listener->address = bound;
     muster__holders_init(&listener->holders, events, context);
+    muster__hold_on(&listener->holders); /* until it is closed */
     muster__waiting_init(&listener->waiting, &transport->base, credentials, &listener->holders);
     pthread_mutex_init(&listener->lock, NULL);
     return listener;
@@ -335,7 +337,8 @@ enum muster_status muster__http2_listen(struct muster_transport *base, const cha
     *port = listener->port;
     *result = (struct listener *)listener;
     for (size_t i = 0; i < listener->door_count; i++)
-        muster__http2_watch(listener->loop, listener->doors[i].descriptor, EPOLLIN, &listener->doors[i].watch);
+        muster__http2_watch(listener->loop, listener->doors[i].descriptor, EPOLLIN,
+                            &listener->doors[i].watch);
     return MUSTER_OK;
 }
 

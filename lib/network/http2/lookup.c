@@ -26,7 +26,8 @@ struct lookup {
 
 /* Taken under a connection's; `found` is called under it, and takes a loop's. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static STAILQ_HEAD(, lookup) waiting = STAILQ_HEAD_INITIALIZER(waiting); /* guarded by lock, as what follows */
+static STAILQ_HEAD(,
+                   lookup) waiting = STAILQ_HEAD_INITIALIZER(waiting); /* guarded by lock, as what follows */
 static unsigned threads;
 
 static void lookup_free(struct lookup *lookup)

@@ -8,15 +8,15 @@
 
 /* Of what a peer may make us hold or do, as the known floods of HTTP/2 do. */
 enum {
-    SETTINGS_MAX = 32,       /* in a frame */
-    CONTINUATIONS_MAX = 8,   /* for one block of headers */
-    ANSWERS_MAX = 100,       /* that wait to be written, to pings and settings */
-    RESETS_AT_ONCE = 200,    /* of streams, and so many more in a second */
+    SETTINGS_MAX = 32,     /* in a frame */
+    CONTINUATIONS_MAX = 8, /* for one block of headers */
+    ANSWERS_MAX = 100,     /* that wait to be written, to pings and settings */
+    RESETS_AT_ONCE = 200,  /* of streams, and so many more in a second */
     RESETS_PER_SECOND = 20,
-    STREAMS_DEFAULT = 1000,  /* where a listener has no limit */
-    ALLOWANCE_MAX = 2000,    /* for frames that carry nothing, and so much more in a second, */
+    STREAMS_DEFAULT = 1000, /* where a listener has no limit */
+    ALLOWANCE_MAX = 2000,   /* for frames that carry nothing, and so much more in a second, */
     ALLOWANCE_PER_SECOND = 200,
-    ALLOWANCE_BYTES = 1024,  /* and one for so many bytes that come or go */
+    ALLOWANCE_BYTES = 1024, /* and one for so many bytes that come or go */
 };
 
 bool muster__http2_spend(struct http2_connection *connection, double cost)
@@ -83,7 +83,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
     if (!connection->listener)
         muster__http2_take_response_header(stream, name, name_size, value, value_size);
-    else if (stream->request && !muster__http2_take_request_header(stream, name, name_size, value, value_size))
+    else if (stream->request &&
+             !muster__http2_take_request_header(stream, name, name_size, value, value_size))
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return 0;
 }
@@ -240,7 +241,8 @@ static void make_callbacks(void)
     nghttp2_option_set_stream_reset_rate_limit(choices, RESETS_AT_ONCE, RESETS_PER_SECOND);
 }
 
-bool muster__http2_session_begin(struct http2_connection *connection, const struct connection_options *options)
+bool muster__http2_session_begin(struct http2_connection *connection,
+                                 const struct connection_options *options)
 {
     nghttp2_session **session = &connection->session;
     pthread_once(&once, make_callbacks);
@@ -291,8 +293,7 @@ bool muster__http2_submit_request(struct http2_stream *stream, const char *autho
     const nghttp2_data_provider provider = {.source.ptr = stream, .read_callback = muster__http2_read_data};
     size_t count = sizeof(headers) / sizeof(*headers) - !authorization;
     headers[count - 1].flags = authorization ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
-    int32_t id =
-        nghttp2_submit_request(stream->connection->session, NULL, headers, count, &provider, stream);
+    int32_t id = nghttp2_submit_request(stream->connection->session, NULL, headers, count, &provider, stream);
     if (id < 0)
         return false;
     stream->id = id;
