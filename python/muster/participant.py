@@ -11,7 +11,7 @@ from typing import Any, AsyncIterator, Callable, Iterator, Mapping, Optional, Un
 
 from . import log
 from ._call import (
-    Owner,
+    Connected,
     Texts,
     callback,
     function,
@@ -21,7 +21,7 @@ from ._call import (
     slices,
     struct_dict,
 )
-from ._errors import Cancelled, Closed, Error, Stopped, Timeout, check, checked
+from ._errors import Cancelled, Closed, Error, Invalid, Stopped, Timeout, check, checked
 from ._message import Arrays, Failure, Message, Received, built, received
 from ._muster import ffi, lib
 
@@ -107,7 +107,7 @@ class _Waiting:
                 future.set_result(None)
 
 
-class Participant(Owner):
+class Participant(Connected):
     """
     A participant, made by connect(). Iterate over it for its instructions; the iteration ends when the server says
     good-bye. An instruction that is not answered is answered with "unknown" when the next one is asked for. If the body
@@ -150,6 +150,8 @@ class Participant(Owner):
         log.keep()
 
     def _set_labels(self, struct: Any, labels: Mapping[str, str]) -> None:
+        if not isinstance(labels, Mapping):
+            raise Invalid(f'labels are a dict, such as {{"gpu": "1"}}, and this is {labels!r}'[:200])
         if labels:
             array = ffi.new("struct participant_label[]", len(labels))
             for index, (name, value) in enumerate(labels.items()):

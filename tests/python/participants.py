@@ -8,6 +8,7 @@ import os
 import queue
 import signal
 import threading
+import traceback
 
 import numpy
 
@@ -314,6 +315,58 @@ class Asyncio(Case):
 
 
 class Forks(Case):
+    def run_child(self, run):
+        """Runs it in a forked process, which is to end well."""
+        child = os.fork()
+        if child == 0:
+            try:
+                run()
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+    def test_a_child_is_told_that_it_lacks_the_threads_of_its_parent(self):
+        """Otherwise, it would wait for them without an end."""
+
+        def use(participant, proxy):
+            for function in (
+                participant.consume,
+                participant.statistics,
+                self.manager.get_participants,
+                lambda: proxy.run(muster.Train(), LONG),
+                lambda: muster.run_all([proxy], muster.Train(), deadline=LONG),
+            ):
+                with self.assertRaisesRegex(muster.Closed, "is of the process that this one was forked from"):
+                    function()
+            for function in (
+                lambda: muster.connect("127.0.0.1:1"),
+                lambda: muster.ParticipantManager("127.0.0.1:0"),
+                lambda: muster.join_group("127.0.0.1:1", 2),
+                lambda: muster.Coordinator("127.0.0.1:0"),
+            ):
+                with self.assertRaisesRegex(muster.Unsupported, "spawn"):
+                    function()
+            mean = muster.Mean()
+            mean.add([numpy.ones(3)])
+            self.assertEqual(mean.result()[0][0], 1)
+            participant.close()
+            self.manager.close()
+
+        with self.joined() as (participant, proxy):
+            self.run_child(lambda: use(participant, proxy))
+
+    def test_a_child_may_use_what_its_parent_has_used_before(self):
+        def use():
+            with muster.ParticipantManager("local:" + self.id()) as manager:
+                with self.assertRaises(muster.Timeout):
+                    manager.get_participants(1, 0.01)
+
+        self.manager.close()
+        self.run_child(use)
+
     def test_a_child_frees_nothing_of_its_parent(self):
         with self.joined() as (participant, proxy):
             child = os.fork()

@@ -189,7 +189,7 @@ static void ring(struct http2_loop *loop)
         ring_if_due(&loop->transport->alarm, &loop->transport->base, loop->now);
 }
 
-/* For epoll_wait(): until the next alarm. */
+/* Until the next alarm; -1: without end. */
 static int pause_ms(const struct http2_loop *loop)
 {
     int64_t at = atomic_load(&loop->alarm);

@@ -19,6 +19,7 @@
 
 #include "network/http2/tls.h"
 #include "network/http2/tls_context.h"
+#include "network/words.h"
 #include "status.h"
 
 enum { RECORD_SIZE = 16 << 10 }; /* no record holds more */
@@ -192,32 +193,25 @@ struct tls *muster__tls_connect(const struct keys *keys, const char *host, int d
 /* Alerts, as OpenSSL numbers the errors that they become. */
 #define ALERTED(alert) (SSL_AD_REASON_OFFSET + (alert))
 
-static const char no_http2[] = "what answers there is not an HTTP/2 server (is it the right port?)";
-
 static bool is_for_another_host(const SSL *ssl)
 {
     long result = SSL_get_verify_result(ssl);
     return result == X509_V_ERR_HOSTNAME_MISMATCH || result == X509_V_ERR_IP_ADDRESS_MISMATCH;
 }
 
-/* What a client's user is told, in the words of grpc_cause.c; NULL: there are none for that. */
+/* What a client's user is told; NULL: there are no better words than OpenSSL's. */
 static const char *known_cause(const struct tls *tls, int reason)
 {
     switch (reason) {
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
-        return is_for_another_host(tls->ssl) ? "TLS: the server's certificate is not for the host in the "
-                                               "address: connect to a DNS name or IP "
-                                               "address of its subjectAltName, or issue it for this one"
-                                             : "TLS: certificate verify failed: the server's certificate has "
-                                               "run out, or no authority trusted "
-                                               "here has signed it (is the CA file right?)";
+        return is_for_another_host(tls->ssl) ? CAUSE_OTHER_HOST : CAUSE_DISTRUSTED;
     case SSL_R_WRONG_VERSION_NUMBER:
     case SSL_R_HTTP_REQUEST:
     case SSL_R_HTTPS_PROXY_REQUEST:
     case SSL_R_PACKET_LENGTH_TOO_LONG:
-        return tls->manners.established ? NULL : "TLS handshake failed: what answers there does not use TLS";
+        return tls->manners.established ? NULL : CAUSE_NOT_TLS;
     case ALERTED(SSL_AD_NO_APPLICATION_PROTOCOL):
-        return no_http2;
+        return CAUSE_NOT_HTTP2;
     default:
         return NULL;
     }
@@ -236,12 +230,12 @@ static void explain_to_client(struct tls *tls, int reason, const char *text)
 {
     const char *cause = known_cause(tls, reason);
     if (cause)
-        set_failure(tls, cause != no_http2, "", cause);
+        set_failure(tls, reason != ALERTED(SSL_AD_NO_APPLICATION_PROTOCOL), "", cause);
     else
         set_failure(tls, true, tls->manners.established ? "TLS failed: " : "TLS handshake failed: ", text);
 }
 
-/* Of a server's, after what grpc_handshakes.c reads in C-core's log. */
+/* Of a server's: handshakes.c tells its owner. */
 static void explain_to_server(struct tls *tls, int reason, const char *text)
 {
     if (tls->manners.no_h2)
@@ -253,14 +247,12 @@ static void explain_to_server(struct tls *tls, int reason, const char *text)
 
 static void explain_break(struct tls *tls)
 {
-    bool closed = tls->socket_error == 0 || tls->socket_error == ECONNRESET || tls->socket_error == EPIPE;
     char text[128];
     const char *words =
-        closed ? "the connection was closed" : strerror_r(tls->socket_error, text, sizeof(text));
-    set_failure(tls, false, words,
-                closed && tls->context && !tls->manners.established
-                    ? " before HTTP/2 began (is it the right port?)"
-                    : "");
+        tls->context && !tls->manners.established ? CAUSE_CLOSED : "the connection was closed";
+    if (tls->socket_error && tls->socket_error != ECONNRESET && tls->socket_error != EPIPE)
+        words = strerror_r(tls->socket_error, text, sizeof(text));
+    set_failure(tls, false, "", words);
 }
 
 /* It broke, as OpenSSL or the socket says. errno is that for reads and writes. */
@@ -311,7 +303,7 @@ enum tls_result muster__tls_handshake(struct tls *tls)
         return TLS_FAILED;
     }
     if (!chose_h2(tls)) {
-        set_failure(tls, false, "", no_http2); /* a client's: a server has refused already */
+        set_failure(tls, false, "", CAUSE_NOT_HTTP2); /* a client's: a server has refused already */
         tls->broken = EPROTO;
         return TLS_FAILED;
     }

@@ -40,7 +40,7 @@ enum tls_result { TLS_DONE, TLS_WANTS_READ, TLS_WANTS_WRITE, TLS_FAILED };
 enum tls_result muster__tls_handshake(struct tls *tls);
 
 /* Why the handshake failed, or a read or write with EPROTO (a client learns there that the server does not
-   accept its certificate): on a client for the user, in the words of grpc_cause.c for the same; on a server
+   accept its certificate): on a client for the user, in the words of words.h; on a server
    OpenSSL's reason, for a warning. *refused: one of the two does not accept the other's TLS; otherwise the
    connection just broke, or the server is none of HTTP/2. */
 const char *muster__tls_failure(const struct tls *tls, bool *refused);
