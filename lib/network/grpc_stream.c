@@ -289,7 +289,7 @@ void muster__grpc_leave(struct grpc_stream *stream)
 
 void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, const char *text)
 {
-    if (stream->closing)
+    if (stream->closing || stream->pending == 0) /* its end is being told */
         return;
     stream->closing = true;
     stream->closing_status = status;

@@ -96,6 +96,25 @@ class Turns(Case):
                 proxy.run(muster.Train(arrays, **values), LONG)
         proxy.run(muster.Train(), LONG)
 
+    def test_an_older_instruction_is_not_answered_in_the_place_of_the_newer(self):
+        """As a thread would that still works on the one before."""
+        told, over = [], threading.Event()
+
+        def body(participant):
+            old = participant.consume(LONG)
+            participant.dispatch(muster.Train(n=1))
+            new = participant.consume(LONG)
+            told.extend([old.answer(n=2), old.fail("late"), old.cancelled, new.cancelled])
+            with self.assertRaisesRegex(muster.Cancelled, "another instruction"):
+                old.progress(0.5)
+            told.append(new.answer(n=3))
+            over.set()
+
+        proxy = self.join(body)
+        self.assertEqual([proxy.run(muster.Train(), LONG)["n"] for _ in range(2)], [1, 3])
+        self.assertTrue(over.wait(LONG))
+        self.assertEqual(told, [False, False, True, False, True])
+
     def test_views_outlive_the_instruction_and_the_participant(self):
         kept = []
 

@@ -55,11 +55,16 @@ void muster__http2_client_free(struct client *client)
 
 /* ---- connecting; on the loop's thread ---- */
 
-static void fail(struct http2_connection *connection, const char *text)
+static void fail_with(struct http2_connection *connection, enum muster_status status, const char *text)
 {
     pthread_mutex_lock(&connection->lock);
-    muster__http2_break(connection, MUSTER_UNAVAILABLE, text);
+    muster__http2_break(connection, status, text);
     pthread_mutex_unlock(&connection->lock);
+}
+
+static void fail(struct http2_connection *connection, const char *text)
+{
+    fail_with(connection, MUSTER_UNAVAILABLE, text);
 }
 
 static void found(void *context)
@@ -148,7 +153,7 @@ static bool begin_tls(struct http2_connection *connection)
     connection->tls = tls;
     pthread_mutex_unlock(&connection->lock);
     if (!tls)
-        fail(connection, cause.text);
+        fail_with(connection, cause.status, cause.text);
     return tls;
 }
 

@@ -249,12 +249,15 @@ void muster__http2_connection_agree(struct http2_connection *connection)
 static void ready(struct watch *watch, uint32_t events)
 {
     struct http2_connection *connection = CONTAINER(watch, struct http2_connection, watch);
-    if (!connection->session || connection->broken)
+    if (!connection->session)
         return;
     if (!connection->established && connection->client && !muster__http2_client_connected(connection))
         return;
-    if (!connection->established)
+    if (!connection->established) {
         muster__http2_connection_agree(connection);
+        if (connection->tls)
+            events |= EPOLLIN; /* TLS may have read more than the handshake */
+    }
     if (!connection->established)
         return;
     if (events & EPOLLOUT) {

@@ -89,8 +89,8 @@ struct http2_loop {
     LIST_HEAD(, http2_connection) connections;
     STAILQ_HEAD(, http2_connection) pending; /* that have something to be done */
     STAILQ_HEAD(, errand) errands;
-    size_t load;   /* connections */
-    bool stopping; /* connections end, and then the thread */
+    size_t load;          /* connections */
+    atomic_bool stopping; /* connections end, and then the thread */
     /* Of its thread alone. */
     SLIST_HEAD(, http2_connection) graveyard; /* what this round of the loop may still name */
     int64_t now;
@@ -153,6 +153,7 @@ struct http2_connection {
     LIST_ENTRY(http2_connection) link; /* guarded by the loop's lock, as the next two */
     STAILQ_ENTRY(http2_connection) pending_link;
     bool pending; /* with a reference */
+    bool cut;     /* by its listener */
     SLIST_ENTRY(http2_connection) grave_link;
     int descriptor; /* -1: none yet, or no more; changed by the loop's thread, under the lock */
     char peer[PEER_SIZE];
@@ -169,7 +170,6 @@ struct http2_connection {
     bool broken;              /* the socket, or the peer's HTTP/2: to be ended by the loop */
     bool finishing;           /* to be closed when all is written */
     bool shut;                /* and it is: only the peer's end is waited for */
-    bool cut;                 /* by its listener; guarded by the loop's lock */
     bool said_goodbye;        /* no more streams are taken */
     bool heard;               /* the peer's SETTINGS came */
     enum muster_status cause; /* of its end; MUSTER_OK: none is known */
