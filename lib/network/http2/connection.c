@@ -81,6 +81,7 @@ void muster__http2_finish(struct http2_connection *connection)
     if (connection->finishing || !connection->session)
         return;
     connection->finishing = true;
+    connection->finishing_at = muster__clock_now();
     nghttp2_session_terminate_session(connection->session, NGHTTP2_NO_ERROR);
     muster__http2_flush(connection);
     muster__http2_pend(connection);
@@ -188,11 +189,8 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
     if (cut)
         muster__http2_break(connection, MUSTER_GONE, "the connection ended");
     go_on_finishing(connection);
-    bool over = connection->broken || connection->loop->stopping || (unused && !listener);
-    if (connection->finishing && connection->finishing_at == 0) {
-        connection->finishing_at = connection->loop->now;
-        over = over || !connection->established;
-    }
+    bool over = connection->broken || connection->loop->stopping || (unused && !listener) ||
+                (connection->finishing && !connection->established);
     pthread_mutex_unlock(&connection->lock);
     if (over)
         end(connection);
@@ -226,7 +224,7 @@ static void fail_handshake(struct http2_connection *connection)
     bool refused;
     const char *text = muster__tls_failure(connection->tls, &refused);
     if (connection->listener)
-        connection->listener->side->handshake_failed(connection->listener, text, refused);
+        connection->listener->side->handshake_failed(connection->listener, !refused, text);
     muster__http2_break(connection, refused ? MUSTER_UNAUTHENTICATED : MUSTER_UNAVAILABLE, text);
 }
 
@@ -352,6 +350,8 @@ static void timer_expired(struct timer *timer)
     pthread_mutex_lock(&connection->lock);
     if (connection->session)
         check(connection, muster__clock_now(), &next);
+    if (connection->broken)
+        next = INT64_MAX; /* the loop ends it */
     pthread_mutex_unlock(&connection->lock);
     if (next != INT64_MAX)
         muster__http2_connection_due(connection, next);

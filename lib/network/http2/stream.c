@@ -294,7 +294,7 @@ static void timer_expired(struct timer *timer)
         muster__http2_stream_due(stream, stream->paused_until);
     if (!over && stream->linger_until)
         muster__http2_stream_due(stream, stream->linger_until);
-    if (!over && stream->deadline != INT64_MAX)
+    if (!over)
         muster__http2_stream_due(stream, stream->deadline);
     muster__http2_stream_release(stream);
 }
@@ -302,7 +302,7 @@ static void timer_expired(struct timer *timer)
 void muster__http2_stream_due(struct http2_stream *stream, int64_t at)
 {
     struct muster_transport *clock = &stream->connection->loop->clock;
-    if (stream->told || (stream->timed && stream->timer_at <= at))
+    if (stream->told || at == INT64_MAX || (stream->timed && stream->timer_at <= at))
         return;
     if (stream->timed && muster__timer_stop(clock, &stream->timer))
         muster__http2_stream_release(stream);
@@ -404,8 +404,19 @@ static void stream_hold(struct stream *base)
 static void stream_pause(struct stream *base, int64_t milliseconds)
 {
     struct http2_stream *stream = (struct http2_stream *)base;
-    stream->paused_until = muster__clock_now() + (milliseconds > 0 ? milliseconds : 1);
+    stream->paused_until =
+        muster__transport_after(&stream->connection->loop->clock, milliseconds > 0 ? milliseconds : 1);
     muster__http2_stream_due(stream, stream->paused_until);
+}
+
+static void stream_refuse(struct stream *base, int code, const char *text)
+{
+    struct http2_stream *stream = (struct http2_stream *)base;
+    pthread_mutex_lock(&stream->connection->lock);
+    if (!stream->ended)
+        stream->cut = true;
+    muster__http2_abort_with(stream, code, text);
+    pthread_mutex_unlock(&stream->connection->lock);
 }
 
 static void stream_peer(struct stream *base, char *text, size_t size)
@@ -432,6 +443,7 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .pause = stream_pause,
+    .refuse = stream_refuse,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
     .release = stream_release,
