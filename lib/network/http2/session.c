@@ -35,6 +35,14 @@ void muster__http2_earn(struct http2_connection *connection, size_t bytes)
     connection->allowance += (double)bytes / ALLOWANCE_BYTES;
 }
 
+bool muster__http2_good(struct http2_connection *connection, int result)
+{
+    if (result == NGHTTP2_ERR_NOMEM)
+        muster__http2_break(connection, connection->listener ? MUSTER_GONE : MUSTER_UNAVAILABLE,
+                            "out of memory");
+    return result >= 0;
+}
+
 /* ---- what nghttp2 tells ---- */
 
 static struct http2_stream *find(nghttp2_session *session, int32_t id)
