@@ -118,8 +118,10 @@ def split(arrays: Arrays) -> tuple[list[NDArray[Any]], Optional[list[str]]]:
         return list(arrays.arrays), arrays.names
     if isinstance(arrays, Mapping):
         return [as_array(each) for each in arrays.values()], [str(name) for name in arrays]
-    if isinstance(arrays, numpy.ndarray):
+    if hasattr(arrays, "dtype"):  # numpy's, PyTorch's or another's, which would give its rows
         raise Invalid("a list of arrays is expected, and this is one array: write [array]")
+    if hasattr(arrays, "state_dict"):
+        raise Invalid(f"arrays are expected, and this is a {type(arrays).__name__}: write muster.torch.state(model)")
     if isinstance(arrays, str) or not isinstance(arrays, Iterable):
         raise Invalid(f"a list of arrays is expected, or a dict, and this is a {type(arrays).__name__}: write [array]")
     return [as_array(each) for each in arrays], None
