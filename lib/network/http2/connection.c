@@ -116,7 +116,7 @@ static void end(struct http2_connection *connection)
     nghttp2_session_del(connection->session);
     connection->session = NULL;
     if (connection->descriptor >= 0)
-        close(connection->descriptor);
+        muster__http2_unwatch(connection->loop, connection->descriptor);
     connection->descriptor = -1;
     pthread_mutex_unlock(&connection->lock);
     tell_due(connection);

@@ -285,6 +285,10 @@ void muster__http2_wake(struct http2_loop *loop);
 bool muster__http2_watch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
 bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
 
+/* Closes one that is watched. By close() alone it would be watched further, as long as a child of the process has it,
+   that was forked and has not called exec() yet. On the loop's thread. */
+void muster__http2_unwatch(struct http2_loop *loop, int descriptor);
+
 /* Whether this is its thread. */
 bool muster__http2_is_in(const struct http2_loop *loop);
 

@@ -412,8 +412,9 @@ static void stream_hold(struct stream *base)
 static void stream_pause(struct stream *base, int64_t milliseconds)
 {
     struct http2_stream *stream = (struct http2_stream *)base;
-    stream->paused_until =
-        muster__transport_after(&stream->connection->loop->clock, milliseconds > 0 ? milliseconds : 1);
+    /* 0 would not be a pause. */
+    int64_t limit_ms = milliseconds == 0 ? 1 : milliseconds;
+    stream->paused_until = muster__transport_after(&stream->connection->loop->clock, limit_ms);
     muster__http2_stream_due(stream, stream->paused_until);
 }
 
