@@ -125,7 +125,7 @@ static void admit(struct http2_stream *stream)
     if (!served)
         muster__not_served(listener->events->served, text);
     if (!context)
-        answer(stream, served ? CODE_RESOURCE_EXHAUSTED : CODE_UNIMPLEMENTED, text);
+        answer(stream, muster__code_of(served ? MUSTER_OUT_OF_MEMORY : MUSTER_UNSUPPORTED), text);
     free_request(stream);
 }
 

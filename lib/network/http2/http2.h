@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 #include "network/transport.h"
+#include "network/trim.h"
 
 #define HTTP2_PREFIX "http2+"
 
@@ -106,6 +107,7 @@ struct http2_transport {
     struct http2_loop *loops[256];
     atomic_uint next; /* loop for a connection */
     atomic_llong alarm;
+    struct trim trim;
 };
 
 /* ---- what goes out; with the connection's lock held ---- */

@@ -253,6 +253,8 @@ static void report_closed(struct http2_stream *stream)
     stream->timed = false;
     if (listener && stream->heard)
         listener->side->count_peer(listener, false);
+    if (listener && !stream->aside)
+        muster__trim_later(&connection->loop->transport->trim);
     pthread_mutex_lock(&connection->lock);
     if (LIST_EMPTY(&connection->streams)) {
         connection->idle_since = connection->loop->now;
