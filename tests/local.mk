@@ -80,6 +80,17 @@ if WITH_VERTICAL
 tests_unit_unit_SOURCES += tests/unit/test_vertical_metrics.c
 tests_unit_unit_LDADD += libmuster-vertical.la
 endif
+if HTTP2
+tests_unit_unit_CPPFLAGS += $(HTTP2_CFLAGS)
+tests_unit_unit_SOURCES += \
+    tests/unit/test_tls.c \
+    tests/unit/test_tls_failures.c \
+    tests/unit/test_tls_transfer.c \
+    tests/unit/tls.c \
+    tests/unit/tls.h \
+    tests/unit/tls_files.c
+tests_unit_unit_LDADD += libmuster-http2.la
+endif
 
 # A network inside the process, and what plays on it.
 fixture_sources = \
@@ -278,11 +289,20 @@ tests_conformance_by_hand_SOURCES = \
 tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
 tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
-tests_conformance_grpc_SOURCES = \
+socket_conformance_sources = \
     $(conformance_sources) \
-    tests/conformance/over_grpc.c \
+    tests/conformance/sockets.c \
+    tests/conformance/sockets.h \
     tests/support/port.c \
     tests/support/port.h
+tests_conformance_grpc_SOURCES = $(socket_conformance_sources) tests/conformance/over_grpc.c
+if HTTP2
+check_PROGRAMS += tests/conformance/http2
+tests_conformance_http2_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_conformance_http2_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
+tests_conformance_http2_LDADD = $(GRPC_TEST_LIBS)
+tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformance/over_http2.c
+endif
 
 # Groups, over each transport; the coordinator is played.
 GROUP_TEST_WRAP = -Wl,--wrap=muster__membership_start,--wrap=muster__membership_finish,--wrap=muster__membership_free

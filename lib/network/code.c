@@ -5,7 +5,8 @@
 
 #include "network/code.h"
 
-/* Of those that have the same code, the first is what that code stands for. What is not here is UNAVAILABLE. */
+/* Of those that have the same code, the first is what that code stands for. What is not here is
+   UNAVAILABLE. */
 static const struct {
     enum muster_status status;
     int code;

@@ -3,11 +3,10 @@
  * threads that run the completions; each completion is a tag inside the object that it is about.
  *
  * Locks: a stream's lock guards its fields and is held while batches are started on its call, never while
- * waiting or during an event; a listener's lock guards its count, its doors_lock the servers of which it is
- * made; alarm_lock the alarm; lives_lock the lives. A stream's lock is taken before timers.lock, and that
- * before alarm_lock; the lock of struct unfinished before a stream's, a listener's and timers.lock;
- * listeners_lock before a doors_lock, and that before a listener's lock and timers.lock. No two others are
- * held together.
+ * waiting or during an event; a listener's lock guards its count of peers, its doors_lock the servers of which
+ * it is made; alarm_lock the alarm; lives_lock the lives. A stream's lock is taken before timers.lock, and that
+ * before alarm_lock; those of struct unfinished and of struct health before a stream's and timers.lock;
+ * listeners_lock before a doors_lock, and that before timers.lock. No two others are held together.
  *
  * A stream's life: its operations in flight are counted in `pending`, RECV_CLOSE_ON_SERVER or
  * RECV_STATUS_ON_CLIENT among them, which C-core completes when the call has ended. Whoever takes the count
@@ -99,6 +98,7 @@ struct grpc_stream {
     struct grpc_listener *listener; /* on the server */
     struct client_side *client;     /* on the client */
     struct peer_identity *identity; /* on a server that asks for one */
+    bool aside;                     /* on the server: for its health, and counted among no peers */
     struct inflow *inflow;          /* on the server: its connection's; NULL: none is kept */
     LIST_ENTRY(grpc_stream) link;   /* in the inflow's; guarded by the lock of struct unfinished */
     atomic_uint heard_in;           /* the check before its last message, or its beginning */

@@ -12,6 +12,7 @@
 
 #include "network/code.h"
 #include "network/grpc_listener.h"
+#include "network/words.h"
 #include "status.h"
 
 /* Bodies up to this size are copied behind their head: cheaper than a slice of their own. */
@@ -150,8 +151,14 @@ static void hold(struct grpc_stream *stream)
 static void stream_pause(struct stream *base, int64_t milliseconds)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    stream->held_ms = milliseconds;
     stream->paused = true;
+    if (milliseconds != MUSTER_NO_LIMIT) {
+        stream->held_ms = milliseconds;
+        return;
+    }
+    pthread_mutex_lock(&stream->lock);
+    stream->unread = false; /* so that nothing posts the receive */
+    pthread_mutex_unlock(&stream->lock);
 }
 
 static void stream_hold(struct stream *base)
@@ -229,7 +236,7 @@ static void start_finish(struct grpc_stream *stream)
 static void report_closed(struct grpc_stream *stream)
 {
     enum muster_status status = MUSTER_GONE;
-    const char *text = "the connection ended";
+    const char *text = END_BROKEN;
     char *details = NULL;
     char cause[MUSTER_ERROR_TEXT_SIZE];
     if (stream->client) {
@@ -237,7 +244,7 @@ static void report_closed(struct grpc_stream *stream)
         text = details = grpc_slice_to_c_string(stream->client->details);
         if (status == MUSTER_TOO_BIG && muster__grpc_was_reset(details)) {
             status = MUSTER_UNAVAILABLE;
-            text = "the server's network memory is full";
+            text = END_MEMORY_FULL;
         }
         if (status == MUSTER_UNAVAILABLE && muster__grpc_never_came_up(details)) {
             status = muster__grpc_explain(stream->client, details, cause);
@@ -248,10 +255,10 @@ static void report_closed(struct grpc_stream *stream)
         text = stream->closing_text ? stream->closing_text : "";
     } else if (stream->too_big) {
         status = MUSTER_TOO_BIG;
-        text = "a message was bigger than the limit, or compressed";
+        text = END_TOO_BIG;
     } else if (stream->left) {
         status = MUSTER_CLOSED;
-        text = "the participant closed its stream";
+        text = END_LEFT;
     }
     if (stream->events)
         stream->events->closed(stream->context, status, text);
@@ -259,7 +266,7 @@ static void report_closed(struct grpc_stream *stream)
     if (muster__timer_stop(&stream->transport->base, &stream->timer))
         stream_release(&stream->base);
     struct grpc_listener *listener = stream->listener;
-    if (listener) {
+    if (listener && !stream->aside) {
         muster__grpc_unfinished_ended(&listener->unfinished, stream);
         muster__grpc_trim_later(stream->transport);
     }
@@ -267,7 +274,7 @@ static void report_closed(struct grpc_stream *stream)
         muster__grpc_count_peer(listener, false);
     stream_release(&stream->base);
     if (listener)
-        muster__grpc_let_go(listener);
+        muster__let_go(&listener->holders);
 }
 
 void muster__grpc_leave(struct grpc_stream *stream)
@@ -282,7 +289,7 @@ void muster__grpc_leave(struct grpc_stream *stream)
 
 void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, const char *text)
 {
-    if (stream->closing)
+    if (stream->closing || stream->pending == 0) /* its end is being told */
         return;
     stream->closing = true;
     stream->closing_status = status;
@@ -301,9 +308,9 @@ void muster__grpc_end_unfinished(struct grpc_stream *stream, bool too_big)
     stream->cut = true;
     pthread_mutex_unlock(&stream->lock);
     if (!over)
-        grpc_call_cancel_with_status(
-            stream->call, too_big ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_UNAVAILABLE,
-            too_big ? "a message is bigger than the limit" : "a message was begun and did not come", NULL);
+        grpc_call_cancel_with_status(stream->call,
+                                     too_big ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_UNAVAILABLE,
+                                     too_big ? END_OVERSIZED : END_STALLED, NULL);
 }
 
 /* ---- completions ---- */
@@ -330,7 +337,7 @@ static bool deliver(struct grpc_stream *stream, grpc_byte_buffer *bytes)
 }
 
 /* No message came, and none will: a client that has half-closed wants the server's status. With the lock
- * held. */
+   held, which is let go of during the event. */
 static void end_of_messages(struct grpc_stream *stream, bool ok)
 {
     if (!stream->listener)
@@ -338,7 +345,13 @@ static void end_of_messages(struct grpc_stream *stream, bool ok)
     if (!ok) {
         /* The message was refused, and C-core has told the client; or it was not looked at, after a cut. */
         stream->too_big = !stream->cut && !stream->listener->cut;
-    } else if (!grpc_call_failed_before_recv_message(stream->call)) {
+    } else if (grpc_call_failed_before_recv_message(stream->call)) {
+        return;
+    } else if (stream->events && stream->events->left) {
+        pthread_mutex_unlock(&stream->lock);
+        stream->events->left(stream->context);
+        pthread_mutex_lock(&stream->lock);
+    } else {
         stream->left = !stream->closing;
         muster__grpc_close(stream, MUSTER_OK, "");
         if (stream->sending)
@@ -358,8 +371,8 @@ static void deliver_arrived(struct grpc_stream *stream)
     stream->delivering = true;
     stream->unread = true;
     stream->held_ms = 0;
-    bool first = stream->listener && !stream->heard;
-    stream->heard = true;
+    bool first = stream->listener && !stream->heard && !stream->aside;
+    stream->heard = !stream->aside;
     pthread_mutex_unlock(&stream->lock);
     if (first)
         muster__grpc_count_peer(stream->listener, true);
@@ -566,9 +579,18 @@ static void stream_cut(struct stream *base)
     stream->cut = true;
     pthread_mutex_unlock(&stream->lock);
     if (stream->listener)
-        grpc_call_cancel_with_status(stream->call, GRPC_STATUS_UNAVAILABLE, "the stream was cut", NULL);
+        grpc_call_cancel_with_status(stream->call, GRPC_STATUS_UNAVAILABLE, END_CUT, NULL);
     else
         grpc_call_cancel(stream->call, NULL);
+}
+
+static void stream_refuse(struct stream *base, int code, const char *text)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    pthread_mutex_lock(&stream->lock);
+    stream->cut = true;
+    pthread_mutex_unlock(&stream->lock);
+    grpc_call_cancel_with_status(stream->call, (grpc_status_code)code, text, NULL);
 }
 
 static void stream_peer(struct stream *base, char *text, size_t size)
@@ -593,6 +615,7 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .pause = stream_pause,
+    .refuse = stream_refuse,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
     .release = stream_release,

@@ -13,6 +13,7 @@
 #include "network/grpc.h"
 #include "network/grpc_handshakes.h"
 #include "network/scheme.h"
+#include "network/words.h"
 #include "status.h"
 
 /* After a stream of a server, or a connection, has ended; once for all that end meanwhile. */
@@ -376,7 +377,7 @@ static const struct transport_ops transport_ops = {
     .cut_listener = muster__grpc_cut_listener,
     .free_listener = muster__grpc_free_listener,
     .listener_address = muster__grpc_listener_address,
-    .silence = "no answer (is the address right, and no firewall in the way?)",
+    .silence = QUESTION_SILENT,
     .connect = muster__grpc_connect,
     .shut_borrowers = muster__grpc_shut_borrowers,
     .now = transport_now,

@@ -28,8 +28,8 @@ struct guesses {
     struct guesser guessers[GUESSING_SOURCES_MAX + 1]; /* the last is for all that there is no room for */
 };
 
-/* Where a peer's address is, as muster__split_peer() reads it; what is none, as a socket of this machine, is one
-   source with all of its like. */
+/* Where a peer's address is, as muster__split_peer() reads it; what is none, as a socket of this machine, is
+   one source with all of its like. */
 struct source muster__source(const char *peer);
 
 /* Whether a token from there may be looked at now. */

@@ -1,4 +1,5 @@
-/* Who a client is, as its server judges it: what a call shows, against what the server's credentials ask for. */
+/* Who a client is, as its server judges it: what a call shows, against what the server's credentials ask
+   for. */
 #ifndef MUSTER_NETWORK_IDENTITY_H
 #define MUSTER_NETWORK_IDENTITY_H
 

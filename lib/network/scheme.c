@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "network/scheme.h"
@@ -60,10 +61,25 @@ static const struct scheme *find(const char *address)
     return scheme;
 }
 
+/* The environment's choice for an address without a scheme; NULL: it has none. With the lock held. */
+static const struct scheme *find_chosen(const char *address)
+{
+    const char *name = getenv("MUSTER_NETWORK");
+    size_t size = name ? strlen(name) : 0;
+    const struct scheme *scheme;
+    if (size == 0 || has_scheme(address))
+        return NULL;
+    for (size_t i = 0; (scheme = scheme_at(i)); i++) {
+        if (strncmp(scheme->prefix, name, size) == 0 && strcmp(scheme->prefix + size, "+") == 0)
+            break;
+    }
+    return scheme;
+}
+
 /* With the lock held. */
 static enum muster_status explain(const char *address, const struct scheme *found, struct muster_error *error)
 {
-    char forms[128] = "";
+    char forms[192] = "";
     size_t size = 0;
     const struct scheme *scheme;
     for (size_t i = 0; (scheme = scheme_at(i)) && size < sizeof(forms); i++) {
@@ -86,7 +102,9 @@ enum muster_status muster__transport_acquire(const char *address, unsigned threa
 {
     *transport = NULL;
     pthread_mutex_lock(&schemes_lock);
-    const struct scheme *scheme = find(address);
+    const struct scheme *scheme = find_chosen(address);
+    if (!scheme)
+        scheme = find(address);
     enum muster_status status = MUSTER_OK;
     if (!scheme || !scheme->acquire)
         status = explain(address, scheme, error);

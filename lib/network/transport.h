@@ -65,6 +65,9 @@ struct stream_events {
     /* The part given to send_part() is on its way, or never will be: now the next can be given. Not when the
        stream ends first. The only event that may come while another is being told. May be NULL. */
     void (*sent)(void *context);
+    /* On a server: the peer says no more, and the owner is to close the stream. NULL: the transport closes it,
+       with OK. Only of the services that transports have themselves (health.h). */
+    void (*left)(void *context);
     /*
      * The end, exactly once and last, whoever caused it; `text` is valid during the call. On the side that
      * called close(), status and text are those it gave (on a client: those that the server answered with);
@@ -191,8 +194,12 @@ struct stream_ops {
      */
     void (*hold)(struct stream *stream);
     /* Only in a `message` event: the peer says more than is worth its while. The transport puts off reading
-       for so long, whatever we send, and its flow control stops the peer. Its end is told all the same. */
+       for so long, whatever we send, and its flow control stops the peer. Its end is told all the same. For
+       health.h also when the stream is accepted, and with MUSTER_NO_LIMIT: nothing more is read. */
     void (*pause)(struct stream *stream, int64_t milliseconds);
+    /* On a server, for health.h alone: ends the stream now, with a code of code.h; what is queued is lost. As
+       send() otherwise. NULL: the transport has no such service. */
+    void (*refuse)(struct stream *stream, int code, const char *text);
     /* Writes the peer's address. Before `closed`. */
     void (*peer)(struct stream *stream, char *text, size_t size);
     /*

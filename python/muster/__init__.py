@@ -1,4 +1,12 @@
 """muster: a server takes the initiative over its clients, over gRPC streams."""
+try:
+    from ._muster import ffi, lib
+except ModuleNotFoundError as problem:
+    remedy = "pip install the package, and start Python in another folder"
+    raise ImportError(f"{__path__[0]} has the sources alone: {remedy}") from problem
+except ImportError as problem:
+    raise ImportError(f"{problem}: run ldconfig, or name its folder in LD_LIBRARY_PATH") from problem
+
 from ._errors import (
     Busy,
     Cancelled,
@@ -23,7 +31,6 @@ from ._errors import (
     Unsupported,
 )
 from ._message import Application, Evaluate, Failure, Message, Prepared, Train, check_match
-from ._muster import ffi, lib
 from .group import ANY_RANK, ANY_TAG, Coordinator, Group, Member, join_group
 from .learning import Mean, Run, Strategy, npz_read, npz_write
 from .monitor import Monitor

@@ -13,7 +13,7 @@ import time
 import weakref
 from typing import Any, Callable, Optional, TypeVar, cast
 
-from ._errors import Cancelled, Error, Invalid, check
+from ._errors import Cancelled, Closed, Error, Invalid, Unsupported, check
 from ._muster import ffi, lib
 
 # How long the main thread may wait before it looks for signals.
@@ -94,13 +94,17 @@ def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = Non
     """
     result: int
     if not on_main_thread():
-        result = getattr(lib, name)(*arguments)
+        try:
+            result = getattr(lib, name)(*arguments)
+        finally:
+            del arguments  # as in checked()
         return result
     begun = ffi.new("struct muster_job **")
     kept = [begun, arguments]
+    del arguments
     _running[id(kept)] = kept  # a signal may raise anywhere here: what the call uses stays
     try:
-        getattr(lib, "muster_begin_" + name)(*arguments, begun)
+        getattr(lib, "muster_begin_" + name)(*kept[1], begun)
         if not begun[0]:
             raise MemoryError(f"{name}: there is no memory for a thread")
         while not lib.muster_job_wait(begun[0], SLICE_MS):
@@ -114,6 +118,7 @@ def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = Non
         else:
             _finish(begun[0], give_up)
             del _running[id(kept)]
+        del kept  # as in checked()
         raise
     result = lib.muster_job_end(begun[0])
     del _running[id(kept)]
@@ -149,7 +154,11 @@ def checked_wait(
 ) -> None:
     """wait() for a function whose last argument is the error's record; raises unless it returns OK."""
     record = ffi.new("struct muster_error *")
-    check(wait(name, *arguments, record, give_up=give_up, late=late), record)
+    try:
+        status = wait(name, *arguments, record, give_up=give_up, late=late)
+    finally:
+        del arguments  # as in checked()
+    check(status, record)
 
 
 def slices(
@@ -272,12 +281,20 @@ def options(kind: str, given: dict[str, Any], texts: Texts) -> Any:
                 setattr(struct, name + "_ms", milliseconds(value))
             except Invalid as problem:
                 raise Invalid(f"{name}: {problem}") from None
-        elif name not in fields or name in ("size", "context", "credentials"):
-            known = sorted({each[:-3] if each.endswith("_ms") else each for each in fields} - {"size", "context"})
-            raise TypeError(f"there is no option {name!r}; there are {', '.join(known)}")
+        elif name not in fields or name in _OWN:
+            raise TypeError(f"there is no option {name!r}; there are {', '.join(_known_options(fields))}")
         else:
             _set_option(struct, name, fields[name].type, value, texts)
     return struct
+
+
+# What the fields of structs are for, and has other names here, or none.
+_OWN = {"size", "context", "credentials", "label_count", "sink_count", "parameter_count", "on_admitted", "on_ready"}
+
+
+def _known_options(fields: dict[str, Any]) -> list[str]:
+    known = {name[:-3] if name.endswith("_ms") else name for name in fields} - _OWN
+    return sorted(known | (set(CREDENTIALS) if "credentials" in fields else set()))
 
 
 def _set_option(struct: Any, name: str, kind: Any, value: Any, texts: Texts) -> None:
@@ -337,6 +354,8 @@ here = [_Here()]
 
 def _begin_again() -> None:
     here[0] = _Here()
+    if any(isinstance(owner, Connected) and owner._pointer for owner in Owner.living):
+        Connected.forked = True
 
 
 os.register_at_fork(after_in_child=_begin_again)
@@ -364,8 +383,6 @@ class Owner:
     @property
     def _live(self) -> Any:
         if not self._pointer:
-            from ._errors import Closed
-
             raise Closed(f"this {type(self).__name__} was closed")
         return self._pointer
 
@@ -379,8 +396,9 @@ class Owner:
         Closes the object, so that its functions return, and frees it when no thread is in one any more; then calls
         `after`. In a callback, where nothing may be freed, another thread does that. `kept` is kept until then.
         """
-        for monitor in list(self._shown_by):
-            monitor.remove(self)
+        if self._process == os.getpid():
+            for monitor in list(self._shown_by):
+                monitor.remove(self)
         pointer = self._take()
         if not pointer:
             return
@@ -388,6 +406,34 @@ class Owner:
         ending = _Ending(pointer, free, kept, after)
         del pointer  # from now on, it is only where it is in use
         ending.run()
+
+
+def own(process: int, what: str) -> None:
+    """Raises Closed in a process that was forked from an object's own, where the library's threads work for it."""
+    if process != os.getpid():
+        raise Closed(f"this {what} is of the process that this one was forked from")
+
+
+class Threaded(Owner):
+    """An object that threads of the library work for. A forked process has none of them."""
+
+    @property
+    def _live(self) -> Any:
+        own(self._process, type(self).__name__)
+        return super()._live
+
+
+class Connected(Threaded):
+    """One that uses a network, of which there is one in a process."""
+
+    forked = False
+    """Whether this process was forked from one with such an object: its network lacks its threads."""
+
+    def __init__(self, pointer: Any) -> None:
+        if Connected.forked:
+            remedy = 'use multiprocessing.get_context("spawn"), or fork before that'
+            raise Unsupported(f"this process was forked from one in which muster was in use: {remedy}")
+        super().__init__(pointer)
 
 
 class _Ending:

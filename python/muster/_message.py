@@ -1,7 +1,7 @@
 """Messages: numpy arrays, numbers and texts on their way to and from the library, without a copy where possible."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
 import numpy
 from numpy.typing import NDArray
@@ -76,6 +76,16 @@ def fill_array(view: Any, array: NDArray[Any]) -> None:
     view.data = ffi.cast("void *", array.__array_interface__["data"][0] if array.size else 0)
 
 
+def fill_arrays(views: Any, arrays: Sequence[NDArray[Any]], names: Optional[Sequence[str]] = None) -> None:
+    """The same for several; an error says which of them it is about."""
+    for index, array in enumerate(arrays):
+        try:
+            fill_array(views[index], array)
+        except Invalid as problem:
+            name = f" ({names[index]})" if names else ""
+            raise Invalid(f"array {index}{name}: {problem}") from None
+
+
 class _Memory:
     """A piece of the library's memory for numpy, which keeps this, and so its owner, as long as an array."""
 
@@ -108,8 +118,10 @@ def split(arrays: Arrays) -> tuple[list[NDArray[Any]], Optional[list[str]]]:
         return list(arrays.arrays), arrays.names
     if isinstance(arrays, Mapping):
         return [as_array(each) for each in arrays.values()], [str(name) for name in arrays]
-    if isinstance(arrays, numpy.ndarray):
+    if hasattr(arrays, "dtype"):  # numpy's, PyTorch's or another's, which would give its rows
         raise Invalid("a list of arrays is expected, and this is one array: write [array]")
+    if hasattr(arrays, "state_dict"):
+        raise Invalid(f"arrays are expected, and this is a {type(arrays).__name__}: write muster.torch.state(model)")
     if isinstance(arrays, str) or not isinstance(arrays, Iterable):
         raise Invalid(f"a list of arrays is expected, or a dict, and this is a {type(arrays).__name__}: write [array]")
     return [as_array(each) for each in arrays], None
@@ -131,8 +143,11 @@ class Built:
         self.message, self.kept = message, kept
 
 
-def _text(kept: list[Any], text: str) -> Any:
-    kept.append(c_text(text))
+def _text(kept: list[Any], text: str, what: str = "") -> Any:
+    try:
+        kept.append(c_text(text))
+    except Invalid as problem:
+        raise Invalid(f"{what}: {problem}" if what else str(problem)) from None
     return kept[-1]
 
 
@@ -163,10 +178,10 @@ def _put_value(slot: Any, name: str, value: Any, kept: list[Any]) -> None:
         slot.kind, slot.boolean = lib.MUSTER_VALUE_BOOL, bool(value)
     elif isinstance(value, (int, numpy.integer)):
         if not -(2**63) <= value < 2**63:
-            raise Invalid(f"{name} does not fit into 64 bits: {value}")
+            raise Invalid(f"{name} does not fit into 64 bits: it has {int(value).bit_length() + 1}")
         slot.kind, slot.integer = lib.MUSTER_VALUE_INTEGER, int(value)
     elif isinstance(value, str):
-        slot.kind, slot.text = lib.MUSTER_VALUE_TEXT, _text(kept, value)
+        slot.kind, slot.text = lib.MUSTER_VALUE_TEXT, _text(kept, value, name)
     elif isinstance(value, (bytes, bytearray, memoryview)):
         whole = bytes(value)  # (the length of a view counts its elements)
         data = ffi.new("char[]", whole)
@@ -202,6 +217,8 @@ class Message:
     scalars: dict[str, Any]
 
     def __init__(self, kind: str, arrays: Arrays = None, scalars: Optional[Mapping[str, Any]] = None) -> None:
+        if kind not in KINDS:
+            raise Invalid(f"a message is of the kind {', '.join(KINDS)}, and not {kind!r}")
         self.kind = kind
         self.arrays, self.names = split(arrays)
         self.scalars = plain_values(scalars or {})
@@ -243,8 +260,7 @@ class Message:
             arrays = [as_array(each) for each in self.arrays]
             views = ffi.new("struct muster_array[]", len(arrays))
             kept += [views, arrays]
-            for index, array in enumerate(arrays):
-                fill_array(views[index], array)
+            fill_arrays(views, arrays, self.names)
             message.arrays, message.array_count = views, len(arrays)
         if self.names:
             names = ffi.new("char *[]", [_text(kept, name) for name in self.names])
@@ -282,7 +298,8 @@ class Application(Message):
         try:
             data = memoryview(self.data).cast("B") if not isinstance(self.data, bytes) else self.data
         except TypeError:
-            kind, remedy = type(self.data).__name__, "write data.encode() for a text"
+            kind = type(self.data).__name__
+            remedy = "write data.encode() for a text" if kind == "str" else "write numpy.ascontiguousarray(data)"
             raise Invalid(f"data is bytes, or an array in C order, and this is a {kind}: {remedy}") from None
         built.message.type = _text(built.kept, self.type)
         if len(data):
@@ -297,6 +314,8 @@ class Failure(Message):
 
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__("failure")
+        if not isinstance(text, str):
+            raise Invalid(f"a failure has a text, and this is a {type(text).__name__}: {text!r}"[:200])
         self.text = text
         self.code = code
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ._call import Owner, Texts, here
 from ._errors import Invalid, checked
-from ._message import Arrays, Message, Received, Value, array_view, as_array, fill_array
+from ._message import Arrays, Message, Received, Value, array_view, as_array, fill_arrays
 from ._muster import ffi, lib
 
 Path = Union[str, "os.PathLike[str]"]
@@ -167,13 +167,15 @@ class _NamedArrays:
     """Arrays with names, for the library."""
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
+        if not isinstance(arrays, Mapping):
+            raise Invalid(f"a dict of arrays by name is expected, and this is a {type(arrays).__name__}")
         self.count = len(arrays)
         self.texts = Texts()
         self.arrays = [as_array(each) for each in arrays.values()]
         self.views = ffi.new("struct muster_named_array[]", max(self.count, 1))
-        for index, (name, array) in enumerate(zip(arrays, self.arrays)):
+        for index, name in enumerate(arrays):
             self.views[index].name = self.texts(name)
-            fill_array(self.views[index].array, array)
+        fill_arrays([each.array for each in self.views], self.arrays, list(arrays))
 
 
 def _named(owner: Any, arrays: Any, count: int) -> dict[str, NDArray[Any]]:
@@ -192,7 +194,10 @@ def npz_read(path: Path, limit: Optional[int] = None) -> dict[str, NDArray[Any]]
     """Reads an .npz file, which is not trusted: its arrays take at most `limit` bytes."""
     arrays = ffi.new("struct muster_named_array **")
     count = ffi.new("size_t *")
-    most = 2 ** (8 * ffi.sizeof("size_t")) - 1 if limit is None else limit
+    if limit is not None and limit < 0:
+        raise Invalid(f"a limit is 0 or more bytes, and this is {limit}")
+    unlimited = 2 ** (8 * ffi.sizeof("size_t")) - 1
+    most = unlimited if limit is None else min(limit, unlimited)
     checked(lib.muster_npz_read, Texts()(os.fspath(path)), most, arrays, count)
     memory = ffi.gc(arrays[0], lib.muster_python_free)
     return _named(memory, arrays[0], count[0])

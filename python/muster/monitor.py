@@ -5,7 +5,7 @@ import sys
 import weakref
 from typing import Any, Optional, Union
 
-from ._call import Owner, Texts, options
+from ._call import Texts, Threaded, options
 from ._errors import Invalid, checked, needs
 from ._muster import ffi, lib
 from .group import Group
@@ -15,7 +15,7 @@ from .server import ParticipantManager
 Shown = Union[ParticipantManager, Participant, Group]
 
 
-class Monitor(Owner):
+class Monitor(Threaded):
     """
     Serves HTTP, on loopback and port 8081 unless `listen` says otherwise. Options are those of `struct
     muster_monitor_options`. What it shows is kept as long as it is shown.

@@ -11,7 +11,7 @@ from typing import Any, AsyncIterator, Callable, Iterator, Mapping, Optional, Un
 
 from . import log
 from ._call import (
-    Owner,
+    Connected,
     Texts,
     callback,
     function,
@@ -21,7 +21,7 @@ from ._call import (
     slices,
     struct_dict,
 )
-from ._errors import Cancelled, Closed, Error, Stopped, Timeout, check, checked
+from ._errors import Cancelled, Closed, Error, Invalid, Stopped, Timeout, check, checked
 from ._message import Arrays, Failure, Message, Received, built, received
 from ._muster import ffi, lib
 
@@ -41,7 +41,8 @@ class Instruction(Received):
     def answer(self, arrays: Union[Arrays, Message] = None, /, **scalars: Any) -> bool:
         """
         Answers, with arrays and numbers or with a whole message. Arrays that are the instruction's own, trained in
-        place, are sent from where they lie: do not write to them afterwards. False: the server no longer waits for it.
+        place, are sent from where they lie: do not write to them afterwards. False: the server no longer waits for it, or
+        another instruction was consumed since.
         """
         if isinstance(arrays, Message):
             if not scalars:
@@ -58,6 +59,7 @@ class Instruction(Received):
         Tells how far the work is, from 0 to 1, and numbers that say how it goes, such as the loss. A report that
         follows another within 100 ms is not sent. Raises Cancelled if the server no longer waits for the answer.
         """
+        self._check_current()
         scalars = ffi.new("struct muster_scalar[]", len(numbers))
         names = Texts()
         for index, (name, value) in enumerate(numbers.items()):
@@ -72,10 +74,20 @@ class Instruction(Received):
     @property
     def cancelled(self) -> bool:
         """Whether the server no longer waits for the answer."""
-        return bool(lib.participant_cancelled(self._participant._live))
+        return not self._is_current() or bool(lib.participant_cancelled(self._participant._live))
+
+    def _is_current(self) -> bool:
+        """Whether no other was consumed since."""
+        return self._participant._instruction() is self
+
+    def _check_current(self) -> None:
+        """The library knows the newest alone: what is said of an older one would be taken for that."""
+        if not self._is_current():
+            raise Cancelled("the participant has consumed another instruction since")
 
     def _dispatch(self, message: Message) -> bool:
         try:
+            self._check_current()
             self._participant.dispatch(message)
         except Error as error:
             if not isinstance(error, Cancelled) and not self._participant.reason:
@@ -107,7 +119,7 @@ class _Waiting:
                 future.set_result(None)
 
 
-class Participant(Owner):
+class Participant(Connected):
     """
     A participant, made by connect(). Iterate over it for its instructions; the iteration ends when the server says
     good-bye. An instruction that is not answered is answered with "unknown" when the next one is asked for. If the body
@@ -150,6 +162,8 @@ class Participant(Owner):
         log.keep()
 
     def _set_labels(self, struct: Any, labels: Mapping[str, str]) -> None:
+        if not isinstance(labels, Mapping):
+            raise Invalid(f'labels are a dict, such as {{"gpu": "1"}}, and this is {labels!r}'[:200])
         if labels:
             array = ffi.new("struct participant_label[]", len(labels))
             for index, (name, value) in enumerate(labels.items()):

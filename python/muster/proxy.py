@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
-from ._call import Texts, callback, here, milliseconds, struct_dict, wait
+from ._call import Texts, callback, here, milliseconds, own, struct_dict, wait
 from ._errors import Error, Refused, checked, error
 from ._message import Message, Received, built, received
 from ._muster import ffi, lib
@@ -59,6 +60,7 @@ class Rounds:
     """The running rounds of a manager, which gives them up when it is closed."""
 
     def __init__(self) -> None:
+        self.process = os.getpid()
         self.lock = threading.Lock()
         self.running: set[Running] = set()
         self.closed = False
@@ -98,8 +100,12 @@ class Proxy:
     def __repr__(self) -> str:
         return f"<Proxy {self.name!r}>"
 
+    def _check(self) -> None:
+        own(self._rounds.process, "Proxy")
+
     def run(self, instruction: Message, timeout: Optional[float] = HOUR) -> Answer:
         """Runs a turn: sends the instruction, and waits for the answer. Raises how it ended otherwise."""
+        self._check()
         message = built(instruction)
         answer = received(ffi.new("struct muster_message *"))
         record = ffi.new("struct muster_error *")
@@ -111,6 +117,7 @@ class Proxy:
 
     async def run_async(self, instruction: Message, timeout: Optional[float] = HOUR) -> Answer:
         """run() for asyncio. The instruction is copied, unless it is prepared."""
+        self._check()
         turn = _AsyncTurn(asyncio.get_running_loop())
         turn.begin(self._pointer, built(instruction), milliseconds(timeout))
         try:

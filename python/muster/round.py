@@ -31,6 +31,8 @@ def _all_proxies(proxies: Any) -> list[Proxy]:
     if not all(isinstance(each, Proxy) for each in found):
         text = f"a list of proxies is expected, such as get_participants() returns, and this is {proxies!r}"
         raise Invalid(text[:200])
+    for proxy in found:
+        proxy._check()
     return found
 
 
@@ -235,7 +237,9 @@ def run_each(
     at_least: int = 0,
 ) -> Round:
     """Begins a round with an instruction of its own for each participant; otherwise as run_all()."""
-    pairs = list(instructions.items() if isinstance(instructions, Mapping) else instructions)
+    pairs: list[Any] = list(instructions.items() if isinstance(instructions, Mapping) else instructions)
+    if not all(isinstance(each, tuple) and len(each) == 2 for each in pairs):
+        raise Invalid("a dict of proxies and their instructions is expected, or a list of such pairs")
     state = _RoundState([proxy for proxy, _ in pairs], None, [instruction for _, instruction in pairs])
     return _start_round(state, deadline, enough, at_least)
 

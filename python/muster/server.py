@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from ._call import (
-    Owner,
+    Connected,
     Texts,
     callback,
     function,
@@ -53,7 +53,7 @@ class _ManagerCallbacks:
         self.warning: Optional[Callable[[str], None]] = function("on_warning", given.pop("on_warning", None))
 
 
-class ParticipantManager(Owner):
+class ParticipantManager(Connected):
     """
     Listens for participants, and knows all of them. Options are those of `struct participant_manager_options`; times
     are in seconds, without the _ms (`session_grace=5`), and None is no limit. Callbacks run on threads of the library

@@ -3,6 +3,7 @@
 
 import threading
 import urllib.request
+from unittest import mock
 
 import numpy
 
@@ -118,6 +119,46 @@ class Callbacks(Case):
             except muster.Exists:
                 threading.Event().wait(0.01)
         self.fail("the manager was not freed")
+
+
+class Errors(Case):
+    """An error's traceback keeps frames of the package: the end of a `with` does not take them for calls that go on."""
+
+    def raises(self, error, make, *uses):
+        def run(use):
+            with self.assertRaises(error), make() as owner:
+                use(owner)
+
+        with mock.patch.object(_call, "COME_OUT", 10.0 * LONG):
+            for use in uses:
+                run(use)
+                self.in_time(lambda use=use: run(use))
+
+    def test_in_a_participant(self):
+        def connect():
+            return muster.connect(self.manager.address)
+
+        self.raises(muster.Invalid, connect, lambda participant: participant.dispatch(muster.Train()))
+        self.raises(muster.Timeout, connect, lambda participant: participant.consume(0.01))
+
+    def test_in_a_manager(self):
+        def listen():
+            return muster.ParticipantManager("local:other" + self.id())
+
+        self.raises(muster.Invalid, listen, lambda manager: manager.prepare(muster.Failure("x")))
+        self.raises(muster.Timeout, listen, lambda manager: manager.get_participants(1, 0.01))
+
+    def test_in_a_group(self):
+        address = "local:coordinator" + self.id()
+        with muster.Coordinator(address):
+            self.raises(muster.Invalid, lambda: muster.join_group(address, 1), lambda group: group.receive(1, timeout=LONG))
+            self.raises(TypeError, lambda: muster.join_group(address, 1), lambda group: group.send("0", []))
+
+    def test_in_a_coordinator(self):
+        def listen():
+            return muster.Coordinator("local:coordinator" + self.id())
+
+        self.raises(muster.Timeout, listen, lambda coordinator: coordinator.wait("x", 0.01))
 
 
 class Threads(Case):

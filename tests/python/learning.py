@@ -98,6 +98,12 @@ class Torch(common.Case):
         self.assertEqual((message.names, message.scalars), (list(state), {"loss": 0.5}))
         muster.torch.load(net, [array * 0 + 1 for array in message.arrays])
         self.assertEqual(net[0].bias.tolist(), [1, 1])
+        muster.torch.load(net, muster.Train({name: array * 0 + 2 for name, array in state.items()}))
+        self.assertEqual(net[0].bias.tolist(), [2, 2])
+        with self.assertRaisesRegex(muster.Invalid, "write \\[array\\]"):  # and not its rows
+            muster.Train(net[0].weight)
+        with self.assertRaisesRegex(muster.Invalid, "muster.torch.state\\(model\\)"):
+            muster.Train(net)
         with self.assertRaisesRegex(muster.FormatError, "0.bias"):
             muster.torch.load(net, {name: array for name, array in state.items() if name != "0.bias"})
         half = torch.arange(3).to(torch.bfloat16)
