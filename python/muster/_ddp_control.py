@@ -167,7 +167,7 @@ class Control:
             self.turn = None
             self.changed.notify_all()
 
-    def report(self, epoch: Epoch, fraction: float, **numbers: float) -> None:
+    def report(self, epoch: Epoch, fraction: float, /, **numbers: float) -> None:
         with self.changed:
             self.check(epoch)
             try:

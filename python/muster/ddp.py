@@ -128,6 +128,7 @@ def _take_part(control: Control, epoch: Epoch, checkpoints: Checkpoints, train: 
     broken = True
     try:
         _set_environment(epoch.order)
+        control.report(epoch, 0, enters=int(epoch.order["epoch"]))  # so it has left the one before
         epoch.group.enter(lambda: epoch.over)
         worker = Worker(control, epoch, checkpoints)
         checkpoints.begin(worker.iteration, worker.rank)

@@ -27,16 +27,16 @@ def values_of(arrays):
 
 class Recruit:
     """`hold` are the iterations at which it waits, one after the other; `loss` what it answers; `finishes` the iteration that is
-    its last."""
+    its last. One that `stays` never leaves its first epoch."""
 
-    def __init__(self, address, name, labels=None, hold=(), finishes=None, heartbeats=False, loss=0.5):
+    def __init__(self, address, name, labels=None, hold=(), finishes=None, heartbeats=False, loss=0.5, stays=False):
         self.protocol = peers.load_protocol("stream")
         self.name, self.hold, self.finishes, self.loss = name, list(hold), finishes, loss
         self.notes = queue.SimpleQueue()  # a dictionary for each thing that happened
         self.to_send = queue.SimpleQueue()
         self.let_go = threading.Event()
         self.left = threading.Event()
-        self.turn, self.store = 0, None
+        self.turn, self.store, self.stays = 0, None, stays
         hello = self.protocol.ParticipantMessage()
         hello.hello.name = name
         if heartbeats:
@@ -123,6 +123,11 @@ class Recruit:
         self.answer({"port": self.store.getsockname()[1]})
 
     def do_begin(self, values):
+        if self.stays and values["epoch"] > 1:
+            return
+        report = self.protocol.ParticipantMessage(turn=self.turn)
+        report.progress.scalars.add(name="enters", value=values["epoch"], integer=values["epoch"])
+        self.to_send.put(report)
         with socket.create_connection((values["master_addr"], values["master_port"]), 60):
             self.answer()
 

@@ -266,6 +266,17 @@ class Training(common.Case):
             self.assertEqual(worker.wait(), 0, self.errors_of(worker))
         self.finish(again, r"\d+ iterations, 0 restarts")
 
+    def test_a_program_that_does_not_end_its_epoch_is_lost(self):
+        orchestrator = self.start_orchestrator("--workers=3", "--elastic", f"--leave={6 * support.SLOWNESS}")
+        ada, cyd = (self.start_worker(name, "--iterations=10") for name in ("ada", "cyd"))
+        bob = self.start_worker("bob", "--iterations=10", DDP_STAY="6")
+        self.read_until(bob, "^it stays")
+        cyd.kill()
+        self.read_until(ada, "epoch 3: rank 0 of 1")
+        self.assertEqual(ada.wait(), 0, self.errors_of(ada))
+        self.finish(orchestrator, "10 iterations, 2 restarts")
+        self.assertIn("bob is lost: it has not left an epoch that is over, for ", self.errors_of(orchestrator))
+
     def test_ctrl_c_ends_a_worker_that_waits_in_a_collective(self):
         orchestrator = self.start_orchestrator("--workers=2", "--elastic")
         workers = [self.start_worker(name, "--iterations=10", DDP_HOLD="6") for name in ("ada", "bob")]
