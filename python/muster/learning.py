@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from typing import Any, Mapping, Optional, Union
 
 import numpy
@@ -29,15 +30,17 @@ class Mean(Owner):
 
     def __init__(self, like: Arrays = None) -> None:
         super().__init__(None)
-        if like is None:
-            pointer = lib.muster_mean_new()
-        else:
-            built = _as_message(like)._build()
-            pointer = lib.muster_mean_new_like_message(built.message)
+        self._like = None if like is None else _as_message(like)._build()
+        self._begin()
+
+    def _begin(self) -> None:
+        pointer = lib.muster_mean_new_like_message(self._like.message) if self._like else lib.muster_mean_new()
         if not pointer:
             raise Invalid("no mean can be made like this")
         self._pointer = ffi.gc(pointer, lib.muster_mean_free)
         self._given = False
+        self._results: "weakref.WeakSet[_Kept]" = weakref.WeakSet()
+        """Those that are in use."""
 
     def add(self, arrays: Arrays, weight: float = 1.0, scalars: Optional[Mapping[str, Value]] = None) -> None:
         """Adds a member: arrays, or a whole message with its numbers. After an error the mean is as it was."""
@@ -58,10 +61,15 @@ class Mean(Owner):
         message = ffi.new("struct muster_message *")
         checked(lib.muster_mean_result_message, self._live, message)
         self._given = True
-        return Received(_Kept(message, self._live))
+        kept = _Kept(message, self._live)
+        self._results.add(kept)
+        return Received(kept)
 
     def reset(self) -> None:
-        """Begins another mean. Arrays of result() must not be used any more."""
+        """Begins another mean. Arrays of result() that are still in use stay as they are."""
+        if self._results:
+            self._begin()
+            return
         lib.muster_mean_reset(self._live)
         self._given = False
 
@@ -69,7 +77,7 @@ class Mean(Owner):
 class _Kept:
     """A message of the library, and what keeps its memory."""
 
-    __slots__ = ("message", "keeper")
+    __slots__ = ("message", "keeper", "__weakref__")
 
     def __init__(self, message: Any, keeper: Any) -> None:
         self.message, self.keeper = message, keeper
@@ -109,6 +117,7 @@ class Strategy(Owner):
         pointer = ffi.new("struct muster_strategy **")
         checked(lib.muster_strategy_new, options, built.message, pointer)
         self._pointer = ffi.gc(pointer[0], here[0].free_strategy)
+        self._model: Optional[Message] = None
 
     def add(
         self,
@@ -130,6 +139,7 @@ class Strategy(Owner):
     def step(self, divisor: float = 0.0) -> None:
         """Ends the round: moves the model, and forgets the answers."""
         checked(lib.muster_strategy_step, self._live, divisor)
+        self._model = None
 
     def begin(self) -> None:
         """Forgets the answers of the running round. The model stays."""
@@ -147,8 +157,12 @@ class Strategy(Owner):
 
     @property
     def model(self) -> Message:
-        """The model. Its arrays are valid until the next step: copy what is to stay."""
-        return Received(_Kept(lib.muster_strategy_model(self._live), self._live))
+        """The model, as the last step has left it: a copy, which is made once for each step."""
+        if self._model is None:
+            own = Received(_Kept(lib.muster_strategy_model(self._live), self._live))
+            copies = [array.copy() for array in own.arrays]
+            self._model = Message("train", copies if own.names is None else dict(zip(own.names, copies)))
+        return self._model
 
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of what it needs besides the model to go on elsewhere."""
@@ -161,6 +175,7 @@ class Strategy(Owner):
         """Goes on where state() was taken, from a strategy made with the same options and the model of then."""
         arrays = _NamedArrays(state)
         checked(lib.muster_strategy_restore, self._live, arrays.views, arrays.count)
+        self._model = None
 
 
 class _NamedArrays:

@@ -41,8 +41,8 @@ class Instruction(Received):
     def answer(self, arrays: Union[Arrays, Message] = None, /, **scalars: Any) -> bool:
         """
         Answers, with arrays and numbers or with a whole message. Arrays that are the instruction's own, trained in
-        place, are sent from where they lie: do not write to them afterwards. False: the server no longer waits for it, or
-        another instruction was consumed since.
+        place, are sent from where they lie: do not write to them afterwards. False: the server no longer waits for it,
+        or another instruction was consumed since.
         """
         if isinstance(arrays, Message):
             if not scalars:

@@ -162,7 +162,7 @@ scripts() {
 }
 
 too_wide() {
-    find python examples/python -name '*.py' -exec grep -nE '^.{121}' {} +
+    find python/*.py python/muster examples/python -name '*.py' -exec grep -nE '^.{121}' {} +
 }
 
 parse() {
