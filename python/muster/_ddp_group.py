@@ -99,7 +99,7 @@ class _Watches:
 
 @contextlib.contextmanager
 def _new_groups_are_noticed(watches: _Watches, limit: datetime.timedelta) -> Iterator[None]:
-    """Those that the program makes by dist.new_group(), or what calls it. They have the same limit, unless it says so."""
+    """Those that the program makes by dist.new_group(), or what calls it. They have the same limit, if it says none."""
     original = distributed_c10d.new_group
 
     @functools.wraps(original)

@@ -17,8 +17,8 @@ import threading
 import time
 from typing import Callable, Iterator, Optional
 
-# A connection is quiet when nothing moved on it for so long, and nothing lies in its buffers. What is on its way between
-# two workers that live arrives: gloo sends no data before the other end has a place for it.
+# A connection is quiet when nothing moved on it for so long, and nothing lies in its buffers. What is on its way
+# between two workers that live arrives: gloo sends no data before the other end has a place for it.
 QUIET_MS = 50
 # One that is not quiet by then never will be: its peer is frozen, or its machine is gone.
 QUIET_WITHIN_SECONDS = 2

@@ -190,8 +190,8 @@ def worker(
     `checkpoints` is a folder; one of the workers that share it writes there. `limit`, in seconds, is that of each
     collective, for what is not noticed otherwise: an iteration on the slowest worker takes less. `host` is the name of
     this machine, and `advertise` the address by which the others reach it. Other options are those of connect().
-    `join_timeout`, in seconds: for so long it asks again when the orchestrator has no place at first, or one of its name
-    is there. A worker that was started again after its machine was lost comes before the orchestrator knows of that:
+    `join_timeout`, in seconds: for so long it asks again when the orchestrator has no place at first, or one of its
+    name is there. A worker that was started again after its machine was lost comes before the orchestrator knows of that:
     --patience is to be less. `reconnect_timeout` (60) says for how long a broken connection is made again, as when the
     orchestrator is started again.
 
@@ -233,8 +233,8 @@ def _connect(address: str, until: float, again: bool, **options: Any) -> Partici
             left = until - time.monotonic()
             if left <= AGAIN_SECONDS or (isinstance(error, Unavailable) and not again):
                 raise
-            text = "the orchestrator does not take this worker yet, and is asked again for %.0f s; it may notice late that "
-            _log.log(level, text + "a worker of before is gone: %s", left, error)
+            text = "the orchestrator does not take this worker yet, and is asked again for %.0f s; "
+            _log.log(level, text + "it may notice late that a worker of before is gone: %s", left, error)
             level = logging.DEBUG
         time.sleep(AGAIN_SECONDS)
 
