@@ -27,7 +27,7 @@ struct role_options {
     size_t members;    /* of a group: all of them, wherever they are */
     bool consumes; /* participants: a thread blocks for instructions, instead of a callback that answers */
     bool http2;    /* muster: over the HTTP/2 transport */
-    bool tls;      /* muster, raw participants: with the files of certificate.h */
+    bool tls;      /* muster: with the files of certificate.h; raw participants */
     size_t loops;  /* muster's server: network threads; 0: the library's default */
     size_t processors; /* the server has the first ones to itself, participants the others; 0: all have all */
 };
