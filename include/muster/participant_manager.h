@@ -108,8 +108,8 @@ struct participant_manager_options {
     /** How long participant_manager_stop() lets streams end by themselves before it cuts them. The stream of
        a closed proxy has the same time, and so has a participant that reads nothing: see proxy_run(). */
     int64_t stop_timeout_ms;
-    /** The least number of threads for gRPC's network. All managers and participants of the process share
-       them. 0: one for every two cores. */
+    /** The least number of threads for the network, which all managers and participants of the process share.
+       0: one for every two cores with gRPC, one for each with "http2+". */
     unsigned network_threads;
 
     /**

@@ -300,12 +300,16 @@ static struct grpc_transport *transport_new(void)
     return transport;
 }
 
-/* One per process, which all its managers and participants share. */
+/* One per process, which all its managers and participants share. C-core has one thread wait for the network at a
+   time, and passing that on costs: half of the cores serve a full machine better than all, and leave room for those who
+   call. */
 static struct muster_transport *acquire(const struct scheme *scheme, unsigned threads,
                                         struct muster_error *error)
 {
     (void)scheme;
     sigset_t saved;
+    if (threads == THREADS_OF_SERVER)
+        threads = (muster__cores() + 1) / 2;
     muster__block_signals(&saved);
     pthread_mutex_lock(&process_lock);
     if (!process_transport)

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "network/transport.h"
 #include "status.h"
@@ -19,6 +20,12 @@ void muster__block_signals(sigset_t *saved)
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
+unsigned muster__cores(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores > 1 ? (unsigned)cores : 1;
 }
 
 int64_t muster__transport_after(struct muster_transport *transport, int64_t limit_ms)

@@ -3,6 +3,7 @@
 #ifndef MUSTER_NETWORK_TRANSPORT_H
 #define MUSTER_NETWORK_TRANSPORT_H
 
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -239,9 +240,15 @@ void muster__warn_listener(const struct listener_events *events, void *context, 
 /* Signals are the program's: around everything in which a thread is started. */
 void muster__block_signals(sigset_t *saved);
 
+/* How many cores the machine has, at least 1. */
+unsigned muster__cores(void);
+
 /* ---- addresses: scheme.c ---- */
 
-/* The transport of an address, a reference for the caller to release. INVALID, with a text that says which
+/* As many network threads as a server is best served with. */
+#define THREADS_OF_SERVER UINT_MAX
+
+/* The transport of an address with at least so many threads, a reference for the caller to release. INVALID, with a text that says which
    addresses there are; UNSUPPORTED: of a transport that this build does not have; OUT_OF_MEMORY. */
 enum muster_status muster__transport_acquire(const char *address, unsigned threads,
                                              struct muster_transport **transport, struct muster_error *error);

@@ -191,7 +191,7 @@ def worker(
     collective, for what is not noticed otherwise: an iteration on the slowest worker takes less. `host` is the name of
     this machine, and `advertise` the address by which the others reach it. Other options are those of connect().
     `join_timeout`, in seconds: for so long it asks again when the orchestrator has no place at first, or one of its
-    name is there. A worker that was started again after its machine was lost comes before the orchestrator knows of that:
+    name is there. A worker that was started again after its machine was lost comes before the orchestrator knows:
     --patience is to be less. `reconnect_timeout` (60) says for how long a broken connection is made again, as when the
     orchestrator is started again.
 

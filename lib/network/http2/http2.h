@@ -347,6 +347,9 @@ void muster__http2_queue_drop(struct http2_stream *stream);
 bool muster__http2_session_begin(struct http2_connection *connection,
                                  const struct connection_options *options);
 
+/* Whether nghttp2 took what it was given; out of memory: the connection ends. With the lock held. */
+bool muster__http2_good(struct http2_connection *connection, int result);
+
 /* Submits a client's request for the stream. With the lock held. */
 bool muster__http2_submit_request(struct http2_stream *stream, const char *authority, const char *method,
                                   const char *authorization, bool tls);

@@ -149,8 +149,9 @@ ssize_t muster__http2_read_data(nghttp2_session *session, int32_t id, uint8_t *b
     (void)buffer, (void)source, (void)context;
     if (!stream)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    size_t size = plan(stream, length);
-    if (size == 0 && !stream->closing) {
+    /* A server that has not said a word yet may be none, or frozen: what waits for it can still be taken back. */
+    size_t size = stream->connection->heard ? plan(stream, length) : 0;
+    if (size == 0 && !(stream->closing && stream->connection->heard)) {
         stream->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }

@@ -35,6 +35,14 @@ void muster__http2_earn(struct http2_connection *connection, size_t bytes)
     connection->allowance += (double)bytes / ALLOWANCE_BYTES;
 }
 
+bool muster__http2_good(struct http2_connection *connection, int result)
+{
+    if (result == NGHTTP2_ERR_NOMEM)
+        muster__http2_break(connection, connection->listener ? MUSTER_GONE : MUSTER_UNAVAILABLE,
+                            "out of memory");
+    return result >= 0;
+}
+
 /* ---- what nghttp2 tells ---- */
 
 static struct http2_stream *find(nghttp2_session *session, int32_t id)
@@ -123,11 +131,24 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     return add_arrival(stream, ARRIVAL_DATA, data, size) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
+/* The peer has said its first word. */
+static void begin_sending(struct http2_connection *connection)
+{
+    struct http2_stream *stream;
+    connection->heard = true;
+    LIST_FOREACH(stream, &connection->streams, link) {
+        if (!stream->deferred)
+            continue;
+        stream->deferred = false;
+        muster__http2_good(connection, nghttp2_session_resume_data(connection->session, stream->id));
+    }
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
     struct http2_connection *connection = context;
-    if (frame->hd.type == NGHTTP2_SETTINGS)
-        connection->heard = true;
+    if (frame->hd.type == NGHTTP2_SETTINGS && !connection->heard)
+        begin_sending(connection);
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     struct http2_stream *stream = find(session, frame->hd.stream_id);

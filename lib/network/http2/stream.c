@@ -88,30 +88,36 @@ static const nghttp2_data_provider provider = {.read_callback = muster__http2_re
 
 void muster__http2_begin_response(struct http2_stream *stream)
 {
+    struct http2_connection *connection = stream->connection;
     struct last_words words;
-    if (stream->begun || !stream->connection->listener)
+    if (stream->begun || !connection->listener)
         return;
     stream->begun = true;
     put_headers(&words);
-    nghttp2_submit_response(stream->connection->session, stream->id, words.headers, words.count, &provider);
+    muster__http2_good(connection, nghttp2_submit_response(connection->session, stream->id, words.headers,
+                                                           words.count, &provider));
 }
 
 void muster__http2_submit_trailers(struct http2_stream *stream)
 {
+    struct http2_connection *connection = stream->connection;
     struct last_words words = {.count = 0};
     put_trailers(&words, muster__code_of(stream->closing_status),
                  stream->closing_text ? stream->closing_text : "");
-    nghttp2_submit_trailer(stream->connection->session, stream->id, words.headers, words.count);
+    muster__http2_good(connection,
+                       nghttp2_submit_trailer(connection->session, stream->id, words.headers, words.count));
 }
 
 /* Headers and trailers in one. */
 static void submit_only_trailers(struct http2_stream *stream, int code, const char *text)
 {
+    struct http2_connection *connection = stream->connection;
     struct last_words words;
     stream->begun = true;
     put_headers(&words);
     put_trailers(&words, code, text);
-    nghttp2_submit_response(stream->connection->session, stream->id, words.headers, words.count, NULL);
+    muster__http2_good(connection, nghttp2_submit_response(connection->session, stream->id, words.headers,
+                                                           words.count, NULL));
 }
 
 static void go_on(struct http2_stream *stream)
@@ -119,7 +125,7 @@ static void go_on(struct http2_stream *stream)
     struct http2_connection *connection = stream->connection;
     if (stream->deferred) {
         stream->deferred = false;
-        nghttp2_session_resume_data(connection->session, stream->id);
+        muster__http2_good(connection, nghttp2_session_resume_data(connection->session, stream->id));
     }
     muster__http2_flush(connection);
 }
@@ -144,7 +150,8 @@ void muster__http2_reset(struct http2_stream *stream, uint32_t code)
     if (stream->ended)
         return;
     if (connection->session && stream->id)
-        nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, stream->id, code);
+        muster__http2_good(
+            connection, nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, stream->id, code));
     muster__http2_stream_ended(stream);
     muster__http2_flush(connection);
 }
@@ -162,8 +169,9 @@ void muster__http2_abort_with(struct http2_stream *stream, int code, const char 
         submit_only_trailers(stream, code, text);
     } else {
         put_trailers(&words, code, text);
-        nghttp2_submit_headers(connection->session, NGHTTP2_FLAG_END_STREAM, stream->id, NULL, words.headers,
-                               words.count, NULL);
+        muster__http2_good(connection,
+                           nghttp2_submit_headers(connection->session, NGHTTP2_FLAG_END_STREAM, stream->id,
+                                                  NULL, words.headers, words.count, NULL));
     }
     muster__http2_flush(connection);
 }

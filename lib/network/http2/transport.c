@@ -121,6 +121,8 @@ static struct muster_transport *acquire(const struct scheme *scheme, unsigned th
     (void)scheme;
     sigset_t saved;
     bool good = false;
+    if (threads == THREADS_OF_SERVER)
+        threads = muster__cores();
     muster__block_signals(&saved);
     pthread_mutex_lock(&process_lock);
     struct http2_transport *transport = process_transport ? process_transport : transport_new();
