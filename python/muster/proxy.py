@@ -52,7 +52,7 @@ def _one_line(text: str, detail: str) -> str:
     The library's text for a failure, up to the end of the failure's first line: behind it ? stands for each line's end.
     """
     line, end, _ = detail.partition("\n")
-    start = text.find(line) if line and end else -1
+    start = text.find(line + "?") if line and end else -1
     return text if start < 0 else text[: start + len(line)]
 
 
