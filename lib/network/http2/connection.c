@@ -316,8 +316,8 @@ static void keep_alive(struct http2_connection *connection, int64_t now, int64_t
 static void check(struct http2_connection *connection, int64_t now, int64_t *next)
 {
     struct http2_listener *listener = connection->listener;
-    if (connection->finishing) {
-        if (now >= connection->finishing_at + FINISH_TIMEOUT_MS)
+    if (connection->finishing) { /* which the loop begins to count at once */
+        if (connection->finishing_at && now >= connection->finishing_at + FINISH_TIMEOUT_MS)
             muster__http2_break(connection, MUSTER_UNAVAILABLE, "the connection ended");
         earlier(next, connection->finishing_at + FINISH_TIMEOUT_MS);
         return;
@@ -350,9 +350,11 @@ static void timer_expired(struct timer *timer)
     int64_t next = INT64_MAX;
     connection->timed = false;
     pthread_mutex_lock(&connection->lock);
-    if (connection->session)
-        check(connection, muster__clock_now(), &next);
+    int64_t now = muster__clock_now();
+    if (connection->session && !connection->broken)
+        check(connection, now, &next);
+    bool over = !connection->session || connection->broken;
     pthread_mutex_unlock(&connection->lock);
-    if (next != INT64_MAX)
-        muster__http2_connection_due(connection, next);
+    if (!over) /* what is late already has been done, and the loop sees to it */
+        muster__http2_connection_due(connection, next > now ? next : now + FINISH_TIMEOUT_MS);
 }
