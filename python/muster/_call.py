@@ -377,6 +377,7 @@ class Owner:
     def __init__(self, pointer: Any) -> None:
         self._pointer = pointer
         self._process = os.getpid()
+        self._home = here[0]
         Owner.living.add(self)
 
     def _end(self) -> None:
@@ -421,8 +422,11 @@ class Threaded(Owner):
 
     @property
     def _live(self) -> Any:
-        own(self._process, type(self).__name__)
-        return super()._live
+        pointer = self._pointer
+        if not pointer or self._home is not here[0]:
+            own(self._process, type(self).__name__)
+            raise Closed(f"this {type(self).__name__} was closed")
+        return pointer
 
 
 class Connected(Threaded):
