@@ -2,6 +2,7 @@
 """`muster orchestrate` with workers of PyTorch DDP: killed, frozen in a collective, late, interrupted, and failing. The
 limit of a collective is longer than the tests: workers that hang in one have to be freed."""
 
+import errno
 import itertools
 import logging
 import os
@@ -103,6 +104,31 @@ class Training(common.Case):
         states = {"model": {"rate": 0.5, "steps": [torch.ones(2)]}}
         torch.save({"states": states, "time": 1.0, "mark": ""}, path / "iteration-1.pt")
         self.assertEqual(Checkpoints(path)._read(1)[1]["states"]["model"]["rate"], 0.5)
+
+    def test_a_checkpoint_that_is_not_whole_is_not_used(self):
+        path = self.scratch / "iteration-1.pt"
+        whole = {"states": {"model": {"weight": torch.ones(1000)}}, "time": 1.0, "mark": ""}
+        torch.save(whole, path)
+        data = path.read_bytes()
+        for cut in (0, 1, 100, len(data) // 2, len(data) - 1):
+            path.write_bytes(data[:cut])
+            with self.assertLogs("muster.ddp", "WARNING"):
+                self.assertEqual(Checkpoints(self.scratch)._read(1), (None, None), cut)
+        for other in ([1, 2], {}, {**whole, "time": "yesterday"}, {**whole, "states": 1}):
+            torch.save(other, path)
+            with self.assertLogs("muster.ddp", "WARNING"):
+                self.assertEqual(Checkpoints(self.scratch)._read(1), (None, None), other)
+
+    def test_a_disk_that_is_full_is_told_and_leaves_nothing(self):
+        files = Checkpoints(self.scratch)
+        files._writes = True
+        model = torch.nn.Linear(2, 1)
+        files.save(1, {"model": model})
+        with mock.patch.object(os, "fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+            with self.assertRaises(OSError) as raised:
+                files.save(2, {"model": model})
+        self.assertFalse(is_group_error(raised.exception))
+        self.assertEqual([each.name for each in self.scratch.iterdir()], ["iteration-1.pt"])
 
     def test_a_store_that_cannot_be_reached_is_no_failure_of_the_program(self):
         with socket.socket() as nobody:
