@@ -282,17 +282,19 @@ def options(kind: str, given: dict[str, Any], texts: Texts) -> Any:
             except Invalid as problem:
                 raise Invalid(f"{name}: {problem}") from None
         elif name not in fields or name in _OWN:
-            raise TypeError(f"there is no option {name!r}; there are {', '.join(_known_options(fields))}")
+            raise TypeError(f"there is no option {name!r}; there are {', '.join(known_options(fields))}")
         else:
             _set_option(struct, name, fields[name].type, value, texts)
     return struct
 
 
 # What the fields of structs are for, and has other names here, or none.
-_OWN = {"size", "context", "credentials", "label_count", "sink_count", "parameter_count", "on_admitted", "on_ready"}
+_OWN = {"size", "context", "credentials", "label_count", "sink_count", "host_count", "parameter_count"}
+_OWN |= {"on_admitted", "on_ready", "factory", "destroy"}
 
 
-def _known_options(fields: dict[str, Any]) -> list[str]:
+def known_options(fields: dict[str, Any]) -> list[str]:
+    """The names of options, of the fields of their struct."""
     known = {name[:-3] if name.endswith("_ms") else name for name in fields} - _OWN
     return sorted(known | (set(CREDENTIALS) if "credentials" in fields else set()))
 
@@ -375,6 +377,7 @@ class Owner:
     def __init__(self, pointer: Any) -> None:
         self._pointer = pointer
         self._process = os.getpid()
+        self._home = here[0]
         Owner.living.add(self)
 
     def _end(self) -> None:
@@ -419,8 +422,11 @@ class Threaded(Owner):
 
     @property
     def _live(self) -> Any:
-        own(self._process, type(self).__name__)
-        return super()._live
+        pointer = self._pointer
+        if not pointer or self._home is not here[0]:
+            own(self._process, type(self).__name__)
+            raise Closed(f"this {type(self).__name__} was closed")
+        return pointer
 
 
 class Connected(Threaded):

@@ -44,7 +44,9 @@ def dtype_number(array: NDArray[Any]) -> int:
     if dtype.byteorder == ">":
         remedy = 'write array.astype(array.dtype.newbyteorder("<"))'
         raise Invalid(f"arrays are little-endian, and this one has the dtype {dtype}, which is big-endian: {remedy}")
-    number: Optional[int] = lib.MUSTER_BFLOAT16 if dtype.name == "bfloat16" else _TO_DTYPE.get(dtype)
+    number: Optional[int] = _TO_DTYPE.get(dtype)
+    if number is None and dtype.name == "bfloat16":  # (the name takes long)
+        number = int(lib.MUSTER_BFLOAT16)
     if number is None:
         raise Invalid(f"arrays of {dtype} cannot be sent: there are {', '.join(map(dtype_name, _DTYPES))}")
     return number
@@ -118,13 +120,18 @@ def split(arrays: Arrays) -> tuple[list[NDArray[Any]], Optional[list[str]]]:
         return list(arrays.arrays), arrays.names
     if isinstance(arrays, Mapping):
         return [as_array(each) for each in arrays.values()], [str(name) for name in arrays]
+    if not isinstance(arrays, (list, tuple)):
+        _check_several(arrays)
+    return [as_array(each) for each in arrays], None
+
+
+def _check_several(arrays: Any) -> None:
     if hasattr(arrays, "dtype"):  # numpy's, PyTorch's or another's, which would give its rows
         raise Invalid("a list of arrays is expected, and this is one array: write [array]")
     if hasattr(arrays, "state_dict"):
         raise Invalid(f"arrays are expected, and this is a {type(arrays).__name__}: write muster.torch.state(model)")
     if isinstance(arrays, str) or not isinstance(arrays, Iterable):
         raise Invalid(f"a list of arrays is expected, or a dict, and this is a {type(arrays).__name__}: write [array]")
-    return [as_array(each) for each in arrays], None
 
 
 def built(message: Any) -> "Built":

@@ -52,7 +52,7 @@ def _one_line(text: str, detail: str) -> str:
     The library's text for a failure, up to the end of the failure's first line: behind it ? stands for each line's end.
     """
     line, end, _ = detail.partition("\n")
-    start = text.find(line) if line and end else -1
+    start = text.find(line + "?") if line and end else -1
     return text if start < 0 else text[: start + len(line)]
 
 
@@ -60,7 +60,7 @@ class Rounds:
     """The running rounds of a manager, which gives them up when it is closed."""
 
     def __init__(self) -> None:
-        self.process = os.getpid()
+        self.process, self.home = os.getpid(), here[0]
         self.lock = threading.Lock()
         self.running: set[Running] = set()
         self.closed = False
@@ -101,7 +101,8 @@ class Proxy:
         return f"<Proxy {self.name!r}>"
 
     def _check(self) -> None:
-        own(self._rounds.process, "Proxy")
+        if self._rounds.home is not here[0]:
+            own(self._rounds.process, "Proxy")
 
     def run(self, instruction: Message, timeout: Optional[float] = HOUR) -> Answer:
         """Runs a turn: sends the instruction, and waits for the answer. Raises how it ended otherwise."""

@@ -2,6 +2,7 @@
 """How objects end while others still use them: managers with rounds, callbacks, threads, monitors, and whole processes."""
 
 import threading
+import urllib.error
 import urllib.request
 from unittest import mock
 
@@ -247,6 +248,20 @@ class Jobs(Case):
 
 
 class Monitors(Case):
+    def test_hosts_and_warnings(self):
+        warnings = []
+        with muster.Monitor("127.0.0.1:0", hosts=["box.example"], on_warning=warnings.append) as monitor:
+            url = f"http://127.0.0.1:{monitor.port}/metrics"
+            for host, status in (("box.example", 200), ("evil.example", 421)):
+                try:
+                    request = urllib.request.Request(url, headers={"Host": host})
+                    self.assertEqual(urllib.request.urlopen(request, timeout=LONG).status, status)
+                except urllib.error.HTTPError as error:
+                    self.assertEqual(error.code, status)
+        self.assertEqual(warnings, [])
+        muster.Monitor("0.0.0.0:0", anywhere=True, on_warning=warnings.append).close()
+        self.assertIn("without a token", warnings[0])
+
     def test_what_is_shown_is_closed_first(self):
         with muster.Monitor("127.0.0.1:0") as monitor:
             with muster.ParticipantManager("local:shown" + self.id()) as manager:

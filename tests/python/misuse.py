@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import re
 import threading
 
 import numpy
@@ -10,6 +11,7 @@ import numpy
 import common
 from common import LONG
 import muster
+from muster._call import CREDENTIALS, known_options
 from muster._errors import needs
 
 
@@ -87,6 +89,21 @@ class Values(Case):
         self.expect("bits: it has 20002", self.proxy.run, muster.Train(x=2**20000))
         square = numpy.ones((3, 3))
         self.expect("numpy.ascontiguousarray", self.proxy.run, muster.Application("mine", square.T))
+
+    def test_options_are_in_the_page(self):
+        page = (common.support.SOURCE / "docs" / "python.md").read_text()
+        for call, kind in (
+            ("connect", "participant"),
+            ("ParticipantManager", "participant_manager"),
+            ("join_group", "muster_group"),
+            ("Coordinator", "muster_coordinator"),
+            ("Record", "muster_record"),
+            ("Monitor", "muster_monitor"),
+        ):
+            fields = dict(muster.ffi.typeof(f"struct {kind}_options").fields)
+            row = next(line for line in page.splitlines() if line.startswith(f"| `{call}()` |"))
+            there = set(re.findall(r"`(\w+)`", row)) - {call}
+            self.assertEqual(there, set(known_options(fields)) - set(CREDENTIALS))
 
     def test_options(self):
         for option, value, said in (

@@ -181,10 +181,12 @@ class Failures(Case):
         self.assertEqual(len(problems), 1)
 
     def test_a_failure_in_its_own_words(self):
-        proxy = self.join(lambda participant: [each.fail("no data", 7) for each in participant])
-        with self.assertRaises(muster.Refused) as caught:
-            proxy.run(muster.Train(), LONG)
-        self.assertEqual((caught.exception.code, caught.exception.detail), (7, "no data"))
+        proxy = self.join(lambda participant: [each.fail(each["text"], 7) for each in participant])
+        for text, end in (("no data", "no data"), ("ada\nand more", ": ada"), ("a\nb", ": a")):  # which its name has, too
+            with self.assertRaises(muster.Refused) as caught:
+                proxy.run(muster.Train(text=text), LONG)
+            self.assertTrue(str(caught.exception).endswith(end), str(caught.exception))
+            self.assertEqual((caught.exception.code, caught.exception.detail), (7, text))
 
     def test_what_is_not_answered_is_unknown(self):
         proxy = self.join(lambda participant: [None for _ in participant])

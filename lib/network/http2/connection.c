@@ -362,11 +362,11 @@ static void timer_expired(struct timer *timer)
     int64_t next = INT64_MAX;
     connection->timed = false;
     pthread_mutex_lock(&connection->lock);
-    if (connection->session)
-        check(connection, muster__clock_now(), &next);
-    if (connection->broken)
-        next = INT64_MAX; /* the loop ends it */
+    int64_t now = muster__clock_now();
+    if (connection->session && !connection->broken)
+        check(connection, now, &next);
+    bool over = !connection->session || connection->broken;
     pthread_mutex_unlock(&connection->lock);
-    if (next != INT64_MAX)
-        muster__http2_connection_due(connection, next);
+    if (!over) /* what is late already has been done, and the loop sees to it */
+        muster__http2_connection_due(connection, next > now ? next : now + FINISH_TIMEOUT_MS);
 }
