@@ -8,6 +8,7 @@ PYTHON_MODULES = \
     python/muster/_ddp_checkpoint.py \
     python/muster/_ddp_control.py \
     python/muster/_ddp_group.py \
+    python/muster/_ddp_sockets.py \
     python/muster/_errors.py \
     python/muster/_flower_app.py \
     python/muster/_message.py \

@@ -5,11 +5,12 @@
  *
  * A file for each: the loops and the process's transport (transport.c, loop.c), connections (connection.c), what
  * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c), streams (stream.c), headers and
- * statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls.c).
+ * statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c).
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
- * connection's lock is taken before a loop's and before timers.lock; no two others are held together.
+ * connection's lock is taken before a loop's and before timers.lock; that of lookup.c before a loop's; no two others
+ * are held together.
  */
 #ifndef MUSTER_NETWORK_HTTP2_H
 #define MUSTER_NETWORK_HTTP2_H
@@ -119,10 +120,10 @@ struct outgoing {
     const struct buffer *whose;  /* to be recognised */
     size_t size;                 /* in all, */
     size_t done;                 /* of which so much is in frames */
-    size_t inside;               /* bytes in `bytes`, which come before the pieces */
+    const uint8_t *bytes;        /* that come before the pieces: */
+    size_t inside;               /* so many */
     size_t count;
-    struct piece pieces[STREAM_PIECES_MAX];
-    uint8_t bytes[];
+    struct piece pieces[]; /* and the bytes behind them */
 };
 
 STAILQ_HEAD(outgoings, outgoing);
@@ -164,18 +165,17 @@ struct http2_connection {
     struct output output;
     LIST_HEAD(, http2_stream) streams;
     STAILQ_HEAD(, http2_stream) due; /* that have something to tell */
-    size_t stream_count;
-    bool established;         /* the socket is connected, and TLS agreed on */
-    bool writable;            /* false: epoll says when it is again */
-    bool broken;              /* the socket, or the peer's HTTP/2: to be ended by the loop */
-    bool finishing;           /* to be closed when all is written */
-    bool shut;                /* and it is: only the peer's end is waited for */
-    bool said_goodbye;        /* no more streams are taken */
-    bool heard;               /* the peer's SETTINGS came */
-    enum muster_status cause; /* of its end; MUSTER_OK: none is known */
+    bool established;                /* the socket is connected, and TLS agreed on */
+    bool writable;                   /* false: epoll says when it is again */
+    bool broken;                     /* the socket, or the peer's HTTP/2: to be ended by the loop */
+    bool finishing;                  /* to be closed when all is written */
+    bool shut;                       /* and it is: only the peer's end is waited for */
+    bool said_goodbye;               /* no more streams are taken */
+    bool heard;                      /* the peer's SETTINGS came */
+    enum muster_status cause;        /* of its end; MUSTER_OK: none is known */
     char *cause_text;
 
-    /* Of the loop's thread alone, but for the first, which is also written under the lock. */
+    /* Of the loop's thread alone; what has to do with time, under the lock. */
     bool began;           /* a server's: its listener knows */
     int32_t frame_stream; /* whose data frame is being read, */
     size_t frame_left;    /* of which so much is to come; 0: none is */
@@ -232,7 +232,6 @@ struct http2_stream {
     bool over;                     /* no more sends */
     bool ended;                    /* `closed` is to be told */
     bool too_big;
-    bool full; /* the memory is */
     enum muster_status closing_status;
     char *closing_text;
     uint32_t reset_code; /* of HTTP/2 */
@@ -282,9 +281,6 @@ void muster__http2_wake(struct http2_loop *loop);
 /* Watches a descriptor, or changes what for. False: out of memory, or too many are watched. */
 bool muster__http2_watch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
 bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
-
-/* Whether this is its thread. */
-bool muster__http2_is_in(const struct http2_loop *loop);
 
 /* ---- connection.c ---- */
 

@@ -352,18 +352,21 @@ static void tell_arrivals(struct http2_loop *loop)
     loop->arrival_count = 0;
 }
 
+/* What nghttp2 answers by itself goes out behind what the owners of the streams have to say. */
 void muster__http2_read(struct http2_connection *connection)
 {
-    bool more;
-    do {
+    bool more = true, answers;
+    while (more) {
         pthread_mutex_lock(&connection->lock);
         more = connection->session && !connection->broken && read_once(connection);
+        answers = more && nghttp2_session_want_write(connection->session);
+        more = more && connection->tls && muster__tls_has_more(connection->tls);
         pthread_mutex_unlock(&connection->lock);
         tell_arrivals(connection->loop);
-        pthread_mutex_lock(&connection->lock);
-        if (connection->session && nghttp2_session_want_write(connection->session))
+        if (answers) {
+            pthread_mutex_lock(&connection->lock);
             muster__http2_flush(connection);
-        more = more && connection->session && connection->tls && muster__tls_has_more(connection->tls);
-        pthread_mutex_unlock(&connection->lock);
-    } while (more);
+            pthread_mutex_unlock(&connection->lock);
+        }
+    }
 }

@@ -14,19 +14,12 @@
 
 enum { EVENTS_AT_ONCE = 256 };
 
-static _Thread_local const struct http2_loop *running;
-
 void muster__http2_wake(struct http2_loop *loop)
 {
     const uint64_t one = 1;
     if (atomic_load(&loop->asleep) && atomic_exchange(&loop->asleep, false) &&
         write(loop->bell, &one, sizeof(one)) < 0)
         return; /* it is full: it rings */
-}
-
-bool muster__http2_is_in(const struct http2_loop *loop)
-{
-    return loop == running;
 }
 
 static bool control(struct http2_loop *loop, int operation, int descriptor, uint32_t events,
@@ -207,7 +200,6 @@ static void *run(void *argument)
 {
     struct http2_loop *loop = argument;
     struct epoll_event events[EVENTS_AT_ONCE];
-    running = loop;
     for (;;) {
         pthread_mutex_lock(&loop->lock);
         bool over = loop->stopping && LIST_EMPTY(&loop->connections);

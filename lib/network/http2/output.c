@@ -40,29 +40,30 @@ struct outgoing *muster__http2_outgoing_new(const uint8_t *head, size_t head_siz
         size += pieces[i].size;
     bool is_small = size <= SMALL_BODY;
     size_t inside = MESSAGE_PREFIX + head_size + (is_small ? size : 0);
-    struct outgoing *outgoing = calloc(1, sizeof(*outgoing) + inside);
+    size_t kept = is_small ? 0 : count, message = head_size + size;
+    struct outgoing *outgoing = malloc(sizeof(*outgoing) + kept * sizeof(*pieces) + inside);
     if (!outgoing)
         return NULL;
-    size_t message = head_size + size;
+    uint8_t *bytes = (uint8_t *)&outgoing->pieces[kept];
+    *outgoing = (struct outgoing){.references = 1,
+                                  .size = MESSAGE_PREFIX + message,
+                                  .bytes = bytes,
+                                  .inside = inside,
+                                  .count = kept,
+                                  .whose = body,
+                                  .body = is_small || !body ? NULL : muster__buffer_retain(body)};
     const uint8_t prefix[MESSAGE_PREFIX] = {0, (uint8_t)(message >> 24), (uint8_t)(message >> 16),
                                             (uint8_t)(message >> 8), (uint8_t)message};
-    memcpy(outgoing->bytes, prefix, sizeof(prefix));
+    memcpy(bytes, prefix, sizeof(prefix));
     if (head_size)
-        memcpy(outgoing->bytes + MESSAGE_PREFIX, head, head_size);
-    uint8_t *at = outgoing->bytes + MESSAGE_PREFIX + head_size;
-    for (size_t i = 0; i < count; i++) {
-        if (!is_small) {
-            outgoing->pieces[outgoing->count++] = pieces[i];
-        } else if (pieces[i].size) {
+        memcpy(bytes + MESSAGE_PREFIX, head, head_size);
+    if (kept)
+        memcpy(outgoing->pieces, pieces, kept * sizeof(*pieces));
+    uint8_t *at = bytes + MESSAGE_PREFIX + head_size;
+    for (size_t i = 0; i < count && is_small; at += pieces[i++].size) {
+        if (pieces[i].size)
             memcpy(at, pieces[i].data, pieces[i].size);
-            at += pieces[i].size;
-        }
     }
-    outgoing->references = 1;
-    outgoing->size = MESSAGE_PREFIX + message;
-    outgoing->inside = inside;
-    outgoing->whose = body;
-    outgoing->body = is_small || !body ? NULL : muster__buffer_retain(body);
     return outgoing;
 }
 
@@ -409,10 +410,10 @@ static bool queue_has(const struct http2_stream *stream, const struct buffer *bo
 {
     const struct outgoing *outgoing;
     STAILQ_FOREACH(outgoing, &stream->queue, link) {
-        if (outgoing->whose == body)
+        if (outgoing->body == body)
             return true;
     }
-    return stream->part && stream->part->whose == body;
+    return stream->part && stream->part->body == body;
 }
 
 bool muster__http2_output_has(const struct http2_connection *connection, const struct buffer *body)
