@@ -9,8 +9,8 @@
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
- * connection's lock is taken before a loop's and before timers.lock; that of lookup.c before a loop's; no two others
- * are held together.
+ * connection's lock is taken before a loop's, that of handshakes.c, and timers.lock; that of lookup.c before a loop's; no two
+ * others are held together.
  */
 #ifndef MUSTER_NETWORK_HTTP2_H
 #define MUSTER_NETWORK_HTTP2_H
