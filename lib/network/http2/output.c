@@ -10,6 +10,7 @@
 
 #include "network/http2/http2.h"
 #include "network/http2/tls.h"
+#include "network/words.h"
 
 enum {
     SMALL_BODY = 512, /* up to this size it is copied behind its head */
@@ -394,7 +395,8 @@ void muster__http2_flush(struct http2_connection *connection)
     /* Behind a GOAWAY of nghttp2's own. */
     if (!more && connection->output.count == 0 && !nghttp2_session_want_read(connection->session) &&
         !nghttp2_session_want_write(connection->session) && !connection->finishing)
-        fail(connection, "the peer does not keep to HTTP/2");
+        fail(connection, connection->heard || connection->listener ? "the peer does not keep to HTTP/2"
+                                                                   : CAUSE_NOT_HTTP2);
 }
 
 void muster__http2_output_drop(struct http2_connection *connection)
