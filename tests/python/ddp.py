@@ -23,7 +23,7 @@ try:
     from muster import Full, Unavailable, ddp
     from muster._ddp_checkpoint import Checkpoints
     from muster._ddp_group import Group, Store, is_group_error
-    from muster._ddp_sockets import Liberation
+    from muster._ddp_sockets import Liberation, connections_of_store
 except ImportError:
     torch = None
 
@@ -214,6 +214,14 @@ class Training(common.Case):
             end.setblocking(False)
             self.assertRaises(BlockingIOError, end.recv, 1)  # it would be the end, were it shut
         self.assertIs(dist.new_group, original)
+
+    def test_connections_of_a_store_are_found_at_both_ends(self):
+        """torch has them as connections of IPv6."""
+        store = Store(2, LIMIT)
+        another = dist.TCPStore("127.0.0.1", store.port, 2, False, wait_for_workers=False)
+        another.set("a", "b")  # it is accepted
+        for found in (connections_of_store(store.port, None), connections_of_store(None, ("127.0.0.1", store.port))):
+            self.assertGreaterEqual(len(found), 3)  # of two, and where one was accepted
 
     def test_a_connection_is_shut_when_nothing_is_on_its_way(self):
         one, other = self.connection()
