@@ -61,13 +61,14 @@ static const struct scheme *find(const char *address)
     return scheme;
 }
 
-/* The environment's choice for an address without a scheme; NULL: it has none. With the lock held. */
-static const struct scheme *find_chosen(const char *address)
+/* The environment's choice in place of the transport that takes what no other does; NULL: it has none. With the
+   lock held. */
+static const struct scheme *find_chosen(const struct scheme *found)
 {
     const char *name = getenv("MUSTER_NETWORK");
     size_t size = name ? strlen(name) : 0;
     const struct scheme *scheme;
-    if (size == 0 || has_scheme(address))
+    if (size == 0 || !found || *found->prefix)
         return NULL;
     for (size_t i = 0; (scheme = scheme_at(i)); i++) {
         if (strncmp(scheme->prefix, name, size) == 0 && strcmp(scheme->prefix + size, "+") == 0)
@@ -102,9 +103,9 @@ enum muster_status muster__transport_acquire(const char *address, unsigned threa
 {
     *transport = NULL;
     pthread_mutex_lock(&schemes_lock);
-    const struct scheme *scheme = find_chosen(address);
-    if (!scheme)
-        scheme = find(address);
+    const struct scheme *scheme = find(address), *chosen = find_chosen(scheme);
+    if (chosen)
+        scheme = chosen;
     enum muster_status status = MUSTER_OK;
     if (!scheme || !scheme->acquire)
         status = explain(address, scheme, error);
