@@ -48,6 +48,8 @@ struct tcp_listener {
     struct timer reopening;
     pthread_mutex_t lock; /* guards what follows */
     struct handshake_failures failed, broken_off;
+    TAILQ_HEAD(half_open, http2_connection) half_open; /* the oldest first */
+    size_t half_open_count;
 };
 
 /* ---- call.c ---- */

@@ -198,7 +198,7 @@ static enum muster_status end_of_client(const struct http2_stream *stream, const
         *text = "the stream was cut";
         return MUSTER_CANCELLED;
     }
-    if (stream->http_status && stream->http_status != 200) {
+    if (stream->http_status && !(stream->http_status == 200 && stream->is_grpc)) {
         *text = "what answers there is not a gRPC server (is it the right port?)";
         return muster__status_of(muster__http2_code_of_http(stream->http_status));
     }
@@ -412,7 +412,8 @@ static void stream_hold(struct stream *base)
 static void stream_pause(struct stream *base, int64_t milliseconds)
 {
     struct http2_stream *stream = (struct http2_stream *)base;
-    stream->paused_until = muster__clock_now() + (milliseconds > 0 ? milliseconds : 1);
+    int64_t now = muster__clock_now(), most = INT64_MAX - now;
+    stream->paused_until = now + (milliseconds <= 0 ? 1 : milliseconds < most ? milliseconds : most);
     muster__http2_stream_due(stream, stream->paused_until);
 }
 
