@@ -78,6 +78,14 @@ void muster__http2_break(struct http2_connection *connection, enum muster_status
     muster__http2_pend(connection);
 }
 
+void muster__http2_break_rules(struct http2_connection *connection, const char *text)
+{
+    bool said_nothing = !connection->listener && !connection->heard;
+    muster__http2_break(connection, connection->listener ? MUSTER_GONE : MUSTER_UNAVAILABLE,
+                        said_nothing ? "what answers there is not an HTTP/2 server (is it the right port?)"
+                                     : text);
+}
+
 void muster__http2_finish(struct http2_connection *connection)
 {
     if (connection->finishing || !connection->session)

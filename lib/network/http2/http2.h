@@ -313,6 +313,9 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
 /* Its end was seen: with the lock held. The first cause counts. */
 void muster__http2_break(struct http2_connection *connection, enum muster_status status, const char *text);
 
+/* The peer broke the rules of HTTP/2, or speaks something else; the same. */
+void muster__http2_break_rules(struct http2_connection *connection, const char *text);
+
 /* To be closed when all is written; with the lock held. */
 void muster__http2_finish(struct http2_connection *connection);
 

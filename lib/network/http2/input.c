@@ -310,10 +310,7 @@ static void feed(struct http2_connection *connection, const uint8_t *data, size_
         return;
     ssize_t taken = nghttp2_session_mem_recv(connection->session, data, size);
     if (taken < 0)
-        muster__http2_break(connection, MUSTER_UNAVAILABLE,
-                            connection->heard || connection->listener
-                                ? nghttp2_strerror((int)taken)
-                                : "what answers there is not an HTTP/2 server (is it the right port?)");
+        muster__http2_break_rules(connection, nghttp2_strerror((int)taken));
 }
 
 /* Reads once; false: there is no more, or nothing is to be read. With the lock held. */
@@ -367,7 +364,7 @@ void muster__http2_read(struct http2_connection *connection)
         /* It broke HTTP/2 and does not read why: that is not waited for. */
         if (more && !connection->writable && !connection->finishing &&
             !nghttp2_session_want_read(connection->session))
-            muster__http2_break(connection, MUSTER_UNAVAILABLE, "the peer does not keep to HTTP/2");
+            muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
         more = more && connection->tls && muster__tls_has_more(connection->tls);
         pthread_mutex_unlock(&connection->lock);
         tell_arrivals(connection->loop);
