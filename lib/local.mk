@@ -109,7 +109,9 @@ libmuster_core_la_SOURCES = \
     lib/network/timer.c \
     lib/network/timer.h \
     lib/network/transport.c \
+    lib/network/trim.c \
     lib/network/transport.h \
+    lib/network/trim.h \
     lib/network/waiting.c \
     lib/network/waiting.h \
     lib/network/words.h \

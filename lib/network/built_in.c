@@ -12,15 +12,15 @@ static const struct scheme no_http2 = {.prefix = "http2+", .form = "http2+host:p
 #endif
 
 const struct scheme *const muster__built_in_schemes[] = {
-#ifdef HAVE_MPI
-    &muster__mpi_scheme,
-#else
-    &no_mpi,
-#endif
 #ifdef HAVE_HTTP2
     &muster__http2_scheme,
 #else
     &no_http2,
+#endif
+#ifdef HAVE_MPI
+    &muster__mpi_scheme,
+#else
+    &no_mpi,
 #endif
     &muster__local_scheme,
     &muster__grpc_scheme, /* the last: it has all that the others leave */

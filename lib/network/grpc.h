@@ -26,6 +26,7 @@
 #include "network/address.h"
 #include "network/identity.h"
 #include "network/transport.h"
+#include "network/trim.h"
 
 /* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
    the next few, which costs nothing unless they come, as everything that comes is read at once. */
@@ -69,8 +70,7 @@ struct grpc_transport {
     SLIST_HEAD(, tag)
     strays;             /* completions that were found where they cannot be run; guarded by alarm_lock */
     bool alarm_stopped; /* guarded by alarm_lock */
-    struct timer trim;
-    atomic_bool trimming; /* trim runs */
+    struct trim trim;
     struct tag accept_failed;
     atomic_bool accept_failing; /* accept_failed is on its way */
     pthread_mutex_t listeners_lock;
@@ -192,10 +192,6 @@ enum muster_status muster__grpc_explain(const struct client_side *client, const 
                                         char cause[MUSTER_ERROR_TEXT_SIZE]);
 
 /* ---- grpc_stream.c: with the stream's lock held, where nothing else is said ---- */
-
-/* Gives back what was freed, before long: what many strangers have made glibc take stays with it
-   otherwise. */
-void muster__grpc_trim_later(struct grpc_transport *transport);
 
 /* A stream for a call; NULL when out of memory. */
 struct grpc_stream *muster__grpc_stream_new(struct grpc_transport *transport, grpc_call *call);

@@ -39,7 +39,7 @@ void muster__grpc_read_handshakes(gpr_log_func_args *entry)
     pthread_mutex_lock(&watched_lock);
     LIST_FOREACH(listener, &all_watched, watched) {
         muster__handshakes_add(&listener->handshakes, strstr(entry->message, "Socket closed"), reason);
-        muster__grpc_trim_later(listener->transport);
+        muster__trim_later(&listener->transport->trim);
     }
     pthread_mutex_unlock(&watched_lock);
 }

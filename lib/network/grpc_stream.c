@@ -268,7 +268,7 @@ static void report_closed(struct grpc_stream *stream)
     struct grpc_listener *listener = stream->listener;
     if (listener && !stream->aside) {
         muster__grpc_unfinished_ended(&listener->unfinished, stream);
-        muster__grpc_trim_later(stream->transport);
+        muster__trim_later(&stream->transport->trim);
     }
     if (listener && stream->heard)
         muster__grpc_count_peer(listener, false);

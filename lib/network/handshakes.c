@@ -29,11 +29,20 @@ void muster__handshakes_destroy(struct handshakes *handshakes)
     pthread_mutex_destroy(&handshakes->lock);
 }
 
+/* What OpenSSL's words mean. */
+static const char *hint_about(const char *reason)
+{
+    if (strcmp(reason, "wrong version number") == 0)
+        return " (the other side did not speak TLS)";
+    if (strstr(reason, "alert unknown ca") || strstr(reason, "alert bad certificate") ||
+        strstr(reason, "alert certificate"))
+        return " (the other side does not trust the certificate)";
+    return "";
+}
+
 static void tell(struct handshakes *handshakes, bool broken_off, size_t count, const char *reason)
 {
     const char *plural = count == 1 ? "" : "s";
-    const char *hint =
-        strcmp(reason, "wrong version number") == 0 ? " (the other side did not speak TLS)" : "";
     if (broken_off)
         muster__credentials_warn(handshakes->credentials,
                                  "%zu TLS handshake%s broken off by the other side: it does not trust the "
@@ -42,7 +51,7 @@ static void tell(struct handshakes *handshakes, bool broken_off, size_t count, c
     else
         muster__credentials_warn(handshakes->credentials,
                                  "%zu TLS handshake%s failed, the last because of: %s%s", count, plural,
-                                 reason, hint);
+                                 reason, hint_about(reason));
     muster__credentials_tell(handshakes->credentials);
 }
 

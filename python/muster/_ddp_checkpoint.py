@@ -79,7 +79,11 @@ class Checkpoints:
         """The file and what is in it, if it is there and whole."""
         try:
             data = self._path(iteration).read_bytes()
-            return data, _load(data)
+            saved = _load(data)
+            kinds: Mapping[str, type] = {"states": dict, "time": float, "mark": str}
+            if not all(isinstance(saved[name], kind) for name, kind in kinds.items()):
+                raise ValueError("a worker has written something else")
+            return data, saved
         except FileNotFoundError:
             pass
         except Exception as error:  # torch's, pickle's or zipfile's

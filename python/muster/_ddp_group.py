@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import distributed_c10d
 
-from ._ddp_sockets import Address, Liberation, connections_of_store, epolls, watched
+from ._ddp_sockets import Address, Liberation, address_of, connections_of_store, epolls, watched
 from ._errors import Cancelled
 
 
@@ -158,7 +158,7 @@ class Group:
                 raise EpochOver("the epoch is over")
             try:
                 with socket.create_connection((self._order["master_addr"], self._order["master_port"]), 1) as end:
-                    self._address = end.getpeername()[:2]
+                    self._address = address_of(end.getpeername())
                 return
             except OSError as error:
                 if time.monotonic() > until:  # whatever the reason, such as a name that is not known here

@@ -15,7 +15,7 @@ import struct
 import termios
 import threading
 import time
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 # A connection is quiet when nothing moved on it for so long, and nothing lies in its buffers. What is on its way
 # between two workers that live arrives: gloo sends no data before the other end has a place for it.
@@ -69,12 +69,17 @@ def _connection(inode: int, descriptor: int) -> Iterator[socket.socket]:
         yield end
 
 
+def address_of(name: tuple[Any, ...]) -> Address:
+    """An address of IPv4 may look as one of IPv6, by the socket."""
+    return name[0].removeprefix("::ffff:"), name[1]
+
+
 def connections_of_store(port: Optional[int], address: Optional[Address]) -> dict[int, int]:
     """Those of a store that listens here at this port, and those to the one at this address."""
     ends: dict[int, tuple[int, Address, Address]] = {}
     for inode, descriptor in _all().items():
         with contextlib.suppress(OSError), _connection(inode, descriptor) as end:
-            ends[inode] = (descriptor, end.getsockname()[:2], end.getpeername()[:2])
+            ends[inode] = (descriptor, address_of(end.getsockname()), address_of(end.getpeername()))
     places = {here for _, here, _ in ends.values() if here[1] == port} | {address}
     return {inode: descriptor for inode, (descriptor, here, peer) in ends.items() if places & {here, peer}}
 

@@ -175,6 +175,25 @@ class Orchestrate(support.Case):
         self.finish(orchestrator, "final loss 0.5000, 10 iterations, 2 restarts")
         self.assertIn("bob is lost: it has not left an epoch that is over, for ", self.errors_of(orchestrator))
 
+    def test_one_that_answers_wrongly_or_never_is_lost_and_no_other(self):
+        orchestrator = self.start_orchestrator(
+            "--workers=2", "--elastic", "--min=1", "--iterations=10", f"--form={4 * support.SLOWNESS}")
+        # There is no checkpoint that it could miss.
+        self.told(self.recruit("ada", wrong={"wait": 3}), "over")
+        wrong = self.recruit("ada", wrong={"store": 3})
+        self.told(wrong, "wait")
+        self.recruit("bob")
+        self.told(wrong, "over")
+        self.finish(orchestrator, "final loss 0.5000, 10 iterations, 1 restarts")
+        orchestrator = self.start_orchestrator(
+            "--workers=2", "--elastic", "--iterations=10", f"--form={4 * support.SLOWNESS}")
+        mute = self.recruit("ada", wrong={"store": None})
+        self.told(mute, "wait")
+        self.recruit("bob")
+        self.told(mute, "over")
+        self.finish(orchestrator, "final loss 0.5000, 10 iterations, 1 restarts")
+        self.assertIn("ada is lost: it did not open a store within ", self.errors_of(orchestrator))
+
     def test_workers_that_are_started_here_are_started_again(self):
         mark = self.scratch / "killed"
         orchestrator = self.start(

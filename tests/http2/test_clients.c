@@ -174,7 +174,10 @@ Test(clients, a_message_that_is_announced_too_big_or_compressed_is_refused)
     bytes[0] = 1;
     raw_request(&raw, 3, 0, NULL, NULL);
     raw_frame(&raw, NGHTTP2_DATA, 0, 3, bytes, 6);
-    expect_trailer(&raw, "grpc-status", "8");
+    expect_trailer(&raw, "grpc-status", "13");
+    raw_request(&raw, 5, 0, "grpc-encoding", "gzip");
+    raw_frame(&raw, NGHTTP2_DATA, 0, 5, bytes, 6);
+    expect_trailer(&raw, "grpc-status", "12");
     end_raw(&raw);
 }
 

@@ -2,6 +2,7 @@
 """`muster orchestrate` with workers of PyTorch DDP: killed, frozen in a collective, late, interrupted, and failing. The
 limit of a collective is longer than the tests: workers that hang in one have to be freed."""
 
+import errno
 import itertools
 import logging
 import os
@@ -22,7 +23,7 @@ try:
     from muster import Full, Unavailable, ddp
     from muster._ddp_checkpoint import Checkpoints
     from muster._ddp_group import Group, Store, is_group_error
-    from muster._ddp_sockets import Liberation
+    from muster._ddp_sockets import Liberation, connections_of_store
 except ImportError:
     torch = None
 
@@ -103,6 +104,31 @@ class Training(common.Case):
         states = {"model": {"rate": 0.5, "steps": [torch.ones(2)]}}
         torch.save({"states": states, "time": 1.0, "mark": ""}, path / "iteration-1.pt")
         self.assertEqual(Checkpoints(path)._read(1)[1]["states"]["model"]["rate"], 0.5)
+
+    def test_a_checkpoint_that_is_not_whole_is_not_used(self):
+        path = self.scratch / "iteration-1.pt"
+        whole = {"states": {"model": {"weight": torch.ones(1000)}}, "time": 1.0, "mark": ""}
+        torch.save(whole, path)
+        data = path.read_bytes()
+        for cut in (0, 1, 100, len(data) // 2, len(data) - 1):
+            path.write_bytes(data[:cut])
+            with self.assertLogs("muster.ddp", "WARNING"):
+                self.assertEqual(Checkpoints(self.scratch)._read(1), (None, None), cut)
+        for other in ([1, 2], {}, {**whole, "time": "yesterday"}, {**whole, "states": 1}):
+            torch.save(other, path)
+            with self.assertLogs("muster.ddp", "WARNING"):
+                self.assertEqual(Checkpoints(self.scratch)._read(1), (None, None), other)
+
+    def test_a_disk_that_is_full_is_told_and_leaves_nothing(self):
+        files = Checkpoints(self.scratch)
+        files._writes = True
+        model = torch.nn.Linear(2, 1)
+        files.save(1, {"model": model})
+        with mock.patch.object(os, "fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+            with self.assertRaises(OSError) as raised:
+                files.save(2, {"model": model})
+        self.assertFalse(is_group_error(raised.exception))
+        self.assertEqual([each.name for each in self.scratch.iterdir()], ["iteration-1.pt"])
 
     def test_a_store_that_cannot_be_reached_is_no_failure_of_the_program(self):
         with socket.socket() as nobody:
@@ -188,6 +214,14 @@ class Training(common.Case):
             end.setblocking(False)
             self.assertRaises(BlockingIOError, end.recv, 1)  # it would be the end, were it shut
         self.assertIs(dist.new_group, original)
+
+    def test_connections_of_a_store_are_found_at_both_ends(self):
+        """torch has them as connections of IPv6."""
+        store = Store(2, LIMIT)
+        another = dist.TCPStore("127.0.0.1", store.port, 2, False, wait_for_workers=False)
+        another.set("a", "b")  # it is accepted
+        for found in (connections_of_store(store.port, None), connections_of_store(None, ("127.0.0.1", store.port))):
+            self.assertGreaterEqual(len(found), 3)  # of two, and where one was accepted
 
     def test_a_connection_is_shut_when_nothing_is_on_its_way(self):
         one, other = self.connection()

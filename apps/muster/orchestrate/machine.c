@@ -150,16 +150,20 @@ void machine_failed(struct machine *machine, struct worker *worker, uint64_t tur
     snprintf(text, sizeof(text), "%.128s: %.200s", worker->name, why);
     if (machine->phase >= PHASE_ENDING)
         epoch_check_end(machine, now);
-    else if (status == MUSTER_REFUSED && code == FAILURE_NO_CHECKPOINT)
+    else if (status == MUSTER_REFUSED && code == FAILURE_NO_CHECKPOINT && task == TASK_BEGIN &&
+             machine->checkpoint > 0)
         epoch_fail(machine, MUSTER_FORMAT, now, "nobody has the checkpoint of iteration %" PRIu64 ": %s",
                    machine->checkpoint, text);
     else if (status == MUSTER_REFUSED && code == FAILURE_GROUP_BROKE && worker->is_member)
         epoch_break(machine, SETTLE_MS, text, now);
     else if (status == MUSTER_TIMEOUT && epoch_is_running(machine)) {
-        snprintf(text, sizeof(text), "%.128s did not %s within %g s (--form)", worker->name,
-                 task == TASK_STORE ? "open a store" : "enter the group",
-                 (double)machine->options.form_ms / 1000);
-        epoch_break(machine, 0, text, now);
+        bool alone = task == TASK_STORE; /* the others cannot be the reason */
+        snprintf(text, sizeof(text), "%.128s did not %s within %g s (--form)", alone ? "it" : worker->name,
+                 alone ? "open a store" : "enter the group", (double)machine->options.form_ms / 1000);
+        if (alone)
+            drop(machine, worker, true, text, now);
+        else
+            epoch_break(machine, 0, text, now);
     } else {
         drop(machine, worker, false, why, now);
     }

@@ -176,7 +176,7 @@ bool muster__http2_client_connected(struct http2_connection *connection)
     if (number == 0)
         return false; /* not yet */
     pthread_mutex_lock(&connection->lock);
-    close(connection->descriptor);
+    muster__http2_unwatch(connection->loop, connection->descriptor);
     connection->descriptor = -1;
     pthread_mutex_unlock(&connection->lock);
     attempt_all(connection, number);

@@ -11,6 +11,7 @@
 #include "network/http2/http2.h"
 #include "network/http2/loop.h"
 #include "network/http2/tls.h"
+#include "network/words.h"
 
 /* That a peer may take to read the last words. */
 enum { FINISH_TIMEOUT_MS = 1000 };
@@ -82,8 +83,7 @@ void muster__http2_break_rules(struct http2_connection *connection, const char *
 {
     bool said_nothing = !connection->listener && !connection->heard;
     muster__http2_break(connection, connection->listener ? MUSTER_GONE : MUSTER_UNAVAILABLE,
-                        said_nothing ? "what answers there is not an HTTP/2 server (is it the right port?)"
-                                     : text);
+                        said_nothing ? CAUSE_NOT_HTTP2 : text);
 }
 
 void muster__http2_finish(struct http2_connection *connection)
@@ -91,6 +91,7 @@ void muster__http2_finish(struct http2_connection *connection)
     if (connection->finishing || !connection->session)
         return;
     connection->finishing = true;
+    connection->finishing_at = muster__clock_now();
     nghttp2_session_terminate_session(connection->session, NGHTTP2_NO_ERROR);
     muster__http2_flush(connection);
     muster__http2_pend(connection);
@@ -125,7 +126,7 @@ static void end(struct http2_connection *connection)
     nghttp2_session_del(connection->session);
     connection->session = NULL;
     if (connection->descriptor >= 0)
-        close(connection->descriptor);
+        muster__http2_unwatch(connection->loop, connection->descriptor);
     connection->descriptor = -1;
     pthread_mutex_unlock(&connection->lock);
     tell_due(connection);
@@ -174,6 +175,9 @@ static int64_t first_check(const struct http2_connection *connection)
         return connection->finishing_at + FINISH_TIMEOUT_MS;
     if (connection->keepalive_time_ms < limit)
         limit = connection->keepalive_time_ms;
+    struct http2_listener *listener = connection->listener;
+    if (listener && listener->options.idle_timeout_ms > 0 && listener->options.idle_timeout_ms < limit)
+        limit = listener->options.idle_timeout_ms;
     return connection->opened_at + limit;
 }
 
@@ -200,11 +204,8 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
     if (cut)
         muster__http2_break(connection, MUSTER_GONE, "the connection ended");
     go_on_finishing(connection);
-    bool over = connection->broken || connection->loop->stopping || (unused && !listener);
-    if (connection->finishing && connection->finishing_at == 0) {
-        connection->finishing_at = connection->loop->now;
-        over = over || !connection->established;
-    }
+    bool over = connection->broken || connection->loop->stopping || (unused && !listener) ||
+                (connection->finishing && !connection->established);
     pthread_mutex_unlock(&connection->lock);
     if (over)
         end(connection);
@@ -238,7 +239,7 @@ static void fail_handshake(struct http2_connection *connection)
     bool refused;
     const char *text = muster__tls_failure(connection->tls, &refused);
     if (connection->listener)
-        connection->listener->side->handshake_failed(connection->listener, text, refused);
+        connection->listener->side->handshake_failed(connection->listener, !refused, text);
     muster__http2_break(connection, refused ? MUSTER_UNAUTHENTICATED : MUSTER_UNAVAILABLE, text);
 }
 
@@ -324,36 +325,46 @@ static void keep_alive(struct http2_connection *connection, int64_t now, int64_t
                                       : connection->heard_at + connection->keepalive_time_ms);
 }
 
+/* With the lock held: it is not yet agreed upon that this is HTTP/2. */
+static void check_beginning(struct http2_connection *connection, int64_t now, int64_t *next)
+{
+    if (now >= connection->opened_at + connection->handshake_timeout_ms)
+        muster__http2_break(connection, MUSTER_UNAVAILABLE,
+                            connection->established ? CAUSE_FROZEN : muster__http2_socket_cause(ETIMEDOUT));
+    earlier(next, connection->opened_at + connection->handshake_timeout_ms);
+    earlier(next, now + connection->keepalive_time_ms);
+}
+
+/* With the lock held: one that nobody uses ends. */
+static void check_use(struct http2_connection *connection, int64_t now, int64_t *next)
+{
+    struct http2_listener *listener = connection->listener;
+    int64_t idle_ms = listener && connection->established ? listener->options.idle_timeout_ms : 0;
+    if (idle_ms == 0)
+        return;
+    if (!LIST_EMPTY(&connection->streams)) {
+        earlier(next, now + idle_ms);
+        return;
+    }
+    if (now >= connection->idle_since + idle_ms)
+        muster__http2_finish(connection);
+    earlier(next, connection->idle_since + idle_ms);
+}
+
 /* With the lock held. */
 static void check(struct http2_connection *connection, int64_t now, int64_t *next)
 {
-    struct http2_listener *listener = connection->listener;
-    if (connection->finishing) { /* which the loop begins to count at once */
-        if (connection->finishing_at && now >= connection->finishing_at + FINISH_TIMEOUT_MS)
-            muster__http2_break(connection, MUSTER_UNAVAILABLE, "the connection ended");
+    if (connection->finishing) {
+        if (now >= connection->finishing_at + FINISH_TIMEOUT_MS)
+            muster__http2_break(connection, MUSTER_UNAVAILABLE, END_BROKEN);
         earlier(next, connection->finishing_at + FINISH_TIMEOUT_MS);
         return;
     }
-    if (!connection->heard) {
-        if (now >= connection->opened_at + connection->handshake_timeout_ms)
-            muster__http2_break(
-                connection, MUSTER_UNAVAILABLE,
-                connection->established
-                    ? "timed out: the connection was taken, and then nothing came (is it frozen?)"
-                    : muster__http2_socket_cause(ETIMEDOUT));
-        earlier(next, connection->opened_at + connection->handshake_timeout_ms);
-        earlier(next, now + connection->keepalive_time_ms);
-        return;
-    }
-    int64_t idle_ms = listener ? listener->options.idle_timeout_ms : 0;
-    if (idle_ms > 0 && LIST_EMPTY(&connection->streams)) {
-        if (now >= connection->idle_since + idle_ms)
-            muster__http2_finish(connection);
-        earlier(next, connection->idle_since + idle_ms);
-    } else if (idle_ms > 0) {
-        earlier(next, now + idle_ms);
-    }
-    keep_alive(connection, now, next);
+    check_use(connection, now, next);
+    if (connection->heard)
+        keep_alive(connection, now, next);
+    else
+        check_beginning(connection, now, next);
 }
 
 static void timer_expired(struct timer *timer)

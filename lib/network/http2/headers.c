@@ -147,6 +147,8 @@ bool muster__http2_take_request_header(struct http2_stream *stream, const uint8_
         request->is_post = is(value, value_size, "POST");
     else if (is(name, name_size, "content-type"))
         request->is_grpc = is_grpc_type(value, value_size);
+    else if (is(name, name_size, "grpc-encoding"))
+        stream->compresses = !is(value, value_size, "identity");
     else if (is(name, name_size, "grpc-timeout"))
         request->timeout_ms = muster__http2_parse_timeout((const char *)value, value_size);
     else if (is(name, name_size, ":path") && !request->path)

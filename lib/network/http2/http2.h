@@ -25,6 +25,7 @@
 #include <sys/uio.h>
 
 #include "network/transport.h"
+#include "network/trim.h"
 
 #define HTTP2_PREFIX "http2+"
 
@@ -111,6 +112,7 @@ struct http2_transport {
     struct http2_loop *loops[256];
     atomic_uint next; /* loop for a connection */
     atomic_llong alarm;
+    struct trim trim;
 };
 
 /* ---- what goes out; with the connection's lock held ---- */
@@ -237,6 +239,7 @@ struct http2_stream {
     bool left;                     /* on a server: the client closed its side */
     bool over;                     /* no more sends */
     bool ended;                    /* `closed` is to be told */
+    bool compresses;               /* the peer says that its messages may be compressed */
     bool too_big;
     enum muster_status closing_status;
     char *closing_text;
@@ -258,11 +261,12 @@ struct http2_stream {
     size_t counted;      /* of the listener's memory */
     uint8_t *backlog;    /* what came while it is paused, or not accepted yet */
     size_t backlog_size, backlog_room;
-    bool backlog_left; /* and the client has left behind it */
-    bool waits;        /* on a server, until it is accepted or refused */
-    bool heard;        /* a message came */
-    bool told;         /* of its end */
-    int64_t paused_until;
+    bool backlog_left;    /* and the client has left behind it */
+    bool waits;           /* on a server, until it is accepted or refused */
+    bool aside;           /* it is for the health service */
+    bool heard;           /* a message came */
+    bool told;            /* of its end */
+    int64_t paused_until; /* 0: it is not; INT64_MAX: nothing more is read */
     int64_t linger_until; /* 0: it does not */
     int64_t deadline;     /* that the request gave; INT64_MAX: none */
     int64_t mark_at;      /* since then its message is watched, */
@@ -288,6 +292,10 @@ void muster__http2_wake(struct http2_loop *loop);
 /* Watches a descriptor, or changes what for. False: out of memory, or too many are watched. */
 bool muster__http2_watch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
 bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
+
+/* Closes one that is watched. By close() alone it would be watched further, as long as a child of the process has it,
+   that was forked and has not called exec() yet. On the loop's thread. */
+void muster__http2_unwatch(struct http2_loop *loop, int descriptor);
 
 /* ---- connection.c ---- */
 
@@ -406,7 +414,7 @@ void muster__http2_abort(struct http2_stream *stream, enum muster_status status,
 void muster__http2_abort_with(struct http2_stream *stream, int code, const char *text);
 /* On the loop's thread, without the lock: tells what is due. */
 void muster__http2_tell(struct http2_stream *stream);
-/* On the loop's thread: its timer is to ring by then. */
+/* On the loop's thread: its timer is to ring by then; INT64_MAX: never. */
 void muster__http2_stream_due(struct http2_stream *stream, int64_t at);
 
 /* ---- headers.c ---- */
@@ -459,8 +467,8 @@ struct server_side {
     /* Under any lock: its peer's first word has come, or never will. */
     void (*settled)(struct http2_connection *connection);
     void (*gone)(struct http2_listener *listener);
-    /* TLS was not agreed on. */
-    void (*handshake_failed)(struct http2_listener *listener, const char *text, bool refused);
+    /* TLS was not agreed on: as muster__handshakes_add(). Under the connection's lock. */
+    void (*handshake_failed)(struct http2_listener *listener, bool broken_off, const char *reason);
     /* More memory is held (bytes), or less; false: there is no more. Any thread. */
     bool (*hold)(struct http2_listener *listener, ptrdiff_t bytes);
     /* A stream of which a message came, and its end. */

@@ -6,8 +6,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "network/code.h"
 #include "network/http2/http2.h"
 #include "network/http2/tls.h"
+#include "network/words.h"
 
 enum {
     ROOM_FIRST = 64 << 10,  /* of a message that is not whole; then twice as much again and again, */
@@ -108,9 +110,9 @@ static void deliver(struct http2_stream *stream, const uint8_t *data, size_t siz
 {
     const struct piece piece = {data, size};
     struct http2_listener *listener = stream->connection->listener;
-    if (listener && !stream->heard)
+    if (listener && !stream->heard && !stream->aside)
         listener->side->count_peer(listener, true);
-    stream->heard = true;
+    stream->heard = !stream->aside;
     if (stream->events)
         stream->events->message(stream->context, &piece, size > 0, size);
 }
@@ -143,13 +145,13 @@ bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now)
     return false;
 }
 
-static void refuse_message(struct http2_stream *stream)
+static void refuse_message(struct http2_stream *stream, int code, const char *text)
 {
     pthread_mutex_lock(&stream->connection->lock);
     if (!stream->ended)
         stream->too_big = true;
     if (stream->connection->listener)
-        muster__http2_abort(stream, MUSTER_TOO_BIG, "a message is bigger than the limit, or compressed");
+        muster__http2_abort_with(stream, code, text);
     else
         muster__http2_reset(stream, NGHTTP2_CANCEL);
     pthread_mutex_unlock(&stream->connection->lock);
@@ -170,7 +172,12 @@ static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_
         (size_t)bytes[1] << 24 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 8 | (size_t)bytes[4];
     if (bytes[0] == 0 && stream->message_size <= stream->max_message_size)
         return true;
-    refuse_message(stream);
+    if (bytes[0] == 0)
+        refuse_message(stream, CODE_RESOURCE_EXHAUSTED, END_OVERSIZED);
+    else if (bytes[0] == 1 && stream->compresses)
+        refuse_message(stream, CODE_UNIMPLEMENTED, "compressed messages are not taken");
+    else
+        refuse_message(stream, CODE_INTERNAL, "a message is marked as compressed, by nothing that was named");
     return false;
 }
 
@@ -208,7 +215,9 @@ void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t
 {
     bool good = true;
     while (size > 0 && good && !stream->cut && !stream->told) {
-        if (muster__http2_is_put_off(stream)) {
+        if (stream->paused_until == INT64_MAX) {
+            return;
+        } else if (muster__http2_is_put_off(stream)) {
             good = put_off(stream, data, size);
             size = 0;
         } else if (stream->prefix_size < MESSAGE_PREFIX && !take_prefix(stream, &data, &size)) {
@@ -232,6 +241,11 @@ void muster__http2_left(struct http2_stream *stream)
     enum { LINGER_MS = 5000 };
     if (muster__http2_is_put_off(stream)) {
         stream->backlog_left = true;
+        return;
+    }
+    if (stream->events && stream->events->left) {
+        if (!stream->told)
+            stream->events->left(stream->context);
         return;
     }
     pthread_mutex_lock(&stream->connection->lock);

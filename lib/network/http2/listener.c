@@ -20,9 +20,6 @@
 /* Connections that are accepted before others are looked after. */
 enum { ACCEPTED_AT_ONCE = 64 };
 
-/* How often TLS handshakes that fail are told of. */
-enum { FAILED_INTERVAL_MS = 10000, BROKEN_OFF_INTERVAL_MS = 3600000 };
-
 /* ---- what connections ask ---- */
 
 static void gone(struct http2_listener *base)
@@ -89,40 +86,9 @@ static bool is_closing(const struct http2_listener *base)
     return ((const struct tcp_listener *)base)->closing;
 }
 
-/* How many are to be told of now; 0: none. */
-static size_t take_failures(struct tcp_listener *listener, struct handshake_failures *failures,
-                            int64_t interval_ms)
+static void handshake_failed(struct http2_listener *base, bool broken_off, const char *reason)
 {
-    int64_t now = muster__clock_now();
-    pthread_mutex_lock(&listener->lock);
-    size_t count = ++failures->count;
-    if (failures->told_at != 0 && now < failures->told_at + interval_ms) {
-        count = 0;
-    } else {
-        failures->told_at = now;
-        failures->count = 0;
-    }
-    pthread_mutex_unlock(&listener->lock);
-    return count;
-}
-
-/* What is warned of is told when the connection's lock is free: at the next call. */
-static void handshake_failed(struct http2_listener *base, const char *text, bool refused)
-{
-    struct tcp_listener *listener = (struct tcp_listener *)base;
-    struct credentials *credentials = base->options.credentials;
-    size_t count = take_failures(listener, refused ? &listener->failed : &listener->broken_off,
-                                 refused ? FAILED_INTERVAL_MS : BROKEN_OFF_INTERVAL_MS);
-    if (count == 0)
-        return;
-    if (refused)
-        muster__credentials_warn(credentials, "%zu TLS handshake%s failed, the last because of: %s", count,
-                                 count == 1 ? "" : "s", text);
-    else
-        muster__credentials_warn(credentials,
-                                 "%zu TLS handshake%s broken off by the other side: it does not trust the "
-                                 "certificate, or only looked whether somebody listens",
-                                 count, count == 1 ? " was" : "s were");
+    muster__handshakes_add(&((struct tcp_listener *)base)->handshakes, broken_off, reason);
 }
 
 static void began(struct http2_connection *connection)
@@ -287,7 +253,7 @@ static int listen_on(const struct addrinfo *address, uint16_t *port)
 static void close_doors(struct tcp_listener *listener)
 {
     for (size_t i = 0; i < listener->door_count; i++)
-        close(listener->doors[i].descriptor);
+        muster__http2_unwatch(listener->loop, listener->doors[i].descriptor);
     listener->door_count = 0;
 }
 
@@ -346,6 +312,8 @@ static struct tcp_listener *listener_new(struct http2_transport *transport, cons
     muster__waiting_init(&listener->waiting, &transport->base, credentials, &listener->holders);
     pthread_mutex_init(&listener->lock, NULL);
     TAILQ_INIT(&listener->half_open);
+    muster__handshakes_init(&listener->handshakes, &transport->base, credentials, &listener->holders);
+    muster__health_init(&listener->health, &transport->base, &listener->holders, events->served);
     return listener;
 }
 
@@ -400,6 +368,8 @@ void muster__http2_close_listener(struct listener *base)
     struct tcp_listener *listener = (struct tcp_listener *)base;
     listener->closing = true;
     muster__waiting_close(&listener->waiting);
+    muster__handshakes_close(&listener->handshakes);
+    muster__health_close(&listener->health);
     listener->closer.run = close_now;
     muster__http2_post(listener->loop, &listener->closer);
 }
@@ -416,6 +386,8 @@ void muster__http2_free_listener(struct listener *base)
     struct tcp_listener *listener = (struct tcp_listener *)base;
     muster__reserve_give(&listener->reserve);
     muster__waiting_destroy(&listener->waiting);
+    muster__handshakes_destroy(&listener->handshakes);
+    muster__health_destroy(&listener->health);
     muster__tls_server_free(listener->tls);
     pthread_mutex_destroy(&listener->lock);
     free(listener->address);

@@ -4,6 +4,8 @@
 
 #include "network/address.h"
 #include "network/descriptors.h"
+#include "network/handshakes.h"
+#include "network/health.h"
 #include "network/holders.h"
 #include "network/http2/http2.h"
 #include "network/http2/loop.h"
@@ -18,12 +20,6 @@ struct door {
     int descriptor;
 };
 
-/* TLS handshakes that failed, of one kind. */
-struct handshake_failures {
-    int64_t told_at; /* 0: never */
-    size_t count;    /* since then */
-};
-
 struct tcp_listener {
     struct http2_listener base;
     struct http2_transport *transport;
@@ -32,6 +28,8 @@ struct tcp_listener {
     void *context;
     struct holders holders; /* connections, timers, and itself until it is closed */
     struct waiting_room waiting;
+    struct handshakes handshakes;
+    struct health health;
     struct tls_server *tls; /* NULL: without */
     char *address;          /* with the port that was bound */
     uint16_t port;
@@ -46,8 +44,7 @@ struct tcp_listener {
     bool told; /* of that */
     struct reserve reserve;
     struct timer reopening;
-    pthread_mutex_t lock; /* guards what follows */
-    struct handshake_failures failed, broken_off;
+    pthread_mutex_t lock;                              /* guards what follows */
     TAILQ_HEAD(half_open, http2_connection) half_open; /* the oldest first */
     size_t half_open_count;
 };

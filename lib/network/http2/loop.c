@@ -39,6 +39,12 @@ bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t eve
     return control(loop, EPOLL_CTL_MOD, descriptor, events, watch);
 }
 
+void muster__http2_unwatch(struct http2_loop *loop, int descriptor)
+{
+    control(loop, EPOLL_CTL_DEL, descriptor, 0, NULL);
+    close(descriptor);
+}
+
 /* ---- what others put in ---- */
 
 static void bell_rang(struct watch *watch, uint32_t events)

@@ -10,6 +10,7 @@
 
 #include "network/http2/http2.h"
 #include "network/http2/tls.h"
+#include "network/words.h"
 
 enum {
     SMALL_BODY = 512, /* up to this size it is copied behind its head */

@@ -253,6 +253,8 @@ static void report_closed(struct http2_stream *stream)
     stream->timed = false;
     if (listener && stream->heard)
         listener->side->count_peer(listener, false);
+    if (listener && !stream->aside)
+        muster__trim_later(&connection->loop->transport->trim);
     pthread_mutex_lock(&connection->lock);
     if (LIST_EMPTY(&connection->streams)) {
         connection->idle_since = connection->loop->now;
@@ -302,7 +304,7 @@ static void timer_expired(struct timer *timer)
         muster__http2_stream_due(stream, stream->paused_until);
     if (!over && stream->linger_until)
         muster__http2_stream_due(stream, stream->linger_until);
-    if (!over && stream->deadline != INT64_MAX)
+    if (!over)
         muster__http2_stream_due(stream, stream->deadline);
     muster__http2_stream_release(stream);
 }
@@ -310,7 +312,7 @@ static void timer_expired(struct timer *timer)
 void muster__http2_stream_due(struct http2_stream *stream, int64_t at)
 {
     struct muster_transport *clock = &stream->connection->loop->clock;
-    if (stream->told || (stream->timed && stream->timer_at <= at))
+    if (stream->told || at == INT64_MAX || (stream->timed && stream->timer_at <= at))
         return;
     if (stream->timed && muster__timer_stop(clock, &stream->timer))
         muster__http2_stream_release(stream);
@@ -412,9 +414,20 @@ static void stream_hold(struct stream *base)
 static void stream_pause(struct stream *base, int64_t milliseconds)
 {
     struct http2_stream *stream = (struct http2_stream *)base;
-    int64_t now = muster__clock_now(), most = INT64_MAX - now;
-    stream->paused_until = now + (milliseconds <= 0 ? 1 : milliseconds < most ? milliseconds : most);
+    /* 0 would not be a pause. */
+    int64_t limit_ms = milliseconds == 0 ? 1 : milliseconds;
+    stream->paused_until = muster__transport_after(&stream->connection->loop->clock, limit_ms);
     muster__http2_stream_due(stream, stream->paused_until);
+}
+
+static void stream_refuse(struct stream *base, int code, const char *text)
+{
+    struct http2_stream *stream = (struct http2_stream *)base;
+    pthread_mutex_lock(&stream->connection->lock);
+    if (!stream->ended)
+        stream->cut = true;
+    muster__http2_abort_with(stream, code, text);
+    pthread_mutex_unlock(&stream->connection->lock);
 }
 
 static void stream_peer(struct stream *base, char *text, size_t size)
@@ -441,6 +454,7 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .pause = stream_pause,
+    .refuse = stream_refuse,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
     .release = stream_release,

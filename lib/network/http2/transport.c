@@ -91,6 +91,7 @@ static struct http2_transport *transport_new(void)
     transport->base.ops = &transport_ops;
     muster__timers_init(&transport->base.timers);
     atomic_init(&transport->alarm, INT64_MAX);
+    muster__trim_init(&transport->trim, &transport->base);
     return transport;
 }
 
