@@ -44,6 +44,9 @@ struct connection_options {
     int64_t stall_timeout_ms; /* of a message that is begun and does not go on; see message_stall_ms */
     size_t memory;            /* that the transport may hold for all connections, */
     size_t memory_per_peer;   /* and so much more for each stream of which a message came */
+    /* Of the HTTP/2 transport alone; 0: its defaults. */
+    size_t max_half_open;         /* connections that have not said a word; beyond, the oldest ends */
+    int64_t handshake_timeout_ms; /* for that word */
 };
 
 /* No credentials, no limits, and that keepalive: what NULL stands for. */

@@ -120,7 +120,13 @@ static int attempt(struct http2_connection *connection)
     pthread_mutex_lock(&connection->lock);
     bool watched = muster__http2_connection_attach(connection, descriptor, false);
     pthread_mutex_unlock(&connection->lock);
-    return watched ? 0 : ENOBUFS;
+    if (watched)
+        return 0;
+    pthread_mutex_lock(&connection->lock);
+    connection->descriptor = -1;
+    pthread_mutex_unlock(&connection->lock);
+    close(descriptor);
+    return ENOBUFS;
 }
 
 static void attempt_all(struct http2_connection *connection, int number)

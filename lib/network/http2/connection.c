@@ -32,6 +32,8 @@ struct http2_connection *muster__http2_connection_new(struct http2_loop *loop,
     connection->descriptor = -1;
     connection->keepalive_time_ms = options->keepalive_time_ms;
     connection->keepalive_timeout_ms = options->keepalive_timeout_ms;
+    connection->handshake_timeout_ms =
+        options->handshake_timeout_ms ? options->handshake_timeout_ms : HANDSHAKE_TIMEOUT_MS;
     connection->opened_at = muster__clock_now();
     atomic_init(&connection->references, 1);
     STAILQ_INIT(&connection->due);
@@ -75,6 +77,13 @@ void muster__http2_break(struct http2_connection *connection, enum muster_status
     if (connection->established)
         shutdown(connection->descriptor, SHUT_RDWR); /* what is written is not waited for */
     muster__http2_pend(connection);
+}
+
+void muster__http2_break_rules(struct http2_connection *connection, const char *text)
+{
+    bool said_nothing = !connection->listener && !connection->heard;
+    muster__http2_break(connection, connection->listener ? MUSTER_GONE : MUSTER_UNAVAILABLE,
+                        said_nothing ? CAUSE_NOT_HTTP2 : text);
 }
 
 void muster__http2_finish(struct http2_connection *connection)
@@ -126,6 +135,8 @@ static void end(struct http2_connection *connection)
     if (connection->timed)
         muster__timer_stop(&connection->loop->clock, &connection->timer);
     connection->timed = false;
+    if (listener)
+        listener->side->settled(connection);
     muster__http2_loop_bury(connection);
     if (listener)
         listener->side->gone(listener);
@@ -159,7 +170,7 @@ static void say_goodbye(struct http2_connection *connection)
 /* When a limit of its is over at the earliest; from then on its timer knows the next. */
 static int64_t first_check(const struct http2_connection *connection)
 {
-    int64_t limit = HANDSHAKE_TIMEOUT_MS;
+    int64_t limit = connection->handshake_timeout_ms;
     if (connection->finishing)
         return connection->finishing_at + FINISH_TIMEOUT_MS;
     if (connection->keepalive_time_ms < limit)
@@ -317,10 +328,10 @@ static void keep_alive(struct http2_connection *connection, int64_t now, int64_t
 /* With the lock held: it is not yet agreed upon that this is HTTP/2. */
 static void check_beginning(struct http2_connection *connection, int64_t now, int64_t *next)
 {
-    if (now >= connection->opened_at + HANDSHAKE_TIMEOUT_MS)
+    if (now >= connection->opened_at + connection->handshake_timeout_ms)
         muster__http2_break(connection, MUSTER_UNAVAILABLE,
                             connection->established ? CAUSE_FROZEN : muster__http2_socket_cause(ETIMEDOUT));
-    earlier(next, connection->opened_at + HANDSHAKE_TIMEOUT_MS);
+    earlier(next, connection->opened_at + connection->handshake_timeout_ms);
     earlier(next, now + connection->keepalive_time_ms);
 }
 

@@ -9,8 +9,8 @@
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
- * connection's lock is taken before a loop's, that of handshakes.c, and timers.lock; that of lookup.c before a loop's; no two
- * others are held together.
+ * connection's lock is taken before a loop's, a listener's, that of handshakes.c, and timers.lock; that of lookup.c
+ * before a loop's; no two others are held together.
  */
 #ifndef MUSTER_NETWORK_HTTP2_H
 #define MUSTER_NETWORK_HTTP2_H
@@ -50,6 +50,10 @@ struct http2_listener;
 struct http2_stream;
 struct http2_transport;
 struct tls;
+
+/* Connections of a listener whose peers have not said a word of HTTP/2: more than 10,000 participants that join
+   at once, and less than a server's memory. */
+enum { HALF_OPEN_MAX = 16384 };
 
 /* ---- loops ---- */
 
@@ -155,8 +159,10 @@ struct http2_connection {
     atomic_uint references;            /* of the loop and of each stream */
     LIST_ENTRY(http2_connection) link; /* guarded by the loop's lock, as the next two */
     STAILQ_ENTRY(http2_connection) pending_link;
-    bool pending; /* with a reference */
-    bool cut;     /* by its listener */
+    bool pending;                                 /* with a reference */
+    bool cut;                                     /* by its listener */
+    TAILQ_ENTRY(http2_connection) half_open_link; /* guarded by the listener's lock, as the next */
+    bool half_open;
     SLIST_ENTRY(http2_connection) grave_link;
     int descriptor; /* -1: none yet, or no more; changed by the loop's thread, under the lock */
     char peer[PEER_SIZE];
@@ -184,7 +190,7 @@ struct http2_connection {
     struct timer timer;
     bool timed;
     int64_t timer_at;
-    int64_t keepalive_time_ms, keepalive_timeout_ms;
+    int64_t keepalive_time_ms, keepalive_timeout_ms, handshake_timeout_ms;
     int64_t heard_at;
     int64_t ping_at; /* when a ping was sent that is not answered; 0: none */
     int64_t idle_since;
@@ -239,6 +245,7 @@ struct http2_stream {
     char *closing_text;
     uint32_t reset_code; /* of HTTP/2 */
     int http_status;     /* on a client: 0: none came */
+    bool is_grpc;        /* and what came is of gRPC's type */
     int code;            /* of gRPC; -1: none came */
     char *details;
     struct request *request; /* on a server, until it is judged */
@@ -305,12 +312,17 @@ void muster__http2_connection_release(struct http2_connection *connection);
 
 /* Has the loop see to it. With or without its lock. */
 void muster__http2_pend(struct http2_connection *connection);
+/* Has the loop end it. Without a lock. */
+void muster__http2_cut(struct http2_connection *connection);
 
 /* On the loop's thread: does what is to be done, and ends it where it is broken. */
 void muster__http2_connection_serve(struct http2_connection *connection, bool cut);
 
 /* Its end was seen: with the lock held. The first cause counts. */
 void muster__http2_break(struct http2_connection *connection, enum muster_status status, const char *text);
+
+/* The peer broke the rules of HTTP/2, or speaks something else; the same. */
+void muster__http2_break_rules(struct http2_connection *connection, const char *text);
 
 /* To be closed when all is written; with the lock held. */
 void muster__http2_finish(struct http2_connection *connection);
@@ -452,6 +464,8 @@ struct server_side {
     /* On the loop's thread, without a lock: a connection begins; a request has come; a connection has ended. */
     void (*began)(struct http2_connection *connection);
     void (*arrived)(struct http2_stream *stream);
+    /* Under any lock: its peer's first word has come, or never will. */
+    void (*settled)(struct http2_connection *connection);
     void (*gone)(struct http2_listener *listener);
     /* TLS was not agreed on: as muster__handshakes_add(). Under the connection's lock. */
     void (*handshake_failed)(struct http2_listener *listener, bool broken_off, const char *reason);

@@ -131,8 +131,12 @@ bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now)
 {
     struct http2_listener *listener = stream->connection->listener;
     int64_t stall_ms = listener ? listener->options.stall_timeout_ms : 0;
-    if (stall_ms == 0 || !stream->message || now < stream->mark_at + stall_ms)
+    if (stall_ms == 0 || !stream->message)
         return false;
+    if (now < stream->mark_at + stall_ms) { /* the timer rang for something else */
+        muster__http2_stream_due(stream, stream->mark_at + stall_ms);
+        return false;
+    }
     bool late = now > stream->timer_at + stall_ms / 2; /* the process stood still, and nothing could come */
     bool moves = (int64_t)(stream->message_came - stream->mark_came) >= stall_ms * RATE_MIN;
     if (!late && !moves && !muster__http2_is_put_off(stream))
@@ -320,10 +324,7 @@ static void feed(struct http2_connection *connection, const uint8_t *data, size_
         return;
     ssize_t taken = nghttp2_session_mem_recv(connection->session, data, size);
     if (taken < 0)
-        muster__http2_break(connection, MUSTER_UNAVAILABLE,
-                            connection->heard || connection->listener
-                                ? nghttp2_strerror((int)taken)
-                                : "what answers there is not an HTTP/2 server (is it the right port?)");
+        muster__http2_break_rules(connection, nghttp2_strerror((int)taken));
 }
 
 /* Reads once; false: there is no more, or nothing is to be read. With the lock held. */
@@ -374,6 +375,10 @@ void muster__http2_read(struct http2_connection *connection)
         pthread_mutex_lock(&connection->lock);
         more = connection->session && !connection->broken && read_once(connection);
         answers = more && nghttp2_session_want_write(connection->session);
+        /* It broke HTTP/2 and does not read why: that is not waited for. */
+        if (more && !connection->writable && !connection->finishing &&
+            !nghttp2_session_want_read(connection->session))
+            muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
         more = more && connection->tls && muster__tls_has_more(connection->tls);
         pthread_mutex_unlock(&connection->lock);
         tell_arrivals(connection->loop);

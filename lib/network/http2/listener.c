@@ -27,6 +27,43 @@ static void gone(struct http2_listener *base)
     muster__let_go(&((struct tcp_listener *)base)->holders);
 }
 
+/* With the lock held. */
+static void remove_half_open(struct tcp_listener *listener, struct http2_connection *connection)
+{
+    TAILQ_REMOVE(&listener->half_open, connection, half_open_link);
+    connection->half_open = false;
+    listener->half_open_count--;
+}
+
+static void settled(struct http2_connection *connection)
+{
+    struct tcp_listener *listener = (struct tcp_listener *)connection->listener;
+    pthread_mutex_lock(&listener->lock);
+    if (connection->half_open)
+        remove_half_open(listener, connection);
+    pthread_mutex_unlock(&listener->lock);
+}
+
+/* One more; where there are too many, those that have waited longest for their first word go. */
+static void add_half_open(struct tcp_listener *listener, struct http2_connection *connection)
+{
+    size_t most = listener->base.options.max_half_open ? listener->base.options.max_half_open : HALF_OPEN_MAX;
+    struct http2_connection *oldest = NULL;
+    pthread_mutex_lock(&listener->lock);
+    if (listener->half_open_count >= most && (oldest = TAILQ_FIRST(&listener->half_open))) {
+        remove_half_open(listener, oldest);
+        atomic_fetch_add(&oldest->references, 1);
+    }
+    TAILQ_INSERT_TAIL(&listener->half_open, connection, half_open_link);
+    connection->half_open = true;
+    listener->half_open_count++;
+    pthread_mutex_unlock(&listener->lock);
+    if (!oldest)
+        return;
+    muster__http2_cut(oldest);
+    muster__http2_connection_release(oldest);
+}
+
 static bool hold(struct http2_listener *base, ptrdiff_t bytes)
 {
     struct tcp_listener *listener = (struct tcp_listener *)base;
@@ -70,6 +107,7 @@ static void began(struct http2_connection *connection)
 static const struct server_side side = {
     .began = began,
     .arrived = muster__http2_arrived,
+    .settled = settled,
     .gone = gone,
     .handshake_failed = handshake_failed,
     .hold = hold,
@@ -155,6 +193,7 @@ static void take(struct tcp_listener *listener, int descriptor, const struct soc
     connection->descriptor = descriptor;
     write_peer(address, connection->peer);
     muster__hold_on(&listener->holders);
+    add_half_open(listener, connection);
     muster__http2_connection_begin(connection);
 }
 
@@ -271,6 +310,8 @@ static struct tcp_listener *listener_new(struct http2_transport *transport, cons
     muster__holders_init(&listener->holders, events, context);
     muster__hold_on(&listener->holders); /* until it is closed */
     muster__waiting_init(&listener->waiting, &transport->base, credentials, &listener->holders);
+    pthread_mutex_init(&listener->lock, NULL);
+    TAILQ_INIT(&listener->half_open);
     muster__handshakes_init(&listener->handshakes, &transport->base, credentials, &listener->holders);
     muster__health_init(&listener->health, &transport->base, &listener->holders, events->served);
     return listener;
@@ -348,6 +389,7 @@ void muster__http2_free_listener(struct listener *base)
     muster__handshakes_destroy(&listener->handshakes);
     muster__health_destroy(&listener->health);
     muster__tls_server_free(listener->tls);
+    pthread_mutex_destroy(&listener->lock);
     free(listener->address);
     free(listener);
 }

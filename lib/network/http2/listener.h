@@ -44,6 +44,9 @@ struct tcp_listener {
     bool told; /* of that */
     struct reserve reserve;
     struct timer reopening;
+    pthread_mutex_t lock;                              /* guards what follows */
+    TAILQ_HEAD(half_open, http2_connection) half_open; /* the oldest first */
+    size_t half_open_count;
 };
 
 /* ---- call.c ---- */

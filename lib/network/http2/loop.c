@@ -115,6 +115,16 @@ void muster__http2_pend(struct http2_connection *connection)
     muster__http2_wake(loop);
 }
 
+void muster__http2_cut(struct http2_connection *connection)
+{
+    struct http2_loop *loop = connection->loop;
+    pthread_mutex_lock(&loop->lock);
+    connection->cut = true;
+    pend(loop, connection);
+    pthread_mutex_unlock(&loop->lock);
+    muster__http2_wake(loop);
+}
+
 void muster__http2_loop_pend_all(struct http2_loop *loop, const struct http2_listener *listener, bool cut)
 {
     struct http2_connection *connection;

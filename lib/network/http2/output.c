@@ -395,8 +395,7 @@ void muster__http2_flush(struct http2_connection *connection)
     /* Behind a GOAWAY of nghttp2's own. */
     if (!more && connection->output.count == 0 && !nghttp2_session_want_read(connection->session) &&
         !nghttp2_session_want_write(connection->session) && !connection->finishing)
-        fail(connection, connection->heard || connection->listener ? "the peer does not keep to HTTP/2"
-                                                                   : CAUSE_NOT_HTTP2);
+        muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
 }
 
 void muster__http2_output_drop(struct http2_connection *connection)

@@ -123,6 +123,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     nghttp2_session_consume_connection(session, size);
     if (!stream)
         return 0;
+    if (!connection->listener && !(stream->http_status == 200 && stream->is_grpc)) {
+        nghttp2_session_consume_stream(session, id, size); /* a page that says what is wrong, perhaps */
+        return 0;
+    }
     if (muster__http2_is_put_off(stream))
         stream->unread += size;
     else
@@ -136,6 +140,8 @@ static void begin_sending(struct http2_connection *connection)
 {
     struct http2_stream *stream;
     connection->heard = true;
+    if (connection->listener)
+        connection->listener->side->settled(connection);
     LIST_FOREACH(stream, &connection->streams, link) {
         if (!stream->deferred)
             continue;

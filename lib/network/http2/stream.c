@@ -198,7 +198,7 @@ static enum muster_status end_of_client(const struct http2_stream *stream, const
         *text = "the stream was cut";
         return MUSTER_CANCELLED;
     }
-    if (stream->http_status && stream->http_status != 200) {
+    if (stream->http_status && !(stream->http_status == 200 && stream->is_grpc)) {
         *text = "what answers there is not a gRPC server (is it the right port?)";
         return muster__status_of(muster__http2_code_of_http(stream->http_status));
     }
