@@ -73,6 +73,7 @@ Test(clients, of_half_open_ones_the_oldest_ends)
 {
     enum { COUNT = 50 };
     options.max_half_open = 10;
+    options.handshake_timeout_ms = 1000000; /* so that it is not time that ends them */
     struct raw first = begin_raw(LIMIT), others[COUNT];
     for (size_t i = 0; i < COUNT; i++)
         others[i] = raw_connect(server->port);
