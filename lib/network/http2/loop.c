@@ -218,7 +218,8 @@ static void *run(void *argument)
     struct epoll_event events[EVENTS_AT_ONCE];
     for (;;) {
         pthread_mutex_lock(&loop->lock);
-        bool over = loop->stopping && LIST_EMPTY(&loop->connections);
+        bool over = loop->stopping && LIST_EMPTY(&loop->connections) &&
+                    STAILQ_EMPTY(&loop->pending); /* which hold references to what has ended */
         pthread_mutex_unlock(&loop->lock);
         if (over)
             return NULL;
