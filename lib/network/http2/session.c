@@ -91,7 +91,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
     if (!connection->listener)
         muster__http2_take_response_header(stream, name, name_size, value, value_size);
-    else if (stream->request &&
+    else if (stream->request && frame->headers.cat == NGHTTP2_HCAT_REQUEST && /* and no trailers */
              !muster__http2_take_request_header(stream, name, name_size, value, value_size))
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return 0;
