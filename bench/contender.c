@@ -65,6 +65,8 @@ static struct role_options options_of(const struct contender *contender, const s
     options.connecting = CONNECTING;
     options.batched = contender->batched;
     options.consumes = contender->consumes;
+    options.http2 = contender->http2;
+    options.loops = contender->loops;
     options.threads =
         contender->drives ? 0 : (size_t)(processors > 1 ? (processors + 1) / 2 : 1); /* as muster */
     return options;
@@ -159,22 +161,20 @@ static double run_block(const struct contender *contender, const char *command, 
     return quantile(values, count, 0.5);
 }
 
-/* Processor time that all processes have used so far, in microseconds. */
-static double read_cpu(const struct contender *contender)
-{
-    process_tell(contender->serving, "cpu");
-    uint64_t used = process_hear_one(contender->serving, "cpu");
-    for (size_t i = 0; i < contender->participating_count; i++) {
-        process_tell(contender->participating[i], "cpu");
-        used += process_hear_one(contender->participating[i], "cpu");
-    }
-    return (double)used;
-}
-
 uint64_t ask(struct process *process, const char *word)
 {
     process_tell(process, "%s", word);
     return process_hear_one(process, word);
+}
+
+/* Adds the processor time that all processes have used so far, `sign` times. */
+static void count_cpu(struct contender *contender, double sign)
+{
+    double served = sign * (double)ask(contender->serving, "cpu");
+    contender->served += served;
+    contender->cpu += served;
+    for (size_t i = 0; i < contender->participating_count; i++)
+        contender->cpu += sign * (double)ask(contender->participating[i], "cpu");
 }
 
 uint64_t settled_memory(struct process *process)
@@ -232,7 +232,7 @@ static void run_session(struct contender *contenders, size_t count, const char *
 {
     for (size_t i = 0; i < count; i++) {
         contenders[i].first += run_block(&contenders[i], command, size); /* warms up */
-        contenders[i].cpu -= read_cpu(&contenders[i]);
+        count_cpu(&contenders[i], -1);
     }
     for (size_t pair = first; pair < first + pairs; pair++) {
         for (size_t i = 0; i < count; i++) {
@@ -241,7 +241,7 @@ static void run_session(struct contender *contenders, size_t count, const char *
         }
     }
     for (size_t i = 0; i < count; i++)
-        contenders[i].cpu += read_cpu(&contenders[i]);
+        count_cpu(&contenders[i], 1);
 }
 
 /* Processes of their own: how the scheduler places threads, and C-core connections, stays the same for as

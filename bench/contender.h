@@ -18,6 +18,8 @@ struct contender {
     bool batched;
     bool drives;   /* the caller serves the queue itself */
     bool consumes; /* the participant answers from a thread that blocks for instructions */
+    bool http2;    /* muster's transport */
+    size_t loops;  /* muster's network threads; 0: the library's default */
     struct process *serving;
     uint16_t port;            /* the server's own */
     struct process *relaying; /* NULL: participants connect to the server itself */
@@ -28,7 +30,8 @@ struct contender {
     double memory;    /* bytes for each participant, with all joined */
     double *values;   /* one for each block */
     double first;     /* microseconds: the sessions' first blocks, which warm up, together */
-    double cpu;       /* microseconds of processor time, all processes, in all blocks */
+    double cpu;       /* microseconds of processor time, all processes, in all blocks, */
+    double served;    /* of which so many are the server's */
 };
 
 extern const struct contender contender_muster, contender_core;

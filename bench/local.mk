@@ -1,9 +1,11 @@
 # The benchmark: one program, which runs itself again for every process of a measurement.
 if WHOLE
 noinst_PROGRAMS += bench/bench
-bench_bench_CPPFLAGS = -I$(top_srcdir)/include $(GRPC_CFLAGS)
-bench_bench_LDADD = libmuster.la $(GRPC_LIBRARIES)
+bench_bench_CPPFLAGS = -I$(top_srcdir)/include $(GRPC_CFLAGS) $(CRYPTO_CFLAGS)
+bench_bench_LDADD = libmuster.la $(GRPC_LIBRARIES) $(CRYPTO_LIBS)
 bench_bench_SOURCES = \
+    bench/certificate.c \
+    bench/certificate.h \
     bench/contender.c \
     bench/contender.h \
     bench/core.c \
@@ -20,6 +22,7 @@ bench_bench_SOURCES = \
     bench/measure_bulk.c \
     bench/measure_group.c \
     bench/measure_strategies.c \
+    bench/measurements.c \
     bench/muster_participants.c \
     bench/muster_server.c \
     bench/process.c \
@@ -30,6 +33,12 @@ bench_bench_SOURCES = \
     bench/role.h \
     bench/strategies.c \
     bench/tcp.c
+if HTTP2
+bench_bench_CPPFLAGS += -DBENCH_HTTP2 $(HTTP2_CFLAGS)
+bench_bench_LDADD += $(HTTP2_LIBS)
+bench_bench_SOURCES += bench/bare.c bench/bare.h bench/bare_http2.c bench/bare_tcp.c bench/measure_http2.c \
+    bench/raw.h bench/raw_participants.c bench/raw_protocols.c
+endif
 if WITH_MPI
 bench_bench_CPPFLAGS += -DBENCH_MPI -DMPIRUN='"$(MPIRUN)"' $(MPI_CFLAGS)
 bench_bench_LDADD += $(MPI_LIBS)

@@ -95,7 +95,7 @@ static char *list_measurements(int part, const char *text, void *input)
         return (char *)text;
     fputs("Measurements, and the figures that they are about:\n", stream);
     for (const struct measurement *measurement = measurements; measurement->name; measurement++)
-        fprintf(stream, "  %-18s %s\n", measurement->name, measurement->figures);
+        fprintf(stream, "  %-20s %s\n", measurement->name, measurement->figures);
     fclose(stream);
     return list;
 }

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Bytes of a small message. */
+#define PAYLOAD 100
+
 /* How much of everything. */
 struct measure_plan {
     bool quick;    /* few participants, few repetitions: the same code, figures of no meaning */
@@ -32,8 +35,15 @@ struct measurement {
     bool beside_tcp;
     const char *strategy; /* that is compared with FedAvg, and the bound of the ratio: */
     double bound;
-    bool unbounded; /* for comparison: the ratio has no bound to meet */
+    double bound_tcp; /* of the ratio to TCP; 0: it has none */
+    bool tls;         /* of HTTP/2: both ends use it */
+    bool unbounded;   /* for comparison: the ratio has no bound to meet */
 };
+
+/* Those of measure.c. */
+void measure_turn(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_fanout(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_join(const struct measure_plan *plan, const struct measurement *measurement);
 
 /* Those of measure_bulk.c. */
 void measure_bulk(const struct measure_plan *plan, const struct measurement *measurement);
@@ -67,6 +77,15 @@ void measure_matching(const struct measure_plan *plan, const struct measurement 
 
 /* That of measure_vertical.c, likewise. */
 void measure_vertical(const struct measure_plan *plan, const struct measurement *measurement);
+
+/* Those of measure_http2.c, which is there if the library has the HTTP/2 transport. */
+void measure_http2_fanout(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_http2_turn(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_http2_memory(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_http2_join(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_http2_bulk(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_http2_peak(const struct measure_plan *plan, const struct measurement *measurement);
+void measure_http2_loops(const struct measure_plan *plan, const struct measurement *measurement);
 
 /* All of them, ended by one without a name. */
 extern const struct measurement measurements[];

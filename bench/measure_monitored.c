@@ -10,7 +10,6 @@
 #include "figures.h"
 #include "process.h"
 
-#define PAYLOAD        100
 #define BOUND          1.03
 #define BOUND_SCRAPED  1.1
 #define SCRAPES        20

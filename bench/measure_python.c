@@ -8,8 +8,6 @@
 #include "figures.h"
 #include "process.h"
 
-#define PAYLOAD 100
-
 static const struct contender in_python = {
     .name = "python", .server = "python-server", .participants = "python-participants"};
 static const struct contender by_grpcio = {

@@ -8,6 +8,7 @@
 
 #include <muster/muster.h>
 
+#include "certificate.h"
 #include "role.h"
 
 static struct {
@@ -92,6 +93,8 @@ static struct participant *connect_one(void)
     struct participant *participant = NULL;
     struct muster_message first = MUSTER_MESSAGE_INIT;
     struct muster_error error = {0};
+    if (participants.options.tls)
+        options.credentials.ca = certificate_path();
     if (!participants.options.consumes)
         options.on_ready = on_ready;
     if (participant_connect(participants.address, &options, &participant, &error) != MUSTER_OK)
@@ -127,7 +130,8 @@ static void connect_all(const struct role_options *options)
     participants.options = *options;
     participants.numbers = role_numbers(options->arrays ? options->answer : 0);
     participants.all = role_allocate(options->participants, sizeof(*participants.all));
-    snprintf(participants.address, sizeof(participants.address), "127.0.0.1:%u", options->port);
+    snprintf(participants.address, sizeof(participants.address), "%s127.0.0.1:%u",
+             options->http2 ? "http2+" : "", options->port);
     for (size_t i = 0; i < count; i++)
         start_thread(&threads[i], connect_some, NULL);
     for (size_t i = 0; i < count; i++)

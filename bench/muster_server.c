@@ -8,6 +8,7 @@
 
 #include <muster/muster.h>
 
+#include "certificate.h"
 #include "role.h"
 
 #define TYPE "bench"
@@ -75,7 +76,12 @@ static uint16_t start(const struct role_options *options)
     make_instruction();
     if (options->folds && !(server.mean = muster_mean_new()))
         role_fail("out of memory");
-    manager_options.listen = "127.0.0.1:0";
+    manager_options.listen = options->http2 ? "http2+127.0.0.1:0" : "127.0.0.1:0";
+    manager_options.network_threads = (unsigned)options->loops;
+    if (options->tls) {
+        manager_options.credentials.certificate = certificate_path();
+        manager_options.credentials.key = certificate_key_path();
+    }
     manager_options.upload_budget = options->budget;
     if (participant_manager_start(&manager_options, &server.manager, &error) != MUSTER_OK)
         role_fail("%s", error.text);

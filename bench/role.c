@@ -5,6 +5,7 @@
 #include "role.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -304,15 +305,17 @@ static void run_reduce(const struct role_options *options)
 
 #define OPTIONS_FORMAT                                                                                       \
     "port=%hu,participants=%zu,instruction=%zu,answer=%zu,arrays=%d,folds=%d,median=%d,budget=%zu,delay=%u," \
-    "connecting=%zu,threads=%zu,rounds=%zu,members=%zu,batched=%d,consumes=%d"
-#define OPTIONS_COUNT 15
+    "connecting=%zu,threads=%zu,rounds=%zu,members=%zu,loops=%zu,processors=%zu,batched=%d,consumes=%d,"     \
+    "http2=%d,tls=%d"
+#define OPTIONS_COUNT 19
 
 void role_write_options(const struct role_options *options, char *text)
 {
     snprintf(text, ROLE_OPTIONS_MAX, OPTIONS_FORMAT, options->port, options->participants,
              options->instruction, options->answer, (int)options->arrays, (int)options->folds,
              (int)options->median, options->budget, options->delay_ms, options->connecting, options->threads,
-             options->rounds, options->members, (int)options->batched, (int)options->consumes);
+             options->rounds, options->members, options->loops, options->processors, (int)options->batched,
+             (int)options->consumes, (int)options->http2, (int)options->tls);
 }
 
 static struct role_options read_options(const char *text)
@@ -323,16 +326,20 @@ static struct role_options read_options(const char *text)
     int median = 0;
     int batched = 0;
     int consumes = 0;
+    int http2 = 0;
+    int tls = 0;
     if (sscanf(text, OPTIONS_FORMAT, &options.port, &options.participants, &options.instruction,
                &options.answer, &arrays, &folds, &median, &options.budget, &options.delay_ms,
-               &options.connecting, &options.threads, &options.rounds, &options.members, &batched,
-               &consumes) != OPTIONS_COUNT)
+               &options.connecting, &options.threads, &options.rounds, &options.members, &options.loops,
+               &options.processors, &batched, &consumes, &http2, &tls) != OPTIONS_COUNT)
         role_fail("bad options: %s", text);
     options.arrays = arrays != 0;
     options.folds = folds != 0;
     options.median = median != 0;
     options.batched = batched != 0;
     options.consumes = consumes != 0;
+    options.http2 = http2 != 0;
+    options.tls = tls != 0;
     return options;
 }
 
@@ -344,6 +351,24 @@ static void offer_to_end(void)
         fputs("1000", file);
         fclose(file);
     }
+}
+
+/* Keeps this process to its processors: threads that it starts later are there, too. A machine with too few
+   is shared by all. */
+static void settle(const struct role_options *options, bool serves)
+{
+    cpu_set_t allowed, chosen;
+    size_t seen = 0;
+    CPU_ZERO(&chosen);
+    if (options->processors == 0 || sched_getaffinity(0, sizeof(allowed), &allowed) != 0 ||
+        (size_t)CPU_COUNT(&allowed) <= options->processors)
+        return;
+    for (size_t i = 0; i < CPU_SETSIZE; i++) {
+        if (CPU_ISSET(i, &allowed) && (seen++ < options->processors) == serves)
+            CPU_SET(i, &chosen);
+    }
+    if (sched_setaffinity(0, sizeof(chosen), &chosen) != 0)
+        role_fail("cannot choose processors");
 }
 
 static const struct {
@@ -362,6 +387,13 @@ static const struct {
     {"core-participants", NULL, &core_participants, NULL},
     {"tcp-server", &tcp_server, NULL, NULL},
     {"tcp-participants", NULL, &tcp_participants, NULL},
+#ifdef BENCH_HTTP2
+    {"bare-tcp-server", &bare_tcp_server, NULL, NULL},
+    {"bare-http2-server", &bare_http2_server, NULL, NULL},
+    {"raw-tcp-participants", NULL, &raw_tcp_participants, NULL},
+    {"raw-http2-participants", NULL, &raw_http2_participants, NULL},
+    {"raw-muster-participants", NULL, &raw_muster_participants, NULL},
+#endif
     {"group-coordinator", &group_coordinator, NULL, NULL},
     {"group-members", NULL, &group_members, NULL},
     {"relay", NULL, NULL, run_relay},
@@ -387,6 +419,7 @@ int role_main(const char *name, const char *text)
     for (size_t i = 0; i < sizeof(roles) / sizeof(*roles); i++) {
         if (strcmp(name, roles[i].name) != 0)
             continue;
+        settle(&options, roles[i].server != NULL);
         if (roles[i].server)
             run_server(roles[i].server, &options);
         else if (roles[i].participants)

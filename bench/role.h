@@ -26,6 +26,10 @@ struct role_options {
     size_t rounds;     /* reduce: how many */
     size_t members;    /* of a group: all of them, wherever they are */
     bool consumes; /* participants: a thread blocks for instructions, instead of a callback that answers */
+    bool http2;    /* muster: over the HTTP/2 transport */
+    bool tls;      /* muster: with the files of certificate.h; raw participants */
+    size_t loops;  /* muster's server: network threads; 0: the library's default */
+    size_t processors; /* the server has the first ones to itself, participants the others; 0: all have all */
 };
 
 #define ROLE_OPTIONS_MAX 512
@@ -61,8 +65,9 @@ struct role_participants {
 };
 
 extern const struct role_server muster_server, muster_each_server, muster_monitored_server, core_server,
-    tcp_server, group_coordinator;
-extern const struct role_participants muster_participants, core_participants, tcp_participants, group_members;
+    tcp_server, bare_tcp_server, bare_http2_server, group_coordinator;
+extern const struct role_participants muster_participants, core_participants, tcp_participants,
+    raw_tcp_participants, raw_http2_participants, raw_muster_participants, group_members;
 
 /* The participant manager of muster_server. */
 struct participant_manager *muster_server_manager(void);

@@ -45,7 +45,7 @@ proto/group.pb-c.c: proto/group.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC_C) --proto_path=$(top_srcdir)/proto --c_out=proto $<
 proto/group.pb-c.h: proto/group.pb-c.c
 $(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h proto/group.pb-c.h $(record_proto_sources)
-$(libmuster_wire_la_OBJECTS) $(libmuster_grpc_la_OBJECTS): proto/health.pb-c.h
+$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/health.pb-c.h
 
 # What TensorBoard reads.
 EXTRA_DIST += proto/tensorboard.proto
@@ -79,12 +79,26 @@ libmuster_core_la_SOURCES = \
     lib/link/traffic.h \
     lib/link/transfer.c \
     lib/link/transfer.h \
+    lib/network/address.c \
+    lib/network/address.h \
     lib/network/buffer.c \
     lib/network/buffer.h \
+    lib/network/code.c \
+    lib/network/code.h \
     lib/network/credentials.c \
     lib/network/credentials.h \
+    lib/network/descriptors.c \
+    lib/network/descriptors.h \
     lib/network/guesses.c \
     lib/network/guesses.h \
+    lib/network/handshakes.c \
+    lib/network/handshakes.h \
+    lib/network/health.c \
+    lib/network/health.h \
+    lib/network/holders.c \
+    lib/network/holders.h \
+    lib/network/identity.c \
+    lib/network/identity.h \
     lib/network/local.c \
     lib/network/local.h \
     lib/network/local_listener.c \
@@ -95,7 +109,12 @@ libmuster_core_la_SOURCES = \
     lib/network/timer.c \
     lib/network/timer.h \
     lib/network/transport.c \
+    lib/network/trim.c \
     lib/network/transport.h \
+    lib/network/trim.h \
+    lib/network/waiting.c \
+    lib/network/waiting.h \
+    lib/network/words.h \
     lib/participant/dispatch.c \
     lib/participant/heartbeat.c \
     lib/participant/heartbeat.h \
@@ -294,7 +313,7 @@ libmuster_core_la_SOURCES += \
     lib/record/tensorboard.c
 endif
 
-libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS) $(PROTOBUF_C_CFLAGS)
+libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
 libmuster_grpc_la_SOURCES = \
     lib/network/grpc.h \
@@ -302,14 +321,10 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_calls.c \
     lib/network/grpc_client.c \
     lib/network/grpc_credentials.c \
-    lib/network/grpc_descriptors.c \
-    lib/network/grpc_descriptors.h \
     lib/network/grpc_flood.c \
     lib/network/grpc_flood.h \
     lib/network/grpc_handshakes.c \
     lib/network/grpc_handshakes.h \
-    lib/network/grpc_health.c \
-    lib/network/grpc_health.h \
     lib/network/grpc_listener.c \
     lib/network/grpc_listener.h \
     lib/network/grpc_loan.c \
@@ -317,9 +332,7 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_stream.c \
     lib/network/grpc_transport.c \
     lib/network/grpc_unfinished.c \
-    lib/network/grpc_unfinished.h \
-    lib/network/grpc_waiting.c \
-    lib/network/grpc_waiting.h
+    lib/network/grpc_unfinished.h
 
 lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined
@@ -340,6 +353,37 @@ libmuster_mpi_la_SOURCES = \
     lib/network/mpi/stream.c \
     lib/network/mpi/transport.c \
     lib/network/mpi/world.c
+endif
+
+# gRPC over HTTP/2 without C-core.
+if HTTP2
+libmuster_la_LIBADD += libmuster-http2.la
+noinst_LTLIBRARIES += libmuster-http2.la
+libmuster_http2_la_CPPFLAGS = $(AM_CPPFLAGS) $(HTTP2_CFLAGS)
+libmuster_http2_la_LIBADD = $(HTTP2_LIBS)
+libmuster_http2_la_SOURCES = \
+    lib/network/http2/call.c \
+    lib/network/http2/client.c \
+    lib/network/http2/connection.c \
+    lib/network/http2/headers.c \
+    lib/network/http2/http2.h \
+    lib/network/http2/input.c \
+    lib/network/http2/listener.c \
+    lib/network/http2/listener.h \
+    lib/network/http2/lookup.c \
+    lib/network/http2/lookup.h \
+    lib/network/http2/loop.c \
+    lib/network/http2/loop.h \
+    lib/network/http2/output.c \
+    lib/network/http2/session.c \
+    lib/network/http2/stream.c \
+    lib/network/http2/tls.c \
+    lib/network/http2/tls.h \
+    lib/network/http2/tls_context.c \
+    lib/network/http2/tls_context.h \
+    lib/network/http2/tls_server.c \
+    lib/network/http2/tls_shown.c \
+    lib/network/http2/transport.c
 endif
 
 # Vertical learning, a program's own use of proxies and participants.

@@ -1,5 +1,6 @@
 # The package for Python, which pip builds against an installed library; here, for those in the tree, against this one.
-EXTRA_DIST += python/README.md python/pyproject.toml python/setup.py python/MANIFEST.in $(PYTHON_BUILD) $(PYTHON_MODULES)
+EXTRA_DIST += python/README.md python/pyproject.toml python/setup.py python/MANIFEST.in
+EXTRA_DIST += $(PYTHON_BUILD) $(PYTHON_MODULES)
 PYTHON_BUILD = python/muster_build.py python/muster_jobs.c
 PYTHON_MODULES = \
     python/muster/__init__.py \
@@ -7,9 +8,11 @@ PYTHON_MODULES = \
     python/muster/_ddp_checkpoint.py \
     python/muster/_ddp_control.py \
     python/muster/_ddp_group.py \
+    python/muster/_ddp_sockets.py \
     python/muster/_errors.py \
     python/muster/_flower_app.py \
     python/muster/_message.py \
+    python/muster/_muster.pyi \
     python/muster/ddp.py \
     python/muster/flower.py \
     python/muster/group.py \
@@ -35,7 +38,8 @@ python/built: libmuster.la $(musterinclude_HEADERS) $(PYTHON_BUILD) $(PYTHON_MOD
 	$(AM_V_GEN)rm -rf python/package && $(MKDIR_P) python/package/muster && \
 	for file in $(PYTHON_MODULES); do cp "$(srcdir)/$$file" python/package/muster/ || exit; done && \
 	CC='$(CC)' CFLAGS='-O2 $(WERROR_CFLAGS)' PKG_CONFIG='$(PKG_CONFIG)' PKG_CONFIG_PATH='$(abs_top_builddir)' \
-	    $(PYTHON3) -B $(srcdir)/python/muster_build.py python/package >python/build.log 2>&1 || { cat python/build.log; exit 1; }
+	    $(PYTHON3) -B $(srcdir)/python/muster_build.py python/package >python/build.log 2>&1 || \
+	    { cat python/build.log; exit 1; }
 	@touch $@
 
 endif

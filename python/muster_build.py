@@ -57,6 +57,12 @@ void muster_python_keep_memory(void);
 """
 
 
+def run_path():
+    """Has the module find a library that is where the system does not look; LD_LIBRARY_PATH goes before it."""
+    folder = "".join(pkg_config("--variable=libdir"))  # in the build tree there is none
+    return [f"-Wl,-rpath,{folder}"] if folder and not re.match("(/usr)?/lib", folder) else []
+
+
 def pkg_config(*arguments):
     command = [os.environ.get("PKG_CONFIG", "pkg-config"), *arguments, "muster"]
     try:
@@ -164,7 +170,7 @@ def make():
             source += code
     ffi = cffi.FFI()
     ffi.cdef(text + JOBS + "\n".join(heads) + CALLBACKS)
-    libraries = pkg_config("--libs")
+    libraries = [*pkg_config("--libs"), *run_path()]
     ffi.set_source("muster._muster", source, extra_compile_args=[*flags, "-std=gnu11"], extra_link_args=libraries,
                    py_limited_api=False)
     return ffi

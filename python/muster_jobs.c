@@ -1,7 +1,7 @@
 /*
- * Calls that wait, on threads of their own. Python hears signals on its main thread only, and not while that is inside of
- * a call: so such a call runs here, and the main thread looks up from its wait now and then. A thread that has nothing to
- * do is kept for the next call. muster_build.py adds a function for each call.
+ * Calls that wait, on threads of their own. Python hears signals on its main thread only, and not while that is inside
+ * of a call: so such a call runs here, and the main thread looks up from its wait now and then. A thread that has
+ * nothing to do is kept for the next call. muster_build.py adds a function for each call.
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -176,9 +176,9 @@ void muster_gate_free(struct muster_gate *gate)
 /* ---- memory ---- */
 
 /*
- * By default glibc gives the memory of gRPC's buffers back to the system after each big message, and takes it again for the
- * next: that costs more than the message. So its two thresholds are set to where it moves them itself in a process that frees
- * blocks of 32 MiB. Who has set them in the environment knows better.
+ * By default glibc gives the memory of gRPC's buffers back to the system after each big message, and takes it again for
+ * the next: that costs more than the message. So its two thresholds are set to where it moves them itself in a process
+ * that frees blocks of 32 MiB. Who has set them in the environment knows better.
  */
 void muster_python_keep_memory(void)
 {

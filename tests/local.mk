@@ -80,6 +80,17 @@ if WITH_VERTICAL
 tests_unit_unit_SOURCES += tests/unit/test_vertical_metrics.c
 tests_unit_unit_LDADD += libmuster-vertical.la
 endif
+if HTTP2
+tests_unit_unit_CPPFLAGS += $(HTTP2_CFLAGS)
+tests_unit_unit_SOURCES += \
+    tests/unit/test_tls.c \
+    tests/unit/test_tls_failures.c \
+    tests/unit/test_tls_transfer.c \
+    tests/unit/tls.c \
+    tests/unit/tls.h \
+    tests/unit/tls_files.c
+tests_unit_unit_LDADD += libmuster-http2.la
+endif
 
 # A network inside the process, and what plays on it.
 fixture_sources = \
@@ -278,11 +289,38 @@ tests_conformance_by_hand_SOURCES = \
 tests_conformance_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_grpc_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
 tests_conformance_grpc_LDADD = $(GRPC_TEST_LIBS)
-tests_conformance_grpc_SOURCES = \
+socket_conformance_sources = \
     $(conformance_sources) \
-    tests/conformance/over_grpc.c \
+    tests/conformance/sockets.c \
+    tests/conformance/sockets.h \
     tests/support/port.c \
     tests/support/port.h
+tests_conformance_grpc_SOURCES = $(socket_conformance_sources) tests/conformance/over_grpc.c
+if HTTP2
+check_PROGRAMS += tests/conformance/http2
+tests_conformance_http2_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
+tests_conformance_http2_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
+tests_conformance_http2_LDADD = $(GRPC_TEST_LIBS)
+tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformance/over_http2.c
+
+# Peers that write HTTP/2 by hand, and mean no good.
+check_PROGRAMS += tests/http2/hostile
+tests_http2_hostile_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(HTTP2_CFLAGS)
+tests_http2_hostile_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
+tests_http2_hostile_LDADD = $(GRPC_TEST_LIBS) $(HTTP2_LIBS)
+tests_http2_hostile_SOURCES = \
+    tests/conformance/conformance.h \
+    tests/conformance/fixture.c \
+    tests/conformance/fixture.h \
+    tests/http2/network.c \
+    tests/http2/raw.c \
+    tests/http2/raw.h \
+    tests/http2/test_clients.c \
+    tests/http2/test_floods.c \
+    tests/http2/test_servers.c \
+    tests/support/slowness.c \
+    tests/support/slowness.h
+endif
 
 # Groups, over each transport; the coordinator is played.
 GROUP_TEST_WRAP = -Wl,--wrap=muster__membership_start,--wrap=muster__membership_finish,--wrap=muster__membership_free
@@ -332,7 +370,7 @@ tests_group_processes_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_group_processes_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_group_processes_LDADD = $(GRPC_TEST_LIBS)
 tests_group_processes_SOURCES = tests/group/company.c tests/group/company.h tests/group/test_processes.c \
-    tests/support/slowness.c tests/support/slowness.h
+    tests/support/port.c tests/support/port.h tests/support/slowness.c tests/support/slowness.h
 
 # Real sockets and processes; raw C-core peers send what our own participants never would.
 tests_integration_network_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(GRPC_CFLAGS) \

@@ -10,8 +10,10 @@
 /* Beyond so many bytes the peer has to wait until they are judged. One that is not slowed down by that, as we have closed our
  * side, is not heard any more beyond twice as many. */
 #define HELD_MOST ((size_t)256 << 20)
-#define PAUSE_MS  20
-#define END_MS    10000
+/* Streams that participants have opened, and whose end is not judged yet. Others are refused meanwhile. */
+#define LINES_MOST 1024
+#define PAUSE_MS   20
+#define END_MS     10000
 
 int64_t inbox_now(struct inbox *inbox)
 {
@@ -80,23 +82,43 @@ static void stream_closed(void *context, enum muster_status status, const char *
 
 static const struct stream_events stream_events = {.message = message_came, .closed = stream_closed};
 
-static struct line *line_new(struct inbox *inbox)
+static struct line *line_new(struct inbox *inbox, bool accepted)
 {
     struct line *line = calloc(1, sizeof(*line));
     if (!line)
         return NULL;
     line->inbox = inbox;
+    line->accepted = accepted;
     pthread_mutex_lock(&inbox->lock);
-    line->number = ++inbox->lines_opened;
-    LIST_INSERT_HEAD(&inbox->lines, line, link);
+    bool has_room = !accepted || inbox->line_count < LINES_MOST;
+    if (has_room) {
+        line->number = ++inbox->lines_opened;
+        inbox->line_count++;
+        LIST_INSERT_HEAD(&inbox->lines, line, link);
+    }
     pthread_mutex_unlock(&inbox->lock);
-    return line;
+    if (has_room)
+        return line;
+    free(line);
+    return NULL;
+}
+
+static void line_free(struct line *line)
+{
+    struct inbox *inbox = line->inbox;
+    pthread_mutex_lock(&inbox->lock);
+    LIST_REMOVE(line, link);
+    inbox->line_count--;
+    pthread_mutex_unlock(&inbox->lock);
+    if (line->stream)
+        line->stream->ops->release(line->stream);
+    free(line);
 }
 
 void *inbox_accepted(void *context, struct stream *stream, const struct stream_events **events)
 {
     struct inbox *inbox = context;
-    struct line *line = line_new(inbox);
+    struct line *line = line_new(inbox, true);
     struct muster_error error = {MUSTER_OK, ""};
     const char *const *names;
     if (!line)
@@ -140,13 +162,11 @@ struct line *inbox_connect(struct inbox *inbox, const char *address, const struc
                            size_t max_message_size, const struct connection_options *options,
                            struct muster_error *error)
 {
-    struct line *line = line_new(inbox);
+    struct line *line = line_new(inbox, false);
     if (!line || inbox->transport->ops->connect(inbox->transport, address, service, max_message_size, options,
                                                 &stream_events, line, &line->stream, error) != MUSTER_OK) {
-        if (line) {
-            LIST_REMOVE(line, link);
-            free(line);
-        }
+        if (line)
+            line_free(line);
         return NULL;
     }
     return line;
@@ -156,6 +176,9 @@ struct event *inbox_take(struct inbox *inbox, int64_t until)
 {
     struct waiter waiter;
     int64_t left = until - inbox_now(inbox);
+    if (inbox->over && inbox->over->accepted)
+        line_free(inbox->over);
+    inbox->over = NULL;
     pthread_mutex_lock(&inbox->lock);
     muster__waiter_begin(&waiter, inbox->transport, &inbox->lock, &inbox->changed, left > 0 ? left : 0);
     while (STAILQ_EMPTY(&inbox->events) && !waiter.expired)
@@ -169,8 +192,10 @@ struct event *inbox_take(struct inbox *inbox, int64_t until)
     }
     muster__waiter_end(&waiter);
     pthread_mutex_unlock(&inbox->lock);
-    if (event && event->kind == EVENT_ENDED)
+    if (event && event->kind == EVENT_ENDED) {
         event->line->ended = true;
+        inbox->over = event->line;
+    }
     return event;
 }
 
@@ -213,11 +238,8 @@ bool inbox_free(struct inbox *inbox)
     }
     for (struct event *event; (event = STAILQ_FIRST(&inbox->events)); free(event))
         STAILQ_REMOVE_HEAD(&inbox->events, link);
-    while ((line = LIST_FIRST(&inbox->lines))) {
-        LIST_REMOVE(line, link);
-        line->stream->ops->release(line->stream);
-        free(line);
-    }
+    while ((line = LIST_FIRST(&inbox->lines)))
+        line_free(line);
     inbox->transport->ops->release(inbox->transport);
     pthread_cond_destroy(&inbox->changed);
     pthread_mutex_destroy(&inbox->lock);

@@ -18,11 +18,13 @@ enum event_kind {
     EVENT_CHILD,   /* the program that we started has ended */
 };
 
-/* One end of a stream. It belongs to the inbox, and stays until inbox_free(). */
+/* One end of a stream. It belongs to the inbox. One that a participant has opened is freed when an event is taken
+ * out after its end, and so is not kept: there may be any number. Others stay until inbox_free(). */
 struct line {
     struct inbox *inbox;
     struct stream *stream;
     uint64_t number; /* counted from 1 */
+    bool accepted;   /* constant: a participant has opened it */
     bool ended;      /* the main thread's: EVENT_ENDED was taken out */
     bool closing;    /* the main thread's: we have ended our side */
     LIST_ENTRY(line) link;
@@ -43,9 +45,11 @@ struct inbox {
     struct muster_transport *transport; /* a reference */
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    struct line *over;           /* the main thread's: the one whose end was taken out last */
     STAILQ_HEAD(, event) events; /* guarded by lock, like all below */
     size_t held;                 /* bytes of events in there */
     uint64_t lines_opened;
+    size_t line_count;
     bool stopped; /* the listener */
     LIST_HEAD(, line) lines;
 };

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A participant with numpy: it trains the server's model on data that only it has, and sends the model and a few numbers.
+"""A participant with numpy: it trains the server's model on data that only it has, and sends it and a few numbers.
 
     python3 server.py & for number in 1 2 3; do python3 participant_numpy.py --number $number & done; wait
 

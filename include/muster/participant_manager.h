@@ -50,10 +50,11 @@ struct participant_manager_event {
 struct participant_manager_options {
     /** The size of this struct; set by participant_manager_options_init(). */
     size_t size;
-    /** Address to listen on: "host:port" or "[v6]:port" with gRPC, where port 0 takes a free one;
+    /** Address to listen on: "host:port" or "[v6]:port" with gRPC, where port 0 takes a free one; the
+       same behind "http2+" for the HTTP/2 transport;
        "local:NAME", for participants of this process; or, for those of this MPI world, "mpi:RANK" or
        "mpi:RANK/NAME" with the rank of this process, which "mpi:/NAME" leaves out; "mpi:" takes a free name.
-       Participants need credentials with gRPC alone. */
+       Participants need credentials over a network alone: with gRPC and "http2+". */
     const char *listen;
     /** The most participants at one time, including those that are away. At the limit, a new one takes the
        place of the one that has been away longest; one from its own address is preferred. If nobody is away,
@@ -107,8 +108,8 @@ struct participant_manager_options {
     /** How long participant_manager_stop() lets streams end by themselves before it cuts them. The stream of
        a closed proxy has the same time, and so has a participant that reads nothing: see proxy_run(). */
     int64_t stop_timeout_ms;
-    /** The least number of threads for gRPC's network. All managers and participants of the process share
-       them. 0: one for every two cores. */
+    /** The least number of threads for the network, which all managers and participants of the process share.
+       0: one for every two cores with gRPC, one for each with "http2+". */
     unsigned network_threads;
 
     /**

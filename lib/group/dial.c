@@ -139,6 +139,14 @@ static enum muster_status start(struct dial *dial, const char *address, const st
     own.keepalive_time_ms =
         options->keepalive_time_ms > KEEPALIVE_LEAST_MS ? options->keepalive_time_ms : KEEPALIVE_LEAST_MS;
     own.keepalive_timeout_ms = options->keepalive_timeout_ms;
+    /* The coordinator sees hosts and ports: which transport they are for, it does not. */
+    static const char http2[] = "http2+";
+    char text[sizeof(http2) + 256]; /* an address has no more */
+    bool plain = strncmp(address, http2, strlen(http2)) != 0;
+    if (plain && strncmp(dial->link->group->coordinator, http2, strlen(http2)) == 0) {
+        snprintf(text, sizeof(text), "%s%s", http2, address);
+        address = text;
+    }
     return participant_start(address, &own, participant, error);
 }
 

@@ -258,7 +258,8 @@ static bool begins_with(const char *text, const char *beginning)
 /* Where it listens unless it is told: as the coordinator, but for a name or a port of its own. */
 static void choose_address(const struct muster_group *group, char *address, size_t size)
 {
-    const char *coordinator = group->coordinator;
+    const char *prefix = begins_with(group->coordinator, "http2+") ? "http2+" : "";
+    const char *coordinator = group->coordinator + strlen(prefix);
     const char *slash = strchr(coordinator, '/');
     if (begins_with(coordinator, "local:"))
         snprintf(address, size, "local:%.64s-%016" PRIx64, coordinator + strlen("local:"),
@@ -269,9 +270,9 @@ static void choose_address(const struct muster_group *group, char *address, size
     else if (begins_with(coordinator, "mpi:"))
         snprintf(address, size, "mpi:");
     else if (begins_with(coordinator, "127.") || begins_with(coordinator, "localhost:"))
-        snprintf(address, size, "127.0.0.1:0");
+        snprintf(address, size, "%s127.0.0.1:0", prefix);
     else
-        snprintf(address, size, begins_with(coordinator, "[::1]:") ? "[::1]:0" : "[::]:0");
+        snprintf(address, size, "%s%s", prefix, begins_with(coordinator, "[::1]:") ? "[::1]:0" : "[::]:0");
 }
 
 static enum muster_status listen_for_peers(struct muster_group *group, const char *address,

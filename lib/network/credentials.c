@@ -325,7 +325,9 @@ bool muster__is_loopback(const char *address)
     char host[256];
     struct in_addr v4;
     struct in6_addr v6;
-    const char *colon = strrchr(address, ':');
+    const char *scheme = "http2+", *colon = strrchr(address, ':');
+    if (strncmp(address, scheme, strlen(scheme)) == 0)
+        address += strlen(scheme);
     size_t length = colon ? (size_t)(colon - address) : strlen(address);
     if (length >= 2 && address[0] == '[' && address[length - 1] == ']') {
         address++;

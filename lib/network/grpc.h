@@ -3,11 +3,10 @@
  * threads that run the completions; each completion is a tag inside the object that it is about.
  *
  * Locks: a stream's lock guards its fields and is held while batches are started on its call, never while
- * waiting or during an event; a listener's lock guards its count, its doors_lock the servers of which it is
- * made; alarm_lock the alarm; lives_lock the lives. A stream's lock is taken before timers.lock, and that
- * before alarm_lock; the lock of struct unfinished before a stream's, a listener's and timers.lock;
- * listeners_lock before a doors_lock, and that before a listener's lock and timers.lock. No two others are
- * held together.
+ * waiting or during an event; a listener's lock guards its count of peers, its doors_lock the servers of which
+ * it is made; alarm_lock the alarm; lives_lock the lives. A stream's lock is taken before timers.lock, and that
+ * before alarm_lock; those of struct unfinished and of struct health before a stream's and timers.lock;
+ * listeners_lock before a doors_lock, and that before timers.lock. No two others are held together.
  *
  * A stream's life: its operations in flight are counted in `pending`, RECV_CLOSE_ON_SERVER or
  * RECV_STATUS_ON_CLIENT among them, which C-core completes when the call has ended. Whoever takes the count
@@ -24,8 +23,10 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 
-#include "network/guesses.h"
+#include "network/address.h"
+#include "network/identity.h"
 #include "network/transport.h"
+#include "network/trim.h"
 
 /* At both ends. A chunk must not wait for the window to be opened for it, not even over a long way: it covers
    the next few, which costs nothing unless they come, as everything that comes is read at once. */
@@ -35,9 +36,6 @@ enum { LOOKAHEAD = 2 << 20, FRAME_SIZE_MAX = 1 << 20 };
    4 MiB. With its own least size, 256 bytes, it takes a sixth longer over a turn of a few bytes. A
    server has many connections; a participant has one, and is quicker with bigger reads. */
 enum { READ_SIZE_MIN = 8 << 10, SERVER_READ_SIZE_MAX = 24 << 10, CLIENT_READ_SIZE_MAX = 128 << 10 };
-
-/* Pings of a participant that come faster than this end its connection. */
-enum { PING_INTERVAL_MIN_MS = 5000 };
 
 struct tag {
     void (*complete)(struct tag *tag, bool ok);
@@ -72,8 +70,7 @@ struct grpc_transport {
     SLIST_HEAD(, tag)
     strays;             /* completions that were found where they cannot be run; guarded by alarm_lock */
     bool alarm_stopped; /* guarded by alarm_lock */
-    struct timer trim;
-    atomic_bool trimming; /* trim runs */
+    struct trim trim;
     struct tag accept_failed;
     atomic_bool accept_failing; /* accept_failed is on its way */
     pthread_mutex_t listeners_lock;
@@ -93,13 +90,6 @@ struct client_side {
     grpc_slice details;
 };
 
-/* Whether a client has shown what a server's credentials ask for, and the names in its certificate. */
-struct peer_identity {
-    struct muster_error refusal; /* its status MUSTER_OK: none */
-    bool wrong_token;
-    const char **names; /* with NULL behind the last; NULL: no certificate was asked for */
-};
-
 struct grpc_stream {
     struct stream base;
     atomic_uint references; /* one of the owner, one until `closed` has been reported */
@@ -108,6 +98,7 @@ struct grpc_stream {
     struct grpc_listener *listener; /* on the server */
     struct client_side *client;     /* on the client */
     struct peer_identity *identity; /* on a server that asks for one */
+    bool aside;                     /* on the server: for its health, and counted among no peers */
     struct inflow *inflow;          /* on the server: its connection's; NULL: none is kept */
     LIST_ENTRY(grpc_stream) link;   /* in the inflow's; guarded by the lock of struct unfinished */
     atomic_uint heard_in;           /* the check before its last message, or its beginning */
@@ -181,7 +172,6 @@ struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *
                                             const grpc_metadata_array *metadata);
 /* Whether a call brings a token, right or wrong. */
 bool muster__grpc_shows_token(const grpc_metadata_array *metadata);
-void muster__grpc_identity_free(struct peer_identity *identity);
 
 /* ---- grpc_cause.c ---- */
 
@@ -202,10 +192,6 @@ enum muster_status muster__grpc_explain(const struct client_side *client, const 
                                         char cause[MUSTER_ERROR_TEXT_SIZE]);
 
 /* ---- grpc_stream.c: with the stream's lock held, where nothing else is said ---- */
-
-/* Gives back what was freed, before long: what many strangers have made glibc take stays with it
-   otherwise. */
-void muster__grpc_trim_later(struct grpc_transport *transport);
 
 /* A stream for a call; NULL when out of memory. */
 struct grpc_stream *muster__grpc_stream_new(struct grpc_transport *transport, grpc_call *call);
@@ -251,18 +237,8 @@ void muster__grpc_shut_borrowers(struct muster_transport *transport, const struc
 /* Of an address for C-core. */
 #define TARGET_SIZE (3 * (HOST_SIZE + 16))
 
-/* Takes "host:port" or "[v6]:port" apart; false when it is neither, or anything else is in it. */
-bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port);
-
 /* Puts an address that has been taken apart behind `prefix` in such a way that C-core takes it literally. */
 void muster__write_target(const char *prefix, const char *address, char target[TARGET_SIZE]);
-
-/* Whether `host` stands for one address, in the form in which getnameinfo() writes it. */
-bool muster__is_one_address(const char *host);
-
-/* Why an address could not be listened on, which C-core does not say. */
-enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,
-                                        struct muster_error *error);
 
 /* Shuts the process's connections whose own end is `port` at `host` (NULL: any). */
 void muster__shut_connections(const char *host, uint16_t port);

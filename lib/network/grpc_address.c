@@ -1,10 +1,8 @@
-/* Addresses and the sockets behind them: what C-core keeps to itself. */
+/* The sockets behind addresses, which C-core keeps to itself. */
 #include <config.h>
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,45 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "network/address.h"
 #include "network/grpc.h"
-#include "status.h"
 
 /* Reads of 64 KiB: more than any socket's buffer has. */
 #define DISCARDS_MAX 1024
-
-#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define DIGITS  "0123456789"
-
-/* The characters of names, of IPv4's addresses, and of zones such as eth0: nothing that C-core, a resolver or
-   a terminal would read as anything else. */
-static bool is_name(const char *text, size_t size)
-{
-    return size > 0 && strspn(text, LETTERS DIGITS "-._") >= size;
-}
-
-/* An address of IPv6, with a zone perhaps. */
-static bool is_v6(const char *text)
-{
-    struct in6_addr parsed;
-    char plain[HOST_SIZE];
-    const char *zone = strchr(text, '%');
-    snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(text, "%"), text);
-    return inet_pton(AF_INET6, plain, &parsed) == 1 && (!zone || is_name(zone + 1, strlen(zone + 1)));
-}
-
-bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port)
-{
-    const char *colon = strrchr(address, ':');
-    if (!colon || colon == address || colon - address >= HOST_SIZE)
-        return false;
-    size_t length = (size_t)(colon - address);
-    bool bracketed = length >= 2 && address[0] == '[' && colon[-1] == ']';
-    snprintf(host, HOST_SIZE, "%.*s", (int)(bracketed ? length - 2 : length), address + (bracketed ? 1 : 0));
-    *port = colon + 1;
-    size_t digits = strspn(*port, DIGITS);
-    return (bracketed ? is_v6(host) : is_name(host, strlen(host))) && digits > 0 && digits <= 5 &&
-           !(*port)[digits] && atoi(*port) <= UINT16_MAX;
-}
 
 /* C-core reads an address as a URI: %41 is "A", and a host called "unix" or "dns" is a scheme, in lower case
    only. Names mean the same in upper case. */
@@ -64,41 +28,6 @@ void muster__write_target(const char *prefix, const char *address, char target[T
             target[size++] = at == address && !*prefix ? (char)toupper((unsigned char)*at) : *at;
     }
     target[size] = '\0';
-}
-
-bool muster__is_one_address(const char *host)
-{
-    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found;
-    char text[HOST_SIZE] = "";
-    if (!host[0] || getaddrinfo(host, NULL, &hints, &found) != 0)
-        return false;
-    getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
-    freeaddrinfo(found);
-    return strcmp(text, host) == 0 && strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0;
-}
-
-enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,
-                                        struct muster_error *error)
-{
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found;
-    int problem = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
-    if (problem)
-        return muster__error(error, MUSTER_INVALID, "cannot listen on '%s': %s", address,
-                             gai_strerror(problem));
-    int reason = EADDRNOTAVAIL;
-    int descriptor = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor >= 0) {
-        reason = bind(descriptor, found->ai_addr, found->ai_addrlen) == 0 ? EADDRINUSE : errno;
-        close(descriptor);
-    }
-    freeaddrinfo(found);
-    return muster__error(error, reason == EADDRINUSE ? MUSTER_EXISTS : MUSTER_UNAVAILABLE,
-                         "cannot listen on '%s': %s%s", address, strerror(reason),
-                         reason == EADDRNOTAVAIL ? " (is it one of this machine's?)"
-                         : reason == EADDRINUSE  ? " (port 0 takes a free one)"
-                                                 : "");
 }
 
 /* The two ends of a connection. */

@@ -12,6 +12,7 @@
 
 #include "network/credentials.h"
 #include "network/grpc.h"
+#include "network/words.h"
 #include "status.h"
 
 /* ---- the proxy that C-core would go by ---- */
@@ -53,20 +54,15 @@ static const struct {
     const char *words; /* C-core's */
     const char *cause;
 } causes[] = {
-    {"Connection refused", "connection refused (is the server up?)"},
-    {"Failed parsing HTTP/2", "what answers there is not an HTTP/2 server (is it the right port?)"},
-    {"http1.x server", "what answers there is not an HTTP/2 server (is it the right port?)"},
-    {"certificate verify failed", "TLS: certificate verify failed: the server's certificate has run out, or "
-                                  "no authority trusted here has signed it "
-                                  "(is the CA file right?)"},
-    {"is not in peer certificate", "TLS: the server's certificate is not for the host in the address: "
-                                   "connect to a DNS name or IP address of "
-                                   "its subjectAltName, or issue it for this one"},
-    {"wrong version number", "TLS handshake failed: what answers there does not use TLS"},
-    {"receiving SETTINGS frame",
-     "timed out: the connection was taken, and then nothing came (is it frozen?)"},
-    {"Timeout occurred", "timed out (is the address right, and no firewall in the way?)"},
-    {"FD Shutdown", "timed out (is the address right, and no firewall in the way?)"},
+    {"Connection refused", CAUSE_REFUSED},
+    {"Failed parsing HTTP/2", CAUSE_NOT_HTTP2},
+    {"http1.x server", CAUSE_NOT_HTTP2},
+    {"certificate verify failed", CAUSE_DISTRUSTED},
+    {"is not in peer certificate", CAUSE_OTHER_HOST},
+    {"wrong version number", CAUSE_NOT_TLS},
+    {"receiving SETTINGS frame", CAUSE_FROZEN},
+    {"Timeout occurred", CAUSE_SILENT},
+    {"FD Shutdown", CAUSE_SILENT},
 };
 
 /* What is left of C-core's text without what it puts before it. */
@@ -95,20 +91,17 @@ enum muster_status muster__grpc_explain(const struct client_side *client, const 
         proxy && (strstr(words, "Connection refused") || strstr(text, "DNS resolution failed"));
     if (strncmp(text, "DNS resolution failed", strlen("DNS resolution failed")) == 0) {
         const char *why = strrchr(text, ':');
-        snprintf(unknown, sizeof(unknown), "unknown host:%.100s (is the name right?)", why ? why + 1 : "");
+        snprintf(unknown, sizeof(unknown), CAUSE_UNKNOWN_HOST, why ? why + 1 + strspn(why + 1, " ") : "");
         words = unknown;
     } else if (strstr(words, "Socket closed")) {
-        words = client->tls ? "the connection was closed before HTTP/2 began (is it the right port?)"
-                            : "the connection was closed before HTTP/2 began (does the server expect TLS?)";
+        words = client->tls ? CAUSE_CLOSED : CAUSE_CLOSED_PLAIN;
     }
     for (size_t i = 0; i < sizeof(causes) / sizeof(*causes); i++) {
         if (strstr(words, causes[i].words))
             words = causes[i].cause;
     }
     if (proxy_failed)
-        snprintf(cause, MUSTER_ERROR_TEXT_SIZE,
-                 "the proxy %.50s: %.*s(is it right? no_proxy lists hosts that do not need it)", proxy,
-                 (int)strcspn(words, "("), words);
+        snprintf(cause, MUSTER_ERROR_TEXT_SIZE, CAUSE_PROXY, proxy, (int)strcspn(words, "("), words);
     else
         snprintf(cause, MUSTER_ERROR_TEXT_SIZE, "%.180s%s%.50s", words, proxy ? ", by way of the proxy " : "",
                  proxy ? proxy : "");

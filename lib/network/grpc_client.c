@@ -67,12 +67,9 @@ enum muster_status muster__grpc_connect(struct muster_transport *base, const cha
 {
     char host[HOST_SIZE];
     const char *port;
-    if (!muster__split_address(address, host, &port) || atoi(port) == 0)
-        return muster__error(
-            error, MUSTER_INVALID,
-            "cannot connect to '%.128s': write it as host:port or [v6]:port, the port from 1 to "
-            "65535, with nothing before or behind it",
-            address);
+    enum muster_status split = muster__split_to_connect(address, host, &port, error);
+    if (split != MUSTER_OK)
+        return split;
     sigset_t saved;
     options = options ? options : &muster__plain_connection;
     muster__block_signals(&saved);

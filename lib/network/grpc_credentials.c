@@ -1,19 +1,14 @@
 /* Credentials in C-core's terms, and the judging of calls by them. */
 #include <config.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <grpc/grpc_security_constants.h>
 #include <grpc/slice.h>
 
 #include "network/credentials.h"
 #include "network/grpc.h"
-#include "status.h"
-
-#define SCHEME "Bearer "
 
 grpc_channel_credentials *muster__grpc_channel_credentials(const struct credentials *credentials,
                                                            const struct keys *keys)
@@ -66,9 +61,9 @@ grpc_metadata muster__grpc_authorization(const struct keys *keys)
     if (!keys || !keys->token)
         return authorization;
     size_t size = keys->token_size;
-    authorization.value = grpc_slice_malloc(strlen(SCHEME) + size);
-    memcpy(GRPC_SLICE_START_PTR(authorization.value), SCHEME, strlen(SCHEME));
-    memcpy(GRPC_SLICE_START_PTR(authorization.value) + strlen(SCHEME), keys->token, size);
+    authorization.value = grpc_slice_malloc(strlen(TOKEN_SCHEME) + size);
+    memcpy(GRPC_SLICE_START_PTR(authorization.value), TOKEN_SCHEME, strlen(TOKEN_SCHEME));
+    memcpy(GRPC_SLICE_START_PTR(authorization.value) + strlen(TOKEN_SCHEME), keys->token, size);
     return authorization;
 }
 
@@ -89,106 +84,63 @@ bool muster__grpc_shows_token(const grpc_metadata_array *metadata)
     return find_authorization(metadata) != NULL;
 }
 
-static void check_token(const struct keys *keys, const grpc_metadata_array *metadata,
-                        struct peer_identity *identity)
+static struct piece piece_of(const grpc_auth_property *property)
 {
-    const grpc_metadata *authorization = find_authorization(metadata);
-    if (!authorization) {
-        muster__error(&identity->refusal, MUSTER_UNAUTHENTICATED,
-                      "the server asks for a token: set its file (in other languages: send metadata "
-                      "'authorization: Bearer TOKEN')");
-        return;
-    }
-    const char *text = (const char *)GRPC_SLICE_START_PTR(authorization->value);
-    size_t size = GRPC_SLICE_LENGTH(authorization->value);
-    if (size > strlen(SCHEME) && strncasecmp(text, SCHEME, strlen(SCHEME)) == 0 &&
-        muster__keys_check_token(keys, text + strlen(SCHEME), size - strlen(SCHEME)))
-        return;
-    identity->wrong_token = true;
-    muster__error(&identity->refusal, MUSTER_UNAUTHENTICATED,
-                  "the token is not the server's: get the right one");
+    return property ? (struct piece){(const uint8_t *)property->value, property->value_length}
+                    : (struct piece){NULL, 0};
 }
 
-static const grpc_auth_property *first_property(const grpc_auth_context *context, const char *name)
+static struct piece first_property(const grpc_auth_context *context, const char *name)
 {
     grpc_auth_property_iterator iterator = grpc_auth_context_find_properties_by_name(context, name);
-    return grpc_auth_property_iterator_next(&iterator);
-}
-
-static void check_certificate(const struct keys *keys, const grpc_auth_context *context,
-                              struct muster_error *refusal)
-{
-    const grpc_auth_property *leaf = first_property(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
-    const grpc_auth_property *chain = first_property(context, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
-    if (!leaf)
-        muster__error(
-            refusal, MUSTER_UNAUTHENTICATED,
-            "the server asks for a certificate: set one that an authority of the server's has signed");
-    else
-        muster__keys_check_certificate(keys, leaf->value, leaf->value_length, chain ? chain->value : "",
-                                       chain ? chain->value_length : 0, refusal);
+    return piece_of(grpc_auth_property_iterator_next(&iterator));
 }
 
 /* Adds the properties that are names to `names`, or counts them when that is NULL. */
-static size_t collect_names(const grpc_auth_context *context, const char *property, const char **names)
+static size_t collect_names(const grpc_auth_context *context, const char *property, struct piece *names)
 {
     size_t count = 0;
     const grpc_auth_property *name;
     grpc_auth_property_iterator iterator = grpc_auth_context_find_properties_by_name(context, property);
     while ((name = grpc_auth_property_iterator_next(&iterator))) {
-        if (name->value_length == 0 || memchr(name->value, '\0', name->value_length))
-            continue; /* one that ends early for some of its readers names nobody */
-        if (names && !(names[count] = strndup(name->value, name->value_length)))
-            break;
+        if (names)
+            names[count] = piece_of(name);
         count++;
     }
     return count;
 }
 
-/* False: out of memory. */
-static bool take_names(struct peer_identity *identity, const grpc_auth_context *context)
+/* What it points to belongs to the context and the metadata, except the array of names, which is the caller's
+   to free. False: out of memory. */
+static bool look_at(const grpc_auth_context *context, struct shown *shown)
 {
     size_t most = collect_names(context, GRPC_X509_CN_PROPERTY_NAME, NULL) +
                   collect_names(context, GRPC_PEER_DNS_PROPERTY_NAME, NULL);
-    identity->names = calloc(most + 1, sizeof(*identity->names));
-    if (!identity->names)
+    struct piece *names = calloc(most + 1, sizeof(*names));
+    if (!names)
         return false;
-    size_t count = collect_names(context, GRPC_X509_CN_PROPERTY_NAME, identity->names);
-    count += collect_names(context, GRPC_PEER_DNS_PROPERTY_NAME, identity->names + count);
-    if (most == 0)
-        muster__error(&identity->refusal, MUSTER_UNAUTHENTICATED,
-                      "the certificate names nobody: it needs a common name or a DNS name");
-    return count == most;
+    shown->leaf = first_property(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
+    shown->chain = first_property(context, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
+    shown->names = names;
+    shown->name_count = collect_names(context, GRPC_X509_CN_PROPERTY_NAME, names);
+    shown->name_count += collect_names(context, GRPC_PEER_DNS_PROPERTY_NAME, names + shown->name_count);
+    return true;
 }
 
 struct peer_identity *muster__grpc_identify(const struct keys *keys, grpc_call *call,
                                             const grpc_metadata_array *metadata)
 {
-    struct peer_identity *identity = calloc(1, sizeof(*identity));
-    bool named = true;
-    if (!identity)
-        return NULL;
-    if (keys->authorities) {
-        grpc_auth_context *context = grpc_call_auth_context(call);
-        check_certificate(keys, context, &identity->refusal);
-        if (identity->refusal.status == MUSTER_OK)
-            named = take_names(identity, context);
+    struct shown shown = {.names = NULL};
+    struct peer_identity *identity = NULL;
+    const grpc_metadata *authorization = find_authorization(metadata);
+    if (authorization)
+        shown.authorization = (struct piece){GRPC_SLICE_START_PTR(authorization->value),
+                                             GRPC_SLICE_LENGTH(authorization->value)};
+    grpc_auth_context *context = keys->authorities ? grpc_call_auth_context(call) : NULL;
+    if (!context || look_at(context, &shown))
+        identity = muster__identify(keys, &shown);
+    free((void *)(uintptr_t)shown.names);
+    if (context)
         grpc_auth_context_release(context);
-    }
-    if (keys->token && identity->refusal.status == MUSTER_OK)
-        check_token(keys, metadata, identity);
-    if (named)
-        return identity;
-    muster__grpc_identity_free(identity);
-    return NULL;
-}
-
-void muster__grpc_identity_free(struct peer_identity *identity)
-{
-    if (!identity)
-        return;
-    for (size_t i = 0; identity->names && identity->names[i]; i++)
-        free((char *)identity->names[i]);
-    free(identity->names);
-    free(identity);
+    return identity;
 }

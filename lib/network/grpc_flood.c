@@ -14,6 +14,7 @@
 
 #include "network/grpc_flood.h"
 #include "network/timer.h"
+#include "network/words.h"
 
 enum {
     BUCKETS = 1024,
@@ -105,7 +106,7 @@ static void process(void *state, grpc_auth_context *connection, const grpc_metad
     (void)count;
     bool refused = refuses(state, connection);
     done(user_data, NULL, 0, NULL, 0, refused ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_OK,
-         refused ? "the connection begins too many calls" : NULL);
+         refused ? END_FLOOD : NULL);
 }
 
 static void destroy(void *state)

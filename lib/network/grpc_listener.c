@@ -11,14 +11,8 @@
 #include "network/grpc_listener.h"
 #include "status.h"
 
-/* How long nobody can connect before it is tried again. */
-#define REOPEN_MS 1000
-
 /* Calls that may arrive at once before one has to wait for another's acceptance. */
 #define ACCEPTORS 16
-
-/* That a connection may take to agree on TLS and HTTP/2. */
-#define HANDSHAKE_TIMEOUT_MS 20000
 
 struct acceptor {
     struct tag tag;
@@ -38,30 +32,6 @@ struct door {
     LIST_ENTRY(door) link; /* guarded by doors_lock */
     atomic_uint pending;   /* acceptors that wait, and the shutdown to come */
 };
-
-void muster__grpc_hold_on(struct grpc_listener *listener)
-{
-    pthread_mutex_lock(&listener->lock);
-    listener->alive++;
-    pthread_mutex_unlock(&listener->lock);
-}
-
-void muster__grpc_let_go(struct grpc_listener *listener)
-{
-    pthread_mutex_lock(&listener->lock);
-    bool last = --listener->alive == 0;
-    pthread_mutex_unlock(&listener->lock);
-    if (last)
-        listener->events->stopped(listener->context);
-}
-
-bool muster__grpc_has_service(const struct grpc_listener *listener, const char *name)
-{
-    const struct served *served = listener->events->served;
-    while (served->service && strcmp(served->service->name, name) != 0)
-        served++;
-    return served->service;
-}
 
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more)
 {
@@ -84,7 +54,7 @@ static void leave_door(struct door *door)
     pthread_mutex_unlock(&listener->doors_lock);
     grpc_server_destroy(door->server);
     free(door);
-    muster__grpc_let_go(listener);
+    muster__let_go(&listener->holders);
 }
 
 static void accept_next(struct acceptor *acceptor)
@@ -173,7 +143,7 @@ static uint16_t open_door(struct grpc_listener *listener, const char *address)
     }
     LIST_INSERT_HEAD(&listener->doors, door, link);
     listener->open = true;
-    muster__grpc_hold_on(listener);
+    muster__hold_on(&listener->holders);
     grpc_server_start(door->server);
     for (size_t i = 0; i < ACCEPTORS; i++) {
         door->acceptors[i].tag.complete = accepted_complete;
@@ -198,11 +168,7 @@ static void close_door(struct grpc_listener *listener)
 
 static void tell(const struct grpc_listener *listener, const char *text)
 {
-    char line[MUSTER_ERROR_TEXT_SIZE];
-    if (!listener->events->warned)
-        return;
-    snprintf(line, sizeof(line), "listening on %.64s: %s", listener->address, text);
-    listener->events->warned(listener->context, line);
+    muster__warn_listener(listener->events, listener->context, listener->address, text);
 }
 
 static void reopen(struct timer *timer)
@@ -211,10 +177,7 @@ static void reopen(struct timer *timer)
     struct muster_transport *transport = &listener->transport->base;
     sigset_t saved;
     if (!listener->told)
-        tell(
-            listener,
-            "connections cannot be accepted, as when the process has no descriptors left: nobody can connect "
-            "until some are closed");
+        tell(listener, DESCRIPTORS_GONE);
     listener->told = true;
     muster__block_signals(&saved);
     pthread_mutex_lock(&listener->doors_lock);
@@ -229,9 +192,9 @@ static void reopen(struct timer *timer)
     pthread_mutex_unlock(&listener->doors_lock);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (opened)
-        tell(listener, "there are descriptors again, and participants can connect");
+        tell(listener, DESCRIPTORS_AGAIN);
     if (opened || closing)
-        muster__grpc_let_go(listener);
+        muster__let_go(&listener->holders);
 }
 
 /* C-core's listener is dead for good after a failed accept(). Its connections without a stream end with the
@@ -243,7 +206,7 @@ static void accept_failed(struct grpc_listener *listener)
     if (listener->open && !listener->closing) {
         close_door(listener);
         muster__reserve_give(&listener->reserve);
-        muster__grpc_hold_on(listener);
+        muster__hold_on(&listener->holders);
         muster__timer_start(transport, &listener->reopening, muster__transport_after(transport, REOPEN_MS),
                             reopen);
     }
@@ -271,18 +234,18 @@ void muster__grpc_close_listener(struct listener *base)
     pthread_mutex_lock(&listener->transport->listeners_lock);
     LIST_REMOVE(listener, link);
     pthread_mutex_unlock(&listener->transport->listeners_lock);
-    muster__grpc_health_close(&listener->health);
-    muster__grpc_waiting_close(&listener->waiting);
-    muster__grpc_handshakes_close(&listener->handshakes);
+    muster__health_close(&listener->health);
+    muster__waiting_close(&listener->waiting);
+    muster__grpc_handshakes_close(listener);
     muster__grpc_unfinished_close(&listener->unfinished);
-    muster__grpc_hold_on(listener);
+    muster__hold_on(&listener->holders);
     pthread_mutex_lock(&listener->doors_lock);
     listener->closing = true;
     close_door(listener);
     pthread_mutex_unlock(&listener->doors_lock);
     if (muster__timer_stop(&listener->transport->base, &listener->reopening))
-        muster__grpc_let_go(listener);
-    muster__grpc_let_go(listener);
+        muster__let_go(&listener->holders);
+    muster__let_go(&listener->holders);
 }
 
 void muster__grpc_cut_listener(struct listener *base)
@@ -303,8 +266,9 @@ void muster__grpc_free_listener(struct listener *base)
     muster__reserve_give(&listener->reserve);
     grpc_resource_quota_unref(listener->quota);
     muster__grpc_flood_release(listener->flood);
-    muster__grpc_health_destroy(&listener->health);
-    muster__grpc_waiting_destroy(&listener->waiting);
+    muster__health_destroy(&listener->health);
+    muster__handshakes_destroy(&listener->handshakes);
+    muster__waiting_destroy(&listener->waiting);
     muster__grpc_unfinished_destroy(&listener->unfinished);
     pthread_mutex_destroy(&listener->doors_lock);
     pthread_mutex_destroy(&listener->lock);
@@ -332,12 +296,9 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     struct grpc_transport *transport = (struct grpc_transport *)base;
     char host[HOST_SIZE];
     const char *wanted_port;
-    if (!muster__split_address(address, host, &wanted_port))
-        return muster__error(
-            error, MUSTER_INVALID,
-            "cannot listen on '%.128s': write it as host:port or [v6]:port, the port up to 65535; all of the "
-            "machine's addresses are 0.0.0.0 and [::]",
-            address);
+    enum muster_status split = muster__split_to_listen(address, host, &wanted_port, error);
+    if (split != MUSTER_OK)
+        return split;
     struct grpc_listener *listener = calloc(1, sizeof(*listener));
     char *bound_address = malloc(strlen(address) + sizeof("65535"));
     if (!listener || !bound_address) {
@@ -353,10 +314,14 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     listener->context = context;
     listener->max_message_size = max_message_size;
     pthread_mutex_init(&listener->lock, NULL);
+    muster__holders_init(&listener->holders, events, context);
     pthread_mutex_init(&listener->doors_lock, NULL);
     set_limits(listener, options ? options : &muster__plain_connection);
-    muster__grpc_health_init(&listener->health, listener);
-    muster__grpc_waiting_init(&listener->waiting, listener);
+    muster__health_init(&listener->health, &transport->base, &listener->holders, events->served);
+    muster__handshakes_init(&listener->handshakes, &transport->base, listener->source.credentials,
+                            &listener->holders);
+    muster__waiting_init(&listener->waiting, &transport->base, listener->source.credentials,
+                         &listener->holders);
     muster__grpc_unfinished_init(&listener->unfinished, listener);
     muster__raise_descriptor_limit();
     muster__reserve_take(&listener->reserve); /* or the next time */
@@ -376,7 +341,7 @@ enum muster_status muster__grpc_listen(struct muster_transport *base, const char
     pthread_mutex_lock(&transport->listeners_lock);
     LIST_INSERT_HEAD(&transport->listeners, listener, link);
     pthread_mutex_unlock(&transport->listeners_lock);
-    muster__grpc_handshakes_watch(&listener->handshakes, listener);
+    muster__grpc_handshakes_watch(listener);
     *result = (struct listener *)listener;
     return MUSTER_OK;
 }

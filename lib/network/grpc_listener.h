@@ -3,13 +3,15 @@
 #define MUSTER_NETWORK_GRPC_LISTENER_H
 
 #include "network/credentials.h"
+#include "network/descriptors.h"
 #include "network/grpc.h"
-#include "network/grpc_descriptors.h"
 #include "network/grpc_flood.h"
 #include "network/grpc_handshakes.h"
-#include "network/grpc_health.h"
 #include "network/grpc_unfinished.h"
-#include "network/grpc_waiting.h"
+#include "network/handshakes.h"
+#include "network/health.h"
+#include "network/holders.h"
+#include "network/waiting.h"
 
 struct grpc_listener {
     struct grpc_transport *transport;
@@ -28,6 +30,8 @@ struct grpc_listener {
     char host[HOST_SIZE]; /* a numeric address; "" when it is any of the machine's, or a name */
     char *address;        /* with the port that was bound */
     _Atomic uint16_t port;
+    bool is_watched; /* for handshakes that fail: guarded by a lock of grpc_handshakes.c, as is the next */
+    LIST_ENTRY(grpc_listener) watched;
     LIST_ENTRY(grpc_listener) link; /* guarded by the transport's listeners_lock */
     pthread_mutex_t doors_lock;     /* taken before all others but listeners_lock; guards what follows */
     LIST_HEAD(, door) doors;        /* the newest first */
@@ -35,9 +39,9 @@ struct grpc_listener {
     bool closing;                   /* by the owner */
     struct timer reopening;         /* runs while it is neither open nor closing */
     struct reserve reserve;
-    bool told; /* that it is not open; of the timer alone */
+    bool told;              /* that it is not open; of the timer alone */
+    struct holders holders; /* streams, calls that wait, doors, and timers */
     pthread_mutex_t lock;
-    size_t alive; /* streams, calls for health and those that wait, doors, and timers; guarded by lock */
     size_t peers; /* streams of which a message came; guarded by lock */
 };
 
@@ -50,20 +54,9 @@ void muster__grpc_arrived(struct grpc_listener *listener, grpc_call *call, grpc_
 /* Ends a call that is no stream, and gives it up. */
 void muster__grpc_refuse(grpc_call *call, grpc_status_code code, const char *text);
 
-/* Judges a call that has arrived, and hands it to the listener's owner; `served` NULL: its method is none of
-   ours. */
-void muster__grpc_admit(struct grpc_listener *listener, grpc_call *call, const struct served *served,
-                        const grpc_metadata_array *metadata);
-
 /* ---- grpc_listener.c ---- */
 
-/* One more, and one less, of what keeps the listener from having stopped; the first only while there is
- * another. */
-void muster__grpc_hold_on(struct grpc_listener *listener);
-void muster__grpc_let_go(struct grpc_listener *listener);
 /* A stream of which a message came, and its end. */
 void muster__grpc_count_peer(struct grpc_listener *listener, bool more);
-/* Whether it has a service of this name. */
-bool muster__grpc_has_service(const struct grpc_listener *listener, const char *name);
 
 #endif

@@ -10,7 +10,9 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
+#include "network/code.h"
 #include "network/grpc_listener.h"
+#include "network/words.h"
 #include "status.h"
 
 /* Bodies up to this size are copied behind their head: cheaper than a slice of their own. */
@@ -27,45 +29,6 @@ struct queued_message {
     grpc_byte_buffer *bytes;
     const struct buffer *body; /* to be recognised */
 };
-
-/* ---- statuses on the wire ---- */
-
-/* Of those that have the same code, the first is what that code stands for. What is not here is UNAVAILABLE. */
-static const struct {
-    enum muster_status status;
-    grpc_status_code code;
-} codes[] = {
-    {MUSTER_OK, GRPC_STATUS_OK},
-    {MUSTER_TIMEOUT, GRPC_STATUS_DEADLINE_EXCEEDED},
-    {MUSTER_CANCELLED, GRPC_STATUS_CANCELLED},
-    {MUSTER_TOO_BIG, GRPC_STATUS_RESOURCE_EXHAUSTED},
-    {MUSTER_FULL, GRPC_STATUS_RESOURCE_EXHAUSTED},
-    {MUSTER_PROTOCOL, GRPC_STATUS_INVALID_ARGUMENT},
-    {MUSTER_INVALID, GRPC_STATUS_INVALID_ARGUMENT},
-    {MUSTER_FORMAT, GRPC_STATUS_INVALID_ARGUMENT},
-    {MUSTER_REFUSED, GRPC_STATUS_PERMISSION_DENIED},
-    {MUSTER_UNAUTHENTICATED, GRPC_STATUS_UNAUTHENTICATED},
-    {MUSTER_EXISTS, GRPC_STATUS_ALREADY_EXISTS},
-    {MUSTER_UNSUPPORTED, GRPC_STATUS_UNIMPLEMENTED},
-};
-
-enum { CODE_COUNT = sizeof(codes) / sizeof(*codes) };
-
-static grpc_status_code code_of(enum muster_status status)
-{
-    size_t i = 0;
-    while (i < CODE_COUNT && codes[i].status != status)
-        i++;
-    return i < CODE_COUNT ? codes[i].code : GRPC_STATUS_UNAVAILABLE;
-}
-
-static enum muster_status status_of(grpc_status_code code)
-{
-    size_t i = 0;
-    while (i < CODE_COUNT && codes[i].code != code)
-        i++;
-    return i < CODE_COUNT ? codes[i].status : MUSTER_UNAVAILABLE;
-}
 
 /* ---- lifetime ---- */
 
@@ -84,7 +47,7 @@ static void stream_release(struct stream *base)
         free(stream->client->proxy);
         free(stream->client);
     }
-    muster__grpc_identity_free(stream->identity);
+    muster__identity_free(stream->identity);
     free(stream->closing_text);
     pthread_mutex_destroy(&stream->lock);
     free(stream);
@@ -188,8 +151,14 @@ static void hold(struct grpc_stream *stream)
 static void stream_pause(struct stream *base, int64_t milliseconds)
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
-    stream->held_ms = milliseconds;
     stream->paused = true;
+    if (milliseconds != MUSTER_NO_LIMIT) {
+        stream->held_ms = milliseconds;
+        return;
+    }
+    pthread_mutex_lock(&stream->lock);
+    stream->unread = false; /* so that nothing posts the receive */
+    pthread_mutex_unlock(&stream->lock);
 }
 
 static void stream_hold(struct stream *base)
@@ -257,7 +226,8 @@ static void start_finish(struct grpc_stream *stream)
     size_t count = put_initial(stream, ops);
     grpc_slice text = grpc_slice_from_copied_string(stream->closing_text ? stream->closing_text : "");
     ops[count].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-    ops[count].data.send_status_from_server.status = code_of(stream->closing_status);
+    ops[count].data.send_status_from_server.status =
+        (grpc_status_code)muster__code_of(stream->closing_status);
     ops[count].data.send_status_from_server.status_details = &text;
     muster__grpc_start_batch(stream, ops, count + 1, &stream->finished);
     grpc_slice_unref(text);
@@ -266,15 +236,15 @@ static void start_finish(struct grpc_stream *stream)
 static void report_closed(struct grpc_stream *stream)
 {
     enum muster_status status = MUSTER_GONE;
-    const char *text = "the connection ended";
+    const char *text = END_BROKEN;
     char *details = NULL;
     char cause[MUSTER_ERROR_TEXT_SIZE];
     if (stream->client) {
-        status = status_of(stream->client->code);
+        status = muster__status_of((int)stream->client->code);
         text = details = grpc_slice_to_c_string(stream->client->details);
         if (status == MUSTER_TOO_BIG && muster__grpc_was_reset(details)) {
             status = MUSTER_UNAVAILABLE;
-            text = "the server's network memory is full";
+            text = END_MEMORY_FULL;
         }
         if (status == MUSTER_UNAVAILABLE && muster__grpc_never_came_up(details)) {
             status = muster__grpc_explain(stream->client, details, cause);
@@ -285,10 +255,10 @@ static void report_closed(struct grpc_stream *stream)
         text = stream->closing_text ? stream->closing_text : "";
     } else if (stream->too_big) {
         status = MUSTER_TOO_BIG;
-        text = "a message was bigger than the limit, or compressed";
+        text = END_TOO_BIG;
     } else if (stream->left) {
         status = MUSTER_CLOSED;
-        text = "the participant closed its stream";
+        text = END_LEFT;
     }
     if (stream->events)
         stream->events->closed(stream->context, status, text);
@@ -296,15 +266,15 @@ static void report_closed(struct grpc_stream *stream)
     if (muster__timer_stop(&stream->transport->base, &stream->timer))
         stream_release(&stream->base);
     struct grpc_listener *listener = stream->listener;
-    if (listener) {
+    if (listener && !stream->aside) {
         muster__grpc_unfinished_ended(&listener->unfinished, stream);
-        muster__grpc_trim_later(stream->transport);
+        muster__trim_later(&stream->transport->trim);
     }
     if (listener && stream->heard)
         muster__grpc_count_peer(listener, false);
     stream_release(&stream->base);
     if (listener)
-        muster__grpc_let_go(listener);
+        muster__let_go(&listener->holders);
 }
 
 void muster__grpc_leave(struct grpc_stream *stream)
@@ -319,7 +289,7 @@ void muster__grpc_leave(struct grpc_stream *stream)
 
 void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, const char *text)
 {
-    if (stream->closing)
+    if (stream->closing || stream->pending == 0) /* its end is being told */
         return;
     stream->closing = true;
     stream->closing_status = status;
@@ -338,9 +308,9 @@ void muster__grpc_end_unfinished(struct grpc_stream *stream, bool too_big)
     stream->cut = true;
     pthread_mutex_unlock(&stream->lock);
     if (!over)
-        grpc_call_cancel_with_status(
-            stream->call, too_big ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_UNAVAILABLE,
-            too_big ? "a message is bigger than the limit" : "a message was begun and did not come", NULL);
+        grpc_call_cancel_with_status(stream->call,
+                                     too_big ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_UNAVAILABLE,
+                                     too_big ? END_OVERSIZED : END_STALLED, NULL);
 }
 
 /* ---- completions ---- */
@@ -367,7 +337,7 @@ static bool deliver(struct grpc_stream *stream, grpc_byte_buffer *bytes)
 }
 
 /* No message came, and none will: a client that has half-closed wants the server's status. With the lock
- * held. */
+   held, which is let go of during the event. */
 static void end_of_messages(struct grpc_stream *stream, bool ok)
 {
     if (!stream->listener)
@@ -375,7 +345,13 @@ static void end_of_messages(struct grpc_stream *stream, bool ok)
     if (!ok) {
         /* The message was refused, and C-core has told the client; or it was not looked at, after a cut. */
         stream->too_big = !stream->cut && !stream->listener->cut;
-    } else if (!grpc_call_failed_before_recv_message(stream->call)) {
+    } else if (grpc_call_failed_before_recv_message(stream->call)) {
+        return;
+    } else if (stream->events && stream->events->left) {
+        pthread_mutex_unlock(&stream->lock);
+        stream->events->left(stream->context);
+        pthread_mutex_lock(&stream->lock);
+    } else {
         stream->left = !stream->closing;
         muster__grpc_close(stream, MUSTER_OK, "");
         if (stream->sending)
@@ -395,8 +371,8 @@ static void deliver_arrived(struct grpc_stream *stream)
     stream->delivering = true;
     stream->unread = true;
     stream->held_ms = 0;
-    bool first = stream->listener && !stream->heard;
-    stream->heard = true;
+    bool first = stream->listener && !stream->heard && !stream->aside;
+    stream->heard = !stream->aside;
     pthread_mutex_unlock(&stream->lock);
     if (first)
         muster__grpc_count_peer(stream->listener, true);
@@ -603,9 +579,18 @@ static void stream_cut(struct stream *base)
     stream->cut = true;
     pthread_mutex_unlock(&stream->lock);
     if (stream->listener)
-        grpc_call_cancel_with_status(stream->call, GRPC_STATUS_UNAVAILABLE, "the stream was cut", NULL);
+        grpc_call_cancel_with_status(stream->call, GRPC_STATUS_UNAVAILABLE, END_CUT, NULL);
     else
         grpc_call_cancel(stream->call, NULL);
+}
+
+static void stream_refuse(struct stream *base, int code, const char *text)
+{
+    struct grpc_stream *stream = (struct grpc_stream *)base;
+    pthread_mutex_lock(&stream->lock);
+    stream->cut = true;
+    pthread_mutex_unlock(&stream->lock);
+    grpc_call_cancel_with_status(stream->call, (grpc_status_code)code, text, NULL);
 }
 
 static void stream_peer(struct stream *base, char *text, size_t size)
@@ -619,11 +604,7 @@ static void stream_peer(struct stream *base, char *text, size_t size)
 static enum muster_status stream_authenticate(struct stream *base, const char *const **names,
                                               struct muster_error *error)
 {
-    const struct peer_identity *identity = ((struct grpc_stream *)base)->identity;
-    *names = identity ? identity->names : NULL;
-    if (!identity || identity->refusal.status == MUSTER_OK)
-        return MUSTER_OK;
-    return muster__error(error, identity->refusal.status, "%s", identity->refusal.text);
+    return muster__identity_tell(((struct grpc_stream *)base)->identity, names, error);
 }
 
 static const struct stream_ops stream_ops = {
@@ -634,6 +615,7 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .pause = stream_pause,
+    .refuse = stream_refuse,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
     .release = stream_release,

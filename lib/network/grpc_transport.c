@@ -1,7 +1,6 @@
 /* The gRPC transport itself: its queue and threads, its clock and alarm. There is one in a process. */
 #include <config.h>
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +12,8 @@
 #include "network/grpc.h"
 #include "network/grpc_handshakes.h"
 #include "network/scheme.h"
+#include "network/words.h"
 #include "status.h"
-
-/* After a stream of a server, or a connection, has ended; once for all that end meanwhile. */
-#define TRIM_AFTER_MS 2000
 
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct grpc_transport *process_transport;     /* guarded by process_lock */
@@ -79,19 +76,6 @@ static void transport_set_alarm(struct muster_transport *base, int64_t at)
     transport->alarm_at = at;
     pthread_cond_signal(&transport->alarm_moved);
     pthread_mutex_unlock(&transport->alarm_lock);
-}
-
-static void trim_expired(struct timer *timer)
-{
-    CONTAINER(timer, struct grpc_transport, trim)->trimming = false;
-    malloc_trim(0);
-}
-
-void muster__grpc_trim_later(struct grpc_transport *transport)
-{
-    if (!atomic_exchange(&transport->trimming, true))
-        muster__timer_start(&transport->base, &transport->trim,
-                            muster__transport_after(&transport->base, TRIM_AFTER_MS), trim_expired);
 }
 
 void muster__grpc_add_stray(struct grpc_transport *transport, struct tag *tag, bool ok)
@@ -195,7 +179,7 @@ static void end_life(void *life)
 {
     struct grpc_transport *transport = log_transport; /* it stays while there is a life */
     if (transport)
-        muster__grpc_trim_later(transport);
+        muster__trim_later(&transport->trim);
     pthread_mutex_lock(&lives_lock);
     if (!pthread_getspecific(thread_key) && pthread_setspecific(thread_key, life) == 0)
         enders++;
@@ -278,6 +262,7 @@ static struct grpc_transport *transport_new(void)
         return NULL;
     transport->base.ops = &transport_ops;
     muster__timers_init(&transport->base.timers);
+    muster__trim_init(&transport->trim, &transport->base);
     transport->alarm_at = INT64_MAX;
     pthread_mutex_init(&transport->alarm_lock, NULL);
     pthread_mutex_init(&transport->listeners_lock, NULL);
@@ -299,12 +284,16 @@ static struct grpc_transport *transport_new(void)
     return transport;
 }
 
-/* One per process, which all its managers and participants share. */
+/* One per process, which all its managers and participants share. C-core has one thread wait for the network at a
+   time, and passing that on costs: half of the cores serve a full machine better than all, and leave room for those who
+   call. */
 static struct muster_transport *acquire(const struct scheme *scheme, unsigned threads,
                                         struct muster_error *error)
 {
     (void)scheme;
     sigset_t saved;
+    if (threads == THREADS_OF_SERVER)
+        threads = (muster__cores() + 1) / 2;
     muster__block_signals(&saved);
     pthread_mutex_lock(&process_lock);
     if (!process_transport)
@@ -376,7 +365,7 @@ static const struct transport_ops transport_ops = {
     .cut_listener = muster__grpc_cut_listener,
     .free_listener = muster__grpc_free_listener,
     .listener_address = muster__grpc_listener_address,
-    .silence = "no answer (is the address right, and no firewall in the way?)",
+    .silence = QUESTION_SILENT,
     .connect = muster__grpc_connect,
     .shut_borrowers = muster__grpc_shut_borrowers,
     .now = transport_now,

@@ -195,7 +195,7 @@ static void timer_expired(struct timer *timer)
         start_timer(unfinished);
     pthread_mutex_unlock(&unfinished->lock);
     if (!goes_on)
-        muster__grpc_let_go(unfinished->listener);
+        muster__let_go(&unfinished->listener->holders);
 }
 
 void muster__grpc_unfinished_begun(struct unfinished *unfinished, struct grpc_stream *stream)
@@ -223,7 +223,7 @@ void muster__grpc_unfinished_begun(struct unfinished *unfinished, struct grpc_st
     }
     if (inflow && !unfinished->timed && !unfinished->closed) {
         unfinished->timed = true;
-        muster__grpc_hold_on(unfinished->listener);
+        muster__hold_on(&unfinished->listener->holders);
         start_timer(unfinished);
     }
     pthread_mutex_unlock(&unfinished->lock);
@@ -261,7 +261,7 @@ void muster__grpc_unfinished_close(struct unfinished *unfinished)
     bool stopped = muster__timer_stop(&unfinished->listener->transport->base, &unfinished->timer);
     pthread_mutex_unlock(&unfinished->lock);
     if (stopped)
-        muster__grpc_let_go(unfinished->listener);
+        muster__let_go(&unfinished->listener->holders);
 }
 
 void muster__grpc_unfinished_destroy(struct unfinished *unfinished)

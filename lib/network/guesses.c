@@ -2,30 +2,10 @@
 #include <config.h>
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "network/address.h"
 #include "network/guesses.h"
-
-bool muster__split_peer(const char *peer, char host[HOST_SIZE], uint16_t *port)
-{
-    char text[HOST_SIZE];
-    const char *start = strchr(peer, ':');
-    const char *colon = strrchr(peer, ':');
-    if (!start || start == colon)
-        return false;
-    snprintf(text, sizeof(text), "%.*s", (int)(colon - start - 1), start + 1);
-    /* IPv6 stands in brackets, which are escaped as in a URI. */
-    char *address = strncmp(text, "%5B", 3) == 0 ? text + 3 : text[0] == '[' ? text + 1 : text;
-    address[strcspn(address, "%]")] = '\0';
-    const char *mapped = "::ffff:";
-    if (strncmp(address, mapped, strlen(mapped)) == 0)
-        address += strlen(mapped);
-    snprintf(host, HOST_SIZE, "%s", address);
-    *port = (uint16_t)atoi(colon + 1);
-    return true;
-}
 
 struct source muster__source(const char *peer)
 {

@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HOST_SIZE 256
-
 enum {
     GUESSES_AT_ONCE = 8,       /* wrong tokens that are looked at without a pause */
     GUESS_INTERVAL_MS = 500,   /* and then one in this time */
@@ -30,10 +28,8 @@ struct guesses {
     struct guesser guessers[GUESSING_SOURCES_MAX + 1]; /* the last is for all that there is no room for */
 };
 
-/* Takes a peer's address as C-core writes it ("ipv4:1.2.3.4:567") apart; false when it is none. */
-bool muster__split_peer(const char *peer, char host[HOST_SIZE], uint16_t *port);
-
-/* Where that is; what is no such address, as a socket of this machine, is one source with all of its like. */
+/* Where a peer's address is, as muster__split_peer() reads it; what is none, as a socket of this machine, is
+   one source with all of its like. */
 struct source muster__source(const char *peer);
 
 /* Whether a token from there may be looked at now. */

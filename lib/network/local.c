@@ -6,6 +6,7 @@
 
 #include "network/local.h"
 #include "network/scheme.h"
+#include "network/words.h"
 #include "status.h"
 
 static const struct transport_ops transport_ops;
@@ -73,7 +74,7 @@ static void deliver_opened(struct network *network, struct connection *connectio
     struct end *server = &connection->server;
     const struct stream_events *events = NULL;
     if (listener->closed || connection->client.closed.queued) {
-        muster__local_finish(&connection->client, MUSTER_UNAVAILABLE, "the server is stopping",
+        muster__local_finish(&connection->client, MUSTER_UNAVAILABLE, END_STOPPING,
                              muster__local_now(network));
         muster__local_left(listener);
         connection->listener = NULL;
@@ -89,7 +90,7 @@ static void deliver_opened(struct network *network, struct connection *connectio
     if (context)
         return;
     muster__local_unreference(connection); /* nobody owns the server's end */
-    muster__local_finish(&connection->client, MUSTER_OUT_OF_MEMORY, "the server is out of memory",
+    muster__local_finish(&connection->client, MUSTER_OUT_OF_MEMORY, END_OUT_OF_MEMORY,
                          muster__local_now(network));
     muster__local_finish(server, MUSTER_OUT_OF_MEMORY, "out of memory", muster__local_now(network));
 }
@@ -126,8 +127,7 @@ static void deliver_sent(struct network *network, struct end *end)
 static void deliver_left(struct network *network, struct end *server)
 {
     muster__local_finish(server->peer, MUSTER_OK, "", muster__local_now(network));
-    muster__local_finish(server, MUSTER_CLOSED, "the participant closed its stream",
-                         muster__local_now(network));
+    muster__local_finish(server, MUSTER_CLOSED, END_LEFT, muster__local_now(network));
 }
 
 static void deliver_closed(struct network *network, struct end *end)

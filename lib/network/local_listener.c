@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "network/local.h"
+#include "network/words.h"
 #include "status.h"
 
 /* NULL: nobody listens there. */
@@ -110,7 +111,7 @@ void muster__local_cut_listener(struct listener *listener)
     pthread_mutex_lock(&network->lock);
     LIST_FOREACH(connection, &network->connections, link) {
         if (connection->listener == listener)
-            muster__local_break(connection, MUSTER_UNAVAILABLE, "the stream was cut");
+            muster__local_break(connection, MUSTER_UNAVAILABLE, END_CUT);
     }
     pthread_mutex_unlock(&network->lock);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "network/local.h"
+#include "network/words.h"
 #include "status.h"
 
 /* A message up to this size is copied, which takes its sender about as long as its delivery takes. Where it
@@ -192,8 +193,7 @@ static void stream_cut(struct stream *base)
     struct network *network = end->connection->network;
     pthread_mutex_lock(&network->lock);
     bool by_client = end == &end->connection->client;
-    muster__local_break(end->connection, by_client ? MUSTER_CANCELLED : MUSTER_UNAVAILABLE,
-                        "the stream was cut");
+    muster__local_break(end->connection, by_client ? MUSTER_CANCELLED : MUSTER_UNAVAILABLE, END_CUT);
     pthread_mutex_unlock(&network->lock);
 }
 

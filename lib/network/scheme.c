@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "network/scheme.h"
@@ -60,10 +61,26 @@ static const struct scheme *find(const char *address)
     return scheme;
 }
 
+/* The environment's choice in place of the transport that takes what no other does; NULL: it has none. With the
+   lock held. */
+static const struct scheme *find_chosen(const struct scheme *found)
+{
+    const char *name = getenv("MUSTER_NETWORK");
+    size_t size = name ? strlen(name) : 0;
+    const struct scheme *scheme;
+    if (size == 0 || !found || *found->prefix)
+        return NULL;
+    for (size_t i = 0; (scheme = scheme_at(i)); i++) {
+        if (strncmp(scheme->prefix, name, size) == 0 && strcmp(scheme->prefix + size, "+") == 0)
+            break;
+    }
+    return scheme;
+}
+
 /* With the lock held. */
 static enum muster_status explain(const char *address, const struct scheme *found, struct muster_error *error)
 {
-    char forms[128] = "";
+    char forms[192] = "";
     size_t size = 0;
     const struct scheme *scheme;
     for (size_t i = 0; (scheme = scheme_at(i)) && size < sizeof(forms); i++) {
@@ -86,7 +103,9 @@ enum muster_status muster__transport_acquire(const char *address, unsigned threa
 {
     *transport = NULL;
     pthread_mutex_lock(&schemes_lock);
-    const struct scheme *scheme = find(address);
+    const struct scheme *scheme = find(address), *chosen = find_chosen(scheme);
+    if (chosen)
+        scheme = chosen;
     enum muster_status status = MUSTER_OK;
     if (!scheme || !scheme->acquire)
         status = explain(address, scheme, error);

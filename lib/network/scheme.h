@@ -19,7 +19,8 @@ struct scheme {
 
 extern const struct scheme muster__local_scheme;
 extern const struct scheme muster__grpc_scheme;
-extern const struct scheme muster__mpi_scheme; /* ./configure --with-mpi */
+extern const struct scheme muster__http2_scheme; /* ./configure --with-http2 */
+extern const struct scheme muster__mpi_scheme;   /* ./configure --with-mpi */
 
 /* Those that are there from the start, NULL behind the last: in built_in.c, or a test's own. */
 extern const struct scheme *const muster__built_in_schemes[];

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "network/transport.h"
 #include "status.h"
@@ -19,6 +20,12 @@ void muster__block_signals(sigset_t *saved)
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
+unsigned muster__cores(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores > 1 ? (unsigned)cores : 1;
 }
 
 int64_t muster__transport_after(struct muster_transport *transport, int64_t limit_ms)
@@ -44,6 +51,16 @@ void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT
     for (; served->service && size < MUSTER_ERROR_TEXT_SIZE; served++)
         size += snprintf(text + size, (size_t)(MUSTER_ERROR_TEXT_SIZE - size), " %s (stream %s to stream %s)",
                          served->service->method, served->service->to_server, served->service->to_client);
+}
+
+void muster__warn_listener(const struct listener_events *events, void *context, const char *address,
+                           const char *text)
+{
+    char line[MUSTER_ERROR_TEXT_SIZE];
+    if (!events->warned)
+        return;
+    snprintf(line, sizeof(line), "listening on %.64s: %s", address, text);
+    events->warned(context, line);
 }
 
 enum muster_status muster__check_keepalive(int64_t time_ms, int64_t timeout_ms, int64_t time_least,

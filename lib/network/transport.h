@@ -3,6 +3,7 @@
 #ifndef MUSTER_NETWORK_TRANSPORT_H
 #define MUSTER_NETWORK_TRANSPORT_H
 
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,12 @@ struct listener;
 #define KEEPALIVE_TIME_MS    30000
 #define KEEPALIVE_TIMEOUT_MS 20000
 
+/* Over HTTP/2: pings of a participant that come faster than this end its connection. */
+#define PING_INTERVAL_MIN_MS 5000
+
+/* That a connection may take to agree on TLS and HTTP/2. */
+#define HANDSHAKE_TIMEOUT_MS 20000
+
 /* How to listen and to connect. What it points to stays until the listener is freed or the stream has
    ended. */
 struct connection_options {
@@ -37,6 +44,9 @@ struct connection_options {
     int64_t stall_timeout_ms; /* of a message that is begun and does not go on; see message_stall_ms */
     size_t memory;            /* that the transport may hold for all connections, */
     size_t memory_per_peer;   /* and so much more for each stream of which a message came */
+    /* Of the HTTP/2 transport alone; 0: its defaults. */
+    size_t max_half_open;         /* connections that have not said a word; beyond, the oldest ends */
+    int64_t handshake_timeout_ms; /* for that word */
 };
 
 /* No credentials, no limits, and that keepalive: what NULL stands for. */
@@ -59,6 +69,9 @@ struct stream_events {
     /* The part given to send_part() is on its way, or never will be: now the next can be given. Not when the
        stream ends first. The only event that may come while another is being told. May be NULL. */
     void (*sent)(void *context);
+    /* On a server: the peer says no more, and the owner is to close the stream. NULL: the transport closes it,
+       with OK. Only of the services that transports have themselves (health.h). */
+    void (*left)(void *context);
     /*
      * The end, exactly once and last, whoever caused it; `text` is valid during the call. On the side that
      * called close(), status and text are those it gave (on a client: those that the server answered with);
@@ -185,8 +198,12 @@ struct stream_ops {
      */
     void (*hold)(struct stream *stream);
     /* Only in a `message` event: the peer says more than is worth its while. The transport puts off reading
-       for so long, whatever we send, and its flow control stops the peer. Its end is told all the same. */
+       for so long, whatever we send, and its flow control stops the peer. Its end is told all the same. For
+       health.h also when the stream is accepted, and with MUSTER_NO_LIMIT: nothing more is read. */
     void (*pause)(struct stream *stream, int64_t milliseconds);
+    /* On a server, for health.h alone: ends the stream now, with a code of code.h; what is queued is lost. As
+       send() otherwise. NULL: the transport has no such service. */
+    void (*refuse)(struct stream *stream, int code, const char *text);
     /* Writes the peer's address. Before `closed`. */
     void (*peer)(struct stream *stream, char *text, size_t size);
     /*
@@ -219,12 +236,22 @@ const struct served *muster__find_served(const struct served *served, const char
 /* What is told to who asks for another: which there are. */
 void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT_SIZE]);
 
+/* Warns the owner of a listener, if he wants to know. */
+void muster__warn_listener(const struct listener_events *events, void *context, const char *address,
+                           const char *text);
+
 /* Signals are the program's: around everything in which a thread is started. */
 void muster__block_signals(sigset_t *saved);
 
+/* How many cores the machine has, at least 1. */
+unsigned muster__cores(void);
+
 /* ---- addresses: scheme.c ---- */
 
-/* The transport of an address, a reference for the caller to release. INVALID, with a text that says which
+/* As many network threads as a server is best served with. */
+#define THREADS_OF_SERVER UINT_MAX
+
+/* The transport of an address with at least so many threads, a reference for the caller to release. INVALID, with a text that says which
    addresses there are; UNSUPPORTED: of a transport that this build does not have; OUT_OF_MEMORY. */
 enum muster_status muster__transport_acquire(const char *address, unsigned threads,
                                              struct muster_transport **transport, struct muster_error *error);

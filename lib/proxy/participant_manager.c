@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "callback.h"
 #include "link/service.h"
@@ -251,14 +250,6 @@ void muster__manager_release(struct participant_manager *manager)
     free(manager);
 }
 
-/* C-core has one thread wait for the network at a time, and passing that on costs: half of the cores serve a
-   full machine better than all, and leave room for those who call. */
-static unsigned default_threads(void)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores > 1 ? (unsigned)(cores + 1) / 2 : 1;
-}
-
 /* NULL when out of memory. The reference to the transport stays the caller's. */
 static struct participant_manager *manager_new(const struct participant_manager_options *options,
                                                struct muster_transport *transport)
@@ -329,7 +320,7 @@ enum muster_status participant_manager_start(const struct participant_manager_op
         status = check_options(&options, error);
     if (status == MUSTER_OK)
         status = muster__transport_acquire(
-            options.listen, options.network_threads ? options.network_threads : default_threads(), &transport,
+            options.listen, options.network_threads ? options.network_threads : THREADS_OF_SERVER, &transport,
             error);
     if (status != MUSTER_OK)
         return status;

@@ -13,7 +13,7 @@ import time
 import weakref
 from typing import Any, Callable, Optional, TypeVar, cast
 
-from ._errors import Cancelled, Error, Invalid, check
+from ._errors import Cancelled, Closed, Error, Invalid, Unsupported, check
 from ._muster import ffi, lib
 
 # How long the main thread may wait before it looks for signals.
@@ -40,7 +40,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def callback(otherwise: Any = None) -> Callable[[_Function], _Function]:
-    """For a function of Python that the library calls; it returns `otherwise` if that raises, which standard error tells."""
+    """For a function of Python that the library calls; if it raises, standard error tells, and `otherwise` returns."""
 
     def decorate(function: _Function) -> _Function:
         @functools.wraps(function)
@@ -59,7 +59,9 @@ def callback(otherwise: Any = None) -> Callable[[_Function], _Function]:
 
 
 def in_callback() -> bool:
-    """Whether nothing may be freed here: in a callback, or on a thread that is not Python's, which is on its way into one."""
+    """
+    Whether nothing may be freed here: in a callback, or on a thread that is not Python's, which is on its way into one.
+    """
     return _inside.depth > 0 or _thread.get_ident() not in getattr(threading, "_active")
 
 
@@ -86,17 +88,23 @@ def on_main_thread() -> bool:
 
 def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = None, late: Any = None) -> int:
     """
-    Calls a function of the library that waits. On the main thread it runs on another one, so that signals are heard: if a
-    handler raises, as Ctrl-C's does, `give_up` has the call return. Without it the call goes on, and `late` is called when it
-    has ended.
+    Calls a function of the library that waits. On the main thread it runs on another one, so that signals are heard: if
+    a handler raises, as Ctrl-C's does, `give_up` has the call return. Without it the call goes on, and `late` is called
+    when it has ended.
     """
+    result: int
     if not on_main_thread():
-        return getattr(lib, name)(*arguments)
+        try:
+            result = getattr(lib, name)(*arguments)
+        finally:
+            del arguments  # as in checked()
+        return result
     begun = ffi.new("struct muster_job **")
     kept = [begun, arguments]
+    del arguments
     _running[id(kept)] = kept  # a signal may raise anywhere here: what the call uses stays
     try:
-        getattr(lib, "muster_begin_" + name)(*arguments, begun)
+        getattr(lib, "muster_begin_" + name)(*kept[1], begun)
         if not begun[0]:
             raise MemoryError(f"{name}: there is no memory for a thread")
         while not lib.muster_job_wait(begun[0], SLICE_MS):
@@ -110,6 +118,7 @@ def wait(name: str, *arguments: Any, give_up: Optional[Callable[[], None]] = Non
         else:
             _finish(begun[0], give_up)
             del _running[id(kept)]
+        del kept  # as in checked()
         raise
     result = lib.muster_job_end(begun[0])
     del _running[id(kept)]
@@ -145,15 +154,19 @@ def checked_wait(
 ) -> None:
     """wait() for a function whose last argument is the error's record; raises unless it returns OK."""
     record = ffi.new("struct muster_error *")
-    check(wait(name, *arguments, record, give_up=give_up, late=late), record)
+    try:
+        status = wait(name, *arguments, record, give_up=give_up, late=late)
+    finally:
+        del arguments  # as in checked()
+    check(status, record)
 
 
 def slices(
     seconds: Optional[float], attempt: Callable[[int], bool], given_up: Optional[threading.Event] = None
 ) -> bool:
     """
-    Tries for so long: attempt(milliseconds) waits and says whether that was enough. On the main thread, or where it can be
-    given up, it waits a little at a time. False when the time has passed.
+    Tries for so long: attempt(milliseconds) waits and says whether that was enough. On the main thread, or where it can
+    be given up, it waits a little at a time. False when the time has passed.
     """
     left = milliseconds(seconds)
     if given_up is None and not on_main_thread():
@@ -170,7 +183,9 @@ def slices(
 
 
 async def on_a_thread(function: Callable[..., _Result], *arguments: Any) -> _Result:
-    """A call that waits, for asyncio: on a thread of its own, as the loop's few may all wait for what one more has to do."""
+    """
+    A call that waits, for asyncio: on a thread of its own, as the loop's few may all wait for what one more has to do.
+    """
     loop = asyncio.get_running_loop()
     future: "asyncio.Future[_Result]" = loop.create_future()
 
@@ -211,8 +226,10 @@ def c_text(text: Any) -> Any:
     if not isinstance(text, (str, bytes, os.PathLike)):
         raise Invalid(f"a text is expected, and this is a {type(text).__name__}: {text!r}"[:200])
     try:
-        path = os.fspath(text)
-        data = os.fsencode(path) if isinstance(text, os.PathLike) else path if isinstance(path, bytes) else path.encode()
+        if isinstance(text, os.PathLike):
+            data = os.fsencode(text)
+        else:
+            data = text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError:
         raise Invalid(f"a text is no Unicode, as it has half of a character: {text!r}"[:200]) from None
     if b"\0" in data:
@@ -249,8 +266,9 @@ CREDENTIALS = ("tls", "certificate", "key", "ca", "token_file")
 
 def options(kind: str, given: dict[str, Any], texts: Texts) -> Any:
     """
-    A struct of options with the library's defaults, and what was given: by the names of its fields. Times, which the fields
-    have in milliseconds, are seconds here, without the _ms; None is no limit. Those of credentials come with all others.
+    A struct of options with the library's defaults, and what was given: by the names of its fields. Times, which the
+    fields have in milliseconds, are seconds here, without the _ms; None is no limit. Those of credentials come with all
+    others.
     """
     struct = ffi.new(f"struct {kind} *")
     getattr(lib, f"{kind}_init_sized")(struct, ffi.sizeof(f"struct {kind}"))
@@ -263,12 +281,22 @@ def options(kind: str, given: dict[str, Any], texts: Texts) -> Any:
                 setattr(struct, name + "_ms", milliseconds(value))
             except Invalid as problem:
                 raise Invalid(f"{name}: {problem}") from None
-        elif name not in fields or name in ("size", "context", "credentials"):
-            known = sorted({each[:-3] if each.endswith("_ms") else each for each in fields} - {"size", "context"})
-            raise TypeError(f"there is no option {name!r}; there are {', '.join(known)}")
+        elif name not in fields or name in _OWN:
+            raise TypeError(f"there is no option {name!r}; there are {', '.join(known_options(fields))}")
         else:
             _set_option(struct, name, fields[name].type, value, texts)
     return struct
+
+
+# What the fields of structs are for, and has other names here, or none.
+_OWN = {"size", "context", "credentials", "label_count", "sink_count", "host_count", "parameter_count"}
+_OWN |= {"on_admitted", "on_ready", "factory", "destroy"}
+
+
+def known_options(fields: dict[str, Any]) -> list[str]:
+    """The names of options, of the fields of their struct."""
+    known = {name[:-3] if name.endswith("_ms") else name for name in fields} - _OWN
+    return sorted(known | (set(CREDENTIALS) if "credentials" in fields else set()))
 
 
 def _set_option(struct: Any, name: str, kind: Any, value: Any, texts: Texts) -> None:
@@ -299,7 +327,9 @@ def struct_dict(struct: Any) -> dict[str, Any]:
 
 
 class _Here:
-    """The functions that free what this process has made; a forked process has others, and leaves its parent's alone."""
+    """
+    The functions that free what this process has made; a forked process has others, and leaves its parent's alone.
+    """
 
     def __init__(self) -> None:
         self.process = os.getpid()
@@ -326,6 +356,8 @@ here = [_Here()]
 
 def _begin_again() -> None:
     here[0] = _Here()
+    if any(isinstance(owner, Connected) and owner._pointer for owner in Owner.living):
+        Connected.forked = True
 
 
 os.register_at_fork(after_in_child=_begin_again)
@@ -345,16 +377,15 @@ class Owner:
     def __init__(self, pointer: Any) -> None:
         self._pointer = pointer
         self._process = os.getpid()
+        self._home = here[0]
         Owner.living.add(self)
 
     def _end(self) -> None:
-        """At the end of the process: has the library's threads call Python no more. Other threads may still use the object."""
+        """At the end of the process: has the library's threads call Python no more. Others may still use the object."""
 
     @property
     def _live(self) -> Any:
         if not self._pointer:
-            from ._errors import Closed
-
             raise Closed(f"this {type(self).__name__} was closed")
         return self._pointer
 
@@ -365,11 +396,12 @@ class Owner:
 
     def _free(self, close: str, free: str, kept: Any = None, after: Callable[[], None] = lambda: None) -> None:
         """
-        Closes the object, so that its functions return, and frees it when no thread is in one any more; then calls `after`. In
-        a callback, where nothing may be freed, another thread does that. `kept` is kept until then.
+        Closes the object, so that its functions return, and frees it when no thread is in one any more; then calls
+        `after`. In a callback, where nothing may be freed, another thread does that. `kept` is kept until then.
         """
-        for monitor in list(self._shown_by):
-            monitor.remove(self)
+        if self._process == os.getpid():
+            for monitor in list(self._shown_by):
+                monitor.remove(self)
         pointer = self._take()
         if not pointer:
             return
@@ -377,6 +409,37 @@ class Owner:
         ending = _Ending(pointer, free, kept, after)
         del pointer  # from now on, it is only where it is in use
         ending.run()
+
+
+def own(process: int, what: str) -> None:
+    """Raises Closed in a process that was forked from an object's own, where the library's threads work for it."""
+    if process != os.getpid():
+        raise Closed(f"this {what} is of the process that this one was forked from")
+
+
+class Threaded(Owner):
+    """An object that threads of the library work for. A forked process has none of them."""
+
+    @property
+    def _live(self) -> Any:
+        pointer = self._pointer
+        if not pointer or self._home is not here[0]:
+            own(self._process, type(self).__name__)
+            raise Closed(f"this {type(self).__name__} was closed")
+        return pointer
+
+
+class Connected(Threaded):
+    """One that uses a network, of which there is one in a process."""
+
+    forked = False
+    """Whether this process was forked from one with such an object: its network lacks its threads."""
+
+    def __init__(self, pointer: Any) -> None:
+        if Connected.forked:
+            remedy = 'use multiprocessing.get_context("spawn"), or fork before that'
+            raise Unsupported(f"this process was forked from one in which muster was in use: {remedy}")
+        super().__init__(pointer)
 
 
 class _Ending:

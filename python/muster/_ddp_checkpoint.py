@@ -79,7 +79,11 @@ class Checkpoints:
         """The file and what is in it, if it is there and whole."""
         try:
             data = self._path(iteration).read_bytes()
-            return data, _load(data)
+            saved = _load(data)
+            kinds: Mapping[str, type] = {"states": dict, "time": float, "mark": str}
+            if not all(isinstance(saved[name], kind) for name, kind in kinds.items()):
+                raise ValueError("a worker has written something else")
+            return data, saved
         except FileNotFoundError:
             pass
         except Exception as error:  # torch's, pickle's or zipfile's
@@ -147,7 +151,10 @@ _version = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)
 
 def _load(data: Any) -> Mapping[str, Any]:
     """States are tensors, numbers, texts, lists and dictionaries: what a file or another worker sends is no program."""
+    loaded: Mapping[str, Any]
     if _version >= (2, 1):
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    with torch.serialization._open_zipfile_reader(io.BytesIO(data)) as reader:
-        return torch.serialization._load(reader, "cpu", _plain, encoding="utf-8")
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    else:
+        with torch.serialization._open_zipfile_reader(io.BytesIO(data)) as reader:
+            loaded = torch.serialization._load(reader, "cpu", _plain, encoding="utf-8")
+    return loaded

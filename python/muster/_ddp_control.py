@@ -11,14 +11,13 @@ import threading
 import time
 from typing import Any, Mapping, Optional
 
-from ._ddp_group import EpochOver, Group, Store, addresses_of
+from ._ddp_group import EpochOver, Group, Store
 from ._errors import Cancelled
 from .participant import Instruction, Participant
 
 GROUP_BROKE, PROGRAM_FAILED, NO_CHECKPOINT = 1, 2, 3
 
-# How often it is looked whether a turn was cancelled, should that not be told; and how often sockets of a group that is
-# still being formed are shut.
+# How often it is looked whether a turn was cancelled, should that not be told.
 LOOK_SECONDS = 0.1
 # How long a worker whose program failed waits for a turn to say so.
 TELL_SECONDS = 10
@@ -41,7 +40,7 @@ class Control:
     which answers them; meanwhile it is watched whether they are cancelled, and whoever hangs in a collective is freed.
     """
 
-    def __init__(self, server: str, limit: float) -> None:
+    def __init__(self, limit: float) -> None:
         self.changed = threading.Condition()
         # Guarded by `changed`.
         self.turn: Optional[Instruction] = None
@@ -50,7 +49,7 @@ class Control:
         self.closed = False
         self.error: Optional[Exception] = None
         # Of the control thread.
-        self._server, self._limit = addresses_of(server), limit
+        self._limit = limit
         self._store: Optional[Store] = None
         self._stops = False
 
@@ -80,7 +79,7 @@ class Control:
         task, order = instruction.get("task"), instruction.scalars
         if task == "begin":
             store, self._store = self._store, None
-            group = Group(order, store if order["rank"] == 0 else None, self._limit, self._server)
+            group = Group(order, store if order["rank"] == 0 else None, self._limit)
             self._pass_on(instruction, Epoch(order, group))
         elif task == "steps" and self.epoch and not self.epoch.over:
             self._pass_on(instruction)
@@ -168,7 +167,7 @@ class Control:
             self.turn = None
             self.changed.notify_all()
 
-    def report(self, epoch: Epoch, fraction: float, **numbers: float) -> None:
+    def report(self, epoch: Epoch, fraction: float, /, **numbers: float) -> None:
         with self.changed:
             self.check(epoch)
             try:

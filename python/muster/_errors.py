@@ -171,7 +171,12 @@ def check(status: int, record: Any) -> None:
 def checked(function: Callable[..., int], *arguments: Any) -> None:
     """Calls a function whose last argument is the error's record, and raises unless it returns OK."""
     record = ffi.new("struct muster_error *")
-    check(function(*arguments, record), record)
+    try:
+        status = function(*arguments, record)
+    finally:
+        # An error's traceback keeps this frame: close() would wait for an object that seems to be in use.
+        del arguments
+    check(status, record)
 
 
 def write_error(record: Any, text: str) -> None:
@@ -190,4 +195,5 @@ def copy_text(to: Any, size: int, text: str) -> None:
 def needs(function: str, part: str) -> None:
     """Raises Invalid if the library was built without a part, and so has not this function."""
     if not hasattr(lib, function):
-        raise Invalid(f"the library was built without its {part}: configure it --with-{part}, and install this package again")
+        remedy = f"configure it --with-{part}, and install this package again"
+        raise Invalid(f"the library was built without its {part}: {remedy}")

@@ -1,6 +1,6 @@
 """
-A turn of Flower's ClientApp: the instruction becomes a Message of flwr with records, and the records of its reply become the
-answer. Records have had two names in flwr, and constructors of several forms; this works with 1.8 and newer.
+A turn of Flower's ClientApp: the instruction becomes a Message of flwr with records, and the records of its reply
+become the answer. Records have had two names in flwr, and constructors of several forms; this works with 1.8 and newer.
 """
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from typing import Any, Mapping, Optional
 
 import numpy
+from numpy.typing import NDArray
 
 from ._errors import FormatError
 from .flower import asks_for_first_model, with_names
@@ -25,9 +26,9 @@ def _flwr(*names: str) -> Any:
     try:
         import flwr.app
     except ImportError:  # before 1.20
-        modules = (flwr.common,)
+        modules: list[Any] = [flwr.common]
     else:
-        modules = (flwr.app, flwr.common)
+        modules = [flwr.app, flwr.common]
     for name in names:
         for module in modules:
             if hasattr(module, name):
@@ -57,7 +58,7 @@ def make_context(fields: dict[str, Any]) -> Optional[Any]:
 # ---- to the app ----
 
 
-def _array_record(arrays: Mapping[str, numpy.ndarray]) -> Any:
+def _array_record(arrays: Mapping[str, NDArray[Any]]) -> Any:
     record, array = _flwr("ArrayRecord", "ParametersRecord")(), _flwr("Array")
     encode = array.from_numpy_ndarray if hasattr(array, "from_numpy_ndarray") else _flwr("array_from_numpy")
     for name, value in arrays.items():
@@ -105,7 +106,7 @@ def _records(content: Any, kind: str) -> Any:
     return getattr(content, f"{kind}_records") if hasattr(content, f"{kind}_records") else getattr(content, old[kind])
 
 
-def _arrays(content: Any) -> list[tuple[str, numpy.ndarray]]:
+def _arrays(content: Any) -> list[tuple[str, NDArray[Any]]]:
     """All arrays of a reply, with their names."""
     return [
         (name, numpy.load(io.BytesIO(array.data), allow_pickle=False))

@@ -1,9 +1,10 @@
-"""Messages: numpy arrays, numbers and texts on their way to and from the library, without a copy where it allows that."""
+"""Messages: numpy arrays, numbers and texts on their way to and from the library, without a copy where possible."""
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, Sequence, Union
 
 import numpy
+from numpy.typing import NDArray
 
 from ._call import c_text, here
 from ._errors import Invalid, checked
@@ -37,14 +38,15 @@ KINDS = {
 _KIND_NAMES = {number: name for name, number in KINDS.items()}
 
 
-def dtype_number(array: numpy.ndarray) -> int:
+def dtype_number(array: NDArray[Any]) -> int:
     """The library's number of an array's dtype."""
     dtype = array.dtype
     if dtype.byteorder == ">":
-        raise Invalid(f"arrays are little-endian; this one has the dtype {dtype}")
-    number = _TO_DTYPE.get(dtype)
-    if number is None and dtype.name == "bfloat16":
-        number = lib.MUSTER_BFLOAT16
+        remedy = 'write array.astype(array.dtype.newbyteorder("<"))'
+        raise Invalid(f"arrays are little-endian, and this one has the dtype {dtype}, which is big-endian: {remedy}")
+    number: Optional[int] = _TO_DTYPE.get(dtype)
+    if number is None and dtype.name == "bfloat16":  # (the name takes long)
+        number = int(lib.MUSTER_BFLOAT16)
     if number is None:
         raise Invalid(f"arrays of {dtype} cannot be sent: there are {', '.join(map(dtype_name, _DTYPES))}")
     return number
@@ -54,7 +56,7 @@ def dtype_name(number: int) -> str:
     return ffi.string(lib.muster_dtype_name(number)).decode()
 
 
-def as_array(value: Any) -> numpy.ndarray:
+def as_array(value: Any) -> NDArray[Any]:
     """An array in C order, without a copy where that is possible; tensors of PyTorch become arrays."""
     if type(value) is not numpy.ndarray and type(value).__module__.partition(".")[0] == "torch":
         from .torch import to_numpy
@@ -65,7 +67,7 @@ def as_array(value: Any) -> numpy.ndarray:
     return array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
 
 
-def fill_array(view: Any, array: numpy.ndarray) -> None:
+def fill_array(view: Any, array: NDArray[Any]) -> None:
     """Makes the library's view of an array."""
     if array.ndim > lib.MUSTER_DIMENSIONS_MAX:
         raise Invalid(f"an array has {array.ndim} dimensions; there are {lib.MUSTER_DIMENSIONS_MAX} at most")
@@ -74,6 +76,16 @@ def fill_array(view: Any, array: numpy.ndarray) -> None:
     for axis, length in enumerate(array.shape):
         view.shape[axis] = length
     view.data = ffi.cast("void *", array.__array_interface__["data"][0] if array.size else 0)
+
+
+def fill_arrays(views: Any, arrays: Sequence[NDArray[Any]], names: Optional[Sequence[str]] = None) -> None:
+    """The same for several; an error says which of them it is about."""
+    for index, array in enumerate(arrays):
+        try:
+            fill_array(views[index], array)
+        except Invalid as problem:
+            name = f" ({names[index]})" if names else ""
+            raise Invalid(f"array {index}{name}: {problem}") from None
 
 
 class _Memory:
@@ -91,7 +103,7 @@ class _Memory:
         }
 
 
-def array_view(owner: Any, view: Any) -> numpy.ndarray:
+def array_view(owner: Any, view: Any) -> NDArray[Any]:
     """The data of the library's array, without a copy; `owner` is kept as long as the result."""
     dtype = _DTYPES[view.dtype]
     shape = tuple(view.shape[0 : view.dimensions])
@@ -100,7 +112,7 @@ def array_view(owner: Any, view: Any) -> numpy.ndarray:
     return numpy.asarray(_Memory(owner, view, dtype))
 
 
-def split(arrays: Arrays) -> tuple[list[numpy.ndarray], Optional[list[str]]]:
+def split(arrays: Arrays) -> tuple[list[NDArray[Any]], Optional[list[str]]]:
     """Arrays and their names, of a list, of a mapping, or of another message."""
     if arrays is None:
         return [], None
@@ -108,11 +120,18 @@ def split(arrays: Arrays) -> tuple[list[numpy.ndarray], Optional[list[str]]]:
         return list(arrays.arrays), arrays.names
     if isinstance(arrays, Mapping):
         return [as_array(each) for each in arrays.values()], [str(name) for name in arrays]
-    if isinstance(arrays, numpy.ndarray):
+    if not isinstance(arrays, (list, tuple)):
+        _check_several(arrays)
+    return [as_array(each) for each in arrays], None
+
+
+def _check_several(arrays: Any) -> None:
+    if hasattr(arrays, "dtype"):  # numpy's, PyTorch's or another's, which would give its rows
         raise Invalid("a list of arrays is expected, and this is one array: write [array]")
+    if hasattr(arrays, "state_dict"):
+        raise Invalid(f"arrays are expected, and this is a {type(arrays).__name__}: write muster.torch.state(model)")
     if isinstance(arrays, str) or not isinstance(arrays, Iterable):
         raise Invalid(f"a list of arrays is expected, or a dict, and this is a {type(arrays).__name__}: write [array]")
-    return [as_array(each) for each in arrays], None
 
 
 def built(message: Any) -> "Built":
@@ -131,8 +150,11 @@ class Built:
         self.message, self.kept = message, kept
 
 
-def _text(kept: list[Any], text: str) -> Any:
-    kept.append(c_text(text))
+def _text(kept: list[Any], text: str, what: str = "") -> Any:
+    try:
+        kept.append(c_text(text))
+    except Invalid as problem:
+        raise Invalid(f"{what}: {problem}" if what else str(problem)) from None
     return kept[-1]
 
 
@@ -163,10 +185,10 @@ def _put_value(slot: Any, name: str, value: Any, kept: list[Any]) -> None:
         slot.kind, slot.boolean = lib.MUSTER_VALUE_BOOL, bool(value)
     elif isinstance(value, (int, numpy.integer)):
         if not -(2**63) <= value < 2**63:
-            raise Invalid(f"{name} does not fit into 64 bits: {value}")
+            raise Invalid(f"{name} does not fit into 64 bits: it has {int(value).bit_length() + 1}")
         slot.kind, slot.integer = lib.MUSTER_VALUE_INTEGER, int(value)
     elif isinstance(value, str):
-        slot.kind, slot.text = lib.MUSTER_VALUE_TEXT, _text(kept, value)
+        slot.kind, slot.text = lib.MUSTER_VALUE_TEXT, _text(kept, value, name)
     elif isinstance(value, (bytes, bytearray, memoryview)):
         whole = bytes(value)  # (the length of a view counts its elements)
         data = ffi.new("char[]", whole)
@@ -197,23 +219,25 @@ class Message:
     """What an instruction or an answer carries; Train, Evaluate, Application and Failure make one."""
 
     kind: str
-    arrays: list[numpy.ndarray]
+    arrays: list[NDArray[Any]]
     names: Optional[list[str]]
-    scalars: dict[str, Value]
+    scalars: dict[str, Any]
 
     def __init__(self, kind: str, arrays: Arrays = None, scalars: Optional[Mapping[str, Any]] = None) -> None:
+        if kind not in KINDS:
+            raise Invalid(f"a message is of the kind {', '.join(KINDS)}, and not {kind!r}")
         self.kind = kind
         self.arrays, self.names = split(arrays)
         self.scalars = plain_values(scalars or {})
 
     @property
-    def named(self) -> dict[str, numpy.ndarray]:
+    def named(self) -> dict[str, NDArray[Any]]:
         """The arrays by their names."""
         if self.names is None and self.arrays:
             raise Invalid("the arrays of this message have no names: use .arrays, or send a dict")
         return dict(zip(self.names or [], self.arrays))
 
-    def __getitem__(self, name: str) -> Value:
+    def __getitem__(self, name: str) -> Any:
         try:
             return self.scalars[name]
         except KeyError:
@@ -243,8 +267,7 @@ class Message:
             arrays = [as_array(each) for each in self.arrays]
             views = ffi.new("struct muster_array[]", len(arrays))
             kept += [views, arrays]
-            for index, array in enumerate(arrays):
-                fill_array(views[index], array)
+            fill_arrays(views, arrays, self.names)
             message.arrays, message.array_count = views, len(arrays)
         if self.names:
             names = ffi.new("char *[]", [_text(kept, name) for name in self.names])
@@ -283,7 +306,8 @@ class Application(Message):
             data = memoryview(self.data).cast("B") if not isinstance(self.data, bytes) else self.data
         except TypeError:
             kind = type(self.data).__name__
-            raise Invalid(f"data is bytes, or an array in C order, and this is a {kind}: write data.encode() for a text") from None
+            remedy = "write data.encode() for a text" if kind == "str" else "write numpy.ascontiguousarray(data)"
+            raise Invalid(f"data is bytes, or an array in C order, and this is a {kind}: {remedy}") from None
         built.message.type = _text(built.kept, self.type)
         if len(data):
             buffer = ffi.from_buffer(data)
@@ -297,6 +321,8 @@ class Failure(Message):
 
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__("failure")
+        if not isinstance(text, str):
+            raise Invalid(f"a failure has a text, and this is a {type(text).__name__}: {text!r}"[:200])
         self.text = text
         self.code = code
 
@@ -324,26 +350,36 @@ def received(message: Any) -> Any:
 
 
 class Received(Message):
-    """A message that came. Its arrays are views of the library's memory, which lives as long as they do."""
+    """
+    A message that came. Its arrays are views of the library's memory, which lives as long as they do. An application's
+    message has `type` and `data`, and a failure `text` and `code`.
+    """
+
+    type: str
+    data: memoryview
+    text: str
+    code: int
 
     def __init__(self, owner: Any) -> None:
         self._owner = owner
         self.kind = _KIND_NAMES.get(owner.kind, "unknown")
 
-    def __getattr__(self, name: str) -> Any:
-        """What is made when it is asked for first."""
-        make = _LAZY.get(name)
-        if make is None:
-            raise AttributeError(f"{type(self).__name__} has no {name!r}")
-        value = make(self, self.__dict__["_owner"])
-        self.__dict__[name] = value
-        return value
+    if not TYPE_CHECKING:  # a checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """What is made when it is asked for first."""
+            make = _LAZY.get(name)
+            if make is None:
+                raise AttributeError(f"{type(self).__name__} has no {name!r}")
+            value = make(self, self.__dict__["_owner"])
+            self.__dict__[name] = value
+            return value
 
     def _build(self) -> Built:
         return Built(self._owner, [self._owner])
 
 
-def _read_arrays(self: Received, message: Any) -> list[numpy.ndarray]:
+def _read_arrays(self: Received, message: Any) -> list[NDArray[Any]]:
     return [array_view(message, message.arrays[index]) for index in range(message.array_count)]
 
 
@@ -388,7 +424,8 @@ def _read_data(self: Received, message: Any) -> memoryview:
     view = ffi.new("struct muster_array *")
     view.dtype, view.dimensions, view.data = lib.MUSTER_UINT8, 1, message.data
     view.shape[0] = message.size
-    return memoryview(array_view(message, view))
+    array: Any = array_view(message, view)
+    return memoryview(array)
 
 
 _LAZY = {
@@ -403,6 +440,6 @@ _LAZY = {
 
 
 def check_match(message: Message, expected: Message) -> None:
-    """Raises FormatError, which says what differs, unless dtypes, shapes and names of the arrays are the expected ones."""
+    """Raises FormatError, which says what differs, unless dtypes, shapes and names of the arrays are as expected."""
     one, other = built(message), built(expected)
     checked(lib.muster_arrays_match, one.message, other.message)

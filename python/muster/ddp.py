@@ -128,6 +128,7 @@ def _take_part(control: Control, epoch: Epoch, checkpoints: Checkpoints, train: 
     broken = True
     try:
         _set_environment(epoch.order)
+        control.report(epoch, 0, enters=int(epoch.order["epoch"]))  # so it has left the one before
         epoch.group.enter(lambda: epoch.over)
         worker = Worker(control, epoch, checkpoints)
         checkpoints.begin(worker.iteration, worker.rank)
@@ -175,6 +176,7 @@ def worker(
     name: Optional[str] = None,
     checkpoints: "os.PathLike[str] | str" = "checkpoints",
     limit: float = 60,
+    join_timeout: float = 30,
     host: Optional[str] = None,
     advertise: Optional[str] = None,
     **options: Any,
@@ -188,8 +190,10 @@ def worker(
     `checkpoints` is a folder; one of the workers that share it writes there. `limit`, in seconds, is that of each
     collective, for what is not noticed otherwise: an iteration on the slowest worker takes less. `host` is the name of
     this machine, and `advertise` the address by which the others reach it. Other options are those of connect().
-    `reconnect_timeout` (60) says for how long a broken connection is made again, as when the orchestrator is started
-    again.
+    `join_timeout`, in seconds: for so long it asks again when the orchestrator has no place at first, or one of its
+    name is there. A worker that was started again after its machine was lost comes before the orchestrator knows:
+    --patience is to be less. `reconnect_timeout` (60) says for how long a broken connection is made again, as when the
+    orchestrator is started again.
 
     Raises Stopped if the training ended without having finished, Full if there is no place, what `train` raised, and
     others.
@@ -200,31 +204,38 @@ def worker(
     if advertise:
         labels["advertise"] = advertise
     name, patience = name or os.environ.get("MUSTER_NAME"), options.pop("reconnect_timeout", 60)
-    files, until = Checkpoints(checkpoints), 0.0
+    files, again, until = Checkpoints(checkpoints), False, time.monotonic() + join_timeout
     while True:
-        control = Control(address, limit)
+        control = Control(limit)
         options["on_cancelled"] = control.note_cancelled
-        participant = _connect(address, until, name=name, labels=labels, **options)
+        participant = _connect(address, until, again, name=name, labels=labels, **options)
         try:
             return _attend(control, participant, files, train)
         except Gone as error:
             if error is not control.error or not patience:
                 raise
             _log.warning("the connection to the orchestrator broke, and is made again: %s", error)
-            until = time.monotonic() + patience
+            again, until = True, time.monotonic() + patience
 
 
-def _connect(address: str, until: float, **options: Any) -> Participant:
-    """Connects; up to this time again and again, as an orchestrator is started again, or notices late who is gone."""
+def _connect(address: str, until: float, again: bool, **options: Any) -> Participant:
+    """
+    Connects; up to this time again and again, as an orchestrator notices late who is gone; with `again` also where
+    there is none, as it is started again.
+    """
+    level = logging.WARNING
     while True:
-        if until:
+        if again:
             options["connect_timeout"] = max(until - time.monotonic(), 0.001)
         try:
             return connect(address, **options)
         except (Exists, Full, Unavailable) as error:
-            if time.monotonic() + AGAIN_SECONDS >= until:
+            left = until - time.monotonic()
+            if left <= AGAIN_SECONDS or (isinstance(error, Unavailable) and not again):
                 raise
-            _log.info("the orchestrator does not take this worker yet: %s", error)
+            text = "the orchestrator does not take this worker yet, and is asked again for %.0f s; "
+            _log.log(level, text + "it may notice late that a worker of before is gone: %s", left, error)
+            level = logging.DEBUG
         time.sleep(AGAIN_SECONDS)
 
 

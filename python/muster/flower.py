@@ -1,7 +1,7 @@
 """
 Flower's clients, without a change, in a training of muster: objects with the methods of NumPyClient or Client, and a
-ClientApp. An instruction to train becomes fit(), one to evaluate becomes evaluate(), and its scalars the config. flwr itself
-is imported only for those that need its types.
+ClientApp. An instruction to train becomes fit(), one to evaluate becomes evaluate(), and its scalars the config. flwr
+itself is imported only for those that need its types.
 """
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 import numpy
+from numpy.typing import NDArray
 
 from ._errors import Cancelled, FormatError
 from ._message import Arrays
@@ -23,9 +24,9 @@ _Follow = Callable[[Instruction], bool]
 
 def start_client(server: str, client: Any, name: Optional[str] = None, **options: Any) -> None:
     """
-    Takes part in a training until the server says good-bye. `client` has the methods of Flower's NumPyClient, or is a Client of
-    flwr. What get_properties() says becomes labels; `name` and the other options are those of connect(). What a method raises
-    goes to the server as a failure, and to the log.
+    Takes part in a training until the server says good-bye. `client` has the methods of Flower's NumPyClient, or is a
+    Client of flwr. What get_properties() says becomes labels; `name` and the other options are those of connect(). What
+    a method raises goes to the server as a failure, and to the log.
     """
     client = _as_numpy_client(client)
     options["labels"] = {**_properties(client), **(options.get("labels") or {})}
@@ -45,8 +46,8 @@ def run_app(
 ) -> None:
     """
     Takes part in a training until the server says good-bye, with a ClientApp, or with a function client_fn(context) or
-    client_fn(cid) alone. The context has the rank as node_id, and as "partition-id" unless `node_config` has another one. Its
-    state lasts as long as this call.
+    client_fn(cid) alone. The context has the rank as node_id, and as "partition-id" unless `node_config` has another
+    one. Its state lasts as long as this call.
     """
     with connect(server, name=name, **options) as participant:
         context = _context(participant, node_config or {}, run_config or {})
@@ -137,16 +138,17 @@ class _OfClient:
         result = self._client.get_properties(self._common.GetPropertiesIns(config))
         return result.properties if _code(result) == 0 else {}
 
-    def get_parameters(self, config: dict[str, Any]) -> list[numpy.ndarray]:
+    def get_parameters(self, config: dict[str, Any]) -> list[NDArray[Any]]:
         result = _checked(self._client.get_parameters(self._common.GetParametersIns(config)))
-        return self._common.parameters_to_ndarrays(result.parameters)
+        arrays: list[NDArray[Any]] = self._common.parameters_to_ndarrays(result.parameters)
+        return arrays
 
-    def fit(self, arrays: list[numpy.ndarray], config: dict[str, Any]) -> tuple[list[numpy.ndarray], int, Any]:
+    def fit(self, arrays: list[NDArray[Any]], config: dict[str, Any]) -> tuple[list[NDArray[Any]], int, Any]:
         parameters = self._common.ndarrays_to_parameters(arrays)
         result = _checked(self._client.fit(self._common.FitIns(parameters, config)))
         return self._common.parameters_to_ndarrays(result.parameters), result.num_examples, result.metrics
 
-    def evaluate(self, arrays: list[numpy.ndarray], config: dict[str, Any]) -> tuple[float, int, Any]:
+    def evaluate(self, arrays: list[NDArray[Any]], config: dict[str, Any]) -> tuple[float, int, Any]:
         parameters = self._common.ndarrays_to_parameters(arrays)
         result = _checked(self._client.evaluate(self._common.EvaluateIns(parameters, config)))
         return result.loss, result.num_examples, result.metrics

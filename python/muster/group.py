@@ -1,4 +1,4 @@
-"""Groups: processes that exchange messages directly, each with a rank, and the coordinator that brings them together."""
+"""Groups: processes that exchange messages directly, each with a rank, and the coordinator that unites them."""
 from __future__ import annotations
 
 import sys
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence
 
 import numpy
+from numpy.typing import NDArray
 
-from ._call import Owner, Texts, callback, checked_wait, function, milliseconds, options, struct_dict
+from ._call import Connected, Texts, callback, checked_wait, function, milliseconds, options, struct_dict
 from ._errors import OutOfMemory, checked
-from ._message import Arrays, Message, Received, as_array, fill_array, received
+from ._message import Arrays, Message, Received, as_array, fill_arrays, received
 from ._muster import ffi, lib
 
 ANY_RANK = lib.MUSTER_ANY_RANK
@@ -30,7 +31,8 @@ class Member:
 
 def _member(member: Any) -> Member:
     state = ffi.string(lib.muster_member_state_name(member.state)).decode()
-    name, address = (ffi.string(each).decode("utf-8", "replace") if each else "" for each in (member.name, member.address))
+    texts = (member.name, member.address)
+    name, address = (ffi.string(text).decode("utf-8", "replace") if text else "" for text in texts)
     return Member(member.rank, state, name, address, member.incarnation)
 
 
@@ -48,10 +50,10 @@ class _Callbacks:
             struct.on_warning = lib.muster_python_group_warning
 
 
-class Group(Owner):
+class Group(Connected):
     """
-    A member of a group, made by join_group(). Limits are in seconds; None is no limit. Messages are those of muster: Train, for
-    example, or arrays alone. Callbacks: on_event(epoch, member), on_warning(text).
+    A member of a group, made by join_group(). Limits are in seconds; None is no limit. Messages are those of muster:
+    Train, for example, or arrays alone. Callbacks: on_event(epoch, member), on_warning(text).
     """
 
     def __init__(self, coordinator: str, members: int, **given: Any) -> None:
@@ -73,8 +75,7 @@ class Group(Owner):
         self._pointer = pointer[0]
 
     def _wait(self, name: str, *arguments: Any) -> None:
-        pointer = self._live
-        checked_wait(name, pointer, *arguments, give_up=lambda: lib.muster_group_close(pointer))
+        checked_wait(name, self._live, *arguments, give_up=self._end)
 
     @property
     def rank(self) -> int:
@@ -161,16 +162,15 @@ class Group(Owner):
 
     def all_reduce(
         self, arrays: Sequence[Any], mean: bool = True, weight: float = 1.0, timeout: Optional[float] = HOUR
-    ) -> list[numpy.ndarray]:
+    ) -> list[NDArray[Any]]:
         """
-        The weighted mean, or the sum, over all members, the same bytes at each. It is written into the arrays themselves if they
-        are in C order and writable, and otherwise into copies, which are returned.
+        The weighted mean, or the sum, over all members, the same bytes at each. It is written into the arrays
+        themselves if they are in C order and writable, and otherwise into copies, which are returned.
         """
         own = [as_array(each) for each in arrays]
         own = [each if each.flags.writeable else each.copy() for each in own]
         views = ffi.new("struct muster_array[]", max(len(own), 1))
-        for index, array in enumerate(own):
-            fill_array(views[index], array)
+        fill_arrays(views, own)
         kind = lib.MUSTER_MEAN if mean else lib.MUSTER_SUM
         self._wait("muster_group_all_reduce", kind, weight, views, len(own), milliseconds(timeout))
         return own
@@ -188,7 +188,8 @@ class Group(Owner):
         return struct_dict(struct[0])
 
     def _end(self) -> None:
-        lib.muster_group_close(self._pointer)
+        if self._pointer:  # otherwise, another thread is closing it
+            lib.muster_group_close(self._pointer)
 
     def leave(self, timeout: Optional[float] = HOUR) -> None:
         """Says that this member has finished, and waits until all have, or are lost."""
@@ -221,13 +222,13 @@ def _message(message: Arrays) -> Message:
 
 def join_group(coordinator: str, members: int, **given: Any) -> Group:
     """
-    Joins a group of so many members, and waits until it is complete. Options are those of `struct muster_group_options`, times
-    in seconds without the _ms: name, group, least, join_timeout, and others.
+    Joins a group of so many members, and waits until it is complete. Options are those of `struct
+    muster_group_options`, times in seconds without the _ms: name, group, least, join_timeout, and others.
     """
     return Group(coordinator, members, **given)
 
 
-class Coordinator(Owner):
+class Coordinator(Connected):
     """Whom the members of groups register with. Options are those of `struct muster_coordinator_options`."""
 
     def __init__(self, listen: Optional[str] = None, **given: Any) -> None:
@@ -250,9 +251,12 @@ class Coordinator(Owner):
 
     def wait(self, group: str = "default", timeout: Optional[float] = None) -> None:
         """Waits until a group is over."""
-        pointer = self._live
-        give_up = lambda: lib.muster_coordinator_close(pointer)  # noqa: E731
-        checked_wait("muster_coordinator_wait", pointer, self._texts(group), milliseconds(timeout), give_up=give_up)
+        arguments = (self._texts(group), milliseconds(timeout))
+        checked_wait("muster_coordinator_wait", self._live, *arguments, give_up=self._end)
+
+    def _end(self) -> None:
+        if self._pointer:  # otherwise, another thread is closing it
+            lib.muster_coordinator_close(self._pointer)
 
     def close(self) -> None:
         if self._pointer:

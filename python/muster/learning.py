@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import os
+import weakref
 from typing import Any, Mapping, Optional, Union
 
 import numpy
+from numpy.typing import NDArray
 
 from ._call import Owner, Texts, here
 from ._errors import Invalid, checked
-from ._message import Arrays, Message, Received, Value, array_view, as_array, fill_array
+from ._message import Arrays, Message, Received, Value, array_view, as_array, fill_arrays
 from ._muster import ffi, lib
 
 Path = Union[str, "os.PathLike[str]"]
@@ -28,15 +30,17 @@ class Mean(Owner):
 
     def __init__(self, like: Arrays = None) -> None:
         super().__init__(None)
-        if like is None:
-            pointer = lib.muster_mean_new()
-        else:
-            built = _as_message(like)._build()
-            pointer = lib.muster_mean_new_like_message(built.message)
+        self._like = None if like is None else _as_message(like)._build()
+        self._begin()
+
+    def _begin(self) -> None:
+        pointer = lib.muster_mean_new_like_message(self._like.message) if self._like else lib.muster_mean_new()
         if not pointer:
             raise Invalid("no mean can be made like this")
         self._pointer = ffi.gc(pointer, lib.muster_mean_free)
         self._given = False
+        self._results: "weakref.WeakSet[_Kept]" = weakref.WeakSet()
+        """Those that are in use."""
 
     def add(self, arrays: Arrays, weight: float = 1.0, scalars: Optional[Mapping[str, Value]] = None) -> None:
         """Adds a member: arrays, or a whole message with its numbers. After an error the mean is as it was."""
@@ -47,8 +51,8 @@ class Mean(Owner):
 
     def result(self) -> Any:
         """
-        The mean: a list of arrays, or a dict if they have names. They are views of memory of the mean, which they keep; nothing can
-        be added any more.
+        The mean: a list of arrays, or a dict if they have names. They are views of memory of the mean, which they keep;
+        nothing can be added any more.
         """
         return _unnamed(self.message())
 
@@ -57,10 +61,15 @@ class Mean(Owner):
         message = ffi.new("struct muster_message *")
         checked(lib.muster_mean_result_message, self._live, message)
         self._given = True
-        return Received(_Kept(message, self._live))
+        kept = _Kept(message, self._live)
+        self._results.add(kept)
+        return Received(kept)
 
     def reset(self) -> None:
-        """Begins another mean. Arrays of result() must not be used any more."""
+        """Begins another mean. Arrays of result() that are still in use stay as they are."""
+        if self._results:
+            self._begin()
+            return
         lib.muster_mean_reset(self._live)
         self._given = False
 
@@ -68,7 +77,7 @@ class Mean(Owner):
 class _Kept:
     """A message of the library, and what keeps its memory."""
 
-    __slots__ = ("message", "keeper")
+    __slots__ = ("message", "keeper", "__weakref__")
 
     def __init__(self, message: Any, keeper: Any) -> None:
         self.message, self.keeper = message, keeper
@@ -79,8 +88,8 @@ class _Kept:
 
 class Strategy(Owner):
     """
-    A strategy of the library, such as "fedavg", "fedadam" or "trimmedmean", which holds the model. Its parameters come by name
-    (`eta=0.1`); docs/strategies.md lists them.
+    A strategy of the library, such as "fedavg", "fedadam" or "trimmedmean", which holds the model. Its parameters come
+    by name (`eta=0.1`); docs/strategies.md lists them.
     """
 
     def __init__(
@@ -108,6 +117,7 @@ class Strategy(Owner):
         pointer = ffi.new("struct muster_strategy **")
         checked(lib.muster_strategy_new, options, built.message, pointer)
         self._pointer = ffi.gc(pointer[0], here[0].free_strategy)
+        self._model: Optional[Message] = None
 
     def add(
         self,
@@ -129,6 +139,7 @@ class Strategy(Owner):
     def step(self, divisor: float = 0.0) -> None:
         """Ends the round: moves the model, and forgets the answers."""
         checked(lib.muster_strategy_step, self._live, divisor)
+        self._model = None
 
     def begin(self) -> None:
         """Forgets the answers of the running round. The model stays."""
@@ -146,10 +157,14 @@ class Strategy(Owner):
 
     @property
     def model(self) -> Message:
-        """The model. Its arrays are valid until the next step: copy what is to stay."""
-        return Received(_Kept(lib.muster_strategy_model(self._live), self._live))
+        """The model, as the last step has left it: a copy, which is made once for each step."""
+        if self._model is None:
+            own = Received(_Kept(lib.muster_strategy_model(self._live), self._live))
+            copies = [array.copy() for array in own.arrays]
+            self._model = Message("train", copies if own.names is None else dict(zip(own.names, copies)))
+        return self._model
 
-    def state(self) -> dict[str, numpy.ndarray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """A copy of what it needs besides the model to go on elsewhere."""
         count = lib.muster_strategy_state_count(self._live)
         arrays = ffi.new("struct muster_named_array[]", max(count, 1))
@@ -160,22 +175,25 @@ class Strategy(Owner):
         """Goes on where state() was taken, from a strategy made with the same options and the model of then."""
         arrays = _NamedArrays(state)
         checked(lib.muster_strategy_restore, self._live, arrays.views, arrays.count)
+        self._model = None
 
 
 class _NamedArrays:
     """Arrays with names, for the library."""
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
+        if not isinstance(arrays, Mapping):
+            raise Invalid(f"a dict of arrays by name is expected, and this is a {type(arrays).__name__}")
         self.count = len(arrays)
         self.texts = Texts()
         self.arrays = [as_array(each) for each in arrays.values()]
         self.views = ffi.new("struct muster_named_array[]", max(self.count, 1))
-        for index, (name, array) in enumerate(zip(arrays, self.arrays)):
+        for index, name in enumerate(arrays):
             self.views[index].name = self.texts(name)
-            fill_array(self.views[index].array, array)
+        fill_arrays([each.array for each in self.views], self.arrays, list(arrays))
 
 
-def _named(owner: Any, arrays: Any, count: int) -> dict[str, numpy.ndarray]:
+def _named(owner: Any, arrays: Any, count: int) -> dict[str, NDArray[Any]]:
     return {
         ffi.string(arrays[index].name).decode(): array_view(owner, arrays[index].array) for index in range(count)
     }
@@ -187,11 +205,14 @@ def npz_write(path: Path, arrays: Mapping[str, Any]) -> None:
     checked(lib.muster_npz_write, Texts()(os.fspath(path)), named.views, named.count)
 
 
-def npz_read(path: Path, limit: Optional[int] = None) -> dict[str, numpy.ndarray]:
+def npz_read(path: Path, limit: Optional[int] = None) -> dict[str, NDArray[Any]]:
     """Reads an .npz file, which is not trusted: its arrays take at most `limit` bytes."""
     arrays = ffi.new("struct muster_named_array **")
     count = ffi.new("size_t *")
-    most = 2 ** (8 * ffi.sizeof("size_t")) - 1 if limit is None else limit
+    if limit is not None and limit < 0:
+        raise Invalid(f"a limit is 0 or more bytes, and this is {limit}")
+    unlimited = 2 ** (8 * ffi.sizeof("size_t")) - 1
+    most = unlimited if limit is None else min(limit, unlimited)
     checked(lib.muster_npz_read, Texts()(os.fspath(path)), most, arrays, count)
     memory = ffi.gc(arrays[0], lib.muster_python_free)
     return _named(memory, arrays[0], count[0])
@@ -220,7 +241,7 @@ class Run(Owner):
         """Replaces the configuration."""
         checked(lib.muster_run_configure, self._live, Texts()(configuration))
 
-    def state(self) -> dict[str, numpy.ndarray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """A copy of the state with which the run was opened."""
         count = ffi.new("size_t *")
         arrays = lib.muster_run_state(self._live, count)

@@ -25,8 +25,8 @@ _lock = threading.Lock()
 
 def keep() -> None:
     """
-    Keeps the last lines that are logged from now on. It sees them when records are made, as a handler of the root logger would
-    take what logging does without handlers from the program: the output of warnings, and basicConfig().
+    Keeps the last lines that are logged from now on. It sees them when records are made, as a handler of the root
+    logger would take what logging does without handlers from the program: the output of warnings, and basicConfig().
     """
     global _make_record
     with _lock:

@@ -5,7 +5,7 @@ import sys
 import weakref
 from typing import Any, Optional, Union
 
-from ._call import Owner, Texts, options
+from ._call import Texts, Threaded, function, options
 from ._errors import Invalid, checked, needs
 from ._muster import ffi, lib
 from .group import Group
@@ -15,10 +15,10 @@ from .server import ParticipantManager
 Shown = Union[ParticipantManager, Participant, Group]
 
 
-class Monitor(Owner):
+class Monitor(Threaded):
     """
-    Serves HTTP, on loopback and port 8081 unless `listen` says otherwise. Options are those of `struct muster_monitor_options`.
-    What it shows is kept as long as it is shown.
+    Serves HTTP, on loopback and port 8081 unless `listen` says otherwise. Options are those of `struct
+    muster_monitor_options`. What it shows is kept as long as it is shown.
     """
 
     def __init__(self, listen: Optional[str] = None, **given: Any) -> None:
@@ -28,7 +28,13 @@ class Monitor(Owner):
         self._shown: dict[int, Shown] = {}
         if listen is not None:
             given["listen"] = listen
+        hosts = given.pop("hosts", ())
+        self._warning = [function("on_warning", given.pop("on_warning", None))]
+        self._handle = ffi.new_handle(self._warning)
         struct = options("muster_monitor_options", given, self._texts)
+        struct.hosts, struct.host_count = self._texts.list(hosts), len(hosts)
+        if self._warning[0]:
+            struct.on_warning, struct.context = lib.muster_python_record_warning, self._handle
         pointer = ffi.new("struct muster_monitor **")
         checked(lib.muster_monitor_start, struct, pointer)
         self._pointer = pointer[0]
@@ -83,7 +89,8 @@ class Monitor(Owner):
     def close(self) -> None:
         if self._pointer:
             shown, self._shown = self._shown, {}
-            self._free("muster_monitor_stop", "muster_monitor_free", (shown, self._texts))
+            kept = (shown, self._texts, self._handle, self._warning)
+            self._free("muster_monitor_stop", "muster_monitor_free", kept)
 
     def __enter__(self) -> "Monitor":
         return self

@@ -11,7 +11,7 @@ from typing import Any, AsyncIterator, Callable, Iterator, Mapping, Optional, Un
 
 from . import log
 from ._call import (
-    Owner,
+    Connected,
     Texts,
     callback,
     function,
@@ -21,7 +21,7 @@ from ._call import (
     slices,
     struct_dict,
 )
-from ._errors import Cancelled, Closed, Error, Stopped, Timeout, check, checked
+from ._errors import Cancelled, Closed, Error, Invalid, Stopped, Timeout, check, checked
 from ._message import Arrays, Failure, Message, Received, built, received
 from ._muster import ffi, lib
 
@@ -40,8 +40,9 @@ class Instruction(Received):
 
     def answer(self, arrays: Union[Arrays, Message] = None, /, **scalars: Any) -> bool:
         """
-        Answers, with arrays and numbers or with a whole message. Arrays that are the instruction's own, trained in place, are
-        sent from where they lie: do not write to them afterwards. False: the server no longer waits for it.
+        Answers, with arrays and numbers or with a whole message. Arrays that are the instruction's own, trained in
+        place, are sent from where they lie: do not write to them afterwards. False: the server no longer waits for it,
+        or another instruction was consumed since.
         """
         if isinstance(arrays, Message):
             if not scalars:
@@ -55,9 +56,10 @@ class Instruction(Received):
 
     def progress(self, fraction: float, /, **numbers: float) -> None:
         """
-        Tells how far the work is, from 0 to 1, and numbers that say how it goes, such as the loss. A report that follows another
-        within 100 ms is not sent. Raises Cancelled if the server no longer waits for the answer.
+        Tells how far the work is, from 0 to 1, and numbers that say how it goes, such as the loss. A report that
+        follows another within 100 ms is not sent. Raises Cancelled if the server no longer waits for the answer.
         """
+        self._check_current()
         scalars = ffi.new("struct muster_scalar[]", len(numbers))
         names = Texts()
         for index, (name, value) in enumerate(numbers.items()):
@@ -72,10 +74,20 @@ class Instruction(Received):
     @property
     def cancelled(self) -> bool:
         """Whether the server no longer waits for the answer."""
-        return bool(lib.participant_cancelled(self._participant._live))
+        return not self._is_current() or bool(lib.participant_cancelled(self._participant._live))
+
+    def _is_current(self) -> bool:
+        """Whether no other was consumed since."""
+        return self._participant._instruction() is self
+
+    def _check_current(self) -> None:
+        """The library knows the newest alone: what is said of an older one would be taken for that."""
+        if not self._is_current():
+            raise Cancelled("the participant has consumed another instruction since")
 
     def _dispatch(self, message: Message) -> bool:
         try:
+            self._check_current()
             self._participant.dispatch(message)
         except Error as error:
             if not isinstance(error, Cancelled) and not self._participant.reason:
@@ -89,8 +101,9 @@ class Instruction(Received):
 class _Callbacks:
     """What the library's threads call: no part of the participant, so that nothing here keeps that."""
 
-    def __init__(self, warning: Optional[Callable[[str], None]], cancelled: Optional[Callable[[], None]]) -> None:
-        self.warning, self.cancelled = warning, cancelled
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.warning: Optional[Callable[[str], None]] = function("on_warning", given.pop("on_warning", None))
+        self.cancelled: Optional[Callable[[], None]] = function("on_cancelled", given.pop("on_cancelled", None))
 
 
 class _Waiting:
@@ -106,11 +119,11 @@ class _Waiting:
                 future.set_result(None)
 
 
-class Participant(Owner):
+class Participant(Connected):
     """
-    A participant, made by connect(). Iterate over it for its instructions; the iteration ends when the server says good-bye.
-    An instruction that is not answered is answered with "unknown" when the next one is asked for. If the body of a `with`
-    raises, the instruction at hand is answered with the failure.
+    A participant, made by connect(). Iterate over it for its instructions; the iteration ends when the server says
+    good-bye. An instruction that is not answered is answered with "unknown" when the next one is asked for. If the body
+    of a `with` raises, the instruction at hand is answered with the failure.
     """
 
     def __init__(self, address: str, **given: Any) -> None:
@@ -118,9 +131,7 @@ class Participant(Owner):
         self._texts = Texts()
         self._waiting: dict[asyncio.AbstractEventLoop, _Waiting] = {}
         self._given_up: Optional[threading.Event] = given.pop("_given_up", None)
-        self._callbacks = _Callbacks(
-            function("on_warning", given.pop("on_warning", None)), function("on_cancelled", given.pop("on_cancelled", None))
-        )
+        self._callbacks = _Callbacks(given)
         self._handle = ffi.new_handle(self._callbacks)
         self._gate = lib.muster_gate_new(self._handle)
         if not self._gate:
@@ -151,6 +162,8 @@ class Participant(Owner):
         log.keep()
 
     def _set_labels(self, struct: Any, labels: Mapping[str, str]) -> None:
+        if not isinstance(labels, Mapping):
+            raise Invalid(f'labels are a dict, such as {{"gpu": "1"}}, and this is {labels!r}'[:200])
         if labels:
             array = ffi.new("struct participant_label[]", len(labels))
             for index, (name, value) in enumerate(labels.items()):
@@ -206,9 +219,9 @@ class Participant(Owner):
 
     def serve(self, handler: Callable[[Instruction], Any]) -> None:
         """
-        Has `handler` answer each instruction until the server says good-bye. It returns a message, arrays, or (arrays, numbers);
-        or answers by itself and returns None. What it raises goes to the server as a failure, with its traceback and the last
-        lines of the log; a cancelled turn just ends.
+        Has `handler` answer each instruction until the server says good-bye. It returns a message, arrays, or (arrays,
+        numbers); or answers by itself and returns None. What it raises goes to the server as a failure, with its
+        traceback and the last lines of the log; a cancelled turn just ends.
         """
         for instruction in self:
             try:
@@ -238,7 +251,9 @@ class Participant(Owner):
     # ---- asyncio ----
 
     def fileno(self) -> int:
-        """A descriptor that is readable when consume() would not wait: for select, poll and event loops. Only wait on it."""
+        """
+        A descriptor that is readable when consume() would not wait: for select, poll and event loops. Only wait on it.
+        """
         record = ffi.new("struct muster_error *")
         descriptor = lib.participant_descriptor(self._live, record)
         if descriptor < 0:
@@ -384,9 +399,9 @@ def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
 
 def connect(address: str, name: Optional[str] = None, **given: Any) -> Participant:
     """
-    Connects to a server, and waits until it has admitted the participant. Options are those of `struct participant_options`;
-    times are in seconds, without the _ms (`connect_timeout=5`), and None is no limit. on_warning(text) and on_cancelled() are
-    called on threads of the library, and must not block.
+    Connects to a server, and waits until it has admitted the participant. Options are those of `struct
+    participant_options`; times are in seconds, without the _ms (`connect_timeout=5`), and None is no limit.
+    on_warning(text) and on_cancelled() are called on threads of the library, and must not block.
     """
     return Participant(address, name=name, **given)
 

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from typing import Any, Optional, Protocol, Union
+from typing import Any, NamedTuple, Optional, Protocol, Union
 
-from ._call import Texts, callback, here, milliseconds, struct_dict, wait
+from ._call import Texts, callback, here, milliseconds, own, struct_dict, wait
 from ._errors import Error, Refused, checked, error
 from ._message import Message, Received, built, received
 from ._muster import ffi, lib
@@ -20,7 +21,9 @@ class Running(Protocol):
 
 
 class Answer(Received):
-    """A participant's answer: kind, arrays, names and scalars. Its arrays are views that live as long as they are used."""
+    """
+    A participant's answer: kind, arrays, names and scalars. Its arrays are views that live as long as they are used.
+    """
 
     def __init__(self, owner: Any) -> None:
         super().__init__(owner)
@@ -36,17 +39,20 @@ def _raise(status: int, record: Any, answer: Optional[Received]) -> None:
     if status == lib.MUSTER_OK:
         return
     text = ffi.string(record.text).decode("utf-8", "replace")
-    failed = answer is not None and answer.kind == "failure"
-    problem = error(status, _one_line(text, answer.text) if failed else text)
-    if isinstance(problem, Refused) and failed:
+    if answer is None or answer.kind != "failure":
+        raise error(status, text)
+    problem = error(status, _one_line(text, answer.text))
+    if isinstance(problem, Refused):
         problem.code, problem.detail = answer.code, answer.text
     raise problem
 
 
 def _one_line(text: str, detail: str) -> str:
-    """The library's text for a failure, up to the end of the failure's first line: behind it ? stands for each line's end."""
+    """
+    The library's text for a failure, up to the end of the failure's first line: behind it ? stands for each line's end.
+    """
     line, end, _ = detail.partition("\n")
-    start = text.find(line) if line and end else -1
+    start = text.find(line + "?") if line and end else -1
     return text if start < 0 else text[: start + len(line)]
 
 
@@ -54,6 +60,7 @@ class Rounds:
     """The running rounds of a manager, which gives them up when it is closed."""
 
     def __init__(self) -> None:
+        self.process, self.home = os.getpid(), here[0]
         self.lock = threading.Lock()
         self.running: set[Running] = set()
         self.closed = False
@@ -93,8 +100,13 @@ class Proxy:
     def __repr__(self) -> str:
         return f"<Proxy {self.name!r}>"
 
+    def _check(self) -> None:
+        if self._rounds.home is not here[0]:
+            own(self._rounds.process, "Proxy")
+
     def run(self, instruction: Message, timeout: Optional[float] = HOUR) -> Answer:
         """Runs a turn: sends the instruction, and waits for the answer. Raises how it ended otherwise."""
+        self._check()
         message = built(instruction)
         answer = received(ffi.new("struct muster_message *"))
         record = ffi.new("struct muster_error *")
@@ -106,15 +118,16 @@ class Proxy:
 
     async def run_async(self, instruction: Message, timeout: Optional[float] = HOUR) -> Answer:
         """run() for asyncio. The instruction is copied, unless it is prepared."""
+        self._check()
         turn = _AsyncTurn(asyncio.get_running_loop())
         turn.begin(self._pointer, built(instruction), milliseconds(timeout))
         try:
-            status, answer, record = await asyncio.shield(turn.future)
+            end = await asyncio.shield(turn.future)
         except asyncio.CancelledError:
             self.cancel()
             raise
-        _raise(status, record, answer)
-        return answer
+        _raise(end.status, end.record, end.answer)
+        return end.answer
 
     def cancel(self) -> None:
         """Gives up the running turn, if there is one."""
@@ -198,6 +211,14 @@ def proxies_of(array: Any, count: int, rounds: Rounds) -> list[Proxy]:
     return result
 
 
+class _End(NamedTuple):
+    """How a turn ended."""
+
+    status: int
+    answer: Answer
+    record: Any
+
+
 class _AsyncTurn:
     """A turn that asyncio waits for. It lives until the library has told its end."""
 
@@ -205,7 +226,7 @@ class _AsyncTurn:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.future: "asyncio.Future[Any]" = loop.create_future()
+        self.future: "asyncio.Future[_End]" = loop.create_future()
         self.handle = ffi.new_handle(self)
 
     def begin(self, pointer: Any, message: Any, limit: int) -> None:
@@ -216,16 +237,16 @@ class _AsyncTurn:
             self.running.discard(self)
             raise
 
-    def tell(self, result: Any) -> None:
+    def tell(self, end: "_End") -> None:
         self.running.discard(self)
         try:
-            self.loop.call_soon_threadsafe(self._resolve, result)
+            self.loop.call_soon_threadsafe(self._resolve, end)
         except RuntimeError:
             pass  # the loop was closed: nobody waits any more
 
-    def _resolve(self, result: Any) -> None:
+    def _resolve(self, end: "_End") -> None:
         if not self.future.done():
-            self.future.set_result(result)
+            self.future.set_result(end)
 
 
 @callback()
@@ -233,7 +254,7 @@ def muster_python_answered(context: Any, proxy: Any, status: int, answer: Any) -
     record = ffi.new("struct muster_error *")
     if status != lib.MUSTER_OK:
         lib.proxy_explain(proxy, status, answer, record)
-    ffi.from_handle(context).tell((status, Answer(received(ffi.new("struct muster_message *", answer[0]))), record))
+    ffi.from_handle(context).tell(_End(status, Answer(received(ffi.new("struct muster_message *", answer[0]))), record))
 
 
 __all__ = ["Answer", "Proxy"]

@@ -6,16 +6,17 @@ import os
 import sys
 from typing import Any, Callable, Optional, Union
 
-from ._call import Owner, Texts, callback, checked_wait, function, in_callback, milliseconds, options
+from ._call import Texts, Threaded, callback, checked_wait, function, in_callback, milliseconds, options
 from ._errors import Invalid, checked, needs
 from ._message import as_array, fill_array
 from ._muster import ffi, lib
 
 
-class Record(Owner):
+class Record(Threaded):
     """
-    A record with sinks such as "csv:FILE", "jsonl:FILE", "tensorboard:DIR" and "mlflow:URL". Nothing here waits for a disk or a
-    network but close(). Options are those of `struct muster_record_options`; on_warning(text) runs on threads of the library.
+    A record with sinks such as "csv:FILE", "jsonl:FILE", "tensorboard:DIR" and "mlflow:URL". Nothing here waits for a
+    disk or a network but close(). Options are those of `struct muster_record_options`; on_warning(text) runs on threads
+    of the library.
     """
 
     def __init__(self, *sinks: str, **given: Any) -> None:

@@ -27,9 +27,12 @@ class Entry:
 
 
 def _all_proxies(proxies: Any) -> list[Proxy]:
-    found = list(proxies) if isinstance(proxies, Iterable) else [None]
+    found: list[Any] = list(proxies) if isinstance(proxies, Iterable) else [None]
     if not all(isinstance(each, Proxy) for each in found):
-        raise Invalid(f"a list of proxies is expected, such as get_participants() returns, and this is {proxies!r}"[:200])
+        text = f"a list of proxies is expected, such as get_participants() returns, and this is {proxies!r}"
+        raise Invalid(text[:200])
+    for proxy in found:
+        proxy._check()
     return found
 
 
@@ -95,9 +98,9 @@ class _RoundState:
 def muster_python_on_answer(context: Any, index: int, _: Any, answer: Any, reason: Any) -> int:
     refusal = ffi.from_handle(context).on_answer(index, answer)
     if refusal is None:
-        return lib.MUSTER_OK
+        return int(lib.MUSTER_OK)
     write_error(reason, str(refusal))
-    return getattr(lib, "MUSTER_" + refusal.status, lib.MUSTER_REFUSED)
+    return int(getattr(lib, "MUSTER_" + refusal.status, lib.MUSTER_REFUSED))
 
 
 @callback()
@@ -107,10 +110,11 @@ def muster_python_tick(context: Any, _: Any, waiting: Any, count: int) -> None:
 
 class Round:
     """
-    A running round, made by run_all() and run_each(). Iterate over it for (proxy, answer), as answers come: each counts as
-    accepted when the next one is asked for, unless its refuse() was called. The iteration raises if too few were accepted in
-    time. A round that is not iterated to its end is given up: with close() or the end of a `with`, which wait until its turns
-    have ended; or with the last reference to it, or by a task of asyncio that is cancelled in it, which do not wait.
+    A running round, made by run_all() and run_each(). Iterate over it for (proxy, answer), as answers come: each counts
+    as accepted when the next one is asked for, unless its refuse() was called. The iteration raises if too few were
+    accepted in time. A round that is not iterated to its end is given up: with close() or the end of a `with`, which
+    wait until its turns have ended; or with the last reference to it, or by a task of asyncio that is cancelled in it,
+    which do not wait.
     """
 
     def __init__(self, state: _RoundState) -> None:
@@ -197,7 +201,7 @@ class Round:
 
     async def __anext__(self) -> tuple[Proxy, Answer]:
         try:
-            found = await on_a_thread(next, self, None)
+            found: Optional[tuple[Proxy, Answer]] = await on_a_thread(next, self, None)
         except asyncio.CancelledError:  # the thread takes an answer that nobody would see
             self._state.close()
             raise
@@ -220,8 +224,8 @@ def run_all(
     at_least: int = 0,
 ) -> Round:
     """
-    Begins a round: sends one instruction, serialised once, to all. It ends after `deadline` seconds, or when `enough` answers
-    were accepted (0: all); it has failed if fewer than `at_least` were (0: `enough`).
+    Begins a round: sends one instruction, serialised once, to all. It ends after `deadline` seconds, or when `enough`
+    answers were accepted (0: all); it has failed if fewer than `at_least` were (0: `enough`).
     """
     return _start_round(_RoundState(proxies, instruction), deadline, enough, at_least)
 
@@ -233,7 +237,9 @@ def run_each(
     at_least: int = 0,
 ) -> Round:
     """Begins a round with an instruction of its own for each participant; otherwise as run_all()."""
-    pairs = list(instructions.items() if isinstance(instructions, Mapping) else instructions)
+    pairs: list[Any] = list(instructions.items() if isinstance(instructions, Mapping) else instructions)
+    if not all(isinstance(each, tuple) and len(each) == 2 for each in pairs):
+        raise Invalid("a dict of proxies and their instructions is expected, or a list of such pairs")
     state = _RoundState([proxy for proxy, _ in pairs], None, [instruction for _, instruction in pairs])
     return _start_round(state, deadline, enough, at_least)
 

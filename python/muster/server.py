@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from ._call import (
-    Owner,
+    Connected,
     Texts,
     callback,
     function,
@@ -53,11 +53,11 @@ class _ManagerCallbacks:
         self.warning: Optional[Callable[[str], None]] = function("on_warning", given.pop("on_warning", None))
 
 
-class ParticipantManager(Owner):
+class ParticipantManager(Connected):
     """
-    Listens for participants, and knows all of them. Options are those of `struct participant_manager_options`; times are in
-    seconds, without the _ms (`session_grace=5`), and None is no limit. Callbacks run on threads of the library and must not
-    block: admit(proxy) returns None, or why the participant is refused; on_event(event); on_warning(text).
+    Listens for participants, and knows all of them. Options are those of `struct participant_manager_options`; times
+    are in seconds, without the _ms (`session_grace=5`), and None is no limit. Callbacks run on threads of the library
+    and must not block: admit(proxy) returns None, or why the participant is refused; on_event(event); on_warning(text).
     """
 
     def __init__(self, listen: Optional[str] = None, **given: Any) -> None:
@@ -94,8 +94,8 @@ class ParticipantManager(Owner):
 
     def get_participants(self, min: int = 0, timeout: Optional[float] = None) -> list[Proxy]:
         """
-        Waits until at least `min` participants are open, and returns all of those, in the order in which they joined. One is
-        open once it has asked for its first instruction.
+        Waits until at least `min` participants are open, and returns all of those, in the order in which they joined.
+        One is open once it has asked for its first instruction.
         """
         return self._get_participants(min, timeout)
 
@@ -109,7 +109,7 @@ class ParticipantManager(Owner):
         def attempt(limit: int) -> bool:
             nonlocal status
             status = lib.participant_manager_get_participants(self._live, least, limit, array, count, record)
-            return status != lib.MUSTER_TIMEOUT
+            return bool(status != lib.MUSTER_TIMEOUT)
 
         slices(timeout, attempt, given_up)
         check(status, record)
@@ -168,7 +168,9 @@ class ParticipantManager(Owner):
             checked(lib.participant_manager_close_for, self._live, reconnect_in)
 
     def close(self) -> None:
-        """Ends all streams, says good-bye, and frees the manager. Proxies that are still held stay valid, and closed."""
+        """
+        Ends all streams, says good-bye, and frees the manager. Proxies that are still held stay valid, and closed.
+        """
         if not self._pointer:
             return
         if self._process == os.getpid():
@@ -201,14 +203,14 @@ def muster_python_admit(context: Any, pointer: Any, text: Any, size: int) -> int
         reason = callbacks.admit(proxy_of(lib.proxy_retain(pointer), callbacks.rounds))
     except Error as refusal:
         copy_text(text, size, str(refusal))
-        return getattr(lib, "MUSTER_" + refusal.status)
+        return int(getattr(lib, "MUSTER_" + refusal.status, lib.MUSTER_REFUSED))
     except Exception:
         copy_text(text, size, "the server's program failed")
         raise
     if reason is None or reason is True:
-        return lib.MUSTER_OK
+        return int(lib.MUSTER_OK)
     copy_text(text, size, str(reason or "not admitted"))
-    return lib.MUSTER_REFUSED
+    return int(lib.MUSTER_REFUSED)
 
 
 def _tell(context: Any, event: Any) -> None:

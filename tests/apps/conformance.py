@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 
+import grpc
 import numpy
 
 import broken_participant
 import broken_server
 import support
 from broken_participant import Participant
-from peers import CLASSES, FEATURES
+from peers import CLASSES, FEATURES, METHOD
 from support import BUILD, DEMO, SLOWNESS, SOURCE
 
 PROGRAM = BUILD / "apps" / "conformance" / "muster_conformance"
@@ -111,6 +112,22 @@ class OfParticipants(Judging):
         _, report = self.judge_thread(Plain, *PATIENT)
         self.assertRegex(report, r'n/a +heartbeats .*\n +its Hello has no "heartbeats"')
         self.assertRegex(report, r'n/a +granted .*\n +its Hello has no "chunks"')
+
+    def test_one_that_comes_and_goes_is_not_waited_for(self):
+        class Fleeting(Participant):
+            def stream(self):
+                """Opens a stream, and ends it without a word."""
+                with grpc.insecure_channel(self.address) as channel:
+                    call = channel.stream_stream(METHOD)(iter(()))
+                    try:
+                        call.initial_metadata()
+                    except grpc.RpcError:
+                        pass
+                    return None if call.code() == grpc.StatusCode.UNAVAILABLE else 0
+
+        status, report = self.judge_thread(Fleeting, *PATIENT)
+        self.assertEqual((status, failed(report)), (1, {"connects"}), report)
+        self.assertIn("has opened 64 streams, and said nothing", report)
 
 
 class OfServers(Judging):

@@ -162,6 +162,38 @@ class Orchestrate(support.Case):
             self.errors_of(orchestrator),
             r"(?s)epoch 1 is broken: ada: connection closed by peer.*epoch 2 is broken: bob is lost: ValueError: no data")
 
+    def test_one_that_does_not_leave_an_epoch_is_lost(self):
+        orchestrator = self.start_orchestrator(
+            "--workers=2", "--elastic", "--iterations=10", f"--leave={4 * support.SLOWNESS}")
+        ada, bob = self.recruit("ada", hold=[3]), self.recruit("bob", hold=[3], stays=True)
+        for recruit in (ada, bob):
+            self.told(recruit, "hold")
+        ada.fail(1, "connection closed by peer")
+        self.assertEqual(self.told(ada, "begin", epoch=2)["world_size"], 2)
+        self.assertEqual(self.told(ada, "begin")["world_size"], 1)
+        self.told(bob, "over")
+        self.finish(orchestrator, "final loss 0.5000, 10 iterations, 2 restarts")
+        self.assertIn("bob is lost: it has not left an epoch that is over, for ", self.errors_of(orchestrator))
+
+    def test_one_that_answers_wrongly_or_never_is_lost_and_no_other(self):
+        orchestrator = self.start_orchestrator(
+            "--workers=2", "--elastic", "--min=1", "--iterations=10", f"--form={4 * support.SLOWNESS}")
+        # There is no checkpoint that it could miss.
+        self.told(self.recruit("ada", wrong={"wait": 3}), "over")
+        wrong = self.recruit("ada", wrong={"store": 3})
+        self.told(wrong, "wait")
+        self.recruit("bob")
+        self.told(wrong, "over")
+        self.finish(orchestrator, "final loss 0.5000, 10 iterations, 1 restarts")
+        orchestrator = self.start_orchestrator(
+            "--workers=2", "--elastic", "--iterations=10", f"--form={4 * support.SLOWNESS}")
+        mute = self.recruit("ada", wrong={"store": None})
+        self.told(mute, "wait")
+        self.recruit("bob")
+        self.told(mute, "over")
+        self.finish(orchestrator, "final loss 0.5000, 10 iterations, 1 restarts")
+        self.assertIn("ada is lost: it did not open a store within ", self.errors_of(orchestrator))
+
     def test_workers_that_are_started_here_are_started_again(self):
         mark = self.scratch / "killed"
         orchestrator = self.start(
@@ -210,6 +242,10 @@ class Orchestrate(support.Case):
         rows = screen.read_all()
         self.assertEqual(rows, ["final loss 0.3750, 10 iterations, 0 restarts", ""])
         self.assertEqual(orchestrator.wait(), 0)
+
+    def test_help_of_the_demo_is_there_at_once(self):
+        status, output, errors = self.run_program(support.SOURCE / "run", "ddp", "--workers=2", "--help")
+        self.assertEqual((status, output[:16], errors), (0, "usage: ./run ddp", ""))
 
     def test_mistakes(self):
         for options, status, text in (

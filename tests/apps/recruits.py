@@ -27,16 +27,17 @@ def values_of(arrays):
 
 class Recruit:
     """`hold` are the iterations at which it waits, one after the other; `loss` what it answers; `finishes` the iteration that is
-    its last."""
+    its last. One that `stays` never leaves its first epoch. To tasks in `wrong` it answers with a failure of that code, or with
+    nothing (None)."""
 
-    def __init__(self, address, name, labels=None, hold=(), finishes=None, heartbeats=False, loss=0.5):
+    def __init__(self, address, name, labels=None, hold=(), finishes=None, heartbeats=False, loss=0.5, stays=False, wrong=None):
         self.protocol = peers.load_protocol("stream")
         self.name, self.hold, self.finishes, self.loss = name, list(hold), finishes, loss
         self.notes = queue.SimpleQueue()  # a dictionary for each thing that happened
         self.to_send = queue.SimpleQueue()
         self.let_go = threading.Event()
         self.left = threading.Event()
-        self.turn, self.store = 0, None
+        self.turn, self.store, self.stays, self.wrong = 0, None, stays, wrong or {}
         hello = self.protocol.ParticipantMessage()
         hello.hello.name = name
         if heartbeats:
@@ -87,7 +88,10 @@ class Recruit:
             self.turn = message.turn
             values = values_of(message.train_config)
             self.note(**{**values, "what": values["task"]})
-            getattr(self, "do_" + values["task"])(values)
+            if values["task"] not in self.wrong:
+                getattr(self, "do_" + values["task"])(values)
+            elif self.wrong[values["task"]] is not None:
+                self.fail(self.wrong[values["task"]], "it is wrong")
 
     def live(self, seconds):
         """Heartbeats. They are sent between turns, too, which does no harm."""
@@ -123,6 +127,11 @@ class Recruit:
         self.answer({"port": self.store.getsockname()[1]})
 
     def do_begin(self, values):
+        if self.stays and values["epoch"] > 1:
+            return
+        report = self.protocol.ParticipantMessage(turn=self.turn)
+        report.progress.scalars.add(name="enters", value=values["epoch"], integer=values["epoch"])
+        self.to_send.put(report)
         with socket.create_connection((values["master_addr"], values["master_port"]), 60):
             self.answer()
 

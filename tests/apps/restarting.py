@@ -7,7 +7,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import threading
 
@@ -78,15 +77,6 @@ class Running(support.Case):
 
 
 class Killed(Running):
-    def reserve_port(self):
-        """A port that nobody listens on, and that nobody gets who does not ask for it by number."""
-        reserved = socket.socket()
-        self.addCleanup(reserved.close)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        reserved.bind(("127.0.0.1", 0))
-        return reserved.getsockname()[1]
-
     def kill_once(self, port, rounds, chance):
         """Starts the server, whose participants come back by themselves, and kills it after some lines and a part of a
         round."""

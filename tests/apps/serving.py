@@ -1,7 +1,6 @@
 """Servers of any model, and who takes part, for the tests of `muster server`."""
 
 import csv
-import socket
 
 import numpy
 
@@ -38,15 +37,6 @@ class Serving(support.Case):
         output = server.stdout.read()
         self.assertEqual(server.wait(), status, self.errors_of(server))
         return output, self.errors_of(server)
-
-    def reserve_port(self):
-        """A port that nobody listens on, and that nobody gets who does not ask for it by number."""
-        reserved = socket.socket()
-        self.addCleanup(reserved.close)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        reserved.bind(("127.0.0.1", 0))
-        return reserved.getsockname()[1]
 
     def rows(self, path=None):
         with open(path or self.scratch / "metrics.csv", newline="") as file:

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -135,8 +136,22 @@ class Case(unittest.TestCase):
             self.assertEqual(file.readline().strip(), COLUMNS)
             return list(csv.DictReader(file, COLUMNS.split(",")))
 
+    def reserve_port(self):
+        """A port that nobody listens on, and that nobody gets before the end of the test who does not ask for it by number: a
+        server that was killed can have it again, and meanwhile no server of another test is there."""
+        reserved = socket.socket()
+        self.addCleanup(reserved.close)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        return reserved.getsockname()[1]
+
     def start_on_port(self, *command, **settings):
-        """Starts a program that listens on a free port, and says which in --port-file: its `port` when this returns."""
+        """Starts a program that listens, and says on which port in --port-file: its `port` when this returns. Where it asks
+        for any, it gets one that is reserved."""
+        command = [
+            f"{word[:-1]}{self.reserve_port()}" if re.match("--(listen|coordinate)=127.0.0.1:0$", str(word)) else word
+            for word in command
+        ]
         reading, writing = os.pipe()
         process = self.start(*command, f"--port-file=/dev/fd/{writing}", pass_fds=[writing], **settings)
         os.close(writing)

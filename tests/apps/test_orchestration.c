@@ -405,11 +405,26 @@ Test(orchestration, nobody_has_the_checkpoint)
     struct stage stage;
     struct machine_options options = stage_options();
     options.workers = options.least = 1;
+    options.checkpoint = 20;
     stage_open(&stage, &options);
     stage_join(&stage, 0);
     stage_answer_store(&stage, 0, 1);
     stage_fail(&stage, 0, MUSTER_REFUSED, FAILURE_NO_CHECKPOINT);
-    stage_expect_over(&stage, MUSTER_FORMAT, "nobody has the checkpoint of iteration 0");
+    stage_expect_over(&stage, MUSTER_FORMAT, "nobody has the checkpoint of iteration 20");
+    stage_close(&stage);
+}
+
+Test(orchestration, who_misses_a_checkpoint_that_there_is_not_is_lost)
+{
+    struct stage stage;
+    struct machine_options options = stage_options();
+    options.workers = options.least = 1;
+    stage_open(&stage, &options);
+    stage_join(&stage, 0);
+    stage_answer_store(&stage, 0, 1);
+    stage_fail(&stage, 0, MUSTER_REFUSED, FAILURE_NO_CHECKPOINT);
+    cr_assert(stage.actors[0].dropped);
+    cr_assert_neq(stage_look(&stage).phase, PHASE_OVER);
     stage_close(&stage);
 }
 
@@ -420,6 +435,7 @@ Test(orchestration, a_text_that_is_cut_is_still_one)
     struct machine_options options = stage_options();
     char why[400] = "x", shown[400];
     options.workers = options.least = 1;
+    options.checkpoint = 20;
     while (strlen(why) < 390)
         strcat(why, "ü");
     stage_open(&stage, &options);

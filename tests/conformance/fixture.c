@@ -176,7 +176,8 @@ static const struct listener_events listener_events = {.served = served, .stoppe
 
 /* ---- servers and clients ---- */
 
-static struct server *start(const char *address, size_t limit, void (*prepare)(struct end *end))
+static struct server *start(const char *address, size_t limit, const struct connection_options *options,
+                            void (*prepare)(struct end *end))
 {
     struct muster_error error = {MUSTER_OK, ""};
     struct server *server = calloc(1, sizeof(*server));
@@ -186,7 +187,7 @@ static struct server *start(const char *address, size_t limit, void (*prepare)(s
     fixture.servers = server;
     unlock();
     enum muster_status status =
-        fixture.transport->ops->listen(fixture.transport, address, limit, NULL, &listener_events, server,
+        fixture.transport->ops->listen(fixture.transport, address, limit, options, &listener_events, server,
                                        &server->listener, &server->port, &error);
     cr_assert_eq(status, MUSTER_OK, "listening on %s: %s", address, error.text);
     network_address(address, server->port, server->address);
@@ -197,14 +198,21 @@ struct server *server_start(const char *address, size_t limit)
 {
     char any[ADDRESS_SIZE];
     network_any_address(any);
-    return start(address ? address : any, limit, NULL);
+    return start(address ? address : any, limit, NULL, NULL);
+}
+
+struct server *server_start_limited(const struct connection_options *options, size_t limit)
+{
+    char any[ADDRESS_SIZE];
+    network_any_address(any);
+    return start(any, limit, options, NULL);
 }
 
 struct server *server_start_with(void (*prepare)(struct end *end))
 {
     char any[ADDRESS_SIZE];
     network_any_address(any);
-    return start(any, LIMIT, prepare);
+    return start(any, LIMIT, NULL, prepare);
 }
 
 void server_close(struct server *server)

@@ -73,6 +73,7 @@ void begin(void);
 void conclude(void);
 
 struct server *server_start(const char *address, size_t limit);
+struct server *server_start_limited(const struct connection_options *options, size_t limit);
 struct server *server_start_with(void (*prepare)(struct end *end));
 void server_close(struct server *server);
 void server_wait_stopped(struct server *server);

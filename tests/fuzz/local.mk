@@ -9,6 +9,9 @@ fuzz_targets = \
     tests/fuzz/participant_message \
     tests/fuzz/server_message \
     tests/fuzz/turns
+if HTTP2
+fuzz_targets += tests/fuzz/http2_client tests/fuzz/http2_server
+endif
 if LEARNING
 fuzz_targets += tests/fuzz/npz
 endif
@@ -94,6 +97,17 @@ tests_fuzz_mlflow_LDFLAGS = $(FUZZ_LINKING) \
     -Wl,--wrap=curl_multi_perform,--wrap=curl_multi_info_read
 tests_fuzz_mlflow_LDADD = libmuster-core.la $(RECORD_LIBS)
 tests_fuzz_mlflow_SOURCES = $(fuzz_sources) tests/fuzz/mlflow.c
+
+# The listener and the loop are compiled into the target, so that one thread does all.
+fuzz_http2_sources = $(fuzz_sources) tests/fuzz/http2.c tests/fuzz/http2.h
+tests_fuzz_http2_client_CPPFLAGS = $(fuzz_cppflags) $(HTTP2_CFLAGS)
+tests_fuzz_http2_client_LDFLAGS = $(FUZZ_LINKING)
+tests_fuzz_http2_client_LDADD = libmuster-http2.la libmuster-core.la
+tests_fuzz_http2_client_SOURCES = $(fuzz_http2_sources) tests/fuzz/http2_client.c
+tests_fuzz_http2_server_CPPFLAGS = $(fuzz_cppflags) $(HTTP2_CFLAGS)
+tests_fuzz_http2_server_LDFLAGS = $(FUZZ_LINKING)
+tests_fuzz_http2_server_LDADD = libmuster-http2.la libmuster-core.la
+tests_fuzz_http2_server_SOURCES = $(fuzz_http2_sources) tests/fuzz/http2_server.c
 
 tests_fuzz_npy_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_npy_LDFLAGS = $(FUZZ_LINKING)

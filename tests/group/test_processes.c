@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "group/company.h"
+#include "support/port.h"
 #include "support/slowness.h"
 
 #include <muster/coordinator.h>
@@ -35,13 +36,12 @@ static void await_news(int from_child, size_t count)
         cr_assert_eq(read(from_child, &news, 1), 1);
 }
 
-/* `port` 0: any. `file` may be NULL. */
+/* Tells the parent when it listens, and of each event. `file` may be NULL. */
 static _Noreturn void coordinate(int to_parent, uint16_t port, const char *file)
 {
     struct muster_coordinator *coordinator;
     struct muster_coordinator_options options;
     char address[32];
-    bool again = port;
     muster_coordinator_options_init(&options);
     snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)port);
     options.listen = address;
@@ -54,9 +54,7 @@ static _Noreturn void coordinate(int to_parent, uint16_t port, const char *file)
     options.keepalive_timeout_ms = slowed(500);
     if (muster_coordinator_start(&options, &coordinator, NULL) != MUSTER_OK)
         _exit(1);
-    port = muster_coordinator_port(coordinator);
-    if (!again && write(to_parent, &port, sizeof(port)) != sizeof(port))
-        _exit(1);
+    tell(&to_parent, NULL);
     for (;;)
         pause();
 }
@@ -145,7 +143,8 @@ static _Noreturn void be_member(uint16_t port, const char *name, enum point poin
 
 /* A coordinator, and who is to be a member of its group. */
 struct play {
-    int ends[2]; /* of the pipe from the coordinator */
+    int ends[2];  /* of the pipe from the coordinator */
+    int reserved; /* keeps the port while no coordinator listens */
     uint16_t port;
     pid_t coordinator;
 };
@@ -153,11 +152,12 @@ struct play {
 static void play_begin(struct play *play, const char *file)
 {
     *play = (struct play){0};
+    play->port = reserve_port(&play->reserved);
     cr_assert_eq(pipe(play->ends), 0);
     play->coordinator = fork();
     if (play->coordinator == 0)
-        coordinate(play->ends[1], 0, file);
-    cr_assert_eq(read(play->ends[0], &play->port, sizeof(play->port)), sizeof(play->port));
+        coordinate(play->ends[1], play->port, file);
+    await_news(play->ends[0], 1);
 }
 
 static pid_t enter(const struct play *play, const char *name, enum point point, int how)
@@ -187,6 +187,7 @@ static void play_end(struct play *play)
     end_process(play->coordinator);
     close(play->ends[0]);
     close(play->ends[1]);
+    close(play->reserved);
 }
 
 static void strike(enum point point, int how)

@@ -19,6 +19,12 @@ void begin(void)
     watch_for(60);
 }
 
+bool is_over_http2(void)
+{
+    const char *network = getenv("MUSTER_NETWORK");
+    return network && strcmp(network, "http2") == 0;
+}
+
 /* ---- a server, and what happens at its door ---- */
 
 static void note(void *context, const struct participant_manager_event *event)

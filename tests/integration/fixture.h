@@ -21,6 +21,9 @@
 /* Starts the test's watchdog, for a minute; for longer, watch_for(). */
 void begin(void);
 
+/* Whether plain addresses are for the HTTP/2 transport, and not for C-core. */
+bool is_over_http2(void);
+
 /* ---- a server, and what happens at its door ---- */
 
 struct happening {

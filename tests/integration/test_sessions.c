@@ -159,6 +159,82 @@ Test(sessions, a_blocked_turn_survives_a_connection_that_is_cut)
     cutter_end(&cutter);
 }
 
+#ifdef HAVE_HTTP2
+
+/* Opens it over C-core, or over HTTP/2, whatever the environment says. */
+static void door_open_over(struct door *door, bool http2)
+{
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
+    const char *network = getenv("MUSTER_NETWORK");
+    char *before = network ? strdup(network) : NULL;
+    cr_assert_eq(setenv("MUSTER_NETWORK", http2 ? "http2" : "", 1), 0);
+    door_open_with_sessions(door, &options);
+    if (before)
+        setenv("MUSTER_NETWORK", before, 1);
+    else
+        unsetenv("MUSTER_NETWORK");
+    free(before);
+}
+
+/* In chunks, there and back. */
+static void run_big(struct proxy *proxy)
+{
+    enum { SIZE = 9 << 20 };
+    uint8_t *bytes = malloc(SIZE);
+    struct muster_message answer;
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 2654435761U >> 13);
+    const struct muster_message instruction = payload(bytes, SIZE);
+    cr_assert_eq(proxy_run(proxy, &instruction, MUSTER_NO_LIMIT, &answer, NULL), MUSTER_OK);
+    cr_assert_eq(answer.size, SIZE);
+    cr_assert_eq(memcmp(answer.data, bytes, SIZE), 0);
+    muster_message_clear(&answer);
+    free(bytes);
+}
+
+/* Each transport as the server's, and each as the participant's. */
+static void meet(bool server_http2, bool participant_http2)
+{
+    struct door door;
+    struct cutter cutter;
+    struct member member;
+    char address[sizeof(cutter.address) + sizeof("http2+")];
+    struct muster_error error = {MUSTER_OK, ""};
+    door_open_over(&door, server_http2);
+    cutter_start(&cutter, &door);
+    snprintf(address, sizeof(address), "%s%s", participant_http2 ? "http2+" : "", cutter.address);
+    cr_assert_eq(participant_connect(address, NULL, &member.participant, &error), MUSTER_OK, "%s",
+                 error.text);
+    member_run(&member);
+    struct proxy *proxy = door_proxy(&door, NULL, 1);
+    for (size_t life = 1; life <= 2; life++) {
+        cr_assert_eq(run_echo(proxy), MUSTER_OK);
+        run_big(proxy);
+        cutter_command(&cutter, COMMAND_CUT);
+        door_wait(&door, PARTICIPANT_MANAGER_AWAY, NULL, life);
+        door_wait(&door, PARTICIPANT_MANAGER_BACK, NULL, life);
+    }
+    run_big(proxy);
+    proxy_release(proxy);
+    door_close(&door);
+    cr_assert_eq(member_finish(&member), MUSTER_STOPPED);
+    cutter_end(&cutter);
+}
+
+/* A plain address of a participant is C-core's only where the environment does not say otherwise. */
+Test(sessions, transports_are_mixed)
+{
+    begin();
+    for (int server_http2 = 0; server_http2 < 2; server_http2++) {
+        meet(server_http2, true);
+        if (!is_over_http2())
+            meet(server_http2, false);
+    }
+}
+
+#endif
+
 Test(sessions, a_participant_that_computes_for_long_is_alive)
 {
     struct participant_manager_options options = lively_options();

@@ -196,12 +196,16 @@ Test(unreachable, loopback_addresses_never_go_by_a_proxy)
     participant_free(participant);
     house_close(&house);
 
-    /* Another address does, and the text names the proxy, without its password. */
+    /* Another address does, if the transport knows proxies, and the text names the proxy, without its password. */
     options.connect_timeout_ms = slowed(500); /* it is told within this time */
     options.on_warning = NULL;
     cr_assert_eq(participant_connect("192.0.2.1:9", &options, &participant, &error), MUSTER_UNAVAILABLE);
-    cr_assert_not_null(strstr(error.text, "the proxy 127.0.0.1:"), "%s", error.text);
-    cr_assert_not_null(strstr(error.text, ": connection refused (is it right?"), "%s", error.text);
+    if (is_over_http2()) {
+        cr_assert_null(strstr(error.text, "the proxy"), "%s", error.text);
+    } else {
+        cr_assert_not_null(strstr(error.text, "the proxy 127.0.0.1:"), "%s", error.text);
+        cr_assert_not_null(strstr(error.text, ": connection refused (is it right?"), "%s", error.text);
+    }
     cr_assert_null(strstr(error.text, "secret"), "%s", error.text);
     unsetenv("http_proxy");
     close(descriptor);

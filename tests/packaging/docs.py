@@ -79,7 +79,7 @@ def pieces():
     """What stands between the %-conversions of the strings in the library's sources, longest first."""
     string = r'"(?:[^"\\\n]|\\.)*"'
     found = set()
-    for path in [*TOP.glob("lib/**/*.c"), *TOP.glob("include/muster/*.h")]:
+    for path in [*TOP.glob("lib/**/*.[ch]"), *TOP.glob("include/muster/*.h")]:
         for group in re.findall(rf"{string}(?:\s*{string})*", path.read_text()):
             text = "".join(part[1:-1] for part in re.findall(string, group))
             found.update(re.split(r"%[-0-9.*]*(?:ll|l|z|h)?[a-zA-Z]", text))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a device gets that only takes part: a library without the server, without learning, without the record and without
-# MPI, and so without libzip, jansson, libcurl and libmpi.
+# MPI and HTTP/2 by nghttp2, and so without libzip, jansson, libcurl, libmpi and nghttp2.
 # The README's participant is built against it, and goes through a round with a server of the whole library.
 # shellcheck source=tests/packaging/common
 . "${top_srcdir:?is not set: run this through make check}/tests/packaging/common"
@@ -38,8 +38,13 @@ mpi_symbols() {
     nm "$library_path/libmuster.a" | grep -E ' (MPI_|ompi_|muster__mpi_)'
 }
 
+# The same of HTTP/2.
+http2_symbols() {
+    nm "$library_path/libmuster.a" | grep -E ' (nghttp2_|SSL_|muster__(http2|tls)_)'
+}
+
 pkg_config_more() {
-    flags "$root" "$@" | grep -E 'zip|curl|jansson|microhttpd|mpi'
+    flags "$root" "$@" | grep -E 'zip|curl|jansson|microhttpd|mpi|nghttp2|ssl'
 }
 
 # What the participant is not built with is at the server: the whole library.
@@ -55,8 +60,9 @@ check "make install" install_into "$root" "$build"
 check "no headers of what was left out" nothing whole_headers
 check "no functions of what was left out" nothing whole_symbols
 check "nothing of MPI" nothing mpi_symbols
+check "nothing of HTTP/2 by nghttp2" nothing http2_symbols
 check "the README's participant builds against it" compile "$root" participant
-check "the library needs none of their libraries" nothing needs 'libzip\|libcurl\|libjansson\|libmicrohttpd\|libmpi' \
+check "the library needs none of their libraries" nothing needs 'libzip\|libcurl\|libjansson\|libmicrohttpd\|libmpi\|libnghttp2' \
     "$library_path/libmuster.so"
 check "pkg-config names none of them" nothing pkg_config_more
 check "nor with --static" nothing pkg_config_more --static

@@ -1,10 +1,12 @@
 """A worker of a DDP training for the tests, with the options of examples/python/ddp_worker.py. The environment says
-what happens in the first epoch: at iteration DDP_HOLD all wait for each other, at DDP_FAIL rank 1 raises an error.
+what happens in the first epoch: at iteration DDP_HOLD all wait for each other, at DDP_FAIL rank 1 raises an error, and
+at DDP_STAY the program hangs.
 Epochs before DDP_LAST_EPOCH do not end by themselves. DDP_HOST is the machine that it says to be on."""
 
 import argparse
 import logging
 import os
+import threading
 
 import common  # noqa: F401
 import muster.torch
@@ -12,21 +14,24 @@ import torch
 import torch.distributed
 from torch.nn.parallel import DistributedDataParallel
 
-# Longer than any test: what is to be noticed earlier is not noticed by it. So epochs break only where all hold: gloo
-# does not notice a connection that ends in the middle of a message.
+# Longer than any test: what is to be noticed earlier is not noticed by it.
 LIMIT = 1000
 
 # In epochs without an end no more is told, as nobody reads it.
 TOLD = 20
 
-HOLD, FAIL, LAST_EPOCH = (int(os.environ.get(name, "0")) for name in ("DDP_HOLD", "DDP_FAIL", "DDP_LAST_EPOCH"))
+NAMES = ("DDP_HOLD", "DDP_FAIL", "DDP_STAY", "DDP_LAST_EPOCH")
+HOLD, FAIL, STAY, LAST_EPOCH = (int(os.environ.get(name, "0")) for name in NAMES)
 
 
 def disturb(worker, iteration):
     if worker.epoch == 1 and iteration == HOLD:
         torch.distributed.recv(torch.zeros(1), (worker.rank + 1) % worker.world_size)  # nobody sends
+    if worker.epoch == 1 and iteration == STAY:
+        print("it stays", flush=True)
+        threading.Event().wait()
     if worker.epoch == 1 and iteration == FAIL and worker.rank == 1:
-        raise ValueError("there is no data")
+        raise ConnectionRefusedError("there is no data")
 
 
 def train(worker):

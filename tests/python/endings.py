@@ -2,7 +2,9 @@
 """How objects end while others still use them: managers with rounds, callbacks, threads, monitors, and whole processes."""
 
 import threading
+import urllib.error
 import urllib.request
+from unittest import mock
 
 import numpy
 
@@ -120,6 +122,46 @@ class Callbacks(Case):
         self.fail("the manager was not freed")
 
 
+class Errors(Case):
+    """An error's traceback keeps frames of the package: the end of a `with` does not take them for calls that go on."""
+
+    def raises(self, error, make, *uses):
+        def run(use):
+            with self.assertRaises(error), make() as owner:
+                use(owner)
+
+        with mock.patch.object(_call, "COME_OUT", 10.0 * LONG):
+            for use in uses:
+                run(use)
+                self.in_time(lambda use=use: run(use))
+
+    def test_in_a_participant(self):
+        def connect():
+            return muster.connect(self.manager.address)
+
+        self.raises(muster.Invalid, connect, lambda participant: participant.dispatch(muster.Train()))
+        self.raises(muster.Timeout, connect, lambda participant: participant.consume(0.01))
+
+    def test_in_a_manager(self):
+        def listen():
+            return muster.ParticipantManager("local:other" + self.id())
+
+        self.raises(muster.Invalid, listen, lambda manager: manager.prepare(muster.Failure("x")))
+        self.raises(muster.Timeout, listen, lambda manager: manager.get_participants(1, 0.01))
+
+    def test_in_a_group(self):
+        address = "local:coordinator" + self.id()
+        with muster.Coordinator(address):
+            self.raises(muster.Invalid, lambda: muster.join_group(address, 1), lambda group: group.receive(1, timeout=LONG))
+            self.raises(TypeError, lambda: muster.join_group(address, 1), lambda group: group.send("0", []))
+
+    def test_in_a_coordinator(self):
+        def listen():
+            return muster.Coordinator("local:coordinator" + self.id())
+
+        self.raises(muster.Timeout, listen, lambda coordinator: coordinator.wait("x", 0.01))
+
+
 class Threads(Case):
     def test_closed_while_others_wait(self):
         """The object is freed when they have come out."""
@@ -206,6 +248,20 @@ class Jobs(Case):
 
 
 class Monitors(Case):
+    def test_hosts_and_warnings(self):
+        warnings = []
+        with muster.Monitor("127.0.0.1:0", hosts=["box.example"], on_warning=warnings.append) as monitor:
+            url = f"http://127.0.0.1:{monitor.port}/metrics"
+            for host, status in (("box.example", 200), ("evil.example", 421)):
+                try:
+                    request = urllib.request.Request(url, headers={"Host": host})
+                    self.assertEqual(urllib.request.urlopen(request, timeout=LONG).status, status)
+                except urllib.error.HTTPError as error:
+                    self.assertEqual(error.code, status)
+        self.assertEqual(warnings, [])
+        muster.Monitor("0.0.0.0:0", anywhere=True, on_warning=warnings.append).close()
+        self.assertIn("without a token", warnings[0])
+
     def test_what_is_shown_is_closed_first(self):
         with muster.Monitor("127.0.0.1:0") as monitor:
             with muster.ParticipantManager("local:shown" + self.id()) as manager:

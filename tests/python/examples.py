@@ -71,6 +71,25 @@ class Programs(common.Case):
         server = self.start(self.programs["fedavg_server"], "--listen=127.0.0.1:0", "--participants=3", "--rounds=2")
         self.train_with(server, "c", *PYTHON)
 
+    def test_the_participant_of_the_page_with_muster_server(self):
+        if not support.MUSTER.exists():
+            self.skipTest("muster is not built")
+        page = (support.SOURCE / "docs" / "python.md").read_text()
+        (source,) = re.findall(r"`plane.py`\n```python\n(.*?)```", page, re.DOTALL)
+        (options,) = re.findall(r"^(muster server .*) &$", page, re.MULTILINE)
+        (self.scratch / "plane.py").write_text(source)
+        server = self.start_on_port(support.MUSTER, *options.split()[1:], "--listen=127.0.0.1:0", cwd=self.scratch)
+        planes = [self.example(self.scratch / "plane.py", f"127.0.0.1:{server.port}", seed) for seed in (1, 2)]
+        output = server.stdout.read()
+        self.assertEqual(server.wait(LONG), 0, output + self.errors_of(server))
+        for plane in planes:
+            self.assertEqual(plane.wait(LONG), 0, self.errors_of(plane))
+        self.assertRegex(output, r"round 20/20: 2 answered")
+        self.assertRegex(output, r"test after round 20")
+        with numpy.load(self.scratch / "fitted.npz") as fitted:
+            arrays = [fitted[name] for name in fitted.files]
+        numpy.testing.assert_allclose(numpy.concatenate(arrays), [1.5, -2, 0.5, 3], atol=0.05)
+
     def test_each_is_short_and_says_how_to_run_it(self):
         for program in FOLDER.glob("*.py"):
             source = program.read_text()

@@ -26,8 +26,25 @@ class Learning(common.Case):
         arrays = mean.result()
         with self.assertRaisesRegex(muster.Invalid, "has given its result"):
             mean.add(arrays)
+        mean.reset()
+        mean.add({"w": numpy.ones(3, numpy.float32), "n": numpy.int64(3)})
+        self.assertEqual(mean.result()["w"].tolist(), [1] * 3)
+        mean.reset()
         del mean, result
-        self.assertEqual(arrays["w"].tolist(), [0.25] * 3)
+        self.assertEqual(arrays["w"].tolist(), [0.25] * 3, "what is in use stays")
+
+    def test_the_model_of_a_strategy_outlives_its_steps(self):
+        size = 1 << 20  # memory of this size goes back to the system when it is freed
+        strategy = muster.Strategy({"w": numpy.zeros(size)})
+        models = []
+        for step in range(1, 4):
+            strategy.add({"w": numpy.full(size, float(step))})
+            strategy.step()
+            models.append(strategy.model)
+            self.assertIs(strategy.model, models[-1], "it is copied once")
+        arrays = [model.named["w"] for model in models]
+        del strategy, models
+        self.assertEqual([(array[0], array[-1]) for array in arrays], [(1, 1), (2, 2), (3, 3)])
 
     def test_strategies_go_on_elsewhere(self):
         model = {"w": numpy.zeros(4, numpy.float32)}
@@ -98,6 +115,12 @@ class Torch(common.Case):
         self.assertEqual((message.names, message.scalars), (list(state), {"loss": 0.5}))
         muster.torch.load(net, [array * 0 + 1 for array in message.arrays])
         self.assertEqual(net[0].bias.tolist(), [1, 1])
+        muster.torch.load(net, muster.Train({name: array * 0 + 2 for name, array in state.items()}))
+        self.assertEqual(net[0].bias.tolist(), [2, 2])
+        with self.assertRaisesRegex(muster.Invalid, "write \\[array\\]"):  # and not its rows
+            muster.Train(net[0].weight)
+        with self.assertRaisesRegex(muster.Invalid, "muster.torch.state\\(model\\)"):
+            muster.Train(net)
         with self.assertRaisesRegex(muster.FormatError, "0.bias"):
             muster.torch.load(net, {name: array for name, array in state.items() if name != "0.bias"})
         half = torch.arange(3).to(torch.bfloat16)

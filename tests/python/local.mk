@@ -10,7 +10,8 @@ python_tests = \
     tests/python/misuse.py \
     tests/python/participants.py \
     tests/python/servers.py \
-    tests/python/together.py
+    tests/python/together.py \
+    tests/python/typed.py
 EXTRA_DIST += $(python_tests) tests/python/common.py tests/python/ddp_peer.py tests/python/peer.py
 
 if HAVE_TESTS

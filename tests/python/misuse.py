@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import re
 import threading
 
 import numpy
@@ -10,6 +11,7 @@ import numpy
 import common
 from common import LONG
 import muster
+from muster._call import CREDENTIALS, known_options
 from muster._errors import needs
 
 
@@ -71,6 +73,37 @@ class Values(Case):
         self.expect("whole number of participants", muster.run_all, [self.proxy], muster.Train(), enough=-1)
         self.expect("whole number of participants", self.manager.get_participants, "3")
         self.expect("time in seconds", self.proxy.run, muster.Train(), "5")
+        self.expect("of the kind empty, train, .* and not 'tarin'", muster.Message, "tarin")
+        self.expect("a dict of proxies", muster.run_each, [self.proxy])
+        self.expect("labels are a dict", muster.connect, self.manager.address, labels="gpu")
+        self.expect("a failure has a text", muster.Failure, 3)
+        self.expect("a dict of arrays by name", muster.npz_write, self.scratch / "x.npz", [numpy.ones(3)])
+        self.expect("0 or more bytes", muster.npz_read, self.scratch / "x.npz", limit=-1)
+
+    def test_which_array_is_wrong(self):
+        self.expect("^array 1: arrays of int16", self.proxy.run, muster.Train([numpy.ones(2), numpy.ones(2, "i2")]))
+        self.expect(r"^array 0 \(bias\): arrays of int16", self.proxy.run, muster.Train({"bias": numpy.ones(2, "i2")}))
+        self.expect("^array 0: an array has 9 dim", muster.Mean().add, [numpy.ones((1,) * 9)])
+        self.expect("^array 0 .w.: arrays of comp", muster.npz_write, self.scratch / "x.npz", {"w": numpy.ones(1, "c8")})
+        self.expect("^note: a text has a NUL", self.proxy.run, muster.Train(note="a\0b"))
+        self.expect("bits: it has 20002", self.proxy.run, muster.Train(x=2**20000))
+        square = numpy.ones((3, 3))
+        self.expect("numpy.ascontiguousarray", self.proxy.run, muster.Application("mine", square.T))
+
+    def test_options_are_in_the_page(self):
+        page = (common.support.SOURCE / "docs" / "python.md").read_text()
+        for call, kind in (
+            ("connect", "participant"),
+            ("ParticipantManager", "participant_manager"),
+            ("join_group", "muster_group"),
+            ("Coordinator", "muster_coordinator"),
+            ("Record", "muster_record"),
+            ("Monitor", "muster_monitor"),
+        ):
+            fields = dict(muster.ffi.typeof(f"struct {kind}_options").fields)
+            row = next(line for line in page.splitlines() if line.startswith(f"| `{call}()` |"))
+            there = set(re.findall(r"`(\w+)`", row)) - {call}
+            self.assertEqual(there, set(known_options(fields)) - set(CREDENTIALS))
 
     def test_options(self):
         for option, value, said in (
@@ -81,8 +114,17 @@ class Values(Case):
             ("on_event", 5, "on_event is called"),
         ):
             self.expect(said, muster.ParticipantManager, **{option: value})
+        with self.assertRaisesRegex(TypeError, "no option 'timeout'; there are asks, ca, .*connect_timeout"):
+            muster.connect(self.manager.address, timeout=5)
         self.expect("on_cancelled is called", muster.connect, self.manager.address, on_cancelled="x")
         self.expect("an outcome is", muster.Record().close, "lost")
+
+
+class Imports(common.Case):
+    def test_where_the_module_is_not_built(self):
+        process = self.start_python("-c", "import muster", env={"PYTHONPATH": str(common.support.SOURCE / "python")})
+        self.assertEqual(process.wait(), 1)
+        self.assertRegex(self.errors_of(process), "ImportError: .*/python/muster has the sources alone: pip install")
 
 
 class Memory(common.Case):

@@ -8,6 +8,7 @@ import os
 import queue
 import signal
 import threading
+import traceback
 
 import numpy
 
@@ -84,7 +85,7 @@ class Turns(Case):
         proxy = self.join(lambda participant: [each.answer() for each in participant])
         for arrays, values, said in (
             ([numpy.zeros(2, "c8")], {}, "complex64 cannot be sent"),
-            ([numpy.zeros(2, ">f4")], {}, "little-endian"),
+            ([numpy.zeros(2, ">f4")], {}, "little-endian.*write array.astype"),
             ([numpy.zeros((1,) * 9)], {}, "9 dimensions"),
             (numpy.zeros(3), {}, "write \\[array\\]"),
             ([], {"x": object()}, "x is a object"),
@@ -94,6 +95,25 @@ class Turns(Case):
             with self.assertRaisesRegex(muster.Invalid, said):
                 proxy.run(muster.Train(arrays, **values), LONG)
         proxy.run(muster.Train(), LONG)
+
+    def test_an_older_instruction_is_not_answered_in_the_place_of_the_newer(self):
+        """As a thread would that still works on the one before."""
+        told, over = [], threading.Event()
+
+        def body(participant):
+            old = participant.consume(LONG)
+            participant.dispatch(muster.Train(n=1))
+            new = participant.consume(LONG)
+            told.extend([old.answer(n=2), old.fail("late"), old.cancelled, new.cancelled])
+            with self.assertRaisesRegex(muster.Cancelled, "another instruction"):
+                old.progress(0.5)
+            told.append(new.answer(n=3))
+            over.set()
+
+        proxy = self.join(body)
+        self.assertEqual([proxy.run(muster.Train(), LONG)["n"] for _ in range(2)], [1, 3])
+        self.assertTrue(over.wait(LONG))
+        self.assertEqual(told, [False, False, True, False, True])
 
     def test_views_outlive_the_instruction_and_the_participant(self):
         kept = []
@@ -161,10 +181,12 @@ class Failures(Case):
         self.assertEqual(len(problems), 1)
 
     def test_a_failure_in_its_own_words(self):
-        proxy = self.join(lambda participant: [each.fail("no data", 7) for each in participant])
-        with self.assertRaises(muster.Refused) as caught:
-            proxy.run(muster.Train(), LONG)
-        self.assertEqual((caught.exception.code, caught.exception.detail), (7, "no data"))
+        proxy = self.join(lambda participant: [each.fail(each["text"], 7) for each in participant])
+        for text, end in (("no data", "no data"), ("ada\nand more", ": ada"), ("a\nb", ": a")):  # which its name has, too
+            with self.assertRaises(muster.Refused) as caught:
+                proxy.run(muster.Train(text=text), LONG)
+            self.assertTrue(str(caught.exception).endswith(end), str(caught.exception))
+            self.assertEqual((caught.exception.code, caught.exception.detail), (7, text))
 
     def test_what_is_not_answered_is_unknown(self):
         proxy = self.join(lambda participant: [None for _ in participant])
@@ -314,6 +336,58 @@ class Asyncio(Case):
 
 
 class Forks(Case):
+    def run_child(self, run):
+        """Runs it in a forked process, which is to end well."""
+        child = os.fork()
+        if child == 0:
+            try:
+                run()
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+    def test_a_child_is_told_that_it_lacks_the_threads_of_its_parent(self):
+        """Otherwise, it would wait for them without an end."""
+
+        def use(participant, proxy):
+            for function in (
+                participant.consume,
+                participant.statistics,
+                self.manager.get_participants,
+                lambda: proxy.run(muster.Train(), LONG),
+                lambda: muster.run_all([proxy], muster.Train(), deadline=LONG),
+            ):
+                with self.assertRaisesRegex(muster.Closed, "is of the process that this one was forked from"):
+                    function()
+            for function in (
+                lambda: muster.connect("127.0.0.1:1"),
+                lambda: muster.ParticipantManager("127.0.0.1:0"),
+                lambda: muster.join_group("127.0.0.1:1", 2),
+                lambda: muster.Coordinator("127.0.0.1:0"),
+            ):
+                with self.assertRaisesRegex(muster.Unsupported, "spawn"):
+                    function()
+            mean = muster.Mean()
+            mean.add([numpy.ones(3)])
+            self.assertEqual(mean.result()[0][0], 1)
+            participant.close()
+            self.manager.close()
+
+        with self.joined() as (participant, proxy):
+            self.run_child(lambda: use(participant, proxy))
+
+    def test_a_child_may_use_what_its_parent_has_used_before(self):
+        def use():
+            with muster.ParticipantManager("local:" + self.id()) as manager:
+                with self.assertRaises(muster.Timeout):
+                    manager.get_participants(1, 0.01)
+
+        self.manager.close()
+        self.run_child(use)
+
     def test_a_child_frees_nothing_of_its_parent(self):
         with self.joined() as (participant, proxy):
             child = os.fork()

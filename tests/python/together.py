@@ -1,17 +1,19 @@
 #!/usr/bin/python3 -B
-"""Servers and participants of C, Python and asyncio, as processes, in all combinations; and the death of some."""
+"""Servers and participants of C, Python and asyncio, as processes, in all combinations; and the death of some;
+and credentials."""
 
 import json
 import os
 import pathlib
 import signal
+import subprocess
 import tempfile
 import threading
 
 import numpy
 
 import common
-from common import LONG, PEER
+from common import LONG, PEER, support
 import muster
 
 
@@ -111,6 +113,43 @@ class Deaths(common.Case):
         answer = proxy.run(muster.Train([big]), LONG)
         self.assertTrue((answer.arrays[0] == big + 1).all())
         self.assertGreater(proxy.statistics()["traffic"]["payload_received"], 300_000_000)
+
+
+class Secure(common.Case):
+    """The options of credentials: paths, or texts."""
+
+    def setUp(self):
+        super().setUp()
+        maker = support.SOURCE / "tests" / "integration" / "make_certificates"
+        subprocess.run([maker, self.scratch], check=True, stdout=subprocess.DEVNULL)
+
+    def own(self, name):
+        return {"certificate": self.scratch / f"{name}.pem", "key": str(self.scratch / f"{name}.key")}
+
+    def test_certificates_and_a_token(self):
+        shared = {"ca": self.scratch / "ca.pem", "token_file": self.scratch / "token"}
+        manager = muster.ParticipantManager("127.0.0.1:0", **self.own("server"), **shared)
+        self.addCleanup(manager.close)
+        quiet = {"on_warning": lambda text: None}
+
+        def run():
+            with muster.connect(manager.address, "ada", **self.own("ada"), **shared) as participant:
+                participant.serve(lambda instruction: instruction.arrays)
+
+        self.in_thread(run)
+        self.addCleanup(manager.close)
+        (proxy,) = manager.get_participants(1, LONG)
+        self.assertEqual(proxy.run(muster.Train([numpy.ones(3)]), LONG).arrays[0].tolist(), [1] * 3)
+        wrong = {**shared, "token_file": self.scratch / "token-wrong"}
+        for options in (shared, {**self.own("stranger"), **shared}, {**self.own("ada"), **wrong}):
+            with self.assertRaises((muster.Unauthenticated, muster.Unavailable)):
+                muster.connect(manager.address, "eve", connect_timeout=10, **options, **quiet)
+        with self.assertRaisesRegex(muster.IoError, "CA file"):
+            muster.connect(manager.address, ca=self.scratch / "none.pem")
+        manager.reload_credentials()
+        (self.scratch / "server.pem").unlink()
+        with self.assertRaises(muster.IoError):
+            manager.reload_credentials()
 
 
 if __name__ == "__main__":

@@ -271,7 +271,7 @@ class Case(programs.Case):
     def setUp(self):
         super().setUp()
         self.store = Store()
-        self.server = Server(self.store)
+        self.server = Server(self.store, self.reserve_port())  # which it may leave and come back to
         self.addCleanup(lambda: self.server.end())
         self.addCleanup(lambda: self.assertEqual(self.store.wrong, []))
 

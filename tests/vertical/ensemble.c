@@ -90,7 +90,7 @@ void ensemble_init(struct ensemble *ensemble, const struct problem *problem, con
     memset(ensemble, 0, sizeof(*ensemble));
     ensemble->problem = problem;
     ensemble->members = members;
-    ensemble->listen = over_begin();
+    snprintf(ensemble->address, sizeof(ensemble->address), "%s", over_begin());
     /* With TZ, libzip's mktime() in threads has nothing to free: ThreadSanitizer does not see its lock. */
     setenv("TZ", "UTC", 0);
     tzset();
@@ -122,15 +122,10 @@ static void start_master(struct ensemble *ensemble)
 {
     struct participant_manager_options options;
     participant_manager_options_init(&options);
-    options.listen = ensemble->address[0] ? ensemble->address : ensemble->listen;
+    options.listen = ensemble->address;
     options.on_warning = NULL;
     enum muster_status status = participant_manager_start(&options, &ensemble->manager, &ensemble->error);
     cr_assert_eq(status, MUSTER_OK, "%s", ensemble->error.text);
-    if (!ensemble->address[0] && participant_manager_port(ensemble->manager) != 0)
-        snprintf(ensemble->address, sizeof(ensemble->address), "127.0.0.1:%u",
-                 (unsigned)participant_manager_port(ensemble->manager));
-    else if (!ensemble->address[0])
-        snprintf(ensemble->address, sizeof(ensemble->address), "%s", ensemble->listen);
     status = muster_vertical_new(&ensemble->labels.table, &ensemble->options, &ensemble->vertical,
                                  &ensemble->error);
     cr_assert_eq(status, MUSTER_OK, "%s", ensemble->error.text);

@@ -37,7 +37,6 @@ struct player {
 
 struct ensemble {
     const struct problem *problem;
-    const char *listen;
     char address[64];
     char run[128];
     size_t members;

@@ -35,7 +35,11 @@ tests_vertical_local_SOURCES = $(ensemble_sources) tests/vertical/over_local.c t
 tests_vertical_grpc_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_vertical_grpc_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_vertical_grpc_LDADD = $(GRPC_TEST_LIBS)
-tests_vertical_grpc_SOURCES = $(ensemble_sources) tests/vertical/over_grpc.c
+tests_vertical_grpc_SOURCES = \
+    $(ensemble_sources) \
+    tests/support/port.c \
+    tests/support/port.h \
+    tests/vertical/over_grpc.c
 
 # The same as processes.
 check_PROGRAMS += tests/vertical/processes
@@ -43,6 +47,8 @@ tests_vertical_processes_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_vertical_processes_LDFLAGS = $(AM_LDFLAGS) $(GRPC_TEST_LINKING)
 tests_vertical_processes_LDADD = $(GRPC_TEST_LIBS)
 tests_vertical_processes_SOURCES = \
+    tests/support/port.c \
+    tests/support/port.h \
     tests/vertical/ensemble.c \
     tests/vertical/ensemble.h \
     tests/vertical/over.h \

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/port.h"
 #include "vertical/ensemble.h"
 #include "vertical/problem.h"
 
@@ -22,8 +23,8 @@ struct house {
     struct problem problem;
     const char *folder;
     int progress[2]; /* a byte for each thing done */
-    int port[2];     /* the master's port, which it keeps */
-    uint16_t at;
+    int reserved;    /* keeps the port while no master listens */
+    uint16_t port;
     pid_t processes[PROCESSES];
 };
 
@@ -53,7 +54,7 @@ static _Noreturn void be_member(const struct house *house, size_t number)
     for (size_t i = 0; i < number; i++)
         first += COLUMNS[i];
     problem_share(&house->problem, first, COLUMNS[number], 100 * number, &share);
-    snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)house->at);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)house->port);
     snprintf(name, sizeof(name), "member-%zu", number);
     snprintf(run, sizeof(run), "%s/run-%zu", house->folder, number);
     snprintf(file, sizeof(file), "%s/weights-%zu.npz", house->folder, number);
@@ -95,7 +96,7 @@ static _Noreturn void be_master(struct house *house)
     struct muster_error error = {MUSTER_OK, ""};
     struct share labels;
     char address[32], run[128], file[128];
-    snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)house->at);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)house->port);
     snprintf(run, sizeof(run), "%s/run-master", house->folder);
     snprintf(file, sizeof(file), "%s/weights-master.npz", house->folder);
     problem_labels(&house->problem, &labels);
@@ -104,9 +105,6 @@ static _Noreturn void be_master(struct house *house)
     how.on_warning = NULL;
     if (participant_manager_start(&how, &manager, &error) != MUSTER_OK)
         fail("master", &error);
-    uint16_t port = participant_manager_port(manager);
-    if (house->at == 0 && write(house->port[1], &port, sizeof(port)) != sizeof(port))
-        _exit(2);
     muster_vertical_options_init(&options);
     options.run = run;
     options.batch_size = 10;
@@ -159,9 +157,9 @@ static void play(const char *folder, size_t kills, struct muster_random *random)
 {
     struct house house = {.folder = folder};
     problem_reference(&house.problem);
-    cr_assert(pipe(house.progress) == 0 && pipe(house.port) == 0);
+    house.port = reserve_port(&house.reserved);
+    cr_assert_eq(pipe(house.progress), 0);
     begin(&house, MASTER);
-    cr_assert_eq(read(house.port[0], &house.at, sizeof(house.at)), sizeof(house.at));
     for (size_t i = 0; i < MEMBERS; i++)
         begin(&house, i);
     for (size_t i = 0; i < kills; i++) {
@@ -176,8 +174,7 @@ static void play(const char *folder, size_t kills, struct muster_random *random)
         cr_assert(WIFEXITED(state) && WEXITSTATUS(state) == 0, "process %zu: %x", i, state);
     }
     close(house.progress[0]);
-    close(house.port[0]);
-    close(house.port[1]);
+    close(house.reserved);
     problem_clear(&house.problem);
 }
 

@@ -137,13 +137,15 @@ void epoch_begin_steps(struct machine *machine, int64_t now)
     }
 }
 
-void epoch_begin_group(struct machine *machine, const char *address, uint16_t port)
+void epoch_begin_group(struct machine *machine, const char *address, uint16_t port, int64_t now)
 {
     machine->phase = PHASE_BEGIN;
     for (size_t i = 0; i < machine->places.count; i++) {
         struct worker *worker = machine->places.each[i].holder;
         if (!worker || !worker->is_member)
             continue;
+        if (worker->leaves_ms < 0)
+            worker->leaves_ms = now;
         epoch_instruct(machine, worker,
                        (struct order){.task = TASK_BEGIN,
                                       .rank = worker->rank,
@@ -225,6 +227,8 @@ void epoch_break(struct machine *machine, int64_t settle_ms, const char *why, in
     machine->not_before = now + settle_ms;
     for (size_t i = 0; i < machine->places.count; i++) {
         struct worker *worker = machine->places.each[i].holder;
+        if (worker && worker->is_member && worker->leaves_ms < 0)
+            worker->leaves_ms = now;
         if (worker && worker->is_member)
             cancel(machine, worker);
         if (worker)

@@ -43,7 +43,7 @@ bool epoch_consider(struct machine *machine, int64_t now);
 
 /* The parts of an epoch, one after the other: everybody who has a place takes part; rank 0 has a store; all are in the group. */
 void epoch_form(struct machine *machine, int64_t now);
-void epoch_begin_group(struct machine *machine, const char *address, uint16_t port);
+void epoch_begin_group(struct machine *machine, const char *address, uint16_t port, int64_t now);
 void epoch_begin_steps(struct machine *machine, int64_t now);
 
 /* Between the first part and the end. */

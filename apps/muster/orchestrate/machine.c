@@ -85,7 +85,7 @@ static void take_store(struct machine *machine, struct worker *worker, const str
         return;
     }
     snprintf(text, sizeof(text), "%s", reply->address ? reply->address : places_address(&machine->places));
-    epoch_begin_group(machine, text, (uint16_t)reply->port);
+    epoch_begin_group(machine, text, (uint16_t)reply->port, now);
 }
 
 static void note_numbers(struct worker *worker, const struct reply *reply)
@@ -128,6 +128,8 @@ void machine_answered(struct machine *machine, struct worker *worker, uint64_t t
         return;
     worker->task = TASK_NONE;
     worker->replied = true;
+    if (task == TASK_BEGIN)
+        worker->leaves_ms = -1;
     if (task == TASK_STORE)
         take_store(machine, worker, reply, now);
     else if (task == TASK_BEGIN && all_replied(machine))
@@ -148,16 +150,20 @@ void machine_failed(struct machine *machine, struct worker *worker, uint64_t tur
     snprintf(text, sizeof(text), "%.128s: %.200s", worker->name, why);
     if (machine->phase >= PHASE_ENDING)
         epoch_check_end(machine, now);
-    else if (status == MUSTER_REFUSED && code == FAILURE_NO_CHECKPOINT)
+    else if (status == MUSTER_REFUSED && code == FAILURE_NO_CHECKPOINT && task == TASK_BEGIN &&
+             machine->checkpoint > 0)
         epoch_fail(machine, MUSTER_FORMAT, now, "nobody has the checkpoint of iteration %" PRIu64 ": %s",
                    machine->checkpoint, text);
     else if (status == MUSTER_REFUSED && code == FAILURE_GROUP_BROKE && worker->is_member)
         epoch_break(machine, SETTLE_MS, text, now);
     else if (status == MUSTER_TIMEOUT && epoch_is_running(machine)) {
-        snprintf(text, sizeof(text), "%.128s did not %s within %g s (--form)", worker->name,
-                 task == TASK_STORE ? "open a store" : "enter the group",
-                 (double)machine->options.form_ms / 1000);
-        epoch_break(machine, 0, text, now);
+        bool alone = task == TASK_STORE; /* the others cannot be the reason */
+        snprintf(text, sizeof(text), "%.128s did not %s within %g s (--form)", alone ? "it" : worker->name,
+                 alone ? "open a store" : "enter the group", (double)machine->options.form_ms / 1000);
+        if (alone)
+            drop(machine, worker, true, text, now);
+        else
+            epoch_break(machine, 0, text, now);
     } else {
         drop(machine, worker, false, why, now);
     }
@@ -165,6 +171,8 @@ void machine_failed(struct machine *machine, struct worker *worker, uint64_t tur
 
 void machine_report(struct machine *machine, struct worker *worker, const struct reply *report, int64_t now)
 {
+    if (worker->task == TASK_BEGIN && report->enters == (int64_t)machine->epoch)
+        worker->leaves_ms = -1;
     if (worker->task != TASK_STEPS)
         return;
     note_numbers(worker, report);
@@ -272,8 +280,38 @@ static void watch_steps(struct machine *machine, int64_t now)
     epoch_break(machine, 0, text, now);
 }
 
+/* One that goes on in an epoch that is over, while others enter the next one. (Those that never say that they have left are
+ * watched by --form alone.) */
+static struct worker *find_one_that_stays(struct machine *machine, int64_t now)
+{
+    struct worker *stays = NULL;
+    bool others_left = false;
+    for (size_t i = 0; i < machine->places.count; i++) {
+        struct worker *worker = machine->places.each[i].holder;
+        if (!worker || !worker->is_member)
+            continue;
+        others_left = others_left || worker->leaves_ms < 0;
+        if (worker->leaves_ms >= 0 && now - worker->leaves_ms >= machine->options.leave_ms)
+            stays = worker;
+    }
+    return others_left ? stays : NULL;
+}
+
+static void watch_beginning(struct machine *machine, int64_t now)
+{
+    char text[MACHINE_TEXT_SIZE];
+    struct worker *stays = find_one_that_stays(machine, now);
+    if (!stays)
+        return;
+    snprintf(text, sizeof(text), "it has not left an epoch that is over, for %g s (--leave)",
+             (double)(now - stays->leaves_ms) / 1000);
+    drop(machine, stays, true, text, now);
+}
+
 void machine_tick(struct machine *machine, int64_t now)
 {
+    if (machine->phase == PHASE_BEGIN)
+        watch_beginning(machine, now);
     if (machine->phase == PHASE_STEPS)
         watch_steps(machine, now);
     epoch_consider(machine, now);

@@ -40,6 +40,7 @@ struct reply {
     int64_t port;                    /* 0: none */
     const char *address;             /* NULL: none */
     int64_t iteration;               /* -1: none */
+    int64_t enters;                  /* the epoch that it enters, having left the one before; -1: none */
     double loss, samples_per_second; /* NaN: none */
     bool diverged;                   /* it told a loss, which is no number */
     bool finished;
@@ -69,8 +70,8 @@ struct machine_options {
     size_t workers; /* of a whole group */
     size_t least;   /* that a group can do with */
     bool elastic;
-    int64_t wait_ms, form_ms, stall_ms, straggler_ms; /* the last two: 0: not at all */
-    uint64_t iterations;                              /* 0: until the workers have finished */
+    int64_t wait_ms, form_ms, leave_ms, stall_ms, straggler_ms; /* the last two: 0: not at all */
+    uint64_t iterations;                                        /* 0: until the workers have finished */
     uint64_t checkpoint_every;
     const char *backend; /* NULL: what all can use */
     size_t attempts;

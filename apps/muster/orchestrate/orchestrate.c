@@ -264,6 +264,7 @@ static enum muster_status make_machine(struct orchestrate *orchestrate, struct m
         .elastic = options->elastic,
         .wait_ms = options->wait_ms,
         .form_ms = options->form_ms,
+        .leave_ms = options->leave_ms,
         .stall_ms = options->stall_ms,
         .straggler_ms = options->straggler_ms,
         .iterations = options->iterations,

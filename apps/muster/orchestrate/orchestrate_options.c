@@ -27,7 +27,8 @@ static const char *backend_fault(const char *text)
 
 static const struct setting table[] = {
     WHOLE("workers", "workers", "N", GROUP_WORKERS, workers, 1, 4096, false,
-          "How many workers the group has (default 1). One more is refused"),
+          "How many workers the group has (default 1, for a first try: there is no number that suits all). "
+          "One more is refused"),
     WHOLE("min", "min", "N", GROUP_WORKERS, least, 1, 4096, false,
           "With so many it begins, too, once --wait is over (default: all of them; with --elastic 1)"),
     SECONDS(
@@ -60,6 +61,10 @@ static const struct setting table[] = {
             "A worker that is not heard of for so long is lost (default 15)"),
     SECONDS("form", "form", GROUP_LOSS, form_ms, 0.1, MANY, false,
             "How long workers may take to enter the group (default 120)"),
+    SECONDS(
+        "leave", "leave", GROUP_LOSS, leave_ms, 0.1, MANY, false,
+        "How long a worker may go on in an epoch that is over (default 90); then it is lost. It is longer "
+        "than the time limit of the workers' collectives, and than an iteration"),
     SECONDS("straggler_after", "straggler-after", GROUP_LOSS, straggler_ms, 0, MANY, false,
             "Name a worker that is behind others and has not got on for so long (default 10); 0: never"),
     SECONDS(
@@ -97,6 +102,7 @@ static void init(void *made)
         .attempts = 10,
         .wait_ms = 600000,
         .form_ms = 120000,
+        .leave_ms = 90000,
         .heartbeat_ms = 1000,
         .patience_ms = 15000,
         .straggler_ms = 10000,

@@ -23,7 +23,7 @@ struct orchestrate_options {
     bool elastic;
     size_t restarts;
     size_t attempts;
-    int64_t wait_ms, form_ms, heartbeat_ms, patience_ms, straggler_ms, stall_ms, stop_within_ms;
+    int64_t wait_ms, form_ms, leave_ms, heartbeat_ms, patience_ms, straggler_ms, stall_ms, stop_within_ms;
     uint64_t checkpoint_every, iterations;
     const char *backend;        /* NULL: what all can use */
     const char *const *command; /* not by a name: what stands behind --; NULL: none */

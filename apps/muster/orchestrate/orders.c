@@ -112,6 +112,7 @@ void reply_read(const struct muster_message *message, struct reply *reply)
         .port = muster_message_integer(message, "port", 0),
         .address = host_or_null(muster_message_text(message, "address", NULL)),
         .iteration = muster_message_integer(message, "iteration", -1),
+        .enters = muster_message_integer(message, "enters", -1),
         .loss = muster_message_scalar(message, "loss", (double)NAN),
         .samples_per_second = muster_message_scalar(message, "samples_per_second", (double)NAN),
         .diverged = isnan(muster_message_scalar(message, "loss", 0)),

@@ -60,6 +60,7 @@ struct worker *places_take(struct places *places, const struct introduction *int
     worker->named_host = introduction->host;
     worker->user = introduction->user;
     worker->loss = worker->samples_per_second = (double)NAN;
+    worker->leaves_ms = -1;
     copy(place->name, worker->name);
     place->holder = worker;
     return worker;

@@ -31,6 +31,8 @@ struct worker {
     bool diverged; /* its loss is no number any more */
     bool finished, straggles;
     int64_t advanced_ms;
+    /* Since when it is to leave an epoch; -1: it is in none. */
+    int64_t leaves_ms;
 };
 
 struct places {

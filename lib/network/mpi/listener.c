@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "network/mpi/mpi.h"
+#include "network/words.h"
 #include "status.h"
 
 struct mpi_listener *muster__mpi_find_listener(struct mpi_transport *transport, const char *name)
@@ -98,7 +99,7 @@ void muster__mpi_cut_listener(struct listener *base)
     for (size_t i = 0; i < STREAM_BUCKETS; i++) {
         LIST_FOREACH(stream, &muster__mpi.streams[i], link) {
             if (stream->listener == listener)
-                muster__mpi_break(stream, MUSTER_GONE, MUSTER_UNAVAILABLE, "the stream was cut");
+                muster__mpi_break(stream, MUSTER_GONE, MUSTER_UNAVAILABLE, END_CUT);
         }
     }
     pthread_mutex_unlock(&muster__mpi.lock);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "network/mpi/mpi.h"
+#include "network/words.h"
 #include "status.h"
 
 /* What a message is reckoned to take besides its bytes. */
@@ -139,7 +140,7 @@ static void read_end(struct mpi_stream *stream)
         end(stream);
     } else if (stream->leaving && !stream->closing) {
         stream->left = stream->closing = true;
-        set_own(stream, MUSTER_CLOSED, "the participant closed its stream");
+        set_own(stream, MUSTER_CLOSED, END_LEFT);
         set_peers(stream, MUSTER_OK, "");
     }
 }
@@ -572,9 +573,9 @@ static void stream_cut(struct stream *base)
     struct mpi_stream *stream = (struct mpi_stream *)base;
     pthread_mutex_lock(&muster__mpi.lock);
     if (stream->listener)
-        muster__mpi_break(stream, MUSTER_GONE, MUSTER_UNAVAILABLE, "the stream was cut");
+        muster__mpi_break(stream, MUSTER_GONE, MUSTER_UNAVAILABLE, END_CUT);
     else
-        muster__mpi_break(stream, MUSTER_CANCELLED, MUSTER_GONE, "the stream was cut");
+        muster__mpi_break(stream, MUSTER_CANCELLED, MUSTER_GONE, END_CUT);
     pthread_mutex_unlock(&muster__mpi.lock);
 }
 

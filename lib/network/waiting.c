@@ -6,13 +6,12 @@
  */
 #include <config.h>
 
-#include <stdlib.h>
 #include <string.h>
 
-#include <grpc/slice.h>
-#include <grpc/support/alloc.h>
-
-#include "network/grpc_listener.h"
+#include "network/code.h"
+#include "network/credentials.h"
+#include "network/waiting.h"
+#include "network/words.h"
 
 enum {
     WAITING_MAX = 256,
@@ -20,23 +19,17 @@ enum {
     WARNING_INTERVAL_MS = 60000,
 };
 
-struct waiting_call {
-    grpc_call *call;
-    const struct served *served; /* see muster__grpc_admit() */
-    grpc_metadata_array metadata;
-    struct source source;
-    char *peer;
-    STAILQ_ENTRY(waiting_call) link;
-};
-
-void muster__grpc_waiting_init(struct waiting_room *room, struct grpc_listener *listener)
+void muster__waiting_init(struct waiting_room *room, struct muster_transport *transport,
+                          struct credentials *credentials, struct holders *holders)
 {
-    room->listener = listener;
+    room->transport = transport;
+    room->credentials = credentials;
+    room->holders = holders;
     STAILQ_INIT(&room->calls);
     pthread_mutex_init(&room->lock, NULL);
 }
 
-void muster__grpc_waiting_destroy(struct waiting_room *room)
+void muster__waiting_destroy(struct waiting_room *room)
 {
     pthread_mutex_destroy(&room->lock);
 }
@@ -46,24 +39,15 @@ static bool is_same(const struct source *a, const struct source *b)
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-static struct source source_of(grpc_call *call)
-{
-    char *peer = grpc_call_get_peer(call);
-    struct source source = muster__source(peer);
-    gpr_free(peer);
-    return source;
-}
-
 /* ---- passing ---- */
 
 /* Behind those that wait: or whoever calls most often would get each guess. */
-bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
-                                 const grpc_metadata_array *metadata)
+bool muster__waiting_passes(struct waiting_room *room, const char *peer, bool shows_token)
 {
-    const struct credentials *credentials = room->listener->source.credentials;
-    if (!credentials || !credentials->files.token_file || !muster__grpc_shows_token(metadata))
+    const struct credentials *credentials = room->credentials;
+    if (!credentials || !credentials->files.token_file || !shows_token)
         return true;
-    struct source source = source_of(call);
+    struct source source = muster__source(peer);
     const struct waiting_call *waiting;
     pthread_mutex_lock(&room->lock);
     bool waits = room->sweeping;
@@ -74,22 +58,15 @@ bool muster__grpc_waiting_passes(struct waiting_room *room, grpc_call *call,
     return passes;
 }
 
-void muster__grpc_waiting_wrong(struct waiting_room *room, grpc_call *call)
+void muster__waiting_wrong(struct waiting_room *room, const char *peer)
 {
-    struct source source = source_of(call);
+    struct source source = muster__source(peer);
     pthread_mutex_lock(&room->lock);
     muster__guesses_wrong(&room->guesses, &source, muster__clock_now());
     pthread_mutex_unlock(&room->lock);
 }
 
 /* ---- waiting ---- */
-
-static void drop(struct waiting_call *waiting)
-{
-    grpc_metadata_array_destroy(&waiting->metadata);
-    gpr_free(waiting->peer);
-    free(waiting);
-}
 
 static void timer_expired(struct timer *timer);
 
@@ -99,9 +76,9 @@ static void start_timer(struct waiting_room *room)
     if (room->timed || room->closed || STAILQ_EMPTY(&room->calls))
         return;
     room->timed = true;
-    muster__grpc_hold_on(room->listener);
-    muster__timer_start(&room->listener->transport->base, &room->timer,
-                        muster__clock_now() + GUESS_INTERVAL_MS, timer_expired);
+    muster__hold_on(room->holders);
+    muster__timer_start(room->transport, &room->timer, muster__clock_now() + GUESS_INTERVAL_MS,
+                        timer_expired);
 }
 
 /* With the lock held. */
@@ -127,39 +104,26 @@ static void warn(struct waiting_room *room, const char *peer)
     if (room->warned_at != 0 && now - room->warned_at < WARNING_INTERVAL_MS)
         return;
     room->warned_at = now;
-    muster__credentials_warn(room->listener->source.credentials,
+    muster__credentials_warn(room->credentials,
                              "wrong tokens come from %.100s: they are looked at slowly from now on", peer);
 }
 
-void muster__grpc_waiting_add(struct waiting_room *room, grpc_call *call, const struct served *served,
-                              grpc_metadata_array *metadata)
+void muster__waiting_add(struct waiting_room *room, struct waiting_call *call)
 {
-    struct waiting_call *waiting = calloc(1, sizeof(*waiting));
-    if (!waiting) {
-        muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE, "the server is out of memory");
-        return;
-    }
-    waiting->call = call;
-    waiting->served = served;
-    waiting->peer = grpc_call_get_peer(call);
-    waiting->source = muster__source(waiting->peer);
+    call->source = muster__source(call->peer);
     pthread_mutex_lock(&room->lock);
-    warn(room, waiting->peer);
-    bool waits = has_room(room, waiting);
+    warn(room, call->peer);
+    bool waits = has_room(room, call);
     if (waits) {
-        waiting->metadata = *metadata;
-        grpc_metadata_array_init(metadata);
-        STAILQ_INSERT_TAIL(&room->calls, waiting, link);
+        STAILQ_INSERT_TAIL(&room->calls, call, link);
         room->count++;
-        muster__grpc_hold_on(room->listener);
+        muster__hold_on(room->holders);
         start_timer(room);
     }
     pthread_mutex_unlock(&room->lock);
-    if (waits)
-        return;
-    drop(waiting);
-    muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE,
-                        "too many wrong tokens come from your address: try again later");
+    if (!waits)
+        call->ops->refuse(call, CODE_UNAVAILABLE,
+                          "too many wrong tokens come from your address: try again later");
 }
 
 /* ---- going on ---- */
@@ -169,9 +133,8 @@ static void refuse_all(struct waiting_room *room, struct waiting_calls *all)
     struct waiting_call *waiting;
     while ((waiting = STAILQ_FIRST(all))) {
         STAILQ_REMOVE_HEAD(all, link);
-        muster__grpc_refuse(waiting->call, GRPC_STATUS_UNAVAILABLE, "the server is stopping");
-        drop(waiting);
-        muster__grpc_let_go(room->listener);
+        waiting->ops->refuse(waiting, CODE_UNAVAILABLE, END_STOPPING);
+        muster__let_go(room->holders);
     }
 }
 
@@ -186,9 +149,8 @@ static bool go_on(struct waiting_room *room, struct waiting_call *waiting)
     pthread_mutex_unlock(&room->lock);
     if (!allowed)
         return false;
-    muster__grpc_admit(room->listener, waiting->call, waiting->served, &waiting->metadata);
-    drop(waiting);
-    muster__grpc_let_go(room->listener);
+    waiting->ops->admit(waiting);
+    muster__let_go(room->holders);
     return true;
 }
 
@@ -218,18 +180,18 @@ static void timer_expired(struct timer *timer)
     pthread_mutex_unlock(&room->lock);
     if (closed)
         refuse_all(room, &left);
-    muster__grpc_let_go(room->listener);
+    muster__let_go(room->holders);
 }
 
-void muster__grpc_waiting_close(struct waiting_room *room)
+void muster__waiting_close(struct waiting_room *room)
 {
     struct waiting_calls all = STAILQ_HEAD_INITIALIZER(all);
     pthread_mutex_lock(&room->lock);
     room->closed = true;
     STAILQ_CONCAT(&all, &room->calls);
-    bool stopped = muster__timer_stop(&room->listener->transport->base, &room->timer);
+    bool stopped = muster__timer_stop(room->transport, &room->timer);
     pthread_mutex_unlock(&room->lock);
     refuse_all(room, &all);
     if (stopped)
-        muster__grpc_let_go(room->listener);
+        muster__let_go(room->holders);
 }

@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "network/grpc_descriptors.h"
+#include "network/descriptors.h"
 
 /* So many more than the reserve are to be free before it is taken: for connections. */
 enum { SPARE = 16 };

@@ -1,0 +1,391 @@
+/* What comes in: reading a connection, and taking messages out of what nghttp2 found. On the loop's thread. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "network/code.h"
+#include "network/http2/http2.h"
+#include "network/http2/tls.h"
+#include "network/words.h"
+
+enum {
+    ROOM_FIRST = 64 << 10,  /* of a message that is not whole; then twice as much again and again, */
+    ROOM_AT_ONCE = 4 << 20, /* unless it is no bigger than this, where memory is taken as it fills */
+    RATE_MIN = 1,           /* bytes per millisecond: what comes faster is on its way */
+};
+
+bool muster__http2_is_put_off(const struct http2_stream *stream)
+{
+    return stream->paused_until || stream->waits;
+}
+
+/* ---- memory ---- */
+
+/* Counts what is held of what a stranger sends; false: there is no more room. */
+static bool count(struct http2_stream *stream, size_t bytes)
+{
+    struct http2_listener *listener = stream->connection->listener;
+    if (!listener)
+        return true;
+    if (!listener->side->hold(listener, (ptrdiff_t)bytes))
+        return false;
+    stream->counted += bytes;
+    return true;
+}
+
+static void uncount(struct http2_stream *stream)
+{
+    struct http2_listener *listener = stream->connection->listener;
+    if (listener && stream->counted)
+        listener->side->hold(listener, -(ptrdiff_t)stream->counted);
+    stream->counted = 0;
+}
+
+static void drop_message(struct http2_stream *stream)
+{
+    free(stream->message);
+    stream->message = NULL;
+    stream->message_came = stream->message_room = 0;
+    stream->prefix_size = 0;
+    if (!stream->backlog)
+        uncount(stream);
+}
+
+void muster__http2_input_drop(struct http2_stream *stream)
+{
+    free(stream->backlog);
+    stream->backlog = NULL;
+    stream->backlog_size = stream->backlog_room = 0;
+    drop_message(stream);
+}
+
+/* The server's memory is full: that is no fault of the stream's owner. */
+static void refuse_more(struct http2_stream *stream)
+{
+    pthread_mutex_lock(&stream->connection->lock);
+    muster__http2_reset(stream, NGHTTP2_ENHANCE_YOUR_CALM);
+    pthread_mutex_unlock(&stream->connection->lock);
+    stream->cut = true;
+}
+
+static bool grow(uint8_t **bytes, size_t *room, size_t needed)
+{
+    uint8_t *more = realloc(*bytes, needed);
+    if (!more)
+        return false;
+    *bytes = more;
+    *room = needed;
+    return true;
+}
+
+static bool put_off(struct http2_stream *stream, const uint8_t *data, size_t size)
+{
+    size_t needed = stream->backlog_size + size, room = stream->backlog_room;
+    if (!count(stream, size))
+        return false;
+    if (needed > room &&
+        !grow(&stream->backlog, &stream->backlog_room, needed > 2 * room ? needed : 2 * room))
+        return false;
+    memcpy(stream->backlog + stream->backlog_size, data, size);
+    stream->backlog_size = needed;
+    return true;
+}
+
+/* Makes room for more of a message. */
+static bool make_room(struct http2_stream *stream)
+{
+    size_t size = stream->message_size, room = stream->message_room;
+    if (stream->message && stream->message_came < room)
+        return true;
+    size_t next = size <= ROOM_AT_ONCE ? size : room == 0 ? ROOM_FIRST : 2 * room;
+    return grow(&stream->message, &stream->message_room, next < size ? next : size);
+}
+
+/* ---- messages ---- */
+
+static void deliver(struct http2_stream *stream, const uint8_t *data, size_t size)
+{
+    const struct piece piece = {data, size};
+    struct http2_listener *listener = stream->connection->listener;
+    if (listener && !stream->heard && !stream->aside)
+        listener->side->count_peer(listener, true);
+    stream->heard = !stream->aside;
+    if (stream->events)
+        stream->events->message(stream->context, &piece, size > 0, size);
+}
+
+static void watch_message(struct http2_stream *stream, int64_t now)
+{
+    struct http2_listener *listener = stream->connection->listener;
+    int64_t stall_ms = listener ? listener->options.stall_timeout_ms : 0;
+    stream->mark_at = now;
+    stream->mark_came = stream->message_came;
+    if (stall_ms > 0)
+        muster__http2_stream_due(stream, now + stall_ms);
+}
+
+bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now)
+{
+    struct http2_listener *listener = stream->connection->listener;
+    int64_t stall_ms = listener ? listener->options.stall_timeout_ms : 0;
+    if (stall_ms == 0 || !stream->message)
+        return false;
+    if (now < stream->mark_at + stall_ms) { /* the timer rang for something else */
+        muster__http2_stream_due(stream, stream->mark_at + stall_ms);
+        return false;
+    }
+    bool late = now > stream->timer_at + stall_ms / 2; /* the process stood still, and nothing could come */
+    bool moves = (int64_t)(stream->message_came - stream->mark_came) >= stall_ms * RATE_MIN;
+    if (!late && !moves && !muster__http2_is_put_off(stream))
+        return true;
+    watch_message(stream, now);
+    return false;
+}
+
+static void refuse_message(struct http2_stream *stream, int code, const char *text)
+{
+    pthread_mutex_lock(&stream->connection->lock);
+    if (!stream->ended)
+        stream->too_big = true;
+    if (stream->connection->listener)
+        muster__http2_abort_with(stream, code, text);
+    else
+        muster__http2_reset(stream, NGHTTP2_CANCEL);
+    pthread_mutex_unlock(&stream->connection->lock);
+    stream->cut = true;
+}
+
+/* The prefix of a message; false: it is not whole, or the message is refused. */
+static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_t *size)
+{
+    while (stream->prefix_size<MESSAGE_PREFIX && * size> 0) {
+        stream->prefix[stream->prefix_size++] = *(*data)++;
+        (*size)--;
+    }
+    if (stream->prefix_size < MESSAGE_PREFIX)
+        return false;
+    const uint8_t *bytes = stream->prefix;
+    stream->message_size =
+        (size_t)bytes[1] << 24 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 8 | (size_t)bytes[4];
+    if (bytes[0] == 0 && stream->message_size <= stream->max_message_size)
+        return true;
+    if (bytes[0] == 0)
+        refuse_message(stream, CODE_RESOURCE_EXHAUSTED, END_OVERSIZED);
+    else if (bytes[0] == 1 && stream->compresses)
+        refuse_message(stream, CODE_UNIMPLEMENTED, "compressed messages are not taken");
+    else
+        refuse_message(stream, CODE_INTERNAL, "a message is marked as compressed, by nothing that was named");
+    return false;
+}
+
+/* Some of a message that does not come at once. */
+static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t *size)
+{
+    if (!make_room(stream))
+        return false;
+    size_t left = stream->message_size - stream->message_came,
+           room = stream->message_room - stream->message_came;
+    size_t some = left < *size ? left : *size;
+    some = some < room ? some : room;
+    if (some > 0 && !count(stream, some))
+        return false;
+    bool begins = stream->message_came == 0;
+    if (*data != stream->message + stream->message_came && some > 0)
+        memcpy(stream->message + stream->message_came, *data, some);
+    stream->message_came += some;
+    *data += some;
+    *size -= some;
+    if (begins)
+        watch_message(stream, stream->connection->loop->now);
+    if (stream->message_came < stream->message_size)
+        return true;
+    uint8_t *message = stream->message;
+    size_t message_size = stream->message_size;
+    stream->message = NULL;
+    drop_message(stream);
+    deliver(stream, message, message_size);
+    free(message);
+    return true;
+}
+
+void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t size)
+{
+    bool good = true;
+    while (size > 0 && good && !stream->cut && !stream->told) {
+        if (stream->paused_until == INT64_MAX) {
+            return;
+        } else if (muster__http2_is_put_off(stream)) {
+            good = put_off(stream, data, size);
+            size = 0;
+        } else if (stream->prefix_size < MESSAGE_PREFIX && !take_prefix(stream, &data, &size)) {
+            return;
+        } else if (!stream->message && size >= stream->message_size) {
+            size_t message_size = stream->message_size;
+            stream->prefix_size = 0;
+            deliver(stream, data, message_size);
+            data += message_size;
+            size -= message_size;
+        } else if (size > 0) {
+            good = take_some(stream, &data, &size);
+        }
+    }
+    if (!good)
+        refuse_more(stream);
+}
+
+void muster__http2_left(struct http2_stream *stream)
+{
+    enum { LINGER_MS = 5000 };
+    if (muster__http2_is_put_off(stream)) {
+        stream->backlog_left = true;
+        return;
+    }
+    if (stream->events && stream->events->left) {
+        if (!stream->told)
+            stream->events->left(stream->context);
+        return;
+    }
+    pthread_mutex_lock(&stream->connection->lock);
+    stream->left = stream->left || !(stream->closing || stream->over);
+    muster__http2_close(stream, MUSTER_OK, "");
+    bool lingers = !stream->ended;
+    pthread_mutex_unlock(&stream->connection->lock);
+    if (lingers && stream->linger_until == 0) {
+        stream->linger_until = stream->connection->loop->now + LINGER_MS;
+        muster__http2_stream_due(stream, stream->linger_until);
+    }
+}
+
+void muster__http2_resume(struct http2_stream *stream)
+{
+    struct http2_connection *connection = stream->connection;
+    uint8_t *backlog = stream->backlog;
+    size_t size = stream->backlog_size;
+    if (muster__http2_is_put_off(stream))
+        return;
+    stream->backlog = NULL;
+    stream->backlog_size = stream->backlog_room = 0;
+    if (!stream->message)
+        uncount(stream);
+    pthread_mutex_lock(&connection->lock);
+    if (stream->unread && connection->session && !stream->ended) {
+        nghttp2_session_consume_stream(connection->session, stream->id, stream->unread);
+        muster__http2_flush(connection);
+    }
+    stream->unread = 0;
+    pthread_mutex_unlock(&connection->lock);
+    if (backlog)
+        muster__http2_take(stream, backlog, size);
+    free(backlog);
+    if (stream->backlog_left && !muster__http2_is_put_off(stream)) {
+        stream->backlog_left = false;
+        muster__http2_left(stream);
+    }
+}
+
+/* ---- reading ---- */
+
+/* Where what comes next of a message can be read to without a copy. With the lock held. */
+static struct iovec find_tail(struct http2_connection *connection)
+{
+    struct http2_stream *stream = NULL;
+    if (connection->frame_left > 0)
+        stream = nghttp2_session_get_stream_user_data(connection->session, connection->frame_stream);
+    if (!stream || stream->cut || !stream->message || muster__http2_is_put_off(stream) || !make_room(stream))
+        return (struct iovec){NULL, 0};
+    size_t room = stream->message_room - stream->message_came;
+    return (struct iovec){stream->message + stream->message_came,
+                          room < connection->frame_left ? room : connection->frame_left};
+}
+
+/* `number`: of the error, or 0. With the lock held. */
+static void explain_end(struct http2_connection *connection, int number)
+{
+    bool refused = false;
+    const char *text = "the connection ended";
+    if (connection->tls && number == EPROTO)
+        text = muster__tls_failure(connection->tls, &refused);
+    else if (!connection->listener && !connection->heard && number != 0 && number != ECONNRESET)
+        text = muster__http2_socket_cause(number);
+    else if (!connection->listener && !connection->heard)
+        text = connection->tls
+                   ? "the connection was closed before HTTP/2 began (is it the right port?)"
+                   : "the connection was closed before HTTP/2 began (does the server expect TLS?)";
+    muster__http2_break(connection, refused ? MUSTER_UNAUTHENTICATED : MUSTER_UNAVAILABLE, text);
+}
+
+/* With the lock held. */
+static void feed(struct http2_connection *connection, const uint8_t *data, size_t size)
+{
+    if (size == 0 || connection->broken)
+        return;
+    ssize_t taken = nghttp2_session_mem_recv(connection->session, data, size);
+    if (taken < 0)
+        muster__http2_break_rules(connection, nghttp2_strerror((int)taken));
+}
+
+/* Reads once; false: there is no more, or nothing is to be read. With the lock held. */
+static bool read_once(struct http2_connection *connection)
+{
+    uint8_t *scratch = connection->loop->scratch;
+    struct iovec pieces[2] = {find_tail(connection), {scratch, SCRATCH_SIZE}};
+    size_t tail = pieces[0].iov_len;
+    const struct iovec *first = tail ? pieces : pieces + 1;
+    int count = tail ? 2 : 1;
+    ssize_t size = connection->tls ? muster__tls_readv(connection->tls, first, count)
+                                   : readv(connection->descriptor, first, count);
+    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return false;
+    if (size <= 0) {
+        explain_end(connection, size < 0 ? errno : 0);
+        return false;
+    }
+    connection->heard_at = connection->loop->now;
+    size_t into_tail = (size_t)size < tail ? (size_t)size : tail;
+    feed(connection, pieces[0].iov_base, into_tail);
+    feed(connection, scratch, (size_t)size - into_tail);
+    return true;
+}
+
+/* Without the lock. */
+static void tell_arrivals(struct http2_loop *loop)
+{
+    for (size_t i = 0; i < loop->arrival_count; i++) {
+        struct arrival arrival = loop->arrivals[i];
+        struct http2_stream *stream = arrival.stream;
+        if (arrival.kind == ARRIVAL_OPENED)
+            stream->connection->listener->side->arrived(stream);
+        else if (arrival.kind == ARRIVAL_DATA)
+            muster__http2_take(stream, arrival.data, arrival.size);
+        else
+            muster__http2_left(stream);
+        muster__http2_stream_release(stream);
+    }
+    loop->arrival_count = 0;
+}
+
+/* What nghttp2 answers by itself goes out behind what the owners of the streams have to say. */
+void muster__http2_read(struct http2_connection *connection)
+{
+    bool more = true, answers;
+    while (more) {
+        pthread_mutex_lock(&connection->lock);
+        more = connection->session && !connection->broken && read_once(connection);
+        answers = more && nghttp2_session_want_write(connection->session);
+        /* It broke HTTP/2 and does not read why: that is not waited for. */
+        if (more && !connection->writable && !connection->finishing &&
+            !nghttp2_session_want_read(connection->session))
+            muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
+        more = more && connection->tls && muster__tls_has_more(connection->tls);
+        pthread_mutex_unlock(&connection->lock);
+        tell_arrivals(connection->loop);
+        if (answers) {
+            pthread_mutex_lock(&connection->lock);
+            muster__http2_flush(connection);
+            pthread_mutex_unlock(&connection->lock);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+/* One loop of the HTTP/2 transport without its thread, and a peer at the other end of a socket. */
+#ifndef MUSTER_TESTS_FUZZ_HTTP2_H
+#define MUSTER_TESTS_FUZZ_HTTP2_H
+
+#include "fuzz/fuzz.h"
+#include "network/transport.h"
+
+/* What the input says that our end does after the next bytes. */
+enum { DOES_SEND = 1, DOES_CLOSE = 2, DOES_CUT = 4, DOES_PAUSE = 8, PEER_READS = 16 };
+
+void http2_begin(void);
+/* A connection of a listener, or a stream of a client's. Returns the peer's socket. */
+int http2_accept(void);
+int http2_connect(void);
+/* The peer writes what the input has, in the pieces that it says; then all ends. */
+void http2_play(struct input *input, int peer);
+
+#endif

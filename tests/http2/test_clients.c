@@ -1,0 +1,297 @@
+/* Clients that break the rules, and one's limits. */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conformance/fixture.h"
+#include "http2/raw.h"
+
+static struct connection_options options = {.keepalive_time_ms = KEEPALIVE_TIME_MS,
+                                            .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS};
+
+static struct server *server;
+
+static struct raw begin_raw(size_t limit)
+{
+    begin();
+    server = server_start_limited(&options, limit);
+    return raw_connect(server->port);
+}
+
+/* Another peer is served, and the listener stops. */
+static void end_raw(struct raw *raw)
+{
+    struct end *other = client_connect_with(server->address, NULL);
+    send_number(other, 7);
+    pthread_mutex_lock(&fixture.lock);
+    bool served = false;
+    while (!served) {
+        for (size_t i = 0; i < server->count; i++)
+            served = served || (server->ends[i]->count > 0 && server->ends[i]->messages[0].size == 4 &&
+                                server->ends[i]->messages[0].data[0] == 7);
+        if (!served)
+            pthread_cond_wait(&fixture.changed, &fixture.lock);
+    }
+    pthread_mutex_unlock(&fixture.lock);
+    cr_assert_eq(other->closed, 0);
+    server_close(server);
+    raw_close(raw);
+    conclude();
+}
+
+/* A message's prefix, and some of it. */
+static void put_prefix(uint8_t *bytes, uint32_t size)
+{
+    const uint8_t prefix[5] = {0, (uint8_t)(size >> 24), (uint8_t)(size >> 16), (uint8_t)(size >> 8),
+                               (uint8_t)size};
+    memcpy(bytes, prefix, sizeof(prefix));
+}
+
+static void expect_trailer(struct raw *raw, const char *name, const char *wanted)
+{
+    char value[200];
+    raw_until_header(raw, name, value, sizeof(value));
+    cr_assert_str_eq(value, wanted);
+}
+
+Test(clients, no_preface_ends_in_time)
+{
+    options.handshake_timeout_ms = 100;
+    struct raw silent = begin_raw(LIMIT), half = raw_connect(server->port);
+    raw_write(&half, NGHTTP2_CLIENT_MAGIC, 10);
+    raw_until_end(&silent);
+    raw_until_end(&half);
+    raw_close(&half);
+    options.handshake_timeout_ms = 0;
+    end_raw(&silent);
+}
+
+Test(clients, of_half_open_ones_the_oldest_ends)
+{
+    enum { COUNT = 50 };
+    options.max_half_open = 10;
+    options.handshake_timeout_ms = 1000000; /* so that it is not time that ends them */
+    struct raw first = begin_raw(LIMIT), others[COUNT];
+    for (size_t i = 0; i < COUNT; i++)
+        others[i] = raw_connect(server->port);
+    raw_until_end(&first);
+    for (size_t i = 0; i + 10 < COUNT; i++)
+        raw_until_end(&others[i]);
+    raw_hello(&others[COUNT - 1]);
+    struct frame frame;
+    cr_assert(raw_until(&others[COUNT - 1], NGHTTP2_SETTINGS, &frame));
+    for (size_t i = 0; i < COUNT; i++)
+        raw_close(&others[i]);
+    end_raw(&first);
+}
+
+Test(clients, garbage_is_let_go)
+{
+    struct raw raw = begin_raw(LIMIT);
+    raw_write(&raw, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 36);
+    raw_until_end(&raw);
+    end_raw(&raw);
+}
+
+Test(clients, a_frame_bigger_than_allowed_is_a_breach)
+{
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    raw_write(&raw, "\xff\xff\xff\0\0\0\0\0\1", 9);
+    cr_assert_eq(raw_until_code(&raw), NGHTTP2_FRAME_SIZE_ERROR);
+    raw_until_end(&raw);
+    end_raw(&raw);
+}
+
+Test(clients, headers_beyond_the_limit_are_refused)
+{
+    char value[121];
+    uint8_t *block = malloc(200 * 200), *at = block;
+    memset(value, 'v', 120);
+    value[120] = '\0';
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    for (size_t i = 0; i < 120; i++)
+        at = put_header(at, "x", value);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    uint8_t first[1024], *end = first;
+    end = put_header(end, ":method", "POST");
+    end = put_header(end, ":scheme", "http");
+    end = put_header(end, ":path", "/First/Exchange");
+    raw_frame(&raw, NGHTTP2_HEADERS, 0, 3, first, (size_t)(end - first));
+    raw_frame(&raw, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 3, block, (size_t)(at - block));
+    free(block);
+    cr_assert_geq(raw_until_code(&raw), 0);
+    server_end(server, 0);
+    cr_assert_eq(server->count, 1);
+    end_raw(&raw);
+}
+
+Test(clients, pseudo_headers_that_are_none_are_refused)
+{
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, ":nonsense", "1");
+    cr_assert_eq(raw_until_code(&raw), NGHTTP2_PROTOCOL_ERROR);
+    raw_request(&raw, 3, 0, "Upper", "1");
+    cr_assert_eq(raw_until_code(&raw), NGHTTP2_PROTOCOL_ERROR);
+    end_raw(&raw);
+}
+
+Test(clients, another_content_type_is_answered_with_415)
+{
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, "content-type", "text/html");
+    expect_trailer(&raw, ":status", "415");
+    end_raw(&raw);
+}
+
+Test(clients, a_deadline_ends_the_call)
+{
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, "grpc-timeout", "20m");
+    expect_trailer(&raw, "grpc-status", "4");
+    raw_request(&raw, 3, 0, "grpc-timeout", "soon");
+    expect_trailer(&raw, "grpc-status", "13");
+    end_raw(&raw);
+}
+
+Test(clients, a_message_that_is_announced_too_big_or_compressed_is_refused)
+{
+    uint8_t bytes[6] = {0};
+    struct raw raw = begin_raw(1000);
+    raw_hello(&raw);
+    put_prefix(bytes, UINT32_MAX);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    raw_frame(&raw, NGHTTP2_DATA, 0, 1, bytes, 6);
+    expect_trailer(&raw, "grpc-status", "8");
+    put_prefix(bytes, 1);
+    bytes[0] = 1;
+    raw_request(&raw, 3, 0, NULL, NULL);
+    raw_frame(&raw, NGHTTP2_DATA, 0, 3, bytes, 6);
+    expect_trailer(&raw, "grpc-status", "13");
+    raw_request(&raw, 5, 0, "grpc-encoding", "gzip");
+    raw_frame(&raw, NGHTTP2_DATA, 0, 5, bytes, 6);
+    expect_trailer(&raw, "grpc-status", "12");
+    end_raw(&raw);
+}
+
+Test(clients, messages_of_no_bytes_and_a_prefix_in_single_bytes_arrive)
+{
+    uint8_t bytes[8];
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    put_prefix(bytes, 0);
+    raw_frame(&raw, NGHTTP2_DATA, 0, 1, bytes, 5);
+    put_prefix(bytes, 3);
+    memcpy(bytes + 5, "abc", 3);
+    for (size_t i = 0; i < 8; i++)
+        raw_frame(&raw, NGHTTP2_DATA, 0, 1, bytes + i, 1);
+    struct end *end = server_end(server, 0);
+    wait_messages(end, 2);
+    cr_assert_eq(end->messages[0].size, 0);
+    cr_assert(end->messages[1].size == 3 && memcmp(end->messages[1].data, "abc", 3) == 0);
+    end_raw(&raw);
+}
+
+/* Frames of two streams in turn, each with or without padding: what is read straight into a message. */
+Test(clients, big_messages_of_two_streams_are_not_mixed_up)
+{
+    enum { SIZE = 1500000, SOME = 16000 };
+    struct raw raw = begin_raw(LIMIT);
+    uint8_t *padded = calloc(1, SOME + 100);
+    struct buffer *bodies[2];
+    raw_hello(&raw);
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t prefix[5];
+        bodies[i] = make_body(SIZE, i);
+        raw_request(&raw, 2 * i + 1, 0, NULL, NULL);
+        put_prefix(prefix, SIZE);
+        raw_frame(&raw, NGHTTP2_DATA, 0, 2 * i + 1, prefix, 5);
+    }
+    for (size_t at = 0, turn = 0; at < SIZE; at += SOME, turn++) {
+        size_t some = at + SOME < SIZE ? SOME : SIZE - at;
+        for (unsigned i = 0; i < 2; i++) {
+            bool pads = (turn + i) % 3 == 0;
+            padded[0] = 99;
+            memcpy(padded + 1, bodies[i]->data + at, some);
+            memset(padded + 1 + some, 0, 99);
+            cr_assert(pads ? raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 2 * i + 1, padded, some + 100)
+                           : raw_frame(&raw, NGHTTP2_DATA, 0, 2 * i + 1, bodies[i]->data + at, some));
+        }
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct end *end = server_end(server, i);
+        wait_messages(end, 1);
+        cr_assert(is_body(end->messages[0].data, end->messages[0].size, SIZE, i));
+        muster__buffer_release(bodies[i]);
+    }
+    free(padded);
+    end_raw(&raw);
+}
+
+/* The server's window is used up by bytes that end in the middle of a message. */
+Test(clients, a_message_that_stalls_ends_its_stream)
+{
+    uint8_t bytes[1000] = {0};
+    options.stall_timeout_ms = 100;
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    put_prefix(bytes, 1000000);
+    raw_frame(&raw, NGHTTP2_DATA, 0, 1, bytes, sizeof(bytes));
+    expect_trailer(&raw, "grpc-status", "14");
+    end_raw(&raw);
+}
+
+Test(clients, memory_that_strangers_use_up_is_not_given_to_more_of_them)
+{
+    uint8_t bytes[10000] = {0};
+    options.memory = 20000;
+    options.memory_per_peer = 1 << 20;
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    put_prefix(bytes, 1000000);
+    for (uint32_t id = 1; id <= 7; id += 2) {
+        raw_request(&raw, id, 0, NULL, NULL);
+        raw_frame(&raw, NGHTTP2_DATA, 0, id, bytes, sizeof(bytes));
+    }
+    cr_assert_eq(raw_until_code(&raw), NGHTTP2_ENHANCE_YOUR_CALM);
+    end_raw(&raw);
+}
+
+/* A window of none, and nothing is read: what the server has for it neither keeps it from closing nor from
+   cutting. */
+Test(clients, who_reads_nothing_does_not_keep_the_listener)
+{
+    const uint8_t none[6] = {0, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0, 0, 0, 0};
+    struct raw raw = begin_raw(LIMIT), other = raw_connect(server->port);
+    raw_write(&raw, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+    raw_frame(&raw, NGHTTP2_SETTINGS, 0, 0, none, sizeof(none));
+    raw_request(&raw, 1, 0, NULL, NULL);
+    struct end *end = server_end(server, 0);
+    send_body(end, 4 << 20, 1);
+    end->stream->ops->close(end->stream, MUSTER_OK, "");
+    raw_hello(&other);
+    raw_frame(&other, NGHTTP2_WINDOW_UPDATE, 0, 0, (const uint8_t[]){0x7f, 0, 0, 0}, 4);
+    raw_request(&other, 1, 0, NULL, NULL);
+    raw_frame(&other, NGHTTP2_WINDOW_UPDATE, 0, 1, (const uint8_t[]){0x7f, 0, 0, 0}, 4);
+    struct end *second = server_end(server, 1);
+    send_body(second, 40 << 20, 2); /* more than any socket takes */
+    second->stream->ops->close(second->stream, MUSTER_OK, "");
+    server_close(server);
+    fixture.transport->ops->cut_listener(server->listener);
+    expect_closed(end, MUSTER_OK, NULL);
+    expect_closed(second, MUSTER_OK, NULL);
+    server_wait_stopped(server);
+    raw_close(&other);
+    raw_close(&raw);
+    conclude();
+}

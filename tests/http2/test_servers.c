@@ -1,0 +1,164 @@
+/* Servers that are none, or break the rules: the client's stream ends with a status that says what was. */
+#include <config.h>
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conformance/fixture.h"
+#include "http2/raw.h"
+
+static int listener;
+static struct end *client;
+
+static struct raw begin_client(void)
+{
+    uint16_t port;
+    char address[ADDRESS_SIZE];
+    begin();
+    listener = raw_listen(&port);
+    network_address("", port, address);
+    client = client_connect(address, LIMIT);
+    return raw_accept(listener);
+}
+
+/* And its request has come. */
+static struct raw begin_answered(void)
+{
+    struct raw raw = begin_client();
+    struct frame frame;
+    uint8_t magic[NGHTTP2_CLIENT_MAGIC_LEN];
+    raw_server_hello(&raw);
+    for (size_t i = 0; i < sizeof(magic); i++)
+        cr_assert_eq(read(raw.descriptor, magic + i, 1), 1);
+    cr_assert(raw_until(&raw, NGHTTP2_HEADERS, &frame));
+    return raw;
+}
+
+static void end_client(struct raw *raw, enum muster_status status)
+{
+    expect_closed(client, status, NULL);
+    raw_close(raw);
+    close(listener);
+    conclude();
+}
+
+static void answer(struct raw *raw, uint8_t flags, const char *status, const char *type, const char *code)
+{
+    uint8_t block[512], *at = put_header(block, ":status", status);
+    if (type)
+        at = put_header(at, "content-type", type);
+    if (code)
+        at = put_header(at, "grpc-status", code);
+    raw_frame(raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | flags, 1, block, (size_t)(at - block));
+}
+
+Test(servers, http_1)
+{
+    struct raw raw = begin_client();
+    static const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    raw_write(&raw, text, sizeof(text) - 1);
+    expect_closed(client, MUSTER_UNAVAILABLE,
+                  "what answers there is not an HTTP/2 server (is it the right port?)");
+    end_client(&raw, MUSTER_UNAVAILABLE);
+}
+
+Test(servers, an_end_before_a_word)
+{
+    struct raw raw = begin_client();
+    shutdown(raw.descriptor, SHUT_RDWR);
+    end_client(&raw, MUSTER_UNAVAILABLE);
+}
+
+Test(servers, garbage_in_the_middle)
+{
+    struct raw raw = begin_answered();
+    raw_write(&raw, "\0\0\1\6\0\0\0\0\0x", 10); /* a ping of one byte */
+    end_client(&raw, MUSTER_UNAVAILABLE);
+}
+
+Test(servers, http_statuses_are_mapped)
+{
+    static const struct {
+        const char *http;
+        enum muster_status status;
+    } all[] = {{"401", MUSTER_UNAUTHENTICATED}, {"404", MUSTER_UNSUPPORTED}, {"503", MUSTER_UNAVAILABLE}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        struct raw raw = begin_answered();
+        answer(&raw, 0, all[i].http, "text/html", NULL);
+        raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "<html>sorry</html>", 18);
+        expect_closed(client, all[i].status,
+                      "what answers there is not a gRPC server (is it the right port?)");
+        cr_assert_eq(client->count, 0);
+        end_client(&raw, all[i].status);
+    }
+}
+
+Test(servers, a_page_is_no_message)
+{
+    struct raw raw = begin_answered();
+    answer(&raw, 0, "200", "text/html", NULL);
+    raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "\0\0\0\0\1x", 6);
+    expect_closed(client, MUSTER_UNAVAILABLE,
+                  "what answers there is not a gRPC server (is it the right port?)");
+    cr_assert_eq(client->count, 0);
+    end_client(&raw, MUSTER_UNAVAILABLE);
+}
+
+Test(servers, no_trailers)
+{
+    struct raw raw = begin_answered();
+    answer(&raw, 0, "200", "application/grpc", NULL);
+    raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "\0\0\0\0\1x", 6);
+    wait_closed(client);
+    cr_assert_eq(client->count, 1);
+    cr_assert_neq(client->status, MUSTER_OK);
+    end_client(&raw, client->status);
+}
+
+/* As the page "gRPC over HTTP/2" says. */
+Test(servers, resets_are_mapped)
+{
+    static const struct {
+        uint8_t code;
+        enum muster_status status;
+    } all[] = {{NGHTTP2_REFUSED_STREAM, MUSTER_UNAVAILABLE}, {NGHTTP2_CANCEL, MUSTER_CANCELLED}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        struct raw raw = begin_answered();
+        raw_frame(&raw, NGHTTP2_RST_STREAM, 0, 1, (const uint8_t[]){0, 0, 0, all[i].code}, 4);
+        end_client(&raw, all[i].status);
+    }
+}
+
+Test(servers, a_goodbye_in_the_middle_lets_the_stream_go_on)
+{
+    struct raw raw = begin_answered();
+    raw_frame(&raw, NGHTTP2_GOAWAY, 0, 0, (const uint8_t[]){0, 0, 0, 1, 0, 0, 0, 0}, 8);
+    answer(&raw, 0, "200", "application/grpc", NULL);
+    raw_frame(&raw, NGHTTP2_DATA, 0, 1, "\0\0\0\0\1x", 6);
+    wait_messages(client, 1);
+    uint8_t block[64];
+    size_t size = (size_t)(put_header(block, "grpc-status", "0") - block);
+    raw_frame(&raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block, size);
+    end_client(&raw, MUSTER_OK);
+}
+
+Test(servers, a_goodbye_to_the_stream_ends_it)
+{
+    struct raw raw = begin_answered();
+    raw_frame(&raw, NGHTTP2_GOAWAY, 0, 0, (const uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0}, 8);
+    end_client(&raw, MUSTER_UNAVAILABLE);
+}
+
+Test(servers, a_flood_is_ended)
+{
+    struct raw raw = begin_answered();
+    bool taken = true;
+    for (size_t i = 0; i < 1000000 && taken; i++)
+        taken = raw_frame(&raw, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    cr_assert(!taken);
+    end_client(&raw, MUSTER_UNAVAILABLE);
+}
