@@ -234,9 +234,8 @@ static void take_call(struct http2_stream *stream)
 void muster__http2_arrived(struct http2_stream *stream)
 {
     const struct request *request = stream->request;
-    muster__credentials_tell(
-        stream->connection->listener->options.credentials); /* what the handshake may have
-                                                                                    found, too */
+    /* What the handshake may have found, too. */
+    muster__credentials_tell(stream->connection->listener->options.credentials);
     if (!request->is_post || !request->path)
         answer_http(stream, "405");
     else if (!request->is_grpc)

@@ -15,6 +15,7 @@
 #include "network/http2/http2.h"
 #include "network/http2/lookup.h"
 #include "network/http2/tls.h"
+#include "network/words.h"
 #include "status.h"
 
 /* What it takes to connect. */
@@ -31,12 +32,12 @@ const char *muster__http2_socket_cause(int number)
     static _Thread_local char text[MUSTER_ERROR_TEXT_SIZE];
     switch (number) {
     case ECONNREFUSED:
-        return "connection refused (is the server up?)";
+        return CAUSE_REFUSED;
     case ETIMEDOUT:
-        return "timed out (is the address right, and no firewall in the way?)";
+        return CAUSE_SILENT;
     case ECONNRESET:
     case EPIPE:
-        return "the connection ended";
+        return END_BROKEN;
     default:
         return strerror_r(number, text, sizeof(text));
     }
@@ -96,7 +97,7 @@ static bool look_up(struct http2_connection *connection)
     client->next = client->addresses;
     if (code == 0)
         return true;
-    snprintf(text, sizeof(text), "unknown host: %.100s (is the name right?)", gai_strerror(code));
+    snprintf(text, sizeof(text), CAUSE_UNKNOWN_HOST, gai_strerror(code));
     fail(connection, text);
     return false;
 }

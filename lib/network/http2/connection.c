@@ -202,7 +202,7 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
             say_goodbye(connection);
     }
     if (cut)
-        muster__http2_break(connection, MUSTER_GONE, "the connection ended");
+        muster__http2_break(connection, MUSTER_GONE, END_BROKEN);
     go_on_finishing(connection);
     bool over = connection->broken || connection->loop->stopping || (unused && !listener) ||
                 (connection->finishing && !connection->established);

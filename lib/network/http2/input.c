@@ -161,10 +161,8 @@ static void refuse_message(struct http2_stream *stream, int code, const char *te
 /* The prefix of a message; false: it is not whole, or the message is refused. */
 static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_t *size)
 {
-    while (stream->prefix_size<MESSAGE_PREFIX && * size> 0) {
+    for (; stream->prefix_size < MESSAGE_PREFIX && *size; (*size)--)
         stream->prefix[stream->prefix_size++] = *(*data)++;
-        (*size)--;
-    }
     if (stream->prefix_size < MESSAGE_PREFIX)
         return false;
     const uint8_t *bytes = stream->prefix;
@@ -305,15 +303,13 @@ static struct iovec find_tail(struct http2_connection *connection)
 static void explain_end(struct http2_connection *connection, int number)
 {
     bool refused = false;
-    const char *text = "the connection ended";
+    const char *text = END_BROKEN;
     if (connection->tls && number == EPROTO)
         text = muster__tls_failure(connection->tls, &refused);
     else if (!connection->listener && !connection->heard && number != 0 && number != ECONNRESET)
         text = muster__http2_socket_cause(number);
     else if (!connection->listener && !connection->heard)
-        text = connection->tls
-                   ? "the connection was closed before HTTP/2 began (is it the right port?)"
-                   : "the connection was closed before HTTP/2 began (does the server expect TLS?)";
+        text = connection->tls ? CAUSE_CLOSED : CAUSE_CLOSED_PLAIN;
     muster__http2_break(connection, refused ? MUSTER_UNAUTHENTICATED : MUSTER_UNAVAILABLE, text);
 }
 

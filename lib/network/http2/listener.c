@@ -119,11 +119,7 @@ static const struct server_side side = {
 
 static void tell(const struct tcp_listener *listener, const char *text)
 {
-    char line[MUSTER_ERROR_TEXT_SIZE];
-    if (!listener->events->warned)
-        return;
-    snprintf(line, sizeof(line), "listening on %.64s: %s", listener->address, text);
-    listener->events->warned(listener->context, line);
+    muster__warn_listener(listener->events, listener->context, listener->address, text);
 }
 
 static void reopen(struct timer *timer)

@@ -8,6 +8,7 @@
 #include "network/code.h"
 #include "network/http2/http2.h"
 #include "network/identity.h"
+#include "network/words.h"
 #include "status.h"
 
 static const struct stream_ops stream_ops;
@@ -187,7 +188,7 @@ static enum muster_status end_of_client(const struct http2_stream *stream, const
 {
     const struct http2_connection *connection = stream->connection;
     if (stream->too_big) {
-        *text = "a message was bigger than the limit, or compressed";
+        *text = END_TOO_BIG;
         return MUSTER_TOO_BIG;
     }
     if (stream->code >= 0) {
@@ -195,7 +196,7 @@ static enum muster_status end_of_client(const struct http2_stream *stream, const
         return muster__status_of(stream->code);
     }
     if (stream->cut) {
-        *text = "the stream was cut";
+        *text = END_CUT;
         return MUSTER_CANCELLED;
     }
     if (stream->http_status && !(stream->http_status == 200 && stream->is_grpc)) {
@@ -207,7 +208,7 @@ static enum muster_status end_of_client(const struct http2_stream *stream, const
         return connection->cause;
     }
     if (stream->reset_code == NGHTTP2_ENHANCE_YOUR_CALM) {
-        *text = "the server's network memory is full";
+        *text = END_MEMORY_FULL;
         return MUSTER_UNAVAILABLE;
     }
     *text = "the server ended the stream";
@@ -221,14 +222,14 @@ static enum muster_status end_of_server(const struct http2_stream *stream, const
         return stream->closing_status;
     }
     if (stream->too_big) {
-        *text = "a message was bigger than the limit, or compressed";
+        *text = END_TOO_BIG;
         return MUSTER_TOO_BIG;
     }
     if (stream->left) {
-        *text = "the participant closed its stream";
+        *text = END_LEFT;
         return MUSTER_CLOSED;
     }
-    *text = "the connection ended";
+    *text = END_BROKEN;
     return MUSTER_GONE;
 }
 
@@ -293,7 +294,7 @@ static void timer_expired(struct timer *timer)
     bool stalled = !stream->told && muster__http2_has_stalled(stream, now);
     pthread_mutex_lock(&connection->lock);
     if (stalled && !stream->ended)
-        muster__http2_abort(stream, MUSTER_UNAVAILABLE, "a message was begun and did not come");
+        muster__http2_abort(stream, MUSTER_UNAVAILABLE, END_STALLED);
     if (stream->linger_until && now >= stream->linger_until && !stream->ended)
         muster__http2_reset(stream, NGHTTP2_CANCEL);
     if (now >= stream->deadline && !stream->ended)
@@ -381,7 +382,7 @@ static void stream_cut(struct stream *base)
     if (!stream->ended)
         stream->cut = true;
     if (stream->connection->listener)
-        muster__http2_abort(stream, MUSTER_UNAVAILABLE, "the stream was cut");
+        muster__http2_abort(stream, MUSTER_UNAVAILABLE, END_CUT);
     else
         muster__http2_reset(stream, NGHTTP2_CANCEL);
     pthread_mutex_unlock(&stream->connection->lock);

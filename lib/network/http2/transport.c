@@ -7,6 +7,7 @@
 #include "network/http2/http2.h"
 #include "network/http2/loop.h"
 #include "network/scheme.h"
+#include "network/words.h"
 #include "status.h"
 
 enum { LOOPS_MAX = sizeof(((struct http2_transport *)0)->loops) / sizeof(void *) };
@@ -75,7 +76,7 @@ static const struct transport_ops transport_ops = {
     .cut_listener = muster__http2_cut_listener,
     .free_listener = muster__http2_free_listener,
     .listener_address = muster__http2_listener_address,
-    .silence = "no answer (is the address right, and no firewall in the way?)",
+    .silence = QUESTION_SILENT,
     .connect = muster__http2_connect,
     .shut_borrowers = shut_borrowers,
     .now = transport_now,
