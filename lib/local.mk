@@ -106,6 +106,7 @@ libmuster_core_la_SOURCES = \
     lib/network/renewal.c \
     lib/network/scheme.c \
     lib/network/scheme.h \
+    lib/network/tend.c \
     lib/network/timer.c \
     lib/network/timer.h \
     lib/network/transport.c \
@@ -368,6 +369,7 @@ libmuster_http2_la_SOURCES = \
     lib/network/http2/headers.c \
     lib/network/http2/http2.h \
     lib/network/http2/input.c \
+    lib/network/http2/intake.h \
     lib/network/http2/listener.c \
     lib/network/http2/listener.h \
     lib/network/http2/lookup.c \
@@ -377,6 +379,7 @@ libmuster_http2_la_SOURCES = \
     lib/network/http2/output.c \
     lib/network/http2/session.c \
     lib/network/http2/stream.c \
+    lib/network/http2/tend.c \
     lib/network/http2/tls.c \
     lib/network/http2/tls.h \
     lib/network/http2/tls_context.c \

@@ -165,7 +165,51 @@ struct muster_transport {
     struct timers timers;
 };
 
+/*
+ * Tending: a thread that waits for what a stream brings reads the stream itself, so that no network thread has to be
+ * woken first. While it sleeps, network threads still do all that is not reading. On the thread that tends only
+ * `message` is told, and only of this stream; what would call the user's code there is put off, as the user's
+ * thread may hold locks.
+ *
+ * The owner of the stream calls begin() under the lock that guards what the thread waits for; then, as long as that is
+ * not there, wait() without this lock; then end(). Whoever brings it about calls rouse(), beside the signal to the
+ * condition for those that do not tend. Nothing has to be tended: where begin() or wait() is false, the thread waits
+ * for its condition.
+ */
+struct tending_ops {
+    /* False: it cannot be tended now. Otherwise the stream stays, and is tended by the calling thread alone, until
+       end(). The caller may hold its own locks. */
+    bool (*begin)(struct stream *stream);
+    /* Sleeps until something comes, which is told, or somebody rouses it, or until `at`, by the transport's clock
+       (INT64_MAX: without end). True: look whether there is what you wait for. False: look once more, and then wait
+       for your condition. Without a lock held. */
+    bool (*wait)(struct stream *stream, int64_t at);
+    /* The caller may hold its own locks. */
+    void (*end)(struct stream *stream);
+    /* The thread that tends it, if one does, is to look. Between begin() and end(); any thread, under any lock. */
+    void (*rouse)(struct stream *stream);
+};
+
+/* The same for an owner that keeps in *tended which stream is tended, NULL: none. Guarded by the owner's lock, which is
+   held but for wait(). The stream may be NULL, or one that cannot be tended; nobody has to be there to be roused. */
+bool muster__tend_begin(struct stream **tended, struct stream *stream);
+bool muster__tend_wait(struct stream *tended, int64_t at);
+void muster__tend_end(struct stream **tended);
+void muster__tend_rouse(struct stream *tended);
+
+/* Whether this is a thread that tends, and is being told of a message. */
+bool muster__tends(void);
+
+/* Only there: this message, and all that follow, are told on a network thread, as if they had come now. */
+void muster__tend_put_off(void);
+
+/* For transports, around the telling. The end is true where that message was put off. */
+void muster__tend_telling(void);
+bool muster__tend_told(void);
+
 struct stream_ops {
+    /* NULL: the transport's streams cannot be tended. */
+    const struct tending_ops *tending;
     /*
      * Queues a message: `head_size` bytes of its own, then `body` (may be NULL), of which a reference is
      * taken. Messages arrive in order. OK does not mean that it arrived. CLOSED after close() or the end;

@@ -116,6 +116,12 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     struct envelope envelope;
     struct muster_error error;
     enum muster_status status = muster__decode(TO_SERVER, pieces, count, &envelope, &error);
+    if (muster__tends() &&
+        (status != MUSTER_OK || !muster__proxy_is_about_wait(proxy, connection, &envelope))) {
+        muster__envelope_clear(&envelope);
+        muster__tend_put_off();
+        return;
+    }
     enum proxy_state state = muster__proxy_receive(proxy, connection, size);
     if (state == PROXY_CLOSED)
         ; /* or a newer connection has taken its place, and it is about to end */

@@ -86,7 +86,8 @@ struct proxy {
     bool given_up;              /* that turn was given up */
     bool asked;                 /* for a turn, since that turn began */
     size_t owed;                /* answers to given-up turns that an original participant will still send */
-    double progress;            /* of the running turn */
+    struct stream *tended; /* by a thread that waits for a turn; it may be older than `stream`; NULL: none */
+    double progress;       /* of the running turn */
     struct muster_message report; /* the numbers of its latest progress report */
 
     /* What comes of the answer: written by answer.c alone. */

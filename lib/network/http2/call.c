@@ -153,10 +153,13 @@ static void go_on(struct errand *errand)
 {
     struct late_call *call = CONTAINER(errand, struct late_call, errand);
     struct http2_stream *stream = call->stream;
+    pthread_mutex_t *helm = &stream->connection->helm;
+    pthread_mutex_lock(helm);
     if (!stream->told && call->code == CODE_OK)
         admit_if(stream, call->judged);
     else if (!stream->told)
         answer(stream, call->code, call->text);
+    pthread_mutex_unlock(helm);
     muster__http2_stream_release(stream);
     free(call);
 }

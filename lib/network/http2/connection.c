@@ -37,6 +37,7 @@ struct http2_connection *muster__http2_connection_new(struct http2_loop *loop,
     connection->opened_at = muster__clock_now();
     atomic_init(&connection->references, 1);
     STAILQ_INIT(&connection->due);
+    pthread_mutex_init(&connection->helm, NULL);
     pthread_mutex_init(&connection->lock, NULL);
     if (muster__http2_session_begin(connection, options))
         return connection;
@@ -54,6 +55,7 @@ void muster__http2_connection_release(struct http2_connection *connection)
     muster__tls_free(connection->tls);
     free(connection->cause_text);
     pthread_mutex_destroy(&connection->lock);
+    pthread_mutex_destroy(&connection->helm);
     free(connection);
 }
 
@@ -181,7 +183,8 @@ static int64_t first_check(const struct http2_connection *connection)
     return connection->opened_at + limit;
 }
 
-void muster__http2_connection_serve(struct http2_connection *connection, bool cut)
+/* With the helm. */
+static void serve(struct http2_connection *connection, bool cut)
 {
     if (!connection->session)
         return; /* it has ended */
@@ -191,6 +194,7 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
     }
     if (connection->client)
         muster__http2_client_go_on(connection);
+    muster__http2_take_left(connection);
     tell_due(connection);
     pthread_mutex_lock(&connection->lock);
     struct http2_listener *listener = connection->listener;
@@ -213,6 +217,13 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
         muster__http2_connection_due(connection, first_check(connection));
 }
 
+void muster__http2_connection_serve(struct http2_connection *connection, bool cut)
+{
+    pthread_mutex_lock(&connection->helm);
+    serve(connection, cut);
+    pthread_mutex_unlock(&connection->helm);
+}
+
 bool muster__http2_connection_attach(struct http2_connection *connection, int descriptor, bool connected)
 {
     int64_t now = connection->loop->now;
@@ -229,7 +240,7 @@ static void establish(struct http2_connection *connection)
 {
     connection->established = true;
     connection->writable = true;
-    muster__http2_rewatch(connection->loop, connection->descriptor, EPOLLIN, &connection->watch);
+    muster__http2_rewatch_connection(connection);
     muster__http2_flush(connection);
 }
 
@@ -259,9 +270,9 @@ void muster__http2_connection_agree(struct http2_connection *connection)
     pthread_mutex_unlock(&connection->lock);
 }
 
-static void ready(struct watch *watch, uint32_t events)
+/* With the helm. */
+static void go_on(struct http2_connection *connection, uint32_t events)
 {
-    struct http2_connection *connection = CONTAINER(watch, struct http2_connection, watch);
     if (!connection->session)
         return;
     if (!connection->established && connection->client && !muster__http2_client_connected(connection))
@@ -278,13 +289,21 @@ static void ready(struct watch *watch, uint32_t events)
         connection->writable = true;
         muster__http2_flush(connection);
         if (connection->writable && !connection->broken)
-            muster__http2_rewatch(connection->loop, connection->descriptor, EPOLLIN, &connection->watch);
+            muster__http2_rewatch_connection(connection);
         if (connection->finishing)
             muster__http2_pend(connection);
         pthread_mutex_unlock(&connection->lock);
     }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-        muster__http2_read(connection);
+        muster__http2_read(connection, &connection->loop->intake, NULL);
+}
+
+static void ready(struct watch *watch, uint32_t events)
+{
+    struct http2_connection *connection = CONTAINER(watch, struct http2_connection, watch);
+    pthread_mutex_lock(&connection->helm);
+    go_on(connection, events);
+    pthread_mutex_unlock(&connection->helm);
 }
 
 /* ---- limits of time ---- */
@@ -371,6 +390,7 @@ static void timer_expired(struct timer *timer)
 {
     struct http2_connection *connection = CONTAINER(timer, struct http2_connection, timer);
     int64_t next = INT64_MAX;
+    pthread_mutex_lock(&connection->helm);
     connection->timed = false;
     pthread_mutex_lock(&connection->lock);
     int64_t now = muster__clock_now();
@@ -380,4 +400,5 @@ static void timer_expired(struct timer *timer)
     pthread_mutex_unlock(&connection->lock);
     if (!over) /* what is late already has been done, and the loop sees to it */
         muster__http2_connection_due(connection, next > now ? next : now + FINISH_TIMEOUT_MS);
+    pthread_mutex_unlock(&connection->helm);
 }

@@ -1,16 +1,21 @@
 /*
  * The HTTP/2 transport: gRPC over HTTP/2 by nghttp2, on loops of ours. Each loop is a thread with an epoll of its
- * own; a connection belongs to one loop for its life. The loop's thread alone reads, and tells of what came;
- * every thread sends, and writes to the socket itself as far as that takes it.
+ * own; a connection belongs to one loop for its life. The loop's thread reads, and tells of what came, unless a thread
+ * that waits for it tends the stream (tend.c); every thread sends, and writes to the socket as far as that takes it.
  *
  * A file for each: the loops and the process's transport (transport.c, loop.c), connections (connection.c), what
- * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c), streams (stream.c), headers and
- * statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c).
+ * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c, tend.c), streams (stream.c), headers
+ * and statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c).
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
  * connection's lock is taken before a loop's, a listener's, that of handshakes.c, and timers.lock; that of lookup.c
  * before a loop's; no two others are held together.
+ *
+ * Who reads a connection, or tells of it, holds its helm; "on the loop's thread" below means: with the helm. The loop
+ * takes it for all that it does, and may wait a moment for it. A thread that tends has it only from the time that
+ * something has come until that is told, and never waits for it. So user code, which runs on the loop's thread with
+ * the helm, keeps nobody waiting.
  */
 #ifndef MUSTER_NETWORK_HTTP2_H
 #define MUSTER_NETWORK_HTTP2_H
@@ -24,6 +29,7 @@
 #include <sys/queue.h>
 #include <sys/uio.h>
 
+#include "network/http2/intake.h"
 #include "network/transport.h"
 #include "network/trim.h"
 
@@ -68,19 +74,6 @@ struct watch {
     void (*ready)(struct watch *watch, uint32_t events);
 };
 
-enum arrival_kind { ARRIVAL_OPENED, ARRIVAL_DATA, ARRIVAL_LEFT };
-
-/* What one read brought, in its order; told when the connection's lock is free. */
-struct arrival {
-    enum arrival_kind kind;
-    struct http2_stream *stream; /* with a reference */
-    const uint8_t *data;
-    size_t size;
-};
-
-/* Read at a time: what does not go straight into a message that is not whole. */
-enum { SCRATCH_SIZE = 64 << 10 };
-
 struct http2_loop {
     struct muster_transport clock; /* its timers ring on the loop's thread */
     struct http2_transport *transport;
@@ -97,12 +90,11 @@ struct http2_loop {
     STAILQ_HEAD(, errand) errands;
     size_t load;          /* connections */
     atomic_bool stopping; /* connections end, and then the thread */
+    atomic_llong now;
+    struct tender tender;
     /* Of its thread alone. */
     SLIST_HEAD(, http2_connection) graveyard; /* what this round of the loop may still name */
-    int64_t now;
-    size_t arrival_count, arrival_room;
-    struct arrival *arrivals;
-    uint8_t scratch[SCRATCH_SIZE];
+    struct intake intake;
 };
 
 struct http2_transport {
@@ -166,6 +158,7 @@ struct http2_connection {
     SLIST_ENTRY(http2_connection) grave_link;
     int descriptor; /* -1: none yet, or no more; changed by the loop's thread, under the lock */
     char peer[PEER_SIZE];
+    pthread_mutex_t helm; /* see above: taken without a lock held */
 
     pthread_mutex_t lock;     /* guards what follows */
     nghttp2_session *session; /* NULL: it has ended */
@@ -175,16 +168,19 @@ struct http2_connection {
     STAILQ_HEAD(, http2_stream) due; /* that have something to tell */
     bool established;                /* the socket is connected, and TLS agreed on */
     bool writable;                   /* false: epoll says when it is again */
-    bool broken;                     /* the socket, or the peer's HTTP/2: to be ended by the loop */
-    bool finishing;                  /* to be closed when all is written */
-    bool shut;                       /* and it is: only the peer's end is waited for */
-    bool said_goodbye;               /* no more streams are taken */
-    bool heard;                      /* the peer's SETTINGS came */
-    enum muster_status cause;        /* of its end; MUSTER_OK: none is known */
+    struct watching watching;
+    bool broken;              /* the socket, or the peer's HTTP/2: to be ended by the loop */
+    bool finishing;           /* to be closed when all is written */
+    bool shut;                /* and it is: only the peer's end is waited for */
+    bool said_goodbye;        /* no more streams are taken */
+    bool heard;               /* the peer's SETTINGS came */
+    enum muster_status cause; /* of its end; MUSTER_OK: none is known */
     char *cause_text;
 
     /* Of the loop's thread alone; what has to do with time, under the lock. */
-    bool began;           /* a server's: its listener knows */
+    bool began;    /* a server's: its listener knows */
+    bool has_left; /* streams, with what a thread that tended left to the loop */
+    struct intake *intake;
     int32_t frame_stream; /* whose data frame is being read, */
     size_t frame_left;    /* of which so much is to come; 0: none is */
     struct timer timer;
@@ -263,6 +259,8 @@ struct http2_stream {
     size_t backlog_size, backlog_room;
     bool backlog_left;    /* and the client has left behind it */
     bool waits;           /* on a server, until it is accepted or refused */
+    bool left_to_loop;    /* what comes, by a thread that tended; */
+    bool left_unopened;   /* and that it was opened */
     bool aside;           /* it is for the health service */
     bool heard;           /* a message came */
     bool told;            /* of its end */
@@ -292,6 +290,9 @@ void muster__http2_wake(struct http2_loop *loop);
 /* Watches a descriptor, or changes what for. False: out of memory, or too many are watched. */
 bool muster__http2_watch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
 bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
+
+/* The same for a connection, by what it waits for. With its lock held. */
+void muster__http2_rewatch_connection(struct http2_connection *connection);
 
 /* Closes one that is watched. By close() alone it would be watched further, as long as a child of the process has it,
    that was forked and has not called exec() yet. On the loop's thread. */
@@ -382,8 +383,11 @@ void muster__http2_earn(struct http2_connection *connection, size_t bytes);
 
 /* ---- input.c: on the loop's thread, without a lock ---- */
 
-/* Reads what there is, and tells it. */
-void muster__http2_read(struct http2_connection *connection);
+/* Reads what there is, and tells it: of `tended` alone, and leaves the rest to the loop; NULL: of all. */
+void muster__http2_read(struct http2_connection *connection, struct intake *intake,
+                        struct http2_stream *tended);
+/* Goes on with what was left. */
+void muster__http2_take_left(struct http2_connection *connection);
 
 /* Takes what came of a stream, and its end. */
 void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t size);
@@ -416,6 +420,14 @@ void muster__http2_abort_with(struct http2_stream *stream, int code, const char 
 void muster__http2_tell(struct http2_stream *stream);
 /* On the loop's thread: its timer is to ring by then; INT64_MAX: never. */
 void muster__http2_stream_due(struct http2_stream *stream, int64_t at);
+
+/* ---- tend.c ---- */
+
+extern const struct tending_ops muster__http2_tending;
+/* Something is sent to which the loop is to read the answer, unless a thread tends. With the lock held. */
+void muster__http2_watch_again(struct http2_connection *connection);
+/* Has the thread that tends the connection look, if there is one. With the lock held. */
+void muster__http2_ring_tender(struct http2_connection *connection);
 
 /* ---- headers.c ---- */
 

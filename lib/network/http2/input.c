@@ -19,7 +19,7 @@ enum {
 
 bool muster__http2_is_put_off(const struct http2_stream *stream)
 {
-    return stream->paused_until || stream->waits;
+    return stream->paused_until || stream->waits || stream->left_to_loop;
 }
 
 /* ---- memory ---- */
@@ -106,15 +106,37 @@ static bool make_room(struct http2_stream *stream)
 
 /* ---- messages ---- */
 
-static void deliver(struct http2_stream *stream, const uint8_t *data, size_t size)
+static void leave_to_loop(struct http2_stream *stream)
+{
+    stream->left_to_loop = true;
+    stream->connection->has_left = true;
+}
+
+/* On a thread that tends. */
+static bool deliver_tended(struct http2_stream *stream, const struct piece *piece)
+{
+    muster__tend_telling();
+    stream->events->message(stream->context, piece, piece->size > 0, piece->size);
+    if (!muster__tend_told())
+        return true;
+    leave_to_loop(stream);
+    return put_off(stream, stream->prefix, MESSAGE_PREFIX) && put_off(stream, piece->data, piece->size);
+}
+
+/* False: there is no memory. */
+static bool deliver(struct http2_stream *stream, const uint8_t *data, size_t size)
 {
     const struct piece piece = {data, size};
-    struct http2_listener *listener = stream->connection->listener;
+    struct http2_connection *connection = stream->connection;
+    struct http2_listener *listener = connection->listener;
     if (listener && !stream->heard && !stream->aside)
         listener->side->count_peer(listener, true);
     stream->heard = !stream->aside;
+    if (stream->events && connection->intake == &connection->loop->tender.intake)
+        return deliver_tended(stream, &piece);
     if (stream->events)
         stream->events->message(stream->context, &piece, size > 0, size);
+    return true;
 }
 
 static void watch_message(struct http2_stream *stream, int64_t now)
@@ -204,9 +226,9 @@ static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t 
     size_t message_size = stream->message_size;
     stream->message = NULL;
     drop_message(stream);
-    deliver(stream, message, message_size);
+    bool good = deliver(stream, message, message_size);
     free(message);
-    return true;
+    return good;
 }
 
 void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t size)
@@ -223,7 +245,7 @@ void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t
         } else if (!stream->message && size >= stream->message_size) {
             size_t message_size = stream->message_size;
             stream->prefix_size = 0;
-            deliver(stream, data, message_size);
+            good = deliver(stream, data, message_size);
             data += message_size;
             size -= message_size;
         } else if (size > 0) {
@@ -284,6 +306,31 @@ void muster__http2_resume(struct http2_stream *stream)
     }
 }
 
+/* Streams that are over keep what was left until their end is told. */
+void muster__http2_take_left(struct http2_connection *connection)
+{
+    struct http2_stream *stream;
+    while (connection->has_left) {
+        pthread_mutex_lock(&connection->lock);
+        LIST_FOREACH(stream, &connection->streams, link) {
+            if (stream->left_to_loop)
+                break;
+        }
+        if (stream)
+            atomic_fetch_add(&stream->references, 1);
+        pthread_mutex_unlock(&connection->lock);
+        connection->has_left = stream != NULL;
+        if (!stream)
+            return;
+        stream->left_to_loop = false;
+        if (stream->left_unopened)
+            connection->listener->side->arrived(stream);
+        stream->left_unopened = false;
+        muster__http2_resume(stream);
+        muster__http2_stream_release(stream);
+    }
+}
+
 /* ---- reading ---- */
 
 /* Where what comes next of a message can be read to without a copy. With the lock held. */
@@ -326,7 +373,7 @@ static void feed(struct http2_connection *connection, const uint8_t *data, size_
 /* Reads once; false: there is no more, or nothing is to be read. With the lock held. */
 static bool read_once(struct http2_connection *connection)
 {
-    uint8_t *scratch = connection->loop->scratch;
+    uint8_t *scratch = connection->intake->scratch;
     struct iovec pieces[2] = {find_tail(connection), {scratch, SCRATCH_SIZE}};
     size_t tail = pieces[0].iov_len;
     const struct iovec *first = tail ? pieces : pieces + 1;
@@ -347,26 +394,37 @@ static bool read_once(struct http2_connection *connection)
 }
 
 /* Without the lock. */
-static void tell_arrivals(struct http2_loop *loop)
+static void tell_arrival(const struct arrival *arrival, const struct http2_stream *tended)
 {
-    for (size_t i = 0; i < loop->arrival_count; i++) {
-        struct arrival arrival = loop->arrivals[i];
-        struct http2_stream *stream = arrival.stream;
-        if (arrival.kind == ARRIVAL_OPENED)
-            stream->connection->listener->side->arrived(stream);
-        else if (arrival.kind == ARRIVAL_DATA)
-            muster__http2_take(stream, arrival.data, arrival.size);
-        else
-            muster__http2_left(stream);
-        muster__http2_stream_release(stream);
+    struct http2_stream *stream = arrival->stream;
+    bool leaves = tended && (stream != tended || arrival->kind != ARRIVAL_DATA);
+    if (leaves)
+        leave_to_loop(stream);
+    if (arrival->kind == ARRIVAL_OPENED && leaves)
+        stream->left_unopened = true;
+    else if (arrival->kind == ARRIVAL_OPENED)
+        stream->connection->listener->side->arrived(stream);
+    else if (arrival->kind == ARRIVAL_DATA)
+        muster__http2_take(stream, arrival->data, arrival->size);
+    else
+        muster__http2_left(stream);
+}
+
+static void tell_arrivals(struct intake *intake, const struct http2_stream *tended)
+{
+    for (size_t i = 0; i < intake->arrival_count; i++) {
+        tell_arrival(&intake->arrivals[i], tended);
+        muster__http2_stream_release(intake->arrivals[i].stream);
     }
-    loop->arrival_count = 0;
+    intake->arrival_count = 0;
 }
 
 /* What nghttp2 answers by itself goes out behind what the owners of the streams have to say. */
-void muster__http2_read(struct http2_connection *connection)
+void muster__http2_read(struct http2_connection *connection, struct intake *intake,
+                        struct http2_stream *tended)
 {
     bool more = true, answers;
+    connection->intake = intake;
     while (more) {
         pthread_mutex_lock(&connection->lock);
         more = connection->session && !connection->broken && read_once(connection);
@@ -377,7 +435,7 @@ void muster__http2_read(struct http2_connection *connection)
             muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
         more = more && connection->tls && muster__tls_has_more(connection->tls);
         pthread_mutex_unlock(&connection->lock);
-        tell_arrivals(connection->loop);
+        tell_arrivals(intake, tended);
         if (answers) {
             pthread_mutex_lock(&connection->lock);
             muster__http2_flush(connection);

@@ -39,6 +39,13 @@ bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t eve
     return control(loop, EPOLL_CTL_MOD, descriptor, events, watch);
 }
 
+void muster__http2_rewatch_connection(struct http2_connection *connection)
+{
+    uint32_t events = (connection->watching.tended || connection->watching.put_off ? 0 : EPOLLIN) |
+                      (connection->writable ? 0 : EPOLLOUT);
+    muster__http2_rewatch(connection->loop, connection->descriptor, events, &connection->watch);
+}
+
 void muster__http2_unwatch(struct http2_loop *loop, int descriptor)
 {
     control(loop, EPOLL_CTL_DEL, descriptor, 0, NULL);
@@ -248,7 +255,7 @@ struct http2_loop *muster__http2_loop_new(struct http2_transport *transport, boo
     muster__timers_init(&loop->clock.timers);
     loop->transport = transport;
     loop->first = first;
-    loop->now = muster__clock_now();
+    atomic_init(&loop->now, muster__clock_now());
     atomic_init(&loop->alarm, INT64_MAX);
     pthread_mutex_init(&loop->lock, NULL);
     STAILQ_INIT(&loop->pending);
@@ -256,7 +263,9 @@ struct http2_loop *muster__http2_loop_new(struct http2_transport *transport, boo
     loop->ringing.ready = bell_rang;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->epoll >= 0 && loop->bell >= 0 && muster__http2_watch(loop, loop->bell, EPOLLIN, &loop->ringing))
+    loop->tender.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->epoll >= 0 && loop->bell >= 0 && loop->tender.bell >= 0 &&
+        muster__http2_watch(loop, loop->bell, EPOLLIN, &loop->ringing))
         return loop;
     muster__http2_loop_free(loop);
     return NULL;
@@ -286,9 +295,12 @@ void muster__http2_loop_free(struct http2_loop *loop)
         close(loop->epoll);
     if (loop->bell >= 0)
         close(loop->bell);
+    if (loop->tender.bell >= 0)
+        close(loop->tender.bell);
     pthread_mutex_destroy(&loop->lock);
     muster__timers_destroy(&loop->clock.timers);
-    free(loop->arrivals);
+    free(loop->intake.arrivals);
+    free(loop->tender.intake.arrivals);
     free(loop);
 }
 

@@ -293,8 +293,7 @@ static size_t write_segments(struct http2_connection *connection, struct segment
         return 0;
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         connection->writable = false;
-        muster__http2_rewatch(connection->loop, connection->descriptor, EPOLLIN | EPOLLOUT,
-                              &connection->watch);
+        muster__http2_rewatch_connection(connection);
         return 0;
     }
     if (size < 0) {

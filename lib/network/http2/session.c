@@ -52,17 +52,17 @@ static struct http2_stream *find(nghttp2_session *session, int32_t id)
 
 static bool add_arrival(struct http2_stream *stream, enum arrival_kind kind, const uint8_t *data, size_t size)
 {
-    struct http2_loop *loop = stream->connection->loop;
-    if (loop->arrival_count == loop->arrival_room) {
-        size_t room = loop->arrival_room ? 2 * loop->arrival_room : 16;
-        struct arrival *arrivals = realloc(loop->arrivals, room * sizeof(*arrivals));
+    struct intake *intake = stream->connection->intake;
+    if (intake->arrival_count == intake->arrival_room) {
+        size_t room = intake->arrival_room ? 2 * intake->arrival_room : 16;
+        struct arrival *arrivals = realloc(intake->arrivals, room * sizeof(*arrivals));
         if (!arrivals)
             return false;
-        loop->arrivals = arrivals;
-        loop->arrival_room = room;
+        intake->arrivals = arrivals;
+        intake->arrival_room = room;
     }
     atomic_fetch_add_explicit(&stream->references, 1, memory_order_relaxed);
-    loop->arrivals[loop->arrival_count++] = (struct arrival){kind, stream, data, size};
+    intake->arrivals[intake->arrival_count++] = (struct arrival){kind, stream, data, size};
     return true;
 }
 
@@ -235,6 +235,7 @@ void muster__http2_stream_ended(struct http2_stream *stream)
     LIST_REMOVE(stream, link);
     muster__http2_queue_drop(stream);
     muster__http2_due(stream);
+    muster__http2_ring_tender(connection);
 }
 
 /* ---- making one ---- */

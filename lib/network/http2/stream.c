@@ -124,6 +124,8 @@ static void submit_only_trailers(struct http2_stream *stream, int code, const ch
 static void go_on(struct http2_stream *stream)
 {
     struct http2_connection *connection = stream->connection;
+    if (connection->listener || stream->closing)
+        muster__http2_watch_again(connection);
     if (stream->deferred) {
         stream->deferred = false;
         muster__http2_good(connection, nghttp2_session_resume_data(connection->session, stream->id));
@@ -238,8 +240,11 @@ static void report_closed(struct http2_stream *stream)
     struct http2_connection *connection = stream->connection;
     struct http2_listener *listener = connection->listener;
     const char *text;
-    if (!listener && stream->code >= 0 && !stream->cut) { /* all that came before the server's last word */
+    bool all = !listener && stream->code >= 0 && !stream->cut; /* that came before the server's last word */
+    if (all)
         stream->paused_until = 0;
+    if (all || stream->left_to_loop) {
+        stream->left_to_loop = false;
         muster__http2_resume(stream);
     }
     muster__http2_input_drop(stream);
@@ -286,6 +291,7 @@ static void timer_expired(struct timer *timer)
     struct http2_stream *stream = CONTAINER(timer, struct http2_stream, timer);
     struct http2_connection *connection = stream->connection;
     int64_t now = muster__clock_now();
+    pthread_mutex_lock(&connection->helm);
     stream->timed = false;
     if (stream->paused_until && now >= stream->paused_until) {
         stream->paused_until = 0;
@@ -307,6 +313,7 @@ static void timer_expired(struct timer *timer)
         muster__http2_stream_due(stream, stream->linger_until);
     if (!over)
         muster__http2_stream_due(stream, stream->deadline);
+    pthread_mutex_unlock(&connection->helm);
     muster__http2_stream_release(stream);
 }
 
@@ -448,6 +455,7 @@ static void stream_release(struct stream *base)
 }
 
 static const struct stream_ops stream_ops = {
+    .tending = &muster__http2_tending,
     .send = stream_send,
     .send_part = stream_send_part,
     .close = stream_close,
