@@ -301,7 +301,8 @@ check_PROGRAMS += tests/conformance/http2
 tests_conformance_http2_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_http2_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
 tests_conformance_http2_LDADD = $(GRPC_TEST_LIBS)
-tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformance/over_http2.c
+tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformance/over_http2.c \
+    tests/conformance/test_tending.c
 
 # Peers that write HTTP/2 by hand, and mean no good.
 check_PROGRAMS += tests/http2/hostile

@@ -91,12 +91,11 @@ static bool is_over(const struct participant *participant, const struct waiter *
     return turns->came || turns->over || waiter->expired;
 }
 
-/* Waits for an instruction, with the lock held, and tends the stream meanwhile. It does not where there is something to
-   call when an instruction comes. */
+/* Waits for an instruction, with the lock held, and tends the stream meanwhile; but not where on_ready is to be called
+   when one comes. */
 static void wait_for_instruction(struct participant *participant, struct waiter *waiter)
 {
-    const struct participant_options *options = &participant->options;
-    bool may = !options->on_ready && !options->on_cancelled && !is_over(participant, waiter);
+    bool may = !participant->options.on_ready && !is_over(participant, waiter);
     bool tends = may && muster__tend_begin(&participant->tended, participant->turns.stream), good = tends;
     while (good && !is_over(participant, waiter)) {
         struct stream *tended = participant->tended;

@@ -579,7 +579,7 @@ static bool may_tell_here(struct participant *participant, const struct envelope
     bool open = participant->session.state == PARTICIPANT_OPEN;
     muster__participant_unlock(participant);
     return open && status == MUSTER_OK && envelope->content != CONTENT_WELCOME &&
-           envelope->content != CONTENT_REFUSED;
+           envelope->content != CONTENT_REFUSED && envelope->content != CONTENT_CANCEL;
 }
 
 static void message_received(void *context, const struct piece *pieces, size_t count, size_t size)

@@ -57,7 +57,7 @@ static void leave_event(struct end *end)
 
 static void keep_message(struct end *end, const uint8_t *data, size_t size)
 {
-    struct message message = {malloc(size + 1), size};
+    struct message message = {malloc(size + 1), size, pthread_self(), muster__tends()};
     if (size)
         memcpy(message.data, data, size);
     lock();
@@ -76,9 +76,13 @@ static void message_event(void *context, const struct piece *pieces, size_t coun
             memcpy(data + at, pieces[i].data, pieces[i].size);
     }
     enter_event(end);
-    keep_message(end, data, size);
-    if (end->react)
-        end->react(end, data, size);
+    if (muster__tends() && end->puts_off && end->puts_off(data, size)) {
+        muster__tend_put_off();
+    } else {
+        keep_message(end, data, size);
+        if (end->react)
+            end->react(end, data, size);
+    }
     leave_event(end);
     free(data);
 }

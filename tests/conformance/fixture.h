@@ -16,6 +16,8 @@
 struct message {
     uint8_t *data;
     size_t size;
+    pthread_t thread; /* that was told of it, */
+    bool tends;       /* as one that tends the stream */
 };
 
 struct server;
@@ -33,6 +35,8 @@ struct end {
     enum muster_status status; /* that `closed` gave */
     char text[512];
     bool release; /* the stream is to be released by `closed`, as the library does it */
+    /* Whether it puts off a message that it is told of on a thread that tends; NULL: none. */
+    bool (*puts_off)(const uint8_t *data, size_t size);
     /* What the end does with a message, on the network's thread. */
     void (*react)(struct end *end, const uint8_t *data, size_t size);
     bool inside; /* an event is running */

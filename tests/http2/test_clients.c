@@ -202,6 +202,38 @@ Test(clients, messages_of_no_bytes_and_a_prefix_in_single_bytes_arrive)
 }
 
 /* Frames of two streams in turn, each with or without padding: what is read straight into a message. */
+/* A message of four bytes. */
+static void write_small(struct raw *raw, uint32_t stream)
+{
+    uint8_t bytes[9] = {0};
+    put_prefix(bytes, 4);
+    cr_assert(raw_frame(raw, NGHTTP2_DATA, 0, stream, bytes, sizeof(bytes)));
+}
+
+Test(clients, a_stream_beside_one_that_a_thread_tends_is_the_loops)
+{
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    write_small(&raw, 1);
+    struct end *first = server_end(server, 0);
+    const struct tending_ops *tending = first->stream->ops->tending;
+    wait_messages(first, 1);
+    cr_assert(tending->begin(first->stream));
+    raw_request(&raw, 3, 0, NULL, NULL);
+    write_small(&raw, 3);
+    while (tending->wait(first->stream, INT64_MAX))
+        ;
+    tending->end(first->stream);
+    write_small(&raw, 1);
+    struct end *second = server_end(server, 1);
+    wait_messages(second, 1);
+    wait_messages(first, 2);
+    cr_assert(!second->messages[0].tends && !first->messages[1].tends);
+    cr_assert(!tending->begin(first->stream));
+    end_raw(&raw);
+}
+
 Test(clients, big_messages_of_two_streams_are_not_mixed_up)
 {
     enum { SIZE = 1500000, SOME = 16000 };

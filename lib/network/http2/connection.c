@@ -127,6 +127,7 @@ static void end(struct http2_connection *connection)
         muster__http2_stream_ended(stream);
     nghttp2_session_del(connection->session);
     connection->session = NULL;
+    muster__http2_watch_no_more(connection);
     if (connection->descriptor >= 0)
         muster__http2_unwatch(connection->loop, connection->descriptor);
     connection->descriptor = -1;

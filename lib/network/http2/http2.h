@@ -426,6 +426,8 @@ void muster__http2_stream_due(struct http2_stream *stream, int64_t at);
 extern const struct tending_ops muster__http2_tending;
 /* Something is sent to which the loop is to read the answer, unless a thread tends. With the lock held. */
 void muster__http2_watch_again(struct http2_connection *connection);
+/* The connection has ended. On the loop's thread, with the lock held. */
+void muster__http2_watch_no_more(struct http2_connection *connection);
 /* Has the thread that tends the connection look, if there is one. With the lock held. */
 void muster__http2_ring_tender(struct http2_connection *connection);
 

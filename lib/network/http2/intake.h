@@ -35,7 +35,8 @@ struct intake {
 struct tender {
     atomic_bool taken;
     int bell;
-    bool rung; /* guarded by the lock of the connection that is tended */
+    bool gave_up; /* it waits for its condition instead, or will */
+    bool rung;    /* guarded by the lock of the connection that is tended */
     struct intake intake;
 };
 

@@ -30,27 +30,6 @@ static bool is_alone(const struct http2_stream *stream)
     return LIST_FIRST(&stream->connection->streams) == stream && !LIST_NEXT(stream, link);
 }
 
-static bool tend_begin(struct stream *base)
-{
-    struct http2_stream *stream = (struct http2_stream *)base;
-    struct http2_connection *connection = stream->connection;
-    pthread_mutex_lock(&connection->lock);
-    bool good = connection->session && !connection->broken && !connection->finishing && connection->heard &&
-                !connection->watching.tended && !stream->ended && is_alone(stream) &&
-                !atomic_exchange(&connection->loop->tender.taken, true);
-    if (good) {
-        struct watching *watching = &connection->watching;
-        bool watched = !watching->put_off;
-        watching->tended = true;
-        watching->put_off = false;
-        atomic_fetch_add(&stream->references, 1);
-        if (watched)
-            muster__http2_rewatch_connection(connection);
-    }
-    pthread_mutex_unlock(&connection->lock);
-    return good;
-}
-
 /* With the lock held. */
 static void silence_bell(struct tender *tender)
 {
@@ -72,6 +51,30 @@ void muster__http2_watch_again(struct http2_connection *connection)
 {
     if (connection->watching.put_off)
         watch(connection);
+}
+
+static bool tend_begin(struct stream *base)
+{
+    struct http2_stream *stream = (struct http2_stream *)base;
+    struct http2_connection *connection = stream->connection;
+    pthread_mutex_lock(&connection->lock);
+    bool good = connection->session && !connection->broken && !connection->finishing && connection->heard &&
+                !connection->watching.tended && !stream->ended && is_alone(stream) &&
+                !atomic_exchange(&connection->loop->tender.taken, true);
+    if (good) {
+        struct watching *watching = &connection->watching;
+        bool watched = !watching->put_off;
+        watching->tended = true;
+        watching->put_off = false;
+        connection->loop->tender.gave_up = false;
+        atomic_fetch_add(&stream->references, 1);
+        if (watched)
+            muster__http2_rewatch_connection(connection);
+    } else {
+        muster__http2_watch_again(connection); /* the caller waits all the same */
+    }
+    pthread_mutex_unlock(&connection->lock);
+    return good;
 }
 
 static void look(struct timer *timer);
@@ -102,6 +105,14 @@ static void look(struct timer *timer)
         muster__http2_connection_release(connection);
 }
 
+void muster__http2_watch_no_more(struct http2_connection *connection)
+{
+    struct watching *watching = &connection->watching;
+    if (watching->timed && muster__timer_stop(&connection->loop->clock, &watching->timer))
+        muster__http2_connection_release(connection);
+    watching->timed = watching->put_off = false;
+}
+
 static void tend_end(struct stream *base)
 {
     struct http2_stream *stream = (struct http2_stream *)base;
@@ -111,7 +122,7 @@ static void tend_end(struct stream *base)
     int64_t now = muster__clock_now();
     pthread_mutex_lock(&connection->lock);
     watching->tended = false;
-    watching->put_off = now - watching->ended_at < LOOK_MS;
+    watching->put_off = !tender->gave_up && connection->session && now - watching->ended_at < LOOK_MS;
     watching->ended_at = now;
     watching->again = true;
     silence_bell(tender);
@@ -173,9 +184,8 @@ static int pause_until(int64_t at)
     return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
 }
 
-static bool tend_wait(struct stream *base, int64_t at)
+static bool sleep_until(struct http2_stream *stream, int64_t at)
 {
-    struct http2_stream *stream = (struct http2_stream *)base;
     struct http2_connection *connection = stream->connection;
     struct tender *tender = &connection->loop->tender;
     struct pollfd watched[] = {{.fd = tender->bell, .events = POLLIN}, {.events = POLLIN}};
@@ -195,6 +205,15 @@ static bool tend_wait(struct stream *base, int64_t at)
         return true;
     }
     return read_tended(stream);
+}
+
+static bool tend_wait(struct stream *base, int64_t at)
+{
+    struct http2_stream *stream = (struct http2_stream *)base;
+    bool good = sleep_until(stream, at);
+    if (!good)
+        stream->connection->loop->tender.gave_up = true;
+    return good;
 }
 
 const struct tending_ops muster__http2_tending = {
