@@ -219,7 +219,8 @@ class Training(common.Case):
         """torch has them as connections of IPv6."""
         store = Store(2, LIMIT)
         another = dist.TCPStore("127.0.0.1", store.port, 2, False, wait_for_workers=False)
-        another.set("a", "b")  # it is accepted
+        another.set("a", "b")  # nobody answers to it
+        another.get("a")  # an answer: it is accepted
         for found in (connections_of_store(store.port, None), connections_of_store(None, ("127.0.0.1", store.port))):
             self.assertGreaterEqual(len(found), 3)  # of two, and where one was accepted
 
