@@ -15,7 +15,7 @@ learning_tests = \
     tests/packaging/install.sh \
     tests/packaging/lessons.sh \
     tests/packaging/without.sh
-EXTRA_DIST += $(packaging_tests) $(learning_tests) tests/packaging/common
+EXTRA_DIST += $(packaging_tests) $(learning_tests) tests/packaging/alone tests/packaging/common
 
 if HAVE_TESTS
 TESTS += $(packaging_tests)
