@@ -621,3 +621,10 @@ Test(transfer, every_byte_of_an_announcement_changed)
     }
     muster__buffer_release(body);
 }
+
+Test(transfer, no_more_is_taken_than_there_can_be)
+{
+    cr_assert_eq(muster__payload_most(1), 1);
+    cr_assert_eq(muster__payload_most(UINT64_MAX), SIZE_MAX / 4);
+    cr_assert_eq(muster__payload_most((uint64_t)SIZE_MAX + 1), SIZE_MAX >= UINT64_MAX ? 0 : SIZE_MAX / 4);
+}
