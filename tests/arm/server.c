@@ -149,8 +149,7 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
     struct ending *ending = context;
     (void)proxy;
     ending->status = status;
-    if (answer)
-        muster_message_share(answer, &ending->answer);
+    ending->answer = *answer;
     sem_post(&ending->came);
 }
 
