@@ -16,7 +16,8 @@ learning_tests = \
     tests/packaging/install.sh \
     tests/packaging/lessons.sh \
     tests/packaging/without.sh
-EXTRA_DIST += $(packaging_tests) $(learning_tests) tests/packaging/common tests/arm/participant.c tests/arm/server.c
+EXTRA_DIST += $(packaging_tests) $(learning_tests) tests/packaging/alone tests/packaging/common tests/arm/participant.c \
+    tests/arm/server.c
 
 if HAVE_TESTS
 TESTS += $(packaging_tests)
