@@ -76,5 +76,5 @@ int main(int argc, char **argv)
         turns++;
     printf("%zu turns, then: %s\n", turns, error.text);
     participant_free(participant);
-    return status == MUSTER_CLOSED ? 0 : 1;
+    return status == MUSTER_STOPPED ? 0 : 1; /* the server's good-bye */
 }

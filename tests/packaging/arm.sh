@@ -46,19 +46,29 @@ link_for_arm() {
     "${ccache[@]}" "$triplet-gcc" -std=c11 "${warnings[@]}" -Os -o "$scratch/$1" -I"$top_srcdir/include" "${@:2}" \
         "$build/.libs/libmuster-participant.a" \
         $("$libraries/pkg-config" --cflags --libs --static libnghttp2 libprotobuf-c | sed 's/-l\(nghttp2\|protobuf-c\)/-l:lib\1.a/g') \
-        -lpthread -Wl,--gc-sections -s
+        -Wl,--as-needed,--gc-sections -lpthread -lm -s
 }
 
 is_small() {
-    local size
-    size=$(stat -c %s "$scratch/participant")
-    echo "$size bytes on $architecture"
-    ((size <= SIZE_MAX))
+    (($(stat -c %s "$scratch/participant") <= SIZE_MAX))
 }
 
 libraries_beside_libc() {
     "$triplet-readelf" -d "$scratch/participant" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
         grep -vE '^(libc\.so\.6|ld-linux.*)$'
+}
+
+# Tests of what the bytes mean, where a size has fewer of them.
+wire_tests=(array block codec codec_refused copy link reader text transfer values)
+
+build_wire_tests() {
+    local sources=("${wire_tests[@]/#/$top_srcdir/tests/unit/test_}")
+    link_for_arm wire "${sources[@]/%/.c}" "$top_srcdir/tests/unit/codec.c" -O0 -w -D_GNU_SOURCE -I"$build" -I"$build/proto" \
+        -I"$top_srcdir/lib" -I"$top_srcdir/tests" -I"$top_srcdir/tests/support/plain"
+}
+
+run_for_arm() {
+    timeout 300 "qemu-$machine" -L "/usr/$triplet" "$@"
 }
 
 # The server is the whole library's.
@@ -75,7 +85,7 @@ take_turns() {
     exec {output}< <(LD_LIBRARY_PATH=$top_builddir/.libs timeout 300 "$scratch/server")
     process=$!
     IFS= read -r address <&"$output" && [[ $address == 127.0.0.1:* ]] || return
-    timeout 300 "qemu-$machine" -L "/usr/$triplet" "$scratch/participant" "$address" || participant=$?
+    run_for_arm "$scratch/participant" "$address" || participant=$?
     cat <&"$output"
     wait "$process" && ((participant == 0))
 }
@@ -87,8 +97,11 @@ fi
 check "configure --host=$triplet --enable-participant-only" configure_for_arm
 check "make, without a warning" make_alone -C "$build" -s -j2
 check "a participant builds with it" link_for_arm participant "$top_srcdir/tests/arm/participant.c"
-check "all of it has at most $SIZE_MAX bytes" is_small
+echo "$(stat -c %s "$scratch/participant") bytes on $architecture"
+check "these are at most $SIZE_MAX" is_small
 check "it needs libc and nothing else" nothing libraries_beside_libc
+check "tests of the wire build" build_wire_tests
+check "they pass" run_for_arm "$scratch/wire"
 check "a server builds with the whole library" build_server
 check "they take turns, across connections that break" take_turns
 
