@@ -31,6 +31,9 @@ EXTRA_DIST += \
     debian/rules \
     debian/source/format
 
+# Libraries for a participant on another machine: docs/http2.md.
+EXTRA_DIST += packaging/arm/sysroot
+
 # For containers: docs/packaging.md says what was checked of it.
 EXTRA_DIST += \
     packaging/Dockerfile \

@@ -207,6 +207,10 @@ void muster__storage_release(void *storage);
 /* Whether these bytes are among what came in chunks. */
 bool muster__storage_has(const struct storage *storage, const void *data, size_t size);
 
+/* How much of `wanted` bytes may follow a message in chunks here: an address space of 32 bits has not room for all
+   that may be asked for. */
+uint64_t muster__payload_most(uint64_t wanted);
+
 /*
  * Makes room for what follows a message in chunks; `returned` is called with `context` when the message is
  * cleared. False when out of memory. The arrays' data pointers are set from here on.
