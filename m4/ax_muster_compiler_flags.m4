@@ -9,6 +9,14 @@ AC_DEFUN([AX_MUSTER_COMPILER_FLAGS], [
     AC_SUBST([MUSTER_LDFLAGS])
 ])
 
+# AX_MUSTER_SMALL: what nothing calls is left out, function by function. What is called is there.
+AC_DEFUN([AX_MUSTER_SMALL], [
+    m4_foreach_w([flag], [-ffunction-sections -fdata-sections], [AX_MUSTER_TRY_FLAG([SMALL_CFLAGS], flag)])
+    AX_MUSTER_TRY_LINK_FLAG([MUSTER_LDFLAGS], [-Wl,--gc-sections])
+    AX_MUSTER_TRY_LINK_FLAG([MUSTER_LDFLAGS], [-Wl,-z,defs])
+    AC_SUBST([SMALL_CFLAGS])
+])
+
 AC_DEFUN([AX_MUSTER_TRY_FLAG], [
     AC_MSG_CHECKING([whether $CC takes $2])
     muster_saved=$CFLAGS

@@ -198,6 +198,8 @@ enum muster_status muster__message_copy(enum direction direction, const struct m
 /* What a received message points into, its `storage`: it stays for as long as somebody holds it. NULL is
    allowed in both. Any thread. */
 struct storage *muster__storage_retain(struct storage *storage);
+/* Whether somebody holds it beside the one who asks. */
+bool muster__storage_is_shared(struct storage *storage);
 /* One for a message that was not received: it holds `owned`, which goes by let_go(); NULL when out of
    memory. */
 struct storage *muster__storage_of(void *owned, void (*let_go)(void *owned));
@@ -206,6 +208,10 @@ void *muster__storage_owned(const struct storage *storage);
 void muster__storage_release(void *storage);
 /* Whether these bytes are among what came in chunks. */
 bool muster__storage_has(const struct storage *storage, const void *data, size_t size);
+
+/* How much of `wanted` bytes may follow a message in chunks here: an address space of 32 bits has not room for all
+   that may be asked for. */
+uint64_t muster__payload_most(uint64_t wanted);
 
 /*
  * Makes room for what follows a message in chunks; `returned` is called with `context` when the message is

@@ -1,5 +1,6 @@
 # What is checked of the package as a whole, by scripts.
 packaging_tests = \
+    tests/packaging/arm.sh \
     tests/packaging/completion.py \
     tests/packaging/docs.py \
     tests/packaging/headers.sh \
@@ -15,7 +16,8 @@ learning_tests = \
     tests/packaging/install.sh \
     tests/packaging/lessons.sh \
     tests/packaging/without.sh
-EXTRA_DIST += $(packaging_tests) $(learning_tests) tests/packaging/common
+EXTRA_DIST += $(packaging_tests) $(learning_tests) tests/packaging/alone tests/packaging/common tests/arm/participant.c \
+    tests/arm/server.c
 
 if HAVE_TESTS
 TESTS += $(packaging_tests)

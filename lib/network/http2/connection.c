@@ -29,6 +29,7 @@ struct http2_connection *muster__http2_connection_new(struct http2_loop *loop,
     connection->watch.ready = ready;
     connection->loop = loop;
     connection->listener = listener;
+    connection->side = listener ? listener->side : NULL;
     connection->descriptor = -1;
     connection->keepalive_time_ms = options->keepalive_time_ms;
     connection->keepalive_timeout_ms = options->keepalive_timeout_ms;

@@ -5,7 +5,9 @@
  *
  * A file for each: the loops and the process's transport (transport.c, loop.c), connections (connection.c), what
  * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c), streams (stream.c), headers and
- * statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c).
+ * statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c). A
+ * library for participants alone has client_operations.c in place of operations.c and of the server's side; one
+ * without TLS has no_tls.c in place of tls*.c.
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
@@ -49,6 +51,7 @@ struct http2_connection;
 struct http2_listener;
 struct http2_stream;
 struct http2_transport;
+struct scheme;
 struct tls;
 
 /* Connections of a listener whose peers have not said a word of HTTP/2: more than 10,000 participants that join
@@ -156,6 +159,7 @@ struct http2_connection {
     struct watch watch;
     struct http2_loop *loop;
     struct http2_listener *listener;   /* NULL: a client's */
+    const struct server_side *side;    /* of the listener; stays when that has gone */
     atomic_uint references;            /* of the loop and of each stream */
     LIST_ENTRY(http2_connection) link; /* guarded by the loop's lock, as the next two */
     STAILQ_ENTRY(http2_connection) pending_link;
@@ -277,6 +281,17 @@ struct http2_stream {
 };
 
 /* ---- transport.c ---- */
+
+/* One per process, which all its managers and participants share: as many loops as one of them asks for. */
+struct muster_transport *muster__http2_acquire(const struct scheme *scheme, unsigned threads,
+                                               struct muster_error *error);
+int64_t muster__http2_now(struct muster_transport *transport);
+void muster__http2_set_alarm(struct muster_transport *transport, int64_t at);
+void muster__http2_shut_borrowers(struct muster_transport *transport, const struct buffer *body);
+void muster__http2_release(struct muster_transport *transport);
+
+/* What it can do: in operations.c; or in client_operations.c, where the library has no server. */
+extern const struct transport_ops muster__http2_operations;
 
 /* An address without its scheme, if it has one. */
 const char *muster__http2_plain_address(const char *address);
@@ -474,6 +489,10 @@ struct server_side {
     /* A stream of which a message came, and its end. */
     void (*count_peer)(struct http2_listener *listener, bool more);
     bool (*is_closing)(const struct http2_listener *listener);
+    /* As the op authenticate() of a stream; and frees what is known of who its peer is. */
+    enum muster_status (*authenticate)(const struct http2_stream *stream, const char *const **names,
+                                       struct muster_error *error);
+    void (*forget)(struct http2_stream *stream);
 };
 
 /* What connections and streams see of a listener; the rest is in listener.h. */

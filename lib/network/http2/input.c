@@ -100,8 +100,8 @@ static bool make_room(struct http2_stream *stream)
     size_t size = stream->message_size, room = stream->message_room;
     if (stream->message && stream->message_came < room)
         return true;
-    size_t next = size <= ROOM_AT_ONCE ? size : room == 0 ? ROOM_FIRST : 2 * room;
-    return grow(&stream->message, &stream->message_room, next < size ? next : size);
+    size_t next = size <= ROOM_AT_ONCE || room > size / 2 ? size : room == 0 ? ROOM_FIRST : 2 * room;
+    return grow(&stream->message, &stream->message_room, next);
 }
 
 /* ---- messages ---- */

@@ -15,6 +15,7 @@
 #include "network/http2/listener.h"
 #include "network/http2/lookup.h"
 #include "network/http2/tls.h"
+#include "network/identity.h"
 #include "status.h"
 
 /* Connections that are accepted before others are looked after. */
@@ -104,6 +105,17 @@ static void began(struct http2_connection *connection)
     pthread_mutex_unlock(&connection->lock);
 }
 
+static enum muster_status authenticate(const struct http2_stream *stream, const char *const **names,
+                                       struct muster_error *error)
+{
+    return muster__identity_tell(stream->identity, names, error);
+}
+
+static void forget(struct http2_stream *stream)
+{
+    muster__identity_free(stream->identity);
+}
+
 static const struct server_side side = {
     .began = began,
     .arrived = muster__http2_arrived,
@@ -113,6 +125,8 @@ static const struct server_side side = {
     .hold = hold,
     .count_peer = count_peer,
     .is_closing = is_closing,
+    .authenticate = authenticate,
+    .forget = forget,
 };
 
 /* ---- accepting; on the loop's thread ---- */
