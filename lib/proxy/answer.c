@@ -53,8 +53,8 @@ static uint64_t answer_most(const struct proxy *proxy)
     return most < options->max_payload_size ? most : options->max_payload_size;
 }
 
-/* A big answer is announced: it comes at once if room was promised, and otherwise waits. With the lock held;
-   not OK: the turn is to be given up. */
+/* A big answer is announced: it comes at once if room was promised and is there, and otherwise waits; what it sends
+   at once is dropped then. With the lock held; not OK: the turn is to be given up. */
 static enum muster_status begin_upload(struct proxy *proxy, struct envelope *envelope, size_t size)
 {
     struct upload *upload = &proxy->upload;
@@ -63,7 +63,7 @@ static enum muster_status begin_upload(struct proxy *proxy, struct envelope *env
     upload->last_size = envelope->announced;
     muster__incoming_begin(&upload->incoming, envelope, size);
     upload->pregranted = upload->incoming.size <= upload->claim.reserved;
-    if (upload->pregranted)
+    if (muster__claim_is_kept(&upload->claim, upload->incoming.size))
         return begin_payload(proxy) ? MUSTER_OK : MUSTER_OUT_OF_MEMORY;
     upload->request = muster__claim_wait(&upload->claim, upload->incoming.size);
     return MUSTER_OK;

@@ -117,6 +117,11 @@ void muster__storage_release(void *released)
     free(storage);
 }
 
+bool muster__storage_is_shared(struct storage *storage)
+{
+    return storage && atomic_load_explicit(&storage->references, memory_order_acquire) > 1;
+}
+
 struct storage *muster__storage_of(void *owned, void (*let_go)(void *owned))
 {
     struct storage *storage = malloc(sizeof(*storage));

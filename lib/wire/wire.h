@@ -198,6 +198,8 @@ enum muster_status muster__message_copy(enum direction direction, const struct m
 /* What a received message points into, its `storage`: it stays for as long as somebody holds it. NULL is
    allowed in both. Any thread. */
 struct storage *muster__storage_retain(struct storage *storage);
+/* Whether somebody holds it beside the one who asks. */
+bool muster__storage_is_shared(struct storage *storage);
 /* One for a message that was not received: it holds `owned`, which goes by let_go(); NULL when out of
    memory. */
 struct storage *muster__storage_of(void *owned, void (*let_go)(void *owned));
