@@ -593,6 +593,16 @@ Test(transfer, application_data_that_makes_no_sense)
     expect_refused("\x2a\x06\x12\x01x\x18\x90\x4e", 8, "announced");
     expect_refused("\x2a\x0b\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 13, "announced");
     expect_refused("\x2a\x03\x1a\x01x", 5, "no message");
+    /* 5 more than 4 GiB, of which a size_t of 32 bits would keep 5. */
+    static const char beyond[] = "\x2a\x06\x18\x85\x80\x80\x80\x10";
+    if (SIZE_MAX <= UINT32_MAX) {
+        expect_refused(beyond, 8, "more is announced than there can be");
+    } else {
+        struct envelope huge = decode(beyond, 8);
+        cr_assert_eq(huge.announced, (UINT64_C(1) << 32) + 5);
+        cr_assert_eq(huge.message.size, huge.announced);
+        muster__envelope_clear(&huge);
+    }
     struct envelope envelope = decode("\x2a\x02\x18\x05", 4);
     cr_assert_eq(envelope.announced, 5);
     cr_assert_eq(envelope.message.size, 5);

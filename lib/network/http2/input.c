@@ -341,7 +341,8 @@ void muster__http2_resume(struct http2_stream *stream)
         uncount(stream);
     pthread_mutex_lock(&connection->lock);
     if (stream->unread && connection->session && !stream->ended) {
-        nghttp2_session_consume_stream(connection->session, stream->id, stream->unread);
+        muster__http2_good(connection,
+                           nghttp2_session_consume_stream(connection->session, stream->id, stream->unread));
         muster__http2_flush(connection);
     }
     stream->unread = 0;

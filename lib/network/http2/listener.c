@@ -267,12 +267,16 @@ static void close_doors(struct tcp_listener *listener)
     listener->door_count = 0;
 }
 
-/* At each of the addresses that the host has; false: one of them is not to be had. */
-static bool open_doors(struct tcp_listener *listener, const char *host, const char *wanted)
+/* At each of the addresses that the host has; false: one of them is not to be had, for a code of getaddrinfo() or
+   errno. */
+static bool open_doors(struct tcp_listener *listener, const char *host, const char *wanted, int *code,
+                       int *number)
 {
     struct addrinfo *addresses;
     uint16_t port = (uint16_t)atoi(wanted);
-    bool good = muster__lookup_now(host, wanted, AI_PASSIVE, &addresses) == 0;
+    *code = muster__lookup_now(host, wanted, AI_PASSIVE, &addresses);
+    *number = EADDRNOTAVAIL;
+    bool good = *code == 0;
     for (const struct addrinfo *each = good ? addresses : NULL; each && good; each = each->ai_next) {
         if (listener->door_count == DOORS_MAX)
             break;
@@ -280,7 +284,9 @@ static bool open_doors(struct tcp_listener *listener, const char *host, const ch
         if (descriptor < 0 && (errno == EAFNOSUPPORT || (errno == EADDRNOTAVAIL && each != addresses)))
             continue; /* this machine has no IPv6 */
         good = descriptor >= 0;
-        if (good)
+        if (!good)
+            *number = errno;
+        else
             listener->doors[listener->door_count++] = (struct door){{door_ready}, listener, descriptor};
     }
     if (addresses)
@@ -347,9 +353,10 @@ enum muster_status muster__http2_listen(struct muster_transport *base, const cha
         return muster__error(error, cause.status, "%s", cause.text);
     muster__raise_descriptor_limit();
     muster__reserve_take(&listener->reserve); /* or the next time */
-    if (!open_doors(listener, host, wanted)) {
+    int code, number;
+    if (!open_doors(listener, host, wanted, &code, &number)) {
         muster__http2_free_listener((struct listener *)listener);
-        return muster__explain_bind(address, host, wanted, error);
+        return muster__bind_failed(address, code, number, error);
     }
     sprintf(listener->address, "%.*s%u", (int)(wanted - address), address, (unsigned)listener->port);
     *port = listener->port;
