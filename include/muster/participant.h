@@ -64,7 +64,8 @@ struct participant_options {
      * count.
      */
     size_t max_message_size;
-    /** The most bytes that the server may send in the chunks of one instruction; more than 0. */
+    /** The most bytes that the server may send in the chunks of one instruction; more than 0. A process of 32 bits
+     * takes at most 1 GiB, whatever this says, and so the server is told. */
     uint64_t max_payload_size;
     /** The arrays of an answer that is bigger than this, in bytes, travel in chunks behind it. */
     size_t chunk_threshold;

@@ -226,6 +226,16 @@ bool muster__claim_reserve(struct claim *claim, uint64_t size)
     return room;
 }
 
+bool muster__claim_is_kept(struct claim *claim, uint64_t size)
+{
+    struct budget *budget = claim->budget;
+    pthread_mutex_lock(&budget->lock);
+    bool full = is_automatic(budget) && size > BIG && budget->holders > 2; /* this one is among them */
+    bool kept = size <= claim->reserved && !full;
+    pthread_mutex_unlock(&budget->lock);
+    return kept;
+}
+
 /* The promise is kept, or not needed. With the lock held. */
 static void unreserve(struct claim *claim)
 {

@@ -116,6 +116,10 @@ void muster__claim_init(struct claim *claim, struct budget *budget, const struct
 /* Promises room to an answer of `size` bytes, if there is, and if the participant keeps its promises. */
 bool muster__claim_reserve(struct claim *claim, uint64_t size);
 
+/* Whether the promise can be kept, now that the answer is announced: nobody was to wait for it, so that others may
+   have the room of two big ones. */
+bool muster__claim_is_kept(struct claim *claim, uint64_t size);
+
 /* It waits for room, and for no promise any more; the ticket, which is never 0. */
 uint64_t muster__claim_wait(struct claim *claim, uint64_t size);
 

@@ -310,7 +310,10 @@ static void handle(struct round *round, struct round_turn *turn)
     round->running--;
     result->bytes_received += turn->answer_size;
     show(round);
-    muster__payload_hand_over(&turn->answer); /* the program may have shared it */
+    /* What the program has shared is its own from now on. Otherwise the memory is free before the budget knows: the
+       next answer is to take it, and not more. */
+    if (muster__storage_is_shared(turn->answer.storage))
+        muster__payload_hand_over(&turn->answer);
     muster_message_clear(&turn->answer);
     muster__budget_serve(&muster__proxy_manager(proxy)->budget);
     if (status == MUSTER_OK && result->answered == round->enough && round->running > 0) {

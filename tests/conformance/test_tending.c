@@ -160,7 +160,7 @@ static bool is_big(const uint8_t *data, size_t size)
     return size > sizeof(unsigned);
 }
 
-Test(tending, big_messages_are_put_off_whole)
+Test(tending, big_messages_are_told_whole_on_another_thread)
 {
     begin();
     size_t size = scaled((size_t)1 << 20, 1);

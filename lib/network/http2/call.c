@@ -35,7 +35,8 @@ static void answer_http(struct http2_stream *stream, const char *status)
                          .valuelen = strlen(status)};
     pthread_mutex_lock(&connection->lock);
     if (!stream->ended && connection->session) {
-        nghttp2_submit_response(connection->session, stream->id, &header, 1, NULL);
+        muster__http2_good(connection,
+                           nghttp2_submit_response(connection->session, stream->id, &header, 1, NULL));
         muster__http2_stream_ended(stream);
         muster__http2_flush(connection);
     }

@@ -82,14 +82,13 @@ static bool look_up(struct http2_connection *connection)
     if (client->addresses)
         return true;
     if (!client->lookup) {
-        if (muster__lookup_now(client->host, client->port, AI_NUMERICHOST, &client->addresses) == 0) {
-            client->next = client->addresses;
-            return true;
-        }
-        client->lookup = muster__lookup_start(client->host, client->port, found, connection);
-        if (!client->lookup)
+        code = muster__lookup_now(client->host, client->port, AI_NUMERICHOST, &client->addresses);
+        client->next = client->addresses;
+        if (code != 0 && code != EAI_MEMORY)
+            client->lookup = muster__lookup_start(client->host, client->port, found, connection);
+        if (code != 0 && !client->lookup)
             fail(connection, "out of memory");
-        return false;
+        return code == 0;
     }
     if (!muster__lookup_take(client->lookup, &client->addresses, &code))
         return false;

@@ -10,6 +10,7 @@
 
 #include "network/http2/http2.h"
 #include "network/http2/loop.h"
+#include "network/http2/tend.h"
 #include "network/http2/tls.h"
 #include "network/words.h"
 
@@ -29,6 +30,7 @@ struct http2_connection *muster__http2_connection_new(struct http2_loop *loop,
     connection->watch.ready = ready;
     connection->loop = loop;
     connection->listener = listener;
+    connection->side = listener ? listener->side : NULL;
     connection->descriptor = -1;
     connection->keepalive_time_ms = options->keepalive_time_ms;
     connection->keepalive_timeout_ms = options->keepalive_timeout_ms;
@@ -94,7 +96,7 @@ void muster__http2_finish(struct http2_connection *connection)
         return;
     connection->finishing = true;
     connection->finishing_at = muster__clock_now();
-    nghttp2_session_terminate_session(connection->session, NGHTTP2_NO_ERROR);
+    muster__http2_good(connection, nghttp2_session_terminate_session(connection->session, NGHTTP2_NO_ERROR));
     muster__http2_flush(connection);
     muster__http2_pend(connection);
 }
@@ -164,9 +166,9 @@ static void say_goodbye(struct http2_connection *connection)
     if (connection->said_goodbye)
         return;
     connection->said_goodbye = true;
-    nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR,
-                          NULL, 0);
+    int32_t last = nghttp2_session_get_last_proc_stream_id(connection->session);
+    muster__http2_good(connection, nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE, last,
+                                                         NGHTTP2_NO_ERROR, NULL, 0));
     muster__http2_flush(connection);
 }
 
@@ -338,7 +340,7 @@ static void keep_alive(struct http2_connection *connection, int64_t now, int64_t
     }
     if (!connection->ping_at && now >= connection->heard_at + connection->keepalive_time_ms) {
         connection->ping_at = now;
-        nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL);
+        muster__http2_good(connection, nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL));
         muster__http2_flush(connection);
     }
     earlier(next, connection->ping_at ? connection->ping_at + connection->keepalive_timeout_ms

@@ -5,7 +5,9 @@
  *
  * A file for each: the loops and the process's transport (transport.c, loop.c), connections (connection.c), what
  * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c, tend.c), streams (stream.c), headers
- * and statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c).
+ * and statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c). A
+ * library for participants alone has client_operations.c in place of operations.c and of the server's side; one
+ * without TLS has no_tls.c in place of tls*.c.
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
@@ -55,6 +57,7 @@ struct http2_connection;
 struct http2_listener;
 struct http2_stream;
 struct http2_transport;
+struct scheme;
 struct tls;
 
 /* Connections of a listener whose peers have not said a word of HTTP/2: more than 10,000 participants that join
@@ -148,6 +151,7 @@ struct http2_connection {
     struct watch watch;
     struct http2_loop *loop;
     struct http2_listener *listener;   /* NULL: a client's */
+    const struct server_side *side;    /* of the listener; stays when that has gone */
     atomic_uint references;            /* of the loop and of each stream */
     LIST_ENTRY(http2_connection) link; /* guarded by the loop's lock, as the next two */
     STAILQ_ENTRY(http2_connection) pending_link;
@@ -237,6 +241,8 @@ struct http2_stream {
     bool ended;                    /* `closed` is to be told */
     bool compresses;               /* the peer says that its messages may be compressed */
     bool too_big;
+    uint8_t *place; /* where the message belongs behind its head; NULL: nowhere */
+    bool displaced; /* since its owner was asked for it */
     enum muster_status closing_status;
     char *closing_text;
     uint32_t reset_code; /* of HTTP/2 */
@@ -254,6 +260,7 @@ struct http2_stream {
     size_t message_size; /* in all, */
     size_t message_came; /* of which so much is there, */
     size_t message_room; /* in memory for so much */
+    size_t message_head; /* only so much is in `message`, and the rest in its place; 0: all is */
     size_t counted;      /* of the listener's memory */
     uint8_t *backlog;    /* what came while it is paused, or not accepted yet */
     size_t backlog_size, backlog_room;
@@ -275,6 +282,17 @@ struct http2_stream {
 };
 
 /* ---- transport.c ---- */
+
+/* One per process, which all its managers and participants share: as many loops as one of them asks for. */
+struct muster_transport *muster__http2_acquire(const struct scheme *scheme, unsigned threads,
+                                               struct muster_error *error);
+int64_t muster__http2_now(struct muster_transport *transport);
+void muster__http2_set_alarm(struct muster_transport *transport, int64_t at);
+void muster__http2_shut_borrowers(struct muster_transport *transport, const struct buffer *body);
+void muster__http2_release(struct muster_transport *transport);
+
+/* What it can do: in operations.c; or in client_operations.c, where the library has no server. */
+extern const struct transport_ops muster__http2_operations;
 
 /* An address without its scheme, if it has one. */
 const char *muster__http2_plain_address(const char *address);
@@ -386,8 +404,6 @@ void muster__http2_earn(struct http2_connection *connection, size_t bytes);
 /* Reads what there is, and tells it: of `tended` alone, and leaves the rest to the loop; NULL: of all. */
 void muster__http2_read(struct http2_connection *connection, struct intake *intake,
                         struct http2_stream *tended);
-/* Goes on with what was left. */
-void muster__http2_take_left(struct http2_connection *connection);
 
 /* Takes what came of a stream, and its end. */
 void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t size);
@@ -420,16 +436,6 @@ void muster__http2_abort_with(struct http2_stream *stream, int code, const char 
 void muster__http2_tell(struct http2_stream *stream);
 /* On the loop's thread: its timer is to ring by then; INT64_MAX: never. */
 void muster__http2_stream_due(struct http2_stream *stream, int64_t at);
-
-/* ---- tend.c ---- */
-
-extern const struct tending_ops muster__http2_tending;
-/* Something is sent to which the loop is to read the answer, unless a thread tends. With the lock held. */
-void muster__http2_watch_again(struct http2_connection *connection);
-/* The connection has ended. On the loop's thread, with the lock held. */
-void muster__http2_watch_no_more(struct http2_connection *connection);
-/* Has the thread that tends the connection look, if there is one. With the lock held. */
-void muster__http2_ring_tender(struct http2_connection *connection);
 
 /* ---- headers.c ---- */
 
@@ -488,6 +494,10 @@ struct server_side {
     /* A stream of which a message came, and its end. */
     void (*count_peer)(struct http2_listener *listener, bool more);
     bool (*is_closing)(const struct http2_listener *listener);
+    /* As the op authenticate() of a stream; and frees what is known of who its peer is. */
+    enum muster_status (*authenticate)(const struct http2_stream *stream, const char *const **names,
+                                       struct muster_error *error);
+    void (*forget)(struct http2_stream *stream);
 };
 
 /* What connections and streams see of a listener; the rest is in listener.h. */

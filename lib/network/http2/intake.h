@@ -21,8 +21,8 @@ struct arrival {
     size_t size;
 };
 
-/* Read at a time: what does not go straight into a message that is not whole. */
-enum { SCRATCH_SIZE = 64 << 10 };
+/* Read at a time: what does not go straight into a message that is not whole; and so much behind what does. */
+enum { SCRATCH_SIZE = 64 << 10, SCRATCH_BEHIND = 4 << 10 };
 
 /* What is read with. */
 struct intake {

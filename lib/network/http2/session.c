@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "network/http2/http2.h"
+#include "network/http2/tend.h"
 
 /* Of what a peer may make us hold or do, as the known floods of HTTP/2 do. */
 enum {
@@ -44,6 +45,13 @@ bool muster__http2_good(struct http2_connection *connection, int result)
 }
 
 /* ---- what nghttp2 tells ---- */
+
+/* The result of a callback. */
+static int out_of_memory(struct http2_connection *connection)
+{
+    muster__http2_good(connection, NGHTTP2_ERR_NOMEM);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
 
 static struct http2_stream *find(nghttp2_session *session, int32_t id)
 {
@@ -120,19 +128,17 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     struct http2_stream *stream = find(session, id);
     (void)flags;
     connection->frame_left -= connection->frame_left < size ? connection->frame_left : size;
-    nghttp2_session_consume_connection(session, size);
+    muster__http2_good(connection, nghttp2_session_consume_connection(session, size));
     if (!stream)
         return 0;
-    if (!connection->listener && !(stream->http_status == 200 && stream->is_grpc)) {
-        nghttp2_session_consume_stream(session, id, size); /* a page that says what is wrong, perhaps */
-        return 0;
-    }
     if (muster__http2_is_put_off(stream))
         stream->unread += size;
     else
-        nghttp2_session_consume_stream(session, id, size);
+        muster__http2_good(connection, nghttp2_session_consume_stream(session, id, size));
+    if (!connection->listener && !(stream->http_status == 200 && stream->is_grpc))
+        return 0; /* a page that says what is wrong, perhaps */
     muster__http2_earn(connection, size);
-    return add_arrival(stream, ARRIVAL_DATA, data, size) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    return add_arrival(stream, ARRIVAL_DATA, data, size) ? 0 : out_of_memory(connection);
 }
 
 /* The peer has said its first word. */
@@ -163,12 +169,13 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         return 0;
     if (connection->listener && frame->hd.type == NGHTTP2_HEADERS &&
         frame->headers.cat == NGHTTP2_HCAT_REQUEST && !add_arrival(stream, ARRIVAL_OPENED, NULL, 0))
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
+        return out_of_memory(connection);
     if (connection->listener && ends && !add_arrival(stream, ARRIVAL_LEFT, NULL, 0))
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
+        return out_of_memory(connection);
     if (!connection->listener && ends) {
         if (nghttp2_session_get_stream_local_close(session, stream->id) == 0)
-            nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+            muster__http2_good(connection, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id,
+                                                                     NGHTTP2_NO_ERROR));
         muster__http2_stream_ended(stream);
     }
     return 0;
@@ -183,7 +190,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         return 0;
     struct http2_stream *stream = find(session, frame->hd.stream_id);
     if (nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+        muster__http2_good(connection, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE,
+                                                                 frame->hd.stream_id, NGHTTP2_NO_ERROR));
     if (stream)
         muster__http2_stream_ended(stream);
     return 0;

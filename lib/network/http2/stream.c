@@ -7,7 +7,7 @@
 
 #include "network/code.h"
 #include "network/http2/http2.h"
-#include "network/identity.h"
+#include "network/http2/tend.h"
 #include "network/words.h"
 #include "status.h"
 
@@ -42,7 +42,8 @@ void muster__http2_stream_release(struct http2_stream *stream)
     if (atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel) != 1)
         return;
     muster__http2_request_free(stream->request);
-    muster__identity_free(stream->identity);
+    if (stream->connection->side)
+        stream->connection->side->forget(stream);
     free(stream->closing_text);
     free(stream->details);
     muster__http2_connection_release(stream->connection);
@@ -428,6 +429,15 @@ static void stream_pause(struct stream *base, int64_t milliseconds)
     muster__http2_stream_due(stream, stream->paused_until);
 }
 
+static void stream_displace(struct stream *base)
+{
+    struct http2_stream *stream = (struct http2_stream *)base;
+    pthread_mutex_lock(&stream->connection->lock);
+    stream->place = NULL;
+    stream->displaced = true;
+    pthread_mutex_unlock(&stream->connection->lock);
+}
+
 static void stream_refuse(struct stream *base, int code, const char *text)
 {
     struct http2_stream *stream = (struct http2_stream *)base;
@@ -446,7 +456,8 @@ static void stream_peer(struct stream *base, char *text, size_t size)
 static enum muster_status stream_authenticate(struct stream *base, const char *const **names,
                                               struct muster_error *error)
 {
-    return muster__identity_tell(((struct http2_stream *)base)->identity, names, error);
+    struct http2_stream *stream = (struct http2_stream *)base;
+    return stream->connection->side->authenticate(stream, names, error);
 }
 
 static void stream_release(struct stream *base)
@@ -463,6 +474,7 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .pause = stream_pause,
+    .displace = stream_displace,
     .refuse = stream_refuse,
     .peer = stream_peer,
     .authenticate = stream_authenticate,

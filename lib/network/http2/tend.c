@@ -6,6 +6,9 @@
  * that are opened meanwhile. At the end it watches again: at once, or, where threads tend in quick succession, when none
  * has for some milliseconds. Before that, a server sends nothing to which the answer would have to wait.
  *
+ * What does not come at once, as big messages do, is left to the loop, too, and so is what is to be told on a thread of the
+ * network: the stream keeps it, and the loop goes on with it before all else.
+ *
  * The thread that tends never waits for the helm: where the loop has it, it goes back to its condition. It is woken by
  * the socket, or by a bell, which is rung by whoever rouses it, and when its stream has ended: with the connection's
  * lock held, under which it begins, too, so that no ring is lost.
@@ -18,11 +21,17 @@
 #include <unistd.h>
 
 #include "network/http2/http2.h"
+#include "network/http2/tend.h"
 
 /* The loop looks in such intervals whether it is to watch again. */
 enum { LOOK_MS = 2 };
 
 static _Thread_local const struct http2_connection *reading; /* by this thread, which tends */
+
+bool muster__http2_is_tending(const struct http2_connection *connection)
+{
+    return reading == connection;
+}
 
 /* With the lock held. */
 static bool is_alone(const struct http2_stream *stream)
@@ -166,13 +175,43 @@ static bool read_tended(struct http2_stream *stream)
     reading = connection;
     atomic_store(&loop->now, muster__clock_now());
     muster__http2_read(connection, &loop->tender.intake, stream);
-    connection->intake = &loop->intake;
     bool left = connection->has_left;
     reading = NULL;
     pthread_mutex_unlock(&connection->helm);
     if (left)
         muster__http2_pend(connection);
     return !left;
+}
+
+void muster__http2_leave_to_loop(struct http2_stream *stream)
+{
+    stream->left_to_loop = true;
+    stream->connection->has_left = true;
+}
+
+/* Streams that are over keep what was left until their end is told. */
+void muster__http2_take_left(struct http2_connection *connection)
+{
+    struct http2_stream *stream;
+    while (connection->has_left) {
+        pthread_mutex_lock(&connection->lock);
+        LIST_FOREACH(stream, &connection->streams, link) {
+            if (stream->left_to_loop)
+                break;
+        }
+        if (stream)
+            atomic_fetch_add(&stream->references, 1);
+        pthread_mutex_unlock(&connection->lock);
+        connection->has_left = stream != NULL;
+        if (!stream)
+            return;
+        stream->left_to_loop = false;
+        if (stream->left_unopened)
+            connection->listener->side->arrived(stream);
+        stream->left_unopened = false;
+        muster__http2_resume(stream);
+        muster__http2_stream_release(stream);
+    }
 }
 
 /* Milliseconds from now; -1: without end. */
