@@ -228,6 +228,7 @@ libmuster_core_la_SOURCES += \
     lib/wire/array.c \
     lib/wire/array.h \
     lib/wire/block.c \
+    lib/wire/chunk.c \
     lib/wire/copy.c \
     lib/wire/copy.h \
     lib/wire/decode.c \
