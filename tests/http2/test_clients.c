@@ -273,6 +273,117 @@ Test(clients, big_messages_of_two_streams_are_not_mixed_up)
     end_raw(&raw);
 }
 
+/* ---- messages that are read to their place ---- */
+
+enum { SOME = 5000, PLACED_SIZE = 300000, PLACED_HEAD = 10, MESSAGE_PREFIX_SIZE = 5, UNTOUCHED = 0xa5 };
+
+static uint8_t place[PLACED_SIZE];
+
+static bool give_place(struct end *end, size_t size, struct landing *landing)
+{
+    (void)end;
+    *landing = (struct landing){.head = PLACED_HEAD, .place = place};
+    return size == PLACED_SIZE;
+}
+
+static bool want_nothing(struct end *end, size_t size, struct landing *landing)
+{
+    (void)end;
+    *landing = (struct landing){.head = PLACED_HEAD};
+    return size == PLACED_SIZE;
+}
+
+static void prepare_place(struct end *end)
+{
+    end->place = give_place;
+}
+
+static void prepare_nothing(struct end *end)
+{
+    end->place = want_nothing;
+}
+
+/* A client that has begun a message. */
+static struct raw begin_placed(void (*prepare)(struct end *end), const struct buffer *body)
+{
+    uint8_t bytes[MESSAGE_PREFIX_SIZE + SOME];
+    begin();
+    memset(place, UNTOUCHED, sizeof(place));
+    server = server_start_with(prepare);
+    struct raw raw = raw_connect(server->port);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    put_prefix(bytes, PLACED_SIZE);
+    memcpy(bytes + MESSAGE_PREFIX_SIZE, body->data, SOME);
+    cr_assert(raw_frame(&raw, NGHTTP2_DATA, 0, 1, bytes, sizeof(bytes)));
+    wait_begun(server_end(server, 0), 1);
+    for (size_t at = SOME; at < PLACED_SIZE / 2; at += SOME)
+        cr_assert(raw_frame(&raw, NGHTTP2_DATA, 0, 1, body->data + at, SOME));
+    return raw;
+}
+
+/* And ends it, and sends a small one behind it. */
+static void end_placed(struct raw *raw, const struct buffer *body)
+{
+    uint8_t bytes[8];
+    for (size_t at = PLACED_SIZE / 2; at < PLACED_SIZE; at += SOME)
+        cr_assert(raw_frame(raw, NGHTTP2_DATA, 0, 1, body->data + at, SOME));
+    put_prefix(bytes, 3);
+    memcpy(bytes + 5, "abc", 3);
+    cr_assert(raw_frame(raw, NGHTTP2_DATA, 0, 1, bytes, sizeof(bytes)));
+}
+
+static void expect_small(const struct message *message)
+{
+    cr_assert(message->size == 3 && memcmp(message->data, "abc", 3) == 0);
+}
+
+Test(clients, a_big_message_is_read_to_its_place)
+{
+    struct buffer *body = make_body(PLACED_SIZE, 3);
+    struct raw raw = begin_placed(prepare_place, body);
+    struct end *end = server_end(server, 0);
+    end_placed(&raw, body);
+    wait_messages(end, 2);
+    cr_assert(is_body(end->messages[0].data, end->messages[0].size, PLACED_SIZE, 3));
+    cr_assert_eq(memcmp(place, body->data + PLACED_HEAD, PLACED_SIZE - PLACED_HEAD), 0);
+    cr_assert_eq(place[PLACED_SIZE - PLACED_HEAD], UNTOUCHED);
+    expect_small(&end->messages[1]);
+    muster__buffer_release(body);
+    end_raw(&raw);
+}
+
+/* The owner wants the memory back before the message is whole: from then on it is the owner's alone. */
+Test(clients, a_place_that_is_taken_back_is_not_written_to)
+{
+    struct buffer *body = make_body(PLACED_SIZE, 3);
+    struct raw raw = begin_placed(prepare_place, body);
+    struct end *end = server_end(server, 0);
+    end->stream->ops->displace(end->stream);
+    memset(place, UNTOUCHED, sizeof(place));
+    end_placed(&raw, body);
+    wait_messages(end, 1);
+    expect_small(&end->messages[0]);
+    for (size_t i = 0; i < sizeof(place); i++)
+        cr_assert_eq(place[i], UNTOUCHED);
+    muster__buffer_release(body);
+    end_raw(&raw);
+}
+
+Test(clients, a_message_that_nobody_wants_goes_by)
+{
+    struct buffer *body = make_body(PLACED_SIZE, 3);
+    struct raw raw = begin_placed(prepare_nothing, body);
+    struct end *end = server_end(server, 0);
+    end_placed(&raw, body);
+    wait_messages(end, 1);
+    expect_small(&end->messages[0]);
+    muster__buffer_release(body);
+    end_raw(&raw);
+}
+
+/* ---- limits ---- */
+
 /* The server's window is used up by bytes that end in the middle of a message. */
 Test(clients, a_message_that_stalls_ends_its_stream)
 {

@@ -87,8 +87,8 @@ struct arrival {
     size_t size;
 };
 
-/* Read at a time: what does not go straight into a message that is not whole. */
-enum { SCRATCH_SIZE = 64 << 10 };
+/* Read at a time: what does not go straight into a message that is not whole; and so much behind what does. */
+enum { SCRATCH_SIZE = 64 << 10, SCRATCH_BEHIND = 4 << 10 };
 
 struct http2_loop {
     struct muster_transport clock; /* its timers ring on the loop's thread */
@@ -264,6 +264,8 @@ struct http2_stream {
     bool ended;                    /* `closed` is to be told */
     bool compresses;               /* the peer says that its messages may be compressed */
     bool too_big;
+    uint8_t *place; /* where the message belongs behind its head; NULL: nowhere */
+    bool displaced; /* since its owner was asked for it */
     enum muster_status closing_status;
     char *closing_text;
     uint32_t reset_code; /* of HTTP/2 */
@@ -281,6 +283,7 @@ struct http2_stream {
     size_t message_size; /* in all, */
     size_t message_came; /* of which so much is there, */
     size_t message_room; /* in memory for so much */
+    size_t message_head; /* only so much is in `message`, and the rest in its place; 0: all is */
     size_t counted;      /* of the listener's memory */
     uint8_t *backlog;    /* what came while it is paused, or not accepted yet */
     size_t backlog_size, backlog_room;
