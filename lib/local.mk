@@ -383,6 +383,7 @@ libmuster_http2_la_LIBADD = $(HTTP2_LIBS)
 libmuster_http2_la_SOURCES = \
     lib/network/http2/client.c \
     lib/network/http2/connection.c \
+    lib/network/http2/frames.c \
     lib/network/http2/headers.c \
     lib/network/http2/http2.h \
     lib/network/http2/input.c \

@@ -25,8 +25,7 @@ bool muster__http2_is_put_off(const struct http2_stream *stream)
 
 /* ---- memory ---- */
 
-/* Counts what is held of what a stranger sends; false: there is no more room. */
-static bool count(struct http2_stream *stream, size_t bytes)
+bool muster__http2_count(struct http2_stream *stream, size_t bytes)
 {
     struct http2_listener *listener = stream->connection->listener;
     if (!listener)
@@ -98,7 +97,7 @@ static bool grow(uint8_t **bytes, size_t *room, size_t needed)
 static bool put_off(struct http2_stream *stream, const uint8_t *data, size_t size)
 {
     size_t needed = stream->backlog_size + size, room = stream->backlog_room;
-    if (!count(stream, size))
+    if (!muster__http2_count(stream, size))
         return false;
     if (needed > room &&
         !grow(&stream->backlog, &stream->backlog_room, needed > 2 * room ? needed : 2 * room))
@@ -257,7 +256,7 @@ static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t 
            room = stream->message_room - stream->message_came;
     size_t some = left < *size ? left : *size;
     some = some < room ? some : room;
-    if (some > 0 && !count(stream, some))
+    if (some > 0 && !muster__http2_count(stream, some))
         return false;
     bool begins = stream->message_came == 0;
     if (*data != stream->message + stream->message_came && some > 0)
@@ -395,6 +394,7 @@ static void explain_end(struct http2_connection *connection, int number)
 /* With the lock held. */
 static void feed(struct http2_connection *connection, const uint8_t *data, size_t size)
 {
+    muster__http2_frames_came(connection, data, size);
     if (size == 0 || connection->broken)
         return;
     ssize_t taken = nghttp2_session_mem_recv(connection->session, data, size);
@@ -431,6 +431,9 @@ static bool read_once(struct http2_connection *connection)
     size_t into_tail = (size_t)size < tail ? (size_t)size : tail;
     feed(connection, pieces[0].iov_base, into_tail);
     feed(connection, scratch, (size_t)size - into_tail);
+    if (connection->frames.block_at)
+        muster__http2_connection_due(connection,
+                                     connection->frames.block_at + connection->handshake_timeout_ms);
     return true;
 }
 

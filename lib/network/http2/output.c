@@ -278,7 +278,8 @@ static void let_go(struct segment *segment)
 /* One piece, as nearly all small messages are, goes without a list of pieces, which the kernel would have to take in. */
 static ssize_t write_pieces(struct http2_connection *connection, struct iovec *pieces, size_t count)
 {
-    const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
+    const struct msghdr message = {.msg_iov = pieces,
+                                   .msg_iovlen = (uint16_t)count}; /* an int in some libraries */
     if (connection->tls)
         return muster__tls_writev(connection->tls, pieces, (int)count);
     if (count == 1)
