@@ -71,7 +71,7 @@ libmuster_wire_la_SOURCES =
 libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS) $(RECORD_CFLAGS)
 # Nobody asks for the errno of sqrt(), nor for floating-point exceptions: then more loops are vectorised.
 libmuster_core_la_CFLAGS = $(AM_CFLAGS) -fno-math-errno -fno-trapping-math
-libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS) $(RECORD_LIBS)
+libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS) $(RECORD_LIBS) $(ATOMIC_LIBS)
 libmuster_core_la_SOURCES = \
     lib/link/hello.c \
     lib/link/hello.h \
@@ -228,6 +228,7 @@ libmuster_core_la_SOURCES += \
     lib/wire/array.c \
     lib/wire/array.h \
     lib/wire/block.c \
+    lib/wire/chunk.c \
     lib/wire/copy.c \
     lib/wire/copy.h \
     lib/wire/decode.c \
@@ -382,6 +383,7 @@ libmuster_http2_la_LIBADD = $(HTTP2_LIBS)
 libmuster_http2_la_SOURCES = \
     lib/network/http2/client.c \
     lib/network/http2/connection.c \
+    lib/network/http2/frames.c \
     lib/network/http2/headers.c \
     lib/network/http2/http2.h \
     lib/network/http2/input.c \

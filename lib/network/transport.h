@@ -59,6 +59,12 @@ extern const struct connection_options muster__plain_connection;
 /* Pieces of memory that one part can have. */
 #define STREAM_PIECES_MAX 16
 
+/* Where a message belongs, of which the beginning has come. */
+struct landing {
+    size_t head;    /* bytes that do not go there */
+    uint8_t *place; /* NULL: nowhere */
+};
+
 /*
  * What a stream tells its owner. Called on network threads without a lock held, never two at a time for one
  * stream; must not block.
@@ -66,6 +72,13 @@ extern const struct connection_options muster__plain_connection;
 struct stream_events {
     /* A message of `size` bytes in `count` pieces, which are valid during the call. */
     void (*message)(void *context, const struct piece *pieces, size_t count, size_t size);
+    /*
+     * Of a big message the first `there` bytes have come. True: the owner says where those behind the first
+     * landing->head belong. The transport puts them there, and tells `message` of two pieces, the head and that place,
+     * which stays the transport's until then, `closed`, or displace(). A place that is NULL: nobody wants the message,
+     * and it is not told. False: the transport keeps it until it is whole. No transport has to ask; may be NULL.
+     */
+    bool (*begins)(void *context, const uint8_t *data, size_t there, size_t size, struct landing *landing);
     /* The part given to send_part() is on its way, or never will be: now the next can be given. Not when the
        stream ends first. The only event that may come while another is being told. May be NULL. */
     void (*sent)(void *context);
@@ -197,10 +210,13 @@ struct stream_ops {
      * same.
      */
     void (*hold)(struct stream *stream);
-    /* Only in a `message` event: the peer says more than is worth its while. The transport puts off reading
+    /* Only in a `message` or a `begins` event: the peer says more than is worth its while. The transport puts off reading
        for so long, whatever we send, and its flow control stops the peer. Its end is told all the same. For
        health.h also when the stream is accepted, and with MUSTER_NO_LIMIT: nothing more is read. */
     void (*pause)(struct stream *stream, int64_t milliseconds);
+    /* The place that `begins` gave, be it just now, is not written to any more when this returns; the message goes to
+       nobody. Harmless when there is none. Any thread, also under the caller's own locks. Of transports that ask. */
+    void (*displace)(struct stream *stream);
     /* On a server, for health.h alone: ends the stream now, with a code of code.h; what is queued is lost. As
        send() otherwise. NULL: the transport has no such service. */
     void (*refuse)(struct stream *stream, int code, const char *text);

@@ -612,6 +612,20 @@ static void message_received(void *context, const struct piece *pieces, size_t c
         tell(participant, line);
 }
 
+static bool message_begins(void *context, const uint8_t *data, size_t there, size_t size,
+                           struct landing *landing)
+{
+    struct participant *participant = context;
+    struct envelope envelope;
+    landing->head = muster__decode_chunk_head(TO_PARTICIPANT, data, there, size, &envelope);
+    if (landing->head == 0)
+        return false;
+    pthread_mutex_lock(&participant->lock);
+    bool lands = muster__turns_land(&participant->turns, &envelope, size - landing->head, &landing->place);
+    muster__participant_unlock(participant);
+    return lands;
+}
+
 static void part_sent(void *context)
 {
     struct participant *participant = context;
@@ -674,6 +688,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
 
 static const struct stream_events stream_events = {
     .message = message_received,
+    .begins = message_begins,
     .sent = part_sent,
     .closed = stream_closed,
 };

@@ -132,6 +132,14 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     muster__envelope_clear(&envelope);
 }
 
+static bool message_begins(void *context, const uint8_t *data, size_t there, size_t size,
+                           struct landing *landing)
+{
+    struct envelope envelope;
+    landing->head = muster__decode_chunk_head(TO_SERVER, data, there, size, &envelope);
+    return landing->head && muster__proxy_land(context, &envelope, size - landing->head, &landing->place);
+}
+
 static void part_sent(void *context)
 {
     struct connection *connection = context;
@@ -147,6 +155,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
 
 static const struct stream_events connection_events = {
     .message = message_received,
+    .begins = message_begins,
     .sent = part_sent,
     .closed = stream_closed,
 };

@@ -31,9 +31,10 @@
    claim. */
 struct upload {
     struct incoming incoming;
-    uint64_t request; /* the ticket, while it waits for room; 0: it arrives, if there is one */
-    uint64_t grants;  /* in this turn, the reservation not counted */
-    bool pregranted;  /* in this turn */
+    uint64_t request;        /* the ticket, while it waits for room; 0: it arrives, if there is one */
+    uint64_t grants;         /* in this turn, the reservation not counted */
+    bool pregranted;         /* in this turn */
+    struct stream *lands_on; /* whose transport reads a chunk to its place; NULL: none */
     struct window window;
     uint64_t last_size; /* of this participant's latest, 0: none yet */
     struct claim claim;

@@ -76,6 +76,10 @@ enum proxy_state muster__proxy_receive(struct proxy *proxy, const struct connect
 /* Messages of an open participant. */
 void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size);
 void muster__proxy_chunk(struct connection *connection, struct envelope *envelope);
+/* A chunk begins to arrive, with so much data: where that belongs; NULL: nobody wants it any more. False: it is to be
+   taken as a whole. */
+bool muster__proxy_land(struct connection *connection, const struct envelope *envelope, size_t size,
+                        uint8_t **place);
 void muster__proxy_progress(struct connection *connection, struct envelope *envelope);
 void muster__proxy_ask(struct connection *connection);
 

@@ -24,9 +24,6 @@ enum {
     FIELD_PAYLOAD_ANNOUNCED = 3,
     FIELD_FAILURE_CODE = 1,
     FIELD_FAILURE_TEXT = 2,
-    FIELD_CHUNK_OFFSET = 1,
-    FIELD_CHUNK_DATA = 2,
-    FIELD_CHUNK_GRANT = 3,
 };
 
 /* Counts when `at` is NULL, writes otherwise: sizes and bytes come from the same code. What several lists refer to

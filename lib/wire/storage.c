@@ -209,6 +209,15 @@ static bool is_good_part(const struct storage *storage, const struct part *part,
            muster__bools_are_good(data, size);
 }
 
+uint8_t *muster__payload_place(const struct muster_message *message, uint64_t size)
+{
+    const struct storage *storage = message->storage;
+    if (storage->part == storage->part_count ||
+        size > storage->parts[storage->part].size - storage->part_offset)
+        return NULL;
+    return storage->part_data + storage->part_offset;
+}
+
 bool muster__payload_add(struct muster_message *message, struct reader *chunk)
 {
     struct storage *storage = message->storage;

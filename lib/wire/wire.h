@@ -190,6 +190,11 @@ enum muster_status muster__decode(enum direction direction, const struct piece *
 
 void muster__envelope_clear(struct envelope *envelope);
 
+/* Reads the turn, grant and offset of a chunk, of `size` bytes, when only the first `there` of them have come. Returns
+   how many come before its data, which is the rest; 0: it is no chunk, or not written as ours are. */
+size_t muster__decode_chunk_head(enum direction direction, const uint8_t *data, size_t there, size_t size,
+                                 struct envelope *envelope);
+
 /* A message of its own, as its receiver would have it: *copy is the caller's on OK. Otherwise as
    muster__encode(). */
 enum muster_status muster__message_copy(enum direction direction, const struct muster_message *message,
@@ -229,8 +234,11 @@ void muster__payload_lend(struct muster_message *message, void (*returned)(void 
 /* Takes the memory back again, and `returned` is called. */
 void muster__payload_drop(struct muster_message *message);
 
-/* Copies a chunk's data to its place: behind the one before, where it fits. False when a bool among it is
-   neither 0 nor 1: the message is of no use then. */
+/* Where the next `size` bytes of it belong, if they lie together; NULL: they do not. */
+uint8_t *muster__payload_place(const struct muster_message *message, uint64_t size);
+
+/* Copies a chunk's data to its place, unless it is there: behind the one before, where it fits. False when a bool
+   among it is neither 0 nor 1: the message is of no use then. */
 bool muster__payload_add(struct muster_message *message, struct reader *chunk);
 
 #endif

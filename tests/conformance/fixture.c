@@ -83,6 +83,23 @@ static void message_event(void *context, const struct piece *pieces, size_t coun
     free(data);
 }
 
+static bool begins_event(void *context, const uint8_t *data, size_t there, size_t size,
+                         struct landing *landing)
+{
+    struct end *end = context;
+    enter_event(end);
+    lock();
+    require(data && there < size, "a message that begins is not whole");
+    unlock();
+    bool lands = end->place && end->place(end, size, landing);
+    lock();
+    require(!lands || landing->head <= there, "a place is for what has not come");
+    end->begun++;
+    unlock();
+    leave_event(end);
+    return lands;
+}
+
 static void closed_event(void *context, enum muster_status status, const char *text)
 {
     struct end *end = context;
@@ -109,7 +126,7 @@ static void sent_event(void *context)
 }
 
 static const struct stream_events stream_events = {
-    .message = message_event, .sent = sent_event, .closed = closed_event};
+    .message = message_event, .begins = begins_event, .sent = sent_event, .closed = closed_event};
 
 static struct end *end_new(struct server *server)
 {
@@ -281,6 +298,16 @@ void wait_messages(struct end *end, size_t count)
     unlock();
     cr_assert_geq(came, count, "the stream ended with %s (%s) after %zu of %zu messages",
                   muster_status_name(end->status), end->text, came, count);
+}
+
+void wait_begun(struct end *end, unsigned count)
+{
+    lock();
+    while (end->begun < count && !end->closed)
+        wait_change();
+    unsigned sent = end->begun;
+    unlock();
+    cr_assert_eq(sent, count);
 }
 
 void wait_sent(struct end *end, unsigned count)

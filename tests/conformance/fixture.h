@@ -28,13 +28,16 @@ struct end {
     struct stream *stream;
     struct message *messages; /* what was received */
     size_t count;
-    unsigned sent; /* parts */
+    unsigned begun; /* messages whose beginning was told; of transports that ask where they belong */
+    unsigned sent;  /* parts */
     unsigned closed;
     enum muster_status status; /* that `closed` gave */
     char text[512];
     bool release; /* the stream is to be released by `closed`, as the library does it */
     /* What the end does with a message, on the network's thread. */
     void (*react)(struct end *end, const uint8_t *data, size_t size);
+    /* Says where a message belongs that begins, as the event. NULL: nowhere. */
+    bool (*place)(struct end *end, size_t size, struct landing *landing);
     bool inside; /* an event is running */
 };
 
@@ -84,6 +87,8 @@ struct end *client_connect(const char *address, size_t limit);
 struct end *client_connect_for(const char *address, const struct service *service);
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t));
 void wait_messages(struct end *end, size_t count);
+/* Until so many messages have begun. */
+void wait_begun(struct end *end, unsigned count);
 /* Until so many parts have been sent. */
 void wait_sent(struct end *end, unsigned count);
 void wait_closed(struct end *end);

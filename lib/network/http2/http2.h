@@ -4,7 +4,7 @@
  * every thread sends, and writes to the socket itself as far as that takes it.
  *
  * A file for each: the loops and the process's transport (transport.c, loop.c), connections (connection.c), what
- * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c), streams (stream.c), headers and
+ * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c, frames.c), streams (stream.c), headers and
  * statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c). A
  * library for participants alone has client_operations.c in place of operations.c and of the server's side; one
  * without TLS has no_tls.c in place of tls*.c.
@@ -71,6 +71,12 @@ struct watch {
     void (*ready)(struct watch *watch, uint32_t events);
 };
 
+/* One that looks at all connections of a loop in turn. */
+struct walk {
+    LIST_ENTRY(walk) link;
+    struct http2_connection *next; /* NULL: there are no more */
+};
+
 enum arrival_kind { ARRIVAL_OPENED, ARRIVAL_DATA, ARRIVAL_LEFT };
 
 /* What one read brought, in its order; told when the connection's lock is free. */
@@ -81,8 +87,8 @@ struct arrival {
     size_t size;
 };
 
-/* Read at a time: what does not go straight into a message that is not whole. */
-enum { SCRATCH_SIZE = 64 << 10 };
+/* Read at a time: what does not go straight into a message that is not whole; and so much behind what does. */
+enum { SCRATCH_SIZE = 64 << 10, SCRATCH_BEHIND = 4 << 10 };
 
 struct http2_loop {
     struct muster_transport clock; /* its timers ring on the loop's thread */
@@ -96,6 +102,7 @@ struct http2_loop {
     struct watch ringing; /* of the bell */
     pthread_mutex_t lock; /* guards what follows */
     LIST_HEAD(, http2_connection) connections;
+    LIST_HEAD(, walk) walks;                 /* over these */
     STAILQ_HEAD(, http2_connection) pending; /* that have something to be done */
     STAILQ_HEAD(, errand) errands;
     size_t load;          /* connections */
@@ -155,6 +162,17 @@ struct output {
 
 /* ---- connections ---- */
 
+enum { FRAME_HEAD_SIZE = 9 };
+
+/* Where what comes is in its frames. */
+struct frames {
+    size_t skip; /* bytes before the next begins */
+    uint8_t head[FRAME_HEAD_SIZE];
+    uint8_t head_size; /* bytes of it that came */
+    bool block_ends;   /* with this frame */
+    int64_t block_at;  /* when a block of headers began that has not ended; 0: none has */
+};
+
 struct http2_connection {
     struct watch watch;
     struct http2_loop *loop;
@@ -200,7 +218,8 @@ struct http2_connection {
     int64_t idle_since;
     int64_t opened_at;
     int64_t finishing_at;
-    int64_t allowance_at; /* see muster__http2_spend() */
+    struct frames frames;
+    int64_t allowance_at; /* see frames.c */
     double allowance;
     struct client *client; /* on a client: what it takes to connect; NULL: done, or a server's */
 };
@@ -245,6 +264,8 @@ struct http2_stream {
     bool ended;                    /* `closed` is to be told */
     bool compresses;               /* the peer says that its messages may be compressed */
     bool too_big;
+    uint8_t *place; /* where the message belongs behind its head; NULL: nowhere */
+    bool displaced; /* since its owner was asked for it */
     enum muster_status closing_status;
     char *closing_text;
     uint32_t reset_code; /* of HTTP/2 */
@@ -262,6 +283,7 @@ struct http2_stream {
     size_t message_size; /* in all, */
     size_t message_came; /* of which so much is there, */
     size_t message_room; /* in memory for so much */
+    size_t message_head; /* only so much is in `message`, and the rest in its place; 0: all is */
     size_t counted;      /* of the listener's memory */
     uint8_t *backlog;    /* what came while it is paused, or not accepted yet */
     size_t backlog_size, backlog_room;
@@ -391,14 +413,21 @@ void muster__http2_stream_ended(struct http2_stream *stream);
 /* Has the loop tell what is due. With the lock held. */
 void muster__http2_due(struct http2_stream *stream);
 
-/* Frames that carry nothing cost their sender an allowance: false when it is spent. With the lock held. */
-bool muster__http2_spend(struct http2_connection *connection, double cost);
+/* ---- frames.c; with the lock held ---- */
+
+void muster__http2_frames_begin(struct http2_connection *connection);
+/* Looks at bytes that nghttp2 gets next; the connection is broken where they are too many frames that carry nothing. */
+void muster__http2_frames_came(struct http2_connection *connection, const uint8_t *data, size_t size);
+/* Bytes that carry something earn frames that do not. */
 void muster__http2_earn(struct http2_connection *connection, size_t bytes);
 
 /* ---- input.c: on the loop's thread, without a lock ---- */
 
 /* Reads what there is, and tells it. */
 void muster__http2_read(struct http2_connection *connection);
+
+/* Counts what is held of what a stranger sends; false: there is no more room. */
+bool muster__http2_count(struct http2_stream *stream, size_t bytes);
 
 /* Takes what came of a stream, and its end. */
 void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t size);

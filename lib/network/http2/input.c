@@ -14,6 +14,7 @@
 enum {
     ROOM_FIRST = 64 << 10,  /* of a message that is not whole; then twice as much again and again, */
     ROOM_AT_ONCE = 4 << 20, /* unless it is no bigger than this, where memory is taken as it fills */
+    PLACE_MIN = 64 << 10,   /* of a message that may be read to its place */
     RATE_MIN = 1,           /* bytes per millisecond: what comes faster is on its way */
 };
 
@@ -24,8 +25,7 @@ bool muster__http2_is_put_off(const struct http2_stream *stream)
 
 /* ---- memory ---- */
 
-/* Counts what is held of what a stranger sends; false: there is no more room. */
-static bool count(struct http2_stream *stream, size_t bytes)
+bool muster__http2_count(struct http2_stream *stream, size_t bytes)
 {
     struct http2_listener *listener = stream->connection->listener;
     if (!listener)
@@ -44,8 +44,21 @@ static void uncount(struct http2_stream *stream)
     stream->counted = 0;
 }
 
+/* Its place is its owner's again; NULL: it had none any more. */
+static uint8_t *leave_place(struct http2_stream *stream)
+{
+    pthread_mutex_lock(&stream->connection->lock);
+    uint8_t *place = stream->place;
+    stream->place = NULL;
+    pthread_mutex_unlock(&stream->connection->lock);
+    stream->message_head = 0;
+    return place;
+}
+
 static void drop_message(struct http2_stream *stream)
 {
+    if (stream->message_head)
+        leave_place(stream);
     free(stream->message);
     stream->message = NULL;
     stream->message_came = stream->message_room = 0;
@@ -84,7 +97,7 @@ static bool grow(uint8_t **bytes, size_t *room, size_t needed)
 static bool put_off(struct http2_stream *stream, const uint8_t *data, size_t size)
 {
     size_t needed = stream->backlog_size + size, room = stream->backlog_room;
-    if (!count(stream, size))
+    if (!muster__http2_count(stream, size))
         return false;
     if (needed > room &&
         !grow(&stream->backlog, &stream->backlog_room, needed > 2 * room ? needed : 2 * room))
@@ -106,15 +119,14 @@ static bool make_room(struct http2_stream *stream)
 
 /* ---- messages ---- */
 
-static void deliver(struct http2_stream *stream, const uint8_t *data, size_t size)
+static void deliver(struct http2_stream *stream, const struct piece *pieces, size_t count, size_t size)
 {
-    const struct piece piece = {data, size};
     struct http2_listener *listener = stream->connection->listener;
     if (listener && !stream->heard && !stream->aside)
         listener->side->count_peer(listener, true);
     stream->heard = !stream->aside;
     if (stream->events)
-        stream->events->message(stream->context, &piece, size > 0, size);
+        stream->events->message(stream->context, pieces, count, size);
 }
 
 static void watch_message(struct http2_stream *stream, int64_t now)
@@ -179,7 +191,63 @@ static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_
     return false;
 }
 
-/* Some of a message that does not come at once. */
+/* ---- messages that are read to their place ---- */
+
+/* Asks for the place of a message that begins. False: it has none, and nothing was taken. */
+static bool find_place(struct http2_stream *stream, const uint8_t **data, size_t *size)
+{
+    struct http2_connection *connection = stream->connection;
+    const struct stream_events *events = stream->events;
+    struct landing landing;
+    if (stream->message || stream->message_size < PLACE_MIN || !events || !events->begins)
+        return false;
+    pthread_mutex_lock(&connection->lock);
+    stream->displaced = false;
+    pthread_mutex_unlock(&connection->lock);
+    uint8_t *message = NULL;
+    if (events->begins(stream->context, *data, *size, stream->message_size, &landing))
+        message = malloc(landing.head);
+    if (!message) /* it is kept here, whatever its owner said */
+        return false;
+    pthread_mutex_lock(&connection->lock);
+    stream->place = stream->displaced ? NULL : landing.place;
+    pthread_mutex_unlock(&connection->lock);
+    memcpy(message, *data, landing.head);
+    stream->message = message;
+    stream->message_came = stream->message_head = landing.head;
+    *data += landing.head;
+    *size -= landing.head;
+    watch_message(stream, connection->loop->now);
+    return true;
+}
+
+/* Some of it, which may have been read there already. */
+static void put_in_place(struct http2_stream *stream, const uint8_t **data, size_t *size)
+{
+    size_t left = stream->message_size - stream->message_came, some = left < *size ? left : *size;
+    pthread_mutex_lock(&stream->connection->lock);
+    uint8_t *at = stream->place ? stream->place + (stream->message_came - stream->message_head) : NULL;
+    if (at && at != *data && some > 0)
+        memcpy(at, *data, some);
+    pthread_mutex_unlock(&stream->connection->lock);
+    stream->message_came += some;
+    *data += some;
+    *size -= some;
+    if (some < left)
+        return;
+    uint8_t *message = stream->message;
+    size_t head = stream->message_head, message_size = stream->message_size;
+    uint8_t *place = leave_place(stream);
+    const struct piece pieces[] = {{message, head}, {place, message_size - head}};
+    stream->message = NULL;
+    drop_message(stream);
+    if (place)
+        deliver(stream, pieces, 2, message_size);
+    free(message);
+}
+
+/* ---- messages that are kept until they are whole ---- */
+
 static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t *size)
 {
     if (!make_room(stream))
@@ -188,7 +256,7 @@ static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t 
            room = stream->message_room - stream->message_came;
     size_t some = left < *size ? left : *size;
     some = some < room ? some : room;
-    if (some > 0 && !count(stream, some))
+    if (some > 0 && !muster__http2_count(stream, some))
         return false;
     bool begins = stream->message_came == 0;
     if (*data != stream->message + stream->message_came && some > 0)
@@ -204,7 +272,7 @@ static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t 
     size_t message_size = stream->message_size;
     stream->message = NULL;
     drop_message(stream);
-    deliver(stream, message, message_size);
+    deliver(stream, &(struct piece){message, message_size}, 1, message_size);
     free(message);
     return true;
 }
@@ -223,9 +291,11 @@ void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t
         } else if (!stream->message && size >= stream->message_size) {
             size_t message_size = stream->message_size;
             stream->prefix_size = 0;
-            deliver(stream, data, message_size);
+            deliver(stream, &(struct piece){data, message_size}, message_size > 0, message_size);
             data += message_size;
             size -= message_size;
+        } else if (stream->message_head || find_place(stream, &data, &size)) {
+            put_in_place(stream, &data, &size);
         } else if (size > 0) {
             good = take_some(stream, &data, &size);
         }
@@ -293,11 +363,18 @@ static struct iovec find_tail(struct http2_connection *connection)
     struct http2_stream *stream = NULL;
     if (connection->frame_left > 0)
         stream = nghttp2_session_get_stream_user_data(connection->session, connection->frame_stream);
-    if (!stream || stream->cut || !stream->message || muster__http2_is_put_off(stream) || !make_room(stream))
+    if (!stream || stream->cut || !stream->message || muster__http2_is_put_off(stream))
         return (struct iovec){NULL, 0};
-    size_t room = stream->message_room - stream->message_came;
-    return (struct iovec){stream->message + stream->message_came,
-                          room < connection->frame_left ? room : connection->frame_left};
+    uint8_t *at = NULL;
+    size_t room = 0;
+    if (stream->message_head && stream->place) {
+        at = stream->place + (stream->message_came - stream->message_head);
+        room = stream->message_size - stream->message_came;
+    } else if (!stream->message_head && make_room(stream)) {
+        at = stream->message + stream->message_came;
+        room = stream->message_room - stream->message_came;
+    }
+    return (struct iovec){at, room < connection->frame_left ? room : connection->frame_left};
 }
 
 /* `number`: of the error, or 0. With the lock held. */
@@ -317,6 +394,7 @@ static void explain_end(struct http2_connection *connection, int number)
 /* With the lock held. */
 static void feed(struct http2_connection *connection, const uint8_t *data, size_t size)
 {
+    muster__http2_frames_came(connection, data, size);
     if (size == 0 || connection->broken)
         return;
     ssize_t taken = nghttp2_session_mem_recv(connection->session, data, size);
@@ -330,6 +408,8 @@ static bool read_once(struct http2_connection *connection)
     uint8_t *scratch = connection->loop->scratch;
     struct iovec pieces[2] = {find_tail(connection), {scratch, SCRATCH_SIZE}};
     size_t tail = pieces[0].iov_len;
+    if (tail >= SCRATCH_SIZE)
+        pieces[1].iov_len = SCRATCH_BEHIND; /* what else comes of the message is not to be copied */
     const struct iovec *first = tail ? pieces : pieces + 1;
     int count = tail ? 2 : 1;
     ssize_t size = connection->tls ? muster__tls_readv(connection->tls, first, count)
@@ -344,6 +424,9 @@ static bool read_once(struct http2_connection *connection)
     size_t into_tail = (size_t)size < tail ? (size_t)size : tail;
     feed(connection, pieces[0].iov_base, into_tail);
     feed(connection, scratch, (size_t)size - into_tail);
+    if (connection->frames.block_at)
+        muster__http2_connection_due(connection,
+                                     connection->frames.block_at + connection->handshake_timeout_ms);
     return true;
 }
 

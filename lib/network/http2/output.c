@@ -286,7 +286,8 @@ static size_t write_segments(struct http2_connection *connection, struct segment
     if (connection->tls) {
         size = muster__tls_writev(connection->tls, pieces, (int)some);
     } else {
-        const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = some};
+        /* The count is a size_t here and an int there. */
+        const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (uint16_t)some};
         size = sendmsg(connection->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     if (size < 0 && errno == EINTR)

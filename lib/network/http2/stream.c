@@ -421,6 +421,15 @@ static void stream_pause(struct stream *base, int64_t milliseconds)
     muster__http2_stream_due(stream, stream->paused_until);
 }
 
+static void stream_displace(struct stream *base)
+{
+    struct http2_stream *stream = (struct http2_stream *)base;
+    pthread_mutex_lock(&stream->connection->lock);
+    stream->place = NULL;
+    stream->displaced = true;
+    pthread_mutex_unlock(&stream->connection->lock);
+}
+
 static void stream_refuse(struct stream *base, int code, const char *text)
 {
     struct http2_stream *stream = (struct http2_stream *)base;
@@ -456,6 +465,7 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .pause = stream_pause,
+    .displace = stream_displace,
     .refuse = stream_refuse,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
