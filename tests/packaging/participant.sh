@@ -190,7 +190,11 @@ turns() {
     IFS= read -r line <&"$from" && [[ $line == "done" ]] && "$inspect" "$taker"
     local result=$?
     exec {to}>&-
-    wait "$server" && wait "$taker" && return "$result"
+    if ! wait "$server"; then
+        kill "$taker"
+        return 1
+    fi
+    wait "$taker" && return "$result"
 }
 
 is_idle() {
