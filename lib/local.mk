@@ -195,6 +195,8 @@ libmuster_core_la_SOURCES += \
     lib/proxy/drain.c \
     lib/proxy/drain.h \
     lib/proxy/instruction.c \
+    lib/proxy/lanes.c \
+    lib/proxy/lanes.h \
     lib/proxy/instruction.h \
     lib/proxy/internal.h \
     lib/proxy/manager.h \
@@ -384,6 +386,7 @@ libmuster_http2_la_LIBADD = $(HTTP2_LIBS)
 libmuster_http2_la_SOURCES = \
     lib/network/http2/client.c \
     lib/network/http2/connection.c \
+    lib/network/http2/frames.c \
     lib/network/http2/headers.c \
     lib/network/http2/http2.h \
     lib/network/http2/input.c \

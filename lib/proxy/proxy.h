@@ -146,6 +146,9 @@ void muster__proxy_rouse(struct proxy *proxy);
 bool muster__proxy_is_about_wait(struct proxy *proxy, const struct connection *connection,
                                  const struct envelope *envelope);
 
+/* The thread of the transport that reads its stream; 0 when it is away. */
+unsigned muster__proxy_lane(struct proxy *proxy);
+
 /* Gives up `turn` if it is the running one (any if NULL): it ends with CANCELLED on this thread. */
 void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
 

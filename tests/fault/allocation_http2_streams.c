@@ -32,7 +32,7 @@ struct end {
 static struct end client, ends[ENDS_MAX];
 static size_t end_count;
 static unsigned stopped;
-static bool echoes, refuses;
+static bool echoes, refuses, pauses;
 static struct muster_transport *transport;
 static struct listener *listener;
 static uint16_t port;
@@ -46,6 +46,10 @@ static void message(void *context, const struct piece *pieces, size_t count, siz
     struct end *end = context;
     end->messages++;
     end->bytes += size;
+    if (end != &client && pauses) {
+        end->stream->ops->pause(end->stream, MUSTER_NO_LIMIT);
+        return;
+    }
     struct buffer *body = echoes && end != &client ? muster__buffer_new(size) : NULL;
     for (size_t i = 0, at = 0; body && i < count; at += pieces[i++].size)
         memcpy(body->data + at, pieces[i].data, pieces[i].size);
@@ -220,6 +224,32 @@ static void no_such_service(void)
     end_all();
 }
 
+/* What a peer does not read goes back when its owner wants it. */
+static void borrowed(void)
+{
+    struct buffer *body = muster__buffer_new(BODY_SIZE);
+    pauses = true;
+    if (begin() && open_stream(&service)) {
+        enum muster_status status = client.stream->ops->send(client.stream, NULL, 0, NULL);
+        if (body) {
+            memset(body->data, 7, BODY_SIZE);
+            status = status ? status : client.stream->ops->send(client.stream, NULL, 0, body);
+        }
+        EXPECT(status == MUSTER_OK || !undisturbed());
+        settle();
+        EXPECT(!client.closed || !undisturbed());
+        if (!body || status != MUSTER_OK)
+            client.stream->ops->cut(client.stream);
+        transport->ops->shut_borrowers(transport, body);
+        EXPECT(await(has_ended));
+        close_stream(MUSTER_UNAVAILABLE);
+    }
+    pauses = false;
+    EXPECT(!body || atomic_load(&body->references) == 1);
+    muster__buffer_release(body);
+    end_all();
+}
+
 /* ---- strangers ---- */
 
 static int stranger;
@@ -295,6 +325,12 @@ static void health(void)
     ask(1, headers, sizeof(headers) - 1, false);
 }
 
+static void hear_warning(void *context, const char *text)
+{
+    (void)context;
+    EXPECT(strstr(text, "wrong tokens come from"));
+}
+
 /* Those after the first few wait. */
 static void wrong_tokens(void)
 {
@@ -306,8 +342,9 @@ static void wrong_tokens(void)
     int descriptor = mkstemp(name);
     cr_assert_eq(write(descriptor, "open-sesame-k3H9xQ", 18), 18);
     close(descriptor);
-    if (PLAUSIBLE(muster__credentials_load(&files, OF_SERVER, NULL, NULL, &options.credentials, &error),
-                  MUSTER_OUT_OF_MEMORY))
+    if (PLAUSIBLE(
+            muster__credentials_load(&files, OF_SERVER, hear_warning, NULL, &options.credentials, &error),
+            MUSTER_OUT_OF_MEMORY))
         ask(14, headers, sizeof(headers) - 1, true);
     muster__credentials_free(options.credentials);
     options.credentials = NULL;
@@ -323,6 +360,7 @@ static void wrong_tokens(void)
 STREAMS_TEST(exchange)
 STREAMS_TEST(refusals)
 STREAMS_TEST(no_such_service)
+STREAMS_TEST(borrowed)
 STREAMS_TEST(a_page)
 STREAMS_TEST(another_type)
 STREAMS_TEST(health)

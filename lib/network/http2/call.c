@@ -185,6 +185,10 @@ static void admit_waiting(struct waiting_call *waiting)
 static void let_wait(struct http2_stream *stream)
 {
     static const struct waiting_ops ops = {.admit = admit_waiting, .refuse = refuse_waiting};
+    if (!muster__http2_count(stream, stream->request->size)) {
+        answer(stream, CODE_UNAVAILABLE, END_MEMORY_FULL);
+        return;
+    }
     struct late_call *call = calloc(1, sizeof(*call));
     if (!call) {
         answer(stream, CODE_UNAVAILABLE, END_OUT_OF_MEMORY);

@@ -357,6 +357,17 @@ static void check_beginning(struct http2_connection *connection, int64_t now, in
     earlier(next, now + connection->keepalive_time_ms);
 }
 
+/* With the lock held: headers that were begun are to end. Nothing else comes before they do. */
+static void check_headers(struct http2_connection *connection, int64_t now, int64_t *next)
+{
+    int64_t begun_at = connection->frames.block_at;
+    if (begun_at == 0)
+        return;
+    if (now >= begun_at + connection->handshake_timeout_ms)
+        muster__http2_break_rules(connection, "headers were begun and did not come");
+    earlier(next, begun_at + connection->handshake_timeout_ms);
+}
+
 /* With the lock held: one that nobody uses ends. */
 static void check_use(struct http2_connection *connection, int64_t now, int64_t *next)
 {
@@ -383,6 +394,7 @@ static void check(struct http2_connection *connection, int64_t now, int64_t *nex
         return;
     }
     check_use(connection, now, next);
+    check_headers(connection, now, next);
     if (connection->heard)
         keep_alive(connection, now, next);
     else

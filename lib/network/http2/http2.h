@@ -4,7 +4,7 @@
  * that waits for it tends the stream (tend.c); every thread sends, and writes to the socket as far as that takes it.
  *
  * A file for each: the loops and the process's transport (transport.c, loop.c), connections (connection.c), what
- * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c, tend.c), streams (stream.c), headers
+ * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c, frames.c, tend.c), streams (stream.c), headers
  * and statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c). A
  * library for participants alone has client_operations.c in place of operations.c and of the server's side; one
  * without TLS has no_tls.c in place of tls*.c.
@@ -66,21 +66,22 @@ enum { HALF_OPEN_MAX = 16384 };
 
 /* ---- loops ---- */
 
-/* What a loop is asked to do on its thread, once. */
-struct errand {
-    STAILQ_ENTRY(errand) link;
-    void (*run)(struct errand *errand);
-};
-
 /* What a loop waits for at a descriptor. */
 struct watch {
     void (*ready)(struct watch *watch, uint32_t events);
 };
 
+/* One that looks at all connections of a loop in turn. */
+struct walk {
+    LIST_ENTRY(walk) link;
+    struct http2_connection *next; /* NULL: there are no more */
+};
+
 struct http2_loop {
     struct muster_transport clock; /* its timers ring on the loop's thread */
     struct http2_transport *transport;
-    bool first; /* of the transport's */
+    bool first;      /* of the transport's */
+    unsigned number; /* among them */
     pthread_t thread;
     int epoll;
     int bell;             /* wakes it */
@@ -89,6 +90,7 @@ struct http2_loop {
     struct watch ringing; /* of the bell */
     pthread_mutex_t lock; /* guards what follows */
     LIST_HEAD(, http2_connection) connections;
+    LIST_HEAD(, walk) walks;                 /* over these */
     STAILQ_HEAD(, http2_connection) pending; /* that have something to be done */
     STAILQ_HEAD(, errand) errands;
     size_t load;          /* connections */
@@ -147,6 +149,17 @@ struct output {
 
 /* ---- connections ---- */
 
+enum { FRAME_HEAD_SIZE = 9 };
+
+/* Where what comes is in its frames. */
+struct frames {
+    size_t skip; /* bytes before the next begins */
+    uint8_t head[FRAME_HEAD_SIZE];
+    uint8_t head_size; /* bytes of it that came */
+    bool block_ends;   /* with this frame */
+    int64_t block_at;  /* when a block of headers began that has not ended; 0: none has */
+};
+
 struct http2_connection {
     struct watch watch;
     struct http2_loop *loop;
@@ -196,7 +209,8 @@ struct http2_connection {
     int64_t idle_since;
     int64_t opened_at;
     int64_t finishing_at;
-    int64_t allowance_at; /* see muster__http2_spend() */
+    struct frames frames;
+    int64_t allowance_at; /* see frames.c */
     double allowance;
     struct client *client; /* on a client: what it takes to connect; NULL: done, or a server's */
 };
@@ -289,6 +303,8 @@ struct muster_transport *muster__http2_acquire(const struct scheme *scheme, unsi
 int64_t muster__http2_now(struct muster_transport *transport);
 void muster__http2_set_alarm(struct muster_transport *transport, int64_t at);
 void muster__http2_shut_borrowers(struct muster_transport *transport, const struct buffer *body);
+unsigned muster__http2_lanes(struct muster_transport *transport);
+void muster__http2_post_to(struct muster_transport *transport, unsigned lane, struct errand *errand);
 void muster__http2_release(struct muster_transport *transport);
 
 /* What it can do: in operations.c; or in client_operations.c, where the library has no server. */
@@ -395,8 +411,12 @@ void muster__http2_stream_ended(struct http2_stream *stream);
 /* Has the loop tell what is due. With the lock held. */
 void muster__http2_due(struct http2_stream *stream);
 
-/* Frames that carry nothing cost their sender an allowance: false when it is spent. With the lock held. */
-bool muster__http2_spend(struct http2_connection *connection, double cost);
+/* ---- frames.c; with the lock held ---- */
+
+void muster__http2_frames_begin(struct http2_connection *connection);
+/* Looks at bytes that nghttp2 gets next; the connection is broken where they are too many frames that carry nothing. */
+void muster__http2_frames_came(struct http2_connection *connection, const uint8_t *data, size_t size);
+/* Bytes that carry something earn frames that do not. */
 void muster__http2_earn(struct http2_connection *connection, size_t bytes);
 
 /* ---- input.c: on the loop's thread, without a lock ---- */
@@ -404,6 +424,9 @@ void muster__http2_earn(struct http2_connection *connection, size_t bytes);
 /* Reads what there is, and tells it: of `tended` alone, and leaves the rest to the loop; NULL: of all. */
 void muster__http2_read(struct http2_connection *connection, struct intake *intake,
                         struct http2_stream *tended);
+
+/* Counts what is held of what a stranger sends; false: there is no more room. */
+bool muster__http2_count(struct http2_stream *stream, size_t bytes);
 
 /* Takes what came of a stream, and its end. */
 void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t size);

@@ -26,8 +26,7 @@ bool muster__http2_is_put_off(const struct http2_stream *stream)
 
 /* ---- memory ---- */
 
-/* Counts what is held of what a stranger sends; false: there is no more room. */
-static bool count(struct http2_stream *stream, size_t bytes)
+bool muster__http2_count(struct http2_stream *stream, size_t bytes)
 {
     struct http2_listener *listener = stream->connection->listener;
     if (!listener)
@@ -99,7 +98,7 @@ static bool grow(uint8_t **bytes, size_t *room, size_t needed)
 static bool put_off(struct http2_stream *stream, const uint8_t *data, size_t size)
 {
     size_t needed = stream->backlog_size + size, room = stream->backlog_room;
-    if (!count(stream, size))
+    if (!muster__http2_count(stream, size))
         return false;
     if (needed > room &&
         !grow(&stream->backlog, &stream->backlog_room, needed > 2 * room ? needed : 2 * room))
@@ -269,7 +268,7 @@ static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t 
            room = stream->message_room - stream->message_came;
     size_t some = left < *size ? left : *size;
     some = some < room ? some : room;
-    if (some > 0 && !count(stream, some))
+    if (some > 0 && !muster__http2_count(stream, some))
         return false;
     bool begins = stream->message_came == 0;
     if (*data != stream->message + stream->message_came && some > 0)
@@ -414,11 +413,22 @@ static void explain_end(struct http2_connection *connection, int number)
 /* With the lock held. */
 static void feed(struct http2_connection *connection, const uint8_t *data, size_t size)
 {
+    muster__http2_frames_came(connection, data, size);
     if (size == 0 || connection->broken)
         return;
     ssize_t taken = nghttp2_session_mem_recv(connection->session, data, size);
     if (taken < 0)
         muster__http2_break_rules(connection, nghttp2_strerror((int)taken));
+}
+
+/* Into one piece, as of small messages, without a list of pieces. */
+static ssize_t read_pieces(struct http2_connection *connection, const struct iovec *pieces, int count)
+{
+    if (connection->tls)
+        return muster__tls_readv(connection->tls, pieces, count);
+    if (count == 1)
+        return recv(connection->descriptor, pieces->iov_base, pieces->iov_len, 0);
+    return readv(connection->descriptor, pieces, count);
 }
 
 /* Reads once; false: there is no more, or nothing is to be read. With the lock held. */
@@ -429,10 +439,7 @@ static bool read_once(struct http2_connection *connection)
     size_t tail = pieces[0].iov_len;
     if (tail >= SCRATCH_SIZE)
         pieces[1].iov_len = SCRATCH_BEHIND; /* what else comes of the message is not to be copied */
-    const struct iovec *first = tail ? pieces : pieces + 1;
-    int count = tail ? 2 : 1;
-    ssize_t size = connection->tls ? muster__tls_readv(connection->tls, first, count)
-                                   : readv(connection->descriptor, first, count);
+    ssize_t size = read_pieces(connection, tail ? pieces : pieces + 1, tail ? 2 : 1);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return false;
     if (size <= 0) {
@@ -443,6 +450,9 @@ static bool read_once(struct http2_connection *connection)
     size_t into_tail = (size_t)size < tail ? (size_t)size : tail;
     feed(connection, pieces[0].iov_base, into_tail);
     feed(connection, scratch, (size_t)size - into_tail);
+    if (connection->frames.block_at)
+        muster__http2_connection_due(connection,
+                                     connection->frames.block_at + connection->handshake_timeout_ms);
     return true;
 }
 

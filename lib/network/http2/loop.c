@@ -157,7 +157,10 @@ static bool has_pending(struct http2_loop *loop)
 void muster__http2_loop_bury(struct http2_connection *connection)
 {
     struct http2_loop *loop = connection->loop;
+    struct walk *walk;
     pthread_mutex_lock(&loop->lock);
+    LIST_FOREACH(walk, &loop->walks, link)
+        walk->next = walk->next == connection ? LIST_NEXT(connection, link) : walk->next;
     LIST_REMOVE(connection, link);
     loop->load--;
     pthread_mutex_unlock(&loop->lock);
@@ -304,26 +307,26 @@ void muster__http2_loop_free(struct http2_loop *loop)
     free(loop);
 }
 
-/* A connection's lock is taken before the loop's: so each is looked at with a reference. */
+/* A connection's lock is taken before the loop's: so each is looked at with a reference, and the next is known to who
+   removes it meanwhile. */
 void muster__http2_loop_shut_borrowers(struct http2_loop *loop, const struct buffer *body)
 {
-    size_t count = 0;
-    struct http2_connection *connection, **all;
+    struct walk walk;
+    struct http2_connection *connection;
     pthread_mutex_lock(&loop->lock);
-    all = malloc((loop->load + 1) * sizeof(struct http2_connection *));
-    LIST_FOREACH(connection, &loop->connections, link) {
-        if (!all)
-            break;
+    walk.next = LIST_FIRST(&loop->connections);
+    LIST_INSERT_HEAD(&loop->walks, &walk, link);
+    while ((connection = walk.next)) {
+        walk.next = LIST_NEXT(connection, link);
         atomic_fetch_add(&connection->references, 1);
-        all[count++] = connection;
+        pthread_mutex_unlock(&loop->lock);
+        pthread_mutex_lock(&connection->lock);
+        if (muster__http2_output_has(connection, body))
+            muster__http2_break(connection, MUSTER_UNAVAILABLE, "the connection took too long to send");
+        pthread_mutex_unlock(&connection->lock);
+        muster__http2_connection_release(connection);
+        pthread_mutex_lock(&loop->lock);
     }
+    LIST_REMOVE(&walk, link);
     pthread_mutex_unlock(&loop->lock);
-    for (size_t i = 0; i < count; i++) {
-        pthread_mutex_lock(&all[i]->lock);
-        if (muster__http2_output_has(all[i], body))
-            muster__http2_break(all[i], MUSTER_UNAVAILABLE, "the connection took too long to send");
-        pthread_mutex_unlock(&all[i]->lock);
-        muster__http2_connection_release(all[i]);
-    }
-    free(all);
 }
