@@ -337,6 +337,7 @@ tests_http2_hostile_SOURCES = \
     tests/http2/raw.h \
     tests/http2/test_clients.c \
     tests/http2/test_floods.c \
+    tests/http2/test_places.c \
     tests/http2/test_servers.c \
     tests/support/slowness.c \
     tests/support/slowness.h

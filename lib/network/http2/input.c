@@ -393,7 +393,10 @@ static struct iovec find_tail(struct http2_connection *connection)
         at = stream->message + stream->message_came;
         room = stream->message_room - stream->message_came;
     }
-    return (struct iovec){at, room < connection->frame_left ? room : connection->frame_left};
+    /* nghttp2 drops some frames without a word: what is read stays within the frame all the same. */
+    size_t left = connection->frame_left, skip = connection->frames.skip;
+    left = skip < left ? skip : left;
+    return (struct iovec){at, room < left ? room : left};
 }
 
 /* `number`: of the error, or 0. With the lock held. */
