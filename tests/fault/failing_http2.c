@@ -5,7 +5,6 @@
 #include <criterion/criterion.h>
 
 #include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 
 #include "fault/failing_http2.h"
@@ -141,15 +140,17 @@ void step_network(void)
         time_passed += pause < 0 ? 1000 : pause + 1;
 }
 
-int __real_poll(struct pollfd *watched, nfds_t count, int limit_ms);
-int __wrap_poll(struct pollfd *watched, nfds_t count, int limit_ms);
+int __real_epoll_wait(int epoll, struct epoll_event *events, int count, int limit_ms);
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int limit_ms);
 
 /* Who tends a stream waits for what the network does meanwhile. */
-int __wrap_poll(struct pollfd *watched, nfds_t count, int limit_ms)
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int limit_ms)
 {
     int64_t until = limit_ms < 0 ? INT64_MAX : muster__clock_now() + limit_ms;
     int ready;
-    while ((ready = __real_poll(watched, count, 0)) == 0 && muster__clock_now() < until)
+    if (epoll == the_loop->epoll)
+        return __real_epoll_wait(epoll, events, count, limit_ms);
+    while ((ready = __real_epoll_wait(epoll, events, count, 0)) == 0 && muster__clock_now() < until)
         step_network();
     return ready;
 }

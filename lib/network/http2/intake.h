@@ -34,6 +34,7 @@ struct intake {
 /* A loop's one place for a thread that tends; of that thread alone. */
 struct tender {
     atomic_bool taken;
+    int epoll; /* of the bell, and of the socket of the connection that is tended */
     int bell;
     bool gave_up; /* it waits for its condition instead, or will */
     bool rung;    /* guarded by the lock of the connection that is tended */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "network/http2/loop.h"
+#include "network/http2/tend.h"
 
 enum { EVENTS_AT_ONCE = 256 };
 
@@ -266,9 +267,10 @@ struct http2_loop *muster__http2_loop_new(struct http2_transport *transport, boo
     loop->ringing.ready = bell_rang;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    loop->tender.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->epoll >= 0 && loop->bell >= 0 && loop->tender.bell >= 0 &&
-        muster__http2_watch(loop, loop->bell, EPOLLIN, &loop->ringing))
+    loop->tender.epoll = loop->tender.bell = -1;
+    if (loop->epoll >= 0 && loop->bell >= 0 &&
+        muster__http2_watch(loop, loop->bell, EPOLLIN, &loop->ringing) &&
+        muster__http2_tender_open(&loop->tender))
         return loop;
     muster__http2_loop_free(loop);
     return NULL;
@@ -298,12 +300,10 @@ void muster__http2_loop_free(struct http2_loop *loop)
         close(loop->epoll);
     if (loop->bell >= 0)
         close(loop->bell);
-    if (loop->tender.bell >= 0)
-        close(loop->tender.bell);
+    muster__http2_tender_close(&loop->tender);
     pthread_mutex_destroy(&loop->lock);
     muster__timers_destroy(&loop->clock.timers);
     free(loop->intake.arrivals);
-    free(loop->tender.intake.arrivals);
     free(loop);
 }
 

@@ -17,7 +17,9 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "network/http2/http2.h"
@@ -25,6 +27,24 @@
 
 /* The loop looks in such intervals whether it is to watch again. */
 enum { LOOK_MS = 2 };
+
+bool muster__http2_tender_open(struct tender *tender)
+{
+    struct epoll_event rings = {.events = EPOLLIN, .data.ptr = NULL};
+    tender->epoll = epoll_create1(EPOLL_CLOEXEC);
+    tender->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return tender->epoll >= 0 && tender->bell >= 0 &&
+           epoll_ctl(tender->epoll, EPOLL_CTL_ADD, tender->bell, &rings) == 0;
+}
+
+void muster__http2_tender_close(struct tender *tender)
+{
+    if (tender->epoll >= 0)
+        close(tender->epoll);
+    if (tender->bell >= 0)
+        close(tender->bell);
+    free(tender->intake.arrivals);
+}
 
 static _Thread_local const struct http2_connection *reading; /* by this thread, which tends */
 
@@ -62,14 +82,32 @@ void muster__http2_watch_again(struct http2_connection *connection)
         watch(connection);
 }
 
+/* Whether a thread that tends sleeps at the socket. With the lock held. */
+static bool attend(struct http2_connection *connection, int operation)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+    return epoll_ctl(connection->loop->tender.epoll, operation, connection->descriptor, &event) == 0;
+}
+
+/* With the lock held. */
+static bool take_place(struct http2_connection *connection)
+{
+    struct tender *tender = &connection->loop->tender;
+    if (atomic_exchange(&tender->taken, true))
+        return false;
+    if (attend(connection, EPOLL_CTL_ADD))
+        return true;
+    atomic_store(&tender->taken, false);
+    return false;
+}
+
 static bool tend_begin(struct stream *base)
 {
     struct http2_stream *stream = (struct http2_stream *)base;
     struct http2_connection *connection = stream->connection;
     pthread_mutex_lock(&connection->lock);
     bool good = connection->session && !connection->broken && !connection->finishing && connection->heard &&
-                !connection->watching.tended && !stream->ended && is_alone(stream) &&
-                !atomic_exchange(&connection->loop->tender.taken, true);
+                !connection->watching.tended && !stream->ended && is_alone(stream) && take_place(connection);
     if (good) {
         struct watching *watching = &connection->watching;
         bool watched = !watching->put_off;
@@ -120,6 +158,8 @@ void muster__http2_watch_no_more(struct http2_connection *connection)
     if (watching->timed && muster__timer_stop(&connection->loop->clock, &watching->timer))
         muster__http2_connection_release(connection);
     watching->timed = watching->put_off = false;
+    if (watching->tended && connection->descriptor >= 0)
+        attend(connection, EPOLL_CTL_DEL);
 }
 
 static void tend_end(struct stream *base)
@@ -131,6 +171,8 @@ static void tend_end(struct stream *base)
     int64_t now = muster__clock_now();
     pthread_mutex_lock(&connection->lock);
     watching->tended = false;
+    if (connection->descriptor >= 0)
+        attend(connection, EPOLL_CTL_DEL);
     watching->put_off = !tender->gave_up && connection->session && now - watching->ended_at < LOOK_MS;
     watching->ended_at = now;
     watching->again = true;
@@ -227,17 +269,17 @@ static bool sleep_until(struct http2_stream *stream, int64_t at)
 {
     struct http2_connection *connection = stream->connection;
     struct tender *tender = &connection->loop->tender;
-    struct pollfd watched[] = {{.fd = tender->bell, .events = POLLIN}, {.events = POLLIN}};
+    struct epoll_event event;
     pthread_mutex_lock(&connection->lock);
     bool good = !stream->ended && !connection->broken && is_alone(stream);
-    watched[1].fd = connection->descriptor; /* should it be closed now, the bell rings */
     pthread_mutex_unlock(&connection->lock);
     if (!good)
         return false;
-    int count = poll(watched, sizeof(watched) / sizeof(*watched), pause_until(at));
+    int count = epoll_wait(tender->epoll, &event, 1,
+                           pause_until(at)); /* should the socket be closed, the bell rings */
     if (count <= 0)
         return count < 0 && errno == EINTR; /* a signal was the program's */
-    if (watched[0].revents) {
+    if (!event.data.ptr) {
         pthread_mutex_lock(&connection->lock);
         silence_bell(tender);
         pthread_mutex_unlock(&connection->lock);

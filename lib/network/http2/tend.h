@@ -5,6 +5,11 @@
 #include "network/http2/http2.h"
 
 extern const struct tending_ops muster__http2_tending;
+
+/* Of a loop that begins and ends. False: out of memory or descriptors; it is to be closed all the same. */
+bool muster__http2_tender_open(struct tender *tender);
+void muster__http2_tender_close(struct tender *tender);
+
 /* Whether the calling thread tends the connection, and reads it. */
 bool muster__http2_is_tending(const struct http2_connection *connection);
 /* With the helm: what comes of a stream is the loop's from now on; and the loop goes on with it. */
