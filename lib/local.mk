@@ -194,6 +194,8 @@ libmuster_core_la_SOURCES += \
     lib/proxy/drain.c \
     lib/proxy/drain.h \
     lib/proxy/instruction.c \
+    lib/proxy/lanes.c \
+    lib/proxy/lanes.h \
     lib/proxy/instruction.h \
     lib/proxy/internal.h \
     lib/proxy/manager.h \

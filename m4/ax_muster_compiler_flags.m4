@@ -57,3 +57,13 @@ AC_DEFUN([AX_MUSTER_TIME], [
          AC_DEFINE([_FILE_OFFSET_BITS], [64], [Files beyond 2 GiB.])
          AC_DEFINE([_TIME_BITS], [64], [Times beyond 2038.])])
 ])
+
+# AX_MUSTER_NGHTTP2: two limits on what a peer may cost came with nghttp2 1.57 and 1.61, and to older ones as patches.
+AC_DEFUN([AX_MUSTER_NGHTTP2], [
+    muster_saved=$LIBS
+    LIBS="$HTTP2_LIBS $LIBS"
+    AC_CHECK_FUNCS([nghttp2_option_set_max_continuations nghttp2_option_set_stream_reset_rate_limit], [],
+        [AS_IF([test "x$enable_participant_only" = xno],
+            [AC_MSG_ERROR([nghttp2 does not bound what strangers cost a server: take 1.61 or later, or Debian's 1.52])])])
+    LIBS=$muster_saved
+])

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <muster/credentials.h>
 #include <muster/status.h>
@@ -138,6 +139,12 @@ typedef enum muster_status transport_connect(struct muster_transport *transport,
                                              const struct stream_events *events, void *context,
                                              struct stream **stream, struct muster_error *error);
 
+/* What a network thread is asked to do, once. */
+struct errand {
+    STAILQ_ENTRY(errand) link;
+    void (*run)(struct errand *errand);
+};
+
 struct transport_ops {
     transport_listen *listen;
     /* Refuses new streams from now on; open ones go on until they end or are cut. Does not block; call
@@ -162,6 +169,11 @@ struct transport_ops {
        ended too, so that the last references to it go soon, even if a peer reads nothing. It is only
        compared. Any thread; does not block. */
     void (*shut_borrowers)(struct muster_transport *transport, const struct buffer *body);
+
+    /* How many threads the transport has for its streams, each with streams of its own; and has the one of this number
+       run an errand, which stays in place until then. Any thread, under any lock. NULL: there are no such threads. */
+    unsigned (*lanes)(struct muster_transport *transport);
+    void (*post)(struct muster_transport *transport, unsigned lane, struct errand *errand);
 
     /* The clock, in milliseconds from any start; never goes back. */
     int64_t (*now)(struct muster_transport *transport);
@@ -220,6 +232,8 @@ struct stream_ops {
     /* On a server, for health.h alone: ends the stream now, with a code of code.h; what is queued is lost. As
        send() otherwise. NULL: the transport has no such service. */
     void (*refuse)(struct stream *stream, int code, const char *text);
+    /* Of transports with lanes: the number of its thread. Any thread. */
+    unsigned (*lane)(struct stream *stream);
     /* Writes the peer's address. Before `closed`. */
     void (*peer)(struct stream *stream, char *text, size_t size);
     /*
@@ -259,7 +273,7 @@ void muster__warn_listener(const struct listener_events *events, void *context, 
 /* Signals are the program's: around everything in which a thread is started. */
 void muster__block_signals(sigset_t *saved);
 
-/* How many cores the machine has, at least 1. */
+/* How many cores this thread may run on, at least 1. */
 unsigned muster__cores(void);
 
 /* ---- addresses: scheme.c ---- */

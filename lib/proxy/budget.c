@@ -218,6 +218,7 @@ bool muster__claim_reserve(struct claim *claim, uint64_t size)
     note_size(budget, size);
     bool room = !claim->late && budget->waiting_count == 0 && has_room(budget, size);
     if (room) {
+        claim->used = true;
         claim->reserved = size;
         budget->reserved += size;
         budget->holders++;
@@ -254,6 +255,7 @@ void muster__claim_begin(struct claim *claim, uint64_t size, int64_t now)
         unreserve(claim);
         take_room(budget, size);
     }
+    claim->used = true;
     claim->size = size;
     claim->granted_at = claim->timed_from = claim->active_at = now;
     claim->received = claim->noted = 0;
@@ -277,6 +279,7 @@ uint64_t muster__claim_wait(struct claim *claim, uint64_t size)
     pthread_mutex_lock(&budget->lock);
     unreserve(claim);
     note_size(budget, size);
+    claim->used = true;
     claim->size = size;
     uint64_t ticket = ++budget->tickets;
     claim->ticket = ticket;
@@ -320,6 +323,9 @@ void muster__claim_whole(struct claim *claim, int64_t now)
 
 void muster__claim_leave(struct claim *claim)
 {
+    if (!claim->used) /* as of all small answers: the lock is one for all of them */
+        return;
+    claim->used = false;
     pthread_mutex_lock(&claim->budget->lock);
     unreserve(claim);
     leave_queue(claim->budget, claim);
@@ -441,7 +447,7 @@ void muster__budget_serve(struct budget *budget)
 {
     uint64_t ticket, size;
     struct claim *claim;
-    bool goes_on = true;
+    bool goes_on = budget->waiting_count > 0; /* or who waits next looks for room */
     while (goes_on) {
         if ((claim = take_next(budget, &ticket, &size))) {
             if (!claim->events->grant(claim, ticket))

@@ -132,6 +132,9 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
                                        struct instruction *instruction, int64_t timeout_ms, uint64_t *sent,
                                        struct muster_error *error);
 
+/* The thread of the transport that reads its stream; 0 when it is away. */
+unsigned muster__proxy_lane(struct proxy *proxy);
+
 /* Gives up `turn` if it is the running one (any if NULL): it ends with CANCELLED on this thread. */
 void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);
 

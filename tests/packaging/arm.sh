@@ -96,6 +96,11 @@ take_turns() {
     wait "$process" && ((participant == 0))
 }
 
+is_as_the_protocol_says() {
+    timeout 300 "$judge" participant -- "qemu-$machine" -L "/usr/$triplet" "$scratch/participant" '{address}'
+}
+
+judge=$top_builddir/apps/conformance/muster_conformance
 ccache=()
 if command -v ccache >/dev/null; then
     ccache=(ccache)
@@ -111,5 +116,8 @@ check "tests of the wire build" build_wire_tests
 check "they pass" run_for_arm "$scratch/wire"
 check "a server builds with the whole library" build_server
 check "they take turns, across connections that break" take_turns
+if [[ -e $judge ]]; then
+    check "muster_conformance finds no fault" is_as_the_protocol_says
+fi
 
 exit "$failed"

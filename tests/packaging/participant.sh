@@ -113,13 +113,13 @@ int main(int argc, char **argv)
     printf("listening on port %u\n", (unsigned)participant_manager_port(manager));
     fflush(stdout);
     enum muster_status status =
-        participant_manager_get_participants(manager, 1, 300000, &proxies, &count, &error);
+        participant_manager_get_participants(manager, 1, 100000, &proxies, &count, &error);
     for (int turn = 0; turn < 10 && status == MUSTER_OK; turn++) {
         const float weights[256] = {0};
         const struct muster_array array = {MUSTER_FLOAT32, 1, {256}, weights};
         const struct muster_message instruction = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};
         struct muster_message answer;
-        status = proxy_run(proxies[0], &instruction, 300000, &answer, &error);
+        status = proxy_run(proxies[0], &instruction, 100000, &answer, &error);
         muster_message_clear(&answer);
     }
     if (status != MUSTER_OK)
@@ -190,7 +190,11 @@ turns() {
     IFS= read -r line <&"$from" && [[ $line == "done" ]] && "$inspect" "$taker"
     local result=$?
     exec {to}>&-
-    wait "$server" && wait "$taker" && return "$result"
+    if ! wait "$server"; then
+        kill "$taker"
+        return 1
+    fi
+    wait "$taker" && return "$result"
 }
 
 is_idle() {

@@ -29,7 +29,6 @@ struct client {
 
 const char *muster__http2_socket_cause(int number)
 {
-    static _Thread_local char text[MUSTER_ERROR_TEXT_SIZE];
     switch (number) {
     case ECONNREFUSED:
         return CAUSE_REFUSED;
@@ -39,7 +38,7 @@ const char *muster__http2_socket_cause(int number)
     case EPIPE:
         return END_BROKEN;
     default:
-        return strerror_r(number, text, sizeof(text));
+        return strerror(number);
     }
 }
 

@@ -60,12 +60,6 @@ enum { HALF_OPEN_MAX = 16384 };
 
 /* ---- loops ---- */
 
-/* What a loop is asked to do on its thread, once. */
-struct errand {
-    STAILQ_ENTRY(errand) link;
-    void (*run)(struct errand *errand);
-};
-
 /* What a loop waits for at a descriptor. */
 struct watch {
     void (*ready)(struct watch *watch, uint32_t events);
@@ -93,7 +87,8 @@ enum { SCRATCH_SIZE = 64 << 10, SCRATCH_BEHIND = 4 << 10 };
 struct http2_loop {
     struct muster_transport clock; /* its timers ring on the loop's thread */
     struct http2_transport *transport;
-    bool first; /* of the transport's */
+    bool first;      /* of the transport's */
+    unsigned number; /* among them */
     pthread_t thread;
     int epoll;
     int bell;             /* wakes it */
@@ -310,6 +305,8 @@ struct muster_transport *muster__http2_acquire(const struct scheme *scheme, unsi
 int64_t muster__http2_now(struct muster_transport *transport);
 void muster__http2_set_alarm(struct muster_transport *transport, int64_t at);
 void muster__http2_shut_borrowers(struct muster_transport *transport, const struct buffer *body);
+unsigned muster__http2_lanes(struct muster_transport *transport);
+void muster__http2_post_to(struct muster_transport *transport, unsigned lane, struct errand *errand);
 void muster__http2_release(struct muster_transport *transport);
 
 /* What it can do: in operations.c; or in client_operations.c, where the library has no server. */

@@ -402,6 +402,16 @@ static void feed(struct http2_connection *connection, const uint8_t *data, size_
         muster__http2_break_rules(connection, nghttp2_strerror((int)taken));
 }
 
+/* Into one piece, as of small messages, without a list of pieces. */
+static ssize_t read_pieces(struct http2_connection *connection, const struct iovec *pieces, int count)
+{
+    if (connection->tls)
+        return muster__tls_readv(connection->tls, pieces, count);
+    if (count == 1)
+        return recv(connection->descriptor, pieces->iov_base, pieces->iov_len, 0);
+    return readv(connection->descriptor, pieces, count);
+}
+
 /* Reads once; false: there is no more, or nothing is to be read. With the lock held. */
 static bool read_once(struct http2_connection *connection)
 {
@@ -410,10 +420,7 @@ static bool read_once(struct http2_connection *connection)
     size_t tail = pieces[0].iov_len;
     if (tail >= SCRATCH_SIZE)
         pieces[1].iov_len = SCRATCH_BEHIND; /* what else comes of the message is not to be copied */
-    const struct iovec *first = tail ? pieces : pieces + 1;
-    int count = tail ? 2 : 1;
-    ssize_t size = connection->tls ? muster__tls_readv(connection->tls, first, count)
-                                   : readv(connection->descriptor, first, count);
+    ssize_t size = read_pieces(connection, tail ? pieces : pieces + 1, tail ? 2 : 1);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return false;
     if (size <= 0) {

@@ -247,9 +247,14 @@ static void make_callbacks(void)
     nghttp2_option_set_no_closed_streams(choices, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(choices, 0);
     nghttp2_option_set_max_settings(choices, SETTINGS_MAX);
-    nghttp2_option_set_max_continuations(choices, CONTINUATIONS_MAX);
     nghttp2_option_set_max_outbound_ack(choices, ANSWERS_MAX);
+    /* A server is not built without these two; a participant alone may be. */
+#ifdef HAVE_NGHTTP2_OPTION_SET_MAX_CONTINUATIONS
+    nghttp2_option_set_max_continuations(choices, CONTINUATIONS_MAX);
+#endif
+#ifdef HAVE_NGHTTP2_OPTION_SET_STREAM_RESET_RATE_LIMIT
     nghttp2_option_set_stream_reset_rate_limit(choices, RESETS_AT_ONCE, RESETS_PER_SECOND);
+#endif
 }
 
 bool muster__http2_session_begin(struct http2_connection *connection,

@@ -440,6 +440,11 @@ static void stream_refuse(struct stream *base, int code, const char *text)
     pthread_mutex_unlock(&stream->connection->lock);
 }
 
+static unsigned stream_lane(struct stream *base)
+{
+    return ((struct http2_stream *)base)->connection->loop->number;
+}
+
 static void stream_peer(struct stream *base, char *text, size_t size)
 {
     snprintf(text, size, "%s", ((struct http2_stream *)base)->connection->peer);
@@ -467,6 +472,7 @@ static const struct stream_ops stream_ops = {
     .pause = stream_pause,
     .displace = stream_displace,
     .refuse = stream_refuse,
+    .lane = stream_lane,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
     .release = stream_release,

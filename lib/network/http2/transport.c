@@ -39,6 +39,16 @@ void muster__http2_set_alarm(struct muster_transport *base, int64_t at)
     muster__http2_wake(transport->loops[0]);
 }
 
+unsigned muster__http2_lanes(struct muster_transport *base)
+{
+    return atomic_load(&((struct http2_transport *)base)->loop_count);
+}
+
+void muster__http2_post_to(struct muster_transport *base, unsigned lane, struct errand *errand)
+{
+    muster__http2_post(((struct http2_transport *)base)->loops[lane], errand);
+}
+
 void muster__http2_shut_borrowers(struct muster_transport *base, const struct buffer *body)
 {
     struct http2_transport *transport = (struct http2_transport *)base;
@@ -89,6 +99,7 @@ static bool has_loops(struct http2_transport *transport, unsigned wanted)
         struct http2_loop *loop = muster__http2_loop_new(transport, count == 0);
         if (!loop)
             return false;
+        loop->number = count;
         transport->loops[count] = loop;
         atomic_store(&transport->loop_count, count + 1);
         if (!muster__http2_loop_start(loop)) {
