@@ -89,7 +89,8 @@ tests_unit_unit_SOURCES += \
     tests/unit/test_tls_transfer.c \
     tests/unit/tls.c \
     tests/unit/tls.h \
-    tests/unit/tls_files.c
+    tests/unit/tls_files.c \
+    tests/unit/tls_files.h
 tests_unit_unit_LDADD += libmuster-http2.la
 endif
 
@@ -248,8 +249,8 @@ tests_fault_allocation_http2_SOURCES = \
     tests/fault/failing.h \
     tests/fault/failing_http2.c \
     tests/fault/failing_http2.h \
-    tests/unit/tls.h \
-    tests/unit/tls_files.c
+    tests/unit/tls_files.c \
+    tests/unit/tls_files.h
 endif
 
 # Every call that reaches the disk fails in turn.
@@ -339,8 +340,11 @@ tests_http2_hostile_SOURCES = \
     tests/http2/test_floods.c \
     tests/http2/test_places.c \
     tests/http2/test_servers.c \
+    tests/http2/test_tls.c \
     tests/support/slowness.c \
-    tests/support/slowness.h
+    tests/support/slowness.h \
+    tests/unit/tls_files.c \
+    tests/unit/tls_files.h
 endif
 
 # Groups, over each transport; the coordinator is played.

@@ -265,30 +265,36 @@ struct end *server_end(struct server *server, size_t n)
 }
 
 static struct end *connect_to(const char *address, const struct service *service, size_t limit,
+                              const struct connection_options *options,
                               void (*react)(struct end *, const uint8_t *, size_t))
 {
     struct muster_error error = {MUSTER_OK, ""};
     struct end *end = end_new(NULL);
     end->react = react;
     enum muster_status status = fixture.transport->ops->connect(
-        fixture.transport, address, service, limit, NULL, &stream_events, end, &end->stream, &error);
+        fixture.transport, address, service, limit, options, &stream_events, end, &end->stream, &error);
     cr_assert_eq(status, MUSTER_OK, "connecting to %s: %s", address, error.text);
     return end;
 }
 
 struct end *client_connect(const char *address, size_t limit)
 {
-    return connect_to(address, &first_service, limit, NULL);
+    return connect_to(address, &first_service, limit, NULL, NULL);
 }
 
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t))
 {
-    return connect_to(address, &first_service, LIMIT, react);
+    return connect_to(address, &first_service, LIMIT, NULL, react);
 }
 
 struct end *client_connect_for(const char *address, const struct service *service)
 {
-    return connect_to(address, service, LIMIT, NULL);
+    return connect_to(address, service, LIMIT, NULL, NULL);
+}
+
+struct end *client_connect_by(const char *address, const struct connection_options *options)
+{
+    return connect_to(address, &first_service, LIMIT, options, NULL);
 }
 
 /* ---- waiting ---- */

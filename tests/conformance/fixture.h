@@ -89,6 +89,8 @@ struct end *server_end(struct server *server, size_t n);
 struct end *client_connect(const char *address, size_t limit);
 /* For another service than the first. */
 struct end *client_connect_for(const char *address, const struct service *service);
+/* `options`: until it has ended. */
+struct end *client_connect_by(const char *address, const struct connection_options *options);
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t));
 void wait_messages(struct end *end, size_t count);
 /* Until so many messages have begun. */

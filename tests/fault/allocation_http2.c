@@ -10,7 +10,7 @@
 #include <muster/muster.h>
 
 #include "fault/failing_http2.h"
-#include "unit/tls.h"
+#include "unit/tls_files.h"
 
 enum { BIG_COUNT = 1 << 19, ANSWERS_MS = 1000000 };
 
@@ -134,4 +134,5 @@ TURNS_TEST(turns_over_tls)
     of_participant = (struct muster_credentials){
         .certificate = tls_file("ada", ".pem"), .key = tls_file("ada", ".key"), .ca = of_server.ca};
     cr_assert_gt(run_all_ways(turns_in_chunks), 100);
+    of_server = of_participant = (struct muster_credentials){0};
 }

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +17,10 @@
 #include "fault/failing_http2.h"
 #include "network/credentials.h"
 #include "network/guesses.h"
+#include "network/http2/listener.h"
 #include "network/scheme.h"
 
-enum { ENDS_MAX = 8, BODY_SIZE = 3 << 20, LIMIT = 4 << 20 };
+enum { ENDS_MAX = 16, BODY_SIZE = 3 << 20, LIMIT = 4 << 20 };
 
 /* One end of a stream. */
 struct end {
@@ -170,7 +172,7 @@ static void close_stream(enum muster_status status)
 
 static bool are_echoed(void)
 {
-    return client.messages == 3 || client.closed;
+    return (client.messages == 3 && client.sent == 1) || client.closed;
 }
 
 /* Small, and bigger than all windows and buffers; and one in pieces. */
@@ -260,15 +262,17 @@ static void connect_stranger(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int yes = 1;
     heard_size = 0;
     stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     cr_assert_eq(connect(stranger, (struct sockaddr *)&address, sizeof(address)), 0);
+    setsockopt(stranger, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
     send(stranger, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN, MSG_NOSIGNAL);
 }
 
 static void send_frame(uint8_t type, uint8_t flags, uint8_t stream, const char *bytes, size_t size)
 {
-    const uint8_t head[9] = {0, 0, (uint8_t)size, type, flags, 0, 0, 0, stream};
+    const uint8_t head[9] = {0, (uint8_t)(size >> 8), (uint8_t)size, type, flags, 0, 0, 0, stream};
     send(stranger, head, sizeof(head), MSG_NOSIGNAL);
     send(stranger, bytes, size, MSG_NOSIGNAL);
 }
@@ -331,24 +335,84 @@ static void hear_warning(void *context, const char *text)
     EXPECT(strstr(text, "wrong tokens come from"));
 }
 
+#define TOKEN "/tmp/muster-token-XXXXXX"
+
+enum { GUESSES = 14, GUESS_SIZE = 8 << 10 };
+
+static char token[sizeof(TOKEN)];
+
+/* The transport asks for a token. */
+static bool begin_with_token(void)
+{
+    const struct muster_credentials files = {.token_file = token};
+    struct muster_error error;
+    strcpy(token, TOKEN);
+    int descriptor = mkstemp(token);
+    cr_assert_eq(write(descriptor, "open-sesame-k3H9xQ", 18), 18);
+    close(descriptor);
+    return PLAUSIBLE(
+        muster__credentials_load(&files, OF_SERVER, hear_warning, NULL, &options.credentials, &error),
+        MUSTER_OUT_OF_MEMORY);
+}
+
+static void drop_token(void)
+{
+    muster__credentials_free(options.credentials);
+    options.credentials = NULL;
+    unlink(token);
+}
+
+#define GUESS REQUEST("\4POST", "\17/First/Exchange") GRPC "\0\15authorization\14Bearer wrong"
+
 /* Those after the first few wait. */
 static void wrong_tokens(void)
 {
-    static const char headers[] =
-        REQUEST("\4POST", "\17/First/Exchange") GRPC "\0\15authorization\14Bearer wrong";
-    char name[] = "/tmp/muster-token-XXXXXX";
-    const struct muster_credentials files = {.token_file = name};
-    struct muster_error error;
-    int descriptor = mkstemp(name);
-    cr_assert_eq(write(descriptor, "open-sesame-k3H9xQ", 18), 18);
-    close(descriptor);
-    if (PLAUSIBLE(
-            muster__credentials_load(&files, OF_SERVER, hear_warning, NULL, &options.credentials, &error),
-            MUSTER_OUT_OF_MEMORY))
-        ask(14, headers, sizeof(headers) - 1, true);
-    muster__credentials_free(options.credentials);
-    options.credentials = NULL;
-    unlink(name);
+    static const char headers[] = GUESS;
+    if (begin_with_token())
+        ask(GUESSES, headers, sizeof(headers) - 1, true);
+    drop_token();
+}
+
+/* What waits is held in memory that has a bound. Nothing fails. */
+Test(allocation_http2_streams, requests_that_wait_are_counted, .timeout = 100)
+{
+    char headers[sizeof(GUESS) + GUESS_SIZE] = GUESS;
+    size_t size = sizeof(GUESS) - 1;
+    for (; size < GUESS_SIZE; size += 104) {
+        memcpy(headers + size, "\0\1x\144", 4);
+        memset(headers + size + 4, 'v', 100);
+    }
+    options.memory = 2 * GUESS_SIZE;
+    fail_at = SIZE_MAX;
+    cr_assert(begin_with_token() && begin());
+    connect_stranger();
+    send_frame(NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    for (uint8_t i = 0; i < GUESSES_AT_ONCE; i++)
+        send_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, (uint8_t)(2 * i + 1), headers,
+                   sizeof(GUESS) - 1);
+    settle();
+    cr_assert_eq(end_count, GUESSES_AT_ONCE);
+    for (int again = 0; again < 2; again++) {
+        int first = stranger, id = 2 * (GUESSES_AT_ONCE + again) + 1;
+        send_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, (uint8_t)id, headers, size);
+        settle();
+        cr_assert_eq(((struct tcp_listener *)listener)->memory > GUESS_SIZE, true);
+        connect_stranger();
+        send_frame(NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+        send_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, headers, size);
+        answers_wanted = 1;
+        cr_assert(await(is_answered)); /* at once, and not when its turn is */
+        cr_assert_eq(end_count, GUESSES_AT_ONCE + again);
+        close(stranger);
+        stranger = first;
+        pass_time(GUESS_INTERVAL_MS);
+        cr_assert_eq(end_count, GUESSES_AT_ONCE + again + 1);
+        cr_assert_eq(((struct tcp_listener *)listener)->memory, 0);
+    }
+    close(stranger);
+    end_all();
+    drop_token();
+    options.memory = 0;
 }
 
 #define STREAMS_TEST(name)                               \

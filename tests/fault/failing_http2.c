@@ -16,7 +16,7 @@ const struct scheme *const muster__built_in_schemes[] = {&muster__http2_scheme, 
 
 static struct http2_loop *the_loop;       /* NULL: there is none */
 static void *(*looks_up)(void *argument); /* the thread that does it; NULL: none */
-static int64_t time_passed;
+static int64_t time_passed;               /* of the clock, which stands still otherwise */
 
 int64_t __real_muster__clock_now(void);
 int64_t __wrap_muster__clock_now(void);
@@ -34,7 +34,9 @@ int __wrap_nghttp2_session_client_new2(nghttp2_session **session, const nghttp2_
 
 int64_t __wrap_muster__clock_now(void)
 {
-    return __real_muster__clock_now() + time_passed;
+    if (time_passed == 0)
+        time_passed = __real_muster__clock_now();
+    return time_passed;
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *kind, void *(*start)(void *),

@@ -5,36 +5,14 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "conformance/fixture.h"
 #include "http2/raw.h"
-#include "network/credentials.h"
-#include "network/words.h"
 
 static struct connection_options options = {.keepalive_time_ms = KEEPALIVE_TIME_MS,
                                             .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS};
 
 static struct server *server;
-
-/* A request that shows a wrong token, with a block of headers of so many KiB. */
-static void guess(struct raw *raw, uint32_t stream, size_t kilobytes)
-{
-    char value[101];
-    uint8_t *block = malloc(1024 + 1024 * kilobytes), *at = block;
-    memset(value, 'v', 100);
-    value[100] = '\0';
-    at = put_header(at, ":method", "POST");
-    at = put_header(at, ":scheme", "http");
-    at = put_header(at, ":path", "/First/Exchange");
-    at = put_header(at, ":authority", "localhost");
-    at = put_header(at, "content-type", "application/grpc");
-    at = put_header(at, "authorization", "Bearer wrong");
-    for (size_t i = 0; i < 8 * kilobytes; i++) /* 128 bytes, as HTTP/2 counts it */
-        at = put_header(at, "x", value);
-    raw_frame(raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, stream, block, (size_t)(at - block));
-    free(block);
-}
 
 static struct raw begin_raw(size_t limit)
 {
@@ -164,6 +142,7 @@ Test(clients, headers_that_do_not_end_are_not_waited_for)
     raw_frame(&raw, NGHTTP2_HEADERS, 0, 1, block, size);
     raw_until_end(&raw);
     options.handshake_timeout_ms = 0;
+    options.keepalive_time_ms = KEEPALIVE_TIME_MS;
     end_raw(&raw);
 }
 
@@ -444,52 +423,6 @@ Test(clients, memory_that_strangers_use_up_is_not_given_to_more_of_them)
     }
     cr_assert_eq(raw_until_code(&raw), NGHTTP2_ENHANCE_YOUR_CALM);
     end_raw(&raw);
-}
-
-static void hear_warning(void *context, const char *text)
-{
-    (void)context;
-    cr_assert_not_null(strstr(text, "wrong tokens come from"), "%s", text);
-}
-
-/* After a few wrong tokens requests wait, and that is not for free. */
-Test(clients, requests_that_wait_are_held_in_memory_that_is_counted)
-{
-    enum { AT_ONCE = 8, KILOBYTES = 12 };
-    char name[] = "/tmp/muster-token-XXXXXX";
-    const struct muster_credentials files = {.token_file = name};
-    struct muster_error error;
-    struct frame answer;
-    uint32_t id = 1;
-    int descriptor = mkstemp(name);
-    cr_assert_eq(write(descriptor, "open-sesame-k3H9xQ", 18), 18);
-    close(descriptor);
-    cr_assert_eq(
-        muster__credentials_load(&files, OF_SERVER, hear_warning, NULL, &options.credentials, &error),
-        MUSTER_OK);
-    options.memory = 20000;
-    struct raw raw = begin_raw(LIMIT), other = raw_connect(server->port);
-    raw_hello(&raw);
-    raw_hello(&other);
-    for (; id < 2 * AT_ONCE; id += 2)
-        guess(&raw, id, 1);
-    server_end(server, AT_ONCE - 1);
-    guess(&raw, id, KILOBYTES);
-    raw_frame(&raw, NGHTTP2_PING, 0, 0, "12345678", 8);
-    raw_until(&raw, NGHTTP2_PING, &answer); /* it waits now */
-    guess(&other, 1, KILOBYTES);
-    expect_trailer(&other, "grpc-message", END_MEMORY_FULL);
-    server_end(server, AT_ONCE);
-    guess(&other, 3, KILOBYTES); /* that memory is free again */
-    server_end(server, AT_ONCE + 1);
-    server_close(server);
-    fixture.transport->ops->cut_listener(server->listener);
-    server_wait_stopped(server);
-    raw_close(&other);
-    raw_close(&raw);
-    conclude();
-    muster__credentials_free(options.credentials);
-    unlink(name);
 }
 
 /* A window of none, and nothing is read: what the server has for it neither keeps it from closing nor from
