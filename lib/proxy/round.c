@@ -326,7 +326,8 @@ static void begin_there(void *context, size_t i)
     queue(round, turn);
 }
 
-/* Whether the instruction has each form that a proxy needs: network threads do not make it. */
+/* Whether the instruction has each form that a proxy needs: network threads do not make it, unless a proxy's participant
+   comes again meanwhile, and takes another. */
 static bool is_ready(struct round *round)
 {
     struct instruction *instruction = round->instructions;
@@ -334,8 +335,7 @@ static bool is_ready(struct round *round)
     bool ready = round->instruction_count == 1;
     for (size_t i = 0; ready && i < round->count; i++) {
         bool chunks = muster__proxy_takes_chunks(round->proxies[i]);
-        if (chunks ? !instruction->chunked : !instruction->whole)
-            ready = muster__instruction_body(instruction, chunks, &body, NULL) == MUSTER_OK;
+        ready = muster__instruction_body(instruction, chunks, &body, NULL) == MUSTER_OK;
     }
     return ready;
 }
@@ -554,6 +554,7 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
                           .ended_end = &round.ended,
                           .wake_at = 1};
     sem_t returned;
+    pthread_mutex_t forms = PTHREAD_MUTEX_INITIALIZER;
     enum muster_status status = MUSTER_OK;
     size_t message_count = one_for_all ? 1 : count;
     struct instruction *instructions = calloc(message_count + 1, sizeof(*instructions));
@@ -567,7 +568,8 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
     for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
         instructions[i] = (struct instruction){.manager = round.manager,
                                                .message = messages[i] ? messages[i] : &no_message,
-                                               .borrow = &returned};
+                                               .borrow = &returned,
+                                               .lock = &forms};
         if (one_for_all)
             status = check_instruction(&instructions[i], &round, error);
     }
