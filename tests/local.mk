@@ -239,7 +239,8 @@ if HTTP2
 check_PROGRAMS += tests/fault/allocation_http2
 tests_fault_allocation_http2_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(HTTP2_CFLAGS)
 tests_fault_allocation_http2_LDFLAGS = $(tests_fault_allocation_LDFLAGS) \
-    -Wl,--wrap=muster__clock_now,--wrap=pthread_create,--wrap=pthread_join,--wrap=getaddrinfo \
+    -Wl,--wrap=muster__clock_now,--wrap=pthread_create,--wrap=pthread_join,--wrap=pthread_detach \
+    -Wl,--wrap=getaddrinfo \
     -Wl,--wrap=nghttp2_session_server_new2,--wrap=nghttp2_session_client_new2,--wrap=epoll_wait
 tests_fault_allocation_http2_LDADD = libmuster-http2.la libmuster-core.la $(HTTP2_LIBS) $(TEST_LIBS)
 tests_fault_allocation_http2_SOURCES = \

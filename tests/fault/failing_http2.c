@@ -23,14 +23,18 @@ int64_t __wrap_muster__clock_now(void);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *kind, void *(*start)(void *),
                           void *argument);
 int __wrap_pthread_join(pthread_t thread, void **result);
+int __wrap_pthread_detach(pthread_t thread);
 int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                        struct addrinfo **found);
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                        struct addrinfo **found);
+/* libnghttp2 calls these two itself, and a linker may refuse it hidden ones. */
+#pragma GCC visibility push(default)
 int __wrap_nghttp2_session_server_new2(nghttp2_session **session, const nghttp2_session_callbacks *callbacks,
                                        void *user, const nghttp2_option *option);
 int __wrap_nghttp2_session_client_new2(nghttp2_session **session, const nghttp2_session_callbacks *callbacks,
                                        void *user, const nghttp2_option *option);
+#pragma GCC visibility pop
 
 int64_t __wrap_muster__clock_now(void)
 {
@@ -61,6 +65,12 @@ int __wrap_pthread_join(pthread_t thread, void **result)
     (void)thread, (void)result;
     run(the_loop);
     the_loop = NULL;
+    return 0;
+}
+
+int __wrap_pthread_detach(pthread_t thread)
+{
+    (void)thread; /* it is the test's own */
     return 0;
 }
 
