@@ -1,5 +1,6 @@
 # The library: a core that knows no transport but the in-process one, and the gRPC transport beside it. The server's
-# side and what learning adds can be left out of it.
+# side and what learning adds can be left out of it. Or libmuster-participant alone: a core without any transport, and the
+# client's side of the HTTP/2 transport.
 musterincludedir = $(includedir)/muster
 musterinclude_HEADERS = \
     include/muster/credentials.h \
@@ -25,12 +26,15 @@ endif
 
 # protoc-c derives C names from the proto package. The wire has none, so one is put in for C alone.
 proto_sources = proto/muster.pb-c.c proto/muster.pb-c.h
+BUILT_SOURCES = proto/muster.pb-c.h
+if !PARTICIPANT_ONLY
 # The health service's package gives way to ours, so that no symbol of another program's can be in its way.
 proto_sources += proto/health.pb-c.c proto/health.pb-c.h
 proto_sources += proto/group.pb-c.c proto/group.pb-c.h
+BUILT_SOURCES += proto/health.pb-c.h proto/group.pb-c.h
+endif
 nobase_dist_pkgdata_DATA = proto/stream.proto proto/original.proto proto/health.proto proto/group.proto
 CLEANFILES += $(proto_sources) proto/muster.proto proto/c/health.proto
-BUILT_SOURCES = proto/muster.pb-c.h proto/health.pb-c.h proto/group.pb-c.h
 proto/muster.proto: proto/stream.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(SED) 's/^syntax = .*/& package muster;/' $< > $@
 proto/muster.pb-c.c: proto/muster.proto
@@ -44,8 +48,7 @@ proto/health.pb-c.h: proto/health.pb-c.c
 proto/group.pb-c.c: proto/group.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC_C) --proto_path=$(top_srcdir)/proto --c_out=proto $<
 proto/group.pb-c.h: proto/group.pb-c.c
-$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/muster.pb-c.h proto/group.pb-c.h $(record_proto_sources)
-$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): proto/health.pb-c.h
+$(libmuster_wire_la_OBJECTS) $(libmuster_core_la_OBJECTS): $(proto_sources) $(record_proto_sources)
 
 # What TensorBoard reads.
 EXTRA_DIST += proto/tensorboard.proto
@@ -58,9 +61,9 @@ proto/tensorboard.pb-c.c: proto/tensorboard.proto
 proto/tensorboard.pb-c.h: proto/tensorboard.pb-c.c
 endif
 
-noinst_LTLIBRARIES += libmuster-wire.la libmuster-core.la libmuster-grpc.la
+noinst_LTLIBRARIES += libmuster-wire.la libmuster-core.la
 # Generated code is not held to our warnings.
-libmuster_wire_la_CFLAGS = -fvisibility=hidden
+libmuster_wire_la_CFLAGS = -fvisibility=hidden $(SMALL_CFLAGS)
 libmuster_wire_la_CPPFLAGS = $(PROTOBUF_C_CFLAGS)
 nodist_libmuster_wire_la_SOURCES = $(proto_sources) $(record_proto_sources)
 libmuster_wire_la_SOURCES =
@@ -68,7 +71,7 @@ libmuster_wire_la_SOURCES =
 libmuster_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS) $(CRYPTO_CFLAGS) $(LIBZIP_CFLAGS) $(RECORD_CFLAGS)
 # Nobody asks for the errno of sqrt(), nor for floating-point exceptions: then more loops are vectorised.
 libmuster_core_la_CFLAGS = $(AM_CFLAGS) -fno-math-errno -fno-trapping-math
-libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS) $(RECORD_LIBS)
+libmuster_core_la_LIBADD = libmuster-wire.la $(PROTOBUF_C_LIBS) $(CRYPTO_LIBS) $(LIBZIP_LIBS) $(RECORD_LIBS) $(ATOMIC_LIBS)
 libmuster_core_la_SOURCES = \
     lib/link/hello.c \
     lib/link/hello.h \
@@ -87,6 +90,36 @@ libmuster_core_la_SOURCES = \
     lib/network/code.h \
     lib/network/credentials.c \
     lib/network/credentials.h \
+    lib/network/renewal.c \
+    lib/network/scheme.c \
+    lib/network/scheme.h \
+    lib/network/tend.c \
+    lib/network/timer.c \
+    lib/network/timer.h \
+    lib/network/transport.c \
+    lib/network/trim.c \
+    lib/network/transport.h \
+    lib/network/trim.h \
+    lib/network/words.h \
+    lib/participant/dispatch.c \
+    lib/participant/heartbeat.c \
+    lib/participant/heartbeat.h \
+    lib/participant/internal.h \
+    lib/participant/participant.c \
+    lib/participant/session.c \
+    lib/participant/session.h \
+    lib/participant/statistics.c \
+    lib/participant/turn.c \
+    lib/participant/turn.h \
+    lib/participant/wait.c \
+    lib/participant/wait.h
+if TLS
+libmuster_core_la_SOURCES += lib/network/certificates.c
+else
+libmuster_core_la_SOURCES += lib/network/no_certificates.c
+endif
+if !PARTICIPANT_ONLY
+libmuster_core_la_SOURCES += \
     lib/network/descriptors.c \
     lib/network/descriptors.h \
     lib/network/guesses.c \
@@ -103,30 +136,9 @@ libmuster_core_la_SOURCES = \
     lib/network/local.h \
     lib/network/local_listener.c \
     lib/network/local_stream.c \
-    lib/network/renewal.c \
-    lib/network/scheme.c \
-    lib/network/scheme.h \
-    lib/network/timer.c \
-    lib/network/timer.h \
-    lib/network/transport.c \
-    lib/network/trim.c \
-    lib/network/transport.h \
-    lib/network/trim.h \
     lib/network/waiting.c \
-    lib/network/waiting.h \
-    lib/network/words.h \
-    lib/participant/dispatch.c \
-    lib/participant/heartbeat.c \
-    lib/participant/heartbeat.h \
-    lib/participant/internal.h \
-    lib/participant/participant.c \
-    lib/participant/session.c \
-    lib/participant/session.h \
-    lib/participant/statistics.c \
-    lib/participant/turn.c \
-    lib/participant/turn.h \
-    lib/participant/wait.c \
-    lib/participant/wait.h
+    lib/network/waiting.h
+endif
 if SERVER
 libmuster_core_la_SOURCES += \
     lib/group/batch.c \
@@ -183,6 +195,8 @@ libmuster_core_la_SOURCES += \
     lib/proxy/drain.c \
     lib/proxy/drain.h \
     lib/proxy/instruction.c \
+    lib/proxy/lanes.c \
+    lib/proxy/lanes.h \
     lib/proxy/instruction.h \
     lib/proxy/internal.h \
     lib/proxy/manager.h \
@@ -217,6 +231,7 @@ libmuster_core_la_SOURCES += \
     lib/wire/array.c \
     lib/wire/array.h \
     lib/wire/block.c \
+    lib/wire/chunk.c \
     lib/wire/copy.c \
     lib/wire/copy.h \
     lib/wire/decode.c \
@@ -313,6 +328,9 @@ libmuster_core_la_SOURCES += \
     lib/record/tensorboard.c
 endif
 
+if !PARTICIPANT_ONLY
+noinst_LTLIBRARIES += libmuster-grpc.la
+endif
 libmuster_grpc_la_CPPFLAGS = $(AM_CPPFLAGS) $(GRPC_CFLAGS)
 libmuster_grpc_la_LIBADD = $(GRPC_LIBRARIES)
 libmuster_grpc_la_SOURCES = \
@@ -334,10 +352,14 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_unfinished.c \
     lib/network/grpc_unfinished.h
 
-lib_LTLIBRARIES = libmuster.la
 libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined
 libmuster_la_LIBADD = libmuster-core.la libmuster-grpc.la
 libmuster_la_SOURCES = lib/network/built_in.c
+if PARTICIPANT_ONLY
+lib_LTLIBRARIES = libmuster-participant.la
+else
+lib_LTLIBRARIES = libmuster.la
+endif
 
 # Ranks of an MPI world.
 if WITH_MPI
@@ -362,14 +384,13 @@ noinst_LTLIBRARIES += libmuster-http2.la
 libmuster_http2_la_CPPFLAGS = $(AM_CPPFLAGS) $(HTTP2_CFLAGS)
 libmuster_http2_la_LIBADD = $(HTTP2_LIBS)
 libmuster_http2_la_SOURCES = \
-    lib/network/http2/call.c \
     lib/network/http2/client.c \
     lib/network/http2/connection.c \
+    lib/network/http2/frames.c \
     lib/network/http2/headers.c \
     lib/network/http2/http2.h \
     lib/network/http2/input.c \
-    lib/network/http2/listener.c \
-    lib/network/http2/listener.h \
+    lib/network/http2/intake.h \
     lib/network/http2/lookup.c \
     lib/network/http2/lookup.h \
     lib/network/http2/loop.c \
@@ -377,14 +398,35 @@ libmuster_http2_la_SOURCES = \
     lib/network/http2/output.c \
     lib/network/http2/session.c \
     lib/network/http2/stream.c \
-    lib/network/http2/tls.c \
+    lib/network/http2/tend.c \
+    lib/network/http2/tend.h \
     lib/network/http2/tls.h \
-    lib/network/http2/tls_context.c \
     lib/network/http2/tls_context.h \
-    lib/network/http2/tls_server.c \
-    lib/network/http2/tls_shown.c \
     lib/network/http2/transport.c
+if TLS
+libmuster_http2_la_SOURCES += \
+    lib/network/http2/tls.c \
+    lib/network/http2/tls_context.c
+else
+libmuster_http2_la_SOURCES += lib/network/http2/no_tls.c
 endif
+if PARTICIPANT_ONLY
+libmuster_http2_la_SOURCES += lib/network/http2/client_operations.c
+else
+libmuster_http2_la_SOURCES += \
+    lib/network/http2/call.c \
+    lib/network/http2/listener.c \
+    lib/network/http2/listener.h \
+    lib/network/http2/operations.c \
+    lib/network/http2/tls_server.c \
+    lib/network/http2/tls_shown.c
+endif
+endif
+
+# A participant by itself, of the core and that transport.
+libmuster_participant_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(MUSTER_INTERFACE) -no-undefined
+libmuster_participant_la_LIBADD = libmuster-core.la libmuster-http2.la
+libmuster_participant_la_SOURCES =
 
 # Vertical learning, a program's own use of proxies and participants.
 if WITH_VERTICAL

@@ -1,10 +1,12 @@
 # What a machine needs beside the program: completion for shells, units for systemd; and what Debian and others make packages of.
+if !PARTICIPANT_ONLY
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = packaging/completion/bash/muster packaging/completion/bash/muster_conformance
 zshcompletiondir = $(datadir)/zsh/site-functions
 dist_zshcompletion_DATA = packaging/completion/zsh/_muster packaging/completion/zsh/_muster_conformance
 fishcompletiondir = $(datadir)/fish/vendor_completions.d
 dist_fishcompletion_DATA = packaging/completion/fish/muster.fish packaging/completion/fish/muster_conformance.fish
+endif
 
 units = packaging/systemd/muster-server.service packaging/systemd/muster-coordinator.service \
     packaging/systemd/muster-participant@.service
@@ -28,6 +30,9 @@ EXTRA_DIST += \
     debian/muster.install \
     debian/rules \
     debian/source/format
+
+# Libraries for a participant on another machine: docs/http2.md.
+EXTRA_DIST += packaging/arm/sysroot
 
 # For containers: docs/packaging.md says what was checked of it.
 EXTRA_DIST += \

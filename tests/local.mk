@@ -1,7 +1,8 @@
 # The tests: programs over the local transport (without libgrpc), programs over real sockets, and scripts.
 EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/tsan.supp tests/support/run_test tests/support/valgrind.supp \
     tests/support/plain/criterion/criterion.h tests/integration/make_certificates tests/long/common tests/long/consensus \
-    tests/long/ddp tests/long/fresh_debian tests/long/starts tests/long/training
+    tests/long/ddp tests/long/fresh_debian tests/long/starts tests/long/strangers tests/long/training \
+    tests/long/grpc-js/package.json tests/long/grpc-js/participant.js tests/long/grpc-js/train.py
 
 if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
@@ -88,7 +89,8 @@ tests_unit_unit_SOURCES += \
     tests/unit/test_tls_transfer.c \
     tests/unit/tls.c \
     tests/unit/tls.h \
-    tests/unit/tls_files.c
+    tests/unit/tls_files.c \
+    tests/unit/tls_files.h
 tests_unit_unit_LDADD += libmuster-http2.la
 endif
 
@@ -222,7 +224,7 @@ tests_participant_participant_SOURCES = \
 # Every allocation of the library fails in turn; where it would wait, the test steps the network in its place.
 tests_fault_allocation_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
-    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=free \
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=strndup,--wrap=free \
     -Wl,--wrap=tsearch,--wrap=pthread_cond_wait,--wrap=sem_wait
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
@@ -232,6 +234,25 @@ tests_fault_allocation_SOURCES = \
     tests/fault/failing.c \
     tests/fault/failing.h \
     tests/support/no_grpc.c
+
+if HTTP2
+check_PROGRAMS += tests/fault/allocation_http2
+tests_fault_allocation_http2_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(HTTP2_CFLAGS)
+tests_fault_allocation_http2_LDFLAGS = $(tests_fault_allocation_LDFLAGS) \
+    -Wl,--wrap=muster__clock_now,--wrap=pthread_create,--wrap=pthread_join,--wrap=pthread_detach \
+    -Wl,--wrap=getaddrinfo \
+    -Wl,--wrap=nghttp2_session_server_new2,--wrap=nghttp2_session_client_new2,--wrap=epoll_wait
+tests_fault_allocation_http2_LDADD = libmuster-http2.la libmuster-core.la $(HTTP2_LIBS) $(TEST_LIBS)
+tests_fault_allocation_http2_SOURCES = \
+    tests/fault/allocation_http2.c \
+    tests/fault/allocation_http2_streams.c \
+    tests/fault/failing.c \
+    tests/fault/failing.h \
+    tests/fault/failing_http2.c \
+    tests/fault/failing_http2.h \
+    tests/unit/tls_files.c \
+    tests/unit/tls_files.h
+endif
 
 # Every call that reaches the disk fails in turn.
 tests_fault_disk_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
@@ -301,7 +322,8 @@ check_PROGRAMS += tests/conformance/http2
 tests_conformance_http2_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_conformance_http2_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
 tests_conformance_http2_LDADD = $(GRPC_TEST_LIBS)
-tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformance/over_http2.c
+tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformance/over_http2.c \
+    tests/conformance/test_tending.c
 
 # Peers that write HTTP/2 by hand, and mean no good.
 check_PROGRAMS += tests/http2/hostile
@@ -317,9 +339,13 @@ tests_http2_hostile_SOURCES = \
     tests/http2/raw.h \
     tests/http2/test_clients.c \
     tests/http2/test_floods.c \
+    tests/http2/test_places.c \
     tests/http2/test_servers.c \
+    tests/http2/test_tls.c \
     tests/support/slowness.c \
-    tests/support/slowness.h
+    tests/support/slowness.h \
+    tests/unit/tls_files.c \
+    tests/unit/tls_files.h
 endif
 
 # Groups, over each transport; the coordinator is played.

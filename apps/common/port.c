@@ -1,4 +1,4 @@
-/* Telling a port: to a pipe, or in a file. */
+/* Telling a port, to a pipe or in a file, and the address that goes with it. */
 #include <config.h>
 
 #include "port.h"
@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "dataset.h"
+
+#define HTTP2 "http2+"
 
 static bool write_lines(int file, const char *lines)
 {
@@ -59,4 +61,20 @@ enum muster_status port_announce(const char *path, uint16_t port, uint16_t monit
     if (pipe ? tell_port(path, lines) : save_port(path, lines))
         return MUSTER_OK;
     return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
+}
+
+const char *port_host(const char *listen)
+{
+    return strncmp(listen, HTTP2, strlen(HTTP2)) == 0 ? listen + strlen(HTTP2) : listen;
+}
+
+void port_address(const char *listen, uint16_t port, char *address, size_t size)
+{
+    const char *host = port_host(listen), *colon = strrchr(host, ':');
+    int length = colon ? (int)(colon - host) : 0, scheme = (int)(host - listen);
+    if (length == 0 || strncmp(host, "0.0.0.0:", 8) == 0 || strncmp(host, "[::]:", 5) == 0) {
+        host = "127.0.0.1";
+        length = (int)strlen(host);
+    }
+    snprintf(address, size, "%.*s%.*s:%u", scheme, listen, length, host, (unsigned)port);
 }

@@ -1,7 +1,8 @@
-/* Telling the port on which a program listens to the one who started it. */
+/* Where a program listens: telling the port to the one who started it, and how it is reached. */
 #ifndef PORT_H
 #define PORT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <muster/muster.h>
@@ -10,5 +11,11 @@
  * is complete, or a pipe or terminal that is there. IO with *error. */
 enum muster_status port_announce(const char *path, uint16_t port, uint16_t monitor_port,
                                  struct muster_error *error);
+
+/* An address to listen on without the name of a transport before it: HOST:PORT of http2+HOST:PORT. */
+const char *port_host(const char *listen);
+
+/* Where one that listens on `listen`, and has got `port`, is reached from this machine, over the same transport. */
+void port_address(const char *listen, uint16_t port, char *address, size_t size);
 
 #endif

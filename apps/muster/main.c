@@ -61,6 +61,19 @@ static const struct command commands[] = {
 
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
 
+static void print_addresses(FILE *stream)
+{
+    fputs(
+        "\nAddresses:\n"
+        "  HOST:PORT and [V6]:PORT, by gRPC's C core. 0.0.0.0 and [::] are all addresses of this machine.\n",
+        stream);
+#ifdef HAVE_HTTP2
+    fputs("  With http2+ before them they are by nghttp2, as are all if the environment has\n"
+          "  MUSTER_NETWORK=http2. Both understand each other.\n",
+          stream);
+#endif
+}
+
 static void print_usage(FILE *stream)
 {
     fprintf(stream, "Usage: muster COMMAND [OPTION...]\n");
@@ -71,6 +84,7 @@ static void print_usage(FILE *stream)
             fprintf(stream, "  %-12s %s\n", commands[i].name, commands[i].summary);
     }
     fprintf(stream, "\n  %-12s %s\n", "help COMMAND", "say what a command does, and list its options");
+    print_addresses(stream);
     fprintf(stream, "\nmuster --version prints the version.\n");
 }
 

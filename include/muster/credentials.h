@@ -14,7 +14,8 @@ MUSTER_BEGIN_DECLS
  * that names the file:
  * - IO: a file cannot be read;
  * - FORMAT: a file does not hold what it should;
- * - INVALID: the files do not go together.
+ * - INVALID: the files do not go together;
+ * - UNSUPPORTED: TLS is asked for, and the library was built without it, as libmuster-participant may be.
  *
  * The files are read again when they have changed: a server checks when somebody connects, and a participant
  * before it tries to come back. If the new files are not valid, on_warning says so, and the old credentials

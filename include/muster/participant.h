@@ -64,7 +64,8 @@ struct participant_options {
      * count.
      */
     size_t max_message_size;
-    /** The most bytes that the server may send in the chunks of one instruction; more than 0. */
+    /** The most bytes that the server may send in the chunks of one instruction; more than 0. A process of 32 bits
+     * takes at most 1 GiB, whatever this says, and so the server is told. */
     uint64_t max_payload_size;
     /** The arrays of an answer that is bigger than this, in bytes, travel in chunks behind it. */
     size_t chunk_threshold;
@@ -166,15 +167,17 @@ static inline void participant_options_init(struct participant_options *options)
 
 /**
  * Connects to the server at `address` ("host:port" or "[v6]:port" with gRPC; the same behind "http2+" for
- * the HTTP/2 transport; "local:NAME" for a server in this process; "mpi:RANK" or "mpi:RANK/NAME" for one in this
- * MPI world) and blocks until the server has admitted the participant, at most for connect_timeout_ms. It waits
- * for a server that is not up yet. `options` NULL means the defaults. On MUSTER_OK the caller owns
- * *participant and frees it with participant_free(). Otherwise it is NULL and *error (may be NULL) says why.
+ * the HTTP/2 transport, which is what libmuster-participant has for both, and all that it has; "local:NAME" for
+ * a server in this process; "mpi:RANK" or "mpi:RANK/NAME" for one in this MPI world) and blocks until the
+ * server has admitted the participant, at most for connect_timeout_ms. It waits for a server that is not up
+ * yet. `options` NULL means the defaults. On MUSTER_OK the caller owns *participant and frees it with
+ * participant_free(). Otherwise it is NULL and *error (may be NULL) says why.
  *
  * At once:
  * - INVALID: the address has none of these forms, an option is out of range, or the call was made in a
  *   callback;
- * - UNSUPPORTED: this build does not have the transport of the address;
+ * - UNSUPPORTED: this build does not have the transport of the address, or has no TLS, and the credentials ask
+ *   for it;
  * - IO, FORMAT: a file of the credentials cannot be read, or holds something else;
  * - OUT_OF_MEMORY.
  *

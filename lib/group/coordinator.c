@@ -45,7 +45,7 @@ struct word {
 };
 
 /* A turn that is to begin, or a proxy that is to be closed. */
-struct errand {
+struct delivery {
     struct proxy *proxy; /* a reference */
     struct word *word;   /* a reference; NULL: it is asked for its report */
 };
@@ -241,7 +241,7 @@ static void renew_words(struct muster_coordinator *coordinator)
 }
 
 /* Whether something is to be said to the place, and then what. With the lock held. */
-static bool take_errand(struct group *group, struct place *place, struct errand *errand)
+static bool take_delivery(struct group *group, struct place *place, struct delivery *delivery)
 {
     struct word *word = group->word;
     if (!place->owner || place->busy || !word || word->epoch < place->since)
@@ -252,45 +252,45 @@ static bool take_errand(struct group *group, struct place *place, struct errand 
     place->busy = true;
     place->asks = false;
     place->told = word->epoch;
-    errand->proxy = proxy_retain(place->owner);
-    errand->word = news ? word_retain(word) : NULL;
+    delivery->proxy = proxy_retain(place->owner);
+    delivery->word = news ? word_retain(word) : NULL;
     return true;
 }
 
 /* With the lock held. The caller runs and frees them. */
-static struct errand *take_errands(struct muster_coordinator *coordinator, size_t *count)
+static struct delivery *take_deliveries(struct muster_coordinator *coordinator, size_t *count)
 {
-    struct errand *errands = NULL, errand;
+    struct delivery *deliveries = NULL, delivery;
     size_t room = 0;
     *count = 0;
     for (struct group *group = coordinator->groups.first; group; group = group->next) {
         for (uint32_t i = 0; i < group->count; i++) {
             if (*count == room) {
-                struct errand *more = realloc(errands, (room += group->count) * sizeof(*errands));
+                struct delivery *more = realloc(deliveries, (room += group->count) * sizeof(*deliveries));
                 if (!more) {
                     coordinator->short_of_memory = true;
-                    return errands;
+                    return deliveries;
                 }
-                errands = more;
+                deliveries = more;
             }
-            if (take_errand(group, group->places[i], &errand))
-                errands[(*count)++] = errand;
+            if (take_delivery(group, group->places[i], &delivery))
+                deliveries[(*count)++] = delivery;
         }
     }
-    return errands;
+    return deliveries;
 }
 
 /* A turn with the member ends when its session does, at the latest. */
-static void run_errand(struct muster_coordinator *coordinator, const struct errand *errand)
+static void run_delivery(struct muster_coordinator *coordinator, const struct delivery *delivery)
 {
     static const struct muster_message question = {.kind = MUSTER_APPLICATION, .type = REPORT_TYPE};
     enum muster_status status =
-        proxy_run_async(errand->proxy, errand->word ? &errand->word->message : &question, MUSTER_NO_LIMIT,
-                        answered, coordinator, NULL);
+        proxy_run_async(delivery->proxy, delivery->word ? &delivery->word->message : &question,
+                        MUSTER_NO_LIMIT, answered, coordinator, NULL);
     if (status != MUSTER_OK) /* it is gone, or cannot be told: it comes back if it can */
-        proxy_close(errand->proxy);
-    proxy_release(errand->proxy);
-    word_release(errand->word);
+        proxy_close(delivery->proxy);
+    proxy_release(delivery->proxy);
+    word_release(delivery->word);
 }
 
 /* With the lock held. */
@@ -353,15 +353,15 @@ static void step(struct muster_coordinator *coordinator)
     save_if_changed(coordinator); /* the same as those words, whatever happens meanwhile */
     if (coordinator->stopping)
         return; /* it no longer hears who is gone */
-    struct errand *errands = take_errands(coordinator, &count);
+    struct delivery *deliveries = take_deliveries(coordinator, &count);
     struct place *dropped = take_dropped(coordinator);
     struct news *news = take_news(coordinator);
     set_timer(coordinator);
     pthread_cond_broadcast(&coordinator->changed); /* a group may have ended */
     pthread_mutex_unlock(&coordinator->lock);
     for (size_t i = 0; i < count; i++)
-        run_errand(coordinator, &errands[i]);
-    free(errands);
+        run_delivery(coordinator, &deliveries[i]);
+    free(deliveries);
     send_away(dropped);
     tell_news(coordinator, news);
     pthread_mutex_lock(&coordinator->lock);

@@ -94,6 +94,14 @@ void muster__incoming_begin(struct incoming *incoming, struct envelope *envelope
     envelope->message = (struct muster_message)MUSTER_MESSAGE_INIT;
 }
 
+uint8_t *muster__incoming_place(const struct incoming *incoming, const struct envelope *envelope, size_t size)
+{
+    if (envelope->turn != incoming->turn || envelope->offset != incoming->received || size == 0 ||
+        size > incoming->size - incoming->received)
+        return NULL;
+    return muster__payload_place(&incoming->message, size);
+}
+
 enum muster_status muster__incoming_add(struct incoming *incoming, struct envelope *envelope,
                                         struct muster_error *error)
 {

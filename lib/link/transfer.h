@@ -53,7 +53,12 @@ struct incoming {
 /* Takes what an envelope announces, and its message with it. */
 void muster__incoming_begin(struct incoming *incoming, struct envelope *envelope, size_t wire_size);
 
-/* Takes a chunk to its place. PROTOCOL, with a text, when it is not the one that is to come next. */
+/* Where the data of a chunk belongs, of which only the head is there; NULL: it is to be taken as a whole. */
+uint8_t *muster__incoming_place(const struct incoming *incoming, const struct envelope *envelope,
+                                size_t size);
+
+/* Takes a chunk to its place, where its data may be already. PROTOCOL, with a text, when it is not the one that is
+   to come next. */
 enum muster_status muster__incoming_add(struct incoming *incoming, struct envelope *envelope,
                                         struct muster_error *error);
 

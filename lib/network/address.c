@@ -82,27 +82,35 @@ bool muster__is_one_address(const char *host)
     return strcmp(text, host) == 0 && strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0;
 }
 
+enum muster_status muster__bind_failed(const char *address, int code, int number, struct muster_error *error)
+{
+    if (code == EAI_MEMORY)
+        return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
+    if (code)
+        return muster__error(error, MUSTER_INVALID, "cannot listen on '%s': %s", address, gai_strerror(code));
+    return muster__error(error, number == EADDRINUSE ? MUSTER_EXISTS : MUSTER_UNAVAILABLE,
+                         "cannot listen on '%s': %s%s", address, strerror(number),
+                         number == EADDRNOTAVAIL ? " (is it one of this machine's?)"
+                         : number == EADDRINUSE  ? " (port 0 takes a free one)"
+                                                 : "");
+}
+
 enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,
                                         struct muster_error *error)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found;
-    int problem = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
-    if (problem)
-        return muster__error(error, MUSTER_INVALID, "cannot listen on '%s': %s", address,
-                             gai_strerror(problem));
-    int reason = EADDRNOTAVAIL;
+    int code = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
+    if (code)
+        return muster__bind_failed(address, code, 0, error);
+    int number = EADDRNOTAVAIL;
     int descriptor = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (descriptor >= 0) {
-        reason = bind(descriptor, found->ai_addr, found->ai_addrlen) == 0 ? EADDRINUSE : errno;
+        number = bind(descriptor, found->ai_addr, found->ai_addrlen) == 0 ? EADDRINUSE : errno;
         close(descriptor);
     }
     freeaddrinfo(found);
-    return muster__error(error, reason == EADDRINUSE ? MUSTER_EXISTS : MUSTER_UNAVAILABLE,
-                         "cannot listen on '%s': %s%s", address, strerror(reason),
-                         reason == EADDRNOTAVAIL ? " (is it one of this machine's?)"
-                         : reason == EADDRINUSE  ? " (port 0 takes a free one)"
-                                                 : "");
+    return muster__bind_failed(address, 0, number, error);
 }
 
 bool muster__split_peer(const char *peer, char host[HOST_SIZE], uint16_t *port)

@@ -22,7 +22,10 @@ enum muster_status muster__split_to_connect(const char *address, char host[HOST_
 /* Whether `host` stands for one address, in the form in which getnameinfo() writes it. */
 bool muster__is_one_address(const char *host);
 
-/* Why an address could not be listened on: it is tried again, and given up at once. */
+/* Why an address could not be listened on: `code` of getaddrinfo(), or with 0, the error number of the socket. */
+enum muster_status muster__bind_failed(const char *address, int code, int number, struct muster_error *error);
+
+/* The same where nobody knows: it is tried again, and given up at once. */
 enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,
                                         struct muster_error *error);
 

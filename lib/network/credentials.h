@@ -30,7 +30,6 @@ struct keys {
     char *token;                       /* NULL: none */
     size_t token_size;
     size_t token_variety; /* how many different characters it has */
-    uint8_t token_digest[32];
 };
 
 enum { CREDENTIAL_FILES = 4, CREDENTIAL_WARNINGS = 4 };
@@ -78,6 +77,20 @@ enum muster_status muster__keys_load(const struct muster_credentials *files, str
 
 void muster__keys_release(struct keys *keys);
 
+/* The whole file, with a NUL behind it, for free(). IO, FORMAT, OUT_OF_MEMORY. */
+enum muster_status muster__credentials_read(const char *what, const char *path, char **text, size_t *size,
+                                            struct muster_error *error);
+
+/* Whether what is sent to `address` stays on this machine, as far as its text tells. */
+bool muster__is_loopback(const char *address);
+
+/* ---- certificates.c; no_certificates.c in a library without TLS, which is for participants alone ---- */
+
+/* Reads what TLS needs into keys that are being made; and frees what is OpenSSL's of it. */
+enum muster_status muster__certificates_load(const struct muster_credentials *files, struct keys *keys,
+                                             struct muster_error *error);
+void muster__certificates_drop(struct keys *keys);
+
 /* Whether a participant's certificate, with the chain that it came with (PEM; may be empty), is signed by our
    authorities, for a TLS client, and valid now. */
 enum muster_status muster__keys_check_certificate(const struct keys *keys, const char *leaf, size_t leaf_size,
@@ -86,8 +99,5 @@ enum muster_status muster__keys_check_certificate(const struct keys *keys, const
 
 /* Compares a token in a time that does not depend on ours. */
 bool muster__keys_check_token(const struct keys *keys, const void *presented, size_t size);
-
-/* Whether what is sent to `address` stays on this machine, as far as its text tells. */
-bool muster__is_loopback(const char *address);
 
 #endif

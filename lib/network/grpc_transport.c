@@ -102,7 +102,7 @@ static struct tag *wait_for_alarm(struct grpc_transport *transport)
         if (at == INT64_MAX) {
             pthread_cond_wait(&transport->alarm_moved, &transport->alarm_lock);
         } else {
-            struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+            const struct timespec until = muster__clock_at(at);
             pthread_cond_clockwait(&transport->alarm_moved, &transport->alarm_lock, CLOCK_MONOTONIC, &until);
         }
     }

@@ -11,8 +11,9 @@
 #include "network/credentials.h"
 #include "network/handshakes.h"
 
-#define INTERVAL_MS            10000
 #define BROKEN_OFF_INTERVAL_MS 3600000
+
+int64_t muster__handshakes_interval_ms = 10000;
 
 void muster__handshakes_init(struct handshakes *handshakes, struct muster_transport *transport,
                              struct credentials *credentials, struct holders *holders)
@@ -74,7 +75,7 @@ static void timer_expired(struct timer *timer)
 void muster__handshakes_add(struct handshakes *handshakes, bool broken_off, const char *reason)
 {
     struct handshake_failures *failures = broken_off ? &handshakes->broken_off : &handshakes->failed;
-    int64_t interval_ms = broken_off ? BROKEN_OFF_INTERVAL_MS : INTERVAL_MS;
+    int64_t interval_ms = broken_off ? BROKEN_OFF_INTERVAL_MS : muster__handshakes_interval_ms;
     int64_t now = muster__clock_now();
     pthread_mutex_lock(&handshakes->lock);
     failures->count++;

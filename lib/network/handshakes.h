@@ -11,6 +11,9 @@
 #include "network/timer.h"
 #include "network/transport.h"
 
+/* How often the owner is told of failures, but for what was broken off. Constant; a test sets its own at first. */
+extern int64_t muster__handshakes_interval_ms;
+
 /* Of one kind. Guarded by the lock of `handshakes`. */
 struct handshake_failures {
     struct handshakes *handshakes;

@@ -205,7 +205,7 @@ static bool wait_until_due(struct network *network)
         at = TAILQ_FIRST(&network->events)->due;
     if (at <= muster__local_now(network))
         return true;
-    const struct timespec until = {.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
+    const struct timespec until = muster__clock_at(at);
     if (network->by_hand || at == INT64_MAX)
         pthread_cond_wait(&network->changed, &network->lock);
     else

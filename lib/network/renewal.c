@@ -211,6 +211,7 @@ static struct credentials *credentials_new(const struct muster_credentials *file
         return NULL;
     pthread_mutex_init(&credentials->reading, NULL);
     pthread_mutex_init(&credentials->lock, NULL);
+    credentials->files.tls = files->tls;
     credentials->tls = files->tls || files->certificate || files->ca;
     credentials->asks = side == OF_SERVER && (files->ca || files->token_file);
     if (copy(&credentials->files.certificate, files->certificate) &&

@@ -61,15 +61,18 @@ static const struct scheme *find(const char *address)
     return scheme;
 }
 
-/* The environment's choice in place of the transport that takes what no other does; NULL: it has none. With the
-   lock held. */
-static const struct scheme *find_chosen(const struct scheme *found)
+/* The environment's choice among the transports for addresses without a scheme; NULL: it has none. */
+static const char *chosen_name(const struct scheme *found)
 {
     const char *name = getenv("MUSTER_NETWORK");
-    size_t size = name ? strlen(name) : 0;
+    return name && *name && strcmp(name, "grpc") != 0 && found && !*found->prefix ? name : NULL;
+}
+
+/* The transport of that name, or NULL. With the lock held. */
+static const struct scheme *find_named(const char *name)
+{
     const struct scheme *scheme;
-    if (size == 0 || !found || *found->prefix)
-        return NULL;
+    size_t size = strlen(name);
     for (size_t i = 0; (scheme = scheme_at(i)); i++) {
         if (strncmp(scheme->prefix, name, size) == 0 && strcmp(scheme->prefix + size, "+") == 0)
             break;
@@ -77,8 +80,9 @@ static const struct scheme *find_chosen(const struct scheme *found)
     return scheme;
 }
 
-/* With the lock held. */
-static enum muster_status explain(const char *address, const struct scheme *found, struct muster_error *error)
+/* `name` is the environment's choice, or NULL. With the lock held. */
+static enum muster_status explain(const char *address, const char *name, const struct scheme *found,
+                                  struct muster_error *error)
 {
     char forms[192] = "";
     size_t size = 0;
@@ -88,10 +92,14 @@ static enum muster_status explain(const char *address, const struct scheme *foun
             size += (size_t)snprintf(forms + size, sizeof(forms) - size, "%s%s", size ? " or " : "",
                                      scheme->form);
     }
+    if (name && !found)
+        return muster__error(
+            error, MUSTER_INVALID,
+            "the environment has MUSTER_NETWORK=%.32s: there is http2, and grpc, the default", name);
     if (found)
         return muster__error(error, MUSTER_UNSUPPORTED,
-                             "'%.64s': this muster was built without the transport of %s; there is %s",
-                             address, found->form, forms);
+                             "%s%.64s': this muster was built without the transport of %s; there is %s",
+                             name ? "MUSTER_NETWORK='" : "'", name ? name : address, found->form, forms);
     return muster__error(error, MUSTER_INVALID,
                          "there is no transport for '%.64s': write it as %s (the port is a number, and no "
                          "http:// stands before the host)",
@@ -103,12 +111,12 @@ enum muster_status muster__transport_acquire(const char *address, unsigned threa
 {
     *transport = NULL;
     pthread_mutex_lock(&schemes_lock);
-    const struct scheme *scheme = find(address), *chosen = find_chosen(scheme);
-    if (chosen)
-        scheme = chosen;
+    const struct scheme *scheme = find(address);
+    const char *name = chosen_name(scheme);
+    scheme = name ? find_named(name) : scheme;
     enum muster_status status = MUSTER_OK;
     if (!scheme || !scheme->acquire)
-        status = explain(address, scheme, error);
+        status = explain(address, name, scheme, error);
     pthread_mutex_unlock(&schemes_lock);
     if (status != MUSTER_OK)
         return status;

@@ -4,6 +4,9 @@
 #include "network/timer.h"
 #include "network/transport.h"
 
+/* A wait of 34 years does not end, and with the time since the machine started it fits in any time_t. */
+#define SECONDS_MAX (INT32_MAX / 2)
+
 int64_t muster__clock_now(void)
 {
     struct timespec now;
@@ -11,12 +14,19 @@ int64_t muster__clock_now(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+struct timespec muster__clock_at(int64_t at_ms)
+{
+    int64_t seconds = at_ms / 1000;
+    return (struct timespec){.tv_sec = (time_t)(seconds < SECONDS_MAX ? seconds : SECONDS_MAX),
+                             .tv_nsec = (long)(at_ms % 1000) * 1000000};
+}
+
 struct timespec muster__clock_after(int64_t limit_ms)
 {
-    struct timespec after;
-    clock_gettime(CLOCK_MONOTONIC, &after);
-    after.tv_nsec += (long)(limit_ms % 1000) * 1000000;
-    after.tv_sec += (time_t)(limit_ms / 1000) + after.tv_nsec / 1000000000;
+    struct timespec now, after = muster__clock_at(limit_ms);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    after.tv_nsec += now.tv_nsec;
+    after.tv_sec += now.tv_sec + after.tv_nsec / 1000000000;
     after.tv_nsec %= 1000000000;
     return after;
 }

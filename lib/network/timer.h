@@ -10,8 +10,10 @@
 
 struct muster_transport;
 
-/* The system's clock, CLOCK_MONOTONIC: now, in milliseconds; and `limit_ms` from now, to wait until. */
+/* The system's clock, CLOCK_MONOTONIC: now, in milliseconds; and, to wait until, that time and `limit_ms` from now.
+   What lies further ahead than a time_t of 32 bits reaches is in 34 years. */
 int64_t muster__clock_now(void);
+struct timespec muster__clock_at(int64_t at_ms);
 struct timespec muster__clock_after(int64_t limit_ms);
 
 /* Zero-initialised is idle. The owner keeps it in place while it is started and until its callback has

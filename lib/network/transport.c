@@ -1,6 +1,7 @@
 /* What all transports share. */
 #include <config.h>
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,7 +25,10 @@ void muster__block_signals(sigset_t *saved)
 
 unsigned muster__cores(void)
 {
+    cpu_set_t allowed;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0)
+        cores = CPU_COUNT(&allowed);
     return cores > 1 ? (unsigned)cores : 1;
 }
 

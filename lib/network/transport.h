@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <muster/credentials.h>
 #include <muster/status.h>
@@ -59,6 +60,12 @@ extern const struct connection_options muster__plain_connection;
 /* Pieces of memory that one part can have. */
 #define STREAM_PIECES_MAX 16
 
+/* Where a message belongs, of which the beginning has come. */
+struct landing {
+    size_t head;    /* bytes that do not go there */
+    uint8_t *place; /* NULL: nowhere */
+};
+
 /*
  * What a stream tells its owner. Called on network threads without a lock held, never two at a time for one
  * stream; must not block.
@@ -66,6 +73,13 @@ extern const struct connection_options muster__plain_connection;
 struct stream_events {
     /* A message of `size` bytes in `count` pieces, which are valid during the call. */
     void (*message)(void *context, const struct piece *pieces, size_t count, size_t size);
+    /*
+     * Of a big message the first `there` bytes have come. True: the owner says where those behind the first
+     * landing->head belong. The transport puts them there, and tells `message` of two pieces, the head and that place,
+     * which stays the transport's until then, `closed`, or displace(). A place that is NULL: nobody wants the message,
+     * and it is not told. False: the transport keeps it until it is whole. No transport has to ask; may be NULL.
+     */
+    bool (*begins)(void *context, const uint8_t *data, size_t there, size_t size, struct landing *landing);
     /* The part given to send_part() is on its way, or never will be: now the next can be given. Not when the
        stream ends first. The only event that may come while another is being told. May be NULL. */
     void (*sent)(void *context);
@@ -125,6 +139,12 @@ typedef enum muster_status transport_connect(struct muster_transport *transport,
                                              const struct stream_events *events, void *context,
                                              struct stream **stream, struct muster_error *error);
 
+/* What a network thread is asked to do, once. */
+struct errand {
+    STAILQ_ENTRY(errand) link;
+    void (*run)(struct errand *errand);
+};
+
 struct transport_ops {
     transport_listen *listen;
     /* Refuses new streams from now on; open ones go on until they end or are cut. Does not block; call
@@ -150,6 +170,11 @@ struct transport_ops {
        compared. Any thread; does not block. */
     void (*shut_borrowers)(struct muster_transport *transport, const struct buffer *body);
 
+    /* How many threads the transport has for its streams, each with streams of its own; and has the one of this number
+       run an errand, which stays in place until then. Any thread, under any lock. NULL: there are no such threads. */
+    unsigned (*lanes)(struct muster_transport *transport);
+    void (*post)(struct muster_transport *transport, unsigned lane, struct errand *errand);
+
     /* The clock, in milliseconds from any start; never goes back. */
     int64_t (*now)(struct muster_transport *transport);
     /* Calls muster__timers_ring() at or after `at`, in place of an alarm set before. Called under
@@ -165,7 +190,51 @@ struct muster_transport {
     struct timers timers;
 };
 
+/*
+ * Tending: a thread that waits for what a stream brings reads the stream itself, so that no network thread has to be
+ * woken first. While it sleeps, network threads still do all that is not reading. On the thread that tends only
+ * `message` is told, and only of this stream; what would call the user's code there is put off, as the user's
+ * thread may hold locks.
+ *
+ * The owner of the stream calls begin() under the lock that guards what the thread waits for; then, as long as that is
+ * not there, wait() without this lock; then end(). Whoever brings it about calls rouse(), beside the signal to the
+ * condition for those that do not tend. Nothing has to be tended: where begin() or wait() is false, the thread waits
+ * for its condition.
+ */
+struct tending_ops {
+    /* False: it cannot be tended now. Otherwise the stream stays, and is tended by the calling thread alone, until
+       end(). The caller may hold its own locks. */
+    bool (*begin)(struct stream *stream);
+    /* Sleeps until something comes, which is told, or somebody rouses it, or until `at`, by the transport's clock
+       (INT64_MAX: without end). True: look whether there is what you wait for. False: look once more, and then wait
+       for your condition. Without a lock held. */
+    bool (*wait)(struct stream *stream, int64_t at);
+    /* The caller may hold its own locks. */
+    void (*end)(struct stream *stream);
+    /* The thread that tends it, if one does, is to look. Between begin() and end(); any thread, under any lock. */
+    void (*rouse)(struct stream *stream);
+};
+
+/* The same for an owner that keeps in *tended which stream is tended, NULL: none. Guarded by the owner's lock, which is
+   held but for wait(). The stream may be NULL, or one that cannot be tended; nobody has to be there to be roused. */
+bool muster__tend_begin(struct stream **tended, struct stream *stream);
+bool muster__tend_wait(struct stream *tended, int64_t at);
+void muster__tend_end(struct stream **tended);
+void muster__tend_rouse(struct stream *tended);
+
+/* Whether this is a thread that tends, and is being told of a message. */
+bool muster__tends(void);
+
+/* Only there: this message, and all that follow, are told on a network thread, as if they had come now. */
+void muster__tend_put_off(void);
+
+/* For transports, around the telling. The end is true where that message was put off. */
+void muster__tend_telling(void);
+bool muster__tend_told(void);
+
 struct stream_ops {
+    /* NULL: the transport's streams cannot be tended. */
+    const struct tending_ops *tending;
     /*
      * Queues a message: `head_size` bytes of its own, then `body` (may be NULL), of which a reference is
      * taken. Messages arrive in order. OK does not mean that it arrived. CLOSED after close() or the end;
@@ -197,13 +266,18 @@ struct stream_ops {
      * same.
      */
     void (*hold)(struct stream *stream);
-    /* Only in a `message` event: the peer says more than is worth its while. The transport puts off reading
+    /* Only in a `message` or a `begins` event: the peer says more than is worth its while. The transport puts off reading
        for so long, whatever we send, and its flow control stops the peer. Its end is told all the same. For
        health.h also when the stream is accepted, and with MUSTER_NO_LIMIT: nothing more is read. */
     void (*pause)(struct stream *stream, int64_t milliseconds);
+    /* The place that `begins` gave, be it just now, is not written to any more when this returns; the message goes to
+       nobody. Harmless when there is none. Any thread, also under the caller's own locks. Of transports that ask. */
+    void (*displace)(struct stream *stream);
     /* On a server, for health.h alone: ends the stream now, with a code of code.h; what is queued is lost. As
        send() otherwise. NULL: the transport has no such service. */
     void (*refuse)(struct stream *stream, int code, const char *text);
+    /* Of transports with lanes: the number of its thread. Any thread. */
+    unsigned (*lane)(struct stream *stream);
     /* Writes the peer's address. Before `closed`. */
     void (*peer)(struct stream *stream, char *text, size_t size);
     /*
@@ -243,7 +317,7 @@ void muster__warn_listener(const struct listener_events *events, void *context, 
 /* Signals are the program's: around everything in which a thread is started. */
 void muster__block_signals(sigset_t *saved);
 
-/* How many cores the machine has, at least 1. */
+/* How many cores this thread may run on, at least 1. */
 unsigned muster__cores(void);
 
 /* ---- addresses: scheme.c ---- */

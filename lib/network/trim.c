@@ -19,7 +19,9 @@ void muster__trim_init(struct trim *trim, struct muster_transport *transport)
 static void timer_expired(struct timer *timer)
 {
     CONTAINER(timer, struct trim, timer)->timed = false;
+#ifdef __GLIBC__
     malloc_trim(0);
+#endif
 }
 
 void muster__trim_later(struct trim *trim)

@@ -84,6 +84,31 @@ enum muster_status participant_dispatch(struct participant *participant, const s
     return first || status != MUSTER_OK ? status : answer(participant, message, error);
 }
 
+/* Whether there is something to consume, or nothing more to wait for. With the lock held. */
+static bool is_over(const struct participant *participant, const struct waiter *waiter)
+{
+    const struct turns *turns = &participant->turns;
+    return turns->came || turns->over || waiter->expired;
+}
+
+/* Waits for an instruction, with the lock held, and tends the stream meanwhile; but not where on_ready is to be called
+   when one comes. */
+static void wait_for_instruction(struct participant *participant, struct waiter *waiter)
+{
+    bool may = !participant->options.on_ready && !is_over(participant, waiter);
+    bool tends = may && muster__tend_begin(&participant->tended, participant->turns.stream), good = tends;
+    while (good && !is_over(participant, waiter)) {
+        struct stream *tended = participant->tended;
+        muster__participant_unlock(participant);
+        good = muster__tend_wait(tended, waiter->limited ? waiter->timer.at : INT64_MAX);
+        pthread_mutex_lock(&participant->lock);
+    }
+    if (tends)
+        muster__tend_end(&participant->tended);
+    while (!is_over(participant, waiter))
+        muster__waiter_sleep(waiter);
+}
+
 enum muster_status participant_consume(struct participant *participant, int64_t timeout_ms,
                                        const struct muster_message **instruction, struct muster_error *error)
 {
@@ -105,8 +130,7 @@ enum muster_status participant_consume(struct participant *participant, int64_t 
     status = MUSTER_OK;
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          muster__in_callback() ? 0 : timeout_ms);
-    while (!turns->came && !turns->over && !waiter.expired)
-        muster__waiter_sleep(&waiter);
+    wait_for_instruction(participant, &waiter);
     muster__waiter_end(&waiter);
     if (turns->came && !participant->session.closed) {
         *instruction = muster__turns_consume(turns);

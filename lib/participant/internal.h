@@ -29,6 +29,8 @@ struct participant {
 
     pthread_mutex_t lock; /* guards all below; given back by muster__participant_unlock() */
     pthread_cond_t changed;
+    struct stream
+        *tended; /* by a thread that waits to consume; it may be older than the session's; NULL: none */
     struct session session;
     struct turns turns;
     struct heartbeat heartbeat;
@@ -37,6 +39,13 @@ struct participant {
 
 /* Gives back a reference; the last one frees. Without the lock. */
 void muster__participant_release(struct participant *participant);
+
+/* Wakes who waits for something to consume; with the lock held. */
+static inline void muster__participant_wake(struct participant *participant)
+{
+    muster__tend_rouse(participant->tended);
+    pthread_cond_broadcast(&participant->changed);
+}
 
 /* Gives the lock back, and frees what was dropped under it. */
 static inline void muster__participant_unlock(struct participant *participant)

@@ -92,7 +92,7 @@ static struct participant *participant_new(const char *address, const struct par
 {
     const struct abilities own = {
         .max_message_size = options->max_message_size,
-        .max_payload_size = options->max_payload_size,
+        .max_payload_size = muster__payload_most(options->max_payload_size),
         .sends_heartbeats = true,
         .asks = options->asks,
         .hears_refusals = options->on_warning, /* nobody else would see why an answer was refused */
@@ -107,7 +107,7 @@ static struct participant *participant_new(const char *address, const struct par
     participant->options.name = NULL;
     participant->options.labels = NULL;
     muster__session_init(&participant->session);
-    muster__turns_init(&participant->turns, &participant->traffic, options->max_payload_size);
+    muster__turns_init(&participant->turns, &participant->traffic, own.max_payload_size);
     participant->address = strdup(address);
     participant->hello = muster__hello_pack(&own, options->name, options->labels, options->label_count);
     if (participant->address && participant->hello)

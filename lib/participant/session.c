@@ -112,7 +112,7 @@ static void end(struct participant *participant, enum muster_status status, cons
     /* A server, or who poses as one, may have written it. */
     muster_text_harmless(session->closed ? "participant_close() was called" : reason, session->reason,
                          sizeof(session->reason));
-    pthread_cond_broadcast(&participant->changed);
+    muster__participant_wake(participant);
 }
 
 /* Ends the stream for a reason of our own, which its end will report. */
@@ -571,6 +571,17 @@ static void timer_expired(struct timer *timer)
     muster__participant_release(participant);
 }
 
+/* Whether no code of the user's hears of a message, so that a thread which waits to consume may be told of it. */
+static bool may_tell_here(struct participant *participant, const struct envelope *envelope,
+                          enum muster_status status)
+{
+    pthread_mutex_lock(&participant->lock);
+    bool open = participant->session.state == PARTICIPANT_OPEN;
+    muster__participant_unlock(participant);
+    return open && status == MUSTER_OK && envelope->content != CONTENT_WELCOME &&
+           envelope->content != CONTENT_REFUSED && envelope->content != CONTENT_CANCEL;
+}
+
 static void message_received(void *context, const struct piece *pieces, size_t count, size_t size)
 {
     struct participant *participant = context;
@@ -579,6 +590,11 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     bool ready = false, tells = false;
     char line[LINE_SIZE];
     enum muster_status status = muster__decode(TO_PARTICIPANT, pieces, count, &envelope, &error);
+    if (muster__tends() && !may_tell_here(participant, &envelope, status)) {
+        muster__envelope_clear(&envelope);
+        muster__tend_put_off();
+        return;
+    }
     pthread_mutex_lock(&participant->lock);
     bool known = muster__session_is_admitted(participant);
     muster__traffic_received(&participant->traffic, size);
@@ -596,6 +612,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     if (ready) {
         participant->session.proven = true;
         participant->session.came_at = now_of(participant);
+        muster__tend_rouse(participant->tended);
     }
     if (status != MUSTER_OK)
         cut(participant, status, error.text);
@@ -610,6 +627,20 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     call_back(participant, admitted, cancelled, ready);
     if (tells)
         tell(participant, line);
+}
+
+static bool message_begins(void *context, const uint8_t *data, size_t there, size_t size,
+                           struct landing *landing)
+{
+    struct participant *participant = context;
+    struct envelope envelope;
+    landing->head = muster__decode_chunk_head(TO_PARTICIPANT, data, there, size, &envelope);
+    if (landing->head == 0)
+        return false;
+    pthread_mutex_lock(&participant->lock);
+    bool lands = muster__turns_land(&participant->turns, &envelope, size - landing->head, &landing->place);
+    muster__participant_unlock(participant);
+    return lands;
 }
 
 static void part_sent(void *context)
@@ -674,6 +705,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
 
 static const struct stream_events stream_events = {
     .message = message_received,
+    .begins = message_begins,
     .sent = part_sent,
     .closed = stream_closed,
 };
@@ -696,7 +728,7 @@ void muster__session_hang_up(struct participant *participant)
     } else {
         close_stream(participant);
     }
-    pthread_cond_broadcast(&participant->changed);
+    muster__participant_wake(participant);
 }
 
 void muster__session_spare(struct participant *participant)

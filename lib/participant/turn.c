@@ -81,6 +81,9 @@ static void drop_message(struct turns *turns, struct muster_message *message)
 
 static void drop_arriving(struct turns *turns)
 {
+    if (turns->lands)
+        turns->stream->ops->displace(turns->stream);
+    turns->lands = false;
     struct muster_message arriving = muster__incoming_take(&turns->arriving);
     drop_message(turns, &arriving);
 }
@@ -235,6 +238,7 @@ static enum muster_status add_chunk(struct turns *turns, struct envelope *envelo
                                     struct muster_error *error)
 {
     struct incoming *arriving = &turns->arriving;
+    turns->lands = false; /* if one did, this is it */
     if (arriving->size == 0 || envelope->turn != arriving->turn || turns->over)
         return MUSTER_OK;
     enum muster_status status = muster__incoming_add(arriving, envelope, error);
@@ -244,6 +248,17 @@ static enum muster_status add_chunk(struct turns *turns, struct envelope *envelo
         *ready = true;
     }
     return status;
+}
+
+bool muster__turns_land(struct turns *turns, const struct envelope *envelope, size_t size, uint8_t **place)
+{
+    const struct incoming *arriving = &turns->arriving;
+    *place = NULL;
+    if (arriving->size == 0 || envelope->turn != arriving->turn || turns->over || !turns->stream)
+        return true;
+    *place = muster__incoming_place(arriving, envelope, size);
+    turns->lands = *place;
+    return turns->lands;
 }
 
 /* The answer's chunks may go. */
@@ -301,10 +316,10 @@ void muster__turns_open(struct turns *turns, struct stream *stream, bool origina
 
 void muster__turns_interrupt(struct turns *turns)
 {
+    drop_arriving(turns);
     turns->stream = NULL;
     turns->outgoing.on_wire = false;
     muster__outgoing_begin(&turns->outgoing, NULL, 0);
-    drop_arriving(turns);
 }
 
 void muster__turns_resume(struct turns *turns, uint64_t last_turn)

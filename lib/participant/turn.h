@@ -56,7 +56,8 @@ struct turns {
     uint64_t given_up; /* by the server, after they were consumed */
     struct instruction current;
     struct instruction next;
-    struct incoming arriving; /* the message of `next`, while chunks are missing */
+    struct incoming arriving; /* the message of `next`, while chunks are missing, */
+    bool lands;               /* of which one is read to its place */
     uint64_t last_turn;       /* of the last instruction that was received whole */
     bool holds_answer;        /* to the last instruction, until the next: it may have to be sent again */
     struct buffer *held;      /* that answer */
@@ -104,6 +105,10 @@ void muster__turns_end(struct turns *turns);
 enum muster_status muster__turns_received(struct turns *turns, pthread_mutex_t *lock,
                                           struct envelope *envelope, size_t size, bool *ready,
                                           struct muster_error *error);
+
+/* A chunk begins to arrive, with so much data: where that belongs; NULL: nobody wants it. False: it is to be taken as a
+   whole. */
+bool muster__turns_land(struct turns *turns, const struct envelope *envelope, size_t size, uint8_t **place);
 
 /* A chunk of the answer has left: the next may go. */
 void muster__turns_sent(struct turns *turns);

@@ -7,6 +7,16 @@
 #include "proxy/internal.h"
 #include "status.h"
 
+/* ---- chunks that are read to their place ---- */
+
+/* The memory of what arrives is to go. With the lock held. */
+static void end_landing(struct upload *upload)
+{
+    if (upload->lands_on)
+        upload->lands_on->ops->displace(upload->lands_on);
+    upload->lands_on = NULL;
+}
+
 /* ---- the room of a big answer: promised, waited for, granted, given back ---- */
 
 uint64_t muster__proxy_reserve(struct proxy *proxy, const struct buffer *instruction)
@@ -53,8 +63,8 @@ static uint64_t answer_most(const struct proxy *proxy)
     return most < options->max_payload_size ? most : options->max_payload_size;
 }
 
-/* A big answer is announced: it comes at once if room was promised, and otherwise waits. With the lock held;
-   not OK: the turn is to be given up. */
+/* A big answer is announced: it comes at once if room was promised and is there, and otherwise waits; what it sends
+   at once is dropped then. With the lock held; not OK: the turn is to be given up. */
 static enum muster_status begin_upload(struct proxy *proxy, struct envelope *envelope, size_t size)
 {
     struct upload *upload = &proxy->upload;
@@ -63,7 +73,7 @@ static enum muster_status begin_upload(struct proxy *proxy, struct envelope *env
     upload->last_size = envelope->announced;
     muster__incoming_begin(&upload->incoming, envelope, size);
     upload->pregranted = upload->incoming.size <= upload->claim.reserved;
-    if (upload->pregranted)
+    if (muster__claim_is_kept(&upload->claim, upload->incoming.size))
         return begin_payload(proxy) ? MUSTER_OK : MUSTER_OUT_OF_MEMORY;
     upload->request = muster__claim_wait(&upload->claim, upload->incoming.size);
     return MUSTER_OK;
@@ -112,6 +122,7 @@ static void pass_over(struct claim *claim)
     pthread_mutex_lock(&proxy->lock);
     if (is_arriving(upload)) {
         muster__claim_leave(&upload->claim);
+        end_landing(upload);
         muster__payload_drop(&upload->incoming.message);
         upload->request = muster__claim_wait(&upload->claim, upload->incoming.size);
     }
@@ -142,6 +153,7 @@ struct muster_message muster__proxy_end_upload(struct proxy *proxy)
     upload->request = 0;
     upload->grants = 0;
     upload->pregranted = false;
+    end_landing(upload);
     return muster__incoming_take(&upload->incoming);
 }
 
@@ -214,6 +226,28 @@ static bool is_stale(const struct proxy *proxy, const struct envelope *envelope)
 /* A smaller chunk is hardly worth reading; those in the smallest messages that we take are bigger. */
 #define CHUNK_LEAST 512
 
+bool muster__proxy_land(struct connection *connection, const struct envelope *envelope, size_t size,
+                        uint8_t **place)
+{
+    struct proxy *proxy = connection->proxy;
+    struct upload *upload = &proxy->upload;
+    bool lands = false;
+    *place = NULL;
+    pthread_mutex_lock(&proxy->lock);
+    if (proxy->connection != connection || proxy->state != PROXY_OPEN) {
+        /* Of an older connection, or out of turn. */
+    } else if (is_arriving(upload) && envelope->grant == upload->incoming.grant) {
+        *place = muster__incoming_place(&upload->incoming, envelope, size);
+        upload->lands_on = *place ? connection->stream : NULL;
+        lands = *place;
+    } else if (is_stale(proxy, envelope)) {
+        lands = true;
+        muster__connection_idled(connection);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    return lands;
+}
+
 void muster__proxy_chunk(struct connection *connection, struct envelope *envelope)
 {
     struct proxy *proxy = connection->proxy;
@@ -225,6 +259,8 @@ void muster__proxy_chunk(struct connection *connection, struct envelope *envelop
     size_t size = 0, chunk_size = envelope->chunk.left;
     enum muster_status status = MUSTER_OK;
     pthread_mutex_lock(&proxy->lock);
+    if (upload->lands_on == connection->stream)
+        upload->lands_on = NULL; /* this is it */
     if (proxy->connection != connection) {
         /* Of an older connection. */
     } else if (is_arriving(upload) && envelope->turn == incoming->turn &&

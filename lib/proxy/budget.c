@@ -218,12 +218,23 @@ bool muster__claim_reserve(struct claim *claim, uint64_t size)
     note_size(budget, size);
     bool room = !claim->late && budget->waiting_count == 0 && has_room(budget, size);
     if (room) {
+        claim->used = true;
         claim->reserved = size;
         budget->reserved += size;
         budget->holders++;
     }
     pthread_mutex_unlock(&budget->lock);
     return room;
+}
+
+bool muster__claim_is_kept(struct claim *claim, uint64_t size)
+{
+    struct budget *budget = claim->budget;
+    pthread_mutex_lock(&budget->lock);
+    bool full = is_automatic(budget) && size > BIG && budget->holders > 2; /* this one is among them */
+    bool kept = size <= claim->reserved && !full;
+    pthread_mutex_unlock(&budget->lock);
+    return kept;
 }
 
 /* The promise is kept, or not needed. With the lock held. */
@@ -244,6 +255,7 @@ void muster__claim_begin(struct claim *claim, uint64_t size, int64_t now)
         unreserve(claim);
         take_room(budget, size);
     }
+    claim->used = true;
     claim->size = size;
     claim->granted_at = claim->timed_from = claim->active_at = now;
     claim->received = claim->noted = 0;
@@ -267,6 +279,7 @@ uint64_t muster__claim_wait(struct claim *claim, uint64_t size)
     pthread_mutex_lock(&budget->lock);
     unreserve(claim);
     note_size(budget, size);
+    claim->used = true;
     claim->size = size;
     uint64_t ticket = ++budget->tickets;
     claim->ticket = ticket;
@@ -310,6 +323,9 @@ void muster__claim_whole(struct claim *claim, int64_t now)
 
 void muster__claim_leave(struct claim *claim)
 {
+    if (!claim->used) /* as of all small answers: the lock is one for all of them */
+        return;
+    claim->used = false;
     pthread_mutex_lock(&claim->budget->lock);
     unreserve(claim);
     leave_queue(claim->budget, claim);
@@ -431,7 +447,7 @@ void muster__budget_serve(struct budget *budget)
 {
     uint64_t ticket, size;
     struct claim *claim;
-    bool goes_on = true;
+    bool goes_on = budget->waiting_count > 0; /* or who waits next looks for room */
     while (goes_on) {
         if ((claim = take_next(budget, &ticket, &size))) {
             if (!claim->events->grant(claim, ticket))

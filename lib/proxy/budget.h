@@ -25,6 +25,7 @@
 #define MUSTER_PROXY_BUDGET_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,14 +48,14 @@ struct budget {
     uint64_t largest;     /* of the answers since nobody held or waited */
     bool room_for_second; /* beside one big answer: it has come */
     uint64_t tickets;
-    size_t waiting_count; /* in the next two */
-    struct link waiting;  /* claims that are announced, in that order */
-    struct link late;     /* those of participants that were too slow: after all others */
-    struct link granted;  /* those that are being received */
-    struct claim *aside;  /* the one of them that does not count, as it was too slow; NULL: none */
-    int64_t usual_ms;     /* that an answer takes from its grant until it is whole: a running median */
-    int64_t displaced_at; /* when the last had to make way in its usual time */
-    bool timed;           /* the timer runs, and is pending in the drain */
+    atomic_size_t waiting_count; /* in the next two; read without the lock by who would serve them */
+    struct link waiting;         /* claims that are announced, in that order */
+    struct link late;            /* those of participants that were too slow: after all others */
+    struct link granted;         /* those that are being received */
+    struct claim *aside;         /* the one of them that does not count, as it was too slow; NULL: none */
+    int64_t usual_ms;            /* that an answer takes from its grant until it is whole: a running median */
+    int64_t displaced_at;        /* when the last had to make way in its usual time */
+    bool timed;                  /* the timer runs, and is pending in the drain */
     int64_t rings_at;
     struct timer timer;
 };
@@ -76,7 +77,9 @@ struct claim_events {
 struct claim {
     struct budget *budget;
     const struct claim_events *events;
-    uint64_t reserved; /* promised to an answer that was not announced yet; guarded by its owner */
+    uint64_t
+        reserved; /* promised to an answer that was not announced yet; guarded by its owner, as the next */
+    bool used;    /* it may be in the budget, in one way or the other */
 
     struct link link; /* in one of the budget's, or alone; guarded by budget->lock, as are all below */
     uint64_t ticket;  /* not 0: it waits */
@@ -115,6 +118,10 @@ void muster__claim_init(struct claim *claim, struct budget *budget, const struct
 
 /* Promises room to an answer of `size` bytes, if there is, and if the participant keeps its promises. */
 bool muster__claim_reserve(struct claim *claim, uint64_t size);
+
+/* Whether the promise can be kept, now that the answer is announced: nobody was to wait for it, so that others may
+   have the room of two big ones. */
+bool muster__claim_is_kept(struct claim *claim, uint64_t size);
 
 /* It waits for room, and for no promise any more; the ticket, which is never 0. */
 uint64_t muster__claim_wait(struct claim *claim, uint64_t size);

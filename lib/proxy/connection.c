@@ -116,6 +116,12 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     struct envelope envelope;
     struct muster_error error;
     enum muster_status status = muster__decode(TO_SERVER, pieces, count, &envelope, &error);
+    if (muster__tends() &&
+        (status != MUSTER_OK || !muster__proxy_is_about_wait(proxy, connection, &envelope))) {
+        muster__envelope_clear(&envelope);
+        muster__tend_put_off();
+        return;
+    }
     enum proxy_state state = muster__proxy_receive(proxy, connection, size);
     if (state == PROXY_CLOSED)
         ; /* or a newer connection has taken its place, and it is about to end */
@@ -130,6 +136,14 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     else if (state == PROXY_OPEN)
         open_message(connection, &envelope, size);
     muster__envelope_clear(&envelope);
+}
+
+static bool message_begins(void *context, const uint8_t *data, size_t there, size_t size,
+                           struct landing *landing)
+{
+    struct envelope envelope;
+    landing->head = muster__decode_chunk_head(TO_SERVER, data, there, size, &envelope);
+    return landing->head && muster__proxy_land(context, &envelope, size - landing->head, &landing->place);
 }
 
 static void part_sent(void *context)
@@ -147,6 +161,7 @@ static void stream_closed(void *context, enum muster_status status, const char *
 
 static const struct stream_events connection_events = {
     .message = message_received,
+    .begins = message_begins,
     .sent = part_sent,
     .closed = stream_closed,
 };

@@ -75,27 +75,35 @@ static enum muster_status share(struct instruction *instruction, struct prepared
     return status;
 }
 
+static enum muster_status make(struct instruction *instruction, bool chunks, struct buffer **form,
+                               struct muster_error *error)
+{
+    struct prepared *prepared = muster__storage_owned(instruction->message->storage);
+    const struct participant_manager_options *options = &instruction->manager->options;
+    const struct encoding encoding = {.max_message_size = options->max_message_size,
+                                      .max_payload_size = chunks ? UINT64_MAX : 0,
+                                      .chunk_threshold = options->chunk_threshold,
+                                      .borrow = instruction->borrow,
+                                      .keep = instruction->keep};
+    return prepared ? share(instruction, prepared, chunks, form, error)
+                    : muster__encode(TO_PARTICIPANT, instruction->message, &encoding, form, error);
+}
+
 enum muster_status muster__instruction_body(struct instruction *instruction, bool chunks,
                                             struct buffer **body, struct muster_error *error)
 {
     struct buffer **form = chunks ? &instruction->chunked : &instruction->whole;
-    struct prepared *prepared = muster__storage_owned(instruction->message->storage);
     enum muster_status status = MUSTER_OK;
     if (instruction->message->kind == MUSTER_RECONNECT)
         return muster__error(error, MUSTER_INVALID,
                              "MUSTER_RECONNECT has no answer: call proxy_reconnect_in()");
-    if (!*form && prepared) {
-        status = share(instruction, prepared, chunks, form, error);
-    } else if (!*form) {
-        const struct participant_manager_options *options = &instruction->manager->options;
-        const struct encoding encoding = {.max_message_size = options->max_message_size,
-                                          .max_payload_size = chunks ? UINT64_MAX : 0,
-                                          .chunk_threshold = options->chunk_threshold,
-                                          .borrow = instruction->borrow,
-                                          .keep = instruction->keep};
-        status = muster__encode(TO_PARTICIPANT, instruction->message, &encoding, form, error);
-    }
+    if (instruction->lock)
+        pthread_mutex_lock(instruction->lock);
+    if (!*form)
+        status = make(instruction, chunks, form, error);
     *body = *form;
+    if (instruction->lock)
+        pthread_mutex_unlock(instruction->lock);
     return status;
 }
 

@@ -1,8 +1,9 @@
 /* An instruction on its way out: serialised at most once for those who take chunks and once for those who do
-   not. By the one thread that sends it. */
+   not. */
 #ifndef MUSTER_PROXY_INSTRUCTION_H
 #define MUSTER_PROXY_INSTRUCTION_H
 
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
 
@@ -11,12 +12,13 @@
 #include "network/transport.h"
 #include "wire/wire.h"
 
-/* Its sender sets the first four. */
+/* Its sender sets the first five. */
 struct instruction {
     struct participant_manager *manager;
     const struct muster_message *message;
     sem_t *borrow;          /* see struct encoding */
     struct storage *keep;   /* the same */
+    pthread_mutex_t *lock;  /* guards the forms where several threads send it; NULL: one does */
     struct buffer *chunked; /* NULL: nobody has needed it yet; also below */
     struct buffer *whole;
     const struct buffer *borrower; /* what `chunked` was, to be compared, while its memory is waited for */

@@ -31,9 +31,10 @@
    claim. */
 struct upload {
     struct incoming incoming;
-    uint64_t request; /* the ticket, while it waits for room; 0: it arrives, if there is one */
-    uint64_t grants;  /* in this turn, the reservation not counted */
-    bool pregranted;  /* in this turn */
+    uint64_t request;        /* the ticket, while it waits for room; 0: it arrives, if there is one */
+    uint64_t grants;         /* in this turn, the reservation not counted */
+    bool pregranted;         /* in this turn */
+    struct stream *lands_on; /* whose transport reads a chunk to its place; NULL: none */
     struct window window;
     uint64_t last_size; /* of this participant's latest, 0: none yet */
     struct claim claim;
@@ -86,7 +87,8 @@ struct proxy {
     bool given_up;              /* that turn was given up */
     bool asked;                 /* for a turn, since that turn began */
     size_t owed;                /* answers to given-up turns that an original participant will still send */
-    double progress;            /* of the running turn */
+    struct stream *tended; /* by a thread that waits for a turn; it may be older than `stream`; NULL: none */
+    double progress;       /* of the running turn */
     struct muster_message report; /* the numbers of its latest progress report */
 
     /* What comes of the answer: written by answer.c alone. */

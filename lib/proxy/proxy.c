@@ -255,6 +255,15 @@ enum proxy_state muster__proxy_state(struct proxy *proxy, int64_t *left_ms)
     return state;
 }
 
+unsigned muster__proxy_lane(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    struct stream *stream = proxy->stream;
+    unsigned lane = stream && stream->ops->lane ? stream->ops->lane(stream) : 0;
+    pthread_mutex_unlock(&proxy->lock);
+    return lane;
+}
+
 enum muster_status muster__proxy_closed(const struct proxy *proxy, struct muster_error *error)
 {
     return muster__error(error, proxy->closed_status, "%s",

@@ -76,6 +76,10 @@ enum proxy_state muster__proxy_receive(struct proxy *proxy, const struct connect
 /* Messages of an open participant. */
 void muster__proxy_answer(struct connection *connection, struct envelope *envelope, size_t size);
 void muster__proxy_chunk(struct connection *connection, struct envelope *envelope);
+/* A chunk begins to arrive, with so much data: where that belongs; NULL: nobody wants it any more. False: it is to be
+   taken as a whole. */
+bool muster__proxy_land(struct connection *connection, const struct envelope *envelope, size_t size,
+                        uint8_t **place);
 void muster__proxy_progress(struct connection *connection, struct envelope *envelope);
 void muster__proxy_ask(struct connection *connection);
 
@@ -116,9 +120,12 @@ struct turn {
     enum muster_kind kind;
     void (*ended)(struct turn *turn, struct proxy *proxy, enum muster_status status,
                   struct muster_message *answer, size_t answer_size);
+    bool waited;     /* a thread waits for it, and `ended` calls no code of the user's */
     uint64_t round;  /* its number; 0: it is part of none */
     uint64_t number; /* the library's, like the next ones: set when it begins */
     int64_t began_at;
+    struct stream
+        *tended; /* where a thread waits, what it tends from now on: see transport.h; NULL: nothing */
     struct muster_message arrived; /* of an answer that broke off */
 };
 
@@ -127,6 +134,20 @@ struct turn {
 enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
                                        struct instruction *instruction, int64_t timeout_ms, uint64_t *sent,
                                        struct muster_error *error);
+
+/* The thread that waits for a turn does not tend the proxy's stream any more. */
+void muster__proxy_tend_end(struct proxy *proxy);
+
+/* The thread that tends is to look. */
+void muster__proxy_rouse(struct proxy *proxy);
+
+/* Whether a message may be told on the thread that tends: it is about the turn that a thread waits for, and no code
+   of the user's hears of it. */
+bool muster__proxy_is_about_wait(struct proxy *proxy, const struct connection *connection,
+                                 const struct envelope *envelope);
+
+/* The thread of the transport that reads its stream; 0 when it is away. */
+unsigned muster__proxy_lane(struct proxy *proxy);
 
 /* Gives up `turn` if it is the running one (any if NULL): it ends with CANCELLED on this thread. */
 void muster__proxy_cancel(struct proxy *proxy, const struct turn *turn);

@@ -4,12 +4,15 @@
  */
 #include <config.h>
 
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "callback.h"
 #include "options.h"
 #include "proxy/instruction.h"
+#include "proxy/lanes.h"
 #include "proxy/manager.h"
 #include "proxy/proxy.h"
 #include "proxy/round.h"
@@ -29,6 +32,8 @@ struct round_turn {
     struct muster_message answer;
     size_t answer_size;
     double milliseconds;
+    bool never_began; /* for this reason (NULL: out of memory) */
+    char *why;
     struct round_turn *next;
     bool waited_for; /* it began, and was not handled yet; of the calling thread only */
 };
@@ -42,6 +47,11 @@ struct round {
     void *context;
     int64_t tick_ms;
     struct participant_manager *manager; /* that waits for the round's end */
+    struct instruction *instructions;    /* one for all, or one for each */
+    size_t instruction_count;
+    int64_t deadline_ms;
+    atomic_uint_least64_t sent; /* bytes */
+    atomic_bool given_up;       /* what has not begun is not to */
     int64_t began;
     int64_t deadline; /* INT64_MAX: none */
     int64_t tick_at;  /* INT64_MAX: never */
@@ -107,7 +117,7 @@ static void show(struct round *round)
     round->shown.failed = result->failed;
     round->shown.late = result->late;
     round->shown.running = round->running;
-    round->shown.bytes_sent = result->bytes_sent;
+    round->shown.bytes_sent = atomic_load_explicit(&round->sent, memory_order_relaxed);
     round->shown.bytes_received = result->bytes_received;
     pthread_mutex_unlock(&rounds->lock);
 }
@@ -185,6 +195,18 @@ static int64_t round_milliseconds(const struct round *round)
     return muster__proxy_now(round->proxies[0]) - round->began;
 }
 
+/* Has the calling thread handle it. */
+static void queue(struct round *round, struct round_turn *turn)
+{
+    turn->next = NULL;
+    pthread_mutex_lock(&round->lock);
+    *round->ended_end = turn;
+    round->ended_end = &turn->next;
+    if (++round->queued == round->wake_at)
+        pthread_cond_signal(&round->changed);
+    pthread_mutex_unlock(&round->lock);
+}
+
 static void round_turn_ended(struct turn *base, struct proxy *proxy, enum muster_status status,
                              struct muster_message *answer, size_t answer_size)
 {
@@ -196,13 +218,7 @@ static void round_turn_ended(struct turn *base, struct proxy *proxy, enum muster
     turn->answer_size = answer_size;
     turn->milliseconds = (double)round_milliseconds(round);
     *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
-    turn->next = NULL;
-    pthread_mutex_lock(&round->lock);
-    *round->ended_end = turn;
-    round->ended_end = &turn->next;
-    if (++round->queued == round->wake_at)
-        pthread_cond_signal(&round->changed);
-    pthread_mutex_unlock(&round->lock);
+    queue(round, turn);
 }
 
 /* With the lock held. */
@@ -260,33 +276,90 @@ static void settle(struct round *round, size_t index, enum muster_status status,
         result->failed++;
 }
 
-/* Begins the turn of one proxy. */
-static void begin_turn(struct round *round, size_t i, struct instruction *instruction, int64_t deadline_ms)
+/* ---- turns begin, here or on network threads ---- */
+
+/* Begins the turn of one proxy, which then belongs to whoever ends it. */
+static enum muster_status begin_turn(struct round *round, size_t i, struct muster_error *error)
 {
-    struct round_turn *turn = &round->turns[i];
-    *turn = (struct round_turn){
-        .turn = {.kind = instruction->message->kind, .ended = round_turn_ended, .round = round->shown.number},
-        .round = round,
-        .index = i};
+    struct instruction *instruction = &round->instructions[i % round->instruction_count];
     /* Sending to thousands takes time: each gets what is left of the deadline. */
-    int64_t left = deadline_ms;
-    if (deadline_ms > 0) {
+    int64_t left = round->deadline_ms;
+    if (left > 0) {
         int64_t passed = round_milliseconds(round);
-        left = passed < deadline_ms ? deadline_ms - passed : 0;
+        left = passed < left ? left - passed : 0;
     }
-    /* A turn that began belongs to whoever ends it, from this moment. */
-    uint64_t sent;
-    struct muster_error error;
+    uint64_t sent = 0;
     enum muster_status status =
-        muster__proxy_begin(round->proxies[i], &turn->turn, instruction, left, &sent, &error);
-    if (status == MUSTER_OK) {
-        turn->waited_for = true;
-        round->running++;
-        round->result.bytes_sent += sent;
-    } else {
+        muster__proxy_begin(round->proxies[i], &round->turns[i].turn, instruction, left, &sent, error);
+    if (status == MUSTER_OK)
+        atomic_fetch_add_explicit(&round->sent, sent, memory_order_relaxed);
+    return status;
+}
+
+static void begin_here(struct round *round, size_t i)
+{
+    struct muster_error error;
+    enum muster_status status = begin_turn(round, i, &error);
+    if (status != MUSTER_OK) {
+        round->turns[i].waited_for = false;
+        round->running--;
         settle(round, i, status, 0, error.text, false);
     }
 }
+
+/* On a network thread. What cannot begin ends on the calling thread, like all others. */
+static void begin_there(void *context, size_t i)
+{
+    struct round *round = context;
+    struct round_turn *turn = &round->turns[i];
+    struct muster_error error = {MUSTER_OK, ""};
+    enum muster_status status =
+        atomic_load(&round->given_up) ? MUSTER_CANCELLED : begin_turn(round, i, &error);
+    if (status == MUSTER_OK) {
+        if (atomic_load(&round->given_up)) /* the others were given up while this one began */
+            muster__proxy_cancel(round->proxies[i], &turn->turn);
+        return;
+    }
+    turn->status = status;
+    turn->never_began = true;
+    turn->why = strdup(error.text); /* out of memory: the status goes without it */
+    queue(round, turn);
+}
+
+/* Whether the instruction has each form that a proxy needs: network threads do not make it, unless a proxy's participant
+   comes again meanwhile, and takes another. */
+static bool is_ready(struct round *round)
+{
+    struct instruction *instruction = round->instructions;
+    struct buffer *body;
+    bool ready = round->instruction_count == 1;
+    for (size_t i = 0; ready && i < round->count; i++) {
+        bool chunks = muster__proxy_takes_chunks(round->proxies[i]);
+        ready = muster__instruction_body(instruction, chunks, &body, NULL) == MUSTER_OK;
+    }
+    return ready;
+}
+
+/* Returns the lanes on which turns still begin; NULL: all have begun. */
+static struct lanes *begin_turns(struct round *round)
+{
+    for (size_t i = 0; i < round->count; i++) {
+        const struct muster_message *message = round->instructions[i % round->instruction_count].message;
+        round->turns[i] = (struct round_turn){
+            .turn = {.kind = message->kind, .ended = round_turn_ended, .round = round->shown.number},
+            .round = round,
+            .index = i,
+            .waited_for = true};
+    }
+    round->running = round->count;
+    struct lanes *lanes =
+        is_ready(round) ? muster__lanes_begin(round->proxies, round->count, begin_there, round) : NULL;
+    for (size_t i = 0; !lanes && i < round->count; i++)
+        begin_here(round, i);
+    return lanes;
+}
+
+/* ---- turns end ---- */
 
 /* Handles a turn that has ended: what its answer is worth, who is told, and whether the round has enough. */
 static void handle(struct round *round, struct round_turn *turn)
@@ -295,6 +368,14 @@ static void handle(struct round *round, struct round_turn *turn)
     struct proxy_round_result *result = &round->result;
     struct muster_error reason = {MUSTER_OK, ""};
     enum muster_status status = turn->status;
+    if (turn->never_began) {
+        turn->waited_for = false;
+        round->running--;
+        settle(round, turn->index, status, 0, turn->why ? turn->why : "", false);
+        free(turn->why);
+        show(round);
+        return;
+    }
     if (status == MUSTER_OK && result->answered >= round->enough)
         status = MUSTER_CANCELLED; /* it came while the others were being given up */
     bool answered = status == MUSTER_OK;
@@ -310,10 +391,14 @@ static void handle(struct round *round, struct round_turn *turn)
     round->running--;
     result->bytes_received += turn->answer_size;
     show(round);
-    muster__payload_hand_over(&turn->answer); /* the program may have shared it */
+    /* What the program has shared is its own from now on. Otherwise the memory is free before the budget knows: the
+       next answer is to take it, and not more. */
+    if (muster__storage_is_shared(turn->answer.storage))
+        muster__payload_hand_over(&turn->answer);
     muster_message_clear(&turn->answer);
     muster__budget_serve(&muster__proxy_manager(proxy)->budget);
     if (status == MUSTER_OK && result->answered == round->enough && round->running > 0) {
+        atomic_store(&round->given_up, true);
         for (size_t i = 0; i < round->count; i++)
             muster__proxy_cancel(round->proxies[i], &round->turns[i].turn);
     }
@@ -411,6 +496,9 @@ static enum muster_status run(struct round *round, struct instruction *instructi
     if (!muster__drain_enter(&round->manager->drain))
         return muster__error(error, MUSTER_STOPPED, "%s", muster_status_text(MUSTER_STOPPED));
     result->count = round->count;
+    round->instructions = instructions;
+    round->instruction_count = instruction_count;
+    round->deadline_ms = options->deadline_ms;
     round->began = muster__proxy_now(round->proxies[0]);
     round->deadline = muster__transport_after(round->manager->transport, options->deadline_ms);
     round->on_tick = options->on_tick;
@@ -419,10 +507,11 @@ static enum muster_status run(struct round *round, struct instruction *instructi
     size_t at_least = options->at_least ? options->at_least : round->enough;
     enter(round, instructions->message->kind, at_least);
     tell(round, PARTICIPANT_MANAGER_ROUND_BEGAN, MUSTER_OK, "");
-    for (size_t i = 0; i < round->count; i++)
-        begin_turn(round, i, &instructions[i % instruction_count], options->deadline_ms);
+    struct lanes *lanes = begin_turns(round);
     show(round);
     collect_answers(round);
+    muster__lanes_end(lanes);
+    result->bytes_sent = atomic_load(&round->sent);
     struct muster_error why = {MUSTER_OK, ""};
     enum muster_status status = verdict(round, at_least, &why);
     muster__instructions_return(instructions, instruction_count, round->proxies, round->count);
@@ -465,6 +554,7 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
                           .ended_end = &round.ended,
                           .wake_at = 1};
     sem_t returned;
+    pthread_mutex_t forms = PTHREAD_MUTEX_INITIALIZER;
     enum muster_status status = MUSTER_OK;
     size_t message_count = one_for_all ? 1 : count;
     struct instruction *instructions = calloc(message_count + 1, sizeof(*instructions));
@@ -478,7 +568,8 @@ static enum muster_status run_round(struct proxy *const *proxies, size_t count,
     for (size_t i = 0; count && status == MUSTER_OK && i < message_count; i++) {
         instructions[i] = (struct instruction){.manager = round.manager,
                                                .message = messages[i] ? messages[i] : &no_message,
-                                               .borrow = &returned};
+                                               .borrow = &returned,
+                                               .lock = &forms};
         if (one_for_all)
             status = check_instruction(&instructions[i], &round, error);
     }

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "callback.h"
@@ -14,7 +15,8 @@
 
 struct blocking_turn {
     struct turn turn;
-    sem_t ended; /* posted when what follows is written, with no lock held that the woken thread would want */
+    atomic_bool over; /* what follows is written, and the post about to come */
+    sem_t ended;      /* with no lock held that the woken thread would want */
     enum muster_status status;
     struct muster_message answer;
 };
@@ -23,13 +25,27 @@ static void blocking_turn_ended(struct turn *turn, struct proxy *proxy, enum mus
                                 struct muster_message *answer, size_t answer_size)
 {
     struct blocking_turn *blocking = (struct blocking_turn *)turn; /* its first member */
-    (void)proxy;
     (void)answer_size;
     blocking->status = status;
     muster__payload_hand_over(answer);
     blocking->answer = *answer;
     *answer = (struct muster_message)MUSTER_MESSAGE_INIT;
+    atomic_store(&blocking->over, true);
+    muster__proxy_rouse(proxy); /* before the post, after which the proxy may be gone */
     sem_post(&blocking->ended);
+}
+
+/* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
+static void wait_for(struct blocking_turn *blocking, struct proxy *proxy)
+{
+    struct stream *tended = blocking->turn.tended;
+    bool good = tended != NULL;
+    while (good && !atomic_load(&blocking->over))
+        good = muster__tend_wait(tended, INT64_MAX);
+    if (tended)
+        muster__proxy_tend_end(proxy);
+    while (sem_wait(&blocking->ended) != 0)
+        ;
 }
 
 void proxy_explain(struct proxy *proxy, enum muster_status status, const struct muster_message *answer,
@@ -43,8 +59,9 @@ void proxy_explain(struct proxy *proxy, enum muster_status status, const struct 
 enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *instruction,
                              int64_t timeout_ms, struct muster_message *answer, struct muster_error *error)
 {
-    struct blocking_turn blocking = {.turn = {.kind = instruction->kind, .ended = blocking_turn_ended},
-                                     .answer = MUSTER_MESSAGE_INIT};
+    struct blocking_turn blocking = {
+        .turn = {.kind = instruction->kind, .ended = blocking_turn_ended, .waited = true},
+        .answer = MUSTER_MESSAGE_INIT};
     sem_t returned;
     struct participant_manager *manager = muster__proxy_manager(proxy);
     struct instruction sending = {.manager = manager, .message = instruction, .borrow = &returned};
@@ -59,9 +76,7 @@ enum muster_status proxy_run(struct proxy *proxy, const struct muster_message *i
     enum muster_status status = muster__proxy_named(
         proxy, muster__proxy_begin(proxy, &blocking.turn, &sending, timeout_ms, NULL, error), error);
     if (status == MUSTER_OK) {
-        /* The turn's timer and the end of the stream bound this wait; signals only interrupt it. */
-        while (sem_wait(&blocking.ended) != 0)
-            ;
+        wait_for(&blocking, proxy);
         status = blocking.status;
         if (status != MUSTER_OK && error)
             proxy_explain(proxy, status, &blocking.answer, error);

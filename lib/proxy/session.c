@@ -55,7 +55,7 @@ enum muster_status muster__proxy_send_welcome(struct proxy *proxy)
 {
     const struct participant_manager_options *options = &proxy->manager->options;
     const struct abilities own = {.max_message_size = options->max_message_size,
-                                  .max_payload_size = options->max_payload_size,
+                                  .max_payload_size = muster__payload_most(options->max_payload_size),
                                   .asks = true};
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
     if (proxy->state == PROXY_CLOSED)

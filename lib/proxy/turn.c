@@ -109,6 +109,8 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
     pthread_mutex_lock(&proxy->lock);
     status = may_begin(proxy, turn, body, error);
     if (status == MUSTER_OK && proxy->stream) { /* or else when it comes back */
+        if (turn->waited && muster__tend_begin(&proxy->tended, proxy->stream))
+            turn->tended = proxy->tended;
         status = muster__proxy_send_instruction(proxy, body, proxy->turn + 1);
         if (status == MUSTER_GONE && muster__proxy_may_come_back(proxy, status))
             status = MUSTER_OK; /* the connection broke, and we are about to be told */
@@ -125,6 +127,10 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         proxy->asked = false;
         muster__proxy_count_begin(proxy, turn, size);
         muster__proxy_start_timer(proxy, timeout_ms);
+    }
+    if (status != MUSTER_OK && turn->tended) {
+        muster__tend_end(&proxy->tended);
+        turn->tended = NULL;
     }
     pthread_mutex_unlock(&proxy->lock);
     if (status == MUSTER_OK && sent)
@@ -221,6 +227,34 @@ bool proxy_asked(struct proxy *proxy)
     bool asked = proxy->asked && proxy->state != PROXY_CLOSED;
     pthread_mutex_unlock(&proxy->lock);
     return asked;
+}
+
+/* ---- a thread that waits ---- */
+
+void muster__proxy_tend_end(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    muster__tend_end(&proxy->tended);
+    pthread_mutex_unlock(&proxy->lock);
+}
+
+void muster__proxy_rouse(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    muster__tend_rouse(proxy->tended);
+    pthread_mutex_unlock(&proxy->lock);
+}
+
+bool muster__proxy_is_about_wait(struct proxy *proxy, const struct connection *connection,
+                                 const struct envelope *envelope)
+{
+    enum content content = envelope->content;
+    pthread_mutex_lock(&proxy->lock);
+    bool waited = proxy->connection == connection && proxy->state == PROXY_OPEN && proxy->running &&
+                  proxy->running->waited;
+    pthread_mutex_unlock(&proxy->lock);
+    return waited && (content == CONTENT_MESSAGE || content == CONTENT_CHUNK || content == CONTENT_PROGRESS ||
+                      content == CONTENT_ALIVE);
 }
 
 /* ---- the end ---- */

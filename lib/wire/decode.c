@@ -347,7 +347,7 @@ static enum muster_status take_payload(struct envelope *envelope, const struct f
     struct muster_message *message = &envelope->message;
     uint64_t announced = fields[2].value;
     size_t size = fields[1].contents.left;
-    if (announced > SIZE_MAX / 4 || (announced && size))
+    if (announced > PAYLOAD_MAX || (announced && size))
         return muster__error(error, MUSTER_PROTOCOL, "more is announced than there can be");
     const struct counts counts = {
         .parts = 1, .text = fields[0].contents.left + 1, .data = size ? muster__storage_round(size) : 0};

@@ -24,15 +24,13 @@ enum {
     FIELD_PAYLOAD_ANNOUNCED = 3,
     FIELD_FAILURE_CODE = 1,
     FIELD_FAILURE_TEXT = 2,
-    FIELD_CHUNK_OFFSET = 1,
-    FIELD_CHUNK_DATA = 2,
-    FIELD_CHUNK_GRANT = 3,
 };
 
-/* Counts when `at` is NULL, writes otherwise: sizes and bytes come from the same code. */
+/* Counts when `at` is NULL, writes otherwise: sizes and bytes come from the same code. What several lists refer to
+   counts each time, and so may be more than an address space of 32 bits has. */
 struct writer {
     uint8_t *at;
-    size_t size;
+    uint64_t size;
     bool chunks; /* big arrays are only announced */
 };
 
@@ -329,6 +327,8 @@ enum muster_status muster__message_check(const struct muster_message *message, s
     if (status == MUSTER_OK && (!is_good(message->type) || !is_good(message->text)))
         return muster__error(error, MUSTER_INVALID, "the message's type or text is not UTF-8");
     size_t total = message->size;
+    if (status == MUSTER_OK && total > SIZE_MAX / 2)
+        return muster__error(error, MUSTER_INVALID, "the message's size does not fit in memory");
     for (size_t i = 0; status == MUSTER_OK && i < message->array_count; i++)
         status = check_array(message, i, &total, error);
     for (size_t i = 0; status == MUSTER_OK && i < message->scalar_count; i++) {
@@ -467,7 +467,7 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
                              (unsigned long long)encoding->max_payload_size);
     if (counter.size == 0)
         return MUSTER_OK;
-    *body = muster__buffer_new(counter.size);
+    *body = muster__buffer_new((size_t)counter.size);
     if (*body && counted.count)
         (*body)->payload = make_payload(message, &counted, encoding);
     if (!*body || (counted.count && !(*body)->payload)) {
@@ -489,7 +489,7 @@ size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head
 {
     struct writer writer = {.at = head};
     put_number(&writer, direction == TO_SERVER ? FIELD_TURN_TO_SERVER : FIELD_TURN_TO_PARTICIPANT, turn);
-    return writer.size;
+    return (size_t)writer.size;
 }
 
 size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t limit, uint64_t heartbeat_ms,
@@ -500,7 +500,7 @@ size_t muster__encode_instruction_head(uint64_t turn, uint64_t granted, uint64_t
     put_number(&writer, FIELD_GRANTED, granted);
     put_number(&writer, FIELD_LIMIT, limit);
     put_number(&writer, FIELD_HEARTBEAT, heartbeat_ms);
-    return writer.size;
+    return (size_t)writer.size;
 }
 
 /* A nested message that protobuf-c packs, behind what was packed of it before (NULL: nothing): the later of two
@@ -523,7 +523,7 @@ size_t muster__encode_alive(uint8_t head[STREAM_HEAD_MAX])
     Muster__Alive alive = MUSTER__ALIVE__INIT;
     struct writer writer = {.at = head};
     put_packed(&writer, UP(ALIVE), NULL, &alive.base);
-    return writer.size;
+    return (size_t)writer.size;
 }
 
 size_t muster__encode_ask(uint8_t head[STREAM_HEAD_MAX])
@@ -531,7 +531,7 @@ size_t muster__encode_ask(uint8_t head[STREAM_HEAD_MAX])
     Muster__Ask ask = MUSTER__ASK__INIT;
     struct writer writer = {.at = head};
     put_packed(&writer, UP(ASK), NULL, &ask.base);
-    return writer.size;
+    return (size_t)writer.size;
 }
 
 size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint8_t head[STREAM_HEAD_MAX])
@@ -542,7 +542,7 @@ size_t muster__encode_grant(uint64_t turn, uint64_t number, uint64_t limit, uint
     grant.limit = limit;
     put_number(&writer, FIELD_TURN_TO_PARTICIPANT, turn);
     put_packed(&writer, DOWN(GRANT), NULL, &grant.base);
-    return writer.size;
+    return (size_t)writer.size;
 }
 
 static void put_chunk_head(struct writer *writer, uint64_t grant, uint64_t offset, size_t size)
@@ -562,7 +562,7 @@ size_t muster__encode_chunk(enum direction direction, uint64_t turn, uint64_t gr
     put_tag(&writer, direction == TO_SERVER ? UP(CHUNK) : DOWN(CHUNK), WIRE_LENGTH);
     put_varint(&writer, counter.size + size);
     put_chunk_head(&writer, grant, offset, size);
-    return writer.size;
+    return (size_t)writer.size;
 }
 
 static struct buffer *packed_buffer(uint32_t field, const struct buffer *before,
@@ -570,7 +570,7 @@ static struct buffer *packed_buffer(uint32_t field, const struct buffer *before,
 {
     struct writer counter = {0};
     put_packed(&counter, field, before, message);
-    struct buffer *buffer = muster__buffer_new(counter.size);
+    struct buffer *buffer = muster__buffer_new((size_t)counter.size);
     struct writer writer = {.at = buffer ? buffer->data : NULL};
     if (buffer)
         put_packed(&writer, field, before, message);
@@ -627,7 +627,7 @@ struct buffer *muster__encode_progress(double fraction, const struct muster_mess
     const struct progress progress = {fraction, numbers};
     struct writer counter = {0};
     put_nested(&counter, UP(PROGRESS), put_progress, &progress);
-    struct buffer *buffer = muster__buffer_new(counter.size);
+    struct buffer *buffer = muster__buffer_new((size_t)counter.size);
     struct writer writer = {.at = buffer ? buffer->data : NULL};
     if (buffer)
         put_nested(&writer, UP(PROGRESS), put_progress, &progress);

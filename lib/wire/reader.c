@@ -21,10 +21,11 @@ void muster__read_bytes(struct reader *reader, void *to, size_t size)
     while (size > 0) {
         size_t here = reader->piece->size - reader->offset;
         size_t part = size < here ? size : here;
-        if (out && part) {
-            (reader->big ? muster__copy_big : muster__copy)(out, reader->piece->data + reader->offset, part);
+        const uint8_t *from = out && part ? reader->piece->data + reader->offset : NULL;
+        if (from && from != out) /* or it was read to its place */
+            (reader->big ? muster__copy_big : muster__copy)(out, from, part);
+        if (from)
             out += part;
-        }
         size -= part;
         reader->offset += part;
         if (part == here) {
@@ -34,7 +35,7 @@ void muster__read_bytes(struct reader *reader, void *to, size_t size)
     }
 }
 
-static bool read_varint(struct reader *reader, uint64_t *value)
+bool muster__read_varint(struct reader *reader, uint64_t *value)
 {
     *value = 0;
     for (unsigned shift = 0; shift < 64 && reader->left; shift += 7) {
@@ -66,18 +67,18 @@ static bool read_fixed(struct reader *reader, size_t size, uint64_t *value)
 bool muster__read_field(struct reader *reader, struct field *field)
 {
     uint64_t tag;
-    if (!read_varint(reader, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3)
+    if (!muster__read_varint(reader, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3)
         return false;
     *field = (struct field){.number = (uint32_t)(tag >> 3), .type = (enum wire_type)(tag & 7)};
     switch (tag & 7) {
     case WIRE_VARINT:
-        return read_varint(reader, &field->value);
+        return muster__read_varint(reader, &field->value);
     case WIRE_FIXED64:
         return read_fixed(reader, 8, &field->value);
     case WIRE_FIXED32:
         return read_fixed(reader, 4, &field->value);
     case WIRE_LENGTH:
-        if (!read_varint(reader, &field->value) || field->value > reader->left)
+        if (!muster__read_varint(reader, &field->value) || field->value > reader->left)
             return false;
         field->contents = *reader;
         field->contents.left = (size_t)field->value;

@@ -40,6 +40,9 @@ enum {
     FIELD_VALUE_DATA = 3,
     FIELD_PROGRESS_FRACTION = 1,
     FIELD_PROGRESS_SCALARS = 2,
+    FIELD_CHUNK_OFFSET = 1,
+    FIELD_CHUNK_DATA = 2,
+    FIELD_CHUNK_GRANT = 3,
 };
 
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_LENGTH = 2, WIRE_FIXED32 = 5 };
@@ -53,6 +56,9 @@ struct field {
 
 /* A reader of all of `count` pieces. */
 struct reader muster__reader(const struct piece *pieces, size_t count);
+
+/* Takes a number; false when the bytes are malformed. */
+bool muster__read_varint(struct reader *reader, uint64_t *value);
 
 /* Takes the next field; false when the bytes are malformed. */
 bool muster__read_field(struct reader *reader, struct field *field);

@@ -63,9 +63,14 @@ uint8_t *muster__storage_data(struct storage *storage, struct reader contents)
     return data;
 }
 
+uint64_t muster__payload_most(uint64_t wanted)
+{
+    return wanted < PAYLOAD_MAX ? wanted : PAYLOAD_MAX;
+}
+
 bool muster__storage_announce(struct storage *storage, size_t array, size_t size)
 {
-    if (size > SIZE_MAX / 4 - storage->payload_size)
+    if (size > PAYLOAD_MAX - storage->payload_size)
         return false;
     storage->parts[storage->part_count++] = (struct part){array, size};
     storage->payload_size += size;
@@ -110,6 +115,11 @@ void muster__storage_release(void *released)
     if (storage->owned)
         storage->let_go(storage->owned);
     free(storage);
+}
+
+bool muster__storage_is_shared(struct storage *storage)
+{
+    return storage && atomic_load_explicit(&storage->references, memory_order_acquire) > 1;
 }
 
 struct storage *muster__storage_of(void *owned, void (*let_go)(void *owned))
@@ -197,6 +207,15 @@ static bool is_good_part(const struct storage *storage, const struct part *part,
 {
     return part->array == NO_ARRAY || storage->arrays[part->array].dtype != MUSTER_BOOL ||
            muster__bools_are_good(data, size);
+}
+
+uint8_t *muster__payload_place(const struct muster_message *message, uint64_t size)
+{
+    const struct storage *storage = message->storage;
+    if (storage->part == storage->part_count ||
+        size > storage->parts[storage->part].size - storage->part_offset)
+        return NULL;
+    return storage->part_data + storage->part_offset;
 }
 
 bool muster__payload_add(struct muster_message *message, struct reader *chunk)

@@ -14,6 +14,9 @@
 
 #define NO_ARRAY SIZE_MAX
 
+/* Bytes that may follow one message in chunks. */
+#define PAYLOAD_MAX (SIZE_MAX / 4)
+
 /* Data that follows in chunks: of an array, or of an application's message. */
 struct part {
     size_t array; /* its index, or NO_ARRAY */

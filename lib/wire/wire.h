@@ -190,6 +190,11 @@ enum muster_status muster__decode(enum direction direction, const struct piece *
 
 void muster__envelope_clear(struct envelope *envelope);
 
+/* Reads the turn, grant and offset of a chunk, of `size` bytes, when only the first `there` of them have come. Returns
+   how many come before its data, which is the rest; 0: it is no chunk, or not written as ours are. */
+size_t muster__decode_chunk_head(enum direction direction, const uint8_t *data, size_t there, size_t size,
+                                 struct envelope *envelope);
+
 /* A message of its own, as its receiver would have it: *copy is the caller's on OK. Otherwise as
    muster__encode(). */
 enum muster_status muster__message_copy(enum direction direction, const struct muster_message *message,
@@ -198,6 +203,8 @@ enum muster_status muster__message_copy(enum direction direction, const struct m
 /* What a received message points into, its `storage`: it stays for as long as somebody holds it. NULL is
    allowed in both. Any thread. */
 struct storage *muster__storage_retain(struct storage *storage);
+/* Whether somebody holds it beside the one who asks. */
+bool muster__storage_is_shared(struct storage *storage);
 /* One for a message that was not received: it holds `owned`, which goes by let_go(); NULL when out of
    memory. */
 struct storage *muster__storage_of(void *owned, void (*let_go)(void *owned));
@@ -206,6 +213,10 @@ void *muster__storage_owned(const struct storage *storage);
 void muster__storage_release(void *storage);
 /* Whether these bytes are among what came in chunks. */
 bool muster__storage_has(const struct storage *storage, const void *data, size_t size);
+
+/* How much of `wanted` bytes may follow a message in chunks here: an address space of 32 bits has not room for all
+   that may be asked for. */
+uint64_t muster__payload_most(uint64_t wanted);
 
 /*
  * Makes room for what follows a message in chunks; `returned` is called with `context` when the message is
@@ -223,8 +234,11 @@ void muster__payload_lend(struct muster_message *message, void (*returned)(void 
 /* Takes the memory back again, and `returned` is called. */
 void muster__payload_drop(struct muster_message *message);
 
-/* Copies a chunk's data to its place: behind the one before, where it fits. False when a bool among it is
-   neither 0 nor 1: the message is of no use then. */
+/* Where the next `size` bytes of it belong, if they lie together; NULL: they do not. */
+uint8_t *muster__payload_place(const struct muster_message *message, uint64_t size);
+
+/* Copies a chunk's data to its place, unless it is there: behind the one before, where it fits. False when a bool
+   among it is neither 0 nor 1: the message is of no use then. */
 bool muster__payload_add(struct muster_message *message, struct reader *chunk);
 
 #endif

@@ -5,6 +5,7 @@ logs, and what it refuses."""
 import os
 import re
 import signal
+import unittest
 
 import numpy
 
@@ -92,6 +93,14 @@ class Processes(support.Case):
         status, _, errors = self.run_program(DEMO, "--participants=2", f"--logs={self.scratch}/no/logs")
         self.assertEqual(status, 1)
         self.assertIn("/no/logs: No such file or directory", errors)
+
+    @unittest.skipUnless(support.HAS_HTTP2, "built without --with-http2")
+    def test_all_addresses_over_http2(self):
+        logs = self.scratch / "logs"
+        demo = self.start(DEMO, "--participants=2", "--rounds=1", "--no-baselines", "--listen=http2+0.0.0.0:0", f"--logs={logs}")
+        demo.stdout.read()
+        self.assertEqual(demo.wait(), 0, self.errors_of(demo))
+        self.assertRegex((logs / "participant-01.log").read_text(), r"connected to http2\+127\.0\.0\.1:\d+")
 
     def test_a_terminal_that_is_gone_ends_everything(self):
         demo = self.start(DEMO, "--rounds=100000", "--participants=4")

@@ -119,6 +119,10 @@ MISTAKES = {
         HOST + 'server: {listen: "127.0.0.1:80"}\nparticipants: {program: x}\n',
         ["2:18: server.listen 127.0.0.1:80: other hosts cannot reach this address; say 0.0.0.0:0, or leave it out"],
     ),
+    "loopback for others, over HTTP/2": (
+        HOST + 'server: {listen: "http2+127.0.0.1:80"}\nparticipants: {program: x}\n',
+        ["2:18: server.listen http2+127.0.0.1:80: other hosts cannot reach this address; say 0.0.0.0:0, or leave it out"],
+    ),
     "a job that is none": ("hosts: slurm\n" + ONE, ["1:8: hosts: this is no Slurm job, or `scontrol show hostnames` does not tell its nodes"]),
     "nodes without a count": ("nodes: {rounds: 5}\n", ["1:8: nodes.count is missing: How many nodes"]),
     "a topology that is none": ("nodes: {count: 4, topology: rign}\n", None),

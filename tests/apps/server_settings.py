@@ -14,6 +14,7 @@ class Commands(support.Case):
         self.assertEqual(status, 0)
         for word in ("server", "demo", "help COMMAND"):
             self.assertRegex(output, rf"(?m)^  {word} ")
+        self.assertIn("\nAddresses:\n  HOST:PORT and [V6]:PORT, ", output)
         for words in (("help", "server"), ("server", "--help")):
             status, output, _ = self.run_program(MUSTER, *words)
             self.assertEqual(status, 0)

@@ -17,6 +17,7 @@ BUILD = pathlib.Path(os.environ.get("top_builddir", ".")).resolve()
 MUSTER = BUILD / "apps" / "muster" / "muster"
 # Programs with their first words.
 DEMO = PARTICIPANT = (MUSTER, "demo")
+HAS_HTTP2 = MUSTER.exists() and b" http2+ " in subprocess.run([MUSTER, "--help"], stdout=subprocess.PIPE).stdout
 SERVER = (*DEMO, "--start=0")  # which waits for participants from elsewhere
 NODE = (MUSTER, "node")
 MASTER, MEMBER = (MUSTER, "vertical", "master"), (MUSTER, "vertical", "member")

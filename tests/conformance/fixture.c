@@ -57,7 +57,7 @@ static void leave_event(struct end *end)
 
 static void keep_message(struct end *end, const uint8_t *data, size_t size)
 {
-    struct message message = {malloc(size + 1), size};
+    struct message message = {malloc(size + 1), size, pthread_self(), muster__tends()};
     if (size)
         memcpy(message.data, data, size);
     lock();
@@ -76,11 +76,32 @@ static void message_event(void *context, const struct piece *pieces, size_t coun
             memcpy(data + at, pieces[i].data, pieces[i].size);
     }
     enter_event(end);
-    keep_message(end, data, size);
-    if (end->react)
-        end->react(end, data, size);
+    if (muster__tends() && end->puts_off && end->puts_off(data, size)) {
+        muster__tend_put_off();
+    } else {
+        keep_message(end, data, size);
+        if (end->react)
+            end->react(end, data, size);
+    }
     leave_event(end);
     free(data);
+}
+
+static bool begins_event(void *context, const uint8_t *data, size_t there, size_t size,
+                         struct landing *landing)
+{
+    struct end *end = context;
+    enter_event(end);
+    lock();
+    require(data && there < size, "a message that begins is not whole");
+    unlock();
+    bool lands = end->place && end->place(end, size, landing);
+    lock();
+    require(!lands || landing->head <= there, "a place is for what has not come");
+    end->begun++;
+    unlock();
+    leave_event(end);
+    return lands;
 }
 
 static void closed_event(void *context, enum muster_status status, const char *text)
@@ -109,7 +130,7 @@ static void sent_event(void *context)
 }
 
 static const struct stream_events stream_events = {
-    .message = message_event, .sent = sent_event, .closed = closed_event};
+    .message = message_event, .begins = begins_event, .sent = sent_event, .closed = closed_event};
 
 static struct end *end_new(struct server *server)
 {
@@ -244,30 +265,36 @@ struct end *server_end(struct server *server, size_t n)
 }
 
 static struct end *connect_to(const char *address, const struct service *service, size_t limit,
+                              const struct connection_options *options,
                               void (*react)(struct end *, const uint8_t *, size_t))
 {
     struct muster_error error = {MUSTER_OK, ""};
     struct end *end = end_new(NULL);
     end->react = react;
     enum muster_status status = fixture.transport->ops->connect(
-        fixture.transport, address, service, limit, NULL, &stream_events, end, &end->stream, &error);
+        fixture.transport, address, service, limit, options, &stream_events, end, &end->stream, &error);
     cr_assert_eq(status, MUSTER_OK, "connecting to %s: %s", address, error.text);
     return end;
 }
 
 struct end *client_connect(const char *address, size_t limit)
 {
-    return connect_to(address, &first_service, limit, NULL);
+    return connect_to(address, &first_service, limit, NULL, NULL);
 }
 
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t))
 {
-    return connect_to(address, &first_service, LIMIT, react);
+    return connect_to(address, &first_service, LIMIT, NULL, react);
 }
 
 struct end *client_connect_for(const char *address, const struct service *service)
 {
-    return connect_to(address, service, LIMIT, NULL);
+    return connect_to(address, service, LIMIT, NULL, NULL);
+}
+
+struct end *client_connect_by(const char *address, const struct connection_options *options)
+{
+    return connect_to(address, &first_service, LIMIT, options, NULL);
 }
 
 /* ---- waiting ---- */
@@ -281,6 +308,16 @@ void wait_messages(struct end *end, size_t count)
     unlock();
     cr_assert_geq(came, count, "the stream ended with %s (%s) after %zu of %zu messages",
                   muster_status_name(end->status), end->text, came, count);
+}
+
+void wait_begun(struct end *end, unsigned count)
+{
+    lock();
+    while (end->begun < count && !end->closed)
+        wait_change();
+    unsigned sent = end->begun;
+    unlock();
+    cr_assert_eq(sent, count);
 }
 
 void wait_sent(struct end *end, unsigned count)

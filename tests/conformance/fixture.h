@@ -16,6 +16,8 @@
 struct message {
     uint8_t *data;
     size_t size;
+    pthread_t thread; /* that was told of it, */
+    bool tends;       /* as one that tends the stream */
 };
 
 struct server;
@@ -28,13 +30,18 @@ struct end {
     struct stream *stream;
     struct message *messages; /* what was received */
     size_t count;
-    unsigned sent; /* parts */
+    unsigned begun; /* messages whose beginning was told; of transports that ask where they belong */
+    unsigned sent;  /* parts */
     unsigned closed;
     enum muster_status status; /* that `closed` gave */
     char text[512];
     bool release; /* the stream is to be released by `closed`, as the library does it */
+    /* Whether it puts off a message that it is told of on a thread that tends; NULL: none. */
+    bool (*puts_off)(const uint8_t *data, size_t size);
     /* What the end does with a message, on the network's thread. */
     void (*react)(struct end *end, const uint8_t *data, size_t size);
+    /* Says where a message belongs that begins, as the event. NULL: nowhere. */
+    bool (*place)(struct end *end, size_t size, struct landing *landing);
     bool inside; /* an event is running */
 };
 
@@ -82,8 +89,12 @@ struct end *server_end(struct server *server, size_t n);
 struct end *client_connect(const char *address, size_t limit);
 /* For another service than the first. */
 struct end *client_connect_for(const char *address, const struct service *service);
+/* `options`: until it has ended. */
+struct end *client_connect_by(const char *address, const struct connection_options *options);
 struct end *client_connect_with(const char *address, void (*react)(struct end *, const uint8_t *, size_t));
 void wait_messages(struct end *end, size_t count);
+/* Until so many messages have begun. */
+void wait_begun(struct end *end, unsigned count);
 /* Until so many parts have been sent. */
 void wait_sent(struct end *end, unsigned count);
 void wait_closed(struct end *end);

@@ -254,7 +254,7 @@ static int64_t read_at[3];
 
 static void pause_reading(struct end *end, const uint8_t *data, size_t size)
 {
-    const struct message message = {(uint8_t *)(uintptr_t)data, size};
+    const struct message message = {.data = (uint8_t *)(uintptr_t)data, .size = size};
     unsigned number = number_of(&message);
     read_at[number] = fixture.transport->ops->now(fixture.transport);
     if (number == 1)

@@ -16,6 +16,17 @@
 #include "proxy/internal.h"
 #include "wire/wire.h"
 
+/* ---- the network ---- */
+
+struct muster_transport *network;
+
+void step_network(void)
+{
+    enum { STEP_MS = 50 };
+    if (!muster_fixture_step(network))
+        muster_fixture_advance(network, STEP_MS);
+}
+
 /* ---- turns ---- */
 
 static const struct muster_message empty = MUSTER_MESSAGE_INIT;

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <muster/fixture.h>
-
 #include "fault/failing.h"
 
 /* ---- the message of all scenarios ---- */
@@ -37,7 +35,6 @@ size_t allocations;
 size_t fail_at;
 static long live;
 
-struct muster_transport *network;
 static size_t waits;
 void (*meanwhile)(void);
 
@@ -46,6 +43,7 @@ void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t size);
 void __real_free(void *pointer);
 void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
 
@@ -54,12 +52,13 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t size);
 void __wrap_free(void *pointer);
 void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
 int __wrap_sem_wait(sem_t *semaphore);
 
-static bool fails(void)
+bool allocation_fails(void)
 {
     if (!armed)
         return false;
@@ -80,17 +79,17 @@ void *__wrap_malloc(size_t size)
         meanwhile = NULL;
         now();
     }
-    return fails() ? NULL : counted(__real_malloc(size));
+    return allocation_fails() ? NULL : counted(__real_malloc(size));
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return fails() ? NULL : counted(__real_calloc(count, size));
+    return allocation_fails() ? NULL : counted(__real_calloc(count, size));
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
-    if (fails())
+    if (allocation_fails())
         return NULL;
     void *moved = __real_realloc(old, size);
     return old ? moved : counted(moved);
@@ -98,12 +97,17 @@ void *__wrap_realloc(void *old, size_t size)
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
-    return fails() ? NULL : counted(__real_aligned_alloc(alignment, size));
+    return allocation_fails() ? NULL : counted(__real_aligned_alloc(alignment, size));
 }
 
 char *__wrap_strdup(const char *text)
 {
-    return fails() ? NULL : counted(__real_strdup(text));
+    return allocation_fails() ? NULL : counted(__real_strdup(text));
+}
+
+char *__wrap_strndup(const char *text, size_t size)
+{
+    return allocation_fails() ? NULL : counted(__real_strndup(text, size));
 }
 
 void __wrap_free(void *pointer)
@@ -115,18 +119,17 @@ void __wrap_free(void *pointer)
 /* The node is the C library's own, and tdelete() frees it there. */
 void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
 {
-    return fails() ? NULL : __real_tsearch(key, root, compare);
+    return allocation_fails() ? NULL : __real_tsearch(key, root, compare);
 }
 
 void step_instead_of_waiting(void)
 {
-    enum { MANY = 100000, STEP_MS = 50 };
+    enum { MANY = 100000 };
     if (++waits > MANY) {
         fprintf(stderr, "hang: allocation %zu\n", fail_at);
         abort();
     }
-    if (!muster_fixture_step(network))
-        muster_fixture_advance(network, STEP_MS);
+    step_network();
 }
 
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)

@@ -5,7 +5,7 @@
 
 #include "fuzz/http2.h"
 
-enum { LIMIT = 1 << 16, STREAMS_MAX = 64 };
+enum { LIMIT = 1 << 16, STREAMS_MAX = 64, STEP_MAX = 4095, TYPE_TIME = 255, STEP_MS = 200 };
 
 static struct http2_transport transport;
 static struct tcp_listener *listener;
@@ -13,6 +13,16 @@ static struct stream *streams[STREAMS_MAX]; /* that are open */
 static size_t open_count;
 static uint8_t does;
 static unsigned stopped;
+static size_t message_count; /* that were told of */
+static int64_t time_passed;  /* of the clock, beside what passes by itself */
+
+int64_t __real_muster__clock_now(void);
+int64_t __wrap_muster__clock_now(void);
+
+int64_t __wrap_muster__clock_now(void)
+{
+    return __real_muster__clock_now() + time_passed;
+}
 
 static void act(struct stream **stream)
 {
@@ -35,6 +45,7 @@ static void message(void *context, const struct piece *pieces, size_t count, siz
             bits ^= pieces[i].data[j]; /* all of it can be read */
     }
     CHECK(sum == size && size <= LIMIT && bits < 256);
+    message_count++;
     if (does & DOES_PAUSE)
         (*stream)->ops->pause(*stream, 1);
     act(stream);
@@ -109,6 +120,7 @@ void http2_begin(void)
 {
     does = 0;
     stopped = 0;
+    message_count = 0;
     if (transport.loops[0])
         return;
     transport.base.ops = &ops;
@@ -188,13 +200,45 @@ static void end(int peer)
     listener = NULL;
 }
 
-void http2_play(struct input *input, int peer)
+static uint8_t *put_frame(uint8_t *at, uint8_t type, uint8_t flags, uint8_t stream, size_t size)
 {
+    const uint8_t head[9] = {0, (uint8_t)(size >> 8), (uint8_t)size, type, flags, 0, 0, 0, stream};
+    memcpy(at, head, sizeof(head));
+    return at + sizeof(head);
+}
+
+/* What the peer does next: it writes bytes as they are, or a frame, or lets time pass. Returns how much it writes. */
+static size_t take_step(struct input *input, const struct input *head, uint8_t bytes[2 * STEP_MAX])
+{
+    uint8_t *at = bytes;
+    if (does & PEER_FRAMES) {
+        uint8_t type = take_byte(input), flags = take_byte(input), stream = take_byte(input);
+        size_t headers = does & PEER_BEGINS ? head->left : 0;
+        struct input rest = take_bytes(input, take_size(input) & STEP_MAX);
+        if (type == TYPE_TIME) {
+            time_passed += flags * STEP_MS;
+            return 0;
+        }
+        at = put_frame(at, type, flags, stream, headers + rest.left);
+        memcpy(at, head->at, headers);
+        at += headers;
+        memcpy(at, rest.at, rest.left);
+        return (size_t)(at - bytes) + rest.left;
+    }
+    struct input raw = take_bytes(input, take_size(input) & STEP_MAX);
+    memcpy(at, raw.at, raw.left);
+    return raw.left;
+}
+
+void http2_play(struct input *input, int peer, const struct input *head)
+{
+    static uint8_t bytes[2 * STEP_MAX];
+    CHECK(head->left < STEP_MAX / 2);
     go_round();
     while (input->left > 0) {
         does = take_byte(input);
-        struct input bytes = take_bytes(input, take_size(input) & 4095);
-        if (bytes.left && send(peer, bytes.at, bytes.left, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+        size_t size = take_step(input, head, bytes);
+        if (size && send(peer, bytes, size, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
             break; /* it is ended */
         if (does & PEER_READS)
             drain(peer);
@@ -206,4 +250,9 @@ void http2_play(struct input *input, int peer)
         go_round();
     }
     end(peer);
+}
+
+size_t http2_told(void)
+{
+    return message_count;
 }

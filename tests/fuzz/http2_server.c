@@ -6,12 +6,39 @@
 
 #include "fuzz/http2.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static const char request[] = "\0\7:method\4POST"
+                              "\0\7:scheme\4http"
+                              "\0\5:path\17/First/Exchange"
+                              "\0\12:authority\1x"
+                              "\0\14content-type\20application/grpc";
+static const struct input head = {(const uint8_t *)request, sizeof(request) - 1};
+
+static void play(const void *data, size_t size)
 {
     struct input input = {data, size};
     http2_begin();
     int peer = http2_accept();
     CHECK(send(peer, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN, MSG_NOSIGNAL) > 0);
-    http2_play(&input, peer);
+    http2_play(&input, peer, &head);
+}
+
+/* The target sees what it is for: settings, a request and a message, which arrives. */
+static void check_target(void)
+{
+    static const char steps[] = "\x70\4\0\0\0\0"
+                                "\xf0\1\4\1\0\0"
+                                "\x70\0\0\1\7\0\0\0\0\0\2hi";
+    static bool checked;
+    if (checked)
+        return;
+    checked = true;
+    play(steps, sizeof(steps) - 1);
+    CHECK(http2_told() == 1);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    check_target();
+    play(data, size);
     return 0;
 }

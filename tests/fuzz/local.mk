@@ -98,14 +98,14 @@ tests_fuzz_mlflow_LDFLAGS = $(FUZZ_LINKING) \
 tests_fuzz_mlflow_LDADD = libmuster-core.la $(RECORD_LIBS)
 tests_fuzz_mlflow_SOURCES = $(fuzz_sources) tests/fuzz/mlflow.c
 
-# The listener and the loop are compiled into the target, so that one thread does all.
+# The listener and the loop are compiled into the target, so that one thread does all; and time passes when the input says so.
 fuzz_http2_sources = $(fuzz_sources) tests/fuzz/http2.c tests/fuzz/http2.h
 tests_fuzz_http2_client_CPPFLAGS = $(fuzz_cppflags) $(HTTP2_CFLAGS)
-tests_fuzz_http2_client_LDFLAGS = $(FUZZ_LINKING)
+tests_fuzz_http2_client_LDFLAGS = $(FUZZ_LINKING) -Wl,--wrap=muster__clock_now
 tests_fuzz_http2_client_LDADD = libmuster-http2.la libmuster-core.la
 tests_fuzz_http2_client_SOURCES = $(fuzz_http2_sources) tests/fuzz/http2_client.c
 tests_fuzz_http2_server_CPPFLAGS = $(fuzz_cppflags) $(HTTP2_CFLAGS)
-tests_fuzz_http2_server_LDFLAGS = $(FUZZ_LINKING)
+tests_fuzz_http2_server_LDFLAGS = $(FUZZ_LINKING) -Wl,--wrap=muster__clock_now
 tests_fuzz_http2_server_LDADD = libmuster-http2.la libmuster-core.la
 tests_fuzz_http2_server_SOURCES = $(fuzz_http2_sources) tests/fuzz/http2_server.c
 

@@ -51,19 +51,38 @@ struct raw raw_accept(int listener)
     return raw_of(accept(listener, NULL, NULL));
 }
 
+bool raw_agree(struct raw *raw, SSL *tls)
+{
+    raw->tls = tls;
+    cr_assert_eq(SSL_set_fd(tls, raw->descriptor), 1);
+    return SSL_do_handshake(tls) == 1;
+}
+
 void raw_close(struct raw *raw)
 {
+    SSL_free(raw->tls);
     nghttp2_hd_inflate_del(raw->inflater);
     close(raw->descriptor);
 }
 
 /* ---- writing ---- */
 
+static ssize_t write_some(struct raw *raw, const void *bytes, size_t size)
+{
+    return raw->tls ? SSL_write(raw->tls, bytes, (int)size)
+                    : send(raw->descriptor, bytes, size, MSG_NOSIGNAL);
+}
+
+static ssize_t read_some(struct raw *raw, void *bytes, size_t size)
+{
+    return raw->tls ? SSL_read(raw->tls, bytes, (int)size) : recv(raw->descriptor, bytes, size, 0);
+}
+
 bool raw_write(struct raw *raw, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
     while (size > 0) {
-        ssize_t some = send(raw->descriptor, at, size, MSG_NOSIGNAL);
+        ssize_t some = write_some(raw, at, size);
         if (some <= 0)
             return false;
         at += some;
@@ -125,7 +144,7 @@ bool raw_request(struct raw *raw, uint32_t stream, uint8_t flags, const char *na
 static bool read_all(struct raw *raw, uint8_t *bytes, size_t size)
 {
     while (size > 0) {
-        ssize_t some = recv(raw->descriptor, bytes, size, 0);
+        ssize_t some = read_some(raw, bytes, size);
         if (some <= 0)
             return false;
         bytes += some;
@@ -161,7 +180,7 @@ bool raw_until(struct raw *raw, uint8_t type, struct frame *frame)
 void raw_until_end(struct raw *raw)
 {
     uint8_t bytes[4096];
-    while (recv(raw->descriptor, bytes, sizeof(bytes), 0) > 0)
+    while (read_some(raw, bytes, sizeof(bytes)) > 0)
         ;
 }
 

@@ -3,6 +3,7 @@
 #define MUSTER_TESTS_HTTP2_RAW_H
 
 #include <nghttp2/nghttp2.h>
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@ enum { FRAME_MAX = 1 << 20 };
 
 struct raw {
     int descriptor;
+    SSL *tls; /* NULL: without */
     nghttp2_hd_inflater *inflater;
 };
 
@@ -27,6 +29,9 @@ struct raw raw_connect(uint16_t port);
 int raw_listen(uint16_t *port);
 struct raw raw_accept(int listener);
 void raw_close(struct raw *raw);
+/* Agrees on TLS as a client, or as a server that has a certificate; false: the other side did not. `tls` is its own
+   from then on. */
+bool raw_agree(struct raw *raw, SSL *tls);
 
 /* False: the other side has ended the connection. */
 bool raw_write(struct raw *raw, const void *bytes, size_t size);

@@ -131,6 +131,21 @@ Test(clients, headers_beyond_the_limit_are_refused)
     end_raw(&raw);
 }
 
+Test(clients, headers_that_do_not_end_are_not_waited_for)
+{
+    uint8_t block[64];
+    options.handshake_timeout_ms = 100;
+    options.keepalive_time_ms = 1000000; /* it is no ping that ends it */
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    size_t size = (size_t)(put_header(block, ":method", "POST") - block);
+    raw_frame(&raw, NGHTTP2_HEADERS, 0, 1, block, size);
+    raw_until_end(&raw);
+    options.handshake_timeout_ms = 0;
+    options.keepalive_time_ms = KEEPALIVE_TIME_MS;
+    end_raw(&raw);
+}
+
 Test(clients, pseudo_headers_that_are_none_are_refused)
 {
     struct raw raw = begin_raw(LIMIT);
@@ -202,6 +217,38 @@ Test(clients, messages_of_no_bytes_and_a_prefix_in_single_bytes_arrive)
 }
 
 /* Frames of two streams in turn, each with or without padding: what is read straight into a message. */
+/* A message of four bytes. */
+static void write_small(struct raw *raw, uint32_t stream)
+{
+    uint8_t bytes[9] = {0};
+    put_prefix(bytes, 4);
+    cr_assert(raw_frame(raw, NGHTTP2_DATA, 0, stream, bytes, sizeof(bytes)));
+}
+
+Test(clients, a_stream_beside_one_that_a_thread_tends_is_the_loops)
+{
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    write_small(&raw, 1);
+    struct end *first = server_end(server, 0);
+    const struct tending_ops *tending = first->stream->ops->tending;
+    wait_messages(first, 1);
+    cr_assert(tending->begin(first->stream));
+    raw_request(&raw, 3, 0, NULL, NULL);
+    write_small(&raw, 3);
+    while (tending->wait(first->stream, INT64_MAX))
+        ;
+    tending->end(first->stream);
+    write_small(&raw, 1);
+    struct end *second = server_end(server, 1);
+    wait_messages(second, 1);
+    wait_messages(first, 2);
+    cr_assert(!second->messages[0].tends && !first->messages[1].tends);
+    cr_assert(!tending->begin(first->stream));
+    end_raw(&raw);
+}
+
 Test(clients, big_messages_of_two_streams_are_not_mixed_up)
 {
     enum { SIZE = 1500000, SOME = 16000 };
@@ -236,6 +283,117 @@ Test(clients, big_messages_of_two_streams_are_not_mixed_up)
     free(padded);
     end_raw(&raw);
 }
+
+/* ---- messages that are read to their place ---- */
+
+enum { SOME = 5000, PLACED_SIZE = 300000, PLACED_HEAD = 10, MESSAGE_PREFIX_SIZE = 5, UNTOUCHED = 0xa5 };
+
+static uint8_t place[PLACED_SIZE];
+
+static bool give_place(struct end *end, size_t size, struct landing *landing)
+{
+    (void)end;
+    *landing = (struct landing){.head = PLACED_HEAD, .place = place};
+    return size == PLACED_SIZE;
+}
+
+static bool want_nothing(struct end *end, size_t size, struct landing *landing)
+{
+    (void)end;
+    *landing = (struct landing){.head = PLACED_HEAD};
+    return size == PLACED_SIZE;
+}
+
+static void prepare_place(struct end *end)
+{
+    end->place = give_place;
+}
+
+static void prepare_nothing(struct end *end)
+{
+    end->place = want_nothing;
+}
+
+/* A client that has begun a message. */
+static struct raw begin_placed(void (*prepare)(struct end *end), const struct buffer *body)
+{
+    uint8_t bytes[MESSAGE_PREFIX_SIZE + SOME];
+    begin();
+    memset(place, UNTOUCHED, sizeof(place));
+    server = server_start_with(prepare);
+    struct raw raw = raw_connect(server->port);
+    raw_hello(&raw);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    put_prefix(bytes, PLACED_SIZE);
+    memcpy(bytes + MESSAGE_PREFIX_SIZE, body->data, SOME);
+    cr_assert(raw_frame(&raw, NGHTTP2_DATA, 0, 1, bytes, sizeof(bytes)));
+    wait_begun(server_end(server, 0), 1);
+    for (size_t at = SOME; at < PLACED_SIZE / 2; at += SOME)
+        cr_assert(raw_frame(&raw, NGHTTP2_DATA, 0, 1, body->data + at, SOME));
+    return raw;
+}
+
+/* And ends it, and sends a small one behind it. */
+static void end_placed(struct raw *raw, const struct buffer *body)
+{
+    uint8_t bytes[8];
+    for (size_t at = PLACED_SIZE / 2; at < PLACED_SIZE; at += SOME)
+        cr_assert(raw_frame(raw, NGHTTP2_DATA, 0, 1, body->data + at, SOME));
+    put_prefix(bytes, 3);
+    memcpy(bytes + 5, "abc", 3);
+    cr_assert(raw_frame(raw, NGHTTP2_DATA, 0, 1, bytes, sizeof(bytes)));
+}
+
+static void expect_small(const struct message *message)
+{
+    cr_assert(message->size == 3 && memcmp(message->data, "abc", 3) == 0);
+}
+
+Test(clients, a_big_message_is_read_to_its_place)
+{
+    struct buffer *body = make_body(PLACED_SIZE, 3);
+    struct raw raw = begin_placed(prepare_place, body);
+    struct end *end = server_end(server, 0);
+    end_placed(&raw, body);
+    wait_messages(end, 2);
+    cr_assert(is_body(end->messages[0].data, end->messages[0].size, PLACED_SIZE, 3));
+    cr_assert_eq(memcmp(place, body->data + PLACED_HEAD, PLACED_SIZE - PLACED_HEAD), 0);
+    cr_assert_eq(place[PLACED_SIZE - PLACED_HEAD], UNTOUCHED);
+    expect_small(&end->messages[1]);
+    muster__buffer_release(body);
+    end_raw(&raw);
+}
+
+/* The owner wants the memory back before the message is whole: from then on it is the owner's alone. */
+Test(clients, a_place_that_is_taken_back_is_not_written_to)
+{
+    struct buffer *body = make_body(PLACED_SIZE, 3);
+    struct raw raw = begin_placed(prepare_place, body);
+    struct end *end = server_end(server, 0);
+    end->stream->ops->displace(end->stream);
+    memset(place, UNTOUCHED, sizeof(place));
+    end_placed(&raw, body);
+    wait_messages(end, 1);
+    expect_small(&end->messages[0]);
+    for (size_t i = 0; i < sizeof(place); i++)
+        cr_assert_eq(place[i], UNTOUCHED);
+    muster__buffer_release(body);
+    end_raw(&raw);
+}
+
+Test(clients, a_message_that_nobody_wants_goes_by)
+{
+    struct buffer *body = make_body(PLACED_SIZE, 3);
+    struct raw raw = begin_placed(prepare_nothing, body);
+    struct end *end = server_end(server, 0);
+    end_placed(&raw, body);
+    wait_messages(end, 1);
+    expect_small(&end->messages[0]);
+    muster__buffer_release(body);
+    end_raw(&raw);
+}
+
+/* ---- limits ---- */
 
 /* The server's window is used up by bytes that end in the middle of a message. */
 Test(clients, a_message_that_stalls_ends_its_stream)

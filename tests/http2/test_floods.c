@@ -87,6 +87,22 @@ Test(floods, priorities)
     flood(NGHTTP2_PRIORITY, 0, 1, (const uint8_t[]){0, 0, 0, 3, 1}, 5);
 }
 
+Test(floods, frames_of_types_that_there_are_not)
+{
+    flood(0x42, 0xff, 0, eight, 8);
+}
+
+Test(floods, headers_of_what_was_refused)
+{
+    struct server *server;
+    struct raw raw = begin_flood(&server);
+    bool taken = true;
+    for (size_t i = 0; taken && i < FRAMES_MAX; i++)
+        taken = raw_request(&raw, 1, 0, "content-type", "text/html");
+    cr_assert(!taken);
+    end_flood(server, &raw);
+}
+
 Test(floods, streams_that_are_reset_at_once)
 {
     struct server *server;

@@ -13,6 +13,7 @@
 #include "integration/files.h"
 #include "integration/fixture.h"
 #include "network/guesses.h"
+#include "network/handshakes.h"
 #include "support/now.h"
 
 /* ---- what is told, and when ---- */
@@ -154,7 +155,7 @@ FILES_TEST(doors, a_participant_without_tls_is_not_let_in)
 /* A participant of ours closes the connection; what speaks no TLS at all makes the server do so. */
 FILES_TEST(doors, failed_handshakes_are_told_of_now_and_then)
 {
-    enum { FAILURES = 12 };
+    enum { FAILURES = 12, INTERVAL_MS = 500 };
     struct told told = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, .about = "TLS handshake"};
     struct participant_manager_options options;
     participant_manager_options_init(&options);
@@ -166,6 +167,8 @@ FILES_TEST(doors, failed_handshakes_are_told_of_now_and_then)
     options.credentials = credentials("server", NULL, NULL);
     options.on_warning = note_told;
     options.context = &told;
+    int64_t interval_ms = muster__handshakes_interval_ms;
+    muster__handshakes_interval_ms = INTERVAL_MS;
     int64_t begun = now_ms();
     cr_assert_eq(participant_manager_start(&options, &manager, &error), MUSTER_OK, "%s", error.text);
     door.port = participant_manager_port(manager);
@@ -179,11 +182,12 @@ FILES_TEST(doors, failed_handshakes_are_told_of_now_and_then)
         raw_peer_free(peer);
     }
     await_told(&told, 2);
-    cr_assert_leq(times_told(&told), 2 + (size_t)((now_ms() - begun) / 10000));
+    cr_assert_leq(times_told(&told), 2 + (size_t)((now_ms() - begun) / INTERVAL_MS));
     cr_assert_not_null(
         strstr(told.text, "because of: wrong version number (the other side did not speak TLS)"), "%s",
         told.text);
     participant_manager_free(manager);
+    muster__handshakes_interval_ms = interval_ms;
 }
 
 /* ---- tokens ---- */

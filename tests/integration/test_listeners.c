@@ -80,6 +80,35 @@ Test(listeners, a_scheme_that_nobody_has_is_told_which_there_are)
 #endif
 }
 
+/* The environment's choice of a transport: a word that it does not know is told, rather than passed over. */
+Test(listeners, a_network_that_the_environment_misspells_is_told)
+{
+    struct participant_options options;
+    participant_options_init(&options);
+    options.connect_timeout_ms = 1;
+    struct participant *participant;
+    struct muster_error error = {MUSTER_OK, ""};
+    begin();
+    setenv("MUSTER_NETWORK", "htpp2", 1);
+    cr_assert_eq(participant_connect("127.0.0.1:1", &options, &participant, &error), MUSTER_INVALID);
+    cr_assert_not_null(strstr(error.text, "MUSTER_NETWORK=htpp2: there is http2, and grpc"), "%s",
+                       error.text);
+    cr_assert_eq(participant_connect("local:nobody", &options, &participant, &error), MUSTER_UNAVAILABLE,
+                 "%s", error.text);
+    setenv("MUSTER_NETWORK", "grpc", 1);
+    cr_assert_eq(participant_connect("127.0.0.1:1", &options, &participant, &error), MUSTER_UNAVAILABLE, "%s",
+                 error.text);
+    setenv("MUSTER_NETWORK", "http2", 1);
+#ifdef HAVE_HTTP2
+    cr_assert_eq(participant_connect("127.0.0.1:1", &options, &participant, &error), MUSTER_UNAVAILABLE, "%s",
+                 error.text);
+#else
+    cr_assert_eq(participant_connect("127.0.0.1:1", &options, &participant, &error), MUSTER_UNSUPPORTED);
+    cr_assert_not_null(strstr(error.text, "MUSTER_NETWORK='http2': this muster was built without"), "%s",
+                       error.text);
+#endif
+}
+
 /* A host that C-core would take for a scheme is a host. */
 Test(listeners, a_host_named_as_a_scheme)
 {

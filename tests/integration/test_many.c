@@ -68,6 +68,61 @@ Test(many, two_hundred_participants_take_part_in_every_round)
     door_close(&door);
 }
 
+/* A round of all of them. `enough` as in the options. */
+static struct proxy_round_result run_echoes(struct proxy *const *proxies, size_t count, size_t enough)
+{
+    struct proxy_round_options options;
+    struct proxy_round_result result;
+    struct muster_message instruction = payload("some", 4);
+    proxy_round_options_init(&options);
+    options.enough = enough;
+    options.at_least = 1;
+    cr_assert_eq(proxy_run_all(proxies, count, &instruction, &options, NULL, NULL, &result, NULL), MUSTER_OK);
+    cr_assert_eq(result.answered + result.failed + result.late, count);
+    return result;
+}
+
+/* Over HTTP/2, a round of so many begins on the threads that read them. */
+Test(many, turns_that_cannot_begin_and_that_nobody_waits_for)
+{
+    enum { ALL = 70, CLOSED_EVERY = 10, ENOUGH = 5 };
+    struct door door;
+    struct participant *participants[ALL];
+    struct proxy **proxies;
+    size_t open, left = 0;
+    begin();
+    door_open(&door, NULL);
+    join_many(&door, participants, ALL);
+    cr_assert_eq(
+        participant_manager_get_participants(door.manager, ALL, MUSTER_NO_LIMIT, &proxies, &open, NULL),
+        MUSTER_OK);
+    cr_assert_eq(open, ALL);
+    struct proxy_round_result whole = run_echoes(proxies, ALL, 0);
+    for (size_t i = 0; i < ALL; i++) {
+        if (i % CLOSED_EVERY == 0)
+            proxy_close(proxies[i]);
+        else
+            left++;
+    }
+    for (size_t round = 0; round < scaled(30, 10); round++) {
+        struct proxy_round_result few = run_echoes(proxies, ALL, ENOUGH);
+        cr_assert_eq(few.answered, ENOUGH);
+        proxy_round_result_clear(&few);
+        struct proxy_round_result result = run_echoes(proxies, ALL, 0);
+        cr_assert_eq(result.answered, left);
+        cr_assert_eq(result.failed, ALL - left);
+        cr_assert_eq(result.entries[0].status, MUSTER_CLOSED);
+        cr_assert_str_eq(result.entries[0].text, "the server closed this participant's stream");
+        cr_assert_eq(result.bytes_sent, whole.bytes_sent / ALL * left);
+        proxy_round_result_clear(&result);
+    }
+    proxy_round_result_clear(&whole);
+    proxy_release_all(proxies, open);
+    for (size_t i = 0; i < ALL; i++)
+        participant_free(participants[i]);
+    door_close(&door);
+}
+
 struct comparison {
     const struct muster_message *sent;
     size_t equal;

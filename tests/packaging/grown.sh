@@ -21,13 +21,13 @@ grow() {
         $(cat "$scratch"/include/muster/*.h | grep -cE '^struct [a-z_]+_options \{$') ]]
 }
 
-# Without records, the monitor, MPI and HTTP/2 by nghttp2: the programs do not use them, and libraries may be missing for them.
+# Without records, the monitor, MPI, HTTP/2 by nghttp2, and a library without TLS: the programs do not use them, and libraries may be missing for them.
 build_grown() {
     sed '/HAVE_MPI/d; /HAVE_HTTP2/d' "$top_builddir/config.h" >"$scratch/include/config.h"
     # shellcheck disable=SC2046 # these are lists of arguments
     $CC -std=c11 -w -g -fsanitize=address -fPIC -shared -Wl,-soname,"$soname" -o "$scratch/grown/$soname" \
         -I"$scratch/include" -I"$top_srcdir/lib" -I"$top_builddir/proto" \
-        $(find "$top_srcdir/lib" '(' -name record -o -name monitor -o -name mpi -o -name http2 ')' -prune -o -name '*.c' -print) \
+        $(find "$top_srcdir/lib" '(' -name record -o -name monitor -o -name mpi -o -name http2 -o -name no_certificates.c ')' -prune -o -name '*.c' -print) \
         "$top_builddir"/proto/*.pb-c.c \
         $(pkg-config --cflags --libs grpc libprotobuf-c libcrypto libzip) -lm -lpthread
 }

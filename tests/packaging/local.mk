@@ -1,5 +1,6 @@
 # What is checked of the package as a whole, by scripts.
 packaging_tests = \
+    tests/packaging/arm.sh \
     tests/packaging/completion.py \
     tests/packaging/docs.py \
     tests/packaging/headers.sh \
@@ -15,11 +16,17 @@ learning_tests = \
     tests/packaging/install.sh \
     tests/packaging/lessons.sh \
     tests/packaging/without.sh
-EXTRA_DIST += $(packaging_tests) $(learning_tests) tests/packaging/common
+# A participant without gRPC, with servers of both transports.
+http2_packaging_tests = tests/packaging/participant.sh
+EXTRA_DIST += $(packaging_tests) $(learning_tests) $(http2_packaging_tests) tests/packaging/alone tests/packaging/common \
+    tests/arm/participant.c tests/arm/server.c
 
 if HAVE_TESTS
 TESTS += $(packaging_tests)
 if LEARNING
 TESTS += $(learning_tests)
+if HTTP2
+TESTS += $(http2_packaging_tests)
+endif
 endif
 endif

@@ -89,6 +89,37 @@ FIXTURE_TEST(upload_slow, one_with_a_promise_that_is_slow)
     crowd_free(&crowd);
 }
 
+/* A promise does not make a third of two big ones: where others have taken the room meanwhile, the one that was
+   promised it waits, and what it sent at once is dropped. */
+FIXTURE_TEST(upload_slow, promise_that_comes_to_two_big_ones)
+{
+    struct participant_manager_options options = crowd_options(0);
+    options.max_payload_size = HUGE_SIZE;
+    struct crowd crowd = crowd_of(&options);
+    crowd.proxies[0]->upload.last_size = HUGE_SIZE;
+    cr_assert_eq(crowd_begin(&crowd, 0), HUGE_SIZE);
+    for (size_t i = 1; i < 3; i++) {
+        crowd_begin(&crowd, i);
+        crowd_announce_zeros(&crowd, i, HUGE_SIZE);
+    }
+    crowd_expect_grant(&crowd, 1, 1);
+    cr_assert(crowd_heard_nothing(&crowd, 2));
+    crowd_pass_time(&crowd);
+    crowd_expect_grant(&crowd, 2, 1);
+    crowd_announce_zeros(&crowd, 0, HUGE_SIZE);
+    crowd_send_part(&crowd, 0, 0, 0, 1000);
+    cr_assert_eq(crowd_uploads_of(&crowd)->held, 2 * HUGE_SIZE);
+    cr_assert(crowd_heard_nothing(&crowd, 0));
+    proxy_cancel(crowd.proxies[1]);
+    proxy_cancel(crowd.proxies[2]);
+    crowd_expect_grant(&crowd, 0, 1);
+    crowd_send_part(&crowd, 0, 0, 1000, 2000);
+    crowd_send_part(&crowd, 0, 1, 0, 1000);
+    cr_assert_eq(fixture_open_count(crowd.fixture), PEERS);
+    proxy_cancel(crowd.proxies[0]);
+    crowd_free(&crowd);
+}
+
 /* Two that announce, and send nothing or a byte now and then, cost the others time once, whatever the budget
    and however often. */
 static void expect_no_delay(uint64_t budget, size_t size)

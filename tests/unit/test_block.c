@@ -44,7 +44,7 @@ Test(block, more_than_there_is)
 {
     cr_assert_null(muster__block_new(SIZE_MAX));
 #ifndef __SANITIZE_ADDRESS__ /* which ends the process */
-    cr_assert_null(muster__block_new(SIZE_MAX / 4));
+    cr_assert_null(muster__block_new(SIZE_MAX / 2));
 #endif
 }
 

@@ -95,6 +95,7 @@ Test(codec_refused, messages_that_make_no_sense)
         {{.kind = MUSTER_TRAIN, .arrays = &huge, .array_count = 1}, "its shape does not fit in memory"},
         {{.kind = MUSTER_TRAIN, .scalars = &nameless, .scalar_count = 1}, "scalar 0 has no name"},
         {{.kind = MUSTER_APPLICATION, .size = 1}, "the message's data is NULL, and its size is 1"},
+        {{.kind = MUSTER_APPLICATION, .data = floats, .size = SIZE_MAX - 8}, "size does not fit in memory"},
         {{.kind = MUSTER_TRAIN, .arrays = arrays, .array_count = WIRE_FIELDS_MAX}, "too many fields"},
         {{.kind = MUSTER_TRAIN, .scalars = scalars, .scalar_count = WIRE_FIELDS_MAX}, "too many fields"},
     };
@@ -146,6 +147,30 @@ static char *made_name(size_t i)
 }
 
 /* What may be written may be read, and nothing more may be written. */
+/* Where a size_t has 32 bits, these bytes add up to a few of them. */
+Test(codec_refused, values_that_share_more_than_four_gibibytes)
+{
+    enum { SHARED = 1 << 20, COUNT = 4096 };
+    struct muster_value *values = calloc(COUNT, sizeof(*values));
+    char(*shown)[8] = calloc(COUNT, sizeof(*shown));
+    uint8_t *bytes = calloc(1, SHARED);
+    for (size_t i = 0; i < COUNT; i++) {
+        snprintf(shown[i], sizeof(*shown), "%zu", i);
+        values[i] = (struct muster_value){
+            .name = shown[i], .kind = MUSTER_VALUE_BYTES, .bytes = bytes, .size = SHARED};
+    }
+    const struct muster_message message = {.kind = MUSTER_TRAIN, .values = values, .value_count = COUNT};
+    const struct encoding encoding = {.max_message_size = INT32_MAX};
+    struct buffer *body = NULL;
+    struct muster_error error;
+    cr_assert_eq(muster__encode(TO_SERVER, &message, &encoding, &body, &error), MUSTER_TOO_BIG);
+    cr_assert_null(body);
+    cr_assert_not_null(strstr(error.text, "the message has 429"), "%s", error.text);
+    free(bytes);
+    free(shown);
+    free(values);
+}
+
 static void expect_most(size_t array_count, size_t scalar_count, bool fits)
 {
     struct muster_array *many_arrays = calloc(array_count + 1, sizeof(*many_arrays));

@@ -375,6 +375,19 @@ Test(waiter, no_limit)
     muster_fixture_free(waiting.network);
 }
 
+Test(clock, limits_that_no_time_has_room_for)
+{
+    const int64_t limits[] = {INT64_MAX, (int64_t)UINT32_MAX * 1000, (int64_t)INT32_MAX * 1000, 1999};
+    for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+        const struct timespec at = muster__clock_at(limits[i]), after = muster__clock_after(limits[i]);
+        cr_assert_gt(at.tv_sec, 0);
+        cr_assert_geq(after.tv_sec, at.tv_sec);
+        cr_assert_eq(at.tv_nsec, limits[i] % 1000 * 1000000);
+        cr_assert(after.tv_nsec >= 0 && after.tv_nsec < 1000000000);
+    }
+    cr_assert_eq(muster__clock_at(1999).tv_sec, 1);
+}
+
 static void *advance_and_settle(void *network)
 {
     muster_fixture_advance(network, 1000);

@@ -15,7 +15,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include "unit/tls.h"
+#include "unit/tls_files.h"
 
 #define DIRECTORY "/tmp/muster-tls-XXXXXX"
 

@@ -17,6 +17,7 @@
 
 #include "common/child.h"
 #include "common/log.h"
+#include "common/port.h"
 #include "common/signals.h"
 
 /* This program, also when its file has been replaced since. */
@@ -92,18 +93,6 @@ static const char *number(char text[WORD_SIZE], const char *format, ...)
     return text;
 }
 
-/* Where a server that listens on HOST:PORT, and has got `port`, is reached from this machine. */
-static void find_address(const char *listen, uint16_t port, char address[ADDRESS_SIZE])
-{
-    const char *colon = strrchr(listen, ':'), *host = listen;
-    int length = colon ? (int)(colon - listen) : 0;
-    if (length == 0 || strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0) {
-        host = "127.0.0.1";
-        length = (int)strlen(host);
-    }
-    snprintf(address, ADDRESS_SIZE, "%.*s:%u", length, host, (unsigned)port);
-}
-
 static enum muster_status start_one(struct launch *launch, const struct launch_options *options,
                                     const char *address, struct muster_error *error)
 {
@@ -166,7 +155,7 @@ enum muster_status launch_start(const struct launch_options *options, const char
 {
     enum muster_status status = MUSTER_OK;
     char address[ADDRESS_SIZE];
-    find_address(listen, port, address);
+    port_address(listen, port, address, sizeof(address));
     if (options->logs && mkdir(options->logs, 0777) != 0 && errno != EEXIST)
         return explain(error, MUSTER_IO, "%s: %s", options->logs, strerror(errno));
     struct launch *launch = make(options->count);

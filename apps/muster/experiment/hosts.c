@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/port.h"
 #include "draft.h"
 #include "settings/nearest.h"
 
@@ -154,6 +155,7 @@ size_t hosts_of_rank(struct draft *draft, const struct tree *own, const struct t
 
 static bool is_loopback(const char *listen)
 {
+    listen = port_host(listen);
     return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "localhost:", 10) == 0 ||
            strncmp(listen, "[::1]:", 6) == 0;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/port.h"
 #include "draft.h"
 #include "settings/setting.h"
 
@@ -84,7 +85,7 @@ void serving_add(struct draft *draft, const struct tree *section, struct experim
     process.host = host ? hosts_find(draft, host) : HERE;
     process_fill(draft, &process, section, NULL);
     process_add(draft, process, arguments, section, NULL);
-    if (!is_address(process.listen))
+    if (!is_address(port_host(process.listen)))
         mistakes_at(&draft->mistakes, tree_get(section, "listen"), "%s.listen %.60s: expected HOST:PORT",
                     section->name, process.listen);
 }

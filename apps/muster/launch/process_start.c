@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/placeholders.h"
+#include "common/port.h"
 
 enum { SERVER_SIZE = 512 };
 
@@ -31,6 +32,7 @@ void process_start_server(const struct launcher *launcher, const struct process 
         snprintf(text, size, "%s", launcher->options->server ? launcher->options->server : "");
         return;
     }
+    listen = port_host(listen); /* each takes the transport that it has */
     const char *colon = strrchr(listen, ':'), *host = listen;
     size_t length = colon ? (size_t)(colon - listen) : strlen(listen);
     char own[256] = "";

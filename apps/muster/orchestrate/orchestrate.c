@@ -187,18 +187,6 @@ static void wake(void *context)
     crew_wake(orchestrate->crew);
 }
 
-/* Where a worker on this machine reaches an orchestrator that listens on HOST:PORT and has got `port`. */
-static void find_address(const char *listen, uint16_t port, char address[ADDRESS_SIZE])
-{
-    const char *colon = strrchr(listen, ':'), *host = listen;
-    int length = colon ? (int)(colon - listen) : 0;
-    if (length == 0 || strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0) {
-        host = "127.0.0.1";
-        length = (int)strlen(host);
-    }
-    snprintf(address, ADDRESS_SIZE, "%.*s:%u", length, host, (unsigned)port);
-}
-
 static const char *listen_address(const struct orchestrate_options *options)
 {
     return options->listen ? options->listen : options->command ? "127.0.0.1:0" : "127.0.0.1:50051";
@@ -209,8 +197,8 @@ static enum muster_status prepare_local(struct orchestrate *orchestrate, struct 
     const struct orchestrate_options *options = orchestrate->options;
     if (!options->command)
         return MUSTER_OK;
-    find_address(listen_address(options), participant_manager_port(orchestrate->manager),
-                 orchestrate->address);
+    port_address(listen_address(options), participant_manager_port(orchestrate->manager),
+                 orchestrate->address, sizeof(orchestrate->address));
     const struct local_options local = {
         .command = options->command,
         .count = options->workers,

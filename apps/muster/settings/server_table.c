@@ -17,8 +17,10 @@ const char *const server_table_headers[] = {
 };
 
 static const struct setting table[] = {
-    TEXT("listen", "listen", "HOST:PORT", GROUP_ROUNDS, listen, false,
-         "Where participants connect (default 127.0.0.1:8080); port 0: a free one"),
+    TEXT(
+        "listen", "listen", "HOST:PORT", GROUP_ROUNDS, listen, false,
+        "Where participants connect (default 127.0.0.1:8080); port 0: a free one. muster --help says more of "
+        "addresses"),
     WHOLE("rounds", "rounds", "N", GROUP_ROUNDS, rounds, 1, MANY, false, "Number of rounds (default 100)"),
     NUMBER("select.fraction", "fraction", "F", GROUP_ROUNDS, fraction, 0, 1, true, true,
            "Share of the participants that is wanted in a round (default 1; with muster demo a third)"),

@@ -35,7 +35,8 @@ static void answer_http(struct http2_stream *stream, const char *status)
                          .valuelen = strlen(status)};
     pthread_mutex_lock(&connection->lock);
     if (!stream->ended && connection->session) {
-        nghttp2_submit_response(connection->session, stream->id, &header, 1, NULL);
+        muster__http2_good(connection,
+                           nghttp2_submit_response(connection->session, stream->id, &header, 1, NULL));
         muster__http2_stream_ended(stream);
         muster__http2_flush(connection);
     }
@@ -153,10 +154,13 @@ static void go_on(struct errand *errand)
 {
     struct late_call *call = CONTAINER(errand, struct late_call, errand);
     struct http2_stream *stream = call->stream;
+    pthread_mutex_t *helm = &stream->connection->helm;
+    pthread_mutex_lock(helm);
     if (!stream->told && call->code == CODE_OK)
         admit_if(stream, call->judged);
     else if (!stream->told)
         answer(stream, call->code, call->text);
+    pthread_mutex_unlock(helm);
     muster__http2_stream_release(stream);
     free(call);
 }
@@ -181,6 +185,10 @@ static void admit_waiting(struct waiting_call *waiting)
 static void let_wait(struct http2_stream *stream)
 {
     static const struct waiting_ops ops = {.admit = admit_waiting, .refuse = refuse_waiting};
+    if (!muster__http2_count(stream, stream->request->size)) {
+        answer(stream, CODE_UNAVAILABLE, END_MEMORY_FULL);
+        return;
+    }
     struct late_call *call = calloc(1, sizeof(*call));
     if (!call) {
         answer(stream, CODE_UNAVAILABLE, END_OUT_OF_MEMORY);

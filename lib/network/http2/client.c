@@ -29,7 +29,6 @@ struct client {
 
 const char *muster__http2_socket_cause(int number)
 {
-    static _Thread_local char text[MUSTER_ERROR_TEXT_SIZE];
     switch (number) {
     case ECONNREFUSED:
         return CAUSE_REFUSED;
@@ -39,7 +38,7 @@ const char *muster__http2_socket_cause(int number)
     case EPIPE:
         return END_BROKEN;
     default:
-        return strerror_r(number, text, sizeof(text));
+        return strerror(number);
     }
 }
 
@@ -82,14 +81,13 @@ static bool look_up(struct http2_connection *connection)
     if (client->addresses)
         return true;
     if (!client->lookup) {
-        if (muster__lookup_now(client->host, client->port, AI_NUMERICHOST, &client->addresses) == 0) {
-            client->next = client->addresses;
-            return true;
-        }
-        client->lookup = muster__lookup_start(client->host, client->port, found, connection);
-        if (!client->lookup)
+        code = muster__lookup_now(client->host, client->port, AI_NUMERICHOST, &client->addresses);
+        client->next = client->addresses;
+        if (code != 0 && code != EAI_MEMORY)
+            client->lookup = muster__lookup_start(client->host, client->port, found, connection);
+        if (code != 0 && !client->lookup)
             fail(connection, "out of memory");
-        return false;
+        return code == 0;
     }
     if (!muster__lookup_take(client->lookup, &client->addresses, &code))
         return false;

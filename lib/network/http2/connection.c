@@ -10,6 +10,7 @@
 
 #include "network/http2/http2.h"
 #include "network/http2/loop.h"
+#include "network/http2/tend.h"
 #include "network/http2/tls.h"
 #include "network/words.h"
 
@@ -29,6 +30,7 @@ struct http2_connection *muster__http2_connection_new(struct http2_loop *loop,
     connection->watch.ready = ready;
     connection->loop = loop;
     connection->listener = listener;
+    connection->side = listener ? listener->side : NULL;
     connection->descriptor = -1;
     connection->keepalive_time_ms = options->keepalive_time_ms;
     connection->keepalive_timeout_ms = options->keepalive_timeout_ms;
@@ -37,6 +39,7 @@ struct http2_connection *muster__http2_connection_new(struct http2_loop *loop,
     connection->opened_at = muster__clock_now();
     atomic_init(&connection->references, 1);
     STAILQ_INIT(&connection->due);
+    pthread_mutex_init(&connection->helm, NULL);
     pthread_mutex_init(&connection->lock, NULL);
     if (muster__http2_session_begin(connection, options))
         return connection;
@@ -54,6 +57,7 @@ void muster__http2_connection_release(struct http2_connection *connection)
     muster__tls_free(connection->tls);
     free(connection->cause_text);
     pthread_mutex_destroy(&connection->lock);
+    pthread_mutex_destroy(&connection->helm);
     free(connection);
 }
 
@@ -92,7 +96,7 @@ void muster__http2_finish(struct http2_connection *connection)
         return;
     connection->finishing = true;
     connection->finishing_at = muster__clock_now();
-    nghttp2_session_terminate_session(connection->session, NGHTTP2_NO_ERROR);
+    muster__http2_good(connection, nghttp2_session_terminate_session(connection->session, NGHTTP2_NO_ERROR));
     muster__http2_flush(connection);
     muster__http2_pend(connection);
 }
@@ -125,6 +129,7 @@ static void end(struct http2_connection *connection)
         muster__http2_stream_ended(stream);
     nghttp2_session_del(connection->session);
     connection->session = NULL;
+    muster__http2_watch_no_more(connection);
     if (connection->descriptor >= 0)
         muster__http2_unwatch(connection->loop, connection->descriptor);
     connection->descriptor = -1;
@@ -161,9 +166,9 @@ static void say_goodbye(struct http2_connection *connection)
     if (connection->said_goodbye)
         return;
     connection->said_goodbye = true;
-    nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR,
-                          NULL, 0);
+    int32_t last = nghttp2_session_get_last_proc_stream_id(connection->session);
+    muster__http2_good(connection, nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE, last,
+                                                         NGHTTP2_NO_ERROR, NULL, 0));
     muster__http2_flush(connection);
 }
 
@@ -181,7 +186,8 @@ static int64_t first_check(const struct http2_connection *connection)
     return connection->opened_at + limit;
 }
 
-void muster__http2_connection_serve(struct http2_connection *connection, bool cut)
+/* With the helm. */
+static void serve(struct http2_connection *connection, bool cut)
 {
     if (!connection->session)
         return; /* it has ended */
@@ -191,6 +197,7 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
     }
     if (connection->client)
         muster__http2_client_go_on(connection);
+    muster__http2_take_left(connection);
     tell_due(connection);
     pthread_mutex_lock(&connection->lock);
     struct http2_listener *listener = connection->listener;
@@ -213,6 +220,13 @@ void muster__http2_connection_serve(struct http2_connection *connection, bool cu
         muster__http2_connection_due(connection, first_check(connection));
 }
 
+void muster__http2_connection_serve(struct http2_connection *connection, bool cut)
+{
+    pthread_mutex_lock(&connection->helm);
+    serve(connection, cut);
+    pthread_mutex_unlock(&connection->helm);
+}
+
 bool muster__http2_connection_attach(struct http2_connection *connection, int descriptor, bool connected)
 {
     int64_t now = connection->loop->now;
@@ -229,7 +243,7 @@ static void establish(struct http2_connection *connection)
 {
     connection->established = true;
     connection->writable = true;
-    muster__http2_rewatch(connection->loop, connection->descriptor, EPOLLIN, &connection->watch);
+    muster__http2_rewatch_connection(connection);
     muster__http2_flush(connection);
 }
 
@@ -259,9 +273,9 @@ void muster__http2_connection_agree(struct http2_connection *connection)
     pthread_mutex_unlock(&connection->lock);
 }
 
-static void ready(struct watch *watch, uint32_t events)
+/* With the helm. */
+static void go_on(struct http2_connection *connection, uint32_t events)
 {
-    struct http2_connection *connection = CONTAINER(watch, struct http2_connection, watch);
     if (!connection->session)
         return;
     if (!connection->established && connection->client && !muster__http2_client_connected(connection))
@@ -278,13 +292,21 @@ static void ready(struct watch *watch, uint32_t events)
         connection->writable = true;
         muster__http2_flush(connection);
         if (connection->writable && !connection->broken)
-            muster__http2_rewatch(connection->loop, connection->descriptor, EPOLLIN, &connection->watch);
+            muster__http2_rewatch_connection(connection);
         if (connection->finishing)
             muster__http2_pend(connection);
         pthread_mutex_unlock(&connection->lock);
     }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-        muster__http2_read(connection);
+        muster__http2_read(connection, &connection->loop->intake, NULL);
+}
+
+static void ready(struct watch *watch, uint32_t events)
+{
+    struct http2_connection *connection = CONTAINER(watch, struct http2_connection, watch);
+    pthread_mutex_lock(&connection->helm);
+    go_on(connection, events);
+    pthread_mutex_unlock(&connection->helm);
 }
 
 /* ---- limits of time ---- */
@@ -318,7 +340,7 @@ static void keep_alive(struct http2_connection *connection, int64_t now, int64_t
     }
     if (!connection->ping_at && now >= connection->heard_at + connection->keepalive_time_ms) {
         connection->ping_at = now;
-        nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL);
+        muster__http2_good(connection, nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL));
         muster__http2_flush(connection);
     }
     earlier(next, connection->ping_at ? connection->ping_at + connection->keepalive_timeout_ms
@@ -333,6 +355,17 @@ static void check_beginning(struct http2_connection *connection, int64_t now, in
                             connection->established ? CAUSE_FROZEN : muster__http2_socket_cause(ETIMEDOUT));
     earlier(next, connection->opened_at + connection->handshake_timeout_ms);
     earlier(next, now + connection->keepalive_time_ms);
+}
+
+/* With the lock held: headers that were begun are to end. Nothing else comes before they do. */
+static void check_headers(struct http2_connection *connection, int64_t now, int64_t *next)
+{
+    int64_t begun_at = connection->frames.block_at;
+    if (begun_at == 0)
+        return;
+    if (now >= begun_at + connection->handshake_timeout_ms)
+        muster__http2_break_rules(connection, "headers were begun and did not come");
+    earlier(next, begun_at + connection->handshake_timeout_ms);
 }
 
 /* With the lock held: one that nobody uses ends. */
@@ -361,6 +394,7 @@ static void check(struct http2_connection *connection, int64_t now, int64_t *nex
         return;
     }
     check_use(connection, now, next);
+    check_headers(connection, now, next);
     if (connection->heard)
         keep_alive(connection, now, next);
     else
@@ -371,6 +405,7 @@ static void timer_expired(struct timer *timer)
 {
     struct http2_connection *connection = CONTAINER(timer, struct http2_connection, timer);
     int64_t next = INT64_MAX;
+    pthread_mutex_lock(&connection->helm);
     connection->timed = false;
     pthread_mutex_lock(&connection->lock);
     int64_t now = muster__clock_now();
@@ -380,4 +415,5 @@ static void timer_expired(struct timer *timer)
     pthread_mutex_unlock(&connection->lock);
     if (!over) /* what is late already has been done, and the loop sees to it */
         muster__http2_connection_due(connection, next > now ? next : now + FINISH_TIMEOUT_MS);
+    pthread_mutex_unlock(&connection->helm);
 }

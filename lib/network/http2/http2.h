@@ -1,16 +1,23 @@
 /*
  * The HTTP/2 transport: gRPC over HTTP/2 by nghttp2, on loops of ours. Each loop is a thread with an epoll of its
- * own; a connection belongs to one loop for its life. The loop's thread alone reads, and tells of what came;
- * every thread sends, and writes to the socket itself as far as that takes it.
+ * own; a connection belongs to one loop for its life. The loop's thread reads, and tells of what came, unless a thread
+ * that waits for it tends the stream (tend.c); every thread sends, and writes to the socket as far as that takes it.
  *
  * A file for each: the loops and the process's transport (transport.c, loop.c), connections (connection.c), what
- * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c), streams (stream.c), headers and
- * statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c).
+ * goes out (output.c), what nghttp2 tells (session.c), what comes in (input.c, frames.c, tend.c), streams (stream.c), headers
+ * and statuses (headers.c), the client's side (client.c, lookup.c), the server's (listener.c, call.c), TLS (tls*.c). A
+ * library for participants alone has client_operations.c in place of operations.c and of the server's side; one
+ * without TLS has no_tls.c in place of tls*.c.
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
  * connection's lock is taken before a loop's, a listener's, that of handshakes.c, and timers.lock; that of lookup.c
  * before a loop's; no two others are held together.
+ *
+ * Who reads a connection, or tells of it, holds its helm; "on the loop's thread" below means: with the helm. The loop
+ * takes it for all that it does, and may wait a moment for it. A thread that tends has it only from the time that
+ * something has come until that is told, and never waits for it. So user code, which runs on the loop's thread with
+ * the helm, keeps nobody waiting.
  */
 #ifndef MUSTER_NETWORK_HTTP2_H
 #define MUSTER_NETWORK_HTTP2_H
@@ -24,6 +31,7 @@
 #include <sys/queue.h>
 #include <sys/uio.h>
 
+#include "network/http2/intake.h"
 #include "network/transport.h"
 #include "network/trim.h"
 
@@ -49,6 +57,7 @@ struct http2_connection;
 struct http2_listener;
 struct http2_stream;
 struct http2_transport;
+struct scheme;
 struct tls;
 
 /* Connections of a listener whose peers have not said a word of HTTP/2: more than 10,000 participants that join
@@ -57,34 +66,22 @@ enum { HALF_OPEN_MAX = 16384 };
 
 /* ---- loops ---- */
 
-/* What a loop is asked to do on its thread, once. */
-struct errand {
-    STAILQ_ENTRY(errand) link;
-    void (*run)(struct errand *errand);
-};
-
 /* What a loop waits for at a descriptor. */
 struct watch {
     void (*ready)(struct watch *watch, uint32_t events);
 };
 
-enum arrival_kind { ARRIVAL_OPENED, ARRIVAL_DATA, ARRIVAL_LEFT };
-
-/* What one read brought, in its order; told when the connection's lock is free. */
-struct arrival {
-    enum arrival_kind kind;
-    struct http2_stream *stream; /* with a reference */
-    const uint8_t *data;
-    size_t size;
+/* One that looks at all connections of a loop in turn. */
+struct walk {
+    LIST_ENTRY(walk) link;
+    struct http2_connection *next; /* NULL: there are no more */
 };
-
-/* Read at a time: what does not go straight into a message that is not whole. */
-enum { SCRATCH_SIZE = 64 << 10 };
 
 struct http2_loop {
     struct muster_transport clock; /* its timers ring on the loop's thread */
     struct http2_transport *transport;
-    bool first; /* of the transport's */
+    bool first;      /* of the transport's */
+    unsigned number; /* among them */
     pthread_t thread;
     int epoll;
     int bell;             /* wakes it */
@@ -93,16 +90,16 @@ struct http2_loop {
     struct watch ringing; /* of the bell */
     pthread_mutex_t lock; /* guards what follows */
     LIST_HEAD(, http2_connection) connections;
+    LIST_HEAD(, walk) walks;                 /* over these */
     STAILQ_HEAD(, http2_connection) pending; /* that have something to be done */
     STAILQ_HEAD(, errand) errands;
     size_t load;          /* connections */
     atomic_bool stopping; /* connections end, and then the thread */
+    atomic_llong now;
+    struct tender tender;
     /* Of its thread alone. */
     SLIST_HEAD(, http2_connection) graveyard; /* what this round of the loop may still name */
-    int64_t now;
-    size_t arrival_count, arrival_room;
-    struct arrival *arrivals;
-    uint8_t scratch[SCRATCH_SIZE];
+    struct intake intake;
 };
 
 struct http2_transport {
@@ -152,10 +149,22 @@ struct output {
 
 /* ---- connections ---- */
 
+enum { FRAME_HEAD_SIZE = 9 };
+
+/* Where what comes is in its frames. */
+struct frames {
+    size_t skip; /* bytes before the next begins */
+    uint8_t head[FRAME_HEAD_SIZE];
+    uint8_t head_size; /* bytes of it that came */
+    bool block_ends;   /* with this frame */
+    int64_t block_at;  /* when a block of headers began that has not ended; 0: none has */
+};
+
 struct http2_connection {
     struct watch watch;
     struct http2_loop *loop;
     struct http2_listener *listener;   /* NULL: a client's */
+    const struct server_side *side;    /* of the listener; stays when that has gone */
     atomic_uint references;            /* of the loop and of each stream */
     LIST_ENTRY(http2_connection) link; /* guarded by the loop's lock, as the next two */
     STAILQ_ENTRY(http2_connection) pending_link;
@@ -166,6 +175,7 @@ struct http2_connection {
     SLIST_ENTRY(http2_connection) grave_link;
     int descriptor; /* -1: none yet, or no more; changed by the loop's thread, under the lock */
     char peer[PEER_SIZE];
+    pthread_mutex_t helm; /* see above: taken without a lock held */
 
     pthread_mutex_t lock;     /* guards what follows */
     nghttp2_session *session; /* NULL: it has ended */
@@ -175,16 +185,19 @@ struct http2_connection {
     STAILQ_HEAD(, http2_stream) due; /* that have something to tell */
     bool established;                /* the socket is connected, and TLS agreed on */
     bool writable;                   /* false: epoll says when it is again */
-    bool broken;                     /* the socket, or the peer's HTTP/2: to be ended by the loop */
-    bool finishing;                  /* to be closed when all is written */
-    bool shut;                       /* and it is: only the peer's end is waited for */
-    bool said_goodbye;               /* no more streams are taken */
-    bool heard;                      /* the peer's SETTINGS came */
-    enum muster_status cause;        /* of its end; MUSTER_OK: none is known */
+    struct watching watching;
+    bool broken;              /* the socket, or the peer's HTTP/2: to be ended by the loop */
+    bool finishing;           /* to be closed when all is written */
+    bool shut;                /* and it is: only the peer's end is waited for */
+    bool said_goodbye;        /* no more streams are taken */
+    bool heard;               /* the peer's SETTINGS came */
+    enum muster_status cause; /* of its end; MUSTER_OK: none is known */
     char *cause_text;
 
     /* Of the loop's thread alone; what has to do with time, under the lock. */
-    bool began;           /* a server's: its listener knows */
+    bool began;    /* a server's: its listener knows */
+    bool has_left; /* streams, with what a thread that tended left to the loop */
+    struct intake *intake;
     int32_t frame_stream; /* whose data frame is being read, */
     size_t frame_left;    /* of which so much is to come; 0: none is */
     struct timer timer;
@@ -196,7 +209,8 @@ struct http2_connection {
     int64_t idle_since;
     int64_t opened_at;
     int64_t finishing_at;
-    int64_t allowance_at; /* see muster__http2_spend() */
+    struct frames frames;
+    int64_t allowance_at; /* see frames.c */
     double allowance;
     struct client *client; /* on a client: what it takes to connect; NULL: done, or a server's */
 };
@@ -241,6 +255,8 @@ struct http2_stream {
     bool ended;                    /* `closed` is to be told */
     bool compresses;               /* the peer says that its messages may be compressed */
     bool too_big;
+    uint8_t *place; /* where the message belongs behind its head; NULL: nowhere */
+    bool displaced; /* since its owner was asked for it */
     enum muster_status closing_status;
     char *closing_text;
     uint32_t reset_code; /* of HTTP/2 */
@@ -258,11 +274,14 @@ struct http2_stream {
     size_t message_size; /* in all, */
     size_t message_came; /* of which so much is there, */
     size_t message_room; /* in memory for so much */
+    size_t message_head; /* only so much is in `message`, and the rest in its place; 0: all is */
     size_t counted;      /* of the listener's memory */
     uint8_t *backlog;    /* what came while it is paused, or not accepted yet */
     size_t backlog_size, backlog_room;
     bool backlog_left;    /* and the client has left behind it */
     bool waits;           /* on a server, until it is accepted or refused */
+    bool left_to_loop;    /* what comes, by a thread that tended; */
+    bool left_unopened;   /* and that it was opened */
     bool aside;           /* it is for the health service */
     bool heard;           /* a message came */
     bool told;            /* of its end */
@@ -278,6 +297,19 @@ struct http2_stream {
 
 /* ---- transport.c ---- */
 
+/* One per process, which all its managers and participants share: as many loops as one of them asks for. */
+struct muster_transport *muster__http2_acquire(const struct scheme *scheme, unsigned threads,
+                                               struct muster_error *error);
+int64_t muster__http2_now(struct muster_transport *transport);
+void muster__http2_set_alarm(struct muster_transport *transport, int64_t at);
+void muster__http2_shut_borrowers(struct muster_transport *transport, const struct buffer *body);
+unsigned muster__http2_lanes(struct muster_transport *transport);
+void muster__http2_post_to(struct muster_transport *transport, unsigned lane, struct errand *errand);
+void muster__http2_release(struct muster_transport *transport);
+
+/* What it can do: in operations.c; or in client_operations.c, where the library has no server. */
+extern const struct transport_ops muster__http2_operations;
+
 /* An address without its scheme, if it has one. */
 const char *muster__http2_plain_address(const char *address);
 
@@ -292,6 +324,9 @@ void muster__http2_wake(struct http2_loop *loop);
 /* Watches a descriptor, or changes what for. False: out of memory, or too many are watched. */
 bool muster__http2_watch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
 bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch);
+
+/* The same for a connection, by what it waits for. With its lock held. */
+void muster__http2_rewatch_connection(struct http2_connection *connection);
 
 /* Closes one that is watched. By close() alone it would be watched further, as long as a child of the process has it,
    that was forked and has not called exec() yet. On the loop's thread. */
@@ -376,14 +411,22 @@ void muster__http2_stream_ended(struct http2_stream *stream);
 /* Has the loop tell what is due. With the lock held. */
 void muster__http2_due(struct http2_stream *stream);
 
-/* Frames that carry nothing cost their sender an allowance: false when it is spent. With the lock held. */
-bool muster__http2_spend(struct http2_connection *connection, double cost);
+/* ---- frames.c; with the lock held ---- */
+
+void muster__http2_frames_begin(struct http2_connection *connection);
+/* Looks at bytes that nghttp2 gets next; the connection is broken where they are too many frames that carry nothing. */
+void muster__http2_frames_came(struct http2_connection *connection, const uint8_t *data, size_t size);
+/* Bytes that carry something earn frames that do not. */
 void muster__http2_earn(struct http2_connection *connection, size_t bytes);
 
 /* ---- input.c: on the loop's thread, without a lock ---- */
 
-/* Reads what there is, and tells it. */
-void muster__http2_read(struct http2_connection *connection);
+/* Reads what there is, and tells it: of `tended` alone, and leaves the rest to the loop; NULL: of all. */
+void muster__http2_read(struct http2_connection *connection, struct intake *intake,
+                        struct http2_stream *tended);
+
+/* Counts what is held of what a stranger sends; false: there is no more room. */
+bool muster__http2_count(struct http2_stream *stream, size_t bytes);
 
 /* Takes what came of a stream, and its end. */
 void muster__http2_take(struct http2_stream *stream, const uint8_t *data, size_t size);
@@ -474,6 +517,10 @@ struct server_side {
     /* A stream of which a message came, and its end. */
     void (*count_peer)(struct http2_listener *listener, bool more);
     bool (*is_closing)(const struct http2_listener *listener);
+    /* As the op authenticate() of a stream; and frees what is known of who its peer is. */
+    enum muster_status (*authenticate)(const struct http2_stream *stream, const char *const **names,
+                                       struct muster_error *error);
+    void (*forget)(struct http2_stream *stream);
 };
 
 /* What connections and streams see of a listener; the rest is in listener.h. */

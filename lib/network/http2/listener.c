@@ -15,6 +15,7 @@
 #include "network/http2/listener.h"
 #include "network/http2/lookup.h"
 #include "network/http2/tls.h"
+#include "network/identity.h"
 #include "status.h"
 
 /* Connections that are accepted before others are looked after. */
@@ -104,6 +105,17 @@ static void began(struct http2_connection *connection)
     pthread_mutex_unlock(&connection->lock);
 }
 
+static enum muster_status authenticate(const struct http2_stream *stream, const char *const **names,
+                                       struct muster_error *error)
+{
+    return muster__identity_tell(stream->identity, names, error);
+}
+
+static void forget(struct http2_stream *stream)
+{
+    muster__identity_free(stream->identity);
+}
+
 static const struct server_side side = {
     .began = began,
     .arrived = muster__http2_arrived,
@@ -113,6 +125,8 @@ static const struct server_side side = {
     .hold = hold,
     .count_peer = count_peer,
     .is_closing = is_closing,
+    .authenticate = authenticate,
+    .forget = forget,
 };
 
 /* ---- accepting; on the loop's thread ---- */
@@ -253,12 +267,16 @@ static void close_doors(struct tcp_listener *listener)
     listener->door_count = 0;
 }
 
-/* At each of the addresses that the host has; false: one of them is not to be had. */
-static bool open_doors(struct tcp_listener *listener, const char *host, const char *wanted)
+/* At each of the addresses that the host has; false: one of them is not to be had, for a code of getaddrinfo() or
+   errno. */
+static bool open_doors(struct tcp_listener *listener, const char *host, const char *wanted, int *code,
+                       int *number)
 {
     struct addrinfo *addresses;
     uint16_t port = (uint16_t)atoi(wanted);
-    bool good = muster__lookup_now(host, wanted, AI_PASSIVE, &addresses) == 0;
+    *code = muster__lookup_now(host, wanted, AI_PASSIVE, &addresses);
+    *number = EADDRNOTAVAIL;
+    bool good = *code == 0;
     for (const struct addrinfo *each = good ? addresses : NULL; each && good; each = each->ai_next) {
         if (listener->door_count == DOORS_MAX)
             break;
@@ -266,7 +284,9 @@ static bool open_doors(struct tcp_listener *listener, const char *host, const ch
         if (descriptor < 0 && (errno == EAFNOSUPPORT || (errno == EADDRNOTAVAIL && each != addresses)))
             continue; /* this machine has no IPv6 */
         good = descriptor >= 0;
-        if (good)
+        if (!good)
+            *number = errno;
+        else
             listener->doors[listener->door_count++] = (struct door){{door_ready}, listener, descriptor};
     }
     if (addresses)
@@ -333,9 +353,10 @@ enum muster_status muster__http2_listen(struct muster_transport *base, const cha
         return muster__error(error, cause.status, "%s", cause.text);
     muster__raise_descriptor_limit();
     muster__reserve_take(&listener->reserve); /* or the next time */
-    if (!open_doors(listener, host, wanted)) {
+    int code, number;
+    if (!open_doors(listener, host, wanted, &code, &number)) {
         muster__http2_free_listener((struct listener *)listener);
-        return muster__explain_bind(address, host, wanted, error);
+        return muster__bind_failed(address, code, number, error);
     }
     sprintf(listener->address, "%.*s%u", (int)(wanted - address), address, (unsigned)listener->port);
     *port = listener->port;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "network/http2/loop.h"
+#include "network/http2/tend.h"
 
 enum { EVENTS_AT_ONCE = 256 };
 
@@ -37,6 +38,13 @@ bool muster__http2_watch(struct http2_loop *loop, int descriptor, uint32_t event
 bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t events, struct watch *watch)
 {
     return control(loop, EPOLL_CTL_MOD, descriptor, events, watch);
+}
+
+void muster__http2_rewatch_connection(struct http2_connection *connection)
+{
+    uint32_t events = (connection->watching.tended || connection->watching.put_off ? 0 : EPOLLIN) |
+                      (connection->writable ? 0 : EPOLLOUT);
+    muster__http2_rewatch(connection->loop, connection->descriptor, events, &connection->watch);
 }
 
 void muster__http2_unwatch(struct http2_loop *loop, int descriptor)
@@ -150,7 +158,10 @@ static bool has_pending(struct http2_loop *loop)
 void muster__http2_loop_bury(struct http2_connection *connection)
 {
     struct http2_loop *loop = connection->loop;
+    struct walk *walk;
     pthread_mutex_lock(&loop->lock);
+    LIST_FOREACH(walk, &loop->walks, link)
+        walk->next = walk->next == connection ? LIST_NEXT(connection, link) : walk->next;
     LIST_REMOVE(connection, link);
     loop->load--;
     pthread_mutex_unlock(&loop->lock);
@@ -248,7 +259,7 @@ struct http2_loop *muster__http2_loop_new(struct http2_transport *transport, boo
     muster__timers_init(&loop->clock.timers);
     loop->transport = transport;
     loop->first = first;
-    loop->now = muster__clock_now();
+    atomic_init(&loop->now, muster__clock_now());
     atomic_init(&loop->alarm, INT64_MAX);
     pthread_mutex_init(&loop->lock, NULL);
     STAILQ_INIT(&loop->pending);
@@ -256,7 +267,10 @@ struct http2_loop *muster__http2_loop_new(struct http2_transport *transport, boo
     loop->ringing.ready = bell_rang;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->epoll >= 0 && loop->bell >= 0 && muster__http2_watch(loop, loop->bell, EPOLLIN, &loop->ringing))
+    loop->tender.epoll = loop->tender.bell = -1;
+    if (loop->epoll >= 0 && loop->bell >= 0 &&
+        muster__http2_watch(loop, loop->bell, EPOLLIN, &loop->ringing) &&
+        muster__http2_tender_open(&loop->tender))
         return loop;
     muster__http2_loop_free(loop);
     return NULL;
@@ -286,32 +300,33 @@ void muster__http2_loop_free(struct http2_loop *loop)
         close(loop->epoll);
     if (loop->bell >= 0)
         close(loop->bell);
+    muster__http2_tender_close(&loop->tender);
     pthread_mutex_destroy(&loop->lock);
     muster__timers_destroy(&loop->clock.timers);
-    free(loop->arrivals);
+    free(loop->intake.arrivals);
     free(loop);
 }
 
-/* A connection's lock is taken before the loop's: so each is looked at with a reference. */
+/* A connection's lock is taken before the loop's: so each is looked at with a reference, and the next is known to who
+   removes it meanwhile. */
 void muster__http2_loop_shut_borrowers(struct http2_loop *loop, const struct buffer *body)
 {
-    size_t count = 0;
-    struct http2_connection *connection, **all;
+    struct walk walk;
+    struct http2_connection *connection;
     pthread_mutex_lock(&loop->lock);
-    all = malloc((loop->load + 1) * sizeof(struct http2_connection *));
-    LIST_FOREACH(connection, &loop->connections, link) {
-        if (!all)
-            break;
+    walk.next = LIST_FIRST(&loop->connections);
+    LIST_INSERT_HEAD(&loop->walks, &walk, link);
+    while ((connection = walk.next)) {
+        walk.next = LIST_NEXT(connection, link);
         atomic_fetch_add(&connection->references, 1);
-        all[count++] = connection;
+        pthread_mutex_unlock(&loop->lock);
+        pthread_mutex_lock(&connection->lock);
+        if (muster__http2_output_has(connection, body))
+            muster__http2_break(connection, MUSTER_UNAVAILABLE, "the connection took too long to send");
+        pthread_mutex_unlock(&connection->lock);
+        muster__http2_connection_release(connection);
+        pthread_mutex_lock(&loop->lock);
     }
+    LIST_REMOVE(&walk, link);
     pthread_mutex_unlock(&loop->lock);
-    for (size_t i = 0; i < count; i++) {
-        pthread_mutex_lock(&all[i]->lock);
-        if (muster__http2_output_has(all[i], body))
-            muster__http2_break(all[i], MUSTER_UNAVAILABLE, "the connection took too long to send");
-        pthread_mutex_unlock(&all[i]->lock);
-        muster__http2_connection_release(all[i]);
-    }
-    free(all);
 }

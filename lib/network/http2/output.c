@@ -275,6 +275,18 @@ static void let_go(struct segment *segment)
     free(segment->own);
 }
 
+/* One piece, as nearly all small messages are, goes without a list of pieces, which the kernel would have to take in. */
+static ssize_t write_pieces(struct http2_connection *connection, struct iovec *pieces, size_t count)
+{
+    const struct msghdr message = {.msg_iov = pieces,
+                                   .msg_iovlen = (uint16_t)count}; /* an int in some libraries */
+    if (connection->tls)
+        return muster__tls_writev(connection->tls, pieces, (int)count);
+    if (count == 1)
+        return send(connection->descriptor, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sendmsg(connection->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* Writes segments; returns how many are done, the next of which may be done in part. */
 static size_t write_segments(struct http2_connection *connection, struct segment *segments, size_t count)
 {
@@ -282,19 +294,12 @@ static size_t write_segments(struct http2_connection *connection, struct segment
     size_t some = count < SEGMENTS_MAX ? count : SEGMENTS_MAX, done = 0;
     for (size_t i = 0; i < some; i++)
         pieces[i] = (struct iovec){(void *)(uintptr_t)segments[i].data, segments[i].size};
-    ssize_t size;
-    if (connection->tls) {
-        size = muster__tls_writev(connection->tls, pieces, (int)some);
-    } else {
-        const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = some};
-        size = sendmsg(connection->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    }
+    ssize_t size = write_pieces(connection, pieces, some);
     if (size < 0 && errno == EINTR)
         return 0;
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         connection->writable = false;
-        muster__http2_rewatch(connection->loop, connection->descriptor, EPOLLIN | EPOLLOUT,
-                              &connection->watch);
+        muster__http2_rewatch_connection(connection);
         return 0;
     }
     if (size < 0) {

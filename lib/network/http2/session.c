@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "network/http2/http2.h"
+#include "network/http2/tend.h"
 
 /* Of what a peer may make us hold or do, as the known floods of HTTP/2 do. */
 enum {
@@ -14,26 +15,7 @@ enum {
     RESETS_AT_ONCE = 200,  /* of streams, and so many more in a second */
     RESETS_PER_SECOND = 20,
     STREAMS_DEFAULT = 1000, /* where a listener has no limit */
-    ALLOWANCE_MAX = 2000,   /* for frames that carry nothing, and so much more in a second, */
-    ALLOWANCE_PER_SECOND = 200,
-    ALLOWANCE_BYTES = 1024, /* and one for so many bytes that come or go */
 };
-
-bool muster__http2_spend(struct http2_connection *connection, double cost)
-{
-    int64_t now = connection->loop->now;
-    connection->allowance += (double)(now - connection->allowance_at) * ALLOWANCE_PER_SECOND / 1000;
-    connection->allowance_at = now;
-    if (connection->allowance > ALLOWANCE_MAX)
-        connection->allowance = ALLOWANCE_MAX;
-    connection->allowance -= cost;
-    return connection->allowance >= 0;
-}
-
-void muster__http2_earn(struct http2_connection *connection, size_t bytes)
-{
-    connection->allowance += (double)bytes / ALLOWANCE_BYTES;
-}
 
 bool muster__http2_good(struct http2_connection *connection, int result)
 {
@@ -45,6 +27,13 @@ bool muster__http2_good(struct http2_connection *connection, int result)
 
 /* ---- what nghttp2 tells ---- */
 
+/* The result of a callback. */
+static int out_of_memory(struct http2_connection *connection)
+{
+    muster__http2_good(connection, NGHTTP2_ERR_NOMEM);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static struct http2_stream *find(nghttp2_session *session, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(session, id);
@@ -52,17 +41,17 @@ static struct http2_stream *find(nghttp2_session *session, int32_t id)
 
 static bool add_arrival(struct http2_stream *stream, enum arrival_kind kind, const uint8_t *data, size_t size)
 {
-    struct http2_loop *loop = stream->connection->loop;
-    if (loop->arrival_count == loop->arrival_room) {
-        size_t room = loop->arrival_room ? 2 * loop->arrival_room : 16;
-        struct arrival *arrivals = realloc(loop->arrivals, room * sizeof(*arrivals));
+    struct intake *intake = stream->connection->intake;
+    if (intake->arrival_count == intake->arrival_room) {
+        size_t room = intake->arrival_room ? 2 * intake->arrival_room : 16;
+        struct arrival *arrivals = realloc(intake->arrivals, room * sizeof(*arrivals));
         if (!arrivals)
             return false;
-        loop->arrivals = arrivals;
-        loop->arrival_room = room;
+        intake->arrivals = arrivals;
+        intake->arrival_room = room;
     }
     atomic_fetch_add_explicit(&stream->references, 1, memory_order_relaxed);
-    loop->arrivals[loop->arrival_count++] = (struct arrival){kind, stream, data, size};
+    intake->arrivals[intake->arrival_count++] = (struct arrival){kind, stream, data, size};
     return true;
 }
 
@@ -106,11 +95,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head
         connection->frame_stream = header->stream_id;
         connection->frame_left = header->length;
     }
-    bool carries = header->type == NGHTTP2_DATA && header->length > 0;
-    if (carries || muster__http2_spend(connection, 1))
-        return 0;
-    muster__http2_break(connection, MUSTER_UNAVAILABLE, "the peer sends too many frames that carry nothing");
-    return NGHTTP2_ERR_CALLBACK_FAILURE;
+    return 0;
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t size,
@@ -120,19 +105,17 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     struct http2_stream *stream = find(session, id);
     (void)flags;
     connection->frame_left -= connection->frame_left < size ? connection->frame_left : size;
-    nghttp2_session_consume_connection(session, size);
+    muster__http2_good(connection, nghttp2_session_consume_connection(session, size));
     if (!stream)
         return 0;
-    if (!connection->listener && !(stream->http_status == 200 && stream->is_grpc)) {
-        nghttp2_session_consume_stream(session, id, size); /* a page that says what is wrong, perhaps */
-        return 0;
-    }
     if (muster__http2_is_put_off(stream))
         stream->unread += size;
     else
-        nghttp2_session_consume_stream(session, id, size);
+        muster__http2_good(connection, nghttp2_session_consume_stream(session, id, size));
+    if (!connection->listener && !(stream->http_status == 200 && stream->is_grpc))
+        return 0; /* a page that says what is wrong, perhaps */
     muster__http2_earn(connection, size);
-    return add_arrival(stream, ARRIVAL_DATA, data, size) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    return add_arrival(stream, ARRIVAL_DATA, data, size) ? 0 : out_of_memory(connection);
 }
 
 /* The peer has said its first word. */
@@ -163,12 +146,13 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         return 0;
     if (connection->listener && frame->hd.type == NGHTTP2_HEADERS &&
         frame->headers.cat == NGHTTP2_HCAT_REQUEST && !add_arrival(stream, ARRIVAL_OPENED, NULL, 0))
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
+        return out_of_memory(connection);
     if (connection->listener && ends && !add_arrival(stream, ARRIVAL_LEFT, NULL, 0))
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
+        return out_of_memory(connection);
     if (!connection->listener && ends) {
         if (nghttp2_session_get_stream_local_close(session, stream->id) == 0)
-            nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+            muster__http2_good(connection, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id,
+                                                                     NGHTTP2_NO_ERROR));
         muster__http2_stream_ended(stream);
     }
     return 0;
@@ -183,7 +167,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         return 0;
     struct http2_stream *stream = find(session, frame->hd.stream_id);
     if (nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+        muster__http2_good(connection, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE,
+                                                                 frame->hd.stream_id, NGHTTP2_NO_ERROR));
     if (stream)
         muster__http2_stream_ended(stream);
     return 0;
@@ -235,6 +220,7 @@ void muster__http2_stream_ended(struct http2_stream *stream)
     LIST_REMOVE(stream, link);
     muster__http2_queue_drop(stream);
     muster__http2_due(stream);
+    muster__http2_ring_tender(connection);
 }
 
 /* ---- making one ---- */
@@ -263,9 +249,14 @@ static void make_callbacks(void)
     nghttp2_option_set_no_closed_streams(choices, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(choices, 0);
     nghttp2_option_set_max_settings(choices, SETTINGS_MAX);
-    nghttp2_option_set_max_continuations(choices, CONTINUATIONS_MAX);
     nghttp2_option_set_max_outbound_ack(choices, ANSWERS_MAX);
+    /* A server is not built without these two; a participant alone may be. */
+#ifdef HAVE_NGHTTP2_OPTION_SET_MAX_CONTINUATIONS
+    nghttp2_option_set_max_continuations(choices, CONTINUATIONS_MAX);
+#endif
+#ifdef HAVE_NGHTTP2_OPTION_SET_STREAM_RESET_RATE_LIMIT
     nghttp2_option_set_stream_reset_rate_limit(choices, RESETS_AT_ONCE, RESETS_PER_SECOND);
+#endif
 }
 
 bool muster__http2_session_begin(struct http2_connection *connection,
@@ -273,8 +264,7 @@ bool muster__http2_session_begin(struct http2_connection *connection,
 {
     nghttp2_session **session = &connection->session;
     pthread_once(&once, make_callbacks);
-    connection->allowance = ALLOWANCE_MAX;
-    connection->allowance_at = muster__clock_now();
+    muster__http2_frames_begin(connection);
     if (!callbacks ||
         (connection->listener ? nghttp2_session_server_new2(session, callbacks, connection, choices)
                               : nghttp2_session_client_new2(session, callbacks, connection, choices)) != 0)

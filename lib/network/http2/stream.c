@@ -7,7 +7,7 @@
 
 #include "network/code.h"
 #include "network/http2/http2.h"
-#include "network/identity.h"
+#include "network/http2/tend.h"
 #include "network/words.h"
 #include "status.h"
 
@@ -42,7 +42,8 @@ void muster__http2_stream_release(struct http2_stream *stream)
     if (atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel) != 1)
         return;
     muster__http2_request_free(stream->request);
-    muster__identity_free(stream->identity);
+    if (stream->connection->side)
+        stream->connection->side->forget(stream);
     free(stream->closing_text);
     free(stream->details);
     muster__http2_connection_release(stream->connection);
@@ -124,6 +125,8 @@ static void submit_only_trailers(struct http2_stream *stream, int code, const ch
 static void go_on(struct http2_stream *stream)
 {
     struct http2_connection *connection = stream->connection;
+    if (connection->listener || stream->closing)
+        muster__http2_watch_again(connection);
     if (stream->deferred) {
         stream->deferred = false;
         muster__http2_good(connection, nghttp2_session_resume_data(connection->session, stream->id));
@@ -238,8 +241,11 @@ static void report_closed(struct http2_stream *stream)
     struct http2_connection *connection = stream->connection;
     struct http2_listener *listener = connection->listener;
     const char *text;
-    if (!listener && stream->code >= 0 && !stream->cut) { /* all that came before the server's last word */
+    bool all = !listener && stream->code >= 0 && !stream->cut; /* that came before the server's last word */
+    if (all)
         stream->paused_until = 0;
+    if (all || stream->left_to_loop) {
+        stream->left_to_loop = false;
         muster__http2_resume(stream);
     }
     muster__http2_input_drop(stream);
@@ -286,6 +292,7 @@ static void timer_expired(struct timer *timer)
     struct http2_stream *stream = CONTAINER(timer, struct http2_stream, timer);
     struct http2_connection *connection = stream->connection;
     int64_t now = muster__clock_now();
+    pthread_mutex_lock(&connection->helm);
     stream->timed = false;
     if (stream->paused_until && now >= stream->paused_until) {
         stream->paused_until = 0;
@@ -307,6 +314,7 @@ static void timer_expired(struct timer *timer)
         muster__http2_stream_due(stream, stream->linger_until);
     if (!over)
         muster__http2_stream_due(stream, stream->deadline);
+    pthread_mutex_unlock(&connection->helm);
     muster__http2_stream_release(stream);
 }
 
@@ -421,6 +429,15 @@ static void stream_pause(struct stream *base, int64_t milliseconds)
     muster__http2_stream_due(stream, stream->paused_until);
 }
 
+static void stream_displace(struct stream *base)
+{
+    struct http2_stream *stream = (struct http2_stream *)base;
+    pthread_mutex_lock(&stream->connection->lock);
+    stream->place = NULL;
+    stream->displaced = true;
+    pthread_mutex_unlock(&stream->connection->lock);
+}
+
 static void stream_refuse(struct stream *base, int code, const char *text)
 {
     struct http2_stream *stream = (struct http2_stream *)base;
@@ -431,6 +448,11 @@ static void stream_refuse(struct stream *base, int code, const char *text)
     pthread_mutex_unlock(&stream->connection->lock);
 }
 
+static unsigned stream_lane(struct stream *base)
+{
+    return ((struct http2_stream *)base)->connection->loop->number;
+}
+
 static void stream_peer(struct stream *base, char *text, size_t size)
 {
     snprintf(text, size, "%s", ((struct http2_stream *)base)->connection->peer);
@@ -439,7 +461,8 @@ static void stream_peer(struct stream *base, char *text, size_t size)
 static enum muster_status stream_authenticate(struct stream *base, const char *const **names,
                                               struct muster_error *error)
 {
-    return muster__identity_tell(((struct http2_stream *)base)->identity, names, error);
+    struct http2_stream *stream = (struct http2_stream *)base;
+    return stream->connection->side->authenticate(stream, names, error);
 }
 
 static void stream_release(struct stream *base)
@@ -448,6 +471,7 @@ static void stream_release(struct stream *base)
 }
 
 static const struct stream_ops stream_ops = {
+    .tending = &muster__http2_tending,
     .send = stream_send,
     .send_part = stream_send_part,
     .close = stream_close,
@@ -455,7 +479,9 @@ static const struct stream_ops stream_ops = {
     .revoke = stream_revoke,
     .hold = stream_hold,
     .pause = stream_pause,
+    .displace = stream_displace,
     .refuse = stream_refuse,
+    .lane = stream_lane,
     .peer = stream_peer,
     .authenticate = stream_authenticate,
     .release = stream_release,

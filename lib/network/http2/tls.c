@@ -247,11 +247,10 @@ static void explain_to_server(struct tls *tls, int reason, const char *text)
 
 static void explain_break(struct tls *tls)
 {
-    char text[128];
     const char *words =
         tls->context && !tls->manners.established ? CAUSE_CLOSED : "the connection was closed";
     if (tls->socket_error && tls->socket_error != ECONNRESET && tls->socket_error != EPIPE)
-        words = strerror_r(tls->socket_error, text, sizeof(text));
+        words = strerror(tls->socket_error);
     set_failure(tls, false, "", words);
 }
 

@@ -6,8 +6,6 @@
 
 #include "network/http2/http2.h"
 #include "network/http2/loop.h"
-#include "network/scheme.h"
-#include "network/words.h"
 #include "status.h"
 
 enum { LOOPS_MAX = sizeof(((struct http2_transport *)0)->loops) / sizeof(void *) };
@@ -27,21 +25,31 @@ struct http2_loop *muster__http2_choose_loop(struct http2_transport *transport)
     return transport->loops[atomic_fetch_add(&transport->next, 1) % count];
 }
 
-static int64_t transport_now(struct muster_transport *transport)
+int64_t muster__http2_now(struct muster_transport *transport)
 {
     (void)transport;
     return muster__clock_now();
 }
 
 /* The first loop rings the timers of the layers above. */
-static void set_alarm(struct muster_transport *base, int64_t at)
+void muster__http2_set_alarm(struct muster_transport *base, int64_t at)
 {
     struct http2_transport *transport = (struct http2_transport *)base;
     atomic_store(&transport->alarm, at);
     muster__http2_wake(transport->loops[0]);
 }
 
-static void shut_borrowers(struct muster_transport *base, const struct buffer *body)
+unsigned muster__http2_lanes(struct muster_transport *base)
+{
+    return atomic_load(&((struct http2_transport *)base)->loop_count);
+}
+
+void muster__http2_post_to(struct muster_transport *base, unsigned lane, struct errand *errand)
+{
+    muster__http2_post(((struct http2_transport *)base)->loops[lane], errand);
+}
+
+void muster__http2_shut_borrowers(struct muster_transport *base, const struct buffer *body)
 {
     struct http2_transport *transport = (struct http2_transport *)base;
     for (unsigned i = 0; i < atomic_load(&transport->loop_count); i++)
@@ -59,7 +67,7 @@ static void transport_free(struct http2_transport *transport)
     free(transport);
 }
 
-static void transport_release(struct muster_transport *base)
+void muster__http2_release(struct muster_transport *base)
 {
     struct http2_transport *transport = (struct http2_transport *)base;
     pthread_mutex_lock(&process_lock);
@@ -70,26 +78,12 @@ static void transport_release(struct muster_transport *base)
     pthread_mutex_unlock(&process_lock);
 }
 
-static const struct transport_ops transport_ops = {
-    .listen = muster__http2_listen,
-    .close_listener = muster__http2_close_listener,
-    .cut_listener = muster__http2_cut_listener,
-    .free_listener = muster__http2_free_listener,
-    .listener_address = muster__http2_listener_address,
-    .silence = QUESTION_SILENT,
-    .connect = muster__http2_connect,
-    .shut_borrowers = shut_borrowers,
-    .now = transport_now,
-    .set_alarm = set_alarm,
-    .release = transport_release,
-};
-
 static struct http2_transport *transport_new(void)
 {
     struct http2_transport *transport = calloc(1, sizeof(*transport));
     if (!transport)
         return NULL;
-    transport->base.ops = &transport_ops;
+    transport->base.ops = &muster__http2_operations;
     muster__timers_init(&transport->base.timers);
     atomic_init(&transport->alarm, INT64_MAX);
     muster__trim_init(&transport->trim, &transport->base);
@@ -105,6 +99,7 @@ static bool has_loops(struct http2_transport *transport, unsigned wanted)
         struct http2_loop *loop = muster__http2_loop_new(transport, count == 0);
         if (!loop)
             return false;
+        loop->number = count;
         transport->loops[count] = loop;
         atomic_store(&transport->loop_count, count + 1);
         if (!muster__http2_loop_start(loop)) {
@@ -116,9 +111,8 @@ static bool has_loops(struct http2_transport *transport, unsigned wanted)
     return true;
 }
 
-/* One per process, which all its managers and participants share: as many loops as one of them asks for. */
-static struct muster_transport *acquire(const struct scheme *scheme, unsigned threads,
-                                        struct muster_error *error)
+struct muster_transport *muster__http2_acquire(const struct scheme *scheme, unsigned threads,
+                                               struct muster_error *error)
 {
     (void)scheme;
     sigset_t saved;
@@ -142,6 +136,3 @@ static struct muster_transport *acquire(const struct scheme *scheme, unsigned th
     muster__error(error, MUSTER_OUT_OF_MEMORY, "cannot start %u network threads", threads);
     return NULL;
 }
-
-const struct scheme muster__http2_scheme = {
-    .prefix = HTTP2_PREFIX, .form = "http2+host:port or http2+[v6]:port", .acquire = acquire};

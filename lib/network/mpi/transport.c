@@ -141,8 +141,8 @@ static void pause_after(struct mpi_transport *transport, int64_t idle_since)
         return;
     if (pause > PAUSE_MOST_NS)
         pause = PAUSE_MOST_NS;
-    const struct timespec until = {.tv_sec = (now + pause) / 1000000000,
-                                   .tv_nsec = (now + pause) % 1000000000};
+    const struct timespec until = {.tv_sec = (time_t)((now + pause) / 1000000000),
+                                   .tv_nsec = (long)((now + pause) % 1000000000)};
     pthread_cond_clockwait(&transport->changed, &transport->lock, CLOCK_MONOTONIC, &until);
 }
 
