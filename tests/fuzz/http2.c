@@ -256,3 +256,18 @@ size_t http2_told(void)
 {
     return message_count;
 }
+
+int http2_fuzz(const void *data, size_t size, void (*play)(const void *data, size_t size))
+{
+    static const char steps[] = "\x70\4\0\0\0\0"
+                                "\xf0\1\4\1\0\0"
+                                "\x70\0\0\1\7\0\0\0\0\0\2hi";
+    static bool checked;
+    if (!checked) {
+        checked = true;
+        play(steps, sizeof(steps) - 1);
+        CHECK(http2_told() == 1);
+    }
+    play(data, size);
+    return 0;
+}

@@ -26,5 +26,8 @@ int http2_connect(void);
 void http2_play(struct input *input, int peer, const struct input *head);
 /* How many messages it has told of since http2_begin(). */
 size_t http2_told(void);
+/* Has an input played; before the first, one that has settings, headers and a message, which is to arrive: the target sees
+   what it is for. Returns 0. */
+int http2_fuzz(const void *data, size_t size, void (*play)(const void *data, size_t size));
 
 #endif
