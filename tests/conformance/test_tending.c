@@ -118,6 +118,30 @@ Test(tending, one_thread_at_a_time)
     conclude();
 }
 
+/* More than there are loops, so that some share one. */
+Test(tending, connections_take_turns)
+{
+    enum { CONNECTIONS = 6 };
+    struct end *ends[CONNECTIONS];
+    begin();
+    struct server *server = server_start(NULL, LIMIT);
+    size_t turns = scaled(100, 5);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        client_connect_with(server->address, echo);
+        ends[i] = server_end(server, i);
+        send_number(ends[i], 0);
+        wait_messages(ends[i], 1);
+    }
+    for (unsigned turn = 1; turn <= turns; turn++) {
+        for (size_t i = 0; i < CONNECTIONS; i++) {
+            send_number(ends[i], turn);
+            tend_until(ends[i], turn + 1);
+            cr_assert_eq(number_of(&ends[i]->messages[turn]), turn);
+        }
+    }
+    conclude();
+}
+
 Test(tending, a_wait_has_a_limit)
 {
     begin();

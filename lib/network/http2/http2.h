@@ -11,7 +11,7 @@
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
- * connection's lock is taken before a loop's, a listener's, that of handshakes.c, and timers.lock; that of lookup.c
+ * connection's lock is taken before a loop's, its tender's, a listener's, that of handshakes.c, and timers.lock; that of lookup.c
  * before a loop's; no two others are held together.
  *
  * Who reads a connection, or tells of it, holds its helm; "on the loop's thread" below means: with the helm. The loop
