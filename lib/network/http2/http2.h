@@ -184,7 +184,9 @@ struct http2_connection {
     LIST_HEAD(, http2_stream) streams;
     STAILQ_HEAD(, http2_stream) due; /* that have something to tell */
     bool established;                /* the socket is connected, and TLS agreed on */
-    bool writable;                   /* false: epoll says when it is again */
+    bool writable;                   /* false: epoll says when it is again, */
+    bool writes_when_read;           /* but for TLS, that is to read something first */
+    bool unread;                     /* TLS has more, which the loop is to go on with; with the helm alone */
     struct watching watching;
     bool broken;              /* the socket, or the peer's HTTP/2: to be ended by the loop */
     bool finishing;           /* to be closed when all is written */

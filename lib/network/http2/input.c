@@ -16,6 +16,7 @@ enum {
     ROOM_FIRST = 64 << 10,  /* of a message that is not whole; then twice as much again and again, */
     ROOM_AT_ONCE = 4 << 20, /* unless it is no bigger than this, where memory is taken as it fills */
     PLACE_MIN = 64 << 10,   /* of a message that may be read to its place */
+    READS_AT_ONCE = 16,     /* of what TLS has, before other connections have their turn */
     RATE_MIN = 1,           /* bytes per millisecond: what comes faster is on its way */
 };
 
@@ -434,6 +435,18 @@ static ssize_t read_pieces(struct http2_connection *connection, const struct iov
     return readv(connection->descriptor, pieces, count);
 }
 
+/* What TLS lacked to write on may have come. With the lock held. */
+static void write_on(struct http2_connection *connection)
+{
+    if (!connection->writes_when_read || connection->broken)
+        return;
+    connection->writes_when_read = false;
+    connection->writable = true;
+    muster__http2_flush(connection);
+    if (connection->writable && !connection->broken)
+        muster__http2_rewatch_connection(connection);
+}
+
 /* Reads once; false: there is no more, or nothing is to be read. With the lock held. */
 static bool read_once(struct http2_connection *connection)
 {
@@ -491,7 +504,13 @@ void muster__http2_read(struct http2_connection *connection, struct intake *inta
 {
     bool more = true, answers;
     connection->intake = intake;
-    while (more) {
+    connection->unread = false;
+    for (int i = 0; more; i++) {
+        if (i == READS_AT_ONCE) {
+            connection->unread = true;
+            muster__http2_pend(connection);
+            return;
+        }
         pthread_mutex_lock(&connection->lock);
         more = connection->session && !connection->broken && read_once(connection);
         answers = more && nghttp2_session_want_write(connection->session);
@@ -499,6 +518,7 @@ void muster__http2_read(struct http2_connection *connection, struct intake *inta
         if (more && !connection->writable && !connection->finishing &&
             !nghttp2_session_want_read(connection->session))
             muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
+        write_on(connection);
         more = more && connection->tls && muster__tls_has_more(connection->tls);
         pthread_mutex_unlock(&connection->lock);
         tell_arrivals(intake, tended);

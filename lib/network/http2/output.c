@@ -299,6 +299,7 @@ static size_t write_segments(struct http2_connection *connection, struct segment
         return 0;
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         connection->writable = false;
+        connection->writes_when_read = connection->tls && !muster__tls_wants_write(connection->tls);
         muster__http2_rewatch_connection(connection);
         return 0;
     }

@@ -34,6 +34,7 @@ struct tls {
     int socket_error; /* errno; 0: none */
     int broken;       /* errno of every further read and write; 0: all is well */
     size_t unwritten; /* bytes that OpenSSL was given, and wrote none of */
+    int wants;        /* what the last read or write that did not go on waits for, as OpenSSL says */
     char *failure;    /* NULL: none, or out of memory */
     struct tls_manners manners;
 };
@@ -315,7 +316,7 @@ enum tls_result muster__tls_handshake(struct tls *tls)
 /* What SSL_read_ex() or SSL_write_ex() did not do: 0 at the peer's end, otherwise -1 with errno. */
 static ssize_t stop(struct tls *tls)
 {
-    switch (SSL_get_error(tls->ssl, 0)) {
+    switch (tls->wants = SSL_get_error(tls->ssl, 0)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
         errno = EAGAIN;
@@ -350,6 +351,11 @@ ssize_t muster__tls_readv(struct tls *tls, const struct iovec *pieces, int count
         }
     }
     return (ssize_t)taken;
+}
+
+bool muster__tls_wants_write(const struct tls *tls)
+{
+    return tls->wants == SSL_ERROR_WANT_WRITE;
 }
 
 bool muster__tls_has_more(const struct tls *tls)
