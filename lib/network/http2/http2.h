@@ -11,8 +11,8 @@
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
- * connection's lock is taken before a loop's, its tender's, a listener's, that of handshakes.c, and timers.lock; that of lookup.c
- * before a loop's; no two others are held together.
+ * connection's lock is taken before a loop's, its tender's, a listener's, that of handshakes.c, and timers.lock;
+ * that of lookup.c before a loop's; no two others are held together.
  *
  * Who reads a connection, or tells of it, holds its helm; "on the loop's thread" below means: with the helm. The loop
  * takes it for all that it does, and may wait a moment for it. A thread that tends has it only from the time that
