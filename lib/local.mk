@@ -405,6 +405,8 @@ libmuster_http2_la_SOURCES = \
     lib/network/http2/transport.c
 if TLS
 libmuster_http2_la_SOURCES += \
+    lib/network/http2/sealed.c \
+    lib/network/http2/sealed.h \
     lib/network/http2/tls.c \
     lib/network/http2/tls_context.c
 else
