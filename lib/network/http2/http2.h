@@ -197,6 +197,7 @@ struct http2_connection {
     /* Of the loop's thread alone; what has to do with time, under the lock. */
     bool began;    /* a server's: its listener knows */
     bool has_left; /* streams, with what a thread that tended left to the loop */
+    bool has_more; /* read by TLS, for which the socket does not call any more */
     struct intake *intake;
     int32_t frame_stream; /* whose data frame is being read, */
     size_t frame_left;    /* of which so much is to come; 0: none is */
