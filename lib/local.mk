@@ -379,6 +379,8 @@ libmuster_mpi_la_SOURCES = \
     lib/network/mpi/address.c \
     lib/network/mpi/listener.c \
     lib/network/mpi/mpi.h \
+    lib/network/mpi/opening.c \
+    lib/network/mpi/owner.c \
     lib/network/mpi/parcel.c \
     lib/network/mpi/stream.c \
     lib/network/mpi/transport.c \
