@@ -138,10 +138,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     struct http2_connection *connection = context;
     if (frame->hd.type == NGHTTP2_SETTINGS && !connection->heard)
         begin_sending(connection);
-    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+    bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    if (frame->hd.type != NGHTTP2_HEADERS && (frame->hd.type != NGHTTP2_DATA || !ends))
         return 0;
     struct http2_stream *stream = find(session, frame->hd.stream_id);
-    bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     if (!stream)
         return 0;
     if (connection->listener && frame->hd.type == NGHTTP2_HEADERS &&
