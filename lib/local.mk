@@ -149,11 +149,15 @@ libmuster_core_la_SOURCES += \
     lib/group/coordinator_file.c \
     lib/group/coordinator_groups.c \
     lib/group/coordinator_groups.h \
+    lib/group/coordinator_news.c \
+    lib/group/coordinator_news.h \
     lib/group/coordinator_registration.c \
     lib/group/coordinator_registration.h \
     lib/group/coordinator_statistics.c \
     lib/group/coordinator_store.c \
     lib/group/coordinator_store.h \
+    lib/group/coordinator_words.c \
+    lib/group/coordinator_words.h \
     lib/group/dial.c \
     lib/group/direct.c \
     lib/group/group.c \
@@ -405,6 +409,8 @@ libmuster_http2_la_SOURCES = \
     lib/network/http2/transport.c
 if TLS
 libmuster_http2_la_SOURCES += \
+    lib/network/http2/sealed.c \
+    lib/network/http2/sealed.h \
     lib/network/http2/tls.c \
     lib/network/http2/tls_context.c
 else

@@ -84,6 +84,7 @@ endif
 if HTTP2
 tests_unit_unit_CPPFLAGS += $(HTTP2_CFLAGS)
 tests_unit_unit_SOURCES += \
+    tests/unit/test_sealed.c \
     tests/unit/test_tls.c \
     tests/unit/test_tls_failures.c \
     tests/unit/test_tls_transfer.c \

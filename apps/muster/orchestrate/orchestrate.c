@@ -279,7 +279,7 @@ static enum muster_status serve(struct orchestrate *orchestrate, struct muster_e
 {
     const struct orchestrate_options *options = orchestrate->options;
     uint16_t port = participant_manager_port(orchestrate->manager);
-    log_write(LOG_INFO, "listening on port %u", (unsigned)port);
+    port_log(listen_address(options), port);
     if (monitoring_place(orchestrate->monitoring))
         log_write(LOG_INFO, "%s", monitoring_place(orchestrate->monitoring));
     enum muster_status status = MUSTER_OK;

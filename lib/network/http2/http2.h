@@ -11,8 +11,8 @@
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
- * connection's lock is taken before a loop's, a listener's, that of handshakes.c, and timers.lock; that of lookup.c
- * before a loop's; no two others are held together.
+ * connection's lock is taken before a loop's, its tender's, a listener's, that of handshakes.c, and timers.lock;
+ * that of lookup.c before a loop's; no two others are held together.
  *
  * Who reads a connection, or tells of it, holds its helm; "on the loop's thread" below means: with the helm. The loop
  * takes it for all that it does, and may wait a moment for it. A thread that tends has it only from the time that
@@ -197,6 +197,7 @@ struct http2_connection {
     /* Of the loop's thread alone; what has to do with time, under the lock. */
     bool began;    /* a server's: its listener knows */
     bool has_left; /* streams, with what a thread that tended left to the loop */
+    bool has_more; /* read by TLS, for which the socket does not call any more */
     struct intake *intake;
     int32_t frame_stream; /* whose data frame is being read, */
     size_t frame_left;    /* of which so much is to come; 0: none is */

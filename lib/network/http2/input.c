@@ -375,6 +375,9 @@ void muster__http2_resume(struct http2_stream *stream)
 
 /* ---- reading ---- */
 
+/* So often at a time, as long as TLS has more: then it is the turn of the loop's other connections. */
+enum { READS_MAX = 8 };
+
 /* Where what comes next of a message can be read to without a copy. With the lock held. */
 static struct iovec find_tail(struct http2_connection *connection)
 {
@@ -491,7 +494,7 @@ void muster__http2_read(struct http2_connection *connection, struct intake *inta
 {
     bool more = true, answers;
     connection->intake = intake;
-    while (more) {
+    for (int reads = 0; more && reads < READS_MAX; reads++) {
         pthread_mutex_lock(&connection->lock);
         more = connection->session && !connection->broken && read_once(connection);
         answers = more && nghttp2_session_want_write(connection->session);
@@ -508,4 +511,7 @@ void muster__http2_read(struct http2_connection *connection, struct intake *inta
             pthread_mutex_unlock(&connection->lock);
         }
     }
+    connection->has_more = more;
+    if (more)
+        muster__http2_pend(connection);
 }
