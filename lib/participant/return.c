@@ -1,7 +1,6 @@
-/* Coming back to a server: whether, when, and in vain. */
+/* Coming back to a server: whether, when, and what to say when it was in vain. */
 #include <config.h>
 
-#include <stdio.h>
 #include <string.h>
 
 #include "participant/internal.h"

@@ -1,6 +1,7 @@
 /*
  * The session: the stream, and what outlives it. All that changes the participant's state is here: opening a
- * stream and being welcome, breaking, coming back, leaving, the end, and the timer of all these.
+ * stream and being welcome, breaking, coming back, leaving, the end, and the timer of all these. return.c says
+ * whether and when to come back, and warning.c what to tell the user.
  */
 #include <config.h>
 

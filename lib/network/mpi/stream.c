@@ -5,7 +5,6 @@
 #include <config.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "network/mpi/mpi.h"
