@@ -63,6 +63,7 @@ static void keep_message(struct end *end, const uint8_t *data, size_t size)
     lock();
     end->messages = realloc(end->messages, (end->count + 1) * sizeof(*end->messages));
     end->messages[end->count++] = message;
+    muster__tend_rouse(end->tended); /* it may have looked just before */
     unlock();
 }
 

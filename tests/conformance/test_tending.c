@@ -24,7 +24,12 @@ static size_t count_of(struct end *end)
 
 static bool begin_tending(struct end *end)
 {
-    return end->stream->ops->tending->begin(end->stream);
+    pthread_mutex_lock(&fixture.lock);
+    bool begun = end->stream->ops->tending->begin(end->stream);
+    if (begun)
+        end->tended = end->stream;
+    pthread_mutex_unlock(&fixture.lock);
+    return begun;
 }
 
 static bool tend(struct end *end, int64_t at)
@@ -34,7 +39,10 @@ static bool tend(struct end *end, int64_t at)
 
 static void end_tending(struct end *end)
 {
+    pthread_mutex_lock(&fixture.lock);
+    end->tended = NULL;
     end->stream->ops->tending->end(end->stream);
+    pthread_mutex_unlock(&fixture.lock);
 }
 
 /* Until there are so many messages. */

@@ -16,7 +16,6 @@ enum {
     ROOM_FIRST = 64 << 10,  /* of a message that is not whole; then twice as much again and again, */
     ROOM_AT_ONCE = 4 << 20, /* unless it is no bigger than this, where memory is taken as it fills */
     PLACE_MIN = 64 << 10,   /* of a message that may be read to its place */
-    READS_AT_ONCE = 16,     /* of what TLS has, before other connections have their turn */
     RATE_MIN = 1,           /* bytes per millisecond: what comes faster is on its way */
 };
 
@@ -376,12 +375,15 @@ void muster__http2_resume(struct http2_stream *stream)
 
 /* ---- reading ---- */
 
+/* So often at a time, as long as TLS has more: then it is the turn of the loop's other connections. */
+enum { READS_MAX = 8 };
+
 /* Where what comes next of a message can be read to without a copy. With the lock held. */
 static struct iovec find_tail(struct http2_connection *connection)
 {
     struct http2_stream *stream = NULL;
     if (connection->frame_left > 0)
-        stream = nghttp2_session_get_stream_user_data(connection->session, connection->frame_stream);
+        stream = muster__http2_find(connection, connection->frame_stream);
     if (!stream || stream->cut || !stream->message || muster__http2_is_tending(connection) ||
         muster__http2_is_put_off(stream))
         return (struct iovec){NULL, 0};
@@ -504,13 +506,7 @@ void muster__http2_read(struct http2_connection *connection, struct intake *inta
 {
     bool more = true, answers;
     connection->intake = intake;
-    connection->unread = false;
-    for (int i = 0; more; i++) {
-        if (i == READS_AT_ONCE) {
-            connection->unread = true;
-            muster__http2_pend(connection);
-            return;
-        }
+    for (int reads = 0; more && reads < READS_MAX; reads++) {
         pthread_mutex_lock(&connection->lock);
         more = connection->session && !connection->broken && read_once(connection);
         answers = more && nghttp2_session_want_write(connection->session);
@@ -528,4 +524,7 @@ void muster__http2_read(struct http2_connection *connection, struct intake *inta
             pthread_mutex_unlock(&connection->lock);
         }
     }
+    connection->has_more = more;
+    if (more)
+        muster__http2_pend(connection);
 }

@@ -243,12 +243,12 @@ static bool read_tended(struct http2_stream *stream)
     reading = connection;
     atomic_store(&loop->now, muster__clock_now());
     muster__http2_read(connection, &loop->tender.intake, stream);
-    bool left = connection->has_left;
+    bool left = connection->has_left, more = connection->has_more;
     reading = NULL;
     pthread_mutex_unlock(&connection->helm);
     if (left)
         muster__http2_pend(connection);
-    return !left;
+    return !left && !more;
 }
 
 void muster__http2_leave_to_loop(struct http2_stream *stream)
