@@ -106,13 +106,17 @@ libmuster_core_la_SOURCES = \
     lib/participant/heartbeat.h \
     lib/participant/internal.h \
     lib/participant/participant.c \
+    lib/participant/return.c \
+    lib/participant/return.h \
     lib/participant/session.c \
     lib/participant/session.h \
     lib/participant/statistics.c \
     lib/participant/turn.c \
     lib/participant/turn.h \
     lib/participant/wait.c \
-    lib/participant/wait.h
+    lib/participant/wait.h \
+    lib/participant/warning.c \
+    lib/participant/warning.h
 if TLS
 libmuster_core_la_SOURCES += lib/network/certificates.c
 else
@@ -375,6 +379,8 @@ libmuster_mpi_la_SOURCES = \
     lib/network/mpi/address.c \
     lib/network/mpi/listener.c \
     lib/network/mpi/mpi.h \
+    lib/network/mpi/opening.c \
+    lib/network/mpi/owner.c \
     lib/network/mpi/parcel.c \
     lib/network/mpi/stream.c \
     lib/network/mpi/transport.c \

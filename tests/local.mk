@@ -226,7 +226,7 @@ tests_participant_participant_SOURCES = \
 tests_fault_allocation_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=strndup,--wrap=free \
-    -Wl,--wrap=tsearch,--wrap=pthread_cond_wait,--wrap=sem_wait
+    -Wl,--wrap=reallocarray,--wrap=tsearch,--wrap=pthread_cond_wait,--wrap=sem_wait
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \

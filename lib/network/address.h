@@ -9,10 +9,6 @@
 
 #define HOST_SIZE 256
 
-/* Takes "host:port" or "[v6]:port" apart, without brackets; false when it is neither, or anything else is in
-   it. */
-bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port);
-
 /* The same, for listen() and connect(): INVALID, with a text that says how an address is written. */
 enum muster_status muster__split_to_listen(const char *address, char host[HOST_SIZE], const char **port,
                                            struct muster_error *error);

@@ -399,6 +399,9 @@ void muster__http2_queue_drop(struct http2_stream *stream);
 bool muster__http2_session_begin(struct http2_connection *connection,
                                  const struct connection_options *options);
 
+/* The stream of that number, unless it has ended; NULL: there is none. With the lock held. */
+struct http2_stream *muster__http2_find(const struct http2_connection *connection, int32_t id);
+
 /* Whether nghttp2 took what it was given; out of memory: the connection ends. With the lock held. */
 bool muster__http2_good(struct http2_connection *connection, int result);
 

@@ -383,7 +383,7 @@ static struct iovec find_tail(struct http2_connection *connection)
 {
     struct http2_stream *stream = NULL;
     if (connection->frame_left > 0)
-        stream = nghttp2_session_get_stream_user_data(connection->session, connection->frame_stream);
+        stream = muster__http2_find(connection, connection->frame_stream);
     if (!stream || stream->cut || !stream->message || muster__http2_is_tending(connection) ||
         muster__http2_is_put_off(stream))
         return (struct iovec){NULL, 0};
