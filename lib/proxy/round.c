@@ -19,8 +19,9 @@
 #include "proxy/round.h"
 #include "status.h"
 
-/* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
-   woken: being woken for each would cost more than many an answer. */
+/* In a round of so many at the least, answers gather until there are GATHER_COUNT, or for so long, before the calling
+   thread is woken: being woken for each would cost more than many an answer. */
+#define GATHER_LEAST 64
 #define GATHER_COUNT 256
 #define GATHER_MS    2
 
@@ -243,7 +244,7 @@ static struct round_turn *wait_for_ended(struct round *round)
     if (round->tick_at != INT64_MAX)
         tick_ms = round->tick_at > now ? round->tick_at - now : 0;
     pthread_mutex_lock(&round->lock);
-    if (round->count >= GATHER_COUNT)
+    if (round->count >= GATHER_LEAST)
         gather(round);
     round->wake_at = 1;
     muster__waiter_begin(&waiter, round->manager->transport, &round->lock, &round->changed, tick_ms);
