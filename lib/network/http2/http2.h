@@ -35,7 +35,6 @@
 #include "network/transport.h"
 #include "network/trim.h"
 
-#define HTTP2_PREFIX "http2+"
 
 /* Windows, that the peer may fill before we read: of a stream, and of a connection. */
 enum { STREAM_WINDOW_SIZE = 2 << 20, CONNECTION_WINDOW_SIZE = 4 << 20 };
@@ -311,9 +310,6 @@ void muster__http2_release(struct muster_transport *transport);
 
 /* What it can do: in operations.c; or in client_operations.c, where the library has no server. */
 extern const struct transport_ops muster__http2_operations;
-
-/* An address without its scheme, if it has one. */
-const char *muster__http2_plain_address(const char *address);
 
 /* The loop for a new connection: the next in turn. */
 struct http2_loop *muster__http2_choose_loop(struct http2_transport *transport);
