@@ -35,7 +35,6 @@
 #include "network/transport.h"
 #include "network/trim.h"
 
-
 /* Windows, that the peer may fill before we read: of a stream, and of a connection. */
 enum { STREAM_WINDOW_SIZE = 2 << 20, CONNECTION_WINDOW_SIZE = 4 << 20 };
 
