@@ -511,7 +511,7 @@ void muster__http2_read(struct http2_connection *connection, struct intake *inta
         more = connection->session && !connection->broken && read_once(connection);
         answers = more && nghttp2_session_want_write(connection->session);
         /* It broke HTTP/2 and does not read why: that is not waited for. */
-        if (more && !connection->writable && !connection->finishing &&
+        if (more && !connection->writable && !connection->finishing && !connection->said_goodbye &&
             !nghttp2_session_want_read(connection->session))
             muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
         write_on(connection);

@@ -262,8 +262,10 @@ static int listen_on(const struct addrinfo *address, uint16_t *port)
 
 static void close_doors(struct tcp_listener *listener)
 {
-    for (size_t i = 0; i < listener->door_count; i++)
+    for (size_t i = 0; i < listener->door_count; i++) {
+        shutdown(listener->doors[i].descriptor, SHUT_RDWR); /* a forked child may have it, too */
         muster__http2_unwatch(listener->loop, listener->doors[i].descriptor);
+    }
     listener->door_count = 0;
 }
 

@@ -400,7 +400,8 @@ void muster__http2_flush(struct http2_connection *connection)
     }
     /* Behind a GOAWAY of nghttp2's own. */
     if (!more && connection->output.count == 0 && !nghttp2_session_want_read(connection->session) &&
-        !nghttp2_session_want_write(connection->session) && !connection->finishing)
+        !nghttp2_session_want_write(connection->session) && !connection->finishing &&
+        !connection->said_goodbye)
         muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
 }
 
