@@ -23,7 +23,7 @@ struct arrival {
 };
 
 /* Read at a time: what does not go straight into a message that is not whole; and so much behind what does. */
-enum { SCRATCH_SIZE = 64 << 10, SCRATCH_BEHIND = 4 << 10 };
+enum { SCRATCH_SIZE = 16 << 10, SCRATCH_BEHIND = 4 << 10 };
 
 /* What is read with. */
 struct intake {
