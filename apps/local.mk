@@ -13,6 +13,7 @@ apps_libcommon_a_SOURCES = \
     apps/common/arguments.h \
     apps/common/child.c \
     apps/common/child.h \
+    apps/common/clock.h \
     apps/common/dataset.c \
     apps/common/dataset.h \
     apps/common/dataset_idx.c \

@@ -67,6 +67,7 @@ static struct role_options options_of(const struct contender *contender, const s
     options.consumes = contender->consumes;
     options.http2 = contender->http2;
     options.loops = contender->loops;
+    options.processors = contender->processors ? contender->processors : load->processors;
     options.threads =
         contender->drives ? 0 : (size_t)(processors > 1 ? (processors + 1) / 2 : 1); /* as muster */
     return options;

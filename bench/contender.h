@@ -16,10 +16,11 @@ struct contender {
     const char *server;
     const char *participants;
     bool batched;
-    bool drives;   /* the caller serves the queue itself */
-    bool consumes; /* the participant answers from a thread that blocks for instructions */
-    bool http2;    /* muster's transport */
-    size_t loops;  /* muster's network threads; 0: the library's default */
+    bool drives;       /* the caller serves the queue itself */
+    bool consumes;     /* the participant answers from a thread that blocks for instructions */
+    bool http2;        /* muster's transport */
+    size_t loops;      /* muster's network threads; 0: the library's default */
+    size_t processors; /* see role.h; 0: as the load says */
     struct process *serving;
     uint16_t port;            /* the server's own */
     struct process *relaying; /* NULL: participants connect to the server itself */

@@ -3,7 +3,7 @@
 
    In those of small messages the server has the first processor to itself, and all participants are raw ones (see
    raw_participants.c), the same for both transports, in one process on the other processors: the server is what
-   limits a round. In those of arrays the participants are muster's, over the same transport as the server. Keys of
+   limits a round. That of several loops has places of its own. In those of arrays the participants are muster's, over the same transport as the server. Keys of
    certificates are on P-256. */
 #include <config.h>
 
@@ -19,14 +19,12 @@
 #include "process.h"
 
 #define MEMORY_ROUNDS      10
-#define LOOPS_PROCESSORS   4 /* fewer leave no room for the participants of two loops */
 #define BYTES_IN_KIB       1024
 #define MICROSECONDS_IN_MS 1e3
 #define GROWTH             10 /* times the participants */
 #define BOUND_GROWTH       1.5
 #define BOUND_MEMORY       18 /* KiB */
 #define BOUND_PEAK         4  /* models */
-#define BOUND_LOOPS        1.6
 
 static const struct contender over_http2 = {
     .name = "http2", .server = "muster-server", .participants = "raw-muster-participants", .http2 = true};
@@ -45,9 +43,8 @@ static void describe_places(void)
     if (described)
         return;
     described = true;
-    figures_text("http2_participants", "raw, one epoll loop in one process (two loops: two processes)");
-    figures_text("http2_processors",
-                 several ? "server: the first (two loops: two); participants: the others" : "one for all");
+    figures_text("http2_participants", "raw, one epoll loop in one process");
+    figures_text("http2_processors", several ? "server: the first; participants: the others" : "one for all");
 }
 
 /* Of small messages, with the processors divided. */
@@ -199,29 +196,47 @@ void measure_http2_join(const struct measure_plan *plan, const struct measuremen
     free_values(contenders, 2);
 }
 
-/* ---- two loops ---- */
+/* ---- several loops ---- */
 
-/* Rounds over two loops and over one, the server on two processors either way: times of one over times of two. */
+/* Whether there are as many processors again, for the participants. */
+static bool has_others(size_t loops)
+{
+    return sysconf(_SC_NPROCESSORS_ONLN) >= (long)(2 * loops);
+}
+
+/* Rounds over several loops and over one, which has one processor: times of one over times of several. Where the
+   server can have as many processors as it has loops, and leave as many, participants have the others. Where it
+   cannot, they share the server's, one or several: a round is the same work for all of them, and what is measured is
+   what loops lose by sharing. Participants are in as many processes as there are loops, either way. */
 void measure_http2_loops(const struct measure_plan *plan, const struct measurement *measurement)
 {
     struct contender contenders[] = {over_http2, over_http2};
-    size_t pairs = pairs_of(plan, measurement);
+    size_t pairs = pairs_of(plan, measurement), loops = measurement->processes;
     struct role_options load = small_load(plan, measurement);
-    if (sysconf(_SC_NPROCESSORS_ONLN) < LOOPS_PROCESSORS && !plan->quick) {
-        fprintf(stderr, "bench:   left out: fewer than %d processors\n", LOOPS_PROCESSORS);
+    load.together = !has_others(loops);
+    if (sysconf(_SC_NPROCESSORS_ONLN) < (long)loops && !plan->quick) {
+        fprintf(stderr, "bench:   left out: fewer than %zu processors\n", loops);
         return;
     }
-    load.processors = 2;
-    contenders[0].name = "one_loop";
-    contenders[1].name = "two_loops";
+    contenders[0].name = "one";
+    contenders[1].name = "several";
     for (size_t i = 0; i < 2; i++) {
-        contenders[i].loops = i + 1;
-        contenders[i].processes = 2;
+        contenders[i].loops = contenders[i].processors = i == 0 ? 1 : loops;
+        contenders[i].processes = loops;
     }
     run_sessions(contenders, 2, "rounds", measurement, &load, pairs);
-    figures_at_least("http2_two_loops_vs_one", ratio_of(&contenders[0], &contenders[1], pairs), BOUND_LOOPS);
-    for (size_t i = 0; i < 2; i++)
+    figures_at_least(key("%s_vs_one", measurement->name), ratio_of(&contenders[0], &contenders[1], pairs),
+                     measurement->bound);
+    figures_text(key("%s_processors", measurement->name),
+                 load.together ? "a loop has one, which its participants share"
+                               : "a loop has one; participants: those that no loop has");
+    double turns = (double)(pairs * measurement->rounds * load.participants);
+    for (size_t i = 0; i < 2; i++) {
         print_median(measurement, &contenders[i], "turn_us", (double)load.participants, pairs);
+        figures_number(name_of(measurement, &contenders[i], "cpu_us_per_turn"), contenders[i].served / turns);
+        figures_number(name_of(measurement, &contenders[i], "participants_us"),
+                       (contenders[i].cpu - contenders[i].served) / turns);
+    }
     free_values(contenders, 2);
 }
 

@@ -306,8 +306,8 @@ static void run_reduce(const struct role_options *options)
 #define OPTIONS_FORMAT                                                                                       \
     "port=%hu,participants=%zu,instruction=%zu,answer=%zu,arrays=%d,folds=%d,median=%d,budget=%zu,delay=%u," \
     "connecting=%zu,threads=%zu,rounds=%zu,members=%zu,loops=%zu,processors=%zu,batched=%d,consumes=%d,"     \
-    "http2=%d,tls=%d"
-#define OPTIONS_COUNT 19
+    "http2=%d,tls=%d,together=%d"
+#define OPTIONS_COUNT 20
 
 void role_write_options(const struct role_options *options, char *text)
 {
@@ -315,7 +315,7 @@ void role_write_options(const struct role_options *options, char *text)
              options->instruction, options->answer, (int)options->arrays, (int)options->folds,
              (int)options->median, options->budget, options->delay_ms, options->connecting, options->threads,
              options->rounds, options->members, options->loops, options->processors, (int)options->batched,
-             (int)options->consumes, (int)options->http2, (int)options->tls);
+             (int)options->consumes, (int)options->http2, (int)options->tls, (int)options->together);
 }
 
 static struct role_options read_options(const char *text)
@@ -328,10 +328,11 @@ static struct role_options read_options(const char *text)
     int consumes = 0;
     int http2 = 0;
     int tls = 0;
+    int together = 0;
     if (sscanf(text, OPTIONS_FORMAT, &options.port, &options.participants, &options.instruction,
                &options.answer, &arrays, &folds, &median, &options.budget, &options.delay_ms,
                &options.connecting, &options.threads, &options.rounds, &options.members, &options.loops,
-               &options.processors, &batched, &consumes, &http2, &tls) != OPTIONS_COUNT)
+               &options.processors, &batched, &consumes, &http2, &tls, &together) != OPTIONS_COUNT)
         role_fail("bad options: %s", text);
     options.arrays = arrays != 0;
     options.folds = folds != 0;
@@ -340,6 +341,7 @@ static struct role_options read_options(const char *text)
     options.consumes = consumes != 0;
     options.http2 = http2 != 0;
     options.tls = tls != 0;
+    options.together = together != 0;
     return options;
 }
 
@@ -364,7 +366,7 @@ static void settle(const struct role_options *options, bool serves)
         (size_t)CPU_COUNT(&allowed) <= options->processors)
         return;
     for (size_t i = 0; i < CPU_SETSIZE; i++) {
-        if (CPU_ISSET(i, &allowed) && (seen++ < options->processors) == serves)
+        if (CPU_ISSET(i, &allowed) && (seen++ < options->processors) == (serves || options->together))
             CPU_SET(i, &chosen);
     }
     if (sched_setaffinity(0, sizeof(chosen), &chosen) != 0)

@@ -30,6 +30,7 @@ struct role_options {
     bool tls;      /* muster: with the files of certificate.h; raw participants */
     size_t loops;  /* muster's server: network threads; 0: the library's default */
     size_t processors; /* the server has the first ones to itself, participants the others; 0: all have all */
+    bool together;     /* participants have the server's processors, and no others */
 };
 
 #define ROLE_OPTIONS_MAX 512

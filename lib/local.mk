@@ -106,13 +106,17 @@ libmuster_core_la_SOURCES = \
     lib/participant/heartbeat.h \
     lib/participant/internal.h \
     lib/participant/participant.c \
+    lib/participant/return.c \
+    lib/participant/return.h \
     lib/participant/session.c \
     lib/participant/session.h \
     lib/participant/statistics.c \
     lib/participant/turn.c \
     lib/participant/turn.h \
     lib/participant/wait.c \
-    lib/participant/wait.h
+    lib/participant/wait.h \
+    lib/participant/warning.c \
+    lib/participant/warning.h
 if TLS
 libmuster_core_la_SOURCES += lib/network/certificates.c
 else
@@ -149,11 +153,15 @@ libmuster_core_la_SOURCES += \
     lib/group/coordinator_file.c \
     lib/group/coordinator_groups.c \
     lib/group/coordinator_groups.h \
+    lib/group/coordinator_news.c \
+    lib/group/coordinator_news.h \
     lib/group/coordinator_registration.c \
     lib/group/coordinator_registration.h \
     lib/group/coordinator_statistics.c \
     lib/group/coordinator_store.c \
     lib/group/coordinator_store.h \
+    lib/group/coordinator_words.c \
+    lib/group/coordinator_words.h \
     lib/group/dial.c \
     lib/group/direct.c \
     lib/group/group.c \
@@ -371,6 +379,8 @@ libmuster_mpi_la_SOURCES = \
     lib/network/mpi/address.c \
     lib/network/mpi/listener.c \
     lib/network/mpi/mpi.h \
+    lib/network/mpi/opening.c \
+    lib/network/mpi/owner.c \
     lib/network/mpi/parcel.c \
     lib/network/mpi/stream.c \
     lib/network/mpi/transport.c \
@@ -405,6 +415,8 @@ libmuster_http2_la_SOURCES = \
     lib/network/http2/transport.c
 if TLS
 libmuster_http2_la_SOURCES += \
+    lib/network/http2/sealed.c \
+    lib/network/http2/sealed.h \
     lib/network/http2/tls.c \
     lib/network/http2/tls_context.c
 else

@@ -84,6 +84,7 @@ endif
 if HTTP2
 tests_unit_unit_CPPFLAGS += $(HTTP2_CFLAGS)
 tests_unit_unit_SOURCES += \
+    tests/unit/test_sealed.c \
     tests/unit/test_tls.c \
     tests/unit/test_tls_failures.c \
     tests/unit/test_tls_transfer.c \
@@ -225,7 +226,7 @@ tests_participant_participant_SOURCES = \
 tests_fault_allocation_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS)
 tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=strndup,--wrap=free \
-    -Wl,--wrap=tsearch,--wrap=pthread_cond_wait,--wrap=sem_wait
+    -Wl,--wrap=reallocarray,--wrap=tsearch,--wrap=pthread_cond_wait,--wrap=sem_wait
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "dataset.h"
 
 /* How long to wait for what was killed. */
@@ -350,12 +351,7 @@ static void signal_all(struct children *children, int signal_number)
 /* Waits until none is left, somebody is in a hurry, or the time is over. The lock is held. */
 static void await_none(struct children *children, int64_t within_ms, bool patient)
 {
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += (time_t)(within_ms / 1000);
-    end.tv_nsec += (long)(within_ms % 1000) * 1000000;
-    end.tv_sec += end.tv_nsec / 1000000000;
-    end.tv_nsec %= 1000000000;
+    struct timespec end = clock_after(within_ms);
     int waited = 0;
     while (children->untold > 0 && (patient || !children->hurried) && waited == 0)
         waited = pthread_cond_timedwait(&children->changed, &children->lock, &end);
@@ -452,16 +448,14 @@ static void kill_each(void)
 
 bool children_kill_orphans(int64_t within_ms)
 {
-    struct timespec now, pause = {.tv_nsec = 10000000};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t end_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + within_ms;
+    const struct timespec pause = {.tv_nsec = 10000000};
+    int64_t end_ms = clock_ms() + within_ms;
     for (;;) {
         siginfo_t ended = {0};
         kill_each();
         if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG) != 0 && errno == ECHILD)
             return true;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 >= end_ms)
+        if (clock_ms() >= end_ms)
             return false;
         if (ended.si_pid == 0)
             nanosleep(&pause, NULL);

@@ -5,13 +5,11 @@
 
 #include "dataset.h"
 
-#include <errno.h>
 #include <glob.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { CLASSES_MAX = 100000 };
 

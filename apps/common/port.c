@@ -3,6 +3,7 @@
 
 #include "port.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "dataset.h"
+#include "log.h"
 
 #define HTTP2 "http2+"
 
@@ -61,6 +63,22 @@ enum muster_status port_announce(const char *path, uint16_t port, uint16_t monit
     if (pipe ? tell_port(path, lines) : save_port(path, lines))
         return MUSTER_OK;
     return explain(error, MUSTER_IO, "%s: %s", path, strerror(errno));
+}
+
+/* As the library chooses: by the address, and for one without a transport's name by the environment. */
+static bool is_over_http2(const char *listen)
+{
+    const char *chosen = getenv("MUSTER_NETWORK");
+    const char *colon = strchr(listen, ':');
+    bool plain =
+        *listen == '[' || (colon && colon == strrchr(listen, ':') && isdigit((unsigned char)colon[1]));
+    return port_host(listen) != listen || (plain && chosen && strcmp(chosen, "http2") == 0);
+}
+
+void port_log(const char *listen, uint16_t port)
+{
+    log_write(LOG_INFO, "listening on port %u%s", (unsigned)port,
+              is_over_http2(listen) ? " over the HTTP/2 transport" : "");
 }
 
 const char *port_host(const char *listen)

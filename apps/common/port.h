@@ -12,6 +12,9 @@
 enum muster_status port_announce(const char *path, uint16_t port, uint16_t monitor_port,
                                  struct muster_error *error);
 
+/* Logs the port, and the transport unless it is the usual one. */
+void port_log(const char *listen, uint16_t port);
+
 /* An address to listen on without the name of a transport before it: HOST:PORT of http2+HOST:PORT. */
 const char *port_host(const char *listen);
 

@@ -11,8 +11,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 enum { NO_LIMIT = -1 };
 
@@ -75,20 +76,13 @@ static void grant(int number)
     pthread_mutex_unlock(&lock);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Waits for a signal to stop; false when none came within the limit. */
 static bool await(int limit_ms)
 {
-    int64_t end_ms = now_ms() + limit_ms;
+    int64_t end_ms = clock_ms() + limit_ms;
     for (;;) {
         struct pollfd end = {.fd = pipe_ends[0], .events = POLLIN};
-        int64_t left_ms = end_ms - now_ms();
+        int64_t left_ms = end_ms - clock_ms();
         char byte;
         int ready = poll(&end, 1, limit_ms == NO_LIMIT ? NO_LIMIT : left_ms > 0 ? (int)left_ms : 0);
         if (ready == 0)

@@ -1,7 +1,6 @@
 /* Judging a participant's messages, one by one. */
 #include <config.h>
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 

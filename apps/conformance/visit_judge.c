@@ -1,7 +1,6 @@
 /* Judging a server's messages, one by one. */
 #include <config.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -65,11 +65,11 @@ static void print_addresses(FILE *stream)
 {
     fputs(
         "\nAddresses:\n"
-        "  HOST:PORT and [V6]:PORT, by gRPC's C core. 0.0.0.0 and [::] are all addresses of this machine.\n",
+        "  HOST:PORT and [V6]:PORT, over gRPC's C core. 0.0.0.0 and [::] are all addresses of this machine.\n",
         stream);
 #ifdef HAVE_HTTP2
-    fputs("  With http2+ before them they are by nghttp2, as are all if the environment has\n"
-          "  MUSTER_NETWORK=http2. Both understand each other.\n",
+    fputs("  An address with http2+ before it is over nghttp2. So are all where the environment has\n"
+          "  MUSTER_NETWORK=http2. Both transports understand each other.\n",
           stream);
 #endif
 }

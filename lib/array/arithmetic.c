@@ -318,19 +318,6 @@ void muster__array_write(void *values, enum muster_dtype dtype, const double *nu
     elements[dtype].write(values, numbers, count);
 }
 
-void muster__array_scale(void *values, const struct muster_array *array, double factor)
-{
-    const struct element *element = &elements[array->dtype];
-    size_t size = muster_dtype_size(array->dtype);
-    size_t count = muster_array_count(array);
-    for (size_t i = 0; i < count; i += BLOCK) {
-        double sums[BLOCK] = {0};
-        size_t some = count - i < BLOCK ? count - i : BLOCK;
-        element->add(sums, (const char *)array->data + i * size, some, factor);
-        element->divide((char *)values + i * size, sums, some, 1);
-    }
-}
-
 double muster__array_squared_distance(const struct muster_array *a, const struct muster_array *b)
 {
     size_t count = muster_array_count(a);

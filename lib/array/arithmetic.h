@@ -34,10 +34,6 @@ void muster__array_divide(void *values, enum muster_dtype dtype, const double *s
 /* The same without a divisor. */
 void muster__array_write(void *values, enum muster_dtype dtype, const double *numbers, size_t count);
 
-/* Makes values of the array's dtype: factor * element, as muster__array_divide() rounds it. They may be the
- * array's own. */
-void muster__array_scale(void *values, const struct muster_array *array, double factor);
-
 /* The sum of the squared differences of two arrays of one dtype and as many elements. It may be infinite. */
 double muster__array_squared_distance(const struct muster_array *a, const struct muster_array *b);
 

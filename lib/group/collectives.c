@@ -1,8 +1,6 @@
 /* Barrier, broadcast, gather and all_gather. */
 #include <config.h>
 
-#include <stdlib.h>
-
 #include "group/batch.h"
 #include "group/internal.h"
 #include "group/tree.h"

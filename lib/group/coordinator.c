@@ -11,7 +11,6 @@
 #include <config.h>
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +20,10 @@
 
 #include "callback.h"
 #include "group/coordinator_groups.h"
+#include "group/coordinator_news.h"
 #include "group/coordinator_registration.h"
 #include "group/coordinator_store.h"
-#include "group/packed.h"
+#include "group/coordinator_words.h"
 #include "group/words.h"
 #include "network/transport.h"
 #include "options.h"
@@ -31,30 +31,9 @@
 
 enum {
     HELLO_MOST = 4096,     /* bytes of a Hello; a label has fewer */
-    REPORT_MOST = 64,      /* bytes */
     RETRY_MS = 100,        /* when there was no memory */
     COME_BACK_SECONDS = 1, /* members look for the next coordinator after this time */
     GROUPS_MOST = 65536,   /* that options can ask for */
-};
-
-/* What members of a group are told. Counted, as turns begin with it without the lock. */
-struct word {
-    atomic_size_t references;
-    uint64_t epoch;
-    struct muster_message message; /* prepared */
-};
-
-/* A turn that is to begin, or a proxy that is to be closed. */
-struct delivery {
-    struct proxy *proxy; /* a reference */
-    struct word *word;   /* a reference; NULL: it is asked for its report */
-};
-
-/* What on_event is to be told. */
-struct news {
-    struct news *next;
-    struct muster_coordinator_event event;
-    char texts[];
 };
 
 struct muster_coordinator {
@@ -65,13 +44,12 @@ struct muster_coordinator {
     struct participant_manager *manager;
     pthread_t thread;
 
-    pthread_mutex_t
-        lock; /* guards all below; under it the timers, proxy_is_open(), proxy_retain() are called */
+    /* Guards all below; under it the timers, proxy_is_open() and proxy_retain() are called. */
+    pthread_mutex_t lock;
     pthread_cond_t changed;
     bool has_thread; /* members may come before it is known */
     struct groups groups;
-    struct news *news; /* the oldest first */
-    struct news **last_news;
+    struct news_list news;
     bool stopping;        /* nothing is heard or told any more */
     bool stepping;        /* a thread steps, or it has not begun; without a thread of its own */
     bool again;           /* there is more to do */
@@ -84,85 +62,9 @@ struct muster_coordinator {
     bool file_failed; /* the operator was warned */
 };
 
-/* ---- words ---- */
-
-static void word_release(void *pointer)
+static int64_t now_of(const struct muster_coordinator *coordinator)
 {
-    struct word *word = pointer;
-    if (!word || atomic_fetch_sub_explicit(&word->references, 1, memory_order_acq_rel) != 1)
-        return;
-    muster_message_clear(&word->message);
-    free(word);
-}
-
-static struct word *word_retain(struct word *word)
-{
-    atomic_fetch_add_explicit(&word->references, 1, memory_order_relaxed);
-    return word;
-}
-
-/* What the group's members are to be told now. NULL: out of memory. */
-static struct word *word_new(struct muster_coordinator *coordinator, const struct group *group)
-{
-    size_t size;
-    uint8_t *bytes = muster__groups_pack_roster(group, &size);
-    struct word *word = bytes ? calloc(1, sizeof(*word)) : NULL;
-    const struct muster_message message = {
-        .kind = MUSTER_APPLICATION, .type = ROSTER_TYPE, .data = bytes, .size = size};
-    if (word) {
-        atomic_init(&word->references, 1);
-        word->epoch = group->stage == MUSTER_GROUP_FAILED ? UINT64_MAX : group->epoch;
-        if (participant_manager_prepare(coordinator->manager, &message, &word->message, NULL) != MUSTER_OK) {
-            free(word);
-            word = NULL;
-        }
-    }
-    free(bytes);
-    return word;
-}
-
-/* ---- on_event and on_warning ---- */
-
-/* With the lock held. What there is no memory for is not told. */
-static void add_news(void *context, const struct group *group, uint32_t rank, enum muster_member_state state,
-                     const char *text)
-{
-    struct muster_coordinator *coordinator = context;
-    const struct place *place = group->places[rank];
-    const char *texts[] = {group->name, place->name, place->address, text};
-    size_t sizes[4], size = 0;
-    for (size_t i = 0; i < 4; i++)
-        size += sizes[i] = strlen(texts[i]) + 1;
-    struct news *news = malloc(sizeof(*news) + size);
-    if (!news)
-        return;
-    char *at = news->texts;
-    for (size_t i = 0; i < 4; i++) {
-        memcpy(at, texts[i], sizes[i]);
-        texts[i] = at;
-        at += sizes[i];
-    }
-    news->next = NULL;
-    news->event = (struct muster_coordinator_event){
-        .group = texts[0],
-        .epoch = group->epoch,
-        .member = {rank, state, texts[1], texts[2], place->incarnation},
-        .text = texts[3],
-    };
-    *coordinator->last_news = news;
-    coordinator->last_news = &news->next;
-}
-
-static void tell_news(struct muster_coordinator *coordinator, struct news *news)
-{
-    while (news) {
-        struct news *next = news->next;
-        bool outer = muster__callback_begin();
-        coordinator->options.on_event(coordinator->options.context, &news->event);
-        muster__callback_end(outer);
-        free(news);
-        news = next;
-    }
+    return coordinator->transport->ops->now(coordinator->transport);
 }
 
 static void warn(const struct muster_coordinator *coordinator, const char *text)
@@ -185,21 +87,6 @@ static void save(struct muster_coordinator *coordinator, const uint8_t *bytes, s
         warn(coordinator, text);
     }
     coordinator->file_failed = status != MUSTER_OK;
-}
-
-/* Whether the file can be written is to be known before a member depends on it. */
-static enum muster_status try_file(struct muster_coordinator *coordinator, struct muster_error *error)
-{
-    size_t size;
-    int64_t now = coordinator->transport->ops->now(coordinator->transport);
-    enum muster_status status = muster__store_load(&coordinator->groups, coordinator->file, now,
-                                                   coordinator->options.grace_ms, error);
-    if (status != MUSTER_OK)
-        return status;
-    uint8_t *bytes = muster__store_pack(&coordinator->groups, now, &size);
-    status = muster__store_save(coordinator->file, bytes, size, error);
-    free(bytes);
-    return status;
 }
 
 /* ---- steps ---- */
@@ -225,119 +112,13 @@ static void set_timer(struct muster_coordinator *coordinator)
         muster__timer_start(coordinator->transport, &coordinator->timer, due, timer_expired);
 }
 
-/* What the groups' members are told from now on. With the lock held. */
-static void renew_words(struct muster_coordinator *coordinator)
-{
-    for (struct group *group = coordinator->groups.first; group; group = group->next) {
-        struct word *word = group->changed ? word_new(coordinator, group) : NULL;
-        if (!word) {
-            coordinator->short_of_memory = coordinator->short_of_memory || group->changed;
-            continue;
-        }
-        group->changed = false;
-        word_release(group->word);
-        group->word = word;
-    }
-}
-
-/* Whether something is to be said to the place, and then what. With the lock held. */
-static bool take_delivery(struct group *group, struct place *place, struct delivery *delivery)
-{
-    struct word *word = group->word;
-    if (!place->owner || place->busy || !word || word->epoch < place->since)
-        return false;
-    bool news = place->told < word->epoch;
-    if (!news && !place->asks)
-        return false;
-    place->busy = true;
-    place->asks = false;
-    place->told = word->epoch;
-    delivery->proxy = proxy_retain(place->owner);
-    delivery->word = news ? word_retain(word) : NULL;
-    return true;
-}
-
-/* With the lock held. The caller runs and frees them. */
-static struct delivery *take_deliveries(struct muster_coordinator *coordinator, size_t *count)
-{
-    struct delivery *deliveries = NULL, delivery;
-    size_t room = 0;
-    *count = 0;
-    for (struct group *group = coordinator->groups.first; group; group = group->next) {
-        for (uint32_t i = 0; i < group->count; i++) {
-            if (*count == room) {
-                struct delivery *more = realloc(deliveries, (room += group->count) * sizeof(*deliveries));
-                if (!more) {
-                    coordinator->short_of_memory = true;
-                    return deliveries;
-                }
-                deliveries = more;
-            }
-            if (take_delivery(group, group->places[i], &delivery))
-                deliveries[(*count)++] = delivery;
-        }
-    }
-    return deliveries;
-}
-
-/* A turn with the member ends when its session does, at the latest. */
-static void run_delivery(struct muster_coordinator *coordinator, const struct delivery *delivery)
-{
-    static const struct muster_message question = {.kind = MUSTER_APPLICATION, .type = REPORT_TYPE};
-    enum muster_status status =
-        proxy_run_async(delivery->proxy, delivery->word ? &delivery->word->message : &question,
-                        MUSTER_NO_LIMIT, answered, coordinator, NULL);
-    if (status != MUSTER_OK) /* it is gone, or cannot be told: it comes back if it can */
-        proxy_close(delivery->proxy);
-    proxy_release(delivery->proxy);
-    word_release(delivery->word);
-}
-
-/* With the lock held. */
-static struct place *take_dropped(struct muster_coordinator *coordinator)
-{
-    struct place *dropped = coordinator->groups.dropped;
-    for (struct place *place = dropped; place; place = place->next) {
-        if (place->owner)
-            proxy_retain(place->owner);
-        if (place->claimant)
-            proxy_retain(place->claimant);
-    }
-    coordinator->groups.dropped = NULL;
-    return dropped;
-}
-
-static void send_away(struct place *dropped)
-{
-    while (dropped) {
-        struct place *next = dropped->next;
-        struct proxy *proxies[] = {dropped->owner, dropped->claimant};
-        for (size_t i = 0; i < 2; i++) {
-            if (proxies[i])
-                proxy_close(proxies[i]);
-            proxy_release(proxies[i]);
-        }
-        muster__place_free(dropped);
-        dropped = next;
-    }
-}
-
-static struct news *take_news(struct muster_coordinator *coordinator)
-{
-    struct news *news = coordinator->news;
-    coordinator->news = NULL;
-    coordinator->last_news = &coordinator->news;
-    return news;
-}
-
 /* With the lock held, which is given back meanwhile. */
 static void save_if_changed(struct muster_coordinator *coordinator)
 {
     size_t size = 0;
     if (!coordinator->groups.unsaved || !coordinator->file)
         return;
-    uint8_t *bytes = muster__store_pack(&coordinator->groups,
-                                        coordinator->transport->ops->now(coordinator->transport), &size);
+    uint8_t *bytes = muster__store_pack(&coordinator->groups, now_of(coordinator), &size);
     coordinator->groups.unsaved = false;
     pthread_mutex_unlock(&coordinator->lock);
     save(coordinator, bytes, size);
@@ -348,22 +129,25 @@ static void save_if_changed(struct muster_coordinator *coordinator)
 /* Does all that there is to do now. With the lock held, which is given back meanwhile. */
 static void step(struct muster_coordinator *coordinator)
 {
+    struct delivery *deliveries;
     size_t count;
-    renew_words(coordinator);
+    if (!muster__words_renew(&coordinator->groups, coordinator->manager))
+        coordinator->short_of_memory = true;
     save_if_changed(coordinator); /* the same as those words, whatever happens meanwhile */
     if (coordinator->stopping)
         return; /* it no longer hears who is gone */
-    struct delivery *deliveries = take_deliveries(coordinator, &count);
-    struct place *dropped = take_dropped(coordinator);
-    struct news *news = take_news(coordinator);
+    if (!muster__deliveries_take(&coordinator->groups, &deliveries, &count))
+        coordinator->short_of_memory = true;
+    struct place *dropped = muster__dropped_take(&coordinator->groups);
+    struct news *news = muster__news_take(&coordinator->news);
     set_timer(coordinator);
     pthread_cond_broadcast(&coordinator->changed); /* a group may have ended */
     pthread_mutex_unlock(&coordinator->lock);
     for (size_t i = 0; i < count; i++)
-        run_delivery(coordinator, &deliveries[i]);
+        muster__delivery_run(&deliveries[i], answered, coordinator);
     free(deliveries);
-    send_away(dropped);
-    tell_news(coordinator, news);
+    muster__dropped_send_away(dropped);
+    muster__news_tell(news, &coordinator->options);
     pthread_mutex_lock(&coordinator->lock);
 }
 
@@ -419,8 +203,7 @@ static enum muster_status admit(void *context, struct proxy *proxy, char *text, 
     enum muster_status status =
         coordinator->stopping
             ? muster__error(&error, MUSTER_UNAVAILABLE, "the coordinator stops")
-            : muster__groups_claim(&coordinator->groups, &registration, proxy,
-                                   coordinator->transport->ops->now(coordinator->transport), &error);
+            : muster__groups_claim(&coordinator->groups, &registration, proxy, now_of(coordinator), &error);
     unlock(coordinator);
     if (status != MUSTER_OK)
         snprintf(text, size, "%s", error.text);
@@ -456,8 +239,7 @@ static void moved(struct muster_coordinator *coordinator, const struct participa
         return;
     }
     if (gone)
-        muster__groups_gone(&coordinator->groups, group_name, name, event->proxy,
-                            coordinator->transport->ops->now(coordinator->transport));
+        muster__groups_gone(&coordinator->groups, group_name, name, event->proxy, now_of(coordinator));
     else if (event->kind == PARTICIPANT_MANAGER_ASKED)
         place->asks = true;
     else /* these two may come in the wrong order */
@@ -476,21 +258,6 @@ static void heard(void *context, const struct participant_manager_event *event)
         moved(context, event);
 }
 
-/* Whether the answer is a report, and says that the member has finished. */
-static bool read_report(const struct muster_message *answer, bool *finished)
-{
-    if (answer->kind != MUSTER_APPLICATION || strcmp(answer->type, REPORT_TYPE) != 0 ||
-        answer->size > REPORT_MOST)
-        return false;
-    Muster__Group__Report *report =
-        muster__packed_read(&muster__group__report__descriptor, answer->data, answer->size);
-    if (!report)
-        return false;
-    *finished = report->finished;
-    muster__packed_free(report);
-    return true;
-}
-
 static void answered(void *context, struct proxy *proxy, enum muster_status status,
                      struct muster_message *answer)
 {
@@ -498,7 +265,7 @@ static void answered(void *context, struct proxy *proxy, enum muster_status stat
     struct group *group;
     bool finished = false;
     const char *name, *group_name = muster__registration_group(proxy, &name);
-    bool reported = status == MUSTER_OK && read_report(answer, &finished);
+    bool reported = status == MUSTER_OK && muster__report_read(answer, &finished);
     muster_message_clear(answer);
     pthread_mutex_lock(&coordinator->lock);
     struct place *place = muster__groups_find(&coordinator->groups, group_name, name, proxy, &group);
@@ -520,7 +287,7 @@ static void timer_expired(struct timer *timer)
     pthread_mutex_lock(&coordinator->lock);
     coordinator->timed = false;
     if (!coordinator->stopping)
-        muster__groups_tick(&coordinator->groups, coordinator->transport->ops->now(coordinator->transport));
+        muster__groups_tick(&coordinator->groups, now_of(coordinator));
     pthread_cond_broadcast(&coordinator->changed);
     unlock(coordinator);
 }
@@ -559,11 +326,7 @@ static enum muster_status check_options(const struct muster_coordinator_options 
 static void coordinator_destroy(struct muster_coordinator *coordinator)
 {
     muster__groups_clear(&coordinator->groups);
-    while (coordinator->news) {
-        struct news *news = coordinator->news;
-        coordinator->news = news->next;
-        free(news);
-    }
+    muster__news_free(coordinator->news.first);
     if (coordinator->transport)
         coordinator->transport->ops->release(coordinator->transport);
     pthread_cond_destroy(&coordinator->changed);
@@ -582,14 +345,14 @@ static struct muster_coordinator *coordinator_new(const struct muster_coordinato
     coordinator->options = *options;
     coordinator->options.listen = coordinator->options.file = NULL;
     coordinator->options.credentials = (struct muster_credentials){0};
-    coordinator->last_news = &coordinator->news;
+    muster__news_init(&coordinator->news);
     coordinator->stepping = true;
     coordinator->groups = (struct groups){
         .most = options->max_groups,
         .most_members = options->max_members,
-        .tell = options->on_event ? add_news : NULL,
-        .forget = word_release,
-        .context = coordinator,
+        .tell = options->on_event ? muster__news_add : NULL,
+        .forget = muster__word_release,
+        .context = &coordinator->news,
     };
     if (options->file && !(coordinator->file = strdup(options->file))) {
         coordinator_destroy(coordinator);
@@ -649,7 +412,8 @@ enum muster_status muster_coordinator_start(const struct muster_coordinator_opti
     status =
         muster__transport_acquire(options.listen ? options.listen : "", 0, &coordinator->transport, error);
     if (status == MUSTER_OK && coordinator->file)
-        status = try_file(coordinator, error);
+        status = muster__store_begin(&coordinator->groups, coordinator->file, now_of(coordinator),
+                                     options.grace_ms, error);
     if (status == MUSTER_OK)
         status = listen_to_members(coordinator, &options, error);
     if (status != MUSTER_OK) {
@@ -703,8 +467,8 @@ struct muster_coordinator_group *muster_coordinator_get_groups_sized(struct must
                                                                      size_t *count, size_t size)
 {
     pthread_mutex_lock(&coordinator->lock);
-    struct muster_coordinator_group *groups = muster__groups_list(
-        &coordinator->groups, coordinator->transport->ops->now(coordinator->transport), count, size);
+    struct muster_coordinator_group *groups =
+        muster__groups_list(&coordinator->groups, now_of(coordinator), count, size);
     pthread_mutex_unlock(&coordinator->lock);
     return groups;
 }

@@ -54,8 +54,9 @@ enum muster_status muster__store_save(const char *path, const uint8_t *bytes, si
     return muster__file_replace(path, write_content, &content, error);
 }
 
-enum muster_status muster__store_load(struct groups *groups, const char *path, int64_t now, int64_t grace_ms,
-                                      struct muster_error *error)
+/* As muster__groups_unpack(). No file, no groups. */
+static enum muster_status load(struct groups *groups, const char *path, int64_t now, int64_t grace_ms,
+                               struct muster_error *error)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     int folder;
@@ -74,4 +75,17 @@ enum muster_status muster__store_load(struct groups *groups, const char *path, i
     status = muster__groups_unpack(groups, bytes, size, now, wall_clock(), grace_ms, &why);
     free(bytes);
     return status == MUSTER_OK ? status : muster__file_error(error, status, path, why.text);
+}
+
+enum muster_status muster__store_begin(struct groups *groups, const char *path, int64_t now, int64_t grace_ms,
+                                       struct muster_error *error)
+{
+    size_t size;
+    enum muster_status status = load(groups, path, now, grace_ms, error);
+    if (status != MUSTER_OK)
+        return status;
+    uint8_t *bytes = muster__store_pack(groups, now, &size);
+    status = muster__store_save(path, bytes, size, error);
+    free(bytes);
+    return status;
 }

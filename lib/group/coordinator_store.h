@@ -11,8 +11,9 @@ uint8_t *muster__store_pack(const struct groups *groups, int64_t now, size_t *si
 enum muster_status muster__store_save(const char *path, const uint8_t *bytes, size_t size,
                                       struct muster_error *error);
 
-/* Reads it into empty groups, as muster__groups_unpack(). No file, no groups. IO, FORMAT, OUT_OF_MEMORY. */
-enum muster_status muster__store_load(struct groups *groups, const char *path, int64_t now, int64_t grace_ms,
-                                      struct muster_error *error);
+/* Reads it into empty groups, as muster__groups_unpack(); no file, no groups. Then it replaces the file, because
+   whether it can be written is to be known before a member depends on it. IO, FORMAT, OUT_OF_MEMORY. */
+enum muster_status muster__store_begin(struct groups *groups, const char *path, int64_t now, int64_t grace_ms,
+                                       struct muster_error *error);
 
 #endif

@@ -33,7 +33,14 @@ static bool is_v6(const char *text)
     return inet_pton(AF_INET6, plain, &parsed) == 1 && (!zone || is_name(zone + 1, strlen(zone + 1)));
 }
 
-bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port)
+const char *muster__plain_address(const char *address)
+{
+    size_t size = strlen(HTTP2_PREFIX);
+    return strncmp(address, HTTP2_PREFIX, size) == 0 ? address + size : address;
+}
+
+/* Takes "host:port" or "[v6]:port" apart, without brackets; false when it is neither, or anything else is in it. */
+static bool split(const char *address, char host[HOST_SIZE], const char **port)
 {
     const char *colon = strrchr(address, ':');
     if (!colon || colon == address || colon - address >= HOST_SIZE)
@@ -50,7 +57,7 @@ bool muster__split_address(const char *address, char host[HOST_SIZE], const char
 enum muster_status muster__split_to_listen(const char *address, char host[HOST_SIZE], const char **port,
                                            struct muster_error *error)
 {
-    if (muster__split_address(address, host, port))
+    if (split(muster__plain_address(address), host, port))
         return MUSTER_OK;
     return muster__error(
         error, MUSTER_INVALID,
@@ -62,7 +69,7 @@ enum muster_status muster__split_to_listen(const char *address, char host[HOST_S
 enum muster_status muster__split_to_connect(const char *address, char host[HOST_SIZE], const char **port,
                                             struct muster_error *error)
 {
-    if (muster__split_address(address, host, port) && atoi(*port) != 0)
+    if (split(muster__plain_address(address), host, port) && atoi(*port) != 0)
         return MUSTER_OK;
     return muster__error(error, MUSTER_INVALID,
                          "cannot connect to '%.128s': write it as host:port or [v6]:port, the port from 1 to "

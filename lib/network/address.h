@@ -7,13 +7,14 @@
 
 #include <muster/status.h>
 
-#define HOST_SIZE 256
+#define HOST_SIZE    256
+#define HTTP2_PREFIX "http2+"
 
-/* Takes "host:port" or "[v6]:port" apart, without brackets; false when it is neither, or anything else is in
-   it. */
-bool muster__split_address(const char *address, char host[HOST_SIZE], const char **port);
+/* Behind HTTP2_PREFIX, if the address has it. */
+const char *muster__plain_address(const char *address);
 
-/* The same, for listen() and connect(): INVALID, with a text that says how an address is written. */
+/* Takes "host:port" or "[v6]:port" apart, without brackets, for listen() and connect(), with HTTP2_PREFIX or without.
+   INVALID: the text has the address as it was given, and says how one is written. */
 enum muster_status muster__split_to_listen(const char *address, char host[HOST_SIZE], const char **port,
                                            struct muster_error *error);
 enum muster_status muster__split_to_connect(const char *address, char host[HOST_SIZE], const char **port,

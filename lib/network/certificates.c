@@ -3,7 +3,6 @@
 #include <config.h>
 
 #include <limits.h>
-#include <stdlib.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>

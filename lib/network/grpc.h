@@ -199,7 +199,6 @@ struct grpc_stream *muster__grpc_stream_new(struct grpc_transport *transport, gr
 /* Starts a batch, or ends the call and returns false. */
 bool muster__grpc_start_batch(struct grpc_stream *stream, const grpc_op *ops, size_t count, struct tag *tag);
 void muster__grpc_start_receive(struct grpc_stream *stream);
-void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, const char *text);
 
 /* Ends the call at once, for a message that is not whole in time, or bigger than the limit. Takes the
    lock. */

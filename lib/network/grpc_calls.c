@@ -10,7 +10,8 @@
 #include "network/grpc_listener.h"
 #include "network/words.h"
 
-void muster__grpc_refuse(grpc_call *call, grpc_status_code code, const char *text)
+/* Ends a call that is no stream, and gives it up. */
+static void refuse_call(grpc_call *call, grpc_status_code code, const char *text)
 {
     grpc_call_cancel_with_status(call, code, text, NULL);
     grpc_call_unref(call);
@@ -24,7 +25,7 @@ static bool drop_flood(struct grpc_listener *listener, grpc_call *call)
     char *peer = grpc_call_get_peer(call);
     muster__shut_peer(peer, true);
     gpr_free(peer);
-    muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, END_FLOOD);
+    refuse_call(call, GRPC_STATUS_RESOURCE_EXHAUSTED, END_FLOOD);
     return true;
 }
 
@@ -36,7 +37,7 @@ static struct grpc_stream *stream_for(struct grpc_listener *listener, grpc_call 
     struct grpc_stream *stream = muster__grpc_stream_new(listener->transport, call);
     if (!stream) {
         muster__identity_free(identity);
-        muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, END_OUT_OF_MEMORY);
+        refuse_call(call, GRPC_STATUS_RESOURCE_EXHAUSTED, END_OUT_OF_MEMORY);
         return NULL;
     }
     stream->listener = listener;
@@ -114,7 +115,7 @@ static void admit(struct grpc_listener *listener, grpc_call *call, const struct 
     struct credentials *credentials = listener->source.credentials;
     struct peer_identity *identity = identify(listener, call, metadata);
     if (!identity && credentials && credentials->asks)
-        muster__grpc_refuse(call, GRPC_STATUS_RESOURCE_EXHAUSTED, END_OUT_OF_MEMORY);
+        refuse_call(call, GRPC_STATUS_RESOURCE_EXHAUSTED, END_OUT_OF_MEMORY);
     else
         open_call(listener, call, served, identity);
 }
@@ -147,7 +148,7 @@ static void admit_waiting(struct waiting_call *waiting)
 static void refuse_waiting(struct waiting_call *waiting, int code, const char *text)
 {
     struct arrival *arrival = CONTAINER(waiting, struct arrival, waiting);
-    muster__grpc_refuse(arrival->call, (grpc_status_code)code, text);
+    refuse_call(arrival->call, (grpc_status_code)code, text);
     drop(arrival);
 }
 
@@ -159,7 +160,7 @@ static void let_wait(struct grpc_listener *listener, grpc_call *call, const stru
     struct arrival *arrival = malloc(sizeof(*arrival));
     if (!arrival) {
         gpr_free(peer);
-        muster__grpc_refuse(call, GRPC_STATUS_UNAVAILABLE, END_OUT_OF_MEMORY);
+        refuse_call(call, GRPC_STATUS_UNAVAILABLE, END_OUT_OF_MEMORY);
         return;
     }
     *arrival = (struct arrival){.waiting = {.ops = &ops, .peer = peer},

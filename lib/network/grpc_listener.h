@@ -51,9 +51,6 @@ struct grpc_listener {
 void muster__grpc_arrived(struct grpc_listener *listener, grpc_call *call, grpc_slice method,
                           grpc_metadata_array *metadata);
 
-/* Ends a call that is no stream, and gives it up. */
-void muster__grpc_refuse(grpc_call *call, grpc_status_code code, const char *text);
-
 /* ---- grpc_listener.c ---- */
 
 /* A stream of which a message came, and its end. */

@@ -287,7 +287,7 @@ void muster__grpc_leave(struct grpc_stream *stream)
         report_closed(stream);
 }
 
-void muster__grpc_close(struct grpc_stream *stream, enum muster_status status, const char *text)
+static void close_call(struct grpc_stream *stream, enum muster_status status, const char *text)
 {
     if (stream->closing || stream->pending == 0) /* its end is being told */
         return;
@@ -353,7 +353,7 @@ static void end_of_messages(struct grpc_stream *stream, bool ok)
         pthread_mutex_lock(&stream->lock);
     } else {
         stream->left = !stream->closing;
-        muster__grpc_close(stream, MUSTER_OK, "");
+        close_call(stream, MUSTER_OK, "");
         if (stream->sending)
             start_timer(stream, SERVER_HOLD_MS);
     }
@@ -568,7 +568,7 @@ static void stream_close(struct stream *base, enum muster_status status, const c
 {
     struct grpc_stream *stream = (struct grpc_stream *)base;
     pthread_mutex_lock(&stream->lock);
-    muster__grpc_close(stream, status, text);
+    close_call(stream, status, text);
     pthread_mutex_unlock(&stream->lock);
 }
 

@@ -1,7 +1,7 @@
 /*
  * The participant from inside. Calls go one way: from participant.c and dispatch.c, which the user calls, to
- * session.c, and from all of them to turn.c. session.c asks wait.c. Each of these three has a struct that it
- * alone writes.
+ * session.c, and from all of them to turn.c. session.c asks return.c, wait.c and warning.c. Who writes what stands
+ * beside the structs.
  *
  * One lock, participant->lock, guards all that changes. Under it the transport's stream functions and the
  * timers are called, which take their own locks and call nothing back. No user code runs under it.

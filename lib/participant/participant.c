@@ -9,6 +9,7 @@
 #include "link/hello.h"
 #include "options.h"
 #include "participant/internal.h"
+#include "participant/return.h"
 #include "status.h"
 #include "text.h"
 #include "wire/wire.h"
@@ -244,7 +245,7 @@ enum muster_status participant_connect(const char *address, const struct partici
     if (!muster__session_is_admitted(participant)) {
         status = muster__session_final_status(participant, error);
         if (status == MUSTER_OK)
-            status = muster__session_no_answer(participant, error);
+            status = muster__return_no_answer(participant, error);
     }
     muster__participant_unlock(participant);
     if (status == MUSTER_OK)
@@ -282,7 +283,8 @@ void participant_free(struct participant *participant)
     muster__waiter_end(&waiter);
     if (participant->session.stream)
         participant->session.stream->ops->cut(participant->session.stream);
-    while (!participant->session.settled || participant->session.telling) /* what was cut ends at once */
+    while (!participant->session.settled ||
+           participant->session.warnings.telling) /* what was cut ends at once */
         pthread_cond_wait(&participant->changed, &participant->lock);
     muster__participant_unlock(participant);
     dismantle(participant);

@@ -1,6 +1,7 @@
 /*
  * The session: the stream, and what outlives it. All that changes the participant's state is here: opening a
- * stream and being welcome, breaking, coming back, leaving, the end, and the timer of all these.
+ * stream and being welcome, breaking, coming back, leaving, the end, and the timer of all these. return.c says
+ * whether and when to come back, and warning.c what to tell the user.
  */
 #include <config.h>
 
@@ -11,17 +12,9 @@
 #include "callback.h"
 #include "link/service.h"
 #include "participant/internal.h"
+#include "participant/return.h"
+#include "participant/warning.h"
 #include "status.h"
-
-/* Of answers that were refused the user is told so many at once, and then one in so long. Of a server that
-   says more than that, so many are read at once. */
-enum { REFUSALS_MOST = 8, REFUSAL_MS = 5000, UNTOLD_MOST = 256, UNTOLD_PAUSE_MS = 50 };
-
-enum { LINE_SIZE = MUSTER_ERROR_TEXT_SIZE + 128 };
-
-/* How a server ends that refuses a name of which the session may soon be over: "... is away, kept for 43 s
-   more". A name could hold these words, too, but not at the end. */
-#define NAME_IS_AWAY " s more"
 
 static const struct stream_events stream_events;
 
@@ -88,7 +81,7 @@ static void start_timer_at(struct participant *participant, int64_t deadline)
     stop_timer(participant);
     session->deadline = deadline;
     int64_t tell_at = session->wait.told_at + session->wait.told_interval_ms;
-    bool tells = session->waiting && participant->options.on_warning && !session->telling;
+    bool tells = session->waiting && participant->options.on_warning && !session->warnings.telling;
     int64_t at = tells && tell_at < deadline ? tell_at : deadline;
     if (at == INT64_MAX)
         return;
@@ -135,43 +128,12 @@ static void close_stream(struct participant *participant)
         session->stream->ops->close(session->stream, MUSTER_OK, "");
 }
 
-/* ---- waiting for the server; with the lock held but for tell() ---- */
-
-/* Whether the latest connection was worth having. */
-static bool was_good(const struct participant *participant)
-{
-    const struct session *session = &participant->session;
-    return session->proven ||
-           now_of(participant) - session->opened_at >= participant->options.reconnect_last_ms;
-}
-
-/* From now on attempts are made, for so long, to get in. */
-static void begin_waiting(struct participant *participant, int64_t limit_ms, int64_t pause_ms)
-{
-    int64_t until = muster__transport_after(participant->transport, limit_ms);
-    muster__wait_begin(&participant->session.wait, now_of(participant), until, pause_ms,
-                       participant->transport->ops->silence);
-    participant->session.waiting = true;
-}
-
-/* Whether it is time to tell the user of the wait: then tell() is to follow, without the lock. */
-static bool is_time_to_tell(struct participant *participant, char line[MUSTER_ERROR_TEXT_SIZE])
-{
-    struct session *session = &participant->session;
-    if (!session->waiting || session->closed || session->telling || !participant->options.on_warning ||
-        !muster__wait_tells(&session->wait, now_of(participant)))
-        return false;
-    session->telling = true;
-    snprintf(line, MUSTER_ERROR_TEXT_SIZE, "still waiting for %.64s: %.160s", participant->address,
-             session->wait.cause);
-    return true;
-}
-
+/* Warns of what muster__warning_of_...() wrote; without the lock. */
 static void tell(struct participant *participant, const char *line)
 {
     muster__callback_warn(participant->options.on_warning, participant->options.context, line);
     pthread_mutex_lock(&participant->lock);
-    participant->session.telling = false;
+    participant->session.warnings.telling = false;
     if (participant->session.waiting)
         start_timer_at(participant, participant->session.deadline);
     pthread_cond_broadcast(&participant->changed);
@@ -223,8 +185,7 @@ static enum muster_status open_stream(struct participant *participant, struct mu
 void muster__session_open(struct participant *participant)
 {
     struct muster_error error = {MUSTER_OK, ""};
-    begin_waiting(participant, participant->options.connect_timeout_ms,
-                  participant->options.reconnect_first_ms);
+    muster__return_first(participant);
     enum muster_status status = open_stream(participant, &error);
     if (status != MUSTER_OK) {
         end(participant, status, error.text);
@@ -234,125 +195,20 @@ void muster__session_open(struct participant *participant)
 
 /* ---- coming back; with the lock held ---- */
 
-/* What the end of a stream means to its participant. */
-static enum muster_status status_of_end(enum participant_state state, enum muster_status status)
-{
-    if (status == MUSTER_OK)
-        return MUSTER_STOPPED; /* the server said good-bye */
-    if (state == PARTICIPANT_CONNECTING && status == MUSTER_TOO_BIG)
-        return MUSTER_FULL; /* Hello is not big: C-core has one code for both */
-    if (status == MUSTER_TIMEOUT)
-        status = MUSTER_UNAVAILABLE; /* TIMEOUT from participant_consume() is an invitation to call again */
-    if (state != PARTICIPANT_CONNECTING && (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED))
-        return MUSTER_GONE;
-    return status;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t size = strlen(text), end_size = strlen(end);
-    return size >= end_size && strcmp(text + size - end_size, end) == 0;
-}
-
-/* Its name is in use. Who has it may be dead, and the server may not have noticed yet. */
-static bool waits_for_name(struct participant *participant)
-{
-    struct session *session = &participant->session;
-    if (!session->name_until)
-        session->name_until =
-            muster__transport_after(participant->transport, participant->options.name_timeout_ms);
-    return now_of(participant) < session->name_until;
-}
-
-/* Whether the end of a stream is one after which to try again. */
-static bool is_broken(struct participant *participant, enum muster_status status, const char *text)
-{
-    const struct session *session = &participant->session;
-    bool admitted = muster__session_is_admitted(participant);
-    if (session->closed || session->fault != MUSTER_OK ||
-        (admitted && !muster__session_comes_back(participant)))
-        return false;
-    if (session->state != PARTICIPANT_OPEN && session->state != PARTICIPANT_CONNECTING)
-        return false;
-    if (status == MUSTER_UNAVAILABLE || status == MUSTER_CANCELLED || status == MUSTER_TIMEOUT)
-        return true;
-    if (session->state != PARTICIPANT_CONNECTING)
-        return false;
-    if (status == MUSTER_EXISTS)
-        return ends_with(text, NAME_IS_AWAY) || waits_for_name(participant);
-    if (status == MUSTER_UNAUTHENTICATED)
-        return admitted; /* a certificate has run out, at either end: it may be replaced */
-    return session->returning && status_of_end(PARTICIPANT_CONNECTING, status) == MUSTER_FULL;
-}
-
-static int64_t limit_of(const struct participant *participant)
-{
-    const struct participant_options *options = &participant->options;
-    return muster__session_is_admitted(participant) && options->reconnect_timeout_ms
-               ? options->reconnect_timeout_ms
-               : options->connect_timeout_ms;
-}
-
-/* From now on it tries to come back. Before it was ever admitted, it goes on trying as before. Pauses are short again
-   after a connection that was good for something; one that breaks as soon as it is there, each time, is an attempt
-   like others. */
-static void begin_return(struct participant *participant)
-{
-    struct session *session = &participant->session;
-    if (session->returning)
-        return;
-    session->returning = true;
-    if (muster__session_is_admitted(participant))
-        begin_waiting(participant, limit_of(participant),
-                      was_good(participant) ? participant->options.reconnect_first_ms
-                                            : session->wait.pause_ms);
-    session->waiting = true;
-}
-
 /* Waits for a while before the next attempt. */
 static void come_back(struct participant *participant, enum muster_status status, const char *text)
 {
-    struct session *session = &participant->session;
-    if (muster__session_is_admitted(participant))
-        begin_return(participant);
-    muster__wait_failed(&session->wait, status, text);
+    int64_t at = muster__return_after(participant, status, text);
     change_state(participant, PARTICIPANT_AWAY);
-    int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
-    int64_t at = muster__transport_after(participant->transport, pause_ms);
-    start_timer_at(participant, at < session->wait.until ? at : session->wait.until);
+    start_timer_at(participant, at);
 }
 
-/* Waits for as long as it was asked to, or longer, if it is asked again and again for nothing. */
+/* Waits for as long as it was asked to, or longer. */
 static void stay_away(struct participant *participant)
 {
-    struct session *session = &participant->session;
-    int64_t wait_ms = (int64_t)session->reconnect_seconds * 1000;
-    bool again = session->wait.pause_ms > participant->options.reconnect_first_ms;
-    if (!was_good(participant)) {
-        int64_t pause_ms = muster__wait_pause(&session->wait, participant->options.reconnect_last_ms);
-        wait_ms = again && pause_ms > wait_ms ? pause_ms : wait_ms;
-    }
+    int64_t at = muster__return_as_asked(participant);
     change_state(participant, PARTICIPANT_AWAY);
-    int64_t at = muster__transport_after(participant->transport, wait_ms);
-    bool limited = !muster__session_is_admitted(participant) && session->wait.until < at;
-    start_timer_at(participant, limited ? session->wait.until : at);
-}
-
-enum muster_status muster__session_no_answer(const struct participant *participant,
-                                             struct muster_error *error)
-{
-    const struct wait *wait = &participant->session.wait;
-    enum muster_status status = wait->status;
-    long long limit_ms = (long long)limit_of(participant);
-    if (status != MUSTER_EXISTS && status != MUSTER_UNAUTHENTICATED)
-        status = muster__session_is_admitted(participant) && participant->options.reconnect_timeout_ms
-                     ? MUSTER_GONE
-                     : MUSTER_UNAVAILABLE;
-    if (!participant->session.waiting)
-        return muster__error(error, status, "still asked to come back later by %.128s after %lld ms",
-                             participant->address, limit_ms);
-    return muster__error(error, status, "not admitted by %.64s within %lld ms: %.140s", participant->address,
-                         limit_ms, wait->cause);
+    start_timer_at(participant, at);
 }
 
 /* The time away is over, be it what the server asked for, a pause, or in vain, as the time to connect is over
@@ -365,9 +221,9 @@ static bool try_again(struct participant *participant)
     int64_t passed_ms = now_of(participant) - session->state_since;
     bool in_vain = !session->waiting && passed_ms < (int64_t)session->reconnect_seconds * 1000;
     if (!session->waiting && !in_vain)
-        begin_return(participant);
+        muster__return_begin(participant);
     if (session->wait.until <= now_of(participant))
-        status = muster__session_no_answer(participant, &error);
+        status = muster__return_no_answer(participant, &error);
     else
         status = open_stream(participant, &error);
     if (status != MUSTER_OK)
@@ -468,33 +324,6 @@ static bool is_for_code(struct participant *participant, const struct muster_mes
     return true;
 }
 
-/* An answer was refused: whether to tell the user, and then tell() is to follow, without the lock. */
-static bool is_refusal_to_tell(struct participant *participant, const struct envelope *envelope,
-                               char line[LINE_SIZE])
-{
-    struct session *session = &participant->session;
-    char text[MUSTER_ERROR_TEXT_SIZE], others[64] = "";
-    int64_t now = now_of(participant);
-    if (session->state != PARTICIPANT_OPEN || session->closed || session->telling ||
-        !participant->options.on_warning ||
-        session->refusals_until - now > (REFUSALS_MOST - 1) * REFUSAL_MS) {
-        if (++session->untold % UNTOLD_MOST == 0)
-            session->stream->ops->pause(session->stream, UNTOLD_PAUSE_MS);
-        return false;
-    }
-    if (session->refusals_until < now)
-        session->refusals_until = now;
-    session->refusals_until += REFUSAL_MS;
-    if (session->untold)
-        snprintf(others, sizeof(others), " (and %llu more before)", (unsigned long long)session->untold);
-    session->untold = 0;
-    session->telling = true;
-    snprintf(line, LINE_SIZE, "the server refused the answer to turn %llu%s: %s",
-             (unsigned long long)envelope->turn, others,
-             muster_text_harmless(envelope->message.text, text, sizeof(text)));
-    return true;
-}
-
 /* ---- events: the timer, and those of the stream ---- */
 
 /* Whether the program is to be told, by call_back() without the lock, that nobody waits for its answer. With the lock
@@ -544,7 +373,7 @@ static void timer_expired(struct timer *timer)
     struct session *session = &participant->session;
     muster__credentials_look(participant->credentials); /* for the next attempt, and not under the lock */
     bool tells = false;
-    char line[MUSTER_ERROR_TEXT_SIZE];
+    char line[WARNING_SIZE];
     pthread_mutex_lock(&participant->lock);
     bool ended = take_untold_end(session);
     /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
@@ -554,13 +383,13 @@ static void timer_expired(struct timer *timer)
             ended = !try_again(participant);
         } else if (session->state == PARTICIPANT_CONNECTING) {
             struct muster_error error;
-            enum muster_status status = muster__session_no_answer(participant, &error);
+            enum muster_status status = muster__return_no_answer(participant, &error);
             cut(participant, status, error.text);
         } else if (session->state == PARTICIPANT_LEAVING) {
             session->stream->ops->cut(session->stream);
         }
     } else if (session->waiting) {
-        tells = is_time_to_tell(participant, line);
+        tells = muster__warning_of_wait(participant, line);
         start_timer_at(participant, session->deadline);
     }
     muster__participant_unlock(participant);
@@ -588,7 +417,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     struct envelope envelope;
     struct muster_error error;
     bool ready = false, tells = false;
-    char line[LINE_SIZE];
+    char line[WARNING_SIZE];
     enum muster_status status = muster__decode(TO_PARTICIPANT, pieces, count, &envelope, &error);
     if (muster__tends() && !may_tell_here(participant, &envelope, status)) {
         muster__envelope_clear(&envelope);
@@ -601,7 +430,7 @@ static void message_received(void *context, const struct piece *pieces, size_t c
     if (status == MUSTER_OK && envelope.content == CONTENT_WELCOME)
         status = welcome(participant, envelope.welcome, &error);
     else if (status == MUSTER_OK && envelope.content == CONTENT_REFUSED)
-        tells = is_refusal_to_tell(participant, &envelope, line);
+        tells = muster__warning_of_refusal(participant, &envelope, line);
     else if (status == MUSTER_OK &&
              (envelope.content != CONTENT_MESSAGE || is_for_code(participant, &envelope.message)))
         status =
@@ -661,13 +490,13 @@ static void end_with_stream(struct participant *participant, enum muster_status 
     if (session->fault != MUSTER_OK) {
         status = session->fault;
         snprintf(reason, sizeof(reason), "%s", session->reason);
-    } else if (is_broken(participant, status, text)) { /* the last attempt in time */
+    } else if (muster__return_is_due(participant, status, text)) { /* the last attempt in time */
         struct muster_error error;
         muster__wait_failed(&session->wait, status, text);
-        status = muster__session_no_answer(participant, &error);
+        status = muster__return_no_answer(participant, &error);
         snprintf(reason, sizeof(reason), "%s", error.text);
     } else {
-        status = status_of_end(session->state, status);
+        status = muster__return_status(session->state, status);
         snprintf(reason, sizeof(reason), "%s", *text ? text : muster_status_text(status));
     }
     end(participant, status, reason);
@@ -683,14 +512,14 @@ static void stream_closed(void *context, enum muster_status status, const char *
     muster__turns_interrupt(&participant->turns);
     stop_timer(participant);
     bool away = true, tells = false;
-    char line[MUSTER_ERROR_TEXT_SIZE];
+    char line[WARNING_SIZE];
     if (session->state == PARTICIPANT_LEAVING && !session->closed) {
         session->fault = MUSTER_OK; /* whatever it was, that stream is over */
         stay_away(participant);
-    } else if (is_broken(participant, status, text) &&
+    } else if (muster__return_is_due(participant, status, text) &&
                (!session->waiting || session->wait.until > now_of(participant))) {
         come_back(participant, status, text);
-        tells = is_time_to_tell(participant, line);
+        tells = muster__warning_of_wait(participant, line);
     } else {
         away = false;
         end_with_stream(participant, status, text);

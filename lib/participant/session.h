@@ -12,8 +12,9 @@
 #include "link/token.h"
 #include "network/transport.h"
 #include "participant/wait.h"
+#include "participant/warning.h"
 
-/* Guarded by participant->lock; written by session.c alone. */
+/* Guarded by participant->lock; written by session.c, but where it says otherwise. */
 struct session {
     enum participant_state state;
     int64_t state_since;
@@ -36,18 +37,15 @@ struct session {
     uint64_t rank;
     uint8_t token[SESSION_SIZE_MAX]; /* the server's, until another is given */
     size_t token_size;               /* 0: the session ends with the stream */
+    struct wait wait;                /* begun by return.c, as the next two; both end by session.c */
     bool returning;                  /* CONNECTING and AWAY are for attempts to come back */
     bool waiting;                    /* for the server, which has not let it in */
-    struct wait wait;
-    int64_t opened_at;  /* the latest connection */
-    bool proven;        /* an instruction came over it */
-    int64_t came_at;    /* when the latest instruction was whole */
-    int64_t name_until; /* a name that is in use is tried again until then; 0: it was not in use */
+    int64_t opened_at;               /* the latest connection */
+    bool proven;                     /* an instruction came over it */
+    int64_t came_at;                 /* when the latest instruction was whole */
+    int64_t name_until; /* a name that is in use is tried again until then (return.c); 0: it was not in use */
 
-    /* What the user hears of the wait, and of answers that the server refused. */
-    bool telling; /* on_warning is being called: one at a time, and participant_free() waits for it */
-    int64_t refusals_until; /* what was told of them lasts until then: not too much at once */
-    uint64_t untold;        /* of which the user was not told since */
+    struct warnings warnings; /* of warning.c */
 };
 
 /* Of memory that was zero; these two without the lock, all others with it. */
@@ -64,10 +62,6 @@ enum muster_status muster__session_final_status(const struct participant *partic
 
 /* Opens the first stream. What goes wrong is told by the state, now or later. */
 void muster__session_open(struct participant *participant);
-
-/* The time to connect is over: why nobody has admitted it. */
-enum muster_status muster__session_no_answer(const struct participant *participant,
-                                             struct muster_error *error);
 
 /* Before the end: passes the initiative by the first, empty message: from now on the server speaks first. */
 enum muster_status muster__session_pass_initiative(struct participant *participant);

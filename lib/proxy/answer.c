@@ -242,6 +242,7 @@ bool muster__proxy_land(struct connection *connection, const struct envelope *en
         lands = *place;
     } else if (is_stale(proxy, envelope)) {
         lands = true;
+        muster__proxy_heard(proxy, size); /* nobody is told of it any more */
         muster__connection_idled(connection);
     }
     pthread_mutex_unlock(&proxy->lock);

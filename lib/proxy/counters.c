@@ -5,19 +5,18 @@
 
 #include "proxy/counters.h"
 
-/* The thread's shard. */
-static unsigned shard(void)
+struct shard *muster__shard(struct counters *counters)
 {
     static atomic_uint threads;
     static _Thread_local unsigned number; /* from 1 on */
     if (!number)
         number = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % SHARDS;
-    return number - 1;
+    return &counters->shards[number - 1];
 }
 
 void muster__count(struct counters *counters, unsigned counter, uint64_t amount)
 {
-    atomic_fetch_add_explicit(&counters->shards[shard()].counts[counter], amount, memory_order_release);
+    muster__shard_count(muster__shard(counters), counter, amount);
 }
 
 /* Who finds what has ended, and then asks what has begun, finds its beginning. */

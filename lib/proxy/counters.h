@@ -34,11 +34,21 @@ enum counter {
 /* More threads than shards share some. */
 #define SHARDS 16
 
-struct counters {
-    struct {
-        alignas(64) atomic_uint_least64_t counts[COUNTERS];
-    } shards[SHARDS];
+struct shard {
+    alignas(64) atomic_uint_least64_t counts[COUNTERS];
 };
+
+struct counters {
+    struct shard shards[SHARDS];
+};
+
+/* The calling thread's, to add to several counters. Any thread, under any lock. */
+struct shard *muster__shard(struct counters *counters);
+
+static inline void muster__shard_count(struct shard *shard, unsigned counter, uint64_t amount)
+{
+    atomic_fetch_add_explicit(&shard->counts[counter], amount, memory_order_release);
+}
 
 /* Adds to a counter. Any thread, under any lock. */
 void muster__count(struct counters *counters, unsigned counter, uint64_t amount);

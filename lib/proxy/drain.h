@@ -15,7 +15,9 @@
 #include "network/transport.h"
 
 struct drain {
+    char apart[64]; /* what lies beside it is read in every turn, and this is written, by several threads */
     atomic_size_t pending; /* in twos; odd: it is closed */
+    char apart_behind[64];
     pthread_mutex_t lock;
     pthread_cond_t changed; /* nothing is pending, or no stream is left */
     bool stopped;           /* no stream is left and none will come; guarded by lock */

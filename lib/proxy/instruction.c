@@ -89,21 +89,35 @@ static enum muster_status make(struct instruction *instruction, bool chunks, str
                     : muster__encode(TO_PARTICIPANT, instruction->message, &encoding, form, error);
 }
 
+/* With the lock held, if there is one: another thread may have made it meanwhile. */
+static enum muster_status make_once(struct instruction *instruction, bool chunks,
+                                    struct buffer *_Atomic *form, struct muster_error *error)
+{
+    struct buffer *made = NULL;
+    if (atomic_load(form))
+        return MUSTER_OK;
+    enum muster_status status = make(instruction, chunks, &made, error);
+    atomic_store(form, made);
+    return status;
+}
+
 enum muster_status muster__instruction_body(struct instruction *instruction, bool chunks,
                                             struct buffer **body, struct muster_error *error)
 {
-    struct buffer **form = chunks ? &instruction->chunked : &instruction->whole;
+    struct buffer *_Atomic *form = chunks ? &instruction->chunked : &instruction->whole;
     enum muster_status status = MUSTER_OK;
+    *body = atomic_load_explicit(form, memory_order_acquire);
+    if (*body)
+        return MUSTER_OK;
     if (instruction->message->kind == MUSTER_RECONNECT)
         return muster__error(error, MUSTER_INVALID,
                              "MUSTER_RECONNECT has no answer: call proxy_reconnect_in()");
     if (instruction->lock)
         pthread_mutex_lock(instruction->lock);
-    if (!*form)
-        status = make(instruction, chunks, form, error);
-    *body = *form;
+    status = make_once(instruction, chunks, form, error);
     if (instruction->lock)
         pthread_mutex_unlock(instruction->lock);
+    *body = atomic_load(form);
     return status;
 }
 

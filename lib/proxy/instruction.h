@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <muster/participant_manager.h>
@@ -16,11 +17,11 @@
 struct instruction {
     struct participant_manager *manager;
     const struct muster_message *message;
-    sem_t *borrow;          /* see struct encoding */
-    struct storage *keep;   /* the same */
-    pthread_mutex_t *lock;  /* guards the forms where several threads send it; NULL: one does */
-    struct buffer *chunked; /* NULL: nobody has needed it yet; also below */
-    struct buffer *whole;
+    sem_t *borrow;                  /* see struct encoding */
+    struct storage *keep;           /* the same */
+    pthread_mutex_t *lock;          /* guards the forms where several threads send it; NULL: one does */
+    struct buffer *_Atomic chunked; /* NULL: nobody has needed it yet; also below */
+    struct buffer *_Atomic whole;
     const struct buffer *borrower; /* what `chunked` was, to be compared, while its memory is waited for */
 };
 

@@ -75,7 +75,8 @@ struct proxy {
     struct stream *stream;            /* its stream */
     int64_t deadline;                 /* of the turn, or of the state; INT64_MAX: nothing */
     int64_t away_until;               /* in PROXY_AWAY; INT64_MAX otherwise */
-    struct timer timer;               /* for the earlier of the two */
+    struct timer timer;               /* for the earlier of the two, */
+    int64_t rings_at;                 /* or before that; INT64_MAX: it does not run */
     int64_t state_since;
 
     /* Turns: written by turn.c alone. */
@@ -107,6 +108,8 @@ struct proxy {
 /* With the lock held: the timer, from now on to a limit, or only to away_until; or as both have been set. */
 void muster__proxy_start_timer(struct proxy *proxy, int64_t limit_ms);
 void muster__proxy_stop_timer(struct proxy *proxy);
+/* The limit of a turn is over. The timer is left to ring, where another turn may follow. */
+void muster__proxy_end_limit(struct proxy *proxy);
 
 /* With the lock held: what becomes of it without its connection. It is away; or it ends for good, with its
    running turn, which is the caller's to end; or another connection takes the place. */

@@ -58,6 +58,8 @@ int64_t muster__proxy_now(const struct proxy *proxy)
     return transport_of(proxy)->ops->now(transport_of(proxy));
 }
 
+static void arm_timer(struct proxy *proxy);
+
 static void timer_expired(struct timer *timer)
 {
     struct proxy *proxy = CONTAINER(timer, struct proxy, timer);
@@ -65,16 +67,21 @@ static void timer_expired(struct timer *timer)
     struct turn *turn = NULL;
     bool joins_late = false;
     pthread_mutex_lock(&proxy->lock);
-    /* The wait that this timer was for may have ended, and another may have begun, since it was taken off. */
+    /* The wait that this timer was for may have ended, and another may have begun. */
     int64_t now = muster__proxy_now(proxy);
+    if (proxy->rings_at <= now)
+        proxy->rings_at = INT64_MAX; /* or it runs again by now */
     bool lost = proxy->away_until <= now;
     if (!lost && proxy->deadline <= now) {
+        proxy->deadline = INT64_MAX;
         joins_late = proxy->state == PROXY_ARRIVED || proxy->state == PROXY_ADMITTED;
         if (proxy->state == PROXY_OPEN || proxy->state == PROXY_AWAY)
             turn = muster__proxy_give_up(proxy);
         else if (proxy->state == PROXY_CLOSED && proxy->stream)
             proxy->stream->ops->cut(proxy->stream);
     }
+    if (!lost)
+        arm_timer(proxy);
     pthread_mutex_unlock(&proxy->lock);
     muster__proxy_end_turn(proxy, turn, MUSTER_TIMEOUT, NULL, 0);
     if (lost)
@@ -88,27 +95,39 @@ static void timer_expired(struct timer *timer)
     muster__drain_done(drain);
 }
 
-/* Lets the timer run until the earlier deadline. */
+/* Lets the timer ring by the earlier deadline. One that rings before that is left alone, as it is after nearly every
+   turn: it looks again then. The lock of the timers is one for all proxies. */
 static void arm_timer(struct proxy *proxy)
 {
-    struct drain *drain = &proxy->manager->drain;
     int64_t at = proxy->deadline < proxy->away_until ? proxy->deadline : proxy->away_until;
-    bool ran = muster__timer_stop(transport_of(proxy), &proxy->timer), runs = at != INT64_MAX;
-    if (runs && !ran) {
+    if (at >= proxy->rings_at)
+        return;
+    if (!muster__timer_stop(transport_of(proxy), &proxy->timer)) {
         proxy_retain(proxy);
-        muster__drain_add(drain);
-    } else if (ran && !runs) {
-        atomic_fetch_sub(&proxy->references, 1); /* never the last: whoever holds the lock has one */
-        muster__drain_done(drain); /* never the last: the turn, or the end, is still to be told */
+        muster__drain_add(&proxy->manager->drain);
     }
-    if (runs)
-        muster__timer_start(transport_of(proxy), &proxy->timer, at, timer_expired);
+    proxy->rings_at = at;
+    muster__timer_start(transport_of(proxy), &proxy->timer, at, timer_expired);
 }
 
 void muster__proxy_stop_timer(struct proxy *proxy)
 {
     proxy->deadline = INT64_MAX;
-    arm_timer(proxy);
+    if (proxy->away_until != INT64_MAX) {
+        arm_timer(proxy);
+        return;
+    }
+    proxy->rings_at = INT64_MAX;
+    if (!muster__timer_stop(transport_of(proxy), &proxy->timer))
+        return;
+    atomic_fetch_sub(&proxy->references, 1); /* never the last: whoever holds the lock has one */
+    muster__drain_done(
+        &proxy->manager->drain); /* never the last: the turn, or the end, is still to be told */
+}
+
+void muster__proxy_end_limit(struct proxy *proxy)
+{
+    proxy->deadline = INT64_MAX;
 }
 
 void muster__proxy_start_timer(struct proxy *proxy, int64_t limit_ms)
@@ -138,7 +157,8 @@ struct proxy *muster__proxy_new(struct participant_manager *manager, struct stre
     muster__place_init(&proxy->place, proxy);
     muster__claim_init(&proxy->upload.claim, &manager->budget, &muster__proxy_claim_events);
     proxy->takes.max_message_size = manager->options.max_message_size;
-    proxy->away_until = INT64_MAX;
+    proxy->away_until = proxy->rings_at = INT64_MAX;
+    proxy->deadline = INT64_MAX;
     pthread_mutex_init(&proxy->lock, NULL);
     pthread_mutex_lock(&proxy->lock);
     muster__proxy_start_timer(proxy, manager->options.join_timeout_ms);

@@ -4,6 +4,7 @@
  */
 #include <config.h>
 
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,11 @@
 #include "proxy/round.h"
 #include "status.h"
 
-/* In a round of so many, answers gather until there are so many, or for so long, before the calling thread is
-   woken: being woken for each would cost more than many an answer. */
-#define GATHER_COUNT 64
-#define GATHER_MS    1
+/* In a round of so many at the least, answers gather until there are GATHER_COUNT, or for so long, before the calling
+   thread is woken: being woken for each would cost more than many an answer. */
+#define GATHER_LEAST 64
+#define GATHER_COUNT 256
+#define GATHER_MS    2
 
 struct round_turn {
     struct turn turn;
@@ -50,8 +52,7 @@ struct round {
     struct instruction *instructions;    /* one for all, or one for each */
     size_t instruction_count;
     int64_t deadline_ms;
-    atomic_uint_least64_t sent; /* bytes */
-    atomic_bool given_up;       /* what has not begun is not to */
+    atomic_bool given_up; /* what has not begun is not to */
     int64_t began;
     int64_t deadline; /* INT64_MAX: none */
     int64_t tick_at;  /* INT64_MAX: never */
@@ -64,7 +65,9 @@ struct round {
     struct link in_running;              /* guarded by manager->rounds.lock, like the next */
     struct proxy_round_statistics shown; /* without its times */
 
-    pthread_mutex_t lock; /* guards all below */
+    /* What threads of the network write, each for every turn, has cache lines of its own. */
+    alignas(64) atomic_uint_least64_t sent; /* bytes */
+    alignas(64) pthread_mutex_t lock;       /* guards all below */
     pthread_cond_t changed;
     struct round_turn *ended; /* in the order of arrival */
     struct round_turn **ended_end;
@@ -241,7 +244,7 @@ static struct round_turn *wait_for_ended(struct round *round)
     if (round->tick_at != INT64_MAX)
         tick_ms = round->tick_at > now ? round->tick_at - now : 0;
     pthread_mutex_lock(&round->lock);
-    if (round->count >= GATHER_COUNT)
+    if (round->count >= GATHER_LEAST)
         gather(round);
     round->wake_at = 1;
     muster__waiter_begin(&waiter, round->manager->transport, &round->lock, &round->changed, tick_ms);
@@ -264,6 +267,7 @@ static void settle(struct round *round, size_t index, enum muster_status status,
     struct proxy_round_entry *entry = &result->entries[index];
     entry->status = status;
     entry->milliseconds = milliseconds;
+    entry->text[0] = '\0';
     if (status != MUSTER_OK)
         muster_text_harmless(*reason ? reason : muster_status_text(status), entry->text, sizeof(entry->text));
     round->timed_out = round->timed_out || (status == MUSTER_TIMEOUT && !rejected);
@@ -488,8 +492,8 @@ static enum muster_status run(struct round *round, struct instruction *instructi
 {
     struct proxy_round_result *result = &round->result;
     round->enough = options->enough ? options->enough : round->count;
-    round->turns = calloc(round->count, sizeof(*round->turns));
-    result->entries = calloc(round->count, sizeof(*result->entries));
+    round->turns = reallocarray(NULL, round->count, sizeof(*round->turns));
+    result->entries = reallocarray(NULL, round->count, sizeof(*result->entries));
     if (!round->turns || !result->entries)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
     /* Until the end: what was lent has to be given back. */

@@ -10,9 +10,9 @@
 /* For all proxies together. */
 static void count_sent(struct proxy *proxy, size_t size)
 {
-    struct counters *counters = proxy->manager->counters;
-    muster__count(counters, COUNT_MESSAGES_SENT, 1);
-    muster__count(counters, COUNT_BYTES_SENT, size);
+    struct shard *shard = muster__shard(proxy->manager->counters);
+    muster__shard_count(shard, COUNT_MESSAGES_SENT, 1);
+    muster__shard_count(shard, COUNT_BYTES_SENT, size);
 }
 
 enum muster_status muster__proxy_send(struct proxy *proxy, const uint8_t *head, size_t head_size,
@@ -35,34 +35,34 @@ void muster__proxy_send_chunk(struct proxy *proxy)
 
 void muster__proxy_heard(struct proxy *proxy, size_t size)
 {
-    struct counters *counters = proxy->manager->counters;
+    struct shard *shard = muster__shard(proxy->manager->counters);
     proxy->heard_at = muster__proxy_now(proxy);
     muster__traffic_received(&proxy->traffic, size);
-    muster__count(counters, COUNT_MESSAGES_RECEIVED, 1);
-    muster__count(counters, COUNT_BYTES_RECEIVED, size);
+    muster__shard_count(shard, COUNT_MESSAGES_RECEIVED, 1);
+    muster__shard_count(shard, COUNT_BYTES_RECEIVED, size);
 }
 
 void muster__proxy_count_begin(struct proxy *proxy, struct turn *turn, uint64_t size)
 {
-    struct counters *counters = proxy->manager->counters;
+    struct shard *shard = muster__shard(proxy->manager->counters);
     turn->began_at = muster__proxy_now(proxy);
     proxy->traffic.payload_sent += size;
-    muster__count(counters, COUNT_TURNS_BEGUN, 1);
-    muster__count(counters, COUNT_PAYLOAD_SENT, size);
+    muster__shard_count(shard, COUNT_TURNS_BEGUN, 1);
+    muster__shard_count(shard, COUNT_PAYLOAD_SENT, size);
 }
 
 void muster__proxy_count_end(struct proxy *proxy, enum muster_status status, int64_t milliseconds,
                              uint64_t size)
 {
-    struct counters *counters = proxy->manager->counters;
+    struct shard *shard = muster__shard(proxy->manager->counters);
     pthread_mutex_lock(&proxy->lock);
     proxy->traffic.payload_received += size;
     proxy->turns_ended[status]++;
     pthread_mutex_unlock(&proxy->lock);
-    muster__count(counters, COUNT_PAYLOAD_RECEIVED, size);
-    muster__count(counters, COUNT_TURNS + (unsigned)status, 1);
-    muster__count(counters, COUNT_TURN_TIMES + muster__bucket(milliseconds), 1);
-    muster__count(counters, COUNT_TURN_MILLISECONDS, (uint64_t)milliseconds);
+    muster__shard_count(shard, COUNT_PAYLOAD_RECEIVED, size);
+    muster__shard_count(shard, COUNT_TURNS + (unsigned)status, 1);
+    muster__shard_count(shard, COUNT_TURN_TIMES + muster__bucket(milliseconds), 1);
+    muster__shard_count(shard, COUNT_TURN_MILLISECONDS, (uint64_t)milliseconds);
 }
 
 /* ---- heartbeats ---- */

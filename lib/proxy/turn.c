@@ -265,7 +265,7 @@ struct turn *muster__proxy_take_turn(struct proxy *proxy)
     proxy->running = NULL;
     if (!turn)
         return NULL;
-    muster__proxy_stop_timer(proxy);
+    muster__proxy_end_limit(proxy);
     proxy->progress = 0;
     muster_message_clear(&proxy->report);
     turn->arrived = muster__proxy_end_upload(proxy);

@@ -1,8 +1,6 @@
 /* Reading protobuf's encoding out of pieces: field by field, every size checked against what is left. */
 #include <config.h>
 
-#include <string.h>
-
 #include "wire/copy.h"
 #include "wire/reader.h"
 

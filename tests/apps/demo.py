@@ -102,6 +102,19 @@ class Processes(support.Case):
         self.assertEqual(demo.wait(), 0, self.errors_of(demo))
         self.assertRegex((logs / "participant-01.log").read_text(), r"connected to http2\+127\.0\.0\.1:\d+")
 
+    @unittest.skipUnless(support.HAS_HTTP2, "built without --with-http2")
+    def test_the_log_tells_the_transport(self):
+        for listen, environment, transport in (
+            ("127.0.0.1:0", {}, ""),
+            ("http2+127.0.0.1:0", {}, " over the HTTP/2 transport"),
+            ("127.0.0.1:0", {"MUSTER_NETWORK": "http2"}, " over the HTTP/2 transport"),
+        ):
+            own = {name: value for name, value in os.environ.items() if name != "MUSTER_NETWORK"}
+            coordinator = self.start_on_port(support.COORDINATOR, f"--listen={listen}", env=own | environment)
+            coordinator.terminate()
+            errors = self.errors_of(coordinator)
+            self.assertRegex(errors, rf"listening on port {coordinator.port}{transport}\n")
+
     def test_a_terminal_that_is_gone_ends_everything(self):
         demo = self.start(DEMO, "--rounds=100000", "--participants=4")
         self.read_until(demo, "^round 3/")

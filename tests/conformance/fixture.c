@@ -63,6 +63,7 @@ static void keep_message(struct end *end, const uint8_t *data, size_t size)
     lock();
     end->messages = realloc(end->messages, (end->count + 1) * sizeof(*end->messages));
     end->messages[end->count++] = message;
+    muster__tend_rouse(end->tended); /* it may have looked just before */
     unlock();
 }
 
@@ -378,20 +379,24 @@ bool is_body(const uint8_t *data, size_t size, size_t expected, unsigned seed)
 void __real_muster__buffer_release(struct buffer *buffer);
 void __wrap_muster__buffer_release(struct buffer *buffer);
 
+/* Of their own: a transport may give them back under a lock that it takes in calls made under the fixture's. */
+static pthread_mutex_t released_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
+
 void __wrap_muster__buffer_release(struct buffer *buffer)
 {
     __real_muster__buffer_release(buffer);
-    lock();
-    pthread_cond_broadcast(&fixture.changed);
-    unlock();
+    pthread_mutex_lock(&released_lock);
+    pthread_cond_broadcast(&released);
+    pthread_mutex_unlock(&released_lock);
 }
 
 void wait_alone(struct buffer *body)
 {
-    lock();
+    pthread_mutex_lock(&released_lock);
     while (atomic_load(&body->references) > 1)
-        wait_change();
-    unlock();
+        pthread_cond_wait(&released, &released_lock);
+    pthread_mutex_unlock(&released_lock);
 }
 
 void send_body(struct end *end, size_t size, unsigned seed)

@@ -42,7 +42,8 @@ struct end {
     void (*react)(struct end *end, const uint8_t *data, size_t size);
     /* Says where a message belongs that begins, as the event. NULL: nowhere. */
     bool (*place)(struct end *end, size_t size, struct landing *landing);
-    bool inside; /* an event is running */
+    struct stream *tended; /* by a thread that waits for its messages; NULL: by none */
+    bool inside;           /* an event is running */
 };
 
 struct server {

@@ -24,7 +24,12 @@ static size_t count_of(struct end *end)
 
 static bool begin_tending(struct end *end)
 {
-    return end->stream->ops->tending->begin(end->stream);
+    pthread_mutex_lock(&fixture.lock);
+    bool begun = end->stream->ops->tending->begin(end->stream);
+    if (begun)
+        end->tended = end->stream;
+    pthread_mutex_unlock(&fixture.lock);
+    return begun;
 }
 
 static bool tend(struct end *end, int64_t at)
@@ -34,7 +39,10 @@ static bool tend(struct end *end, int64_t at)
 
 static void end_tending(struct end *end)
 {
+    pthread_mutex_lock(&fixture.lock);
+    end->tended = NULL;
     end->stream->ops->tending->end(end->stream);
+    pthread_mutex_unlock(&fixture.lock);
 }
 
 /* Until there are so many messages. */
@@ -115,6 +123,30 @@ Test(tending, one_thread_at_a_time)
     end_tending(pair.asks);
     cr_assert(begin_tending(pair.asks));
     end_tending(pair.asks);
+    conclude();
+}
+
+/* More than there are loops, so that some share one. */
+Test(tending, connections_take_turns)
+{
+    enum { CONNECTIONS = 6 };
+    struct end *ends[CONNECTIONS];
+    begin();
+    struct server *server = server_start(NULL, LIMIT);
+    size_t turns = scaled(100, 5);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        client_connect_with(server->address, echo);
+        ends[i] = server_end(server, i);
+        send_number(ends[i], 0);
+        wait_messages(ends[i], 1);
+    }
+    for (unsigned turn = 1; turn <= turns; turn++) {
+        for (size_t i = 0; i < CONNECTIONS; i++) {
+            send_number(ends[i], turn);
+            tend_until(ends[i], turn + 1);
+            cr_assert_eq(number_of(&ends[i]->messages[turn]), turn);
+        }
+    }
     conclude();
 }
 

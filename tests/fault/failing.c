@@ -41,6 +41,7 @@ void (*meanwhile)(void);
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
+void *__real_reallocarray(void *old, size_t count, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 char *__real_strdup(const char *text);
 char *__real_strndup(const char *text, size_t size);
@@ -50,6 +51,7 @@ void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
+void *__wrap_reallocarray(void *old, size_t count, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t size);
@@ -92,6 +94,14 @@ void *__wrap_realloc(void *old, size_t size)
     if (allocation_fails())
         return NULL;
     void *moved = __real_realloc(old, size);
+    return old ? moved : counted(moved);
+}
+
+void *__wrap_reallocarray(void *old, size_t count, size_t size)
+{
+    if (allocation_fails())
+        return NULL;
+    void *moved = __real_reallocarray(old, count, size);
     return old ? moved : counted(moved);
 }
 

@@ -100,7 +100,7 @@ static void add_matrix(struct muster__vertical_note *note, size_t rows, size_t c
         numbers[i] = take_number(input);
     muster__vertical_note_matrix(note, numbers, rows, columns);
     if (shape == 255)
-        note->matrix.dtype = MUSTER_FLOAT32;
+        note->array.dtype = MUSTER_FLOAT32;
 }
 
 static void make_instruction(struct muster__vertical_note *note, uint64_t step, struct input *input)

@@ -5,7 +5,9 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -253,6 +255,27 @@ TLS_TEST(keys_that_are_renewed_without_end)
     stop();
 }
 
+static atomic_size_t waits;
+
+/* In place of the C library's: counts how often loops look for what has come. */
+int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
+{
+    atomic_fetch_add(&waits, 1);
+    return epoll_pwait(epoll, events, most, timeout, NULL);
+}
+
+/* How often they look during some turns of others. */
+static size_t count_waits(struct end *other, unsigned turns)
+{
+    size_t before = waits;
+    for (unsigned i = 0; i < turns; i++) {
+        size_t count = other->count;
+        send_number(other, i);
+        wait_messages(other, count + 1);
+    }
+    return waits - before;
+}
+
 /* A message that is begun, and then the end without TLS's own good-bye: nothing of it is told. */
 TLS_TEST(an_end_in_the_middle_is_no_end)
 {
@@ -313,6 +336,81 @@ TLS_TEST(a_servers_end_in_the_middle_is_no_end)
     shutdown(raw.descriptor, SHUT_RDWR);
     expect_closed(client, MUSTER_UNAVAILABLE, NULL);
     cr_assert_eq(client->count, 0);
+    raw_close(&raw);
+    close(listener);
+    conclude();
+    muster__credentials_free(asks.credentials);
+}
+
+static void echo_back(struct end *end)
+{
+    end->react = echo;
+}
+
+/* Of what is shown to clients, with whose certificates its tickets are bigger than a record. */
+static SSL *tickets_new(BIO **out)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    cr_assert_eq(SSL_CTX_use_certificate_file(context, tls_file("server", ".pem"), SSL_FILETYPE_PEM), 1);
+    cr_assert_eq(SSL_CTX_use_PrivateKey_file(context, tls_file("server", ".key"), SSL_FILETYPE_PEM), 1);
+    cr_assert_eq(SSL_CTX_load_verify_locations(context, tls_file("ca", ".pem"), NULL), 1);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_session_id_context(context, (const unsigned char *)"x", 1);
+    SSL_CTX_set_alpn_select_cb(context, choose_h2, NULL);
+    SSL_CTX_set_num_tickets(context, 0);
+    SSL *tls = SSL_new(context);
+    SSL_CTX_free(context);
+    SSL_set_max_send_fragment(tls, 512);
+    SSL_set_accept_state(tls);
+    *out = BIO_new(BIO_s_mem());
+    return tls;
+}
+
+/* A ticket is begun and does not come: a client with something to say waits for it, and does not try again and again. */
+TLS_TEST(a_ticket_that_does_not_come)
+{
+    enum { TURNS = 1000, RECORD_HEAD = 5, NUMBER_SIZE = 5 + 4 };
+    struct connection_options asks = options;
+    char address[ADDRESS_SIZE];
+    uint16_t port;
+    int listener = raw_listen(&port);
+    asks.credentials = load_tls_files(OF_PARTICIPANT, "ada", "ca");
+    network_address("", port, address);
+    struct server *echoes = server_start_with(echo_back);
+    struct end *other = client_connect_with(echoes->address, NULL);
+    size_t before = count_waits(other, TURNS);
+    struct end *client = client_connect_by(address, &asks);
+    struct raw raw = raw_accept(listener);
+    BIO *out;
+    SSL *tls = tickets_new(&out);
+    cr_assert(raw_agree(&raw, tls));
+    raw_server_hello(&raw);
+    uint8_t magic[NGHTTP2_CLIENT_MAGIC_LEN], ticket[4096];
+    struct frame frame;
+    cr_assert_eq(SSL_read(tls, magic, sizeof(magic)), sizeof(magic));
+    cr_assert(raw_until(&raw, NGHTTP2_HEADERS, &frame));
+    send_number(client, 1);
+    cr_assert(raw_until(&raw, NGHTTP2_DATA, &frame));
+    cr_assert_eq(SSL_new_session_ticket(tls), 1);
+    BIO_up_ref(out);
+    SSL_set0_wbio(tls, out);
+    cr_assert_eq(SSL_do_handshake(tls), 1);
+    int size = BIO_read(out, ticket, sizeof(ticket)), first = RECORD_HEAD + ticket[3] * 256 + ticket[4];
+    cr_assert_gt(size, first);
+    cr_assert_eq(send(raw.descriptor, ticket, (size_t)first, MSG_NOSIGNAL), first);
+    size_t after = waits;
+    for (unsigned i = 0; i < TURNS; i++) {
+        send_number(client, i);
+        count_waits(other, 1);
+    }
+    after = waits - after;
+    cr_assert_leq(after, 3 * before + TURNS, "%zu, and %zu before", after, before);
+    cr_assert_eq(send(raw.descriptor, ticket + first, (size_t)(size - first), MSG_NOSIGNAL), size - first);
+    for (size_t came = 0; came < TURNS * NUMBER_SIZE; came += frame.size) /* it goes on */
+        cr_assert(raw_until(&raw, NGHTTP2_DATA, &frame));
+    shutdown(raw.descriptor, SHUT_RDWR);
+    wait_closed(client);
+    BIO_free(out);
     raw_close(&raw);
     close(listener);
     conclude();

@@ -80,6 +80,23 @@ Test(listeners, a_scheme_that_nobody_has_is_told_which_there_are)
 #endif
 }
 
+#ifdef HAVE_HTTP2
+Test(listeners, a_wrong_address_is_told_with_its_scheme)
+{
+    struct participant_manager_options options;
+    participant_manager_options_init(&options);
+    options.listen = "http2+h";
+    struct participant_manager *refused;
+    struct participant *participant;
+    struct muster_error error = {MUSTER_OK, ""};
+    begin();
+    cr_assert_eq(participant_manager_start(&options, &refused, &error), MUSTER_INVALID);
+    cr_assert_not_null(strstr(error.text, "cannot listen on 'http2+h'"), "%s", error.text);
+    cr_assert_eq(participant_connect("http2+h", NULL, &participant, &error), MUSTER_INVALID);
+    cr_assert_not_null(strstr(error.text, "cannot connect to 'http2+h'"), "%s", error.text);
+}
+#endif
+
 /* The environment's choice of a transport: a word that it does not know is told, rather than passed over. */
 Test(listeners, a_network_that_the_environment_misspells_is_told)
 {

@@ -239,7 +239,7 @@ there_is="there is http2+host:port or host:port or \[v6\]:port"
 check "local: has no transport" says "UNSUPPORTED: 'local:here': this muster was built without the transport of local:NAME; $there_is" local:here
 check "nor has mpi:" says "UNSUPPORTED: 'mpi:0': * transport of mpi:RANK; $there_is" mpi:0
 check "an address of the web" says "INVALID: *http://host:80*write it as http2+host:port*" http://host:80
-check "an address without a port" says "INVALID: cannot connect to 'host': write it as host:port or *" http2+host
+check "an address without a port" says "INVALID: cannot connect to 'http2+host': write it as host:port or *" http2+host
 check "TLS is not there" says "UNSUPPORTED: the credentials ask for TLS, and this muster was built without it*" 127.0.0.1:1 tls
 check "nor for a CA" says "UNSUPPORTED: the credentials ask for TLS, *" http2+127.0.0.1:1 "$scratch/none.pem"
 check "configure, and make, with TLS" with_tls

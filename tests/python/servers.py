@@ -16,7 +16,8 @@ class Case(common.Case):
     def setUp(self):
         super().setUp()
         self.events, self.warnings = [], []
-        self.manager = muster.ParticipantManager("local:" + self.id(), on_event=self.events.append)
+        self.reported = threading.Event()
+        self.manager = muster.ParticipantManager("local:" + self.id(), on_event=self.on_event)
         self.stop = threading.Event()
         self.addCleanup(self.manager.close)
         for number in range(self.COUNT):
@@ -24,6 +25,11 @@ class Case(common.Case):
         self.addCleanup(self.manager.close)
         self.addCleanup(self.stop.set)
         self.proxies = sorted(self.manager.get_participants(self.COUNT, LONG), key=lambda proxy: proxy.name)
+
+    def on_event(self, event):
+        self.events.append(event)
+        if event.kind == "PROGRESS":
+            self.reported.set()
 
     def participate(self, number):
         """Answers with its number; waits first if it is told to."""
@@ -109,6 +115,7 @@ class Turns(Case):
         round = muster.run_all(self.proxies, muster.Train(waits=0), deadline=LONG)
         for _ in range(3):
             next(round)
+        self.assertTrue(self.reported.wait(LONG))
         self.assertEqual((self.proxies[0].progress, self.proxies[0].report), (0.25, {"loss": 3.5}))
         self.stop.set()
         round.wait()

@@ -178,6 +178,24 @@ FIXTURE_TEST(turn, limit_of_an_answered_turn_is_forgotten)
     pair_free(&pair);
 }
 
+FIXTURE_TEST(turn, limit_that_is_shorter_than_the_last)
+{
+    struct pair pair = pair_new();
+    struct outcome first, second, third;
+    cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, 10 * TURN_MS, &first), MUSTER_OK);
+    pair_answer(&pair, 1, MUSTER_TRAIN);
+    cr_assert(ended_with(&first, MUSTER_OK));
+    cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, TURN_MS, &second), MUSTER_OK);
+    fixture_advance(pair.fixture, TURN_MS);
+    cr_assert(ended_with(&second, MUSTER_TIMEOUT));
+    cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, 10 * TURN_MS, &third), MUSTER_OK);
+    fixture_advance(pair.fixture, 10 * TURN_MS - 1);
+    cr_assert_eq(third.ended, 0);
+    fixture_advance(pair.fixture, 1);
+    cr_assert(ended_with(&third, MUSTER_TIMEOUT));
+    pair_free(&pair);
+}
+
 FIXTURE_TEST(turn, lost_instruction_ends_by_its_limit)
 {
     struct pair pair = pair_new();

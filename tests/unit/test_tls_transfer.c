@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -201,6 +202,57 @@ TLS_TEST(keys_that_are_renewed_again_and_again)
             cr_assert_eq(errno, EPROTO);
             expect_failure(&pair.server, true, "renews its keys again and again");
         }
+        pair_close(&pair);
+    }
+}
+
+/* What goes out meanwhile, as OpenSSL answers, stands in the order in which it was sealed. */
+TLS_TEST(keys_that_are_renewed_while_much_waits)
+{
+    enum { SIZE = 1000000, EACH = 100 };
+    static const unsigned char h2[] = "\2h2";
+    struct pair pair;
+    char *sent = calloc(SIZE, 1), *received = calloc(SIZE, 1), ask[1];
+    uint64_t state = 1;
+    size_t at = 0, come = 0, got = 0;
+    pair_open_raw_client(&pair);
+    make_tight(&pair.server);
+    SSL_set_alpn_protos(pair.client.raw, h2, sizeof(h2) - 1);
+    pair_agree(&pair);
+    for (size_t i = 0; i < SIZE; i++)
+        sent[i] = (char)(i * 31 + i / 251);
+    for (size_t turn = 0; come < SIZE; turn++) {
+        at += move_some(muster__tls_writev, &pair.server, sent + at, SIZE - at, &state, 1, 90000);
+        if (turn % EACH == 0 && turn / EACH < TLS_HANDSHAKES_MAX / 2) {
+            cr_assert_eq(SSL_key_update(pair.client.raw, SSL_KEY_UPDATE_REQUESTED), 1);
+            cr_assert_eq(SSL_write_ex(pair.client.raw, "x", 1, &got), 1);
+            cr_assert_eq(muster__tls_readv(pair.server.tls, &(struct iovec){ask, 1}, 1), 1);
+        }
+        if (SSL_read_ex(pair.client.raw, received + come, SIZE - come, &got) == 1)
+            come += got;
+    }
+    cr_assert_eq(at, SIZE);
+    cr_assert_eq(memcmp(sent, received, SIZE), 0);
+    free(sent);
+    free(received);
+    pair_close(&pair);
+}
+
+/* A write that says that nothing was written is made again, forever. */
+TLS_TEST(a_write_to_a_peer_that_said_good_bye_and_is_gone_fails)
+{
+    for (int big = 0; big < 2; big++) {
+        struct pair pair;
+        static char data[100000];
+        const struct iovec piece = {data, big ? sizeof(data) : 100};
+        pair_open(&pair, server_shows, client_shows, "localhost");
+        pair_agree(&pair);
+        muster__tls_end(pair.server.tls);
+        cr_assert_eq(muster__tls_readv(pair.client.tls, &piece, 1), 0);
+        close(pair.server.descriptor);
+        pair.server.descriptor = -1;
+        cr_assert_eq(muster__tls_writev(pair.client.tls, &piece, 1), -1);
+        cr_assert_eq(errno, EPIPE);
         pair_close(&pair);
     }
 }

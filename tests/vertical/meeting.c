@@ -66,7 +66,7 @@ static void hear_message(struct meeting *meeting, const struct muster_message *m
 struct carried {
     struct muster_message message;
     struct muster_array array;
-    struct muster_value values[MATCH_VALUES_MAX];
+    struct muster_value values[MUSTER__VERTICAL_NUMBERS_MAX];
     uint8_t *data;
 };
 

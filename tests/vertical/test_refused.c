@@ -326,10 +326,10 @@ MEETING_TEST(matching_refused, a_number_of_parties)
 static enum muster_status say(struct attendant *member, const char *step, size_t round,
                               struct muster_error *error)
 {
-    struct match_message message;
+    struct muster__vertical_note message;
     struct muster_message answer;
     muster__match_message(&message, step, round);
-    muster__match_add_integer(&message, MATCH_PARTIES, 3);
+    muster__vertical_note_integer(&message, MATCH_PARTIES, 3);
     return muster__vertical_matcher_answer(member->matcher, NULL, &message.message, &answer, error);
 }
 

@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <muster/muster.h>
 
@@ -124,7 +123,7 @@ static enum muster_status serve(struct office *office, struct muster_error *erro
     uint16_t port = muster_coordinator_port(office->coordinator);
     signals_call(stop, office, -1);
     signals_call_state(tell_state, office);
-    log_write(LOG_INFO, "listening on port %u", (unsigned)port);
+    port_log(options->listen, port);
     enum muster_status status =
         options->port_file ? port_announce(options->port_file, port, 0, error) : MUSTER_OK;
     if (status == MUSTER_OK) {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/child.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/port.h"
 #include "common/signals.h"
@@ -179,10 +180,8 @@ enum muster_status launch_start(const struct launch_options *options, const char
 /* Gives participants that have heard good-bye the time to end by themselves. */
 static void await_all(struct launch *launch)
 {
-    struct timespec end;
+    struct timespec end = clock_after(INT64_C(1000) * GOOD_BYE_SECONDS);
     int waited = 0;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += GOOD_BYE_SECONDS;
     pthread_mutex_lock(&launch->lock);
     while (launch->gone < launch->started && waited == 0)
         waited = pthread_cond_timedwait(&launch->ended, &launch->lock, &end);

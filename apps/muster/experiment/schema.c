@@ -5,7 +5,6 @@
 #include "schema.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "layout.h"

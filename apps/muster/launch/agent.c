@@ -15,13 +15,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/types.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
 #include "channel.h"
 #include "common/child.h"
+#include "common/clock.h"
 
 /* How much may wait to be sent before the processes' output is left where it is, and how long processes have to end
  * when the launcher is gone. */
@@ -61,13 +61,6 @@ static void ask_to_end(int number)
 {
     (void)number;
     asked_to_end = 1;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void tell(struct agent *agent, json_t *message)
@@ -332,7 +325,7 @@ static void listen_to_launcher(struct agent *agent)
     json_t *message;
     bool open = channel_read(agent->channel);
     while (!agent->gone && (message = channel_next(agent->channel, &bytes, &count))) {
-        agent->heard_ms = now_ms();
+        agent->heard_ms = clock_ms();
         obey(agent, message);
         json_decref(message);
     }
@@ -453,13 +446,13 @@ int agent_command(int count, char **arguments)
         fprintf(stderr, "muster agent: out of memory, threads or descriptors\n");
         return EXIT_FAILURE;
     }
-    agent.heard_ms = now_ms();
+    agent.heard_ms = clock_ms();
     greet(&agent);
     while (!agent.gone && !asked_to_end) {
         if (!serve_once(&agent))
             break;
         children_collect();
-        agent.gone = agent.gone || now_ms() - agent.heard_ms > AGENT_SILENCE_MS;
+        agent.gone = agent.gone || clock_ms() - agent.heard_ms > AGENT_SILENCE_MS;
     }
     end(&agent);
     return EXIT_SUCCESS;

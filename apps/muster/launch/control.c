@@ -19,9 +19,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/dataset.h"
 #include "run_files.h"
 
@@ -47,13 +47,6 @@ struct control {
     size_t count;
     bool crowded; /* there is no descriptor or memory for one more: nobody is let in until another has gone */
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static bool is_done(const struct client *client)
 {
@@ -110,7 +103,7 @@ static void take_client(struct control *control)
         return;
     }
     client->socket = socket;
-    client->limit_ms = now_ms() + LIMIT_MS;
+    client->limit_ms = clock_ms() + LIMIT_MS;
     control->clients[control->count++] = client;
 }
 
@@ -202,7 +195,7 @@ static void serve(struct control *control, const struct pollfd *waits, size_t co
     for (size_t i = count; i-- > 0;) {
         struct client *client = control->clients[i];
         short ready = waits[FIXED_WAITS + i].revents;
-        bool stays = is_done(client) || now_ms() < client->limit_ms;
+        bool stays = is_done(client) || clock_ms() < client->limit_ms;
         if (stays && !client->silent && ready & (POLLIN | POLLHUP | POLLERR))
             stays = read_client(control, client);
         if (ready & (POLLHUP | POLLERR) && client->silent)
@@ -217,7 +210,7 @@ static void serve(struct control *control, const struct pollfd *waits, size_t co
 /* Fills in what to wait for; until when, -1 for no limit, is returned. */
 static int fill(const struct control *control, struct pollfd *waits)
 {
-    int64_t now = now_ms(), left = control->crowded ? CROWDED_MS : LIMIT_MS;
+    int64_t now = clock_ms(), left = control->crowded ? CROWDED_MS : LIMIT_MS;
     bool limited = control->crowded;
     waits[0] = (struct pollfd){.fd = control->wake, .events = POLLIN};
     waits[1] = (struct pollfd){.fd = control->crowded ? -1 : control->listener, .events = POLLIN};

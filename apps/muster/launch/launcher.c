@@ -10,22 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/dataset.h"
 #include "common/signals.h"
 #include "control.h"
 #include "supervision.h"
 
 enum { AGENTS_END_MS = 20000, ORPHANS_MS = 10000, FINISH_MS = 2000, FIXED_WAITS = 3 };
-
-static int64_t clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- called by other threads ---- */
 

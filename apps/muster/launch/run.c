@@ -4,7 +4,6 @@
 #include "run.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/dataset.h"
 #include "registry.h"
 #include "run_files.h"
@@ -247,13 +247,6 @@ static json_t *try_to_ask(const struct run *run, const char *wish, int *control)
         *control = -1;
     }
     return answer;
-}
-
-static int64_t clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 enum muster_status run_ask(struct run *run, const char *wish, json_t **answer, int *socket,

@@ -3,9 +3,7 @@
 
 #include "node_options.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/arguments.h"
 #include "node_table.h"

@@ -21,7 +21,7 @@ static size_t find(const char *const *names, size_t count, const char *name)
     return i;
 }
 
-bool settings_algorithm(const char *name, enum algorithm *algorithm)
+static bool read_algorithm(const char *name, enum algorithm *algorithm)
 {
     size_t count = sizeof(algorithm_names) / sizeof(*algorithm_names);
     size_t found = find(algorithm_names, count, name);
@@ -34,7 +34,7 @@ const char *settings_algorithm_name(enum algorithm algorithm)
     return algorithm_names[algorithm];
 }
 
-bool settings_attack(const char *name, enum attack *attack)
+static bool read_attack(const char *name, enum attack *attack)
 {
     size_t count = sizeof(attack_names) / sizeof(*attack_names);
     size_t found = find(attack_names, count, name);
@@ -63,9 +63,9 @@ static bool read_setting(const char *name, const json_t *value, struct settings 
 {
     const char *text = json_string_value(value);
     if (strcmp(name, "algorithm") == 0)
-        return text && settings_algorithm(text, &settings->algorithm);
+        return text && read_algorithm(text, &settings->algorithm);
     if (strcmp(name, "attack") == 0)
-        return text && settings_attack(text, &settings->attack);
+        return text && read_attack(text, &settings->attack);
     if (strcmp(name, "epochs") == 0)
         return read_whole(value, &settings->epochs);
     if (strcmp(name, "batch_size") == 0)

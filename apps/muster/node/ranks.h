@@ -31,10 +31,7 @@ struct settings {
     double dropout; /* the probability that it sits a round out */
 };
 
-/* False: there is no such name. */
-bool settings_algorithm(const char *name, enum algorithm *algorithm);
 const char *settings_algorithm_name(enum algorithm algorithm);
-bool settings_attack(const char *name, enum attack *attack);
 
 /* Changes settings[count], one for each rank, to what a file of JSON says, or JSON itself, which begins
  * with "{": first what is under "default", for all, and then what is under a rank's number. */

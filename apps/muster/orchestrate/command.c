@@ -4,7 +4,6 @@
 #include "command.h"
 
 #include <argp.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/arguments.h"

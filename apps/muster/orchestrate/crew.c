@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/dataset.h"
 #include "common/log.h"
 #include "common/units.h"
@@ -49,13 +50,6 @@ struct crew {
     struct turn **last;
     bool changed; /* somebody came, went or reported, or something else is to be looked at */
 };
-
-int64_t crew_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- on the network's threads ---- */
 
@@ -376,14 +370,7 @@ int64_t crew_silent_ms(const struct worker *worker)
 
 void crew_wait(struct crew *crew, int64_t limit_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += limit_ms / 1000;
-    until.tv_nsec += limit_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_after(limit_ms);
     pthread_mutex_lock(&crew->lock);
     while (!crew->arrived && !crew->changed &&
            pthread_cond_clockwait(&crew->moved, &crew->lock, CLOCK_MONOTONIC, &until) == 0)

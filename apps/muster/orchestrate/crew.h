@@ -40,6 +40,4 @@ void crew_wait(struct crew *crew, int64_t limit_ms);
 /* Ends that wait; any thread. */
 void crew_wake(void *crew);
 
-int64_t crew_now_ms(void);
-
 #endif

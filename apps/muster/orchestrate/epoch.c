@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 void epoch_say(const struct machine *machine, enum log_level level, const char *format, ...)
 {

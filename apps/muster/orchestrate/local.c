@@ -183,14 +183,6 @@ void local_expect_end(struct local *local, const char *name, int64_t now, int64_
     }
 }
 
-size_t local_restarted(const struct local *local)
-{
-    size_t restarted = 0;
-    for (size_t i = 0; local && i < local->options.count; i++)
-        restarted += local->processes[i].restarts;
-    return restarted;
-}
-
 void local_hurry(struct local *local)
 {
     if (!local)

@@ -35,9 +35,6 @@ enum muster_status local_look(struct local *local, int64_t now,
 /* One that was dropped has until `now` plus `within_ms` to end by itself; others are not local. */
 void local_expect_end(struct local *local, const char *name, int64_t now, int64_t within_ms);
 
-/* How often workers were started again. */
-size_t local_restarted(const struct local *local);
-
 /* Lets all end by themselves for so long, and then ends the rest. NULL is allowed, as in the next two. */
 void local_end(struct local *local, int64_t within_ms);
 /* Has local_end() not wait; any thread. */

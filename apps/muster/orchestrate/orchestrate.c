@@ -9,8 +9,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/monitoring.h"
 #include "common/notify.h"
@@ -88,7 +88,7 @@ static void completed(void *context, uint64_t checkpoint, double loss, double sa
 static void note_drop(void *context, const char *name, bool silent)
 {
     const struct orchestrate *orchestrate = context;
-    local_expect_end(orchestrate->local, name, crew_now_ms(), silent ? 0 : LEAVE_MS);
+    local_expect_end(orchestrate->local, name, clock_ms(), silent ? 0 : LEAVE_MS);
 }
 
 /* ---- what the network tells, on its threads ---- */
@@ -224,7 +224,7 @@ static enum muster_status loop(struct orchestrate *orchestrate, struct muster_er
 {
     enum muster_status status = MUSTER_OK;
     while (status == MUSTER_OK && !is_over(orchestrate)) {
-        int64_t now = crew_now_ms();
+        int64_t now = clock_ms();
         if (!crew_advance(orchestrate->crew, orchestrate->machine, now)) {
             *error = (struct muster_error){MUSTER_OUT_OF_MEMORY, "out of memory"};
             return MUSTER_OUT_OF_MEMORY;
@@ -265,7 +265,7 @@ static enum muster_status make_machine(struct orchestrate *orchestrate, struct m
         .loss = memory.loss,
     };
     const struct machine_calls calls = {orchestrate, instruct, cancel, drop, keep, say, completed};
-    orchestrate->machine = machine_new(&machine, &calls, crew_now_ms());
+    orchestrate->machine = machine_new(&machine, &calls, clock_ms());
     if (orchestrate->machine && memory.checkpoint > 0)
         log_write(LOG_INFO, "going on from iteration %" PRIu64 ", after epoch %" PRIu64, memory.checkpoint,
                   memory.epoch);
@@ -279,7 +279,7 @@ static enum muster_status serve(struct orchestrate *orchestrate, struct muster_e
 {
     const struct orchestrate_options *options = orchestrate->options;
     uint16_t port = participant_manager_port(orchestrate->manager);
-    log_write(LOG_INFO, "listening on port %u", (unsigned)port);
+    port_log(listen_address(options), port);
     if (monitoring_place(orchestrate->monitoring))
         log_write(LOG_INFO, "%s", monitoring_place(orchestrate->monitoring));
     enum muster_status status = MUSTER_OK;

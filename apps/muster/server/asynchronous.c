@@ -10,11 +10,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "answers.h"
 #include "attendance.h"
+#include "common/clock.h"
 #include "common/dataset.h"
 #include "common/log.h"
 #include "display.h"
@@ -121,7 +121,7 @@ static enum muster_status take_answer(struct asynchronous *run, struct worker *w
     if (status != MUSTER_OK)
         return status;
     note_loss(run, kept.loss);
-    run->accepted_ms = workers_now_ms();
+    run->accepted_ms = clock_ms();
     return MUSTER_OK;
 }
 
@@ -226,7 +226,7 @@ static struct muster_traffic traffic_of(const struct training *training)
 
 static void begin_round(struct asynchronous *run)
 {
-    run->began_ms = workers_now_ms();
+    run->began_ms = clock_ms();
     run->loss_sum = run->loss_weight = 0;
     run->failed = 0;
     workers_let_go(&run->workers);
@@ -259,7 +259,7 @@ static enum muster_status step(struct asynchronous *run, struct muster_error *er
     struct round_report report = {
         .answered = muster_strategy_answers(training->strategy),
         .failed = run->failed,
-        .seconds = (double)(workers_now_ms() - run->began_ms) / 1000,
+        .seconds = (double)(clock_ms() - run->began_ms) / 1000,
         .bytes_sent = now.bytes_sent - before.bytes_sent,
         .bytes_received = now.bytes_received - before.bytes_received,
         .train_loss = run->loss_weight > 0 ? run->loss_sum / run->loss_weight : (double)NAN,
@@ -383,7 +383,7 @@ static bool is_over(const struct asynchronous *run)
 static enum muster_status check_patience(struct asynchronous *run, struct muster_error *error)
 {
     const struct server_settings *settings = run->training->settings;
-    int64_t most = settings->deadline_ms + settings->wait_ms, now = workers_now_ms();
+    int64_t most = settings->deadline_ms + settings->wait_ms, now = clock_ms();
     if (testing_runs(&run->testing))
         run->accepted_ms = now;
     if (now - run->accepted_ms < most)
@@ -483,8 +483,7 @@ void asynchronous_discard(const struct training *training)
 
 enum muster_status asynchronous_run(struct training *training, struct muster_error *error)
 {
-    struct asynchronous run = {
-        .training = training, .journal = {.file = -1}, .accepted_ms = workers_now_ms()};
+    struct asynchronous run = {.training = training, .journal = {.file = -1}, .accepted_ms = clock_ms()};
     struct selection everyone;
     enum muster_status status = selection_gather(training, &everyone, error);
     if (status != MUSTER_OK)

@@ -4,8 +4,8 @@
 #include "attendance.h"
 
 #include <stdbool.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "settings/settings.h"
@@ -87,13 +87,6 @@ struct silent {
 static struct silent known[SILENT_MAX];
 static size_t known_count;
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool is_known(const struct proxy *proxy)
 {
     for (size_t i = 0; i < known_count; i++) {
@@ -117,7 +110,7 @@ static bool is_over(const struct silent *silent)
     struct proxy_statistics statistics;
     char text[UNITS_SIZE];
     proxy_get_statistics(silent->proxy, &statistics);
-    int64_t heard_at_ms = now_ms() - statistics.heard_ms;
+    int64_t heard_at_ms = clock_ms() - statistics.heard_ms;
     if (statistics.state != PROXY_OPEN)
         return true;
     if (heard_at_ms <= silent->heard_at_ms + ROUNDING_MS)
@@ -135,7 +128,7 @@ static void look_at(struct proxy *proxy)
     if (!statistics.silent || is_known(proxy) || known_count == SILENT_MAX)
         return;
     known[known_count++] =
-        (struct silent){.proxy = proxy_retain(proxy), .heard_at_ms = now_ms() - statistics.heard_ms};
+        (struct silent){.proxy = proxy_retain(proxy), .heard_at_ms = clock_ms() - statistics.heard_ms};
     log_later(LOG_WARNING, &silences,
               "%s (%s) is silent: it was last heard of %s ago, and a round waits for it", proxy_name(proxy),
               proxy_peer(proxy), units_time(statistics.heard_ms, text));

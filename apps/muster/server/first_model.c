@@ -6,10 +6,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "asynchronous.h"
+#include "common/clock.h"
 #include "common/dataset.h"
 #include "common/log.h"
 #include "display.h"
@@ -85,13 +85,6 @@ struct asking {
     char last[MUSTER_ERROR_TEXT_SIZE]; /* why the last one gave none */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool was_asked(const struct asking *asking, const struct proxy *proxy)
 {
     for (size_t i = 0; i < asking->count; i++) {
@@ -147,7 +140,7 @@ static enum muster_status ask_one(struct asking *asking, struct proxy *proxy, si
 {
     struct muster_message instruction = MUSTER_MESSAGE_INIT, answer = MUSTER_MESSAGE_INIT;
     const struct muster_scalar first = {"first_model", 1};
-    int64_t limit_ms = (asking->until_ms - now_ms()) / (int64_t)(left + 1);
+    int64_t limit_ms = (asking->until_ms - clock_ms()) / (int64_t)(left + 1);
     if (limit_ms > asking->training->settings->deadline_ms)
         limit_ms = asking->training->settings->deadline_ms;
     instruction.kind = MUSTER_TRAIN;
@@ -176,7 +169,7 @@ static size_t count_new(const struct asking *asking, struct proxy *const *proxie
 static enum muster_status ask_all(struct asking *asking, struct proxy *const *proxies, size_t count,
                                   struct muster_error *error)
 {
-    for (size_t i = 0; i < count && now_ms() < asking->until_ms; i++) {
+    for (size_t i = 0; i < count && clock_ms() < asking->until_ms; i++) {
         struct muster_error reason;
         size_t left = count_new(asking, proxies, count);
         if (was_asked(asking, proxies[i]))
@@ -205,7 +198,7 @@ static enum muster_status ask_until(struct asking *asking, struct muster_error *
     double seconds = (double)asking->training->settings->wait_ms / 1000;
     size_t wanted = 1;
     bool told = false;
-    for (int64_t left_ms; (left_ms = asking->until_ms - now_ms()) > 0;) {
+    for (int64_t left_ms; (left_ms = asking->until_ms - clock_ms()) > 0;) {
         struct proxy **proxies;
         size_t count;
         int64_t slice_ms = !told ? 0 : left_ms < LOOK_MS ? left_ms : LOOK_MS;
@@ -233,7 +226,7 @@ static enum muster_status ask_until(struct asking *asking, struct muster_error *
 
 enum muster_status first_model_ask(struct training *training, struct muster_error *error)
 {
-    struct asking asking = {.training = training, .until_ms = now_ms() + training->settings->wait_ms};
+    struct asking asking = {.training = training, .until_ms = clock_ms() + training->settings->wait_ms};
     if (!stopping_begin_wait(training->stopping))
         return MUSTER_STOPPED;
     display_stage("waiting for the first model");

@@ -4,7 +4,6 @@
 #include "instructions.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "training.h"
 

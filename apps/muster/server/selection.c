@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/dataset.h"
 #include "common/log.h"
 #include "training.h"
@@ -30,13 +30,6 @@ void selection_release(struct selection *selection)
 /* How long a wait for a label goes on before it is looked who has it: when one comes and another goes, those that are
  * there are as many as before. */
 enum { LOOK_MS = 500 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* How many answers the strategy needs in a round. */
 static size_t least_answers(const struct training *training)
@@ -84,10 +77,10 @@ static size_t count_labelled(struct proxy *const *proxies, size_t count, const c
 static enum muster_status wait_for_label(const struct training *training, size_t wanted, int64_t wait_ms,
                                          struct proxy ***proxies, size_t *count)
 {
-    int64_t until_ms = now_ms() + wait_ms;
+    int64_t until_ms = clock_ms() + wait_ms;
     size_t others = 0, labelled = 0;
     for (;;) {
-        int64_t left_ms = until_ms - now_ms(), slice_ms = left_ms < LOOK_MS ? left_ms : LOOK_MS;
+        int64_t left_ms = until_ms - clock_ms(), slice_ms = left_ms < LOOK_MS ? left_ms : LOOK_MS;
         slice_ms = slice_ms > 0 ? slice_ms : 0; /* below it, there is no limit */
         enum muster_status status = participant_manager_get_participants(training->manager, wanted + others,
                                                                          slice_ms, proxies, count, NULL);

@@ -38,7 +38,7 @@ static enum muster_status hold_rounds(struct training *training, struct muster_e
     training->stopping = &stopping;
     signals_call(stopping_ask, &stopping, (int)settings->stop_within_ms);
     uint16_t port = participant_manager_port(training->manager);
-    log_write(LOG_INFO, "listening on port %u", (unsigned)port);
+    port_log(settings->listen, port);
     enum muster_status status = MUSTER_OK;
     if (settings->port_file)
         status = port_announce(settings->port_file, port, recording_monitor_port(training->recording), error);

@@ -4,6 +4,7 @@
 #include "testing.h"
 
 #include "answers.h"
+#include "common/clock.h"
 #include "common/dataset.h"
 #include "common/log.h"
 #include "instructions.h"
@@ -63,7 +64,7 @@ static enum muster_status begin(struct testing *testing, struct training *traini
         return status;
     testing->runs = true;
     testing->round = training->rounds_held;
-    testing->ends_ms = workers_now_ms() + limit_of(training);
+    testing->ends_ms = clock_ms() + limit_of(training);
     draw(testing, training, workers);
     return MUSTER_OK;
 }
@@ -75,7 +76,7 @@ static bool is_waited_for(const struct testing *testing, const struct workers *w
         return true;
     for (size_t i = 0; i < workers->count; i++) {
         if (workers->each[i]->to_test && workers->each[i]->is_there)
-            return workers_now_ms() < testing->ends_ms;
+            return clock_ms() < testing->ends_ms;
     }
     return false;
 }

@@ -3,9 +3,6 @@
 
 #include "training.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "asynchronous.h"
 #include "attendance.h"
 #include "checkpoint.h"

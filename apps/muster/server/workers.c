@@ -7,17 +7,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/dataset.h"
 #include "selection.h"
 
 enum { FIRST_REST_MS = 250, LONGEST_REST_MS = 30000 };
-
-int64_t workers_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- on the network's threads ---- */
 
@@ -209,14 +203,7 @@ void worker_done(struct worker *worker)
 
 bool workers_wait(struct workers *workers, int64_t limit_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += limit_ms / 1000;
-    until.tv_nsec += limit_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_after(limit_ms);
     pthread_mutex_lock(&workers->lock);
     while (!workers->arrived && !workers->changed &&
            pthread_cond_clockwait(&workers->moved, &workers->lock, CLOCK_MONOTONIC, &until) == 0)
@@ -230,7 +217,7 @@ bool workers_wait(struct workers *workers, int64_t limit_ms)
 void worker_failed(struct worker *worker)
 {
     int64_t rest = (int64_t)FIRST_REST_MS << (worker->failures < 16 ? worker->failures : 16);
-    worker->not_before_ms = workers_now_ms() + (rest < LONGEST_REST_MS ? rest : LONGEST_REST_MS);
+    worker->not_before_ms = clock_ms() + (rest < LONGEST_REST_MS ? rest : LONGEST_REST_MS);
     worker->failures++;
 }
 
@@ -242,7 +229,7 @@ void worker_succeeded(struct worker *worker)
 bool worker_is_free(const struct worker *worker)
 {
     return worker->work == IDLE && worker->is_there && !worker->is_held &&
-           worker->not_before_ms <= workers_now_ms();
+           worker->not_before_ms <= clock_ms();
 }
 
 bool workers_hold(struct workers *workers, const char *name, bool *was_held)

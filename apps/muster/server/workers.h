@@ -84,6 +84,4 @@ void workers_let_go(struct workers *workers);
 /* Gives up all turns that run, waits for their ends, and frees all. */
 void workers_end(struct workers *workers, struct participant_manager *manager);
 
-int64_t workers_now_ms(void);
-
 #endif

@@ -4,9 +4,7 @@
 #include "command.h"
 
 #include <argp.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/arguments.h"
 #include "common/log.h"

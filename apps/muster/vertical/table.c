@@ -234,8 +234,8 @@ static enum muster_status take_arrays(struct archive *archive, const struct tabl
     return status == MUSTER_OK ? take_values(archive, array, letter, first, all) : status;
 }
 
-enum muster_status table_read_npz(const struct table_options *options, struct table *table,
-                                  struct muster_error *error)
+static enum muster_status read_npz(const struct table_options *options, struct table *table,
+                                   struct muster_error *error)
 {
     struct archive archive = {options->spec, table, error};
     struct muster_named_array *arrays;
@@ -256,7 +256,7 @@ static enum muster_status read_file(const struct table_options *options, struct 
 {
     const char *ending = strrchr(options->spec, '.');
     if (ending && strcmp(ending, ".npz") == 0)
-        return table_read_npz(options, table, error);
+        return read_npz(options, table, error);
     FILE *file = fopen(options->spec, "re");
     if (!file)
         return table_refuse(error, MUSTER_IO, "%s: %s", options->spec, strerror(errno));

@@ -53,8 +53,6 @@ void table_free(struct table *table);
 /* All of them leave in *table what is to be freed, whatever they return. `path` is for errors. */
 enum muster_status table_read_csv(const struct table_options *options, FILE *file, const char *path,
                                   struct table *table, struct muster_error *error);
-enum muster_status table_read_npz(const struct table_options *options, struct table *table,
-                                  struct muster_error *error);
 enum muster_status table_make(const struct table_options *options, const char *parameters,
                               struct table *table, struct muster_error *error);
 

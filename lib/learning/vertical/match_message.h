@@ -22,6 +22,8 @@
 #include <muster/message.h>
 #include <muster/status.h>
 
+#include "learning/vertical/note.h"
+
 #define MATCH_IDS   "ids"
 #define MATCH_JOINT "joint"
 #define MATCH_HIDE  "hide"
@@ -31,20 +33,11 @@
 #define MATCH_LEFT    "left"
 #define MATCH_PARTIES "parties"
 
-enum { MATCH_VALUES_MAX = 6 };
+/* Begins one, an instruction or an answer. */
+void muster__match_message(struct muster__vertical_note *note, const char *step, size_t round);
 
-/* A message that points into itself: do not copy it. */
-struct match_message {
-    struct muster_message message;
-    struct muster_array array;
-    struct muster_value values[MATCH_VALUES_MAX];
-};
-
-void muster__match_message(struct match_message *message, const char *step, size_t round);
-void muster__match_add_integer(struct match_message *message, const char *name, size_t integer);
-void muster__match_add_bool(struct match_message *message, const char *name, bool boolean);
 /* The array: `rows` x `width`, or one of `rows` if `width` is 1. The data stays the caller's. */
-void muster__match_set_array(struct match_message *message, enum muster_dtype dtype, size_t rows,
+void muster__match_set_array(struct muster__vertical_note *note, enum muster_dtype dtype, size_t rows,
                              size_t width, const void *data);
 
 bool muster__match_is(const struct muster_message *message, const char *step, size_t round);

@@ -21,7 +21,7 @@ struct muster__vertical_matcher {
     const char *next; /* the step that has to come unless a matching begins; NULL: none */
     size_t next_round;
     struct private_party party;
-    struct match_message answer;
+    struct muster__vertical_note answer;
     void *memory; /* of the answer's array */
     size_t *rows; /* NULL: no matching has ended */
     size_t joint;
@@ -91,7 +91,7 @@ static enum muster_status give_ids(struct muster__vertical_matcher *matcher, con
     if (!matcher->memory)
         return no_memory(error);
     warn(matcher, "plain matching: we tell all our %zu ids", matcher->table->rows);
-    muster__match_add_bool(&matcher->answer, MATCH_LEFT, matcher->options->left);
+    muster__vertical_note_bool(&matcher->answer, MATCH_LEFT, matcher->options->left);
     muster__match_set_array(&matcher->answer, MUSTER_UINT8, size, 1, matcher->memory);
     expect(matcher, MATCH_JOINT, 1);
     return MUSTER_OK;
@@ -127,7 +127,7 @@ static enum muster_status look_up(struct muster__vertical_matcher *matcher, cons
                              joint->count - found, joint->count);
     }
     set_rows(matcher, rows, joint->count);
-    muster__match_add_integer(&matcher->answer, MATCH_JOINT, found);
+    muster__vertical_note_integer(&matcher->answer, MATCH_JOINT, (int64_t)found);
     warn(matcher, "plain matching: %zu ids are joint, of which we have %zu; we told all our %zu ids",
          joint->count, found, matcher->table->rows);
     return MUSTER_OK;
@@ -238,7 +238,7 @@ static enum muster_status end(struct muster__vertical_matcher *matcher, const ui
     if (!rows)
         return no_memory(error);
     set_rows(matcher, rows, matcher->party.joint);
-    muster__match_add_integer(&matcher->answer, MATCH_JOINT, matcher->joint);
+    muster__vertical_note_integer(&matcher->answer, MATCH_JOINT, (int64_t)matcher->joint);
     tell_sizes(matcher);
     forget(matcher);
     return MUSTER_OK;

@@ -1,4 +1,5 @@
-/* The small messages between master and members: a task, named numbers, and at most one matrix. */
+/* The small messages between master and members: a task, named numbers and texts, and at most one
+   array. */
 #include <config.h>
 
 #include "learning/vertical/note.h"
@@ -6,7 +7,6 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 #include <time.h>
 
 #include "learning/vertical/matrix.h"
@@ -32,7 +32,7 @@ void muster__vertical_note_begin(struct muster__vertical_note *note, enum muster
     if (!task)
         return;
     muster__vertical_note_integer(note, MUSTER__VERTICAL, MUSTER__VERTICAL_VERSION);
-    add(note, MUSTER__VERTICAL_TASK, MUSTER_VALUE_TEXT)->text = task;
+    muster__vertical_note_text(note, MUSTER__VERTICAL_TASK, task);
 }
 
 void muster__vertical_note_integer(struct muster__vertical_note *note, const char *name, int64_t integer)
@@ -45,18 +45,29 @@ void muster__vertical_note_bool(struct muster__vertical_note *note, const char *
     add(note, name, MUSTER_VALUE_BOOL)->boolean = boolean;
 }
 
+void muster__vertical_note_text(struct muster__vertical_note *note, const char *name, const char *text)
+{
+    add(note, name, MUSTER_VALUE_TEXT)->text = text;
+}
+
 void muster__vertical_note_scalar(struct muster__vertical_note *note, const char *name, double value)
 {
     assert(note->message.scalar_count < MUSTER__VERTICAL_NUMBERS_MAX);
     note->scalars[note->message.scalar_count++] = (struct muster_scalar){name, value};
 }
 
+void muster__vertical_note_array(struct muster__vertical_note *note, const struct muster_array *array)
+{
+    note->array = *array;
+    note->message.arrays = &note->array;
+    note->message.array_count = 1;
+}
+
 void muster__vertical_note_matrix(struct muster__vertical_note *note, const double *values, size_t rows,
                                   size_t columns)
 {
-    note->matrix = muster__vertical_array(MUSTER_FLOAT64, rows, columns, values);
-    note->message.arrays = &note->matrix;
-    note->message.array_count = 1;
+    const struct muster_array matrix = muster__vertical_array(MUSTER_FLOAT64, rows, columns, values);
+    muster__vertical_note_array(note, &matrix);
 }
 
 /* ---- reading ---- */

@@ -1,4 +1,5 @@
-/* The small messages between master and members: a task, named numbers, and at most one matrix. */
+/* The small messages between master and members: a task, named numbers and texts, and at most one
+   array. */
 #ifndef MUSTER_VERTICAL_NOTE_H
 #define MUSTER_VERTICAL_NOTE_H
 
@@ -12,7 +13,7 @@ enum { MUSTER__VERTICAL_NUMBERS_MAX = 24 };
 struct muster__vertical_note {
     struct muster_value values[MUSTER__VERTICAL_NUMBERS_MAX];
     struct muster_scalar scalars[MUSTER__VERTICAL_NUMBERS_MAX];
-    struct muster_array matrix;
+    struct muster_array array;
     struct muster_message message;
 };
 
@@ -20,8 +21,10 @@ struct muster__vertical_note {
 void muster__vertical_note_begin(struct muster__vertical_note *note, enum muster_kind kind, const char *task);
 void muster__vertical_note_integer(struct muster__vertical_note *note, const char *name, int64_t integer);
 void muster__vertical_note_bool(struct muster__vertical_note *note, const char *name, bool boolean);
+/* `text` must stay as long as the note, as `values` and the array's data below. */
+void muster__vertical_note_text(struct muster__vertical_note *note, const char *name, const char *text);
 void muster__vertical_note_scalar(struct muster__vertical_note *note, const char *name, double value);
-/* `values` must stay as long as the note. */
+void muster__vertical_note_array(struct muster__vertical_note *note, const struct muster_array *array);
 void muster__vertical_note_matrix(struct muster__vertical_note *note, const double *values, size_t rows,
                                   size_t columns);
 

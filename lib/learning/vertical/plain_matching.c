@@ -19,7 +19,7 @@ struct plain {
     bool *joint;  /* of each id in its order: whether all that were heard have it */
     bool *left;   /* of each member */
     bool strange; /* a member's ids are none of the master's */
-    struct match_message message;
+    struct muster__vertical_note message;
     const struct muster_message **instructions;
 };
 

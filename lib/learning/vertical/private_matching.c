@@ -23,7 +23,7 @@ struct chain {
 struct hub {
     struct match_master *master;
     struct private_party party;
-    struct match_message *messages; /* for each member */
+    struct muster__vertical_note *messages; /* for each member */
     const struct muster_message **instructions;
     struct chain *chains;
     struct chain *arrived; /* chains after the round that runs */
@@ -64,13 +64,13 @@ static enum muster_status run_round(struct hub *hub, const char *step, enum must
 {
     const struct match_exchange *exchange = hub->master->exchange;
     for (size_t i = 0; i < exchange->members; i++) {
-        struct match_message *message = &hub->messages[i];
+        struct muster__vertical_note *message = &hub->messages[i];
         const struct chain *chain = &hub->chains[chain_of(hub, i + 1)];
         muster__match_message(message, step, hub->round);
         if (chain->bytes)
             muster__match_set_array(message, dtype, chain->count, width, chain->bytes);
         else
-            muster__match_add_integer(message, MATCH_PARTIES, hub->parties);
+            muster__vertical_note_integer(message, MATCH_PARTIES, (int64_t)hub->parties);
         hub->instructions[i] = &message->message;
     }
     return exchange->round(exchange->context, hub->instructions, take, hub, error);

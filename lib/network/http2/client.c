@@ -229,8 +229,8 @@ enum muster_status muster__http2_connect(struct muster_transport *base, const ch
     const char *port;
     if (!client)
         return muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory");
-    const char *plain = muster__http2_plain_address(address);
-    enum muster_status status = muster__split_to_connect(plain, client->host, &port, error);
+    const char *plain = muster__plain_address(address);
+    enum muster_status status = muster__split_to_connect(address, client->host, &port, error);
     if (status != MUSTER_OK) {
         free(client);
         return status;

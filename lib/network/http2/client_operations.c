@@ -2,6 +2,7 @@
    takes the addresses without a scheme, too. */
 #include <config.h>
 
+#include "network/address.h"
 #include "network/http2/http2.h"
 #include "network/scheme.h"
 #include "network/words.h"

@@ -198,6 +198,8 @@ static void serve(struct http2_connection *connection, bool cut)
     if (connection->client)
         muster__http2_client_go_on(connection);
     muster__http2_take_left(connection);
+    if (connection->has_more)
+        muster__http2_read(connection, &connection->loop->intake, NULL);
     tell_due(connection);
     pthread_mutex_lock(&connection->lock);
     struct http2_listener *listener = connection->listener;

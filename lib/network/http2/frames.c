@@ -2,6 +2,8 @@
    their peer an allowance; headers that are begun are to end. On the loop's thread, with the connection's lock held. */
 #include <config.h>
 
+#include <string.h>
+
 #include "network/http2/http2.h"
 
 enum {
@@ -73,8 +75,11 @@ void muster__http2_frames_came(struct http2_connection *connection, const uint8_
                 frame_ended(frames);
             continue;
         }
-        frames->head[frames->head_size++] = *data++;
-        size--;
+        size_t left = FRAME_HEAD_SIZE - (size_t)frames->head_size, some = left < size ? left : size;
+        memcpy(frames->head + frames->head_size, data, some);
+        frames->head_size = (uint8_t)(frames->head_size + some);
+        data += some;
+        size -= some;
         if (frames->head_size == FRAME_HEAD_SIZE)
             frame_begun(connection);
     }

@@ -23,7 +23,8 @@ void muster__http2_encode_text(const char *text, char *encoded, size_t size)
     size_t at = 0;
     for (; *text && at + 4 <= size; text++) {
         unsigned char byte = (unsigned char)*text;
-        if (is_plain(byte)) {
+        bool at_an_end = at == 0 || !text[1]; /* where HTTP's receivers do not take a space */
+        if (is_plain(byte) && !(byte == ' ' && at_an_end)) {
             encoded[at++] = *text;
         } else {
             encoded[at++] = '%';

@@ -11,8 +11,8 @@
  *
  * Locks: a connection's lock guards its session, its output and what its streams have to send; it is never held
  * during an event, nor while anything is waited for. A loop's lock guards its lists; a listener's its counts. A
- * connection's lock is taken before a loop's, a listener's, that of handshakes.c, and timers.lock; that of lookup.c
- * before a loop's; no two others are held together.
+ * connection's lock is taken before a loop's, its tender's, a listener's, that of handshakes.c, and timers.lock;
+ * that of lookup.c before a loop's; no two others are held together.
  *
  * Who reads a connection, or tells of it, holds its helm; "on the loop's thread" below means: with the helm. The loop
  * takes it for all that it does, and may wait a moment for it. A thread that tends has it only from the time that
@@ -34,8 +34,6 @@
 #include "network/http2/intake.h"
 #include "network/transport.h"
 #include "network/trim.h"
-
-#define HTTP2_PREFIX "http2+"
 
 /* Windows, that the peer may fill before we read: of a stream, and of a connection. */
 enum { STREAM_WINDOW_SIZE = 2 << 20, CONNECTION_WINDOW_SIZE = 4 << 20 };
@@ -184,7 +182,8 @@ struct http2_connection {
     LIST_HEAD(, http2_stream) streams;
     STAILQ_HEAD(, http2_stream) due; /* that have something to tell */
     bool established;                /* the socket is connected, and TLS agreed on */
-    bool writable;                   /* false: epoll says when it is again */
+    bool writable;                   /* false: epoll says when it is again, */
+    bool writes_when_read;           /* but for TLS, that is to read something first */
     struct watching watching;
     bool broken;              /* the socket, or the peer's HTTP/2: to be ended by the loop */
     bool finishing;           /* to be closed when all is written */
@@ -197,6 +196,7 @@ struct http2_connection {
     /* Of the loop's thread alone; what has to do with time, under the lock. */
     bool began;    /* a server's: its listener knows */
     bool has_left; /* streams, with what a thread that tended left to the loop */
+    bool has_more; /* read by TLS, for which the socket does not call any more */
     struct intake *intake;
     int32_t frame_stream; /* whose data frame is being read, */
     size_t frame_left;    /* of which so much is to come; 0: none is */
@@ -310,9 +310,6 @@ void muster__http2_release(struct muster_transport *transport);
 /* What it can do: in operations.c; or in client_operations.c, where the library has no server. */
 extern const struct transport_ops muster__http2_operations;
 
-/* An address without its scheme, if it has one. */
-const char *muster__http2_plain_address(const char *address);
-
 /* The loop for a new connection: the next in turn. */
 struct http2_loop *muster__http2_choose_loop(struct http2_transport *transport);
 
@@ -397,6 +394,9 @@ void muster__http2_queue_drop(struct http2_stream *stream);
 /* Makes the session, and submits what goes first. False: out of memory. */
 bool muster__http2_session_begin(struct http2_connection *connection,
                                  const struct connection_options *options);
+
+/* The stream of that number, unless it has ended; NULL: there is none. With the lock held. */
+struct http2_stream *muster__http2_find(const struct http2_connection *connection, int32_t id);
 
 /* Whether nghttp2 took what it was given; out of memory: the connection ends. With the lock held. */
 bool muster__http2_good(struct http2_connection *connection, int result);

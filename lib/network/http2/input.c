@@ -375,12 +375,15 @@ void muster__http2_resume(struct http2_stream *stream)
 
 /* ---- reading ---- */
 
+/* So often at a time, as long as TLS has more: then it is the turn of the loop's other connections. */
+enum { READS_MAX = 8 };
+
 /* Where what comes next of a message can be read to without a copy. With the lock held. */
 static struct iovec find_tail(struct http2_connection *connection)
 {
     struct http2_stream *stream = NULL;
     if (connection->frame_left > 0)
-        stream = nghttp2_session_get_stream_user_data(connection->session, connection->frame_stream);
+        stream = muster__http2_find(connection, connection->frame_stream);
     if (!stream || stream->cut || !stream->message || muster__http2_is_tending(connection) ||
         muster__http2_is_put_off(stream))
         return (struct iovec){NULL, 0};
@@ -432,6 +435,18 @@ static ssize_t read_pieces(struct http2_connection *connection, const struct iov
     if (count == 1)
         return recv(connection->descriptor, pieces->iov_base, pieces->iov_len, 0);
     return readv(connection->descriptor, pieces, count);
+}
+
+/* What TLS lacked to write on may have come. With the lock held. */
+static void write_on(struct http2_connection *connection)
+{
+    if (!connection->writes_when_read || connection->broken)
+        return;
+    connection->writes_when_read = false;
+    connection->writable = true;
+    muster__http2_flush(connection);
+    if (connection->writable && !connection->broken)
+        muster__http2_rewatch_connection(connection);
 }
 
 /* Reads once; false: there is no more, or nothing is to be read. With the lock held. */
@@ -491,14 +506,15 @@ void muster__http2_read(struct http2_connection *connection, struct intake *inta
 {
     bool more = true, answers;
     connection->intake = intake;
-    while (more) {
+    for (int reads = 0; more && reads < READS_MAX; reads++) {
         pthread_mutex_lock(&connection->lock);
         more = connection->session && !connection->broken && read_once(connection);
         answers = more && nghttp2_session_want_write(connection->session);
         /* It broke HTTP/2 and does not read why: that is not waited for. */
-        if (more && !connection->writable && !connection->finishing &&
+        if (more && !connection->writable && !connection->finishing && !connection->said_goodbye &&
             !nghttp2_session_want_read(connection->session))
             muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
+        write_on(connection);
         more = more && connection->tls && muster__tls_has_more(connection->tls);
         pthread_mutex_unlock(&connection->lock);
         tell_arrivals(intake, tended);
@@ -508,4 +524,7 @@ void muster__http2_read(struct http2_connection *connection, struct intake *inta
             pthread_mutex_unlock(&connection->lock);
         }
     }
+    connection->has_more = more;
+    if (more)
+        muster__http2_pend(connection);
 }

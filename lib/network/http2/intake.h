@@ -2,6 +2,7 @@
 #ifndef MUSTER_NETWORK_HTTP2_INTAKE_H
 #define MUSTER_NETWORK_HTTP2_INTAKE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@ struct arrival {
 };
 
 /* Read at a time: what does not go straight into a message that is not whole; and so much behind what does. */
-enum { SCRATCH_SIZE = 64 << 10, SCRATCH_BEHIND = 4 << 10 };
+enum { SCRATCH_SIZE = 16 << 10, SCRATCH_BEHIND = 4 << 10 };
 
 /* What is read with. */
 struct intake {
@@ -34,10 +35,12 @@ struct intake {
 /* A loop's one place for a thread that tends; of that thread alone. */
 struct tender {
     atomic_bool taken;
-    int epoll; /* of the bell, and of the socket of the connection that is tended */
+    int epoll; /* of the bell, and of the socket that is attended */
     int bell;
-    bool gave_up; /* it waits for its condition instead, or will */
-    bool rung;    /* guarded by the lock of the connection that is tended */
+    pthread_mutex_t lock; /* guards: */
+    int attended;         /* of the connection that is tended, or was last; -1: none */
+    bool gave_up;         /* it waits for its condition instead, or will */
+    bool rung;            /* guarded by the lock of the connection that is tended */
     struct intake intake;
 };
 

@@ -262,8 +262,10 @@ static int listen_on(const struct addrinfo *address, uint16_t *port)
 
 static void close_doors(struct tcp_listener *listener)
 {
-    for (size_t i = 0; i < listener->door_count; i++)
+    for (size_t i = 0; i < listener->door_count; i++) {
+        shutdown(listener->doors[i].descriptor, SHUT_RDWR); /* a forked child may have it, too */
         muster__http2_unwatch(listener->loop, listener->doors[i].descriptor);
+    }
     listener->door_count = 0;
 }
 
@@ -339,10 +341,9 @@ enum muster_status muster__http2_listen(struct muster_transport *base, const cha
                                         struct listener **result, uint16_t *port, struct muster_error *error)
 {
     struct http2_transport *transport = (struct http2_transport *)base;
-    const char *plain = muster__http2_plain_address(address);
     char host[HOST_SIZE];
     const char *wanted;
-    enum muster_status status = muster__split_to_listen(plain, host, &wanted, error);
+    enum muster_status status = muster__split_to_listen(address, host, &wanted, error);
     if (status != MUSTER_OK)
         return status;
     struct muster_error cause = {MUSTER_OK, ""};

@@ -19,7 +19,7 @@ struct lookup {
     char *host, *port;
     void (*found)(void *context); /* NULL: it was dropped */
     void *context;
-    bool over;
+    bool begun, over;
     int code;
     struct addrinfo *addresses;
 };
@@ -54,6 +54,7 @@ static void *run(void *context)
     pthread_mutex_lock(&lock);
     while ((lookup = STAILQ_FIRST(&waiting))) {
         STAILQ_REMOVE_HEAD(&waiting, link);
+        lookup->begun = true;
         pthread_mutex_unlock(&lock);
         struct addrinfo *addresses;
         int code = muster__lookup_now(lookup->host, lookup->port, 0, &addresses);
@@ -125,7 +126,9 @@ void muster__lookup_drop(struct lookup *lookup)
 {
     pthread_mutex_lock(&lock);
     lookup->found = NULL;
-    if (lookup->over)
+    if (!lookup->begun)
+        STAILQ_REMOVE(&waiting, lookup, lookup, link);
+    if (!lookup->begun || lookup->over)
         lookup_free(lookup);
     pthread_mutex_unlock(&lock);
 }

@@ -42,8 +42,10 @@ bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t eve
 
 void muster__http2_rewatch_connection(struct http2_connection *connection)
 {
-    uint32_t events = (connection->watching.tended || connection->watching.put_off ? 0 : EPOLLIN) |
-                      (connection->writable ? 0 : EPOLLOUT);
+    const struct watching *watching = &connection->watching;
+    bool elsewhere = watching->tended || watching->put_off;
+    uint32_t events =
+        (elsewhere ? 0 : EPOLLIN) | (connection->writable || connection->writes_when_read ? 0 : EPOLLOUT);
     muster__http2_rewatch(connection->loop, connection->descriptor, events, &connection->watch);
 }
 

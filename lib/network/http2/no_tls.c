@@ -51,6 +51,12 @@ ssize_t muster__tls_writev(struct tls *tls, const struct iovec *pieces, int coun
     return fail();
 }
 
+bool muster__tls_wants_write(const struct tls *tls)
+{
+    (void)tls;
+    return false;
+}
+
 bool muster__tls_has_more(const struct tls *tls)
 {
     (void)tls;

@@ -1,6 +1,7 @@
 /* What the HTTP/2 transport can do in a library with servers: listen, and connect. */
 #include <config.h>
 
+#include "network/address.h"
 #include "network/http2/http2.h"
 #include "network/scheme.h"
 #include "network/words.h"

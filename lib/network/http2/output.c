@@ -147,8 +147,8 @@ static void put_end(struct http2_stream *stream, uint32_t *flags)
 ssize_t muster__http2_read_data(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t length,
                                 uint32_t *flags, nghttp2_data_source *source, void *context)
 {
-    struct http2_stream *stream = nghttp2_session_get_stream_user_data(session, id);
-    (void)buffer, (void)source, (void)context;
+    struct http2_stream *stream = muster__http2_find(context, id);
+    (void)session, (void)buffer, (void)source;
     if (!stream)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     /* A server that has not said a word yet may be none, or frozen: what waits for it can still be taken back. */
@@ -216,8 +216,8 @@ int muster__http2_send_data(nghttp2_session *session, nghttp2_frame *frame, cons
     enum { FRAME_HEADER = 9 };
     struct http2_connection *connection = context;
     struct burst *burst = connection->output.burst;
-    struct http2_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    (void)source;
+    struct http2_stream *stream = muster__http2_find(connection, frame->hd.stream_id);
+    (void)session, (void)source;
     if (!stream)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (!has_room(burst)) {
@@ -299,6 +299,7 @@ static size_t write_segments(struct http2_connection *connection, struct segment
         return 0;
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         connection->writable = false;
+        connection->writes_when_read = connection->tls && !muster__tls_wants_write(connection->tls);
         muster__http2_rewatch_connection(connection);
         return 0;
     }
@@ -399,7 +400,8 @@ void muster__http2_flush(struct http2_connection *connection)
     }
     /* Behind a GOAWAY of nghttp2's own. */
     if (!more && connection->output.count == 0 && !nghttp2_session_want_read(connection->session) &&
-        !nghttp2_session_want_write(connection->session) && !connection->finishing)
+        !nghttp2_session_want_write(connection->session) && !connection->finishing &&
+        !connection->said_goodbye)
         muster__http2_break_rules(connection, "the peer does not keep to HTTP/2");
 }
 

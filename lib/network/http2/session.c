@@ -34,9 +34,13 @@ static int out_of_memory(struct http2_connection *connection)
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-static struct http2_stream *find(nghttp2_session *session, int32_t id)
+/* Most connections have one stream, which need not be looked for: those that have not ended are all in the list. */
+struct http2_stream *muster__http2_find(const struct http2_connection *connection, int32_t id)
 {
-    return nghttp2_session_get_stream_user_data(session, id);
+    struct http2_stream *first = LIST_FIRST(&connection->streams);
+    if (first && first->id == id)
+        return first;
+    return nghttp2_session_get_stream_user_data(connection->session, id);
 }
 
 static bool add_arrival(struct http2_stream *stream, enum arrival_kind kind, const uint8_t *data, size_t size)
@@ -74,8 +78,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags, void *context)
 {
     struct http2_connection *connection = context;
-    struct http2_stream *stream = find(session, frame->hd.stream_id);
-    (void)flags;
+    struct http2_stream *stream = muster__http2_find(connection, frame->hd.stream_id);
+    (void)session, (void)flags;
     if (!stream)
         return 0;
     if (!connection->listener)
@@ -102,8 +106,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
                    void *context)
 {
     struct http2_connection *connection = context;
-    struct http2_stream *stream = find(session, id);
-    (void)flags;
+    struct http2_stream *stream = muster__http2_find(context, id);
+    (void)session, (void)flags;
     connection->frame_left -= connection->frame_left < size ? connection->frame_left : size;
     muster__http2_good(connection, nghttp2_session_consume_connection(session, size));
     if (!stream)
@@ -138,10 +142,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     struct http2_connection *connection = context;
     if (frame->hd.type == NGHTTP2_SETTINGS && !connection->heard)
         begin_sending(connection);
-    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
-        return 0;
-    struct http2_stream *stream = find(session, frame->hd.stream_id);
     bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    if (frame->hd.type != NGHTTP2_HEADERS && (frame->hd.type != NGHTTP2_DATA || !ends))
+        return 0;
+    struct http2_stream *stream = muster__http2_find(connection, frame->hd.stream_id);
     if (!stream)
         return 0;
     if (connection->listener && frame->hd.type == NGHTTP2_HEADERS &&
@@ -165,7 +169,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     if (!connection->listener || frame->hd.type != NGHTTP2_HEADERS || !ends)
         return 0;
-    struct http2_stream *stream = find(session, frame->hd.stream_id);
+    struct http2_stream *stream = muster__http2_find(connection, frame->hd.stream_id);
     if (nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
         muster__http2_good(connection, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE,
                                                                  frame->hd.stream_id, NGHTTP2_NO_ERROR));
@@ -176,8 +180,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *context)
 {
-    struct http2_stream *stream = find(session, id);
-    (void)context;
+    struct http2_stream *stream = muster__http2_find(context, id);
+    (void)session;
     if (!stream)
         return 0;
     stream->reset_code = code;

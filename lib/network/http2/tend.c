@@ -4,7 +4,9 @@
  * Each loop has a place for one such thread, and only a connection of one stream is tended. From begin() on the loop
  * does not watch for what comes. All else stays the loop's: timers, writing what the socket did not take, ends, streams
  * that are opened meanwhile. At the end it watches again: at once, or, where threads tend in quick succession, when none
- * has for some milliseconds. Before that, a server sends nothing to which the answer would have to wait.
+ * has for some milliseconds. Before that, a server sends nothing to which the answer would have to wait. Until then the
+ * socket stays in the epoll of those that tend, unless another connection's takes its place: so a turn that follows the
+ * one before changes no epoll.
  *
  * What does not come at once, as big messages do, is left to the loop, too, and so is what is to be told on a thread of the
  * network: the stream keeps it, and the loop goes on with it before all else.
@@ -31,6 +33,8 @@ enum { LOOK_MS = 2 };
 bool muster__http2_tender_open(struct tender *tender)
 {
     struct epoll_event rings = {.events = EPOLLIN, .data.ptr = NULL};
+    pthread_mutex_init(&tender->lock, NULL);
+    tender->attended = -1;
     tender->epoll = epoll_create1(EPOLL_CLOEXEC);
     tender->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return tender->epoll >= 0 && tender->bell >= 0 &&
@@ -43,6 +47,7 @@ void muster__http2_tender_close(struct tender *tender)
         close(tender->epoll);
     if (tender->bell >= 0)
         close(tender->bell);
+    pthread_mutex_destroy(&tender->lock);
     free(tender->intake.arrivals);
 }
 
@@ -68,10 +73,41 @@ static void silence_bell(struct tender *tender)
     tender->rung = false;
 }
 
+/* Has a thread that tends sleep at this connection's socket alone. With the lock held. */
+static bool attend(struct http2_connection *connection)
+{
+    struct tender *tender = &connection->loop->tender;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+    pthread_mutex_lock(&tender->lock);
+    if (tender->attended != connection->descriptor) {
+        if (tender->attended >= 0)
+            epoll_ctl(tender->epoll, EPOLL_CTL_DEL, tender->attended, &event);
+        bool good = epoll_ctl(tender->epoll, EPOLL_CTL_ADD, connection->descriptor, &event) == 0;
+        tender->attended = good ? connection->descriptor : -1;
+    }
+    bool good = tender->attended >= 0;
+    pthread_mutex_unlock(&tender->lock);
+    return good;
+}
+
+/* With the lock held. */
+static void attend_no_more(struct http2_connection *connection)
+{
+    struct tender *tender = &connection->loop->tender;
+    struct epoll_event event = {0};
+    pthread_mutex_lock(&tender->lock);
+    if (connection->descriptor >= 0 && tender->attended == connection->descriptor) {
+        epoll_ctl(tender->epoll, EPOLL_CTL_DEL, tender->attended, &event);
+        tender->attended = -1;
+    }
+    pthread_mutex_unlock(&tender->lock);
+}
+
 /* With the lock held. */
 static void watch(struct http2_connection *connection)
 {
     connection->watching.put_off = false;
+    attend_no_more(connection);
     if (connection->descriptor >= 0)
         muster__http2_rewatch_connection(connection);
 }
@@ -82,20 +118,13 @@ void muster__http2_watch_again(struct http2_connection *connection)
         watch(connection);
 }
 
-/* Whether a thread that tends sleeps at the socket. With the lock held. */
-static bool attend(struct http2_connection *connection, int operation)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
-    return epoll_ctl(connection->loop->tender.epoll, operation, connection->descriptor, &event) == 0;
-}
-
 /* With the lock held. */
 static bool take_place(struct http2_connection *connection)
 {
     struct tender *tender = &connection->loop->tender;
     if (atomic_exchange(&tender->taken, true))
         return false;
-    if (attend(connection, EPOLL_CTL_ADD))
+    if (attend(connection))
         return true;
     atomic_store(&tender->taken, false);
     return false;
@@ -158,8 +187,7 @@ void muster__http2_watch_no_more(struct http2_connection *connection)
     if (watching->timed && muster__timer_stop(&connection->loop->clock, &watching->timer))
         muster__http2_connection_release(connection);
     watching->timed = watching->put_off = false;
-    if (watching->tended && connection->descriptor >= 0)
-        attend(connection, EPOLL_CTL_DEL);
+    attend_no_more(connection);
 }
 
 static void tend_end(struct stream *base)
@@ -171,8 +199,6 @@ static void tend_end(struct stream *base)
     int64_t now = muster__clock_now();
     pthread_mutex_lock(&connection->lock);
     watching->tended = false;
-    if (connection->descriptor >= 0)
-        attend(connection, EPOLL_CTL_DEL);
     watching->put_off = !tender->gave_up && connection->session && now - watching->ended_at < LOOK_MS;
     watching->ended_at = now;
     watching->again = true;
@@ -217,12 +243,12 @@ static bool read_tended(struct http2_stream *stream)
     reading = connection;
     atomic_store(&loop->now, muster__clock_now());
     muster__http2_read(connection, &loop->tender.intake, stream);
-    bool left = connection->has_left;
+    bool left = connection->has_left, more = connection->has_more;
     reading = NULL;
     pthread_mutex_unlock(&connection->helm);
     if (left)
         muster__http2_pend(connection);
-    return !left;
+    return !left && !more;
 }
 
 void muster__http2_leave_to_loop(struct http2_stream *stream)

@@ -17,6 +17,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "network/http2/sealed.h"
 #include "network/http2/tls.h"
 #include "network/http2/tls_context.h"
 #include "network/words.h"
@@ -34,6 +35,10 @@ struct tls {
     int socket_error; /* errno; 0: none */
     int broken;       /* errno of every further read and write; 0: all is well */
     size_t unwritten; /* bytes that OpenSSL was given, and wrote none of */
+    int wants;        /* what the last read or write that did not go on waits for, as OpenSSL says */
+    struct sealed sealed;
+    size_t sealed_of; /* bytes whose records may still be there */
+    size_t written;   /* bytes whose records were sent, of which the caller has not been told */
     char *failure;    /* NULL: none, or out of memory */
     struct tls_manners manners;
 };
@@ -69,14 +74,37 @@ static int read_socket(BIO *bio, char *data, size_t size, size_t *taken)
     return 0;
 }
 
-static int write_socket(BIO *bio, const char *data, size_t size, size_t *taken)
+/* False: errno says why not all. */
+static bool send_sealed(struct tls *tls)
 {
-    struct tls *tls = BIO_get_data(bio);
+    if (!muster__sealed_send(&tls->sealed, tls->descriptor))
+        return false;
+    tls->written += tls->sealed_of;
+    tls->sealed_of = 0;
+    return true;
+}
+
+/* -1: errno says why. */
+static ssize_t seal_or_send(struct tls *tls, const char *data, size_t size)
+{
     ssize_t put;
-    BIO_clear_retry_flags(bio);
+    if (muster__sealed_put(&tls->sealed, data, size))
+        return (ssize_t)size;
+    if (!send_sealed(tls))
+        return -1;
+    if (muster__sealed_put(&tls->sealed, data, size))
+        return (ssize_t)size;
     do
         put = send(tls->descriptor, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (put < 0 && errno == EINTR);
+    return put;
+}
+
+static int write_socket(BIO *bio, const char *data, size_t size, size_t *taken)
+{
+    struct tls *tls = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    ssize_t put = seal_or_send(tls, data, size);
     if (put >= 0)
         return *taken = (size_t)put, 1;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -138,6 +166,7 @@ void muster__tls_free(struct tls *tls)
     if (!tls)
         return;
     SSL_free(tls->ssl);
+    muster__sealed_free(&tls->sealed);
     muster__tls_context_release(tls->context);
     ERR_clear_error();
     free(tls->failure);
@@ -315,7 +344,7 @@ enum tls_result muster__tls_handshake(struct tls *tls)
 /* What SSL_read_ex() or SSL_write_ex() did not do: 0 at the peer's end, otherwise -1 with errno. */
 static ssize_t stop(struct tls *tls)
 {
-    switch (SSL_get_error(tls->ssl, 0)) {
+    switch (tls->wants = SSL_get_error(tls->ssl, 0)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
         errno = EAGAIN;
@@ -350,6 +379,11 @@ ssize_t muster__tls_readv(struct tls *tls, const struct iovec *pieces, int count
         }
     }
     return (ssize_t)taken;
+}
+
+bool muster__tls_wants_write(const struct tls *tls)
+{
+    return tls->wants == SSL_ERROR_WANT_WRITE;
 }
 
 bool muster__tls_has_more(const struct tls *tls)
@@ -394,24 +428,53 @@ static void advance(const struct iovec **pieces, int *count, size_t *offset, siz
         *offset -= (*pieces)->iov_len;
 }
 
+/* False: errno says why not all. */
+static bool flush(struct tls *tls)
+{
+    if (send_sealed(tls))
+        return true;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        tls->socket_error = errno;
+        note_failure(tls);
+    }
+    return false;
+}
+
+/* Makes records of all that was not, and sends them. False: errno says why not all. */
+static bool write_records(struct tls *tls, const struct iovec *pieces, int count)
+{
+    size_t offset = 0, size = 0, left = 0;
+    if (!flush(tls)) /* what was left the last time */
+        return false;
+    advance(&pieces, &count, &offset, tls->written);
+    for (int i = 0; i < count; i++)
+        left += pieces[i].iov_len;
+    if (left > offset + RECORD_SIZE)
+        muster__sealed_open(&tls->sealed, left - offset);
+    for (; count > 0; advance(&pieces, &count, &offset, size)) {
+        if (write_record(tls, pieces, count, offset, &size) != 1) {
+            if (stop(tls) == 0)
+                errno = EPIPE; /* the peer has ended, and reads no more either */
+            return false;
+        }
+        tls->unwritten = 0;
+        tls->sealed_of += size;
+    }
+    return flush(tls);
+}
+
 ssize_t muster__tls_writev(struct tls *tls, const struct iovec *pieces, int count)
 {
-    size_t taken = 0, offset = 0;
     if (tls->broken)
         return errno = tls->broken, -1;
     ERR_clear_error();
-    advance(&pieces, &count, &offset, 0);
-    while (count > 0) {
-        size_t size = 0;
-        if (write_record(tls, pieces, count, offset, &size) != 1) {
-            ssize_t stopped = stop(tls);
-            return taken > 0 ? (ssize_t)taken : stopped;
-        }
-        tls->unwritten = 0;
-        taken += size;
-        advance(&pieces, &count, &offset, size);
-    }
-    return (ssize_t)taken;
+    tls->wants = SSL_ERROR_WANT_WRITE; /* the socket, where OpenSSL does not say otherwise */
+    int error = write_records(tls, pieces, count) ? 0 : errno;
+    muster__sealed_close(&tls->sealed);
+    size_t written = tls->written;
+    tls->written = 0;
+    errno = error;
+    return error == 0 || written > 0 ? (ssize_t)written : -1;
 }
 
 void muster__tls_end(struct tls *tls)

@@ -51,6 +51,9 @@ const char *muster__tls_failure(const struct tls *tls, bool *refused);
 ssize_t muster__tls_readv(struct tls *tls, const struct iovec *pieces, int count);
 ssize_t muster__tls_writev(struct tls *tls, const struct iovec *pieces, int count);
 
+/* What the last EAGAIN of either waits for: TLS may have to read before it writes on. */
+bool muster__tls_wants_write(const struct tls *tls);
+
 /* Whether bytes were read from the socket that were not taken yet, or the end: then it does not become
    readable for them. */
 bool muster__tls_has_more(const struct tls *tls);

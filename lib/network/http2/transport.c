@@ -13,12 +13,6 @@ enum { LOOPS_MAX = sizeof(((struct http2_transport *)0)->loops) / sizeof(void *)
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct http2_transport *process_transport; /* guarded by process_lock */
 
-const char *muster__http2_plain_address(const char *address)
-{
-    size_t size = strlen(HTTP2_PREFIX);
-    return strncmp(address, HTTP2_PREFIX, size) == 0 ? address + size : address;
-}
-
 struct http2_loop *muster__http2_choose_loop(struct http2_transport *transport)
 {
     unsigned count = atomic_load(&transport->loop_count);

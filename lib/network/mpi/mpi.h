@@ -5,7 +5,8 @@
  * takes a whole core.
  *
  * A file for each: addresses (address.c), MPI's own beginning and end (world.c), what goes out and comes in
- * (parcel.c), listeners (listener.c), streams (stream.c), the thread and the clock (transport.c).
+ * (parcel.c), listeners (listener.c), how a stream begins (opening.c), its owner's calls (owner.c), and how the thread
+ * serves it (stream.c), the thread itself and the clock (transport.c).
  */
 #ifndef MUSTER_NETWORK_MPI_H
 #define MUSTER_NETWORK_MPI_H
@@ -194,6 +195,9 @@ bool muster__mpi_connected(struct mpi_transport *transport);
 /* NULL when out of memory. `inside` bytes will be behind its frame. Any thread. */
 struct parcel *muster__mpi_parcel_new(enum frame_kind kind, size_t inside);
 
+/* The same, of a stream. */
+struct parcel *muster__mpi_frame_new(const struct mpi_stream *stream, enum frame_kind kind, size_t inside);
+
 /* Frees it, now or when MPI has done with it. NULL is allowed. */
 void muster__mpi_drop(struct parcel *parcel);
 
@@ -223,9 +227,25 @@ struct mpi_listener *muster__mpi_find_listener(struct mpi_transport *transport, 
 /* One stream less. With the lock held. */
 void muster__mpi_listener_left(struct mpi_listener *listener);
 
-/* ---- stream.c ---- */
+/* ---- opening.c ---- */
 
 transport_connect muster__mpi_connect;
+
+/* Handles an OPEN, and drops it. On the thread, without the lock. */
+void muster__mpi_arrived_open(struct mpi_transport *transport, struct parcel *parcel, int rank);
+
+/* The end of a stream with a rank that is the server's, or the client's; NULL: there is none. With the lock held. */
+struct mpi_stream *muster__mpi_find(struct mpi_transport *transport, int rank, uint64_t number, bool server);
+
+/* ---- owner.c ---- */
+
+/* With the transport's reference. NULL when out of memory. */
+struct mpi_stream *muster__mpi_stream_new(int rank, uint64_t number, bool server);
+
+/* Gives back so many references. With the lock held. */
+void muster__mpi_unreference(struct mpi_stream *stream, unsigned count);
+
+/* ---- stream.c ---- */
 
 /* Handles a frame that has come; the slices of a message may follow later. On the thread, without the lock. */
 void muster__mpi_arrived(struct mpi_transport *transport, struct parcel *parcel, int rank);
@@ -235,6 +255,10 @@ void muster__mpi_wake_stream(struct mpi_stream *stream);
 
 /* Does it; on the thread, which lets go of the lock meanwhile. */
 void muster__mpi_serve(struct mpi_stream *stream);
+
+/* What our end's owner, and what the peer will be told of the end. */
+void muster__mpi_set_own(struct mpi_stream *stream, enum muster_status status, const char *text);
+void muster__mpi_set_peers(struct mpi_stream *stream, enum muster_status status, const char *text);
 
 /* Ends a stream at both ends at once; each is told its status. */
 void muster__mpi_break(struct mpi_stream *stream, enum muster_status own, enum muster_status peers,

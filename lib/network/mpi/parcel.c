@@ -19,6 +19,17 @@ struct parcel *muster__mpi_parcel_new(enum frame_kind kind, size_t inside)
     return parcel;
 }
 
+struct parcel *muster__mpi_frame_new(const struct mpi_stream *stream, enum frame_kind kind, size_t inside)
+{
+    struct parcel *parcel = muster__mpi_parcel_new(kind, inside);
+    if (parcel) {
+        parcel->frame.stream = stream->number;
+        parcel->frame.to_server = !stream->listener;
+        parcel->frame.limit = stream->limit;
+    }
+    return parcel;
+}
+
 void muster__mpi_drop(struct parcel *parcel)
 {
     if (!parcel)
