@@ -63,10 +63,10 @@ enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
 
 static void print_addresses(FILE *stream)
 {
-    fputs(
-        "\nAddresses:\n"
-        "  HOST:PORT and [V6]:PORT, over gRPC's C core. 0.0.0.0 and [::] are all addresses of this machine.\n",
-        stream);
+    fputs("\nAddresses:\n"
+          "  HOST:PORT and [V6]:PORT, over gRPC's C core.\n"
+          "  0.0.0.0 and [::] are all addresses of this machine.\n",
+          stream);
 #ifdef HAVE_HTTP2
     fputs("  An address with http2+ before it is over nghttp2. So are all where the environment has\n"
           "  MUSTER_NETWORK=http2. Both transports understand each other.\n",
