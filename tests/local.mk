@@ -329,7 +329,7 @@ tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformanc
 # Peers that write HTTP/2 by hand, and mean no good.
 check_PROGRAMS += tests/http2/hostile
 tests_http2_hostile_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(HTTP2_CFLAGS)
-tests_http2_hostile_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING)
+tests_http2_hostile_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING) -Wl,--wrap=getaddrinfo
 tests_http2_hostile_LDADD = $(GRPC_TEST_LIBS) $(HTTP2_LIBS)
 tests_http2_hostile_SOURCES = \
     tests/conformance/conformance.h \

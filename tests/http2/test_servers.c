@@ -3,6 +3,8 @@
 
 #include <criterion/criterion.h>
 
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -54,6 +56,55 @@ static void answer(struct raw *raw, uint8_t flags, const char *status, const cha
     if (code)
         at = put_header(at, "grpc-status", code);
     raw_frame(raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | flags, 1, block, (size_t)(at - block));
+}
+
+/* A host of two addresses. */
+#define TWO "two.test"
+
+int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **found);
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **found);
+
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **found)
+{
+    if (!host || strcmp(host, TWO) != 0)
+        return __real_getaddrinfo(host, port, hints, found);
+    cr_assert_eq(__real_getaddrinfo("127.0.0.2", port, hints, found), 0);
+    cr_assert_eq(__real_getaddrinfo("127.0.0.1", port, hints, &(*found)->ai_next), 0);
+    return 0;
+}
+
+/* Nobody accepts what waits there already, so that the system does not answer who comes next. */
+static int listen_silently(uint16_t port, int *waiting)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(silent, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(listen(silent, 0), 0);
+    *waiting = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(*waiting, (struct sockaddr *)&address, sizeof(address)), 0);
+    return silent;
+}
+
+Test(servers, a_silent_address_is_left_for_the_next)
+{
+    const struct connection_options options = {
+        .keepalive_time_ms = 600000, .keepalive_timeout_ms = 600000, .handshake_timeout_ms = 12000};
+    char address[ADDRESS_SIZE];
+    int waiting;
+    begin();
+    struct server *server = server_start(NULL, LIMIT);
+    int silent = listen_silently(server->port, &waiting);
+    snprintf(address, sizeof(address), "http2+" TWO ":%u", server->port);
+    client = client_connect_by(address, &options);
+    send_number(server_end(server, 0), 1);
+    wait_messages(client, 1);
+    close(waiting);
+    close(silent);
+    conclude();
 }
 
 Test(servers, http_1)

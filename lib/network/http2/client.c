@@ -25,7 +25,11 @@ struct client {
     struct credentials *credentials;   /* with TLS; NULL: without */
     struct lookup *lookup;             /* of the host's addresses; */
     struct addrinfo *addresses, *next; /* and those that were found */
+    bool connected;                    /* the socket is */
 };
+
+/* Of the time to agree on HTTP/2, an address has so much to connect, if there is another to try. */
+enum { ATTEMPT_SHARE = 8 };
 
 const char *muster__http2_socket_cause(int number)
 {
@@ -120,6 +124,8 @@ static int attempt(struct http2_connection *connection)
     bool watched = muster__http2_connection_attach(connection, descriptor, false);
     pthread_mutex_unlock(&connection->lock);
     if (watched)
+        muster__http2_connection_due(connection, muster__http2_client_leaves_at(connection));
+    if (watched)
         return 0;
     pthread_mutex_lock(&connection->lock);
     connection->descriptor = -1;
@@ -138,10 +144,31 @@ static void attempt_all(struct http2_connection *connection, int number)
     fail(connection, muster__http2_socket_cause(number));
 }
 
+static void leave_address(struct http2_connection *connection)
+{
+    pthread_mutex_lock(&connection->lock);
+    muster__http2_unwatch(connection->loop, connection->descriptor);
+    connection->descriptor = -1;
+    pthread_mutex_unlock(&connection->lock);
+}
+
+int64_t muster__http2_client_leaves_at(const struct http2_connection *connection)
+{
+    const struct client *client = connection->client;
+    if (!client || client->connected || !client->next || connection->descriptor < 0)
+        return INT64_MAX;
+    return connection->opened_at + connection->handshake_timeout_ms / ATTEMPT_SHARE;
+}
+
 void muster__http2_client_go_on(struct http2_connection *connection)
 {
+    int number = EADDRNOTAVAIL;
+    if (!connection->broken && muster__clock_now() >= muster__http2_client_leaves_at(connection)) {
+        leave_address(connection);
+        number = ETIMEDOUT;
+    }
     if (connection->descriptor < 0 && !connection->broken && look_up(connection))
-        attempt_all(connection, EADDRNOTAVAIL);
+        attempt_all(connection, number);
 }
 
 static bool begin_tls(struct http2_connection *connection)
@@ -170,14 +197,13 @@ bool muster__http2_client_connected(struct http2_connection *connection)
     socklen_t peer_size = sizeof(peer);
     if (getsockopt(connection->descriptor, SOL_SOCKET, SO_ERROR, &number, &size) != 0)
         number = errno;
-    if (number == 0 && getpeername(connection->descriptor, (struct sockaddr *)&peer, &peer_size) == 0)
+    if (number == 0 && getpeername(connection->descriptor, (struct sockaddr *)&peer, &peer_size) == 0) {
+        connection->client->connected = true;
         return begin_tls(connection);
+    }
     if (number == 0)
         return false; /* not yet */
-    pthread_mutex_lock(&connection->lock);
-    muster__http2_unwatch(connection->loop, connection->descriptor);
-    connection->descriptor = -1;
-    pthread_mutex_unlock(&connection->lock);
+    leave_address(connection);
     attempt_all(connection, number);
     return false;
 }

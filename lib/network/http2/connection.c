@@ -355,6 +355,11 @@ static void check_beginning(struct http2_connection *connection, int64_t now, in
     if (now >= connection->opened_at + connection->handshake_timeout_ms)
         muster__http2_break(connection, MUSTER_UNAVAILABLE,
                             connection->established ? CAUSE_FROZEN : muster__http2_socket_cause(ETIMEDOUT));
+    int64_t leaves_at = muster__http2_client_leaves_at(connection);
+    if (now >= leaves_at)
+        muster__http2_pend(connection); /* where it goes on with the next address */
+    else
+        earlier(next, leaves_at);
     earlier(next, connection->opened_at + connection->handshake_timeout_ms);
     earlier(next, now + connection->keepalive_time_ms);
 }

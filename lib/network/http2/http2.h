@@ -485,8 +485,10 @@ void muster__http2_request_free(struct request *request);
 
 transport_connect muster__http2_connect;
 
-/* On the loop's thread: tries the next address, once there is one. */
+/* On the loop's thread: tries the next address, once there is one, or when the one before has said nothing for too long. */
 void muster__http2_client_go_on(struct http2_connection *connection);
+/* The same: when the address that is tried is left for the next; INT64_MAX: it is not. */
+int64_t muster__http2_client_leaves_at(const struct http2_connection *connection);
 /* The same: whether the socket is connected by now; otherwise it goes on with the next address. */
 bool muster__http2_client_connected(struct http2_connection *connection);
 void muster__http2_client_free(struct client *client);
