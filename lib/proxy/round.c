@@ -4,7 +4,6 @@
  */
 #include <config.h>
 
-#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,9 +64,10 @@ struct round {
     struct link in_running;              /* guarded by manager->rounds.lock, like the next */
     struct proxy_round_statistics shown; /* without its times */
 
-    /* What threads of the network write, each for every turn, has cache lines of its own. */
-    alignas(64) atomic_uint_least64_t sent; /* bytes */
-    alignas(64) pthread_mutex_t lock;       /* guards all below */
+    char apart[64];             /* threads of the network write the next two, each for every turn */
+    atomic_uint_least64_t sent; /* bytes */
+    char apart_behind[64];
+    pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     struct round_turn *ended; /* in the order of arrival */
     struct round_turn **ended_end;
