@@ -149,13 +149,21 @@ static void reload_credentials(void *manager)
         log_write(LOG_INFO, "SIGHUP: certificates and token were read again");
 }
 
-static void look_for_signals(struct orchestrate *orchestrate, int64_t now)
+/* For tell_state(). */
+static void describe(struct orchestrate *orchestrate)
 {
-    char line[DISPLAY_LINE_SIZE], why[64];
+    char line[DISPLAY_LINE_SIZE];
     crew_display_describe(orchestrate->machine, line);
     pthread_mutex_lock(&orchestrate->lock);
-    bool asked = orchestrate->asked, at_once = orchestrate->at_once;
     snprintf(orchestrate->state, sizeof(orchestrate->state), "%s", line);
+    pthread_mutex_unlock(&orchestrate->lock);
+}
+
+static void look_for_signals(struct orchestrate *orchestrate, int64_t now)
+{
+    char why[64];
+    pthread_mutex_lock(&orchestrate->lock);
+    bool asked = orchestrate->asked, at_once = orchestrate->at_once;
     pthread_mutex_unlock(&orchestrate->lock);
     snprintf(why, sizeof(why), "stopped by signal %d", signals_caught());
     if (asked)
@@ -225,11 +233,12 @@ static enum muster_status loop(struct orchestrate *orchestrate, struct muster_er
     enum muster_status status = MUSTER_OK;
     while (status == MUSTER_OK && !is_over(orchestrate)) {
         int64_t now = clock_ms();
+        look_for_signals(orchestrate, now); /* first: an answer begins the next steps */
         if (!crew_advance(orchestrate->crew, orchestrate->machine, now)) {
             *error = (struct muster_error){MUSTER_OUT_OF_MEMORY, "out of memory"};
             return MUSTER_OUT_OF_MEMORY;
         }
-        look_for_signals(orchestrate, now);
+        describe(orchestrate);
         machine_tick(orchestrate->machine, now);
         status = look_at_local(orchestrate, now, error);
         crew_display_draw(orchestrate->machine, crew_silent_ms);
