@@ -89,6 +89,20 @@ static int listen_silently(uint16_t port, int *waiting)
     return silent;
 }
 
+Test(servers, the_only_address_has_a_limit_of_time)
+{
+    const struct connection_options options = {
+        .keepalive_time_ms = 600000, .keepalive_timeout_ms = 600000, .handshake_timeout_ms = 100};
+    uint16_t port;
+    char address[ADDRESS_SIZE];
+    begin();
+    listener = raw_listen(&port);
+    network_address("", port, address);
+    expect_closed(client_connect_by(address, &options), MUSTER_UNAVAILABLE, NULL);
+    close(listener);
+    conclude();
+}
+
 Test(servers, a_silent_address_is_left_for_the_next)
 {
     const struct connection_options options = {

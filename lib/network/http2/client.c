@@ -123,8 +123,9 @@ static int attempt(struct http2_connection *connection)
     pthread_mutex_lock(&connection->lock);
     bool watched = muster__http2_connection_attach(connection, descriptor, false);
     pthread_mutex_unlock(&connection->lock);
-    if (watched)
-        muster__http2_connection_due(connection, muster__http2_client_leaves_at(connection));
+    int64_t leaves_at = muster__http2_client_leaves_at(connection);
+    if (watched && leaves_at != INT64_MAX)
+        muster__http2_connection_due(connection, leaves_at);
     if (watched)
         return 0;
     pthread_mutex_lock(&connection->lock);
