@@ -119,7 +119,8 @@ struct grpc_stream {
     enum muster_status closing_status;
     char *closing_text;
     grpc_byte_buffer *sending;
-    bool sending_part;      /* `sending` is a part: its owner is to be told */
+    bool sending_part;      /* `sending` is a part: its owner is to be told, */
+    bool sent_early;        /* and that was so before open_stream() */
     grpc_byte_buffer *part; /* waits for the messages in `queue` */
     STAILQ_HEAD(, queued_message) queue;
     grpc_byte_buffer *incoming;
@@ -203,6 +204,9 @@ void muster__grpc_start_receive(struct grpc_stream *stream);
 /* Ends the call at once, for a message that is not whole in time, or bigger than the limit. Takes the
    lock. */
 void muster__grpc_end_unfinished(struct grpc_stream *stream, bool too_big);
+
+/* Tells the owner of a part that it is on its way. The lock is let go of meanwhile. */
+void muster__grpc_tell_sent(struct grpc_stream *stream);
 
 /* One operation less is in flight. Returns without the lock; reports `closed` after the last. */
 void muster__grpc_leave(struct grpc_stream *stream);

@@ -46,7 +46,7 @@ static struct grpc_stream *stream_for(struct grpc_listener *listener, grpc_call 
     muster__hold_on(&listener->holders);
     if (!aside)
         muster__grpc_unfinished_begun(&listener->unfinished, stream);
-    /* Until its first receive is started, by open_stream(), no event of this stream can come. */
+    /* Its events wait for open_stream(). */
     pthread_mutex_lock(&stream->lock);
     stream->pending++;
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
@@ -63,6 +63,8 @@ static void open_stream(struct grpc_stream *stream, const struct stream_events *
     if (context) {
         stream->events = events;
         stream->context = context;
+        if (stream->sent_early)
+            muster__grpc_tell_sent(stream);
         /* Nothing is read of one that is turned away, or not listened to. */
         if (!stream->over && !stream->closing && !stream->paused)
             muster__grpc_start_receive(stream);

@@ -426,6 +426,15 @@ static void received_complete(struct tag *tag, bool ok)
     muster__grpc_leave(stream);
 }
 
+void muster__grpc_tell_sent(struct grpc_stream *stream)
+{
+    if (stream->over || !stream->events->sent)
+        return;
+    pthread_mutex_unlock(&stream->lock);
+    stream->events->sent(stream->context);
+    pthread_mutex_lock(&stream->lock);
+}
+
 static void sent_complete(struct tag *tag, bool ok)
 {
     struct grpc_stream *stream = CONTAINER(tag, struct grpc_stream, sent);
@@ -436,11 +445,10 @@ static void sent_complete(struct tag *tag, bool ok)
     stream->sending_part = false;
     stream->over = stream->over || !ok;
     send_next(stream);
-    if (part && !stream->over && stream->events->sent) {
-        pthread_mutex_unlock(&stream->lock);
-        stream->events->sent(stream->context);
-        pthread_mutex_lock(&stream->lock);
-    }
+    if (part && stream->events)
+        muster__grpc_tell_sent(stream);
+    else
+        stream->sent_early = stream->sent_early || part;
     muster__grpc_leave(stream);
 }
 

@@ -129,6 +129,29 @@ Test(events, a_stream_is_used_while_it_is_accepted)
     conclude();
 }
 
+static void send_a_part(struct end *end)
+{
+    struct buffer *body = make_body(100, 7);
+    const struct piece all = {body->data, body->size};
+    end->stream->ops->send_part(end->stream, NULL, 0, body, &all, 1);
+    muster__buffer_release(body);
+}
+
+Test(events, a_part_is_sent_while_its_stream_is_accepted)
+{
+    begin();
+    struct server *server = server_start_with(send_a_part);
+    for (size_t i = 0; i < scaled(300, 10); i++) {
+        struct end *client = client_connect(server->address, LIMIT);
+        wait_sent(server_end(server, i), 1);
+        wait_messages(client, 1);
+        cr_assert(is_body(client->messages[0].data, client->messages[0].size, 100, 7));
+        client->stream->ops->close(client->stream, MUSTER_OK, "");
+        wait_closed(client);
+    }
+    conclude();
+}
+
 /* ---- holding: saying that no message is expected before one is sent ---- */
 
 static void hold(struct end *end, const uint8_t *data, size_t size)
