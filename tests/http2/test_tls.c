@@ -5,9 +5,7 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 #include <openssl/ssl.h>
 
 #include "conformance/fixture.h"
+#include "http2/loops.h"
 #include "http2/raw.h"
 #include "unit/tls_files.h"
 
@@ -255,25 +254,16 @@ TLS_TEST(keys_that_are_renewed_without_end)
     stop();
 }
 
-static atomic_size_t waits;
-
-/* In place of the C library's: counts how often loops look for what has come. */
-int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
-{
-    atomic_fetch_add(&waits, 1);
-    return epoll_pwait(epoll, events, most, timeout, NULL);
-}
-
-/* How often they look during some turns of others. */
+/* How often loops look for what has come during some turns of others. */
 static size_t count_waits(struct end *other, unsigned turns)
 {
-    size_t before = waits;
+    size_t before = loop_waits();
     for (unsigned i = 0; i < turns; i++) {
         size_t count = other->count;
         send_number(other, i);
         wait_messages(other, count + 1);
     }
-    return waits - before;
+    return loop_waits() - before;
 }
 
 /* A message that is begun, and then the end without TLS's own good-bye: nothing of it is told. */
@@ -398,12 +388,12 @@ TLS_TEST(a_ticket_that_does_not_come)
     int size = BIO_read(out, ticket, sizeof(ticket)), first = RECORD_HEAD + ticket[3] * 256 + ticket[4];
     cr_assert_gt(size, first);
     cr_assert_eq(send(raw.descriptor, ticket, (size_t)first, MSG_NOSIGNAL), first);
-    size_t after = waits;
+    size_t after = loop_waits();
     for (unsigned i = 0; i < TURNS; i++) {
         send_number(client, i);
         count_waits(other, 1);
     }
-    after = waits - after;
+    after = loop_waits() - after;
     cr_assert_leq(after, 3 * before + TURNS, "%zu, and %zu before", after, before);
     cr_assert_eq(send(raw.descriptor, ticket + first, (size_t)(size - first), MSG_NOSIGNAL), size - first);
     for (size_t came = 0; came < TURNS * NUMBER_SIZE; came += frame.size) /* it goes on */

@@ -313,6 +313,13 @@ static void ready(struct watch *watch, uint32_t events)
 
 /* ---- limits of time ---- */
 
+void muster__http2_look(struct http2_connection *connection)
+{
+    connection->loop->now = muster__clock_now();
+    if (connection->descriptor >= 0)
+        go_on(connection, EPOLLIN);
+}
+
 void muster__http2_connection_due(struct http2_connection *connection, int64_t at)
 {
     if (connection->timed && connection->timer_at <= at)
@@ -414,6 +421,7 @@ static void timer_expired(struct timer *timer)
     int64_t next = INT64_MAX;
     pthread_mutex_lock(&connection->helm);
     connection->timed = false;
+    muster__http2_look(connection);
     pthread_mutex_lock(&connection->lock);
     int64_t now = muster__clock_now();
     if (connection->session && !connection->broken)

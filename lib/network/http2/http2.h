@@ -289,7 +289,8 @@ struct http2_stream {
     int64_t linger_until; /* 0: it does not */
     int64_t deadline;     /* that the request gave; INT64_MAX: none */
     int64_t mark_at;      /* since then its message is watched, */
-    size_t mark_came;     /* of which so much was there */
+    size_t mark_came;     /* of which so much was there; */
+    int64_t came_at;      /* and when some of it was read last */
     struct timer timer;
     bool timed; /* it runs, with a reference */
     int64_t timer_at;
@@ -358,6 +359,10 @@ void muster__http2_break_rules(struct http2_connection *connection, const char *
 
 /* To be closed when all is written; with the lock held. */
 void muster__http2_finish(struct http2_connection *connection);
+
+/* The same, without the lock: reads what came while the loop was at others, or the process stood still. A limit of time is
+   judged behind it. */
+void muster__http2_look(struct http2_connection *connection);
 
 /* On the loop's thread: its timer is to ring by then. */
 void muster__http2_connection_due(struct http2_connection *connection, int64_t at);

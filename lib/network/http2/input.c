@@ -161,9 +161,10 @@ bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now)
         muster__http2_stream_due(stream, stream->mark_at + stall_ms);
         return false;
     }
-    bool late = now > stream->timer_at + stall_ms / 2; /* the process stood still, and nothing could come */
+    bool late = now > stream->timer_at + stall_ms / 2; /* the process stood still, and nothing could come; */
+    bool unread = stream->came_at >= stream->timer_at; /* or nobody read what did */
     bool moves = (int64_t)(stream->message_came - stream->mark_came) >= stall_ms * RATE_MIN;
-    if (!late && !moves && !muster__http2_is_put_off(stream))
+    if (!late && !unread && !moves && !muster__http2_is_put_off(stream))
         return true;
     watch_message(stream, now);
     return false;
@@ -243,6 +244,7 @@ static void put_in_place(struct http2_stream *stream, const uint8_t **data, size
         memcpy(at, *data, some);
     pthread_mutex_unlock(&stream->connection->lock);
     stream->message_came += some;
+    stream->came_at = stream->connection->loop->now;
     *data += some;
     *size -= some;
     if (some < left)
@@ -274,6 +276,7 @@ static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t 
     if (*data != stream->message + stream->message_came && some > 0)
         memcpy(stream->message + stream->message_came, *data, some);
     stream->message_came += some;
+    stream->came_at = stream->connection->loop->now;
     *data += some;
     *size -= some;
     if (begins)

@@ -294,6 +294,8 @@ static void timer_expired(struct timer *timer)
     int64_t now = muster__clock_now();
     pthread_mutex_lock(&connection->helm);
     stream->timed = false;
+    if (stream->message)
+        muster__http2_look(connection);
     if (stream->paused_until && now >= stream->paused_until) {
         stream->paused_until = 0;
         muster__http2_resume(stream);
