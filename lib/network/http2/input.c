@@ -172,14 +172,19 @@ bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now)
 
 static void refuse_message(struct http2_stream *stream, int code, const char *text)
 {
-    pthread_mutex_lock(&stream->connection->lock);
-    if (!stream->ended)
+    struct http2_connection *connection = stream->connection;
+    pthread_mutex_lock(&connection->lock);
+    if (!stream->ended && (connection->listener || code == CODE_RESOURCE_EXHAUSTED)) {
         stream->too_big = true;
-    if (stream->connection->listener)
+    } else if (!stream->ended && stream->code < 0) {
+        stream->code = code;
+        stream->details = strdup(text); /* out of memory: the status goes without its text */
+    }
+    if (connection->listener)
         muster__http2_abort_with(stream, code, text);
     else
         muster__http2_reset(stream, NGHTTP2_CANCEL);
-    pthread_mutex_unlock(&stream->connection->lock);
+    pthread_mutex_unlock(&connection->lock);
     stream->cut = true;
 }
 
@@ -198,7 +203,7 @@ static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_
     if (bytes[0] == 0)
         refuse_message(stream, CODE_RESOURCE_EXHAUSTED, END_OVERSIZED);
     else if (bytes[0] == 1 && stream->compresses)
-        refuse_message(stream, CODE_UNIMPLEMENTED, "compressed messages are not taken");
+        refuse_message(stream, CODE_UNIMPLEMENTED, "compressed messages are not taken: turn compression off");
     else
         refuse_message(stream, CODE_INTERNAL, "a message is marked as compressed, by nothing that was named");
     return false;
