@@ -254,9 +254,10 @@ struct http2_stream {
     bool over;                     /* no more sends */
     bool ended;                    /* `closed` is to be told */
     bool compresses;               /* the peer says that its messages may be compressed */
-    bool too_big;
-    uint8_t *place; /* where the message belongs behind its head; NULL: nowhere */
-    bool displaced; /* since its owner was asked for it */
+    enum muster_status fault;      /* of a message that was not taken; MUSTER_OK: there was none */
+    const char *fault_text;        /* constant */
+    uint8_t *place;                /* where the message belongs behind its head; NULL: nowhere */
+    bool displaced;                /* since its owner was asked for it */
     enum muster_status closing_status;
     char *closing_text;
     uint32_t reset_code; /* of HTTP/2 */

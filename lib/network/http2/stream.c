@@ -190,9 +190,9 @@ void muster__http2_abort(struct http2_stream *stream, enum muster_status status,
 static enum muster_status end_of_client(const struct http2_stream *stream, const char **text)
 {
     const struct http2_connection *connection = stream->connection;
-    if (stream->too_big) {
-        *text = END_TOO_BIG;
-        return MUSTER_TOO_BIG;
+    if (stream->fault != MUSTER_OK) {
+        *text = stream->fault_text;
+        return stream->fault;
     }
     if (stream->code >= 0) {
         *text = stream->details ? stream->details : "";
@@ -224,9 +224,9 @@ static enum muster_status end_of_server(const struct http2_stream *stream, const
         *text = stream->closing_text ? stream->closing_text : "";
         return stream->closing_status;
     }
-    if (stream->too_big) {
-        *text = END_TOO_BIG;
-        return MUSTER_TOO_BIG;
+    if (stream->fault != MUSTER_OK) {
+        *text = stream->fault_text;
+        return stream->fault;
     }
     if (stream->left) {
         *text = END_LEFT;
