@@ -327,8 +327,8 @@ bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t eve
 /* The same for a connection, by what it waits for. With its lock held. */
 void muster__http2_rewatch_connection(struct http2_connection *connection);
 
-/* Closes one that is watched. By close() alone it would be watched further, as long as a child of the process has it,
-   that was forked and has not called exec() yet. On the loop's thread. */
+/* Before close(), by which alone it would be watched further, as long as a child of the process has it, that was forked
+   and has not called exec() yet. On the loop's thread, unless nothing was told of it yet. */
 void muster__http2_unwatch(struct http2_loop *loop, int descriptor);
 
 /* ---- connection.c ---- */
