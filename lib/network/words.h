@@ -19,6 +19,8 @@
 #define CAUSE_OTHER_HOST                                                                                     \
     "TLS: the server's certificate is not for the host in the address: connect to a DNS name or IP address " \
     "of its subjectAltName, or issue it for this one"
+/* With the address. */
+#define CAUSE_NOT_GRPC "what answers at %.64s is not a gRPC server (is it the right port?)"
 /* With the resolver's reason. */
 #define CAUSE_UNKNOWN_HOST "unknown host: %.100s (is the name right?)"
 /* With the proxy, and a cause that ends before its hint. */
