@@ -35,6 +35,8 @@ apps_libcommon_a_SOURCES = \
     apps/common/signals.h \
     apps/common/terminal.c \
     apps/common/terminal.h \
+    apps/common/thread.c \
+    apps/common/thread.h \
     apps/common/units.c \
     apps/common/units.h
 

@@ -236,6 +236,8 @@ libmuster_core_la_SOURCES += \
     lib/status.h \
     lib/text.c \
     lib/text.h \
+    lib/thread.c \
+    lib/thread.h \
     lib/wire/array.c \
     lib/wire/array.h \
     lib/wire/block.c \
