@@ -424,6 +424,8 @@ void muster__http2_frames_begin(struct http2_connection *connection);
 void muster__http2_frames_came(struct http2_connection *connection, const uint8_t *data, size_t size);
 /* Bytes that carry something earn frames that do not. */
 void muster__http2_earn(struct http2_connection *connection, size_t bytes);
+/* A frame of data goes out, which the peer may answer with such frames, however small it is. */
+void muster__http2_earn_answers(struct http2_connection *connection);
 
 /* ---- input.c: on the loop's thread, without a lock ---- */
 
