@@ -170,21 +170,19 @@ bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now)
     return false;
 }
 
-static void refuse_message(struct http2_stream *stream, int code, const char *text)
+/* `status`: for our side; the text is for both. */
+static void refuse_message(struct http2_stream *stream, int code, enum muster_status status, const char *text)
 {
-    struct http2_connection *connection = stream->connection;
-    pthread_mutex_lock(&connection->lock);
-    if (!stream->ended && (connection->listener || code == CODE_RESOURCE_EXHAUSTED)) {
-        stream->too_big = true;
-    } else if (!stream->ended && stream->code < 0) {
-        stream->code = code;
-        stream->details = strdup(text); /* out of memory: the status goes without its text */
+    pthread_mutex_lock(&stream->connection->lock);
+    if (!stream->ended) {
+        stream->fault = status;
+        stream->fault_text = text;
     }
-    if (connection->listener)
+    if (stream->connection->listener)
         muster__http2_abort_with(stream, code, text);
     else
         muster__http2_reset(stream, NGHTTP2_CANCEL);
-    pthread_mutex_unlock(&connection->lock);
+    pthread_mutex_unlock(&stream->connection->lock);
     stream->cut = true;
 }
 
@@ -198,14 +196,16 @@ static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_
     const uint8_t *bytes = stream->prefix;
     stream->message_size =
         (size_t)bytes[1] << 24 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 8 | (size_t)bytes[4];
-    if (bytes[0] == 0 && stream->message_size <= stream->max_message_size)
+    /* Who asks for compression is refused at once, not only with the first message that is worth it. */
+    bool plain = bytes[0] == 0 && !(stream->compresses && stream->connection->listener);
+    if (plain && stream->message_size <= stream->max_message_size)
         return true;
-    if (bytes[0] == 0)
-        refuse_message(stream, CODE_RESOURCE_EXHAUSTED, END_OVERSIZED);
-    else if (bytes[0] == 1 && stream->compresses)
-        refuse_message(stream, CODE_UNIMPLEMENTED, "compressed messages are not taken: turn compression off");
+    if (plain)
+        refuse_message(stream, CODE_RESOURCE_EXHAUSTED, MUSTER_TOO_BIG, END_OVERSIZED);
+    else if (bytes[0] <= 1 && stream->compresses)
+        refuse_message(stream, CODE_UNIMPLEMENTED, MUSTER_PROTOCOL, END_COMPRESSED);
     else
-        refuse_message(stream, CODE_INTERNAL, "a message is marked as compressed, by nothing that was named");
+        refuse_message(stream, CODE_INTERNAL, MUSTER_PROTOCOL, END_MARKED);
     return false;
 }
 
