@@ -357,7 +357,10 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_listener.h \
     lib/network/grpc_loan.c \
     lib/network/grpc_cause.c \
+    lib/network/grpc_receive.c \
+    lib/network/grpc_send.c \
     lib/network/grpc_stream.c \
+    lib/network/grpc_stream.h \
     lib/network/grpc_transport.c \
     lib/network/grpc_unfinished.c \
     lib/network/grpc_unfinished.h
