@@ -241,11 +241,13 @@ libmuster_core_la_SOURCES += \
     lib/wire/array.c \
     lib/wire/array.h \
     lib/wire/block.c \
+    lib/wire/check.c \
     lib/wire/chunk.c \
     lib/wire/copy.c \
     lib/wire/copy.h \
     lib/wire/decode.c \
     lib/wire/encode.c \
+    lib/wire/encode_own.c \
     lib/wire/names.c \
     lib/wire/npy.c \
     lib/wire/reader.c \
@@ -253,7 +255,9 @@ libmuster_core_la_SOURCES += \
     lib/wire/storage.c \
     lib/wire/storage.h \
     lib/wire/values.c \
-    lib/wire/wire.h
+    lib/wire/wire.h \
+    lib/wire/writer.c \
+    lib/wire/writer.h
 if FILES
 libmuster_core_la_SOURCES += \
     lib/file.c \
