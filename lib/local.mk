@@ -246,6 +246,8 @@ libmuster_core_la_SOURCES += \
     lib/wire/copy.c \
     lib/wire/copy.h \
     lib/wire/decode.c \
+    lib/wire/decode.h \
+    lib/wire/decode_arrays.c \
     lib/wire/encode.c \
     lib/wire/encode_own.c \
     lib/wire/names.c \
