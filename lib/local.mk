@@ -153,6 +153,7 @@ libmuster_core_la_SOURCES += \
     lib/group/coordinator_file.c \
     lib/group/coordinator_groups.c \
     lib/group/coordinator_groups.h \
+    lib/group/coordinator_list.c \
     lib/group/coordinator_news.c \
     lib/group/coordinator_news.h \
     lib/group/coordinator_registration.c \
