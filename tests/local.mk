@@ -330,7 +330,7 @@ tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformanc
 check_PROGRAMS += tests/http2/hostile
 tests_http2_hostile_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(HTTP2_CFLAGS)
 tests_http2_hostile_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING) \
-    -Wl,--wrap=getaddrinfo,--wrap=epoll_wait,--wrap=muster__clock_now
+    -Wl,--wrap=getaddrinfo,--wrap=epoll_ctl,--wrap=epoll_wait,--wrap=muster__clock_now
 tests_http2_hostile_LDADD = $(GRPC_TEST_LIBS) $(HTTP2_LIBS)
 tests_http2_hostile_SOURCES = \
     tests/conformance/conformance.h \
@@ -343,6 +343,7 @@ tests_http2_hostile_SOURCES = \
     tests/http2/raw.h \
     tests/http2/test_clients.c \
     tests/http2/test_floods.c \
+    tests/http2/test_listening.c \
     tests/http2/test_pauses.c \
     tests/http2/test_places.c \
     tests/http2/test_servers.c \

@@ -267,7 +267,7 @@ class Stopping(Running):
 
     def test_stopped_and_started_again_with_the_same_participants(self):
         reference = self.finish(400, directory=self.scratch / "reference")
-        server = self.serve(400, "--come-back=1")
+        server = self.serve(400, "--come-back=1", stdout=support.IN_STEP)
         port = server.port
         participants = self.bring(port)
         self.read_until(server, "^round 3/")

@@ -97,7 +97,7 @@ class Evaluation(Serving):
     def test_patience_goes_on_after_a_kill(self):
         options = ("--rounds=40", "--evaluate=1", "--patience=3")
         for line in ("round 5/", "test after round 11:"):
-            server = self.serve_run(*options)
+            server = self.serve_run(*options, stdout=support.IN_STEP)
             node = self.bring(server, "a")
             self.read_until(server, line)
             server.kill()

@@ -12,4 +12,7 @@ size_t loop_waits(void);
    process stood still, and 256 others have something to read before them. */
 void stand_still(int64_t milliseconds);
 
+/* From now on no more descriptors can be watched, for this error; 0: they can. */
+void watching_fails(int number);
+
 #endif

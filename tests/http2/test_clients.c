@@ -186,14 +186,19 @@ Test(clients, a_message_that_is_announced_too_big_or_compressed_is_refused)
     raw_request(&raw, 1, 0, NULL, NULL);
     raw_frame(&raw, NGHTTP2_DATA, 0, 1, bytes, 6);
     expect_trailer(&raw, "grpc-status", "8");
+    expect_closed(server_end(server, 0), MUSTER_TOO_BIG, "a message is bigger than the limit");
     put_prefix(bytes, 1);
     bytes[0] = 1;
     raw_request(&raw, 3, 0, NULL, NULL);
     raw_frame(&raw, NGHTTP2_DATA, 0, 3, bytes, 6);
     expect_trailer(&raw, "grpc-status", "13");
+    expect_closed(server_end(server, 1), MUSTER_PROTOCOL,
+                  "a message is marked as compressed, by nothing that was named");
     raw_request(&raw, 5, 0, "grpc-encoding", "gzip");
     raw_frame(&raw, NGHTTP2_DATA, 0, 5, bytes, 6);
     expect_trailer(&raw, "grpc-status", "12");
+    expect_closed(server_end(server, 2), MUSTER_PROTOCOL,
+                  "a message is compressed: compression has to be off");
     end_raw(&raw);
 }
 

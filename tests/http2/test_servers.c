@@ -15,11 +15,11 @@
 
 static int listener;
 static struct end *client;
+static char address[ADDRESS_SIZE]; /* that it was given */
 
 static struct raw begin_client(void)
 {
     uint16_t port;
-    char address[ADDRESS_SIZE];
     begin();
     listener = raw_listen(&port);
     network_address("", port, address);
@@ -79,13 +79,13 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 /* Nobody accepts what waits there already, so that the system does not answer who comes next. */
 static int listen_silently(uint16_t port, int *waiting)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
     int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(silent, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(bind(silent, (struct sockaddr *)&name, sizeof(name)), 0);
     cr_assert_eq(listen(silent, 0), 0);
     *waiting = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(connect(*waiting, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(connect(*waiting, (struct sockaddr *)&name, sizeof(name)), 0);
     return silent;
 }
 
@@ -94,7 +94,6 @@ Test(servers, the_only_address_has_a_limit_of_time)
     const struct connection_options options = {
         .keepalive_time_ms = 600000, .keepalive_timeout_ms = 600000, .handshake_timeout_ms = 100};
     uint16_t port;
-    char address[ADDRESS_SIZE];
     begin();
     listener = raw_listen(&port);
     network_address("", port, address);
@@ -107,7 +106,6 @@ Test(servers, a_silent_address_is_left_for_the_next)
 {
     const struct connection_options options = {
         .keepalive_time_ms = 600000, .keepalive_timeout_ms = 600000, .handshake_timeout_ms = 12000};
-    char address[ADDRESS_SIZE];
     int waiting;
     begin();
     struct server *server = server_start(NULL, LIMIT);
@@ -145,6 +143,14 @@ Test(servers, garbage_in_the_middle)
     end_client(&raw, MUSTER_UNAVAILABLE);
 }
 
+static void expect_no_grpc(enum muster_status status)
+{
+    char text[200];
+    snprintf(text, sizeof(text), "what answers at %s is not a gRPC server (is it the right port?)",
+             address + strlen("http2+"));
+    expect_closed(client, status, text);
+}
+
 Test(servers, http_statuses_are_mapped)
 {
     static const struct {
@@ -155,8 +161,7 @@ Test(servers, http_statuses_are_mapped)
         struct raw raw = begin_answered();
         answer(&raw, 0, all[i].http, "text/html", NULL);
         raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "<html>sorry</html>", 18);
-        expect_closed(client, all[i].status,
-                      "what answers there is not a gRPC server (is it the right port?)");
+        expect_no_grpc(all[i].status);
         cr_assert_eq(client->count, 0);
         end_client(&raw, all[i].status);
     }
@@ -167,8 +172,7 @@ Test(servers, a_page_is_no_message)
     struct raw raw = begin_answered();
     answer(&raw, 0, "200", "text/html", NULL);
     raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "\0\0\0\0\1x", 6);
-    expect_closed(client, MUSTER_UNAVAILABLE,
-                  "what answers there is not a gRPC server (is it the right port?)");
+    expect_no_grpc(MUSTER_UNAVAILABLE);
     cr_assert_eq(client->count, 0);
     end_client(&raw, MUSTER_UNAVAILABLE);
 }

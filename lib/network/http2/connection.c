@@ -130,8 +130,10 @@ static void end(struct http2_connection *connection)
     nghttp2_session_del(connection->session);
     connection->session = NULL;
     muster__http2_watch_no_more(connection);
-    if (connection->descriptor >= 0)
+    if (connection->descriptor >= 0) {
         muster__http2_unwatch(connection->loop, connection->descriptor);
+        close(connection->descriptor);
+    }
     connection->descriptor = -1;
     pthread_mutex_unlock(&connection->lock);
     tell_due(connection);

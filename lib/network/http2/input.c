@@ -170,11 +170,14 @@ bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now)
     return false;
 }
 
-static void refuse_message(struct http2_stream *stream, int code, const char *text)
+/* `status`: for our side; the text is for both. */
+static void refuse_message(struct http2_stream *stream, int code, enum muster_status status, const char *text)
 {
     pthread_mutex_lock(&stream->connection->lock);
-    if (!stream->ended)
-        stream->too_big = true;
+    if (!stream->ended) {
+        stream->fault = status;
+        stream->fault_text = text;
+    }
     if (stream->connection->listener)
         muster__http2_abort_with(stream, code, text);
     else
@@ -196,11 +199,11 @@ static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_
     if (bytes[0] == 0 && stream->message_size <= stream->max_message_size)
         return true;
     if (bytes[0] == 0)
-        refuse_message(stream, CODE_RESOURCE_EXHAUSTED, END_OVERSIZED);
+        refuse_message(stream, CODE_RESOURCE_EXHAUSTED, MUSTER_TOO_BIG, END_OVERSIZED);
     else if (bytes[0] == 1 && stream->compresses)
-        refuse_message(stream, CODE_UNIMPLEMENTED, "compressed messages are not taken");
+        refuse_message(stream, CODE_UNIMPLEMENTED, MUSTER_PROTOCOL, END_COMPRESSED);
     else
-        refuse_message(stream, CODE_INTERNAL, "a message is marked as compressed, by nothing that was named");
+        refuse_message(stream, CODE_INTERNAL, MUSTER_PROTOCOL, END_MARKED);
     return false;
 }
 
