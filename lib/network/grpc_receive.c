@@ -57,7 +57,8 @@ static void timer_expired(struct timer *timer)
     struct grpc_stream *stream = CONTAINER(timer, struct grpc_stream, timer);
     pthread_mutex_lock(&stream->lock);
     stream->timed = false;
-    int64_t left_ms = stream->unread ? stream->held_until - muster__clock_now() : 0;
+    bool held = stream->unread && stream->pending; /* not of one whose end is being told */
+    int64_t left_ms = held ? stream->held_until - muster__clock_now() : 0;
     if (left_ms > 0) /* it was started for a message before the one that is held now */
         start_timer(stream, left_ms);
     else
