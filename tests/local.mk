@@ -2,7 +2,8 @@
 EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/tsan.supp tests/support/run_test tests/support/valgrind.supp \
     tests/support/plain/criterion/criterion.h tests/integration/make_certificates tests/long/common tests/long/consensus \
     tests/long/ddp tests/long/fresh_debian tests/long/starts tests/long/strangers tests/long/training \
-    tests/long/grpc-js/package.json tests/long/grpc-js/participant.js tests/long/grpc-js/train.py
+    tests/long/grpc-js/package.json tests/long/grpc-js/participant.js tests/long/grpc-go/go.mod tests/long/grpc-go/participant.go \
+    tests/long/train.py
 
 if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
