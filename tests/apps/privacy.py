@@ -107,7 +107,7 @@ class Privacy(support.Case):
         """So a buffer of more than there are never fills."""
         server = self.start_training(
             *("--strategy=fedbuff", f"--buffer={PEOPLE + 1}", "--privacy-clip=1", "--privacy-noise=3"),
-            *("--privacy-sampling=none", "--deadline=1", "--wait=2", "--rounds=1"),
+            *("--privacy-sampling=none", "--deadline=1", f"--wait={8 * support.SLOWNESS}", "--rounds=1"),
         )
         self.assertEqual(server.wait(), 1)
         self.assertIn("no answer was accepted", self.errors_of(server))
