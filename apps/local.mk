@@ -31,6 +31,8 @@ apps_libcommon_a_SOURCES = \
     apps/common/placeholders.h \
     apps/common/port.c \
     apps/common/port.h \
+    apps/common/record.c \
+    apps/common/record.h \
     apps/common/signals.c \
     apps/common/signals.h \
     apps/common/terminal.c \

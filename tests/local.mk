@@ -230,8 +230,12 @@ tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \
+    tests/fault/allocation_chunks.c \
     tests/fault/allocation_group.c \
     tests/fault/allocation_parts.c \
+    tests/fault/allocation_sessions.c \
+    tests/fault/ends.c \
+    tests/fault/ends.h \
     tests/fault/failing.c \
     tests/fault/failing.h \
     tests/support/no_grpc.c

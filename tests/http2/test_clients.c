@@ -199,6 +199,10 @@ Test(clients, a_message_that_is_announced_too_big_or_compressed_is_refused)
     expect_trailer(&raw, "grpc-status", "12");
     expect_closed(server_end(server, 2), MUSTER_PROTOCOL,
                   "a message is compressed: compression has to be off");
+    bytes[0] = 0; /* so far it is not, but asked for */
+    raw_request(&raw, 7, 0, "grpc-encoding", "gzip");
+    raw_frame(&raw, NGHTTP2_DATA, 0, 7, bytes, 6);
+    expect_trailer(&raw, "grpc-status", "12");
     end_raw(&raw);
 }
 

@@ -188,6 +188,28 @@ Test(servers, no_trailers)
     end_client(&raw, client->status);
 }
 
+static void answer_compressed(struct raw *raw, const char *encoding)
+{
+    uint8_t block[512], *at = put_header(block, ":status", "200");
+    at = put_header(at, "content-type", "application/grpc");
+    at = put_header(at, "grpc-encoding", encoding);
+    raw_frame(raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, block, (size_t)(at - block));
+    raw_frame(raw, NGHTTP2_DATA, 0, 1, "\1\0\0\0\1x", 6);
+}
+
+Test(servers, a_compressed_message_is_refused)
+{
+    struct raw raw = begin_answered();
+    answer_compressed(&raw, "gzip");
+    expect_closed(client, MUSTER_PROTOCOL, "a message is compressed: compression has to be off");
+    cr_assert_eq(raw_until_code(&raw), NGHTTP2_CANCEL);
+    end_client(&raw, MUSTER_PROTOCOL);
+    raw = begin_answered();
+    answer_compressed(&raw, "identity");
+    expect_closed(client, MUSTER_PROTOCOL, "a message is marked as compressed, by nothing that was named");
+    end_client(&raw, MUSTER_PROTOCOL);
+}
+
 /* As the page "gRPC over HTTP/2" says. */
 Test(servers, resets_are_mapped)
 {

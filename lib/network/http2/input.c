@@ -196,11 +196,13 @@ static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_
     const uint8_t *bytes = stream->prefix;
     stream->message_size =
         (size_t)bytes[1] << 24 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 8 | (size_t)bytes[4];
-    if (bytes[0] == 0 && stream->message_size <= stream->max_message_size)
+    /* Who asks for compression is refused at once, not only with the first message that is worth it. */
+    bool plain = bytes[0] == 0 && !(stream->compresses && stream->connection->listener);
+    if (plain && stream->message_size <= stream->max_message_size)
         return true;
-    if (bytes[0] == 0)
+    if (plain)
         refuse_message(stream, CODE_RESOURCE_EXHAUSTED, MUSTER_TOO_BIG, END_OVERSIZED);
-    else if (bytes[0] == 1 && stream->compresses)
+    else if (bytes[0] <= 1 && stream->compresses)
         refuse_message(stream, CODE_UNIMPLEMENTED, MUSTER_PROTOCOL, END_COMPRESSED);
     else
         refuse_message(stream, CODE_INTERNAL, MUSTER_PROTOCOL, END_MARKED);
