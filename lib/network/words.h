@@ -19,6 +19,9 @@
 #define CAUSE_OTHER_HOST                                                                                     \
     "TLS: the server's certificate is not for the host in the address: connect to a DNS name or IP address " \
     "of its subjectAltName, or issue it for this one"
+#define CAUSE_LONG_CHAIN                                                                              \
+    "TLS: the server shows more than 100 KiB of certificates: its own, and those between it and the " \
+    "authority, are enough"
 /* With the address. */
 #define CAUSE_NOT_GRPC "what answers at %.64s is not a gRPC server (is it the right port?)"
 /* With the resolver's reason. */

@@ -206,6 +206,22 @@ Test(clients, a_message_that_is_announced_too_big_or_compressed_is_refused)
     end_raw(&raw);
 }
 
+/* HTTP's receivers take away spaces at both ends of a value. */
+Test(clients, what_a_value_cannot_hold_is_escaped_in_a_status_text)
+{
+    static const char *const texts[][2] = {
+        {" a b ", "%20a b%20"}, {" ", "%20"}, {"100%", "100%25"}, {"caf\xc3\xa9\n", "caf%C3%A9%0A"}};
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        raw_request(&raw, 2 * (uint32_t)i + 1, 0, NULL, NULL);
+        struct end *end = server_end(server, i);
+        end->stream->ops->close(end->stream, MUSTER_UNAVAILABLE, texts[i][0]);
+        expect_trailer(&raw, "grpc-message", texts[i][1]);
+    }
+    end_raw(&raw);
+}
+
 Test(clients, messages_of_no_bytes_and_a_prefix_in_single_bytes_arrive)
 {
     uint8_t bytes[8];

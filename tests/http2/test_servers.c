@@ -58,8 +58,27 @@ static void answer(struct raw *raw, uint8_t flags, const char *status, const cha
     raw_frame(raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | flags, 1, block, (size_t)(at - block));
 }
 
-/* A host of two addresses. */
-#define TWO "two.test"
+/* A host of two addresses, and one that is looked up for as long as the test likes. */
+#define TWO  "two.test"
+#define SLOW "slow.test"
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned begun;
+    bool go_on;
+} slow = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static int look_up_slowly(void)
+{
+    pthread_mutex_lock(&slow.lock);
+    slow.begun++;
+    pthread_cond_broadcast(&slow.changed);
+    while (!slow.go_on)
+        pthread_cond_wait(&slow.changed, &slow.lock);
+    pthread_mutex_unlock(&slow.lock);
+    return EAI_NONAME;
+}
 
 int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                        struct addrinfo **found);
@@ -69,6 +88,8 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                        struct addrinfo **found)
 {
+    if (host && strcmp(host, SLOW) == 0 && !(hints->ai_flags & AI_NUMERICHOST))
+        return look_up_slowly();
     if (!host || strcmp(host, TWO) != 0)
         return __real_getaddrinfo(host, port, hints, found);
     cr_assert_eq(__real_getaddrinfo("127.0.0.2", port, hints, found), 0);
@@ -116,6 +137,45 @@ Test(servers, a_silent_address_is_left_for_the_next)
     wait_messages(client, 1);
     close(waiting);
     close(silent);
+    conclude();
+}
+
+/* Of a server's host by that name. */
+static void expect_service(struct server *server, size_t before, const char *host)
+{
+    snprintf(address, sizeof(address), "http2+%s:%u", host, server->port);
+    client = client_connect(address, LIMIT);
+    send_number(server_end(server, before), 1);
+    wait_messages(client, 1);
+}
+
+/* Lookups of which some are under way, and one is not: nobody's end waits for them. */
+Test(servers, a_name_that_nobody_wants_any_more_is_not_waited_for)
+{
+    enum { THREADS = 4 };
+    struct end *clients[THREADS + 1];
+    begin();
+    struct server *server = server_start(NULL, LIMIT);
+    for (size_t i = 0; i <= THREADS; i++)
+        clients[i] = client_connect("http2+" SLOW ":1", LIMIT);
+    pthread_mutex_lock(&slow.lock);
+    while (slow.begun < THREADS)
+        pthread_cond_wait(&slow.changed, &slow.lock);
+    pthread_mutex_unlock(&slow.lock);
+    for (size_t i = 0; i <= THREADS; i++)
+        clients[i]->stream->ops->cut(clients[i]->stream);
+    for (size_t i = 0; i <= THREADS; i++)
+        expect_closed(clients[i], MUSTER_CANCELLED, NULL);
+    for (size_t i = 0; i < 2; i++) /* both loops have done with them */
+        expect_service(server, i, "127.0.0.1");
+    pthread_mutex_lock(&slow.lock);
+    slow.go_on = true;
+    pthread_cond_broadcast(&slow.changed);
+    pthread_mutex_unlock(&slow.lock);
+    expect_service(server, 2, "localhost");
+    pthread_mutex_lock(&slow.lock);
+    cr_assert_eq(slow.begun, THREADS);
+    pthread_mutex_unlock(&slow.lock);
     conclude();
 }
 
@@ -186,6 +246,19 @@ Test(servers, no_trailers)
     cr_assert_eq(client->count, 1);
     cr_assert_neq(client->status, MUSTER_OK);
     end_client(&raw, client->status);
+}
+
+Test(servers, a_status_text_is_read_without_its_escapes)
+{
+    struct raw raw = begin_answered();
+    uint8_t block[512], *at = put_header(block, ":status", "200");
+    at = put_header(at, "content-type", "application/grpc");
+    at = put_header(at, "grpc-status", "14");
+    at = put_header(at, "grpc-message", "%20caf%c3%A9%20%zz%00%4");
+    raw_frame(&raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block,
+              (size_t)(at - block));
+    expect_closed(client, MUSTER_UNAVAILABLE, " caf\xc3\xa9 %zz%00%4");
+    end_client(&raw, MUSTER_UNAVAILABLE);
 }
 
 static void answer_compressed(struct raw *raw, const char *encoding)
