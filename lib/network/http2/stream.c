@@ -329,8 +329,11 @@ void muster__http2_stream_due(struct http2_stream *stream, int64_t at)
     struct muster_transport *clock = &stream->connection->loop->clock;
     if (stream->told || at == INT64_MAX || (stream->timed && stream->timer_at <= at))
         return;
-    if (stream->timed && muster__timer_stop(clock, &stream->timer))
+    if (stream->timed) {
+        if (!muster__timer_stop(clock, &stream->timer))
+            return; /* it is about to ring, and looks at all that is due */
         muster__http2_stream_release(stream);
+    }
     stream->timed = true;
     stream->timer_at = at;
     atomic_fetch_add(&stream->references, 1);
