@@ -180,8 +180,7 @@ static void deliver_arrived(struct grpc_stream *stream)
     if (stream->held_ms && stream->unread && !stream->closing)
         hold(stream);
     else
-        muster__grpc_read_on(
-            stream); /* even if sending has failed: the call has not ended before all is read */
+        muster__grpc_read_on(stream); /* even if sending has failed: all is read before the call ends */
 }
 
 /* A send during the delivery posts the next receive, so that another message can arrive meanwhile: it

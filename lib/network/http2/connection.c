@@ -318,7 +318,10 @@ static void ready(struct watch *watch, uint32_t events)
 void muster__http2_look(struct http2_connection *connection)
 {
     connection->loop->now = muster__clock_now();
-    if (connection->descriptor >= 0)
+    pthread_mutex_lock(&connection->lock);
+    bool good = connection->descriptor >= 0 && !connection->broken; /* or its end was seen in this round */
+    pthread_mutex_unlock(&connection->lock);
+    if (good)
         go_on(connection, EPOLLIN);
 }
 

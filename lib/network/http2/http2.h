@@ -361,8 +361,8 @@ void muster__http2_break_rules(struct http2_connection *connection, const char *
 /* To be closed when all is written; with the lock held. */
 void muster__http2_finish(struct http2_connection *connection);
 
-/* The same, without the lock: reads what came while the loop was at others, or the process stood still. A limit of time is
-   judged behind it. */
+/* On the loop's thread, with the helm and without the lock: reads what came while the loop was at others, or the process
+   stood still. A limit of time is judged behind it. */
 void muster__http2_look(struct http2_connection *connection);
 
 /* On the loop's thread: its timer is to ring by then. */
