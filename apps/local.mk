@@ -31,10 +31,14 @@ apps_libcommon_a_SOURCES = \
     apps/common/placeholders.h \
     apps/common/port.c \
     apps/common/port.h \
+    apps/common/record.c \
+    apps/common/record.h \
     apps/common/signals.c \
     apps/common/signals.h \
     apps/common/terminal.c \
     apps/common/terminal.h \
+    apps/common/thread.c \
+    apps/common/thread.h \
     apps/common/units.c \
     apps/common/units.h
 

@@ -153,6 +153,7 @@ libmuster_core_la_SOURCES += \
     lib/group/coordinator_file.c \
     lib/group/coordinator_groups.c \
     lib/group/coordinator_groups.h \
+    lib/group/coordinator_list.c \
     lib/group/coordinator_news.c \
     lib/group/coordinator_news.h \
     lib/group/coordinator_registration.c \
@@ -236,14 +237,20 @@ libmuster_core_la_SOURCES += \
     lib/status.h \
     lib/text.c \
     lib/text.h \
+    lib/thread.c \
+    lib/thread.h \
     lib/wire/array.c \
     lib/wire/array.h \
     lib/wire/block.c \
+    lib/wire/check.c \
     lib/wire/chunk.c \
     lib/wire/copy.c \
     lib/wire/copy.h \
     lib/wire/decode.c \
+    lib/wire/decode.h \
+    lib/wire/decode_arrays.c \
     lib/wire/encode.c \
+    lib/wire/encode_own.c \
     lib/wire/names.c \
     lib/wire/npy.c \
     lib/wire/reader.c \
@@ -251,7 +258,9 @@ libmuster_core_la_SOURCES += \
     lib/wire/storage.c \
     lib/wire/storage.h \
     lib/wire/values.c \
-    lib/wire/wire.h
+    lib/wire/wire.h \
+    lib/wire/writer.c \
+    lib/wire/writer.h
 if FILES
 libmuster_core_la_SOURCES += \
     lib/file.c \
@@ -355,7 +364,10 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_listener.h \
     lib/network/grpc_loan.c \
     lib/network/grpc_cause.c \
+    lib/network/grpc_receive.c \
+    lib/network/grpc_send.c \
     lib/network/grpc_stream.c \
+    lib/network/grpc_stream.h \
     lib/network/grpc_transport.c \
     lib/network/grpc_unfinished.c \
     lib/network/grpc_unfinished.h

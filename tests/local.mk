@@ -2,7 +2,8 @@
 EXTRA_DIST += tests/support/count_tests tests/support/lsan.supp tests/support/tsan.supp tests/support/run_test tests/support/valgrind.supp \
     tests/support/plain/criterion/criterion.h tests/integration/make_certificates tests/long/common tests/long/consensus \
     tests/long/ddp tests/long/fresh_debian tests/long/starts tests/long/strangers tests/long/training \
-    tests/long/grpc-js/package.json tests/long/grpc-js/participant.js tests/long/grpc-js/train.py
+    tests/long/grpc-js/package.json tests/long/grpc-js/participant.js tests/long/grpc-go/go.mod tests/long/grpc-go/participant.go \
+    tests/long/train.py
 
 if HAVE_TESTS
 TEST_PROGRAMS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(PROTOBUF_C_CFLAGS) $(TEST_CPPFLAGS)
@@ -230,8 +231,12 @@ tests_fault_allocation_LDFLAGS = $(AM_LDFLAGS) \
 tests_fault_allocation_LDADD = $(CORE_TEST_LIBS)
 tests_fault_allocation_SOURCES = \
     tests/fault/allocation.c \
+    tests/fault/allocation_chunks.c \
     tests/fault/allocation_group.c \
     tests/fault/allocation_parts.c \
+    tests/fault/allocation_sessions.c \
+    tests/fault/ends.c \
+    tests/fault/ends.h \
     tests/fault/failing.c \
     tests/fault/failing.h \
     tests/support/no_grpc.c
@@ -329,17 +334,22 @@ tests_conformance_http2_SOURCES = $(socket_conformance_sources) tests/conformanc
 # Peers that write HTTP/2 by hand, and mean no good.
 check_PROGRAMS += tests/http2/hostile
 tests_http2_hostile_CPPFLAGS = $(TEST_PROGRAMS_CPPFLAGS) $(HTTP2_CFLAGS)
-tests_http2_hostile_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING) -Wl,--wrap=getaddrinfo
+tests_http2_hostile_LDFLAGS = $(CONFORMANCE_LINKING) $(GRPC_TEST_LINKING) \
+    -Wl,--wrap=getaddrinfo,--wrap=epoll_ctl,--wrap=epoll_wait,--wrap=muster__clock_now
 tests_http2_hostile_LDADD = $(GRPC_TEST_LIBS) $(HTTP2_LIBS)
 tests_http2_hostile_SOURCES = \
     tests/conformance/conformance.h \
     tests/conformance/fixture.c \
     tests/conformance/fixture.h \
+    tests/http2/loops.c \
+    tests/http2/loops.h \
     tests/http2/network.c \
     tests/http2/raw.c \
     tests/http2/raw.h \
     tests/http2/test_clients.c \
     tests/http2/test_floods.c \
+    tests/http2/test_listening.c \
+    tests/http2/test_pauses.c \
     tests/http2/test_places.c \
     tests/http2/test_servers.c \
     tests/http2/test_tls.c \

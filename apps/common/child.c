@@ -23,6 +23,7 @@
 
 #include "clock.h"
 #include "dataset.h"
+#include "thread.h"
 
 /* How long to wait for what was killed. */
 enum { KILLED_MS = 10000 };
@@ -254,17 +255,6 @@ static void *watch(void *argument)
 
 /* ---- for callers ---- */
 
-/* No signal is handled on the thread, which would delay the children. */
-static bool start_thread(struct children *children)
-{
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &children->mask);
-    bool started = pthread_create(&children->thread, NULL, watch, children) == 0;
-    pthread_sigmask(SIG_SETMASK, &children->mask, NULL);
-    return started;
-}
-
 struct children *children_new(child_ended *on_end, void *context)
 {
     struct children *children = calloc(1, sizeof(*children));
@@ -279,7 +269,8 @@ struct children *children_new(child_ended *on_end, void *context)
     pthread_mutex_init(&children->lock, NULL);
     pthread_cond_init(&children->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (children->wake >= 0 && make_room(children) && start_thread(children))
+    pthread_sigmask(SIG_SETMASK, NULL, &children->mask);
+    if (children->wake >= 0 && make_room(children) && thread_start(&children->thread, watch, children))
         return children;
     if (children->wake >= 0)
         close(children->wake);

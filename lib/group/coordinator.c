@@ -28,6 +28,7 @@
 #include "network/transport.h"
 #include "options.h"
 #include "status.h"
+#include "thread.h"
 
 enum {
     HELLO_MOST = 4096,     /* bytes of a Hello; a label has fewer */
@@ -384,15 +385,6 @@ static enum muster_status listen_to_members(struct muster_coordinator *coordinat
     return participant_manager_start(&options, &coordinator->manager, error);
 }
 
-static bool start_thread(struct muster_coordinator *coordinator)
-{
-    sigset_t saved;
-    muster__block_signals(&saved);
-    bool started = pthread_create(&coordinator->thread, NULL, run_steps, coordinator) == 0;
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    return started;
-}
-
 enum muster_status muster_coordinator_start(const struct muster_coordinator_options *given,
                                             struct muster_coordinator **result, struct muster_error *error)
 {
@@ -420,7 +412,7 @@ enum muster_status muster_coordinator_start(const struct muster_coordinator_opti
         coordinator_destroy(coordinator);
         return status;
     }
-    bool started = coordinator->file && start_thread(coordinator);
+    bool started = coordinator->file && muster__thread_start(&coordinator->thread, run_steps, coordinator);
     /* Members may have come before the manager was known here. */
     pthread_mutex_lock(&coordinator->lock);
     coordinator->has_thread = started;

@@ -1,4 +1,4 @@
-/* The groups of a coordinator: see the header. */
+/* What happens to the groups of a coordinator and to their members: see the header. */
 #include <config.h>
 
 #include <stdio.h>
@@ -9,162 +9,13 @@
 #include "group/coordinator_groups.h"
 #include "status.h"
 
-/* ---- memory ---- */
-
-void muster__place_free(struct place *place)
-{
-    if (!place)
-        return;
-    free(place->name);
-    free(place->address);
-    free(place);
-}
-
-static void group_free(struct groups *groups, struct group *group)
-{
-    for (uint32_t i = 0; i < group->count; i++)
-        muster__place_free(group->places[i]);
-    if (group->word)
-        groups->forget(group->word);
-    free(group->places);
-    free(group->name);
-    free(group);
-}
-
-void muster__groups_clear(struct groups *groups)
-{
-    while (groups->first) {
-        struct group *group = groups->first;
-        groups->first = group->next;
-        group_free(groups, group);
-    }
-    while (groups->dropped) {
-        struct place *place = groups->dropped;
-        groups->dropped = place->next;
-        muster__place_free(place);
-    }
-    for (size_t i = 0; i < groups->ended_count; i++)
-        free(groups->ended[i]);
-    free(groups->ended);
-    free(groups->lost);
-    groups->ended = NULL;
-    groups->lost = NULL;
-    groups->lost_count = groups->ended_count = groups->count = 0;
-}
-
-struct group *muster__groups_add(struct groups *groups, const char *name, uint32_t wanted, uint32_t least)
-{
-    struct group *group = calloc(1, sizeof(*group));
-    if (group)
-        group->name = strdup(name);
-    if (!group || !group->name) {
-        free(group);
-        return NULL;
-    }
-    group->wanted = wanted;
-    group->least = least;
-    group->deadline = INT64_MAX;
-    group->next = groups->first;
-    groups->first = group;
-    groups->count++;
-    return group;
-}
-
-struct place *muster__group_add_place(struct group *group, const char *name, const char *address,
-                                      uint64_t incarnation)
-{
-    struct place **places = realloc(group->places, (group->count + 1) * sizeof(struct place *));
-    if (!places)
-        return NULL;
-    group->places = places;
-    struct place *place = calloc(1, sizeof(*place));
-    if (place) {
-        place->name = strdup(name);
-        place->address = strdup(address);
-    }
-    if (!place || !place->name || !place->address) {
-        muster__place_free(place);
-        return NULL;
-    }
-    place->incarnation = incarnation;
-    group->places[group->count++] = place;
-    return place;
-}
-
-/* ---- finding ---- */
-
-static bool is_live(const struct group *group)
-{
-    return group->stage == MUSTER_GROUP_GATHERS || group->stage == MUSTER_GROUP_RUNS;
-}
-
-struct group *muster__groups_find_live(const struct groups *groups, const char *name)
-{
-    struct group *group = groups->first;
-    while (group && (!is_live(group) || strcmp(group->name, name) != 0))
-        group = group->next;
-    return group;
-}
-
-static struct place *find_name(const struct group *group, const char *name)
-{
-    for (uint32_t i = 0; i < group->count; i++) {
-        if (strcmp(group->places[i]->name, name) == 0)
-            return group->places[i];
-    }
-    return NULL;
-}
-
-/* The place of the same process, in a group that is over, too. */
-static struct place *find_process(const struct groups *groups, const struct registration *registration)
-{
-    for (struct group *group = groups->first; group; group = group->next) {
-        struct place *place =
-            strcmp(group->name, registration->group) == 0 ? find_name(group, registration->name) : NULL;
-        if (place && place->incarnation == registration->incarnation)
-            return place;
-    }
-    return NULL;
-}
-
-struct place *muster__groups_find(const struct groups *groups, const char *group_name, const char *name,
-                                  const void *who, struct group **found)
-{
-    for (struct group *group = groups->first; group; group = group->next) {
-        struct place *place = strcmp(group->name, group_name) == 0 ? find_name(group, name) : NULL;
-        if (place && (place->owner == who || place->claimant == who)) {
-            *found = group;
-            return place;
-        }
-    }
-    *found = NULL;
-    return NULL;
-}
-
-static uint32_t rank_of(const struct group *group, const struct place *place)
-{
-    uint32_t rank = 0;
-    while (group->places[rank] != place)
-        rank++;
-    return rank;
-}
-
-bool muster__groups_has_ended(const struct groups *groups, const char *name)
-{
-    for (size_t i = 0; i < groups->ended_count; i++) {
-        if (strcmp(groups->ended[i], name) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* ---- what is told ---- */
 
 static void tell(struct groups *groups, const struct group *group, const struct place *place,
                  enum muster_member_state state, const char *text)
 {
     if (groups->tell)
-        groups->tell(groups->context, group, rank_of(group, place), state, text);
+        groups->tell(groups->context, group, muster__group_rank_of(group, place), state, text);
 }
 
 /* Another epoch begins. */
@@ -176,49 +27,6 @@ static void turn_over(struct groups *groups, struct group *group)
 }
 
 /* ---- groups end ---- */
-
-static void remove_ended(struct groups *groups, size_t i)
-{
-    free(groups->ended[i]);
-    groups->ended_count--;
-    memmove(groups->ended + i, groups->ended + i + 1, (groups->ended_count - i) * sizeof(*groups->ended));
-}
-
-/* Takes over the name. */
-static void add_ended(struct groups *groups, char *name)
-{
-    if (!groups->ended)
-        groups->ended = calloc(groups->most, sizeof(*groups->ended));
-    if (!groups->ended || muster__groups_has_ended(groups, name)) {
-        free(name);
-        return;
-    }
-    if (groups->ended_count == groups->most)
-        remove_ended(groups, 0);
-    groups->ended[groups->ended_count++] = name;
-}
-
-/* What there is no memory for is taken for new, if it comes back. */
-static void remember_lost(struct groups *groups, const struct group *group)
-{
-    for (uint32_t i = 0; i < group->count; i++) {
-        if (group->places[i]->state != MUSTER_MEMBER_LOST)
-            continue;
-        if (!groups->lost)
-            groups->lost = calloc(GROUPS_LOST_MOST, sizeof(*groups->lost));
-        if (groups->lost)
-            groups->lost[groups->lost_count++ % GROUPS_LOST_MOST] = group->places[i]->incarnation;
-    }
-}
-
-static bool was_lost(const struct groups *groups, uint64_t incarnation)
-{
-    for (size_t i = 0; i < groups->lost_count && i < GROUPS_LOST_MOST; i++) {
-        if (groups->lost[i] == incarnation)
-            return true;
-    }
-    return false;
-}
 
 static bool is_empty(const struct group *group)
 {
@@ -241,12 +49,12 @@ static void sweep(struct groups *groups)
         *at = group->next;
         groups->count--;
         groups->unsaved = true;
-        remember_lost(groups, group);
+        muster__groups_add_lost(groups, group);
         if (group->stage != MUSTER_GROUP_GATHERS && !muster__groups_find_live(groups, group->name)) {
-            add_ended(groups, group->name);
+            muster__groups_add_ended(groups, group->name);
             group->name = NULL;
         }
-        group_free(groups, group);
+        muster__groups_free_group(groups, group);
     }
 }
 
@@ -385,10 +193,7 @@ static enum muster_status new_group(struct groups *groups, const struct registra
     if (registration->limit_ms >= 0 && registration->limit_ms < INT64_MAX - now)
         (*group)->deadline = now + registration->limit_ms;
     groups->unsaved = true;
-    for (size_t i = groups->ended_count; i-- > 0;) {
-        if (strcmp(groups->ended[i], registration->group) == 0)
-            remove_ended(groups, i);
-    }
+    muster__groups_forget_ended(groups, registration->group);
     return MUSTER_OK;
 }
 
@@ -436,7 +241,7 @@ static enum muster_status claim_in(struct groups *groups, struct group *group,
                                    struct muster_error *error)
 {
     enum muster_status status = check_wishes(group, registration, error);
-    struct place *place = find_name(group, registration->name);
+    struct place *place = muster__group_find_place(group, registration->name);
     if (status != MUSTER_OK)
         return status;
     if (place)
@@ -455,12 +260,12 @@ static enum muster_status claim_in(struct groups *groups, struct group *group,
 enum muster_status muster__groups_claim(struct groups *groups, const struct registration *registration,
                                         void *who, int64_t now, struct muster_error *error)
 {
-    struct place *place = find_process(groups, registration);
+    struct place *place = muster__groups_find_process(groups, registration);
     struct group *group = muster__groups_find_live(groups, registration->group);
     enum muster_status status = MUSTER_OK;
     if (place)
         return claim_place(place, who, error);
-    if (was_lost(groups, registration->incarnation))
+    if (muster__groups_was_lost(groups, registration->incarnation))
         return muster__error(error, MUSTER_REFUSED,
                              "the coordinator has forgotten the group '%.64s', as it was cut off from all "
                              "members for longer than its grace",
@@ -567,7 +372,7 @@ void muster__groups_gone(struct groups *groups, const char *group_name, const ch
     if (group->stage == MUSTER_GROUP_GATHERS) {
         if (owned)
             tell(groups, group, place, MUSTER_MEMBER_LOST, "it has gone before the group was complete");
-        muster__place_free(take_place(group, rank_of(group, place)));
+        muster__place_free(take_place(group, muster__group_rank_of(group, place)));
     } else if (group->stage == MUSTER_GROUP_RUNS && place->state == MUSTER_MEMBER_PRESENT &&
                (owned || group->awaited_until <= now))
         lose(groups, group, place);

@@ -77,8 +77,8 @@ struct group {
     void *word;                         /* the coordinator's: what they are told */
 };
 
-/* Zeros but for what is set at the beginning. Written by coordinator_groups.c alone, but where it says
-   otherwise. */
+/* Zeros but for what is set at the beginning. Written by coordinator_groups.c and coordinator_list.c alone, but where
+   it says otherwise. */
 struct groups {
     size_t most;
     uint32_t most_members;
@@ -100,9 +100,6 @@ struct groups {
     uint64_t *lost;
     uint64_t lost_count;
 };
-
-/* Frees all of it. */
-void muster__groups_clear(struct groups *groups);
 
 /*
  * Somebody wants to register. On OK, `who` is the claimant of a place, until muster__groups_joined() or
@@ -128,21 +125,48 @@ void muster__groups_finished(struct groups *groups, struct group *group, struct 
 void muster__groups_tick(struct groups *groups, int64_t now);
 int64_t muster__groups_due(const struct groups *groups);
 
-/* The place that `who` owns or claims, and its group; NULL: none. */
-struct place *muster__groups_find(const struct groups *groups, const char *group_name, const char *name,
-                                  const void *who, struct group **group);
-
-/* The group that gathers or runs under that name; NULL: none. */
-struct group *muster__groups_find_live(const struct groups *groups, const char *name);
-
 /* All of them, for muster_coordinator_get_groups(): coordinator_statistics.c. */
 struct muster_coordinator_group *muster__groups_list(const struct groups *groups, int64_t now, size_t *count,
                                                      size_t size);
 
+/* ---- coordinator_list.c: what there is, and what is remembered ---- */
+
+/* Adds an empty group, and a place at its end. NULL: out of memory. */
+struct group *muster__groups_add(struct groups *groups, const char *name, uint32_t wanted, uint32_t least);
+struct place *muster__group_add_place(struct group *group, const char *name, const char *address,
+                                      uint64_t incarnation);
+
+/* Frees all of it; or a group that is not in the list, or a place. */
+void muster__groups_clear(struct groups *groups);
+void muster__groups_free_group(struct groups *groups, struct group *group);
+void muster__place_free(struct place *place);
+
+/* The place that `who` owns or claims, and its group; NULL: none. */
+struct place *muster__groups_find(const struct groups *groups, const char *group_name, const char *name,
+                                  const void *who, struct group **group);
+
+/* The place of the same process, in a group that is over, too; NULL: none. */
+struct place *muster__groups_find_process(const struct groups *groups,
+                                          const struct registration *registration);
+
+/* The group that gathers or runs under that name; NULL: none. */
+struct group *muster__groups_find_live(const struct groups *groups, const char *name);
+
+/* The place of that name, NULL: none; and the rank of one that is there. */
+struct place *muster__group_find_place(const struct group *group, const char *name);
+uint32_t muster__group_rank_of(const struct group *group, const struct place *place);
+
 /* Whether a group of that name has ended, and no other has begun. */
 bool muster__groups_has_ended(const struct groups *groups, const char *name);
 
-void muster__place_free(struct place *place);
+/* One has ended: takes over its name. And another has begun. */
+void muster__groups_add_ended(struct groups *groups, char *name);
+void muster__groups_forget_ended(struct groups *groups, const char *name);
+
+/* Remembers those that were lost with all of their group; what there is no memory for is taken for new, if it comes
+   back. */
+void muster__groups_add_lost(struct groups *groups, const struct group *group);
+bool muster__groups_was_lost(const struct groups *groups, uint64_t incarnation);
 
 /* ---- coordinator_file.c: what outlives the coordinator ---- */
 
@@ -156,10 +180,5 @@ uint8_t *muster__groups_pack(const struct groups *groups, int64_t now, int64_t w
    follows the name of the file, or OUT_OF_MEMORY: the groups are empty. */
 enum muster_status muster__groups_unpack(struct groups *groups, const void *bytes, size_t size, int64_t now,
                                          int64_t wall, int64_t grace_ms, struct muster_error *error);
-
-/* Adds an empty group, and a place at its end. NULL: out of memory. */
-struct group *muster__groups_add(struct groups *groups, const char *name, uint32_t wanted, uint32_t least);
-struct place *muster__group_add_place(struct group *group, const char *name, const char *address,
-                                      uint64_t incarnation);
 
 #endif

@@ -4,7 +4,6 @@
 #include <muster/monitor.h>
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include "monitor/sources.h"
 #include "options.h"
 #include "status.h"
+#include "thread.h"
 
 enum {
     TICK_MS = 1000,
@@ -240,9 +240,8 @@ static enum muster_status start_threads(struct muster_monitor *monitor, const st
                                         size_t max_connections, const struct secrets *secrets,
                                         struct muster_error *error)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t saved;
+    muster__block_signals(&saved);
     enum muster_status status =
         muster__http_start(listening->descriptor, listening->family, &monitor->answerer, &monitor->feed,
                            max_connections, secrets->certificate, secrets->key, &monitor->http, error);
@@ -250,7 +249,7 @@ static enum muster_status start_threads(struct muster_monitor *monitor, const st
         status = muster__error(error, MUSTER_OUT_OF_MEMORY, "no thread for the monitor");
     else if (status == MUSTER_OK)
         monitor->ticks = true;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return status;
 }
 

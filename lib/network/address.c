@@ -99,7 +99,9 @@ enum muster_status muster__bind_failed(const char *address, int code, int number
                          "cannot listen on '%s': %s%s", address, strerror(number),
                          number == EADDRNOTAVAIL ? " (is it one of this machine's?)"
                          : number == EADDRINUSE  ? " (port 0 takes a free one)"
-                                                 : "");
+                         : number == ENOSPC
+                             ? " (no more descriptors can be watched: see max_user_watches in epoll(7))"
+                             : "");
 }
 
 enum muster_status muster__explain_bind(const char *address, const char *host, const char *port,

@@ -192,7 +192,7 @@ bool muster__grpc_was_reset(const char *text);
 enum muster_status muster__grpc_explain(const struct client_side *client, const char *text,
                                         char cause[MUSTER_ERROR_TEXT_SIZE]);
 
-/* ---- grpc_stream.c: with the stream's lock held, where nothing else is said ---- */
+/* ---- the files of grpc_stream.h: with the stream's lock held, where nothing else is said ---- */
 
 /* A stream for a call; NULL when out of memory. */
 struct grpc_stream *muster__grpc_stream_new(struct grpc_transport *transport, grpc_call *call);

@@ -306,14 +306,10 @@ static void *serve(void *network)
 static struct process_network *process_network_new(void)
 {
     struct process_network *process = calloc(1, sizeof(*process));
-    sigset_t saved;
     if (!process)
         return NULL;
     muster__local_init(&process->network, false);
-    muster__block_signals(&saved);
-    bool started = pthread_create(&process->thread, NULL, serve, &process->network) == 0;
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    if (started)
+    if (muster__thread_start(&process->thread, serve, &process->network))
         return process;
     muster__local_destroy(&process->network);
     free(process);

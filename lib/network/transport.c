@@ -16,13 +16,6 @@ const struct connection_options muster__plain_connection = {
     .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS,
 };
 
-void muster__block_signals(sigset_t *saved)
-{
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, saved);
-}
-
 unsigned muster__cores(void)
 {
     cpu_set_t allowed;

@@ -4,7 +4,6 @@
 #define MUSTER_NETWORK_TRANSPORT_H
 
 #include <limits.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +14,7 @@
 
 #include "network/buffer.h"
 #include "network/timer.h"
+#include "thread.h"
 
 /* The object that has `pointer` as its `member`. */
 #define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
@@ -313,9 +313,6 @@ void muster__not_served(const struct served *served, char text[MUSTER_ERROR_TEXT
 /* Warns the owner of a listener, if he wants to know. */
 void muster__warn_listener(const struct listener_events *events, void *context, const char *address,
                            const char *text);
-
-/* Signals are the program's: around everything in which a thread is started. */
-void muster__block_signals(sigset_t *saved);
 
 /* How many cores this thread may run on, at least 1. */
 unsigned muster__cores(void);

@@ -19,6 +19,11 @@
 #define CAUSE_OTHER_HOST                                                                                     \
     "TLS: the server's certificate is not for the host in the address: connect to a DNS name or IP address " \
     "of its subjectAltName, or issue it for this one"
+#define CAUSE_LONG_CHAIN                                                                              \
+    "TLS: the server shows more than 100 KiB of certificates: its own, and those between it and the " \
+    "authority, are enough"
+/* With the address. */
+#define CAUSE_NOT_GRPC "what answers at %.64s is not a gRPC server (is it the right port?)"
 /* With the resolver's reason. */
 #define CAUSE_UNKNOWN_HOST "unknown host: %.100s (is the name right?)"
 /* With the proxy, and a cause that ends before its hint. */
@@ -32,14 +37,16 @@
 #define END_BROKEN        "the connection ended"
 #define END_LEFT          "the participant closed its stream"
 #define END_CUT           "the stream was cut"
-#define END_TOO_BIG       "a message was bigger than the limit, or compressed"
+#define END_TOO_BIG       "a message was bigger than the limit, or compressed" /* where it is not known which */
 #define END_STOPPING      "the server is stopping"
 #define END_OUT_OF_MEMORY "the server is out of memory"
 #define END_MEMORY_FULL   "the server's network memory is full"
 
 /* What a server tells a client that it does not bear any longer. */
-#define END_OVERSIZED "a message is bigger than the limit"
-#define END_STALLED   "a message was begun and did not come"
-#define END_FLOOD     "the connection begins too many calls"
+#define END_OVERSIZED  "a message is bigger than the limit"
+#define END_COMPRESSED "a message is compressed: compression has to be off"
+#define END_MARKED     "a message is marked as compressed, by nothing that was named"
+#define END_STALLED    "a message was begun and did not come"
+#define END_FLOOD      "the connection begins too many calls"
 
 #endif

@@ -130,8 +130,8 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
         arrived = forget_transfers(proxy);
         muster__proxy_go_away(proxy);
     } else if (ours) {
-        turn =
-            muster__proxy_go_for_good(proxy, status == MUSTER_TOO_BIG ? MUSTER_TOO_BIG : MUSTER_GONE, text);
+        bool refused = status == MUSTER_TOO_BIG || status == MUSTER_PROTOCOL; /* a message of its */
+        turn = muster__proxy_go_for_good(proxy, refused ? status : MUSTER_GONE, text);
     }
     enum muster_status closed_status = proxy->closed_status;
     pthread_mutex_unlock(&proxy->lock);

@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <locale.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "callback.h"
 #include "record/sink.h"
 #include "status.h"
+#include "thread.h"
 
 static const struct sink_kind *const kinds[] = {&muster__csv, &muster__jsonl, &muster__mlflow,
                                                 &muster__tensorboard};
@@ -122,13 +122,9 @@ static void *run(void *context)
 
 bool muster__sink_start(struct sink *sink, void (*ended)(void *owner), void *owner)
 {
-    sigset_t all, saved;
     sink->ended = ended;
     sink->owner = owner;
-    sigfillset(&all); /* signals are the program's */
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
-    sink->started = pthread_create(&sink->thread, NULL, run, sink) == 0;
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    sink->started = muster__thread_start(&sink->thread, run, sink);
     return sink->started;
 }
 

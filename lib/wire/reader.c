@@ -86,3 +86,11 @@ bool muster__read_field(struct reader *reader, struct field *field)
         return false;
     }
 }
+
+bool muster__next_field(struct reader *reader, struct field *field, size_t *budget)
+{
+    if (*budget == 0)
+        return false;
+    --*budget;
+    return muster__read_field(reader, field);
+}

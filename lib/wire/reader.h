@@ -63,6 +63,9 @@ bool muster__read_varint(struct reader *reader, uint64_t *value);
 /* Takes the next field; false when the bytes are malformed. */
 bool muster__read_field(struct reader *reader, struct field *field);
 
+/* The same in a message that may have `*budget` fields more; false, too, when that is 0. */
+bool muster__next_field(struct reader *reader, struct field *field, size_t *budget);
+
 /* Copies `size` bytes, which must be left, to `to`; NULL skips them. */
 void muster__read_bytes(struct reader *reader, void *to, size_t size);
 

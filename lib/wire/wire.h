@@ -92,6 +92,16 @@ enum muster_status muster__encode(enum direction direction, const struct muster_
                                   const struct encoding *encoding, struct buffer **body,
                                   struct muster_error *error);
 
+/* Copies the next bytes of the message that the body was made of, behind payload->filled and at most up to
+   `end`, which the caller sets payload->filled to when others may see it. */
+void muster__payload_fill(const struct buffer *body, const struct muster_message *message, uint64_t end);
+
+/* A report, with the scalars of `numbers`, and its values that are integers or bools (NULL: none). NULL when out of
+   memory. */
+struct buffer *muster__encode_progress(double fraction, const struct muster_message *numbers);
+
+/* ---- what may be sent: check.c and names.c ---- */
+
 /* What the other side would refuse of a message, whatever its kind: INVALID, with *error. */
 enum muster_status muster__message_check(const struct muster_message *message, struct muster_error *error);
 
@@ -103,9 +113,7 @@ enum muster_status muster__report_check(const struct muster_message *numbers, st
    the logarithm of their number. */
 enum muster_status muster__names_check(const struct muster_message *message, struct muster_error *error);
 
-/* Copies the next bytes of the message that the body was made of, behind payload->filled and at most up to
-   `end`, which the caller sets payload->filled to when others may see it. */
-void muster__payload_fill(const struct buffer *body, const struct muster_message *message, uint64_t end);
+/* ---- writing what is the library's own: encode_own.c ---- */
 
 /* The turn's field, to stand before or after a body; 0 bytes for turn 0. Returns the number of bytes. */
 size_t muster__encode_turn(enum direction direction, uint64_t turn, uint8_t head[STREAM_HEAD_MAX]);
@@ -129,8 +137,6 @@ struct buffer *muster__encode_hello(const struct buffer *packed, const Muster__H
 struct buffer *muster__encode_welcome(const Muster__Welcome *welcome);
 struct buffer *muster__encode_cancel(void);
 struct buffer *muster__encode_refused(const char *text);
-/* With the scalars of `numbers`, and its values that are integers or bools; NULL: none. */
-struct buffer *muster__encode_progress(double fraction, const struct muster_message *numbers);
 
 /* The whole of a message that says that the participant lives, and of one that asks for a turn: they have no
    body. */

@@ -27,11 +27,12 @@ class Privacy(support.Case):
         super().setUp()
         numpy.savez(self.scratch / "model.npz", weights=numpy.zeros((60, 10), "f4"), bias=numpy.zeros(10, "f4"))
 
-    def start_training(self, *options, people=PEOPLE):
+    def start_training(self, *options, people=PEOPLE, **settings):
         """A server, and everyone who takes part."""
         server = self.start_on_port(
             *(MUSTER, "server", "--listen=127.0.0.1:0", f"--model={self.scratch}/model.npz"),
             *(f"--run={self.scratch}/run", f"--min-participants={people}", *TRAINING, *options),
+            **settings,
         )
         for user in range(people):
             self.start_participant(server.port, user)
@@ -84,7 +85,7 @@ class Privacy(support.Case):
     def test_a_killed_server_goes_on_with_its_sum(self):
         options = (*PRIVATE, "--rounds=300", "--fraction=0.5")
         for line in ("round 20/", "round 90/"):
-            server = self.start_training(*options)
+            server = self.start_training(*options, stdout=support.IN_STEP)
             self.read_until(server, line)
             server.kill()
             server.wait()
@@ -94,7 +95,7 @@ class Privacy(support.Case):
     def test_a_buffer(self):
         """Nobody is drawn by chance for it. The server is killed in between, with answers in its buffer."""
         options = ("--strategy=fedbuff", "--buffer=4", "--privacy-clip=1", "--privacy-noise=3", "--privacy-sampling=none")
-        server = self.start_training(*options, "--rounds=60")
+        server = self.start_training(*options, "--rounds=60", stdout=support.IN_STEP)
         self.read_until(server, "round 25/")
         server.kill()
         server.wait()
@@ -106,7 +107,7 @@ class Privacy(support.Case):
         """So a buffer of more than there are never fills."""
         server = self.start_training(
             *("--strategy=fedbuff", f"--buffer={PEOPLE + 1}", "--privacy-clip=1", "--privacy-noise=3"),
-            *("--privacy-sampling=none", "--deadline=1", "--wait=2", "--rounds=1"),
+            *("--privacy-sampling=none", "--deadline=1", f"--wait={8 * support.SLOWNESS}", "--rounds=1"),
         )
         self.assertEqual(server.wait(), 1)
         self.assertIn("no answer was accepted", self.errors_of(server))

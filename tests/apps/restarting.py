@@ -105,7 +105,7 @@ class Killed(Running):
         return last
 
     def test_killed_at_random_instants(self):
-        signal.alarm((60 + 3 * KILLS) * support.SLOWNESS)
+        signal.alarm((180 + 3 * KILLS) * support.SLOWNESS)
         chance = random.Random(SEED)
         rounds = 4 * KILLS + 20
         reference = self.finish(rounds, directory=self.scratch / "reference")
@@ -267,7 +267,7 @@ class Stopping(Running):
 
     def test_stopped_and_started_again_with_the_same_participants(self):
         reference = self.finish(400, directory=self.scratch / "reference")
-        server = self.serve(400, "--come-back=1")
+        server = self.serve(400, "--come-back=1", stdout=support.IN_STEP)
         port = server.port
         participants = self.bring(port)
         self.read_until(server, "^round 3/")
@@ -296,7 +296,7 @@ class Stopping(Running):
         participants = self.bring(server.port)
         self.read_until(server, "^round 3/")
         participants[0].send_signal(signal.SIGSTOP)
-        self.await_line(server.stderr, "is silent")
+        self.await_line(server.stderr, r"participant-00 \(.*\) is silent")
         return server, participants
 
     def assert_given_up(self, errors):

@@ -162,6 +162,7 @@ class Rounds(Serving):
         _, errors = self.finish(server)
         self.assertEqual(re.findall(r"round (\d+): bad: ", errors), ["1", "10"])
         self.assertIn("(10 times in a row)", errors)
+        bad.await_refusals(30)
         self.assertEqual(len(bad.refused), 30)
 
     def test_arrays_are_called_by_their_names(self):
@@ -175,7 +176,7 @@ class Rounds(Serving):
             server = self.serve(f"--model={model}", *options, model=False)
             bad = [self.bring(server, "nan", gives([0, 0, 0, numpy.nan], [0, 0])), self.bring(server, "shape", gives([0] * 4, [0] * 3))]
             for node in bad:
-                node.await_refusal()
+                node.await_refusals(1)
             self.bring(server, "good", gives([0] * 4, [0] * 2))
             server.stdout.read()
             server.wait()
@@ -204,6 +205,7 @@ class Rounds(Serving):
         self.bring(server, "good", adds(1))
         bad = self.bring(server, "bad", adds(5, samples=1e300))
         output, _ = self.finish(server)
+        bad.await_refusals(2)
         self.assertEqual(bad.refused, ["num_samples is 1e+300, more than 1e+100"] * 2)
         self.assertIn("test after round 1: 1 answered, 1 failed, loss 9.0000", output)
         numpy.testing.assert_array_equal(self.result()["w"], numpy.full(4, 1, "f4"))
@@ -287,14 +289,14 @@ class FirstModel(Serving):
         self.assertNotIn("listening", errors)
 
     def test_a_model_that_is_too_big_is_refused(self):
-        server = self.serve("--rounds=1", "--model-limit=4K", "--wait=1", model=False)
+        server = self.serve("--rounds=1", "--model-limit=4K", f"--wait={4 * support.SLOWNESS}", model=False)
         node = self.bring(server, "a", lambda _: ([numpy.zeros(2000, "f4")], {}))
         _, errors = self.finish(server, 1)
         self.assertIn("a gives no first model: the model has 8000 bytes: more than --model-limit, 4096", errors)
         self.assertEqual(len(node.seen), 1)
 
     def test_nobody_gives_one(self):
-        server = self.serve("--rounds=1", "--wait=1", model=False)
+        server = self.serve("--rounds=1", f"--wait={4 * support.SLOWNESS}", model=False)
         self.bring(server, "a", lambda _: "I have none")
         _, errors = self.finish(server, 1)
         self.assertRegex(errors, r"there is no first model: name one with --model FILE\.npz; of 1 participants none")

@@ -164,7 +164,7 @@ class Asynchronous(Serving):
         self.assertIn("test after round", output)
 
     def test_killed_at_random_instants(self):
-        signal.alarm((60 + 5 * KILLS) * support.SLOWNESS)
+        signal.alarm((180 + 5 * KILLS) * support.SLOWNESS)
         chance = random.Random(SEED)
         rounds = 10 * KILLS + 20
         options = (f"--rounds={rounds}", "--buffer=3", "--min-participants=4", "--evaluate=7")
@@ -201,12 +201,13 @@ class Asynchronous(Serving):
     def test_a_full_disk_refuses_answers(self):
         self.write_model(w=numpy.zeros(2048, "f4"))
         limited = ("bash", "-c", 'trap "" XFSZ; ulimit -f 4; exec "$@"', "bash")
-        server = self.start_on_port(*limited, *self.command("--rounds=1", "--buffer=2", "--wait=1", "--deadline=1"))
+        wait = 4 * support.SLOWNESS
+        server = self.start_on_port(*limited, *self.command("--rounds=1", "--buffer=2", f"--wait={wait}", "--deadline=1"))
         node = self.bring(server, "a")
         output, errors = self.finish(server, 1)
         self.assertEqual(output, "")
         self.assertIn("File too large", errors)
-        server = self.serve_buffer("--rounds=1", "--buffer=2", "--wait=1", "--deadline=1")
+        server = self.serve_buffer("--rounds=1", "--buffer=2", "--deadline=1")
         node.leave()
         self.bring_all(server, 2)
         self.finish(server)

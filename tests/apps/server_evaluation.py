@@ -97,7 +97,7 @@ class Evaluation(Serving):
     def test_patience_goes_on_after_a_kill(self):
         options = ("--rounds=40", "--evaluate=1", "--patience=3")
         for line in ("round 5/", "test after round 11:"):
-            server = self.serve_run(*options)
+            server = self.serve_run(*options, stdout=support.IN_STEP)
             node = self.bring(server, "a")
             self.read_until(server, line)
             server.kill()
@@ -111,7 +111,8 @@ class Evaluation(Serving):
         self.assertEqual([number for number, _, _ in self.table()], list(range(1, 14)))
 
     def test_a_test_that_is_not_answered_holds_nobody_up_for_ever(self):
-        server = self.serve_run("--rounds=2", "--evaluate=1", "--evaluate-deadline=1", "--min-participants=2")
+        server = self.serve_run("--rounds=2", "--evaluate=1", f"--evaluate-deadline={3 * support.SLOWNESS}",
+                                "--min-participants=2")  # fmt: skip
         self.bring(server, "a", says(1, loss=1.0))
         self.bring(server, "b", lambda instruction: adds(1)(instruction) if instruction.kind == "train" else None)
         output, errors = self.finish(server)
@@ -176,6 +177,7 @@ class Evaluation(Serving):
         self.assertIn(f"test after round 1: 5 answered, {len(bad)} failed, accuracy 0.5000, loss 2.0000 (", output)
         for name in bad:
             self.assertIn(f"test after round 1: {name}: ", errors)
+            nodes[name].await_refusals(1)
             self.assertEqual(len(nodes[name].refused), 1)
         self.assertEqual([name for _, name, _ in self.table()], ["accuracy", "loss"])
 

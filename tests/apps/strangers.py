@@ -102,7 +102,7 @@ class Strangers(support.Case):
         self.join(server, "node", self.gives(*GOOD))
         status, _, errors = self.end_of(server)
         self.assertEqual(status, 0)
-        self.assertRegex(errors, r"\(ipv4:127\.0\.0\.1:\d+\) was refused: .* is not UTF-8")
+        self.assertRegex(errors, r"a participant \(ipv4:127\.0\.0\.1:\d+\) was refused: .* is not UTF-8")
 
     def test_who_goes_away_and_comes_back_is_told(self):
         server = self.start_rounds(1, stderr=subprocess.PIPE)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import fcntl
 import os
 import pathlib
 import re
@@ -23,6 +24,9 @@ NODE = (MUSTER, "node")
 MASTER, MEMBER = (MUSTER, "vertical", "master"), (MUSTER, "vertical", "member")
 COORDINATOR = (MUSTER, "coordinator")
 PYTHON_PARTICIPANT = SOURCE / "examples" / "participant.py"
+
+# For a program's standard output: it is never more than a line or two ahead of what the test has read.
+IN_STEP = object()
 
 COLUMNS = "round,seconds,answered,failed,bytes_sent,bytes_received,train_loss,test_loss,test_accuracy"
 
@@ -57,6 +61,13 @@ def too_long(*_):
     raise TimeoutError("the test takes too long")
 
 
+def in_step():
+    """A pipe with room for one write."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_DIRECT)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    return open(reading), writing
+
+
 def matching(file, pattern):
     """Reads lines up to one that matches; None: there was none."""
     return next((line for line in file if re.search(pattern, line)), None)
@@ -88,15 +99,22 @@ class Case(unittest.TestCase):
         if need be."""
         command = (*program, *words) if isinstance(program, tuple) else (program, *words)
         errors = options.pop("stderr", None) or tempfile.TemporaryFile("w+")
+        output = options.pop("stdout", subprocess.PIPE)
+        reading = None
+        if output is IN_STEP:
+            reading, output = in_step()
         process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
-            stdout=options.pop("stdout", subprocess.PIPE),
+            stdout=output,
             stderr=errors,
             text=True,
             start_new_session=True,
             **options,
         )
+        if reading:
+            os.close(output)
+            process.stdout = reading
         process.errors = errors
         started.append(process)
         self.addCleanup(self.end, process)

@@ -175,7 +175,7 @@ class Leaving(Training):
         self.assertEqual(again.wait(), 0)
 
     def test_gives_up_when_too_few_are_left(self):
-        server, participants = self.start_three("--min-participants=3", f"--wait={2 * support.SLOWNESS}")
+        server, participants = self.start_three("--min-participants=3", f"--wait={8 * support.SLOWNESS}")
         self.read_until(server, "^round 3/.*: 3 answered")
         participants[1].kill()
         server.stdout.read()
@@ -186,7 +186,7 @@ class Leaving(Training):
 
     def test_a_frozen_participant_fails_at_the_deadline_and_is_good_again(self):
         server, participants = self.start_three(f"--deadline={2 * support.SLOWNESS}")
-        self.read_until(server, "^round 3/.*: 3 answered, 0 failed")
+        self.read_until(server, ": 3 answered, 0 failed")
         participants[1].send_signal(signal.SIGSTOP)
         self.read_until(server, ": 2 answered, 1 failed")
         participants[1].send_signal(signal.SIGCONT)

@@ -58,10 +58,10 @@ class Volunteer:
         with self.changed:
             self.changed.wait_for(lambda: any(map(suits, self.seen)))
 
-    def await_refusal(self):
-        """Waits until the server has refused an answer."""
+    def await_refusals(self, count):
+        """Waits until so many answers were refused: the server's word may be read when the server has ended."""
         with self.changed:
-            self.changed.wait_for(lambda: self.refused)
+            self.changed.wait_for(lambda: len(self.refused) >= count)
 
     def answer(self, work):
         """Answers the instruction that is open, or the next one."""

@@ -523,12 +523,12 @@ Test(disk, a_round_that_may_not_last_is_the_last, .init = set_up, .fini = tear_d
     expect_intact();
 }
 
-Test(disk, one_call_fails, .init = set_up, .fini = tear_down, .timeout = 60)
+Test(disk, one_call_fails, .init = set_up, .fini = tear_down, .timeout = 300)
 {
     fail_everywhere(0);
 }
 
-Test(disk, from_one_call_on_all_fail, .init = set_up, .fini = tear_down, .timeout = 60)
+Test(disk, from_one_call_on_all_fail, .init = set_up, .fini = tear_down, .timeout = 300)
 {
     fail_everywhere(1);
 }
@@ -549,7 +549,7 @@ static void die_at(size_t step)
     cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "step %zu", step);
 }
 
-Test(disk, killed_anywhere, .init = set_up, .fini = tear_down, .timeout = 60)
+Test(disk, killed_anywhere, .init = set_up, .fini = tear_down, .timeout = 300)
 {
     size_t steps = steps_of_all();
     for (size_t step = 1; step <= steps; step++) {
@@ -558,7 +558,7 @@ Test(disk, killed_anywhere, .init = set_up, .fini = tear_down, .timeout = 60)
     }
 }
 
-Test(disk, power_cut_anywhere, .init = set_up, .fini = tear_down, .timeout = 120)
+Test(disk, power_cut_anywhere, .init = set_up, .fini = tear_down, .timeout = 300)
 {
     size_t steps = steps_of_all();
     for (size_t step = LOST_COUNT; step < LOST_COUNT * (steps + 1); step++) {

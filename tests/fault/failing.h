@@ -5,7 +5,7 @@
  *
  * The scenarios are deterministic, and each runs on one thread: the linker puts the functions below in the
  * place of the C library's, and a thread that waits steps the network, or lets time pass when nothing is due.
- * allocation.c and its like have the fixture for that, and allocation_http2.c sockets.
+ * allocation.c and its like have the fixture for that (ends.c), and allocation_http2.c sockets.
  */
 #ifndef MUSTER_TESTS_FAILING_H
 #define MUSTER_TESTS_FAILING_H
@@ -26,7 +26,7 @@ bool allocation_fails(void);
 /* What a thread does where it would wait: the next thing that is due on the program's network, or time passes. */
 void step_network(void);
 void step_instead_of_waiting(void);
-/* The fixture, of allocation.c and its like. */
+/* The fixture: ends.c has it. */
 extern struct muster_transport *network;
 /* Happens, once, in the middle of the next malloc(). */
 extern void (*meanwhile)(void);

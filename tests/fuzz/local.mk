@@ -67,6 +67,8 @@ tests_fuzz_group_SOURCES = \
     tests/fuzz/calls.c \
     tests/fuzz/calls.h \
     tests/fuzz/group.c \
+    tests/fuzz/group_calls.c \
+    tests/fuzz/group_world.h \
     tests/fuzz/links.c \
     tests/fuzz/links.h
 

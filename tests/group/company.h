@@ -17,7 +17,7 @@
 #include <muster/muster.h>
 
 /* The limit is for a test that hangs. */
-#define COMPANY_TEST(suite, name) Test(suite, name, .timeout = 60)
+#define COMPANY_TEST(suite, name) Test(suite, name, .timeout = 180)
 
 enum { COMPANY_MAX = 32 };
 

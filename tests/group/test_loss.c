@@ -120,7 +120,7 @@ COMPANY_TEST(loss, an_address_that_cannot_be_reached_is_told)
     struct company company;
     struct muster_error error = {MUSTER_OK, ""};
     struct muster_group_options options = company_options();
-    options.grace_ms = 500;
+    options.grace_ms = 2000; /* much longer than SHORT_MS */
     const char *nowhere = strncmp(OVER, "local:", 6) == 0 ? "local:nowhere" : "127.0.0.1:1";
     company_begin(&company, 2, OVER, &options);
     company_set_address(&company, 1, nowhere);

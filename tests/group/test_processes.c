@@ -17,7 +17,7 @@
 
 enum point { BEFORE_QUORUM, BEFORE_CONTACT, SENDING, AT_THE_BARRIER, LEAVING };
 
-enum { MEMBERS = 3, GRACE_MS = 500 };
+enum { MEMBERS = 3, GRACE_MS = 500, GRACE_LEAST_MS = 1500 };
 
 #define BIG ((size_t)1 << 22)
 
@@ -49,9 +49,9 @@ static _Noreturn void coordinate(int to_parent, uint16_t port, const char *file)
     options.on_event = tell;
     options.context = &to_parent;
     options.on_warning = NULL;
-    options.grace_ms = slowed(GRACE_MS);
-    options.keepalive_time_ms = slowed(1000);
-    options.keepalive_timeout_ms = slowed(500);
+    options.grace_ms = slowed(GRACE_MS, GRACE_LEAST_MS);
+    options.keepalive_time_ms = slowed(1000, 1000);
+    options.keepalive_timeout_ms = slowed(500, 1500);
     if (muster_coordinator_start(&options, &coordinator, NULL) != MUSTER_OK)
         _exit(1);
     tell(&to_parent, NULL);
@@ -123,9 +123,9 @@ static _Noreturn void be_member(uint16_t port, const char *name, enum point poin
     snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)port);
     options.name = name;
     options.members = MEMBERS;
-    options.grace_ms = slowed(GRACE_MS);
-    options.keepalive_time_ms = slowed(1000);
-    options.keepalive_timeout_ms = slowed(500);
+    options.grace_ms = slowed(GRACE_MS, GRACE_LEAST_MS);
+    options.keepalive_time_ms = slowed(1000, 1000);
+    options.keepalive_timeout_ms = slowed(500, 1500);
     if (muster_group_join(address, &options, &group, &error) != MUSTER_OK) {
         fprintf(stderr, "joining: %s\n", error.text);
         _exit(1);

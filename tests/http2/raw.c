@@ -201,20 +201,27 @@ int64_t raw_until_code(struct raw *raw)
     return -1;
 }
 
-void raw_until_header(struct raw *raw, const char *name, char *value, size_t size)
+void raw_header(struct raw *raw, const struct frame *frame, const char *name, char *value, size_t size)
 {
-    struct frame frame;
+    uint8_t *bytes = frame->bytes;
+    size_t left = frame->size;
     int flags = 0;
     *value = '\0';
-    cr_assert(raw_until(raw, NGHTTP2_HEADERS, &frame), "the connection ended");
     while (!(flags & NGHTTP2_HD_INFLATE_FINAL)) {
         nghttp2_nv header;
-        ssize_t taken = nghttp2_hd_inflate_hd2(raw->inflater, &header, &flags, frame.bytes, frame.size, 1);
+        ssize_t taken = nghttp2_hd_inflate_hd2(raw->inflater, &header, &flags, bytes, left, 1);
         cr_assert_geq(taken, 0);
-        frame.bytes += taken;
-        frame.size -= (size_t)taken;
+        bytes += taken;
+        left -= (size_t)taken;
         if ((flags & NGHTTP2_HD_INFLATE_EMIT) && strcmp((const char *)header.name, name) == 0)
             snprintf(value, size, "%s", (const char *)header.value);
     }
     nghttp2_hd_inflate_end_headers(raw->inflater);
+}
+
+void raw_until_header(struct raw *raw, const char *name, char *value, size_t size)
+{
+    struct frame frame;
+    cr_assert(raw_until(raw, NGHTTP2_HEADERS, &frame), "the connection ended");
+    raw_header(raw, &frame, name, value, size);
 }

@@ -53,7 +53,8 @@ bool raw_until(struct raw *raw, uint8_t type, struct frame *frame);
 void raw_until_end(struct raw *raw);
 /* The code of the stream's RST_STREAM, or of the GOAWAY, whichever comes first; -1: the connection ended. */
 int64_t raw_until_code(struct raw *raw);
-/* The value of a header in what comes next of HEADERS; "": it has none. */
+/* The value of a header in HEADERS, and in those that come next; "": they have none. */
+void raw_header(struct raw *raw, const struct frame *frame, const char *name, char *value, size_t size);
 void raw_until_header(struct raw *raw, const char *name, char *value, size_t size);
 
 #endif

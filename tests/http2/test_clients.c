@@ -186,14 +186,39 @@ Test(clients, a_message_that_is_announced_too_big_or_compressed_is_refused)
     raw_request(&raw, 1, 0, NULL, NULL);
     raw_frame(&raw, NGHTTP2_DATA, 0, 1, bytes, 6);
     expect_trailer(&raw, "grpc-status", "8");
+    expect_closed(server_end(server, 0), MUSTER_TOO_BIG, "a message is bigger than the limit");
     put_prefix(bytes, 1);
     bytes[0] = 1;
     raw_request(&raw, 3, 0, NULL, NULL);
     raw_frame(&raw, NGHTTP2_DATA, 0, 3, bytes, 6);
     expect_trailer(&raw, "grpc-status", "13");
+    expect_closed(server_end(server, 1), MUSTER_PROTOCOL,
+                  "a message is marked as compressed, by nothing that was named");
     raw_request(&raw, 5, 0, "grpc-encoding", "gzip");
     raw_frame(&raw, NGHTTP2_DATA, 0, 5, bytes, 6);
     expect_trailer(&raw, "grpc-status", "12");
+    expect_closed(server_end(server, 2), MUSTER_PROTOCOL,
+                  "a message is compressed: compression has to be off");
+    bytes[0] = 0; /* so far it is not, but asked for */
+    raw_request(&raw, 7, 0, "grpc-encoding", "gzip");
+    raw_frame(&raw, NGHTTP2_DATA, 0, 7, bytes, 6);
+    expect_trailer(&raw, "grpc-status", "12");
+    end_raw(&raw);
+}
+
+/* HTTP's receivers take away spaces at both ends of a value. */
+Test(clients, what_a_value_cannot_hold_is_escaped_in_a_status_text)
+{
+    static const char *const texts[][2] = {
+        {" a b ", "%20a b%20"}, {" ", "%20"}, {"100%", "100%25"}, {"caf\xc3\xa9\n", "caf%C3%A9%0A"}};
+    struct raw raw = begin_raw(LIMIT);
+    raw_hello(&raw);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        raw_request(&raw, 2 * (uint32_t)i + 1, 0, NULL, NULL);
+        struct end *end = server_end(server, i);
+        end->stream->ops->close(end->stream, MUSTER_UNAVAILABLE, texts[i][0]);
+        expect_trailer(&raw, "grpc-message", texts[i][1]);
+    }
     end_raw(&raw);
 }
 

@@ -77,6 +77,29 @@ Test(floods, windows_of_a_stream)
     flood(NGHTTP2_WINDOW_UPDATE, 0, 1, (const uint8_t[]){0, 0, 0, 1}, 4);
 }
 
+/* As some libraries do, each time: windows, and a ping that measures the path. */
+Test(floods, answers_to_data_are_none)
+{
+    enum { COUNT = 4000 };
+    static const uint8_t window[] = {0, 0, 0, 9};
+    struct server *server;
+    struct raw raw = begin_flood(&server);
+    struct frame frame;
+    raw_request(&raw, 1, 0, NULL, NULL);
+    struct end *end = server_end(server, 1);
+    for (unsigned i = 0; i < COUNT; i++) {
+        send_number(end, i);
+        cr_assert(raw_until(&raw, NGHTTP2_DATA, &frame), "after %u messages", i);
+        raw_frame(&raw, NGHTTP2_WINDOW_UPDATE, 0, 0, window, sizeof(window));
+        raw_frame(&raw, NGHTTP2_WINDOW_UPDATE, 0, 1, window, sizeof(window));
+        raw_frame(&raw, NGHTTP2_PING, 0, 0, eight, sizeof(eight));
+        cr_assert(raw_until(&raw, NGHTTP2_PING, &frame));
+    }
+    raw_close(&raw);
+    expect_closed(end, MUSTER_GONE, NULL);
+    conclude();
+}
+
 Test(floods, data_that_is_empty)
 {
     flood(NGHTTP2_DATA, 0, 1, NULL, 0);

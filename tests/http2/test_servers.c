@@ -15,11 +15,11 @@
 
 static int listener;
 static struct end *client;
+static char address[ADDRESS_SIZE]; /* that it was given */
 
 static struct raw begin_client(void)
 {
     uint16_t port;
-    char address[ADDRESS_SIZE];
     begin();
     listener = raw_listen(&port);
     network_address("", port, address);
@@ -58,8 +58,27 @@ static void answer(struct raw *raw, uint8_t flags, const char *status, const cha
     raw_frame(raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | flags, 1, block, (size_t)(at - block));
 }
 
-/* A host of two addresses. */
-#define TWO "two.test"
+/* A host of two addresses, and one that is looked up for as long as the test likes. */
+#define TWO  "two.test"
+#define SLOW "slow.test"
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned begun;
+    bool go_on;
+} slow = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static int look_up_slowly(void)
+{
+    pthread_mutex_lock(&slow.lock);
+    slow.begun++;
+    pthread_cond_broadcast(&slow.changed);
+    while (!slow.go_on)
+        pthread_cond_wait(&slow.changed, &slow.lock);
+    pthread_mutex_unlock(&slow.lock);
+    return EAI_NONAME;
+}
 
 int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                        struct addrinfo **found);
@@ -69,6 +88,8 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                        struct addrinfo **found)
 {
+    if (host && strcmp(host, SLOW) == 0 && !(hints->ai_flags & AI_NUMERICHOST))
+        return look_up_slowly();
     if (!host || strcmp(host, TWO) != 0)
         return __real_getaddrinfo(host, port, hints, found);
     cr_assert_eq(__real_getaddrinfo("127.0.0.2", port, hints, found), 0);
@@ -79,13 +100,13 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 /* Nobody accepts what waits there already, so that the system does not answer who comes next. */
 static int listen_silently(uint16_t port, int *waiting)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
     int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(silent, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(bind(silent, (struct sockaddr *)&name, sizeof(name)), 0);
     cr_assert_eq(listen(silent, 0), 0);
     *waiting = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(connect(*waiting, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert_eq(connect(*waiting, (struct sockaddr *)&name, sizeof(name)), 0);
     return silent;
 }
 
@@ -94,7 +115,6 @@ Test(servers, the_only_address_has_a_limit_of_time)
     const struct connection_options options = {
         .keepalive_time_ms = 600000, .keepalive_timeout_ms = 600000, .handshake_timeout_ms = 100};
     uint16_t port;
-    char address[ADDRESS_SIZE];
     begin();
     listener = raw_listen(&port);
     network_address("", port, address);
@@ -107,7 +127,6 @@ Test(servers, a_silent_address_is_left_for_the_next)
 {
     const struct connection_options options = {
         .keepalive_time_ms = 600000, .keepalive_timeout_ms = 600000, .handshake_timeout_ms = 12000};
-    char address[ADDRESS_SIZE];
     int waiting;
     begin();
     struct server *server = server_start(NULL, LIMIT);
@@ -118,6 +137,45 @@ Test(servers, a_silent_address_is_left_for_the_next)
     wait_messages(client, 1);
     close(waiting);
     close(silent);
+    conclude();
+}
+
+/* Of a server's host by that name. */
+static void expect_service(struct server *server, size_t before, const char *host)
+{
+    snprintf(address, sizeof(address), "http2+%s:%u", host, server->port);
+    client = client_connect(address, LIMIT);
+    send_number(server_end(server, before), 1);
+    wait_messages(client, 1);
+}
+
+/* Lookups of which some are under way, and one is not: nobody's end waits for them. */
+Test(servers, a_name_that_nobody_wants_any_more_is_not_waited_for)
+{
+    enum { THREADS = 4 };
+    struct end *clients[THREADS + 1];
+    begin();
+    struct server *server = server_start(NULL, LIMIT);
+    for (size_t i = 0; i <= THREADS; i++)
+        clients[i] = client_connect("http2+" SLOW ":1", LIMIT);
+    pthread_mutex_lock(&slow.lock);
+    while (slow.begun < THREADS)
+        pthread_cond_wait(&slow.changed, &slow.lock);
+    pthread_mutex_unlock(&slow.lock);
+    for (size_t i = 0; i <= THREADS; i++)
+        clients[i]->stream->ops->cut(clients[i]->stream);
+    for (size_t i = 0; i <= THREADS; i++)
+        expect_closed(clients[i], MUSTER_CANCELLED, NULL);
+    for (size_t i = 0; i < 2; i++) /* both loops have done with them */
+        expect_service(server, i, "127.0.0.1");
+    pthread_mutex_lock(&slow.lock);
+    slow.go_on = true;
+    pthread_cond_broadcast(&slow.changed);
+    pthread_mutex_unlock(&slow.lock);
+    expect_service(server, 2, "localhost");
+    pthread_mutex_lock(&slow.lock);
+    cr_assert_eq(slow.begun, THREADS);
+    pthread_mutex_unlock(&slow.lock);
     conclude();
 }
 
@@ -145,6 +203,14 @@ Test(servers, garbage_in_the_middle)
     end_client(&raw, MUSTER_UNAVAILABLE);
 }
 
+static void expect_no_grpc(enum muster_status status)
+{
+    char text[200];
+    snprintf(text, sizeof(text), "what answers at %s is not a gRPC server (is it the right port?)",
+             address + strlen("http2+"));
+    expect_closed(client, status, text);
+}
+
 Test(servers, http_statuses_are_mapped)
 {
     static const struct {
@@ -155,8 +221,7 @@ Test(servers, http_statuses_are_mapped)
         struct raw raw = begin_answered();
         answer(&raw, 0, all[i].http, "text/html", NULL);
         raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "<html>sorry</html>", 18);
-        expect_closed(client, all[i].status,
-                      "what answers there is not a gRPC server (is it the right port?)");
+        expect_no_grpc(all[i].status);
         cr_assert_eq(client->count, 0);
         end_client(&raw, all[i].status);
     }
@@ -167,8 +232,7 @@ Test(servers, a_page_is_no_message)
     struct raw raw = begin_answered();
     answer(&raw, 0, "200", "text/html", NULL);
     raw_frame(&raw, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "\0\0\0\0\1x", 6);
-    expect_closed(client, MUSTER_UNAVAILABLE,
-                  "what answers there is not a gRPC server (is it the right port?)");
+    expect_no_grpc(MUSTER_UNAVAILABLE);
     cr_assert_eq(client->count, 0);
     end_client(&raw, MUSTER_UNAVAILABLE);
 }
@@ -182,6 +246,41 @@ Test(servers, no_trailers)
     cr_assert_eq(client->count, 1);
     cr_assert_neq(client->status, MUSTER_OK);
     end_client(&raw, client->status);
+}
+
+Test(servers, a_status_text_is_read_without_its_escapes)
+{
+    struct raw raw = begin_answered();
+    uint8_t block[512], *at = put_header(block, ":status", "200");
+    at = put_header(at, "content-type", "application/grpc");
+    at = put_header(at, "grpc-status", "14");
+    at = put_header(at, "grpc-message", "%20caf%c3%A9%20%zz%00%4");
+    raw_frame(&raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block,
+              (size_t)(at - block));
+    expect_closed(client, MUSTER_UNAVAILABLE, " caf\xc3\xa9 %zz%00%4");
+    end_client(&raw, MUSTER_UNAVAILABLE);
+}
+
+static void answer_compressed(struct raw *raw, const char *encoding)
+{
+    uint8_t block[512], *at = put_header(block, ":status", "200");
+    at = put_header(at, "content-type", "application/grpc");
+    at = put_header(at, "grpc-encoding", encoding);
+    raw_frame(raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, block, (size_t)(at - block));
+    raw_frame(raw, NGHTTP2_DATA, 0, 1, "\1\0\0\0\1x", 6);
+}
+
+Test(servers, a_compressed_message_is_refused)
+{
+    struct raw raw = begin_answered();
+    answer_compressed(&raw, "gzip");
+    expect_closed(client, MUSTER_PROTOCOL, "a message is compressed: compression has to be off");
+    cr_assert_eq(raw_until_code(&raw), NGHTTP2_CANCEL);
+    end_client(&raw, MUSTER_PROTOCOL);
+    raw = begin_answered();
+    answer_compressed(&raw, "identity");
+    expect_closed(client, MUSTER_PROTOCOL, "a message is marked as compressed, by nothing that was named");
+    end_client(&raw, MUSTER_PROTOCOL);
 }
 
 /* As the page "gRPC over HTTP/2" says. */

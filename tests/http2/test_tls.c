@@ -3,11 +3,11 @@
 
 #include <criterion/criterion.h>
 
+#include <netinet/in.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,7 +15,9 @@
 #include <openssl/ssl.h>
 
 #include "conformance/fixture.h"
+#include "http2/loops.h"
 #include "http2/raw.h"
+#include "network/words.h"
 #include "unit/tls_files.h"
 
 static struct connection_options options;
@@ -255,25 +257,87 @@ TLS_TEST(keys_that_are_renewed_without_end)
     stop();
 }
 
-static atomic_size_t waits;
+static sem_t stopped, goes_on;
 
-/* In place of the C library's: counts how often loops look for what has come. */
-int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
+static void stop_once(struct end *end, const uint8_t *data, size_t size)
 {
-    atomic_fetch_add(&waits, 1);
-    return epoll_pwait(epoll, events, most, timeout, NULL);
+    (void)data, (void)size;
+    if (end->count > 1)
+        return;
+    sem_post(&stopped);
+    sem_wait(&goes_on);
 }
 
-/* How often they look during some turns of others. */
+static void prepare_to_stop(struct end *end)
+{
+    end->react = stop_once;
+}
+
+/* The server's socket takes so much before it is read. */
+static void widen_peer(const struct raw *raw, int size)
+{
+    enum { DESCRIPTORS = 1024 };
+    struct sockaddr_in name = {0}, peer = {0};
+    socklen_t name_size = sizeof(name);
+    cr_assert_eq(getsockname(raw->descriptor, (struct sockaddr *)&name, &name_size), 0);
+    for (int i = 0; i < DESCRIPTORS; i++) {
+        socklen_t peer_size = sizeof(peer);
+        if (getpeername(i, (struct sockaddr *)&peer, &peer_size) == 0 && peer.sin_port == name.sin_port)
+            setsockopt(i, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    }
+}
+
+/* Records that come while the server is at the first, more than a loop reads of one connection before it is the others'
+   turn: what is left OpenSSL has, and not the socket. */
+TLS_TEST(more_than_is_read_at_once)
+{
+    enum { SIZE = 1000, LEAST = 130, MOST = 142, STEP = 1 };
+    uint8_t bytes[] = {0, (SIZE + 5) >> 8, (SIZE + 5) & 255, NGHTTP2_DATA,       0, 0, 0, 0, 1, 0, 0,
+                       0, SIZE >> 8,       SIZE & 255,       [14 + SIZE - 1] = 0};
+    options.keepalive_time_ms = options.handshake_timeout_ms =
+        1000000; /* so that it is no timer that reads the rest */
+    sem_init(&stopped, 0, 0);
+    sem_init(&goes_on, 0, 0);
+    start(NULL);
+    pthread_mutex_lock(&fixture.lock);
+    server->prepare = prepare_to_stop;
+    pthread_mutex_unlock(&fixture.lock);
+    for (size_t count = LEAST; count < MOST; count += STEP) {
+        struct raw raw = raw_connect(server->port);
+        cr_assert(raw_agree(&raw, tls_new(0)));
+        raw_hello(&raw);
+        raw_request(&raw, 1, 0, NULL, NULL);
+        raw_write(&raw, bytes, sizeof(bytes));
+        sem_wait(&stopped);
+        widen_peer(&raw, 1 << 20);
+        BIO *records = BIO_new(BIO_s_mem());
+        BIO_up_ref(records);
+        SSL_set0_wbio(raw.tls, records);
+        for (size_t i = 1; i < count; i++)
+            cr_assert(raw_write(&raw, bytes, sizeof(bytes)));
+        const void *all;
+        long size = BIO_get_mem_data(records, &all);
+        cr_assert_eq(send(raw.descriptor, all, (size_t)size, MSG_NOSIGNAL), size);
+        sem_post(&goes_on);
+        wait_messages(server_end(server, (count - LEAST) / STEP), count);
+        BIO_free(records);
+        raw_close(&raw);
+    }
+    stop();
+    sem_destroy(&stopped);
+    sem_destroy(&goes_on);
+}
+
+/* How often loops look for what has come during some turns of others. */
 static size_t count_waits(struct end *other, unsigned turns)
 {
-    size_t before = waits;
+    size_t before = loop_waits();
     for (unsigned i = 0; i < turns; i++) {
         size_t count = other->count;
         send_number(other, i);
         wait_messages(other, count + 1);
     }
-    return waits - before;
+    return loop_waits() - before;
 }
 
 /* A message that is begun, and then the end without TLS's own good-bye: nothing of it is told. */
@@ -306,6 +370,23 @@ static int choose_h2(SSL *ssl, const unsigned char **chosen, unsigned char *size
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* A server's side that shows itself as `server`, with so many certificates behind its own. */
+static SSL *tls_server_new(int more)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    X509 *above = read_certificate("ca");
+    cr_assert_eq(SSL_CTX_use_certificate_file(context, tls_file("server", ".pem"), SSL_FILETYPE_PEM), 1);
+    cr_assert_eq(SSL_CTX_use_PrivateKey_file(context, tls_file("server", ".key"), SSL_FILETYPE_PEM), 1);
+    for (int i = 0; i < more; i++)
+        cr_assert_eq(SSL_CTX_add1_chain_cert(context, above), 1);
+    X509_free(above);
+    SSL_CTX_set_alpn_select_cb(context, choose_h2, NULL);
+    SSL *tls = SSL_new(context);
+    SSL_CTX_free(context);
+    SSL_set_accept_state(tls);
+    return tls;
+}
+
 /* The same of a server: the client's stream does not end well. */
 TLS_TEST(a_servers_end_in_the_middle_is_no_end)
 {
@@ -317,13 +398,7 @@ TLS_TEST(a_servers_end_in_the_middle_is_no_end)
     network_address("", port, address);
     struct end *client = client_connect_by(address, &asks);
     struct raw raw = raw_accept(listener);
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    cr_assert_eq(SSL_CTX_use_certificate_file(context, tls_file("server", ".pem"), SSL_FILETYPE_PEM), 1);
-    cr_assert_eq(SSL_CTX_use_PrivateKey_file(context, tls_file("server", ".key"), SSL_FILETYPE_PEM), 1);
-    SSL_CTX_set_alpn_select_cb(context, choose_h2, NULL);
-    SSL *tls = SSL_new(context);
-    SSL_CTX_free(context);
-    SSL_set_accept_state(tls);
+    SSL *tls = tls_server_new(0);
     cr_assert(raw_agree(&raw, tls));
     raw_server_hello(&raw);
     uint8_t magic[NGHTTP2_CLIENT_MAGIC_LEN], block[200], *at = put_header(block, ":status", "200");
@@ -340,6 +415,33 @@ TLS_TEST(a_servers_end_in_the_middle_is_no_end)
     close(listener);
     conclude();
     muster__credentials_free(asks.credentials);
+}
+
+/* A client takes a chain, and not a book of them, whoever may have signed it. */
+TLS_TEST(a_servers_chain_without_end_is_refused)
+{
+    static const int counts[] = {1, 400};
+    struct connection_options asks = options;
+    char address[ADDRESS_SIZE];
+    uint16_t port;
+    int listener = raw_listen(&port);
+    asks.credentials = load_tls_files(OF_PARTICIPANT, NULL, "ca");
+    network_address("", port, address);
+    for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+        struct end *client = client_connect_by(address, &asks);
+        struct raw raw = raw_accept(listener);
+        SSL *tls = tls_server_new(counts[i]);
+        SSL_set_max_proto_version(tls, TLS1_2_VERSION); /* where a server hears of it */
+        cr_assert_eq(raw_agree(&raw, tls), i == 0, "%d", counts[i]);
+        if (i == 0)
+            client->stream->ops->cut(client->stream);
+        expect_closed(client, i == 0 ? MUSTER_CANCELLED : MUSTER_UNAUTHENTICATED,
+                      i == 0 ? NULL : CAUSE_LONG_CHAIN);
+        raw_close(&raw);
+    }
+    muster__credentials_free(asks.credentials);
+    close(listener);
+    conclude();
 }
 
 static void echo_back(struct end *end)
@@ -398,12 +500,12 @@ TLS_TEST(a_ticket_that_does_not_come)
     int size = BIO_read(out, ticket, sizeof(ticket)), first = RECORD_HEAD + ticket[3] * 256 + ticket[4];
     cr_assert_gt(size, first);
     cr_assert_eq(send(raw.descriptor, ticket, (size_t)first, MSG_NOSIGNAL), first);
-    size_t after = waits;
+    size_t after = loop_waits();
     for (unsigned i = 0; i < TURNS; i++) {
         send_number(client, i);
         count_waits(other, 1);
     }
-    after = waits - after;
+    after = loop_waits() - after;
     cr_assert_leq(after, 3 * before + TURNS, "%zu, and %zu before", after, before);
     cr_assert_eq(send(raw.descriptor, ticket + first, (size_t)(size - first), MSG_NOSIGNAL), size - first);
     for (size_t came = 0; came < TURNS * NUMBER_SIZE; came += frame.size) /* it goes on */

@@ -146,7 +146,7 @@ FILES_TEST(doors, a_participant_without_tls_is_not_let_in)
     struct muster_error error;
     begin();
     door_open_with(&door, credentials("server", NULL, NULL));
-    options.connect_timeout_ms = 1000;
+    options.connect_timeout_ms = slowed(500, 2000);
     cr_assert_eq(participant_connect(door.address, &options, &participant, &error), MUSTER_UNAVAILABLE);
     cr_assert_not_null(strstr(error.text, "does the server expect TLS?"), "%s", error.text);
     door_close(&door);

@@ -152,7 +152,7 @@ Test(listeners, a_zone_that_looks_like_an_escape)
     participant_options_init(&options);
     struct participant *participant;
     struct muster_error error = {MUSTER_OK, ""};
-    options.connect_timeout_ms = slowed(500);
+    options.connect_timeout_ms = slowed(500, 2000);
     options.on_warning = NULL;
     begin();
     cr_assert_eq(participant_connect("[fe80::1%20]:9", &options, &participant, &error), MUSTER_UNAVAILABLE);

@@ -24,7 +24,7 @@
 #define WITHIN 16
 
 /* C-core polls for a write that is stuck, and lets go of itself only when it has polled for 10 s. */
-#define CLOSING 30
+#define CLOSING 60
 
 static struct participant_manager_options impatient(void)
 {

@@ -260,7 +260,7 @@ Test(strangers, what_participants_begin_and_do_not_finish_is_given_back)
     enum { STRANGERS = 8, SIZE = 3 << 20, LEFT_MAX_KIB = 12 << 10 };
     struct participant_manager_options options;
     participant_manager_options_init(&options);
-    options.message_stall_ms = 1000;
+    options.message_stall_ms = slowed(500, 2000);
     options.keepalive_time_ms = 3600000; /* these answer no pings */
     options.max_message_size = 4 << 20;
     struct door door;

@@ -110,7 +110,7 @@ Test(unreachable, the_cause_is_in_the_text)
     int descriptor;
     begin();
     reserve_address(address, &descriptor);
-    options.connect_timeout_ms = slowed(500); /* it is told within this time */
+    options.connect_timeout_ms = slowed(500, 2000); /* it is told within this time */
     options.on_warning = NULL;
     cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
     cr_assert_not_null(strstr(error.text, "connection refused"), "%s", error.text);
@@ -154,7 +154,7 @@ Test(unreachable, a_server_of_another_protocol_is_told)
     static const char *const words[] = {"HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2p1\r\n"};
     struct participant_options options;
     participant_options_init(&options);
-    options.connect_timeout_ms = 1000;
+    options.connect_timeout_ms = slowed(500, 2000);
     options.on_warning = NULL;
     begin();
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
@@ -197,7 +197,7 @@ Test(unreachable, loopback_addresses_never_go_by_a_proxy)
     house_close(&house);
 
     /* Another address does, if the transport knows proxies, and the text names the proxy, without its password. */
-    options.connect_timeout_ms = slowed(500); /* it is told within this time */
+    options.connect_timeout_ms = slowed(500, 2000); /* it is told within this time */
     options.on_warning = NULL;
     cr_assert_eq(participant_connect("192.0.2.1:9", &options, &participant, &error), MUSTER_UNAVAILABLE);
     if (is_over_http2()) {

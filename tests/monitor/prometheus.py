@@ -59,7 +59,7 @@ def status_of(port):
 class Test(world.support.Case):
     def setUp(self):
         super().setUp()
-        signal.alarm(150)
+        signal.alarm(240)
 
     def busy_world(self, *settings):
         server = world.World(self, *settings)

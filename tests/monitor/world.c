@@ -102,6 +102,7 @@ static int member_main(const char *address, const char *name, const char *count)
 enum { MANAGERS = 2 };
 static const char *const names[MANAGERS] = {"server", "crowd"};
 static struct participant_manager *managers[MANAGERS];
+static unsigned long grace_ms = 2000;
 static struct muster_monitor *monitor;
 static struct participant **crowd;
 static size_t crowd_count;
@@ -233,7 +234,7 @@ static void start_manager(size_t i, const char *address)
     participant_manager_options_init(&options);
     options.listen = address;
     options.on_warning = NULL;
-    options.session_grace_ms = 2000;
+    options.session_grace_ms = (int64_t)grace_ms;
     if (participant_manager_start(&options, &managers[i], &error) != MUSTER_OK ||
         muster_monitor_add_manager(monitor, names[i], managers[i], &error) != MUSTER_OK)
         fail(&error);
@@ -258,6 +259,8 @@ static void start_monitor(int count, char **arguments)
             options.credentials.key = key;
         else if (sscanf(arguments[i], "listen=%255s", address) == 1)
             options.listen = address;
+        else if (sscanf(arguments[i], "grace=%lu", &number) == 1)
+            grace_ms = number;
         else if (sscanf(arguments[i], "connections=%lu", &number) == 1)
             options.max_connections = number;
         else if (sscanf(arguments[i], "series=%lu", &number) == 1)

@@ -4,5 +4,5 @@
 . "${top_srcdir:?is not set: run this through make check}/tests/mpi/common"
 
 members=$top_builddir/tests/mpi/members
-timeout --foreground 180 "${run_ranks[@]}" -n 1 "$members" mpi:0/coordinator 8 coordinate : \
+timeout --foreground 400 "${run_ranks[@]}" -n 1 "$members" mpi:0/coordinator 8 coordinate : \
     -n 7 "$members" mpi:0/coordinator 8

@@ -9,10 +9,10 @@ failed=0
 # check RANKS...: whether mpirun ends with 0; the program's own lines say what was tested.
 check() {
     local output
-    if output=$(timeout --foreground 120 "${run_ranks[@]}" "$@" 2>&1) && grep '^ok ' <<<"$output"; then
+    if output=$(timeout --foreground 400 "${run_ranks[@]}" "$@" 2>&1) && grep '^ok ' <<<"$output"; then
         return
     fi
-    echo "not ok $*"
+    echo "not ok $*: it did not end with 0 in 400 s"
     printf '%s\n' "$output"
     failed=1
 }

@@ -266,7 +266,7 @@ class Training(common.Case):
         self.assertEqual(numbers, [loss, 20, 1])
 
     def test_a_frozen_worker_is_named_and_a_late_one_waits_for_the_next_epoch(self):
-        patience = f"--patience={2 * support.SLOWNESS}"
+        patience = f"--patience={5 * support.SLOWNESS}"
         orchestrator = self.start_orchestrator("--workers=2", "--elastic", "--heartbeat=0.2", patience)
         ada, bob = (self.start_worker(name, DDP_HOLD="6", DDP_LAST_EPOCH="3") for name in ("ada", "bob"))
         self.read_until(self.first_of([ada, bob]), "iteration 6")

@@ -193,10 +193,11 @@ class Threads(Case):
             participant.close()
             ended.set()
 
-        self.in_thread(close)
-        self.assertFalse(ended.wait(0.3), "it was freed")
-        del inside
-        self.assertTrue(ended.wait(LONG))
+        with mock.patch.object(_call, "COME_OUT", 10.0 * LONG):
+            self.in_thread(close)
+            self.assertFalse(ended.wait(0.3), "it was freed")
+            del inside
+            self.assertTrue(ended.wait(LONG))
 
 
 class Jobs(Case):

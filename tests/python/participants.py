@@ -265,14 +265,21 @@ class Signals(Case):
             while not stopped.wait(0.2):
                 signal.pthread_kill(main, signal.SIGINT)
 
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        def raise_it(*_):
+            """Not any more when the first one has done what it is to do."""
+            if not stopped.is_set():
+                raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, raise_it)
         thread = threading.Thread(target=interrupt)
         try:
             with self.assertRaises(KeyboardInterrupt):
                 thread.start()
-                function()
+                try:
+                    function()
+                finally:
+                    stopped.set()
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
             stopped.set()
             thread.join()
             signal.signal(signal.SIGINT, before)

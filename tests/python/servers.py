@@ -63,7 +63,7 @@ class Rounds(Case):
         self.assertEqual(round.entries[3].status, "CANCELLED")
 
     def test_tell_who_failed_and_who_was_late(self):
-        round = muster.run_all(self.proxies, muster.Train(waits=3, fails=1), deadline=3, at_least=1)
+        round = muster.run_all(self.proxies, muster.Train(waits=3, fails=1), deadline=10, at_least=1)
         self.assertEqual(sorted(proxy.name for proxy, _ in round), ["p0", "p2"])
         statuses = [entry.status for entry in round.entries]
         self.assertEqual(statuses, ["OK", "REFUSED", "OK", "TIMEOUT"])

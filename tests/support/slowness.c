@@ -19,9 +19,10 @@ size_t scaled(size_t number, size_t least)
     return fewer > least ? fewer : least;
 }
 
-int64_t slowed(int64_t milliseconds)
+int64_t slowed(int64_t milliseconds, int64_t least)
 {
-    return milliseconds * slowness();
+    int64_t longer = milliseconds * slowness();
+    return longer > least ? longer : least;
 }
 
 void watch_for(unsigned seconds)

@@ -11,7 +11,7 @@
 
 enum { ENSEMBLE_MOST = 5, COLUMNS_MOST = 64 };
 
-#define ENSEMBLE_TEST(suite, name) Test(suite, name, .timeout = 120)
+#define ENSEMBLE_TEST(suite, name) Test(suite, name, .timeout = 300)
 
 struct ensemble;
 

@@ -18,7 +18,7 @@
 
 enum { MEMBERS_MAX = 8, MASTER = 0 };
 
-#define MEETING_TEST(suite, name) Test(suite, name, .timeout = 60)
+#define MEETING_TEST(suite, name) Test(suite, name, .timeout = 300)
 
 struct attendant {
     struct muster_vertical_table table;

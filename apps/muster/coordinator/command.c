@@ -3,21 +3,18 @@
 
 #include "command.h"
 
-#include <argp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <muster/muster.h>
 
-#include "common/arguments.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/port.h"
 #include "common/signals.h"
 #include "coordinator_options.h"
 #include "settings/arguments.h"
-#include "settings/written_out.h"
 #include "state.h"
 
 struct office {
@@ -153,48 +150,18 @@ static int run(struct office *office)
 
 /* ---- the command line ---- */
 
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = state->input;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "%s: there is only room for options here", text);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static void parse_all(int count, char **arguments, struct coordinator_options *options)
-{
-    const struct argp_child children[] = {{settings_arguments(&coordinator_kind), 0, NULL, 0}, {0}};
-    const struct argp parser = {
-        .parser = parse,
-        .doc =
-            "Brings the members of groups together, as many groups as come. They learn from it who the "
-            "others are "
-            "and where they listen, and then talk to each other directly.\v"
-            "It can be killed at any time, and started again with the same --file. It serves until SIGINT or "
-            "SIGTERM. Members go on without it, and look for it again. At SIGUSR1 it writes to standard "
-            "error "
-            "which groups there are.\n\n"
-            "The exit status is 128 plus the signal's number after a signal, and 1 or 2 otherwise.",
-        .children = children,
-    };
-    coordinator_kind.init(options);
-    arguments_begin(coordinator_kind.program);
-    if (!children[0].argp)
-        exit(EXIT_FAILURE);
-    written_out_check(&parser, count, arguments);
-    argp_parse(&parser, count, arguments, 0, NULL, options);
-}
+static const char documentation[] =
+    "Brings the members of groups together, as many groups as come. They learn from it who the others are "
+    "and where they listen, and then talk to each other directly.\v"
+    "It can be killed at any time, and started again with the same --file. It serves until SIGINT or "
+    "SIGTERM. Members go on without it, and look for it again. At SIGUSR1 it writes to standard error "
+    "which groups there are.\n\n"
+    "The exit status is 128 plus the signal's number after a signal, and 1 or 2 otherwise.";
 
 int coordinator_command(int count, char **arguments)
 {
     struct office office = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    parse_all(count, arguments, &office.options);
+    settings_parse(&coordinator_kind, documentation, count, arguments, &office.options);
     signals_catch();
     signals_call(signals_end, NULL, -1);
     log_configure(&office.options.log);

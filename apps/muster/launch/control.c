@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +22,7 @@
 
 #include "common/clock.h"
 #include "common/dataset.h"
+#include "common/thread.h"
 #include "run_files.h"
 
 enum { LINE_SIZE = 4096, LIMIT_MS = 10000, CROWDED_MS = 200, FIXED_WAITS = 2 };
@@ -276,16 +276,6 @@ static int listen_in(const char *path, struct muster_error *error)
     return -1;
 }
 
-static bool start_thread(struct control *control)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    bool started = pthread_create(&control->thread, NULL, watch, control) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
-
 enum muster_status control_open(const char *path, const struct control_calls *calls, struct control **control,
                                 struct muster_error *error)
 {
@@ -296,7 +286,7 @@ enum muster_status control_open(const char *path, const struct control_calls *ca
     made->calls = *calls;
     made->listener = listen_in(path, error);
     made->wake = made->listener >= 0 ? eventfd(0, EFD_CLOEXEC) : -1;
-    if (made->wake >= 0 && start_thread(made)) {
+    if (made->wake >= 0 && thread_start(&made->thread, watch, made)) {
         *control = made;
         return MUSTER_OK;
     }

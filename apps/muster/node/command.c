@@ -3,7 +3,6 @@
 
 #include "command.h"
 
-#include <argp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 
 #include <muster/muster.h>
 
-#include "common/arguments.h"
 #include "common/log.h"
 #include "common/monitoring.h"
 #include "common/port.h"
@@ -22,7 +20,6 @@
 #include "node.h"
 #include "node_options.h"
 #include "settings/arguments.h"
-#include "settings/written_out.h"
 #include "state.h"
 #include "training.h"
 
@@ -259,42 +256,18 @@ static enum muster_status prepare(struct process *process, struct muster_error *
     return status == MUSTER_OK ? tell_ports(process, error) : status;
 }
 
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = state->input;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "%s: there is only room for options here", text);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+static const char documentation[] =
+    "Trains with others, of which none is the server: each node trains on data of its own, and mixes its "
+    "model with those of its neighbours.\v"
+    "A node's rank is the number of the user whose data it has: without --participants there is data for "
+    "--members of them. All nodes need the same options.\n\n"
+    "At SIGUSR1 it writes to standard error how the group is, and what its nodes wait for.\n\n"
+    "The exit status is 0 when all nodes of the process have ended well, 128 plus the signal's number "
+    "after SIGINT or SIGTERM, and 1 or 2 otherwise.";
 
 static void parse_all(int count, char **arguments, struct node_options *options)
 {
-    const struct argp_child children[] = {{settings_arguments(&node_kind), 0, NULL, 0}, {0}};
-    const struct argp parser = {
-        .parser = parse,
-        .doc =
-            "Trains with others, of which none is the server: each node trains on data of its own, and mixes "
-            "its model with those of its neighbours.\v"
-            "A node's rank is the number of the user whose data it has: without --participants there is data "
-            "for --members of them. All nodes need the same options.\n\n"
-            "At SIGUSR1 it writes to standard error how the group is, and what its nodes wait for.\n\n"
-            "The exit status is 0 when all nodes of the process have ended well, 128 plus the signal's "
-            "number after "
-            "SIGINT or SIGTERM, and 1 or 2 otherwise.",
-        .children = children,
-    };
-    node_kind.init(options);
-    arguments_begin(node_kind.program);
-    if (!children[0].argp)
-        exit(EXIT_FAILURE);
-    written_out_check(&parser, count, arguments);
-    argp_parse(&parser, count, arguments, 0, NULL, options);
+    settings_parse(&node_kind, documentation, count, arguments, options);
     if (!options->coordinator && !options->coordinate)
         options->coordinator = "127.0.0.1:8090";
 }

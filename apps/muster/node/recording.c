@@ -7,58 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/log.h"
 #include "common/monitoring.h"
-#include "common/signals.h"
+#include "common/record.h"
 
 /* A table has room for the columns of so many peers. */
-enum { CLOSE_MS = 10000, PEERS_MAX = 256 };
+enum { PEERS_MAX = 256 };
 
 struct recording {
     const struct node *node;
     struct muster_record *record;  /* NULL: none */
     struct monitoring *monitoring; /* NULL: none */
 };
-
-/* ---- the record ---- */
-
-#ifdef HAVE_RECORD
-
-static void warn(void *context, const char *text)
-{
-    (void)context;
-    log_write(LOG_WARNING, "%s", text);
-}
-
-static enum muster_status open_record(struct recording *recording, struct muster_error *error)
-{
-    const struct node *node = recording->node;
-    struct muster_record_options options;
-    if (node->rank != 0 || node->options->sinks.count == 0)
-        return MUSTER_OK;
-    muster_record_options_init(&options);
-    options.sinks = node->options->sinks.list;
-    options.sink_count = node->options->sinks.count;
-    options.on_warning = warn;
-    return muster_record_open(&options, &recording->record, error);
-}
-
-static void close_record(struct recording *recording, bool well)
-{
-    struct muster_error error;
-    enum muster_record_outcome outcome = MUSTER_RECORD_FAILED;
-    if (signals_caught() != 0)
-        outcome = MUSTER_RECORD_KILLED;
-    else if (well)
-        outcome = MUSTER_RECORD_FINISHED;
-    if (recording->record && muster_record_close(recording->record, outcome, CLOSE_MS, &error) != MUSTER_OK)
-        log_write(LOG_WARNING, "%s", error.text);
-}
-
-static void record_scalar(struct recording *recording, uint64_t step, const char *name, double value)
-{
-    muster_record_scalar(recording->record, (int64_t)step, name, value);
-}
 
 /* Who has which rank, and where: a line for each. */
 static void record_roster(struct recording *recording)
@@ -71,7 +30,7 @@ static void record_roster(struct recording *recording)
     for (uint32_t rank = 0; out && members && rank < node->size; rank++)
         fprintf(out, "%u %s %s\n", (unsigned)rank, members[rank].name, members[rank].address);
     if (out && fclose(out) == 0)
-        muster_record_text(recording->record, 0, "group", text);
+        record_text(recording->record, 0, "group", text);
     free(text);
     free(members);
 }
@@ -86,9 +45,9 @@ static void record_peers(struct recording *recording, uint64_t step)
             (traffic.bytes_sent == 0 && traffic.bytes_received == 0))
             continue;
         snprintf(name, sizeof(name), "peer/%u/bytes_sent", (unsigned)rank);
-        record_scalar(recording, step, name, (double)traffic.bytes_sent);
+        record_scalar(recording->record, step, name, (double)traffic.bytes_sent);
         snprintf(name, sizeof(name), "peer/%u/bytes_received", (unsigned)rank);
-        record_scalar(recording, step, name, (double)traffic.bytes_received);
+        record_scalar(recording->record, step, name, (double)traffic.bytes_received);
     }
 }
 
@@ -98,52 +57,18 @@ void node_recording_group(struct recording *recording, uint64_t step)
     if (!recording || !recording->record)
         return;
     muster_group_get_statistics(recording->node->group, &statistics);
-    record_scalar(recording, step, "bytes_sent", (double)statistics.traffic.bytes_sent);
-    record_scalar(recording, step, "bytes_received", (double)statistics.traffic.bytes_received);
-    record_scalar(recording, step, "group/epoch", (double)statistics.epoch);
-    record_scalar(recording, step, "group/present", statistics.present);
-    record_scalar(recording, step, "group/lost", statistics.lost);
-    record_scalar(recording, step, "group/links", statistics.links);
+    record_scalar(recording->record, step, "bytes_sent", (double)statistics.traffic.bytes_sent);
+    record_scalar(recording->record, step, "bytes_received", (double)statistics.traffic.bytes_received);
+    record_scalar(recording->record, step, "group/epoch", (double)statistics.epoch);
+    record_scalar(recording->record, step, "group/present", statistics.present);
+    record_scalar(recording->record, step, "group/lost", statistics.lost);
+    record_scalar(recording->record, step, "group/links", statistics.links);
     record_peers(recording, step);
 }
 
-#else
-
-static enum muster_status open_record(struct recording *recording, struct muster_error *error)
-{
-    (void)recording, (void)error;
-    return MUSTER_OK;
-}
-
-static void close_record(struct recording *recording, bool well)
-{
-    (void)recording, (void)well;
-}
-
-static void record_scalar(struct recording *recording, uint64_t step, const char *name, double value)
-{
-    (void)recording, (void)step, (void)name, (void)value;
-}
-
-static void record_roster(struct recording *recording)
-{
-    (void)recording;
-}
-
-void node_recording_group(struct recording *recording, uint64_t step)
-{
-    (void)recording, (void)step;
-}
-
-#endif
-
-/* ---- both ---- */
-
 static void add_text(struct recording *recording, const char *name, const char *text)
 {
-#ifdef HAVE_RECORD
-    muster_record_setting(recording->record, name, text);
-#endif
+    record_setting(recording->record, name, text);
     monitoring_setting(recording->monitoring, name, text);
 }
 
@@ -187,7 +112,9 @@ enum muster_status node_recording_open(const struct node *node, struct recording
         return dataset_out_of_memory(error);
     made->node = node;
     made->monitoring = node->number == 0 ? node->monitoring : NULL;
-    enum muster_status status = open_record(made, error);
+    enum muster_status status = MUSTER_OK;
+    if (node->rank == 0)
+        status = record_open(node->options->sinks.list, node->options->sinks.count, &made->record, error);
     if (status != MUSTER_OK || (!made->record && !made->monitoring)) {
         free(made);
         return status;
@@ -203,7 +130,7 @@ void node_recording_number(struct recording *recording, uint64_t step, const cha
 {
     if (!recording || isnan(value))
         return;
-    record_scalar(recording, step, name, value);
+    record_scalar(recording->record, step, name, value);
     monitoring_scalar(recording->monitoring, step, name, value);
 }
 
@@ -221,6 +148,6 @@ void node_recording_round(struct recording *recording, uint64_t round, const str
 void node_recording_close(struct recording *recording, bool well)
 {
     if (recording)
-        close_record(recording, well);
+        record_close(recording->record, well);
     free(recording);
 }

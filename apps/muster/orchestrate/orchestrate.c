@@ -99,7 +99,7 @@ static void tell_refusal(void *unused, const struct participant_manager_event *e
     const char *name = proxy_name(event->proxy);
     (void)unused;
     if (event->kind == PARTICIPANT_MANAGER_REFUSED && event->status != MUSTER_STOPPED)
-        log_later(LOG_WARNING, &allowance, "%s%s(%s) was refused: %s", name, *name != '\0' ? " " : "",
+        log_later(LOG_WARNING, &allowance, "%s (%s) was refused: %s", *name != '\0' ? name : "a participant",
                   proxy_peer(event->proxy), event->text);
 }
 

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include <muster/muster.h>
 
 #include "common/terminal.h"
+#include "common/thread.h"
 
 /* A longer line is cut into pieces. At the end so much is read of what somebody goes on writing. */
 enum { LINE_MAX_SIZE = 4096, LAST_READS = 256 };
@@ -149,17 +149,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* No signal is handled on the thread. */
-static bool start_thread(struct outputs *outputs)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    bool started = pthread_create(&outputs->thread, NULL, run, outputs) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
-
 struct outputs *outputs_new(void)
 {
     struct outputs *outputs = calloc(1, sizeof(*outputs));
@@ -167,7 +156,7 @@ struct outputs *outputs_new(void)
         return NULL;
     pthread_mutex_init(&outputs->lock, NULL);
     outputs->wake = eventfd(0, EFD_CLOEXEC);
-    if (outputs->wake >= 0 && start_thread(outputs))
+    if (outputs->wake >= 0 && thread_start(&outputs->thread, run, outputs))
         return outputs;
     if (outputs->wake >= 0)
         close(outputs->wake);

@@ -66,8 +66,8 @@ void attendance_tell(void *settings, const struct participant_manager_event *eve
     if (!word)
         return;
     const char *name = proxy_name(event->proxy);
-    log_later(level, allowance, "%s%s(%s) %s%s%s", name, *name != '\0' ? " " : "", proxy_peer(event->proxy),
-              word, *event->text != '\0' ? ": " : "", event->text);
+    log_later(level, allowance, "%s (%s) %s%s%s", *name != '\0' ? name : "a participant",
+              proxy_peer(event->proxy), word, *event->text != '\0' ? ": " : "", event->text);
 }
 
 void attendance_warn(void *unused, const char *text)

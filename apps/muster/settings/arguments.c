@@ -8,6 +8,7 @@
 
 #include "common/arguments.h"
 #include "common/log.h"
+#include "written_out.h"
 
 enum { KEY_SET = 768, KEY_ROWS, KEY_LAST = 1 << 20 };
 
@@ -118,4 +119,33 @@ const struct argp *settings_arguments(const struct settings_kind *of)
         children[1] = (struct argp_child){kind->security, 0, "Security:", kind->groups + 1};
     parser.options = make_options();
     return parser.options ? &parser : NULL;
+}
+
+/* ---- a whole command line ---- */
+
+static error_t parse_alone(int key, char *text, struct argp_state *state)
+{
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = state->input;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "%s: there is only room for options here", text);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void settings_parse(const struct settings_kind *of, const char *documentation, int count, char **arguments,
+                    void *settings)
+{
+    const struct argp_child children[] = {{settings_arguments(of), 0, NULL, 0}, {0}};
+    const struct argp parser = {.parser = parse_alone, .doc = documentation, .children = children};
+    of->init(settings);
+    arguments_begin(of->program);
+    if (!children[0].argp)
+        exit(EXIT_FAILURE);
+    written_out_check(&parser, count, arguments);
+    argp_parse(&parser, count, arguments, 0, NULL, settings);
 }

@@ -11,4 +11,9 @@
  * key. A program has one kind. NULL when out of memory. One thread. */
 const struct argp *settings_arguments(const struct settings_kind *kind);
 
+/* Reads the command line of a program that takes nothing but these options, from their defaults on; a wrong one ends the
+ * program with a message. `documentation` is for --help. */
+void settings_parse(const struct settings_kind *kind, const char *documentation, int count, char **arguments,
+                    void *settings);
+
 #endif

@@ -56,18 +56,28 @@ static enum muster_status set_number(const struct setting *setting, const char *
                    range_of(setting, range, sizeof(range)));
 }
 
-static enum muster_status set_whole(const struct setting *setting, const char *text, size_t *number,
-                                    struct muster_error *error)
+static enum muster_status set_long(const struct setting *setting, const char *text, uint64_t *number,
+                                   struct muster_error *error)
 {
     char range[80], *end;
     errno = 0;
     unsigned long long whole = strtoull(text, &end, 10);
     if (isdigit((unsigned char)*text) && *end == '\0' && errno == 0 && is_within(setting, (double)whole)) {
-        *number = (size_t)whole;
+        *number = (uint64_t)whole;
         return MUSTER_OK;
     }
     return explain(error, MUSTER_INVALID, "%s %.60s: expected a whole number %s", setting->key, text,
                    range_of(setting, range, sizeof(range)));
+}
+
+static enum muster_status set_whole(const struct setting *setting, const char *text, size_t *number,
+                                    struct muster_error *error)
+{
+    uint64_t whole;
+    enum muster_status status = set_long(setting, text, &whole, error);
+    if (status == MUSTER_OK)
+        *number = (size_t)whole;
+    return status;
 }
 
 static enum muster_status set_bytes(const struct setting *setting, const char *text, uint64_t *number,
@@ -92,20 +102,6 @@ static enum muster_status set_bytes(const struct setting *setting, const char *t
                    "%s %.60s: expected %.0f to %.0f bytes, with K, M or G at the end%s%s", setting->key, text,
                    setting->lowest, setting->highest, setting->words ? ", or " : "",
                    setting->words ? setting->words[0] : "");
-}
-
-static enum muster_status set_long(const struct setting *setting, const char *text, uint64_t *number,
-                                   struct muster_error *error)
-{
-    char range[80], *end;
-    errno = 0;
-    unsigned long long whole = strtoull(text, &end, 10);
-    if (isdigit((unsigned char)*text) && *end == '\0' && errno == 0 && is_within(setting, (double)whole)) {
-        *number = (uint64_t)whole;
-        return MUSTER_OK;
-    }
-    return explain(error, MUSTER_INVALID, "%s %.60s: expected a whole number %s", setting->key, text,
-                   range_of(setting, range, sizeof(range)));
 }
 
 static enum muster_status set_flag(const struct setting *setting, const char *text, bool *flag,

@@ -3,55 +3,23 @@
 
 #include "command.h"
 
-#include <argp.h>
 #include <stdlib.h>
 
-#include "common/arguments.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "common/units.h"
 #include "member.h"
 #include "settings/arguments.h"
-#include "settings/written_out.h"
 
 /* The exit status if the master ended before the training was complete: the cause is there. */
 enum { EXIT_STOPPED = 3 };
 
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = state->input;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "%s: there is only room for options here", text);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static void parse_options(int count, char **arguments, struct member_options *options)
-{
-    const struct argp_child children[] = {{settings_arguments(&member_kind), 0, NULL, 0}, {0}};
-    const struct argp parser = {
-        .parser = parse,
-        .doc =
-            "Learns weights of its columns together with other members, and with a master that has the "
-            "labels. "
-            "Columns and weights stay here.\v"
-            "At SIGUSR1 the member writes to standard error what it does.\n\n"
-            "The exit status is 0 when the training is complete, 3 if the master ended before that, 128 plus "
-            "the signal's number after SIGINT or SIGTERM, and 1 or 2 otherwise.",
-        .children = children,
-    };
-    member_kind.init(options);
-    arguments_begin(member_kind.program);
-    if (!children[0].argp)
-        exit(EXIT_FAILURE);
-    written_out_check(&parser, count, arguments);
-    argp_parse(&parser, count, arguments, 0, NULL, options);
-}
+static const char documentation[] =
+    "Learns weights of its columns together with other members, and with a master that has the labels. "
+    "Columns and weights stay here.\v"
+    "At SIGUSR1 the member writes to standard error what it does.\n\n"
+    "The exit status is 0 when the training is complete, 3 if the master ended before that, 128 plus the "
+    "signal's number after SIGINT or SIGTERM, and 1 or 2 otherwise.";
 
 static void close_member(void *context, bool at_once)
 {
@@ -126,7 +94,7 @@ static int run(const struct member_options *options)
 int member_command(int count, char **arguments)
 {
     struct member_options options;
-    parse_options(count, arguments, &options);
+    settings_parse(&member_kind, documentation, count, arguments, &options);
     signals_catch();
     signals_call(signals_end, NULL, -1);
     log_configure(&options.shared.log);

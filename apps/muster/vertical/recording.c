@@ -7,12 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/log.h"
 #include "common/monitoring.h"
-#include "common/signals.h"
+#include "common/record.h"
 #include "master_table.h"
 
-enum { CLOSE_MS = 10000, NAME_SIZE = 250 };
+enum { NAME_SIZE = 250 };
 
 struct recording {
     const struct master_options *options;
@@ -20,80 +19,11 @@ struct recording {
     struct monitoring *monitoring; /* NULL: none */
 };
 
-/* ---- with or without lib/record ---- */
-
-#ifdef HAVE_RECORD
-
-static void warn(void *context, const char *text)
-{
-    (void)context;
-    log_write(LOG_WARNING, "%s", text);
-}
-
-static enum muster_status open_record(struct recording *recording, struct muster_error *error)
-{
-    struct muster_record_options options;
-    if (recording->options->sinks.count == 0)
-        return MUSTER_OK;
-    muster_record_options_init(&options);
-    options.sinks = recording->options->sinks.list;
-    options.sink_count = recording->options->sinks.count;
-    options.on_warning = warn;
-    return muster_record_open(&options, &recording->record, error);
-}
-
-static void close_record(struct recording *recording, bool well)
-{
-    struct muster_error error;
-    enum muster_record_outcome outcome = MUSTER_RECORD_FAILED;
-    if (signals_caught() != 0)
-        outcome = MUSTER_RECORD_KILLED;
-    else if (well)
-        outcome = MUSTER_RECORD_FINISHED;
-    if (recording->record && muster_record_close(recording->record, outcome, CLOSE_MS, &error) != MUSTER_OK)
-        log_write(LOG_WARNING, "%s", error.text);
-}
-
-static void record_text(struct recording *recording, const char *name, const char *text)
-{
-    muster_record_setting(recording->record, name, text);
-}
-
-static void record_number(struct recording *recording, uint64_t step, const char *name, double value)
-{
-    muster_record_scalar(recording->record, (int64_t)step, name, value);
-}
-
-#else
-
-static enum muster_status open_record(struct recording *recording, struct muster_error *error)
-{
-    (void)recording, (void)error;
-    return MUSTER_OK;
-}
-
-static void close_record(struct recording *recording, bool well)
-{
-    (void)recording, (void)well;
-}
-
-static void record_text(struct recording *recording, const char *name, const char *text)
-{
-    (void)recording, (void)name, (void)text;
-}
-
-static void record_number(struct recording *recording, uint64_t step, const char *name, double value)
-{
-    (void)recording, (void)step, (void)name, (void)value;
-}
-
-#endif
-
 /* ---- settings ---- */
 
 static void add_text(struct recording *recording, const char *name, const char *text)
 {
-    record_text(recording, name, text);
+    record_setting(recording->record, name, text);
     monitoring_setting(recording->monitoring, name, text);
 }
 
@@ -145,7 +75,7 @@ enum muster_status vertical_recording_open(const struct master_options *options,
     if (!made)
         return table_out_of_memory(error);
     made->options = options;
-    enum muster_status status = open_record(made, error);
+    enum muster_status status = record_open(options->sinks.list, options->sinks.count, &made->record, error);
     if (status == MUSTER_OK)
         status = open_monitoring(made, error);
     if (status != MUSTER_OK) {
@@ -180,7 +110,7 @@ static void add(struct recording *recording, uint64_t step, const char *name, do
 {
     if (isnan(value))
         return;
-    record_number(recording, step, name, value);
+    record_scalar(recording->record, step, name, value);
     monitoring_scalar(recording->monitoring, step, name, value);
 }
 
@@ -239,7 +169,7 @@ void vertical_recording_close(struct recording *recording, bool well)
 {
     if (!recording)
         return;
-    close_record(recording, well);
+    record_close(recording->record, well);
     monitoring_close(recording->monitoring);
     free(recording);
 }

@@ -5,11 +5,11 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 #include "status.h"
+#include "thread.h"
 
 #define LIBRARY "libopenblas.so.0"
 
@@ -39,14 +39,12 @@ static void load_all(void)
     }
 }
 
-/* Threads inherit what is blocked. */
 static void load(void)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t saved;
+    muster__block_signals(&saved); /* OpenBLAS starts threads */
     load_all();
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
 }
 
 enum muster_status muster__vertical_blas_load(struct muster_error *error)

@@ -3,13 +3,13 @@
 
 #include "learning/vertical/points.h"
 
-#include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "status.h"
+#include "thread.h"
 
 /* What a thread takes at a time: a few milliseconds. */
 enum { BLOCK = 64 };
@@ -87,14 +87,10 @@ void muster__points_start(struct points_work *work, size_t helpers)
     atomic_init(&work->bad, SIZE_MAX);
     atomic_init(&work->stopped, false);
     work->thread_count = 0;
-    sigset_t all, saved;
-    sigfillset(&all); /* signals are the program's */
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
     while (work->thread_count < helpers && work->thread_count < POINT_THREADS_MAX &&
            (work->thread_count + 1) * BLOCK < work->count &&
-           pthread_create(&work->threads[work->thread_count], NULL, help, work) == 0)
+           muster__thread_start(&work->threads[work->thread_count], help, work))
         work->thread_count++;
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
 }
 
 enum muster_status muster__points_end(struct points_work *work, points_progress *progress, void *context,

@@ -149,6 +149,7 @@ static void leave_address(struct http2_connection *connection)
 {
     pthread_mutex_lock(&connection->lock);
     muster__http2_unwatch(connection->loop, connection->descriptor);
+    close(connection->descriptor);
     connection->descriptor = -1;
     pthread_mutex_unlock(&connection->lock);
 }

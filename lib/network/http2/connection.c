@@ -130,8 +130,10 @@ static void end(struct http2_connection *connection)
     nghttp2_session_del(connection->session);
     connection->session = NULL;
     muster__http2_watch_no_more(connection);
-    if (connection->descriptor >= 0)
+    if (connection->descriptor >= 0) {
         muster__http2_unwatch(connection->loop, connection->descriptor);
+        close(connection->descriptor);
+    }
     connection->descriptor = -1;
     pthread_mutex_unlock(&connection->lock);
     tell_due(connection);
@@ -313,6 +315,16 @@ static void ready(struct watch *watch, uint32_t events)
 
 /* ---- limits of time ---- */
 
+void muster__http2_look(struct http2_connection *connection)
+{
+    connection->loop->now = muster__clock_now();
+    pthread_mutex_lock(&connection->lock);
+    bool good = connection->descriptor >= 0 && !connection->broken; /* or its end was seen in this round */
+    pthread_mutex_unlock(&connection->lock);
+    if (good)
+        go_on(connection, EPOLLIN);
+}
+
 void muster__http2_connection_due(struct http2_connection *connection, int64_t at)
 {
     if (connection->timed && connection->timer_at <= at)
@@ -414,6 +426,7 @@ static void timer_expired(struct timer *timer)
     int64_t next = INT64_MAX;
     pthread_mutex_lock(&connection->helm);
     connection->timed = false;
+    muster__http2_look(connection);
     pthread_mutex_lock(&connection->lock);
     int64_t now = muster__clock_now();
     if (connection->session && !connection->broken)

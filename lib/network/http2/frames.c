@@ -9,7 +9,8 @@
 enum {
     ALLOWANCE_MAX = 2000, /* for frames that carry nothing, and so much more in a second, */
     ALLOWANCE_PER_SECOND = 200,
-    ALLOWANCE_BYTES = 1024, /* and one for so many bytes that come or go */
+    ALLOWANCE_BYTES = 1024, /* and one for so many bytes that come or go, */
+    ALLOWANCE_ANSWERS = 4,  /* and so many for a frame of data: some answer each with windows and a ping */
 };
 
 void muster__http2_frames_begin(struct http2_connection *connection)
@@ -22,6 +23,11 @@ void muster__http2_frames_begin(struct http2_connection *connection)
 void muster__http2_earn(struct http2_connection *connection, size_t bytes)
 {
     connection->allowance += (double)bytes / ALLOWANCE_BYTES;
+}
+
+void muster__http2_earn_answers(struct http2_connection *connection)
+{
+    connection->allowance += ALLOWANCE_ANSWERS;
 }
 
 /* False: it is spent. */

@@ -178,6 +178,8 @@ void muster__http2_take_response_header(struct http2_stream *stream, const uint8
         stream->http_status = number_of(value, value_size);
     } else if (is(name, name_size, "content-type")) {
         stream->is_grpc = is_grpc_type(value, value_size);
+    } else if (is(name, name_size, "grpc-encoding")) {
+        stream->compresses = !is(value, value_size, "identity");
     } else if (is(name, name_size, "grpc-status") && stream->code < 0) {
         stream->code = number_of(value, value_size);
         if (stream->code < 0)

@@ -254,9 +254,10 @@ struct http2_stream {
     bool over;                     /* no more sends */
     bool ended;                    /* `closed` is to be told */
     bool compresses;               /* the peer says that its messages may be compressed */
-    bool too_big;
-    uint8_t *place; /* where the message belongs behind its head; NULL: nowhere */
-    bool displaced; /* since its owner was asked for it */
+    enum muster_status fault;      /* of a message that was not taken; MUSTER_OK: there was none */
+    const char *fault_text;        /* constant */
+    uint8_t *place;                /* where the message belongs behind its head; NULL: nowhere */
+    bool displaced;                /* since its owner was asked for it */
     enum muster_status closing_status;
     char *closing_text;
     uint32_t reset_code; /* of HTTP/2 */
@@ -289,7 +290,8 @@ struct http2_stream {
     int64_t linger_until; /* 0: it does not */
     int64_t deadline;     /* that the request gave; INT64_MAX: none */
     int64_t mark_at;      /* since then its message is watched, */
-    size_t mark_came;     /* of which so much was there */
+    size_t mark_came;     /* of which so much was there; */
+    int64_t came_at;      /* and when some of it was read last */
     struct timer timer;
     bool timed; /* it runs, with a reference */
     int64_t timer_at;
@@ -325,8 +327,8 @@ bool muster__http2_rewatch(struct http2_loop *loop, int descriptor, uint32_t eve
 /* The same for a connection, by what it waits for. With its lock held. */
 void muster__http2_rewatch_connection(struct http2_connection *connection);
 
-/* Closes one that is watched. By close() alone it would be watched further, as long as a child of the process has it,
-   that was forked and has not called exec() yet. On the loop's thread. */
+/* Before close(), by which alone it would be watched further, as long as a child of the process has it, that was forked
+   and has not called exec() yet. On the loop's thread, unless nothing was told of it yet. */
 void muster__http2_unwatch(struct http2_loop *loop, int descriptor);
 
 /* ---- connection.c ---- */
@@ -358,6 +360,10 @@ void muster__http2_break_rules(struct http2_connection *connection, const char *
 
 /* To be closed when all is written; with the lock held. */
 void muster__http2_finish(struct http2_connection *connection);
+
+/* On the loop's thread, with the helm and without the lock: reads what came while the loop was at others, or the process
+   stood still. A limit of time is judged behind it. */
+void muster__http2_look(struct http2_connection *connection);
 
 /* On the loop's thread: its timer is to ring by then. */
 void muster__http2_connection_due(struct http2_connection *connection, int64_t at);
@@ -418,6 +424,8 @@ void muster__http2_frames_begin(struct http2_connection *connection);
 void muster__http2_frames_came(struct http2_connection *connection, const uint8_t *data, size_t size);
 /* Bytes that carry something earn frames that do not. */
 void muster__http2_earn(struct http2_connection *connection, size_t bytes);
+/* A frame of data goes out, which the peer may answer with such frames, however small it is. */
+void muster__http2_earn_answers(struct http2_connection *connection);
 
 /* ---- input.c: on the loop's thread, without a lock ---- */
 

@@ -161,19 +161,23 @@ bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now)
         muster__http2_stream_due(stream, stream->mark_at + stall_ms);
         return false;
     }
-    bool late = now > stream->timer_at + stall_ms / 2; /* the process stood still, and nothing could come */
+    bool late = now > stream->timer_at + stall_ms / 2; /* the process stood still, and nothing could come; */
+    bool unread = stream->came_at >= stream->timer_at; /* or nobody read what did */
     bool moves = (int64_t)(stream->message_came - stream->mark_came) >= stall_ms * RATE_MIN;
-    if (!late && !moves && !muster__http2_is_put_off(stream))
+    if (!late && !unread && !moves && !muster__http2_is_put_off(stream))
         return true;
     watch_message(stream, now);
     return false;
 }
 
-static void refuse_message(struct http2_stream *stream, int code, const char *text)
+/* `status`: for our side; the text is for both. */
+static void refuse_message(struct http2_stream *stream, int code, enum muster_status status, const char *text)
 {
     pthread_mutex_lock(&stream->connection->lock);
-    if (!stream->ended)
-        stream->too_big = true;
+    if (!stream->ended) {
+        stream->fault = status;
+        stream->fault_text = text;
+    }
     if (stream->connection->listener)
         muster__http2_abort_with(stream, code, text);
     else
@@ -192,14 +196,16 @@ static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_
     const uint8_t *bytes = stream->prefix;
     stream->message_size =
         (size_t)bytes[1] << 24 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 8 | (size_t)bytes[4];
-    if (bytes[0] == 0 && stream->message_size <= stream->max_message_size)
+    /* Who asks for compression is refused at once, not only with the first message that is worth it. */
+    bool plain = bytes[0] == 0 && !(stream->compresses && stream->connection->listener);
+    if (plain && stream->message_size <= stream->max_message_size)
         return true;
-    if (bytes[0] == 0)
-        refuse_message(stream, CODE_RESOURCE_EXHAUSTED, END_OVERSIZED);
-    else if (bytes[0] == 1 && stream->compresses)
-        refuse_message(stream, CODE_UNIMPLEMENTED, "compressed messages are not taken");
+    if (plain)
+        refuse_message(stream, CODE_RESOURCE_EXHAUSTED, MUSTER_TOO_BIG, END_OVERSIZED);
+    else if (bytes[0] <= 1 && stream->compresses)
+        refuse_message(stream, CODE_UNIMPLEMENTED, MUSTER_PROTOCOL, END_COMPRESSED);
     else
-        refuse_message(stream, CODE_INTERNAL, "a message is marked as compressed, by nothing that was named");
+        refuse_message(stream, CODE_INTERNAL, MUSTER_PROTOCOL, END_MARKED);
     return false;
 }
 
@@ -243,6 +249,7 @@ static void put_in_place(struct http2_stream *stream, const uint8_t **data, size
         memcpy(at, *data, some);
     pthread_mutex_unlock(&stream->connection->lock);
     stream->message_came += some;
+    stream->came_at = stream->connection->loop->now;
     *data += some;
     *size -= some;
     if (some < left)
@@ -274,6 +281,7 @@ static bool take_some(struct http2_stream *stream, const uint8_t **data, size_t 
     if (*data != stream->message + stream->message_came && some > 0)
         memcpy(stream->message + stream->message_came, *data, some);
     stream->message_came += some;
+    stream->came_at = stream->connection->loop->now;
     *data += some;
     *size -= some;
     if (begins)

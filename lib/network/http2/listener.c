@@ -136,6 +136,14 @@ static void tell(const struct tcp_listener *listener, const char *text)
     muster__warn_listener(listener->events, listener->context, listener->address, text);
 }
 
+/* What the loop is told of: who comes (EPOLLIN), or nothing. */
+static void set_doors(struct tcp_listener *listener, uint32_t events)
+{
+    for (size_t i = 0; i < listener->door_count; i++)
+        muster__http2_rewatch(listener->loop, listener->doors[i].descriptor, events,
+                              &listener->doors[i].watch);
+}
+
 static void reopen(struct timer *timer)
 {
     struct tcp_listener *listener = CONTAINER(timer, struct tcp_listener, reopening);
@@ -149,9 +157,8 @@ static void reopen(struct timer *timer)
         return;
     }
     listener->shut = false;
-    for (size_t i = 0; i < listener->door_count && opened; i++)
-        muster__http2_rewatch(listener->loop, listener->doors[i].descriptor, EPOLLIN,
-                              &listener->doors[i].watch);
+    if (opened)
+        set_doors(listener, EPOLLIN);
     if (listener->told && opened)
         tell(listener, DESCRIPTORS_AGAIN);
     listener->told = false;
@@ -165,8 +172,7 @@ static void shut_doors(struct tcp_listener *listener)
     if (listener->shut)
         return;
     listener->shut = true;
-    for (size_t i = 0; i < listener->door_count; i++)
-        muster__http2_rewatch(listener->loop, listener->doors[i].descriptor, 0, &listener->doors[i].watch);
+    set_doors(listener, 0);
     muster__reserve_give(&listener->reserve);
     muster__hold_on(&listener->holders);
     muster__timer_start(clock, &listener->reopening, muster__transport_after(clock, REOPEN_MS), reopen);
@@ -263,14 +269,16 @@ static int listen_on(const struct addrinfo *address, uint16_t *port)
 static void close_doors(struct tcp_listener *listener)
 {
     for (size_t i = 0; i < listener->door_count; i++) {
-        shutdown(listener->doors[i].descriptor, SHUT_RDWR); /* a forked child may have it, too */
-        muster__http2_unwatch(listener->loop, listener->doors[i].descriptor);
+        int descriptor = listener->doors[i].descriptor;
+        muster__http2_unwatch(listener->loop, descriptor); /* first: the loop is told of a shutdown, too */
+        shutdown(descriptor, SHUT_RDWR);                   /* a forked child may have it, too */
+        close(descriptor);
     }
     listener->door_count = 0;
 }
 
-/* At each of the addresses that the host has; false: one of them is not to be had, for a code of getaddrinfo() or
-   errno. */
+/* At each of the addresses that the host has, where nobody is let in yet; false: one of them is not to be had, for a
+   code of getaddrinfo() or errno. */
 static bool open_doors(struct tcp_listener *listener, const char *host, const char *wanted, int *code,
                        int *number)
 {
@@ -285,11 +293,12 @@ static bool open_doors(struct tcp_listener *listener, const char *host, const ch
         int descriptor = listen_on(each, &port);
         if (descriptor < 0 && (errno == EAFNOSUPPORT || (errno == EADDRNOTAVAIL && each != addresses)))
             continue; /* this machine has no IPv6 */
-        good = descriptor >= 0;
+        struct door *door = &listener->doors[listener->door_count];
+        *door = (struct door){{door_ready}, listener, descriptor};
+        listener->door_count += descriptor >= 0;
+        good = descriptor >= 0 && muster__http2_watch(listener->loop, descriptor, 0, &door->watch);
         if (!good)
             *number = errno;
-        else
-            listener->doors[listener->door_count++] = (struct door){{door_ready}, listener, descriptor};
     }
     if (addresses)
         freeaddrinfo(addresses);
@@ -362,9 +371,7 @@ enum muster_status muster__http2_listen(struct muster_transport *base, const cha
     sprintf(listener->address, "%.*s%u", (int)(wanted - address), address, (unsigned)listener->port);
     *port = listener->port;
     *result = (struct listener *)listener;
-    for (size_t i = 0; i < listener->door_count; i++)
-        muster__http2_watch(listener->loop, listener->doors[i].descriptor, EPOLLIN,
-                            &listener->doors[i].watch);
+    set_doors(listener, EPOLLIN);
     return MUSTER_OK;
 }
 

@@ -52,7 +52,6 @@ void muster__http2_rewatch_connection(struct http2_connection *connection)
 void muster__http2_unwatch(struct http2_loop *loop, int descriptor)
 {
     control(loop, EPOLL_CTL_DEL, descriptor, 0, NULL);
-    close(descriptor);
 }
 
 /* ---- what others put in ---- */

@@ -224,6 +224,7 @@ int muster__http2_send_data(nghttp2_session *session, nghttp2_frame *frame, cons
         burst->full = true;
         return NGHTTP2_ERR_WOULDBLOCK;
     }
+    muster__http2_earn_answers(connection);
     put_small(burst, header, FRAME_HEADER);
     while (length > 0) {
         struct outgoing *outgoing = STAILQ_FIRST(&stream->queue);

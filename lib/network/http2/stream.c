@@ -187,12 +187,14 @@ void muster__http2_abort(struct http2_stream *stream, enum muster_status status,
 
 /* ---- telling; on the loop's thread ---- */
 
-static enum muster_status end_of_client(const struct http2_stream *stream, const char **text)
+/* `cause`: for a text that has to be written. */
+static enum muster_status end_of_client(const struct http2_stream *stream, char cause[MUSTER_ERROR_TEXT_SIZE],
+                                        const char **text)
 {
     const struct http2_connection *connection = stream->connection;
-    if (stream->too_big) {
-        *text = END_TOO_BIG;
-        return MUSTER_TOO_BIG;
+    if (stream->fault != MUSTER_OK) {
+        *text = stream->fault_text;
+        return stream->fault;
     }
     if (stream->code >= 0) {
         *text = stream->details ? stream->details : "";
@@ -203,7 +205,8 @@ static enum muster_status end_of_client(const struct http2_stream *stream, const
         return MUSTER_CANCELLED;
     }
     if (stream->http_status && !(stream->http_status == 200 && stream->is_grpc)) {
-        *text = "what answers there is not a gRPC server (is it the right port?)";
+        snprintf(cause, MUSTER_ERROR_TEXT_SIZE, CAUSE_NOT_GRPC, connection->peer);
+        *text = cause;
         return muster__status_of(muster__http2_code_of_http(stream->http_status));
     }
     if (connection->cause != MUSTER_OK) {
@@ -224,9 +227,9 @@ static enum muster_status end_of_server(const struct http2_stream *stream, const
         *text = stream->closing_text ? stream->closing_text : "";
         return stream->closing_status;
     }
-    if (stream->too_big) {
-        *text = END_TOO_BIG;
-        return MUSTER_TOO_BIG;
+    if (stream->fault != MUSTER_OK) {
+        *text = stream->fault_text;
+        return stream->fault;
     }
     if (stream->left) {
         *text = END_LEFT;
@@ -241,6 +244,7 @@ static void report_closed(struct http2_stream *stream)
     struct http2_connection *connection = stream->connection;
     struct http2_listener *listener = connection->listener;
     const char *text;
+    char cause[MUSTER_ERROR_TEXT_SIZE];
     bool all = !listener && stream->code >= 0 && !stream->cut; /* that came before the server's last word */
     if (all)
         stream->paused_until = 0;
@@ -250,7 +254,7 @@ static void report_closed(struct http2_stream *stream)
     }
     muster__http2_input_drop(stream);
     pthread_mutex_lock(&connection->lock);
-    enum muster_status status = listener ? end_of_server(stream, &text) : end_of_client(stream, &text);
+    enum muster_status status = listener ? end_of_server(stream, &text) : end_of_client(stream, cause, &text);
     stream->told = true;
     pthread_mutex_unlock(&connection->lock);
     if (stream->events)
@@ -294,6 +298,8 @@ static void timer_expired(struct timer *timer)
     int64_t now = muster__clock_now();
     pthread_mutex_lock(&connection->helm);
     stream->timed = false;
+    if (stream->message)
+        muster__http2_look(connection);
     if (stream->paused_until && now >= stream->paused_until) {
         stream->paused_until = 0;
         muster__http2_resume(stream);
@@ -323,8 +329,11 @@ void muster__http2_stream_due(struct http2_stream *stream, int64_t at)
     struct muster_transport *clock = &stream->connection->loop->clock;
     if (stream->told || at == INT64_MAX || (stream->timed && stream->timer_at <= at))
         return;
-    if (stream->timed && muster__timer_stop(clock, &stream->timer))
+    if (stream->timed) {
+        if (!muster__timer_stop(clock, &stream->timer))
+            return; /* it is about to ring, and looks at all that is due */
         muster__http2_stream_release(stream);
+    }
     stream->timed = true;
     stream->timer_at = at;
     atomic_fetch_add(&stream->references, 1);

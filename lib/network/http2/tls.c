@@ -239,6 +239,8 @@ static const char *known_cause(const struct tls *tls, int reason)
     case SSL_R_HTTPS_PROXY_REQUEST:
     case SSL_R_PACKET_LENGTH_TOO_LONG:
         return tls->manners.established ? NULL : CAUSE_NOT_TLS;
+    case SSL_R_EXCESSIVE_MESSAGE_SIZE:
+        return tls->manners.established ? NULL : CAUSE_LONG_CHAIN;
     case ALERTED(SSL_AD_NO_APPLICATION_PROTOCOL):
         return CAUSE_NOT_HTTP2;
     default:

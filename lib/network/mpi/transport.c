@@ -175,16 +175,13 @@ static void *run(void *context)
 
 static enum muster_status start(struct mpi_transport *transport, struct muster_error *error)
 {
-    sigset_t saved;
     enum muster_status status = muster__mpi_prepare(transport, error);
     if (status != MUSTER_OK)
         return status;
     pthread_mutex_lock(&transport->lock);
     transport->stopping = false;
     transport->running = true;
-    muster__block_signals(&saved);
-    bool started = pthread_create(&transport->thread, NULL, run, transport) == 0;
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    bool started = muster__thread_start(&transport->thread, run, transport);
     transport->running = started;
     pthread_mutex_unlock(&transport->lock);
     return started ? MUSTER_OK : muster__error(error, MUSTER_OUT_OF_MEMORY, "out of memory, or of threads");

@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
-"""Participants of grpc-js train at a `muster server` over each of the two transports for host:port. NODE_PATH says where
-npm has put grpc-js."""
+"""Participants of another gRPC library train at a `muster server` over each of the two transports for host:port.
+PARTICIPANT is the command that runs one."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ import sys
 import numpy
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent / "apps"))
+sys.path.insert(0, str(HERE.parent / "apps"))
 
 import support  # noqa: E402
 from serving import Serving  # noqa: E402
@@ -43,12 +43,12 @@ class Strangers(Serving):
 
     def join(self, port, name, **environment):
         environment |= {"ADDRESS": f"localhost:{port}", "NAME": name, "PROTO": f"{support.SOURCE}/proto/stream.proto"}
-        return self.start("node", HERE / "participant.js", env=os.environ | environment)
+        return self.start(*os.environ["PARTICIPANT"].split(), env=os.environ | environment)
 
     def test_many_turns(self):
         for scheme in SCHEMES:
             with self.subTest(scheme):
-                self.train(scheme, 300, 10, count=5)
+                self.train(scheme, 3000, 10, count=3)
 
     def test_payloads_of_several_megabytes(self):
         for scheme in SCHEMES:
