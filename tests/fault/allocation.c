@@ -130,7 +130,7 @@ static void asking(void)
     muster_fixture_free(network);
 }
 
-Test(allocation, asking, .timeout = 60)
+Test(allocation, asking, .timeout = 120)
 {
     cr_assert_gt(run_all_ways(asking), 10);
 }

@@ -153,7 +153,7 @@ static void arrival(void)
         muster_fixture_free(network);
 }
 
-Test(allocation, arrival, .timeout = 60)
+Test(allocation, arrival, .timeout = 120)
 {
     cr_assert_gt(run_all_ways(arrival), 10);
 }

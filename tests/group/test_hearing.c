@@ -46,7 +46,7 @@ static void end(void)
     muster_fixture_free(network);
 }
 
-#define HEARING_TEST(name) Test(hearing, name, .init = begin, .fini = end, .timeout = 60)
+#define HEARING_TEST(name) Test(hearing, name, .init = begin, .fini = end, .timeout = 180)
 
 static enum muster_status hear(const Muster__Group__Batch *batch)
 {

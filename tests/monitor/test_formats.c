@@ -205,7 +205,7 @@ Test(formats, both_formats_of_the_metrics, .init = setup, .fini = teardown)
     participant_manager_free(manager);
 }
 
-Test(formats, groups, .init = setup, .fini = teardown, .timeout = 60)
+Test(formats, groups, .init = setup, .fini = teardown, .timeout = 120)
 {
     struct muster_coordinator_options coordinator_options;
     struct muster_coordinator *coordinator;
