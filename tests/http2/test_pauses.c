@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -165,5 +166,38 @@ Test(pauses, a_message_goes_on_whenever_it_is_read)
     wait_messages(end, 1);
     cr_assert(is_body(end->messages[0].data, end->messages[0].size, SIZE, 1));
     muster__buffer_release(body);
+    end_server(&raw);
+}
+
+static bool has_closed(const struct end *end)
+{
+    pthread_mutex_lock(&fixture.lock);
+    bool closed = end->closed;
+    pthread_mutex_unlock(&fixture.lock);
+    return closed;
+}
+
+/* A byte that is read just when the timer rings is no reason to wait again and again. */
+Test(pauses, a_message_that_is_hardly_fed_has_stalled)
+{
+    enum { PREFIX = 5, SIZE = 100000 };
+    const struct connection_options options = {
+        .keepalive_time_ms = NEVER_MS, .keepalive_timeout_ms = NEVER_MS, .stall_timeout_ms = PAUSE_MS};
+    struct raw raw = begin_server(&options);
+    uint8_t bytes[128] = {0, 0, SIZE >> 16, SIZE >> 8 & 255, SIZE & 255};
+    struct frame frame;
+    say_hello(&raw);
+    raw_request(&raw, 1, 0, NULL, NULL);
+    raw_frame(&raw, NGHTTP2_DATA, 0, 1, bytes, PREFIX + 1);
+    struct end *end = server_end(server, 0);
+    wait_begun(end, 1);
+    uint8_t *behind = put_frame(bytes, NGHTTP2_DATA, 0, eight, 1);
+    behind = put_frame(behind, NGHTTP2_PING, 0, eight, sizeof(eight));
+    while (!has_closed(end)) {
+        stand_still(PAUSE_MS);
+        raw_write(&raw, bytes, (size_t)(behind - bytes));
+        cr_assert(raw_until(&raw, NGHTTP2_PING, &frame), "its connection was ended, too");
+    }
+    expect_closed(end, MUSTER_GONE, NULL);
     end_server(&raw);
 }

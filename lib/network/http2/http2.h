@@ -292,6 +292,7 @@ struct http2_stream {
     int64_t mark_at;      /* since then its message is watched, */
     size_t mark_came;     /* of which so much was there; */
     int64_t came_at;      /* and when some of it was read last */
+    bool spared;          /* it did not move, but for what was read when its time was over */
     struct timer timer;
     bool timed; /* it runs, with a reference */
     int64_t timer_at;

@@ -162,10 +162,12 @@ bool muster__http2_has_stalled(struct http2_stream *stream, int64_t now)
         return false;
     }
     bool late = now > stream->timer_at + stall_ms / 2; /* the process stood still, and nothing could come; */
-    bool unread = stream->came_at >= stream->timer_at; /* or nobody read what did */
+    /* Or nobody read what did: not twice running, or a byte in time for each timer would hold a message for ever. */
+    bool unread = !stream->spared && stream->came_at >= stream->timer_at;
     bool moves = (int64_t)(stream->message_came - stream->mark_came) >= stall_ms * RATE_MIN;
     if (!late && !unread && !moves && !muster__http2_is_put_off(stream))
         return true;
+    stream->spared = unread && !moves;
     watch_message(stream, now);
     return false;
 }
@@ -198,6 +200,7 @@ static bool take_prefix(struct http2_stream *stream, const uint8_t **data, size_
         (size_t)bytes[1] << 24 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 8 | (size_t)bytes[4];
     /* Who asks for compression is refused at once, not only with the first message that is worth it. */
     bool plain = bytes[0] == 0 && !(stream->compresses && stream->connection->listener);
+    stream->spared = false;
     if (plain && stream->message_size <= stream->max_message_size)
         return true;
     if (plain)
