@@ -145,7 +145,9 @@ class Rounds(Serving):
         """Of three that are asked, one is gone as soon as it is asked, and does not come back."""
         server = self.serve("--rounds=2", "--min-participants=3", "--grace=0", *self.output())
         nodes = self.bring_all(server, 2)
-        leaving = self.bring(server, "leaving", lambda instruction: leaving.leave())
+        leaving = self.bring(server, "leaving", lambda _: None)
+        leaving.await_instruction(lambda _: True)
+        leaving.leave()
         server.stdout.readline()
         self.assertEqual(self.rows()[0]["answered"], "2")
         server.terminate()
@@ -244,8 +246,9 @@ class FirstModel(Serving):
 
     def test_the_next_is_asked_when_one_leaves_or_gives_none(self):
         server = self.serve("--rounds=1", "--grace=0", *self.output(), model=False)
-        leaving = self.bring(server, "a", lambda instruction: leaving.leave())
-        leaving.joined.wait()
+        leaving = self.bring(server, "a", lambda _: None)
+        leaving.await_instruction(lambda _: True)
+        leaving.leave()
         self.bring(server, "b", lambda _: "I have none")
         self.bring(server, "c", lambda _: ([], {}))
         self.bring(server, "d", lambda _: ([numpy.full(2, numpy.inf, "f4")], {}))
@@ -262,7 +265,7 @@ class FirstModel(Serving):
         """A name that no file can have, and floats that are too coarse for an average; then the next is asked."""
         server = self.serve("--rounds=1", "--set=average=0.5", f"--run={self.scratch}/run", model=False,
                             stderr=subprocess.PIPE)  # fmt: skip
-        named = self.bring(server, "a", self.gives([numpy.zeros(3, "f4")]))
+        named = self.bring(server, "a", lambda instruction: adds(1)(instruction) if instruction.arrays else None)
         reply = named.reply
 
         def name(turn, instruction, answer):
@@ -272,6 +275,7 @@ class FirstModel(Serving):
             return message
 
         named.reply = name
+        named.answer(self.gives([numpy.zeros(3, "f4")]))
         self.await_line(server.stderr, "without slashes and control characters")
         self.bring(server, "b", self.gives([numpy.zeros(3, "f2")]))
         self.await_line(server.stderr, "too coarse")
