@@ -158,10 +158,6 @@ class Store:
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def setup(self):
-        super().setup()
-        self.server.connections.append(self.connection)
-
     def log_message(self, *_):
         pass
 
@@ -249,6 +245,12 @@ class Server(http.server.ThreadingHTTPServer):
         self.released = threading.Event()
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def get_request(self):
+        """Notes each connection before a thread has it: that may begin only when the server has ended."""
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
 
     def handle_error(self, *_):
         pass
