@@ -481,7 +481,7 @@ class Away(Case):
     def test_hangs(self):
         """A request ends by its own limit, and is sent again."""
         self.server.mode = lambda method, path: "hang"
-        recorder = self.recorder()
+        recorder = self.recorder(options="--request-timeout=1000")
         recorder.do("scalars 0 10 x")
         recorder.wait_for_warning("it is tried again")
         self.server.release()
