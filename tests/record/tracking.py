@@ -489,15 +489,19 @@ class Away(Case):
         self.expect_all(10)
 
     def test_the_end_does_not_wait_for_it(self):
-        """Nor do other sinks."""
-        lines = self.scratch / "a.jsonl"
+        """Nor do other sinks, which have all: on a busy machine they may need longer for that."""
         self.server.mode = lambda method, path: "hang"
-        recorder = self.recorder(f"jsonl:{lines}")
-        recorder.do("scalars 0 10 x")
-        answer = recorder.say("close killed 300")
-        self.assertIn("not all was written within 300 ms", answer)
-        recorder.end()
-        self.assertEqual(len(lines.read_text().splitlines()), 11)
+        for limit in (300, 20000):
+            lines = self.scratch / f"{limit}.jsonl"
+            recorder = self.recorder(f"jsonl:{lines}")
+            recorder.do("scalars 0 10 x")
+            answer = recorder.say(f"close killed {limit}")
+            self.assertIn(f"not all was written within {limit} ms", answer)
+            recorder.end()
+            written = len(lines.read_text().splitlines())
+            if written == 11:
+                break
+        self.assertEqual(written, 11)
 
     def test_the_oldest_is_lost(self):
         self.server.mode = lambda method, path: "hang"
