@@ -283,6 +283,16 @@ Test(servers, a_compressed_message_is_refused)
     end_client(&raw, MUSTER_PROTOCOL);
 }
 
+Test(servers, last_words_are_read_after_a_write_that_failed)
+{
+    struct raw raw = begin_answered();
+    answer(&raw, 0, "200", "application/grpc", NULL);
+    raw_last_words(&raw, client);
+    expect_closed(client, MUSTER_OK, "");
+    close(listener);
+    conclude();
+}
+
 /* As the page "gRPC over HTTP/2" says. */
 Test(servers, resets_are_mapped)
 {

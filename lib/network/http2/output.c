@@ -304,6 +304,13 @@ static size_t write_segments(struct http2_connection *connection, struct segment
         muster__http2_rewatch_connection(connection);
         return 0;
     }
+    /* What it said before may not have been read yet, as that the server stops. Its end comes behind that. */
+    if (size < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+        connection->writable = connection->writes_when_read = false;
+        connection->deaf = true;
+        muster__http2_rewatch_connection(connection);
+        return 0;
+    }
     if (size < 0) {
         fail(connection, muster__http2_socket_cause(errno));
         return 0;
