@@ -421,7 +421,7 @@ TLS_TEST(a_servers_end_in_the_middle_is_no_end)
     muster__credentials_free(asks.credentials);
 }
 
-TLS_TEST(last_words_are_read_after_a_write_that_failed)
+TLS_TEST(a_last_word_counts_where_nothing_can_be_written_any_more)
 {
     struct connection_options asks = options;
     struct raw raw;
