@@ -304,6 +304,11 @@ static size_t write_segments(struct http2_connection *connection, struct segment
         muster__http2_rewatch_connection(connection);
         return 0;
     }
+    if (size < 0 && !connection->tls && (errno == EPIPE || errno == ECONNRESET)) {
+        /* The peer is gone. What it said before may not be read yet, and behind it the loop finds the end. */
+        connection->writable = false;
+        return 0;
+    }
     if (size < 0) {
         fail(connection, muster__http2_socket_cause(errno));
         return 0;
