@@ -360,7 +360,7 @@ class Restarting(Case):
     def test_nodes_that_are_killed_go_on(self):
         demo = self.demo(
             "-n6", "--restart", "--rounds=300", f"--run={self.scratch}/run", f"--logs={self.scratch}/logs",
-            "--patience=20",
+            "--patience=20", stdout=support.IN_STEP,
         )  # fmt: skip
         killed = []
         for number in (1, 2, 4):
