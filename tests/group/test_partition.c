@@ -133,6 +133,42 @@ static void reduce(void *context)
     atomic_store(&reducing->ended, true);
 }
 
+static void miss_one(struct company *company, uint32_t rank, void *context)
+{
+    struct muster_error error = {MUSTER_OK, ""};
+    (void)context;
+    if (rank == 5)
+        return;
+    WANT(muster_group_barrier(company->groups[rank], 3000, &error) == MUSTER_TIMEOUT);
+    WANT(strstr(error.text, "rank 5 ('m5')") != NULL);
+}
+
+struct meeting {
+    struct side side;
+    struct company *company;
+    atomic_bool ended;
+};
+
+static void meet(void *context)
+{
+    struct meeting *meeting = context;
+    company_each(meeting->company, miss_one, NULL);
+    atomic_store(&meeting->ended, true);
+}
+
+/* Nobody but the one that does not come is late on this clock. */
+COMPANY_TEST(slow, who_does_not_come_is_named_to_all)
+{
+    struct company company;
+    struct meeting meeting = {.company = &company};
+    company_begin(&company, 8, "fixture:", NULL);
+    side_begin(&meeting.side, meet, &meeting);
+    while (!atomic_load(&meeting.ended))
+        advance(&company);
+    side_end(&meeting.side);
+    company_end(&company);
+}
+
 /* What it has said is still to be confirmed to the others when they hear that it has left. */
 COMPANY_TEST(slow, a_member_that_leaves_right_after_all_reduce_does_not_end_it_for_others)
 {
