@@ -148,8 +148,8 @@ static enum muster_status hold_answer(struct turns *turns, struct buffer *body)
     turns->held = body ? muster__buffer_retain(body) : NULL;
     turns->held_turn = turns->current.turn;
     enum muster_status status = send_answer(turns);
-    if (status != MUSTER_OK &&
-        status != MUSTER_GONE) { /* when the stream is back, or the end is about to be told */
+    /* GONE: it is sent when the stream is back, or how it ended is about to be told. */
+    if (status != MUSTER_OK && status != MUSTER_GONE) {
         drop_answer(turns);
         return status;
     }

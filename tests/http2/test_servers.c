@@ -5,7 +5,6 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -197,40 +196,16 @@ Test(servers, an_end_before_a_word)
     end_client(&raw, MUSTER_UNAVAILABLE);
 }
 
-static sem_t stopped, goes_on;
-
-static void stop_once(struct end *end, const uint8_t *data, size_t size)
-{
-    (void)end, (void)data, (void)size;
-    sem_post(&stopped);
-    sem_wait(&goes_on);
-}
-
 /* The server's last word is there, and its connection is gone, before the client's loop has read it: that the client's
    owner cannot write any more does not hide it. */
 Test(servers, a_last_word_counts_where_nothing_can_be_written_any_more)
 {
-    const struct linger at_once = {.l_onoff = 1};
-    uint8_t block[64];
-    size_t size = (size_t)(put_header(block, "grpc-status", "0") - block);
-    sem_init(&stopped, 0, 0);
-    sem_init(&goes_on, 0, 0);
     struct raw raw = begin_answered();
-    client->react = stop_once;
     answer(&raw, 0, "200", "application/grpc", NULL);
-    raw_frame(&raw, NGHTTP2_DATA, 0, 1, "\0\0\0\0\1x", 6);
-    sem_wait(&stopped);
-    raw_frame(&raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block, size);
-    setsockopt(raw.descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-    close(raw.descriptor);
-    send_number(client, 1);
-    send_number(client, 2);
-    sem_post(&goes_on);
+    raw_last_words(&raw, client);
     expect_closed(client, MUSTER_OK, "");
-    raw.descriptor = -1;
-    end_client(&raw, MUSTER_OK);
-    sem_destroy(&stopped);
-    sem_destroy(&goes_on);
+    close(listener);
+    conclude();
 }
 
 Test(servers, garbage_in_the_middle)
