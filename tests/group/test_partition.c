@@ -110,8 +110,6 @@ COMPANY_TEST(partition, a_big_message_that_is_cut_in_the_middle_comes_whole)
     }
 }
 
-/* ---- slow ---- */
-
 struct reducing {
     struct side side;
     struct muster_group *group;
@@ -132,6 +130,30 @@ static void reduce(void *context)
     free(data);
     atomic_store(&reducing->ended, true);
 }
+
+/* There is no limit: the call ends as its own word cannot be said, and does not wait for the answer to it. */
+COMPANY_TEST(partition, a_member_that_is_not_reached_ends_a_collective_call_without_a_limit)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct company company;
+        struct reducing reducing;
+        struct muster_group_options options = company_options();
+        options.grace_ms = GRACE_MS;
+        company_begin(&company, 2, "fixture:", &options);
+        muster_fixture_refuse(company.network, true);
+        reducing = (struct reducing){.group = company.groups[1], .count = i ? ((size_t)1 << 17) : SMALL};
+        side_begin(&reducing.side, reduce, &reducing);
+        while (!atomic_load(&reducing.ended))
+            advance(&company);
+        side_end(&reducing.side);
+        cr_assert_eq(reducing.status, MUSTER_UNAVAILABLE, "%s", reducing.error.text);
+        cr_assert_not_null(strstr(reducing.error.text, "rank 0 ('m0')"), "%s", reducing.error.text);
+        muster_fixture_refuse(company.network, false);
+        company_end(&company);
+    }
+}
+
+/* ---- slow ---- */
 
 static void miss_one(struct company *company, uint32_t rank, void *context)
 {
