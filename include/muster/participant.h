@@ -234,7 +234,8 @@ MUSTER_API enum muster_status participant_start(const char *address,
  * participant_consume() during it. You may clear the message after it.
  *
  * MUSTER_OK: the message is on its way. If the connection breaks, it is sent again when the participant is
- * back. Otherwise *error (may be NULL) says why nothing was sent:
+ * back; if the stream ends for good, the next call says how. Otherwise *error (may be NULL) says why nothing
+ * was sent:
  * - CANCELLED: the server has given up this turn, or on_ready consumed a newer instruction during this call.
  *   The answer was dropped. Go on with participant_consume(), or with what on_ready consumed.
  * - INVALID: there is no instruction to answer, the first message is not empty, or the message is not valid.

@@ -423,6 +423,26 @@ static void look_again(struct muster_group *group, struct operation *operations,
     }
 }
 
+/* A collective operation waits for no word of a member that its own word does not reach. False: there is nothing such. */
+static bool end_in_vain(struct muster_group *group, struct operation *operations, size_t count)
+{
+    bool found = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct operation *send = &operations[i];
+        if (send->kind != OPERATION_SEND || !send->ended || send->status != MUSTER_UNAVAILABLE)
+            continue;
+        for (size_t j = 0; j < count; j++) {
+            struct operation *receive = &operations[j];
+            if (receive->kind != OPERATION_RECEIVE || !receive->collective || receive->rank != send->rank ||
+                receive->ended || is_under_way(receive))
+                continue;
+            end_early(group, receive, send->status, send->text);
+            found = true;
+        }
+    }
+    return found;
+}
+
 static bool all_ended(const struct operation *operations, size_t count)
 {
     size_t ended = 0;
@@ -454,7 +474,7 @@ enum muster_status muster__group_run(struct muster_group *group, struct operatio
         epoch = group->roster->epoch;
         if (news)
             look_again(group, operations, count);
-        else
+        else if (!end_in_vain(group, operations, count))
             muster__waiter_sleep(&waiter);
     }
     muster__waiter_end(&waiter);

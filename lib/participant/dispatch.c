@@ -60,7 +60,7 @@ static enum muster_status answer(struct participant *participant, const struct m
     else
         status = begin_answer(participant, error);
     if (status == MUSTER_OK)
-        status = explained(muster__turns_answer(turns, body, muster__session_comes_back(participant)), error);
+        status = explained(muster__turns_answer(turns, body), error);
     muster__participant_unlock(participant);
     if (status == MUSTER_OK)
         muster__turns_fill(turns, &participant->lock, body, message);
@@ -117,17 +117,16 @@ enum muster_status participant_consume(struct participant *participant, int64_t 
     enum muster_status status = MUSTER_OK;
     *instruction = NULL;
     pthread_mutex_lock(&participant->lock);
-    muster__turns_pass_over(turns, muster__session_comes_back(participant));
+    muster__turns_pass_over(turns);
     muster__participant_unlock(participant); /* frees it now, not after the wait */
     pthread_mutex_lock(&participant->lock);
     /* Without it the server would wait for us, and we for it. */
     if (!participant->turns.begun && !turns->over)
         status = explained(muster__session_pass_initiative(participant), error);
-    if (status != MUSTER_OK && status != MUSTER_GONE) { /* or else we are about to be told of the end */
+    if (status != MUSTER_OK) {
         muster__participant_unlock(participant);
         return status;
     }
-    status = MUSTER_OK;
     muster__waiter_begin(&waiter, participant->transport, &participant->lock, &participant->changed,
                          muster__in_callback() ? 0 : timeout_ms);
     wait_for_instruction(participant, &waiter);
@@ -196,8 +195,7 @@ enum muster_status participant_report(struct participant *participant, double fr
         status = muster__turns_may_answer(turns, error);
     if (status == MUSTER_OK)
         status = explained(muster__turns_report(turns, fraction, &numbers,
-                                                participant->transport->ops->now(participant->transport),
-                                                muster__session_comes_back(participant)),
+                                                participant->transport->ops->now(participant->transport)),
                            error);
     muster__participant_unlock(participant);
     return status;

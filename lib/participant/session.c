@@ -574,9 +574,9 @@ enum muster_status muster__session_pass_initiative(struct participant *participa
     enum muster_status status = MUSTER_OK;
     if (session->state == PARTICIPANT_OPEN && !participant->turns.original)
         status = muster__traffic_send(&participant->traffic, session->stream, NULL, 0, NULL);
-    /* The stream has ended, and we are about to be told: the next Welcome is followed by it. */
+    /* The stream has ended, and we are about to be told: the next Welcome is followed by it, if there is one. */
     if (status == MUSTER_CLOSED)
-        status = muster__session_comes_back(participant) ? MUSTER_OK : MUSTER_GONE;
+        status = MUSTER_OK;
     if (status == MUSTER_OK)
         muster__turns_begin(&participant->turns);
     return status;

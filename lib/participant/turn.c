@@ -141,16 +141,15 @@ static enum muster_status send_answer(struct turns *turns)
     return MUSTER_OK;
 }
 
-static enum muster_status hold_answer(struct turns *turns, struct buffer *body, bool comes_back)
+static enum muster_status hold_answer(struct turns *turns, struct buffer *body)
 {
     drop_answer(turns);
     turns->holds_answer = true;
     turns->held = body ? muster__buffer_retain(body) : NULL;
     turns->held_turn = turns->current.turn;
     enum muster_status status = send_answer(turns);
-    if (status == MUSTER_GONE && comes_back)
-        status = MUSTER_OK; /* it is sent when the stream is back */
-    if (status != MUSTER_OK) {
+    /* GONE: it is sent when the stream is back, or how it ended is about to be told. */
+    if (status != MUSTER_OK && status != MUSTER_GONE) {
         drop_answer(turns);
         return status;
     }
@@ -401,9 +400,9 @@ enum muster_status muster__turns_begin_answer(struct turns *turns, struct muster
     return status;
 }
 
-enum muster_status muster__turns_answer(struct turns *turns, struct buffer *body, bool comes_back)
+enum muster_status muster__turns_answer(struct turns *turns, struct buffer *body)
 {
-    enum muster_status status = hold_answer(turns, body, comes_back);
+    enum muster_status status = hold_answer(turns, body);
     if (status == MUSTER_OK)
         turns->unanswered = false;
     return status;
@@ -432,7 +431,7 @@ void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffe
     }
 }
 
-void muster__turns_pass_over(struct turns *turns, bool comes_back)
+void muster__turns_pass_over(struct turns *turns)
 {
     const struct muster_message unknown = {.kind = MUSTER_UNKNOWN};
     const struct muster_message failure = {.kind = MUSTER_FAILURE, .text = turns->failed};
@@ -441,7 +440,7 @@ void muster__turns_pass_over(struct turns *turns, bool comes_back)
     if (!turns->over && muster__turns_may_answer(turns, NULL) == MUSTER_OK &&
         muster__encode(TO_SERVER, *turns->failed ? &failure : &unknown, &encoding, &body, NULL) ==
             MUSTER_OK) {
-        hold_answer(turns, body, comes_back);
+        hold_answer(turns, body);
         muster__buffer_release(body);
     }
     turns->unanswered = false;
@@ -471,14 +470,14 @@ bool muster__turns_take(struct turns *turns, struct muster_message *message)
 }
 
 enum muster_status muster__turns_report(struct turns *turns, double fraction,
-                                        const struct muster_message *numbers, int64_t now, bool comes_back)
+                                        const struct muster_message *numbers, int64_t now)
 {
     if (turns->original || !turns->stream || now < turns->progress_at)
         return MUSTER_OK;
     struct buffer *body = muster__encode_progress(fraction, numbers);
     enum muster_status status = body ? send_about(turns, turns->current.turn, body) : MUSTER_OUT_OF_MEMORY;
-    if (status == MUSTER_GONE && comes_back)
-        status = MUSTER_OK; /* it is not the last word */
+    if (status == MUSTER_GONE)
+        status = MUSTER_OK; /* it is not the last word, or the end is about to be told */
     turns->progress_at = now + PROGRESS_INTERVAL_MS;
     muster__buffer_release(body);
     return status;

@@ -134,9 +134,9 @@ enum muster_status muster__turns_may_answer(const struct turns *turns, struct mu
 /* The same for one who answers: a turn that was given up is answered by that. */
 enum muster_status muster__turns_begin_answer(struct turns *turns, struct muster_error *error);
 
-/* Sends the answer to the current turn, and holds it until it is known to have arrived. `comes_back`: where
-   there is no stream, it is sent when there is one. */
-enum muster_status muster__turns_answer(struct turns *turns, struct buffer *body, bool comes_back);
+/* Sends the answer to the current turn, and holds it until it is known to have arrived: where there is no stream any
+   more, it is sent when there is one, if there ever is. */
+enum muster_status muster__turns_answer(struct turns *turns, struct buffer *body);
 
 /* The answer to the current turn makes no sense or is too big: muster__turns_pass_over() tells the server. */
 void muster__turns_fail(struct turns *turns, const char *why);
@@ -147,7 +147,7 @@ void muster__turns_fill(struct turns *turns, pthread_mutex_t *lock, struct buffe
 
 /* The current instruction, if there is one, was passed over: it is answered, so that the server does not
    wait for nothing. */
-void muster__turns_pass_over(struct turns *turns, bool comes_back);
+void muster__turns_pass_over(struct turns *turns);
 
 /* Takes what came to be worked on. */
 const struct muster_message *muster__turns_consume(struct turns *turns);
@@ -158,7 +158,7 @@ bool muster__turns_take(struct turns *turns, struct muster_message *message);
 
 /* Reports progress with numbers, unless it is too soon. */
 enum muster_status muster__turns_report(struct turns *turns, double fraction,
-                                        const struct muster_message *numbers, int64_t now, bool comes_back);
+                                        const struct muster_message *numbers, int64_t now);
 
 /* participant_descriptor(). */
 int muster__turns_descriptor(struct turns *turns, struct muster_error *error);

@@ -149,9 +149,6 @@ void muster__proxy_count_end(struct proxy *proxy, enum muster_status status, int
 /* With the lock held: sends Welcome; OK also when nobody is welcome any more. */
 enum muster_status muster__proxy_send_welcome(struct proxy *proxy);
 
-/* With the lock held: whether the session outlives a connection that ended like this. */
-bool muster__proxy_may_come_back(const struct proxy *proxy, enum muster_status status);
-
 /* ---- turn.c; with the lock held but the last ---- */
 
 /* Sends the instruction of a turn, be it again. GONE: the connection has ended, and we are about to be

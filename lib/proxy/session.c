@@ -98,7 +98,8 @@ static struct muster_message forget_transfers(struct proxy *proxy)
     return muster__proxy_end_upload(proxy);
 }
 
-bool muster__proxy_may_come_back(const struct proxy *proxy, enum muster_status status)
+/* Whether the session outlives a connection that ended like this. With the lock held. */
+static bool may_come_back(const struct proxy *proxy, enum muster_status status)
 {
     return proxy->state == PROXY_OPEN && !proxy->original && status == MUSTER_GONE &&
            proxy->manager->options.session_grace_ms > 0;
@@ -124,7 +125,7 @@ void muster__proxy_disconnected(struct connection *connection, enum muster_statu
     struct muster_message arrived = MUSTER_MESSAGE_INIT;
     pthread_mutex_lock(&proxy->lock);
     bool ours = proxy->connection == connection;
-    bool away = ours && muster__proxy_may_come_back(proxy, status);
+    bool away = ours && may_come_back(proxy, status);
     uint64_t number = proxy->connections;
     if (away) {
         arrived = forget_transfers(proxy);

@@ -112,8 +112,8 @@ enum muster_status muster__proxy_begin(struct proxy *proxy, struct turn *turn,
         if (turn->waited && muster__tend_begin(&proxy->tended, proxy->stream))
             turn->tended = proxy->tended;
         status = muster__proxy_send_instruction(proxy, body, proxy->turn + 1);
-        if (status == MUSTER_GONE && muster__proxy_may_come_back(proxy, status))
-            status = MUSTER_OK; /* the connection broke, and we are about to be told */
+        if (status == MUSTER_GONE)
+            status = MUSTER_OK; /* we are about to be told how it ended, and whether the turn ends so */
         if (status != MUSTER_OK)
             muster__error(error, status, "%s", muster_status_text(status));
     }

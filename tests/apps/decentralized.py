@@ -17,6 +17,10 @@ DEMO = SOURCE / "apps" / "muster" / "node" / "demo"
 MIXING = BUILD / "tests" / "learning" / "mixing"
 
 
+# Of 5 nodes, which come near each other and never get to the very same value.
+ENDLESS = ("--consensus-only", "--until=0", "--steps=1000000000", "--topology=star", "--mixing=uniform")
+
+
 class Case(support.Case):
     def start(self, *command, **settings):
         if any("mpi" in str(word) for word in command):
@@ -120,8 +124,7 @@ class Consensus(Case):
         for over in ("grpc", "local", "mpi") if os.environ.get("MPIRUN") else ("grpc", "local"):
             for number, times in ((signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)):
                 group = f"--group={over}-{number}-{times}-{os.getpid()}"
-                demo = self.demo("-n5", f"--over={over}", group, "--consensus-only", "--until=0", "--steps=1000000000",
-                                 "--topology=matching")  # fmt: skip
+                demo = self.demo("-n5", f"--over={over}", group, *ENDLESS)
                 self.read_until(demo, "^step 3:")
                 for _ in range(times):
                     os.killpg(demo.pid, number)
@@ -360,7 +363,7 @@ class Restarting(Case):
     def test_nodes_that_are_killed_go_on(self):
         demo = self.demo(
             "-n6", "--restart", "--rounds=300", f"--run={self.scratch}/run", f"--logs={self.scratch}/logs",
-            "--patience=20",
+            "--patience=20", stdout=support.IN_STEP,
         )  # fmt: skip
         killed = []
         for number in (1, 2, 4):
@@ -422,7 +425,7 @@ class State(Case):
         return found
 
     def test_a_node_tells_whom_it_waits_for(self):
-        options = ["--members=5", "--consensus-only", "--until=0", "--steps=1000000000", "--topology=matching"]
+        options = ["--members=5", *ENDLESS]
         node = self.start_on_port(
             NODE, "--coordinate=127.0.0.1:0", "--threads=4", *options, "--patience=1000", stderr=subprocess.PIPE
         )

@@ -274,19 +274,33 @@ Test(events, an_end_that_holds_is_told_of_the_end)
 #define PAUSE_MS 100
 
 static int64_t read_at[3];
+static bool paused; /* guarded by fixture.lock */
 
 static void pause_reading(struct end *end, const uint8_t *data, size_t size)
 {
     const struct message message = {.data = (uint8_t *)(uintptr_t)data, .size = size};
     unsigned number = number_of(&message);
     read_at[number] = fixture.transport->ops->now(fixture.transport);
-    if (number == 1)
-        end->stream->ops->pause(end->stream, PAUSE_MS);
+    if (number != 1)
+        return;
+    end->stream->ops->pause(end->stream, PAUSE_MS);
+    pthread_mutex_lock(&fixture.lock);
+    paused = true;
+    pthread_cond_broadcast(&fixture.changed);
+    pthread_mutex_unlock(&fixture.lock);
 }
 
 static void prepare_to_pause(struct end *end)
 {
     end->react = pause_reading;
+}
+
+static void wait_paused(void)
+{
+    pthread_mutex_lock(&fixture.lock);
+    while (!paused)
+        pthread_cond_wait(&fixture.changed, &fixture.lock);
+    pthread_mutex_unlock(&fixture.lock);
 }
 
 Test(events, an_end_that_pauses_reads_later_and_sends_meanwhile)
@@ -297,7 +311,7 @@ Test(events, an_end_that_pauses_reads_later_and_sends_meanwhile)
     struct end *accepted = server_end(server, 0);
     send_number(client, 1);
     send_number(client, 2);
-    wait_messages(accepted, 1);
+    wait_paused();
     send_number(accepted, 3);
     wait_messages(client, 1);
     network_pass(fixture.transport, PAUSE_MS);

@@ -252,6 +252,17 @@ static void run_round(struct server *server)
         ask(server);
 }
 
+/* Whether nobody's connection is broken, or has gone while he stood still. */
+static bool all_are_there(struct server *server)
+{
+    bool there = true;
+    pthread_mutex_lock(&server->lock);
+    for (size_t i = 0; i < server->participants; i++)
+        there = there && server->current[i] && proxy_is_open(server->current[i]);
+    pthread_mutex_unlock(&server->lock);
+    return there;
+}
+
 int chaos_server(char **arguments)
 {
     static struct server server = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -277,8 +288,11 @@ int chaos_server(char **arguments)
     tell(&server);
     while (read(STDIN_FILENO, &byte, 1) > 0)
         ;
-    /* Nothing breaks any more: whoever answers now is there to hear good-bye. */
-    run_round(&server);
+    /* Nothing is broken any more: whoever answers now, and is there when all have, hears good-bye. */
+    do {
+        server.round = server.rounds;
+        run_round(&server);
+    } while (!all_are_there(&server));
     participant_manager_stop(server.manager);
     for (size_t i = 0; i < server.participants; i++)
         proxy_release(server.current[i]);

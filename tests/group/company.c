@@ -361,6 +361,19 @@ enum muster_status send_numbers(struct muster_group *group, uint32_t to, uint32_
     return status;
 }
 
+void expect_not_received(struct muster_group *group, uint32_t to, uint32_t tag, size_t count, unsigned seed,
+                         const char *text)
+{
+    struct muster_error error = {MUSTER_OK, ""};
+    enum muster_status status;
+    int64_t limit_ms = SHORT_MS;
+    do {
+        status = send_numbers(group, to, tag, count, seed, limit_ms, &error);
+        limit_ms *= 2;
+    } while (status != MUSTER_OK && !strstr(error.text, text)); /* or the test's limit ends it */
+    cr_assert_eq(status, MUSTER_TIMEOUT, "%s", error.text);
+}
+
 static void send_it(void *context)
 {
     struct sending *sending = context;

@@ -103,6 +103,10 @@ enum muster_status sending_end(struct sending *sending);
 /* The same on this thread. */
 enum muster_status send_numbers(struct muster_group *group, uint32_t to, uint32_t tag, size_t count,
                                 unsigned seed, int64_t limit_ms, struct muster_error *error);
+/* Offers them to one who does not receive, and wants that to end by its limit, with this text: where the other had not even
+   heard of them by then, again with more time. */
+void expect_not_received(struct muster_group *group, uint32_t to, uint32_t tag, size_t count, unsigned seed,
+                         const char *text);
 
 /* Waits until a receive waits, and so many sends that were offered. */
 void company_await(struct muster_group *group, size_t offered);

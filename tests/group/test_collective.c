@@ -182,24 +182,6 @@ COMPANY_TEST(collective, weights_are_checked)
     company_end(&company);
 }
 
-static void miss_one(struct company *company, uint32_t rank, void *context)
-{
-    struct muster_error error = {MUSTER_OK, ""};
-    (void)context;
-    if (rank == 5)
-        return;
-    WANT(muster_group_barrier(company->groups[rank], 3000, &error) == MUSTER_TIMEOUT);
-    WANT(strstr(error.text, "rank 5 ('m5')") != NULL);
-}
-
-COMPANY_TEST(collective, who_does_not_come_is_named_to_all)
-{
-    struct company company;
-    company_begin(&company, 8, OVER, NULL);
-    company_each(&company, miss_one, NULL);
-    company_end(&company);
-}
-
 static void lose_one(struct company *company, uint32_t rank, void *context)
 {
     struct muster_error error = {MUSTER_OK, ""};

@@ -110,8 +110,6 @@ COMPANY_TEST(partition, a_big_message_that_is_cut_in_the_middle_comes_whole)
     }
 }
 
-/* ---- slow ---- */
-
 struct reducing {
     struct side side;
     struct muster_group *group;
@@ -131,6 +129,66 @@ static void reduce(void *context)
                                                &reducing->error);
     free(data);
     atomic_store(&reducing->ended, true);
+}
+
+/* There is no limit: the call ends as its own word cannot be said, and does not wait for the answer to it. */
+COMPANY_TEST(partition, a_member_that_is_not_reached_ends_a_collective_call_without_a_limit)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct company company;
+        struct reducing reducing;
+        struct muster_group_options options = company_options();
+        options.grace_ms = GRACE_MS;
+        company_begin(&company, 2, "fixture:", &options);
+        muster_fixture_refuse(company.network, true);
+        reducing = (struct reducing){.group = company.groups[1], .count = i ? ((size_t)1 << 17) : SMALL};
+        side_begin(&reducing.side, reduce, &reducing);
+        while (!atomic_load(&reducing.ended))
+            advance(&company);
+        side_end(&reducing.side);
+        cr_assert_eq(reducing.status, MUSTER_UNAVAILABLE, "%s", reducing.error.text);
+        cr_assert_not_null(strstr(reducing.error.text, "rank 0 ('m0')"), "%s", reducing.error.text);
+        muster_fixture_refuse(company.network, false);
+        company_end(&company);
+    }
+}
+
+/* ---- slow ---- */
+
+static void miss_one(struct company *company, uint32_t rank, void *context)
+{
+    struct muster_error error = {MUSTER_OK, ""};
+    (void)context;
+    if (rank == 5)
+        return;
+    WANT(muster_group_barrier(company->groups[rank], 3000, &error) == MUSTER_TIMEOUT);
+    WANT(strstr(error.text, "rank 5 ('m5')") != NULL);
+}
+
+struct meeting {
+    struct side side;
+    struct company *company;
+    atomic_bool ended;
+};
+
+static void meet(void *context)
+{
+    struct meeting *meeting = context;
+    company_each(meeting->company, miss_one, NULL);
+    atomic_store(&meeting->ended, true);
+}
+
+/* Nobody but the one that does not come is late on this clock. */
+COMPANY_TEST(slow, who_does_not_come_is_named_to_all)
+{
+    struct company company;
+    struct meeting meeting = {.company = &company};
+    company_begin(&company, 8, "fixture:", NULL);
+    side_begin(&meeting.side, meet, &meeting);
+    while (!atomic_load(&meeting.ended))
+        advance(&company);
+    side_end(&meeting.side);
+    company_end(&company);
 }
 
 /* What it has said is still to be confirmed to the others when they hear that it has left. */

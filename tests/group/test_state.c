@@ -97,6 +97,9 @@ COMPANY_TEST(state, a_fetch_ends_by_its_limit_and_costs_nothing_then)
     struct muster_message message;
     company_begin(&company, 2, OVER, NULL);
     publish(company.groups[0], 1, SMALL);
+    fetching_begin(&fetching, company.groups[1], 0,
+                   1); /* after which it need not be reached within the limits */
+    fetching_expect(&fetching, 1, SMALL);
     for (unsigned i = 0; i < 100; i++)
         cr_assert_eq(muster_group_fetch(company.groups[1], 0, 2, 1, &message, NULL, &error), MUSTER_TIMEOUT);
     cr_assert_eq(muster_group_fetch(company.groups[1], 0, 2, SHORT_MS, &message, NULL, &error),

@@ -6,12 +6,14 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "conformance/fixture.h"
 #include "http2/raw.h"
 
 static struct raw raw_of(int descriptor)
@@ -63,6 +65,41 @@ void raw_close(struct raw *raw)
     SSL_free(raw->tls);
     nghttp2_hd_inflate_del(raw->inflater);
     close(raw->descriptor);
+}
+
+static sem_t reached, goes_on;
+
+static void wait_for(sem_t *semaphore)
+{
+    while (sem_wait(semaphore) != 0)
+        ;
+}
+
+static void stop_in_the_middle(struct end *end, const uint8_t *data, size_t size)
+{
+    (void)end, (void)data, (void)size;
+    sem_post(&reached);
+    wait_for(&goes_on);
+}
+
+void raw_last_words(struct raw *raw, struct end *client)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    uint8_t block[64], *at = put_header(block, "grpc-status", "0");
+    sem_init(&reached, 0, 0);
+    sem_init(&goes_on, 0, 0);
+    pthread_mutex_lock(&fixture.lock);
+    client->react = stop_in_the_middle; /* nothing has come yet */
+    pthread_mutex_unlock(&fixture.lock);
+    raw_frame(raw, NGHTTP2_DATA, 0, 1, "\0\0\0\0\1x", 6);
+    wait_for(&reached);
+    raw_frame(raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block,
+              (size_t)(at - block));
+    setsockopt(raw->descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    raw_close(raw);
+    for (unsigned i = 0; i < 3; i++)
+        send_number(client, i);
+    sem_post(&goes_on);
 }
 
 /* ---- writing ---- */

@@ -29,6 +29,10 @@ struct raw raw_connect(uint16_t port);
 int raw_listen(uint16_t *port);
 struct raw raw_accept(int listener);
 void raw_close(struct raw *raw);
+/* A server that has sent its headers ends stream 1 well, and its connection at once, while the client's thread of the
+   network stands still in the middle of a message. Meanwhile the client sends, which fails. */
+struct end;
+void raw_last_words(struct raw *raw, struct end *client);
 /* Agrees on TLS as a client, or as a server that has a certificate; false: the other side did not. `tls` is its own
    from then on. */
 bool raw_agree(struct raw *raw, SSL *tls);

@@ -21,22 +21,31 @@ static struct raw begin_raw(size_t limit)
     return raw_connect(server->port);
 }
 
-/* Another peer is served, and the listener stops. */
-static void end_raw(struct raw *raw)
+/* Sends a number, and waits until the server has it, or the stream ends. */
+static bool is_served(struct end *end)
 {
-    struct end *other = client_connect_with(server->address, NULL);
-    send_number(other, 7);
-    pthread_mutex_lock(&fixture.lock);
+    static const uint8_t seven[4] = {7};
     bool served = false;
-    while (!served) {
+    end->stream->ops->send(end->stream, seven, sizeof(seven), NULL);
+    pthread_mutex_lock(&fixture.lock);
+    while (!served && !end->closed) {
         for (size_t i = 0; i < server->count; i++)
             served = served || (server->ends[i]->count > 0 && server->ends[i]->messages[0].size == 4 &&
                                 server->ends[i]->messages[0].data[0] == 7);
-        if (!served)
+        if (!served && !end->closed)
             pthread_cond_wait(&fixture.changed, &fixture.lock);
     }
+    served = served && !end->closed;
     pthread_mutex_unlock(&fixture.lock);
-    cr_assert_eq(other->closed, 0);
+    return served;
+}
+
+/* Another peer is served, and the listener stops. Where that has little time for a first word, such a peer may come too
+   late with its own, and another tries. */
+static void end_raw(struct raw *raw)
+{
+    while (!is_served(client_connect_with(server->address, NULL)))
+        cr_assert_neq(options.handshake_timeout_ms, 0, "another peer was not served");
     server_close(server);
     raw_close(raw);
     conclude();
@@ -65,8 +74,8 @@ Test(clients, no_preface_ends_in_time)
     raw_until_end(&silent);
     raw_until_end(&half);
     raw_close(&half);
-    options.handshake_timeout_ms = 0;
     end_raw(&silent);
+    options.handshake_timeout_ms = 0;
 }
 
 Test(clients, of_half_open_ones_the_oldest_ends)
@@ -141,9 +150,9 @@ Test(clients, headers_that_do_not_end_are_not_waited_for)
     size_t size = (size_t)(put_header(block, ":method", "POST") - block);
     raw_frame(&raw, NGHTTP2_HEADERS, 0, 1, block, size);
     raw_until_end(&raw);
+    end_raw(&raw);
     options.handshake_timeout_ms = 0;
     options.keepalive_time_ms = KEEPALIVE_TIME_MS;
-    end_raw(&raw);
 }
 
 Test(clients, pseudo_headers_that_are_none_are_refused)

@@ -196,6 +196,18 @@ Test(servers, an_end_before_a_word)
     end_client(&raw, MUSTER_UNAVAILABLE);
 }
 
+/* The server's last word is there, and its connection is gone, before the client's loop has read it: that the client's
+   owner cannot write any more does not hide it. */
+Test(servers, a_last_word_counts_where_nothing_can_be_written_any_more)
+{
+    struct raw raw = begin_answered();
+    answer(&raw, 0, "200", "application/grpc", NULL);
+    raw_last_words(&raw, client);
+    expect_closed(client, MUSTER_OK, "");
+    close(listener);
+    conclude();
+}
+
 Test(servers, garbage_in_the_middle)
 {
     struct raw raw = begin_answered();

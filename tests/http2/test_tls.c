@@ -382,31 +382,53 @@ static SSL *tls_server_new(int more)
     return tls;
 }
 
+/* A client, and the server's side of its connection, which has taken its call. */
+static struct end *begin_answered(struct connection_options *asks, int *listener, struct raw *raw)
+{
+    static char address[ADDRESS_SIZE];
+    uint16_t port;
+    *listener = raw_listen(&port);
+    asks->credentials = load_tls_files(OF_PARTICIPANT, NULL, "ca");
+    network_address("", port, address);
+    struct end *client = client_connect_by(address, asks);
+    *raw = raw_accept(*listener);
+    SSL *tls = tls_server_new(0);
+    cr_assert(raw_agree(raw, tls));
+    raw_server_hello(raw);
+    uint8_t magic[NGHTTP2_CLIENT_MAGIC_LEN], block[200], *at = put_header(block, ":status", "200");
+    struct frame frame;
+    cr_assert_eq(SSL_read(tls, magic, sizeof(magic)), sizeof(magic));
+    cr_assert(raw_until(raw, NGHTTP2_HEADERS, &frame));
+    at = put_header(at, "content-type", "application/grpc");
+    raw_frame(raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, block, (size_t)(at - block));
+    return client;
+}
+
 /* The same of a server: the client's stream does not end well. */
 TLS_TEST(a_servers_end_in_the_middle_is_no_end)
 {
     struct connection_options asks = options;
-    char address[ADDRESS_SIZE];
-    uint16_t port;
-    int listener = raw_listen(&port);
-    asks.credentials = load_tls_files(OF_PARTICIPANT, NULL, "ca");
-    network_address("", port, address);
-    struct end *client = client_connect_by(address, &asks);
-    struct raw raw = raw_accept(listener);
-    SSL *tls = tls_server_new(0);
-    cr_assert(raw_agree(&raw, tls));
-    raw_server_hello(&raw);
-    uint8_t magic[NGHTTP2_CLIENT_MAGIC_LEN], block[200], *at = put_header(block, ":status", "200");
-    struct frame frame;
-    cr_assert_eq(SSL_read(tls, magic, sizeof(magic)), sizeof(magic));
-    cr_assert(raw_until(&raw, NGHTTP2_HEADERS, &frame));
-    at = put_header(at, "content-type", "application/grpc");
-    raw_frame(&raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, block, (size_t)(at - block));
+    struct raw raw;
+    int listener;
+    struct end *client = begin_answered(&asks, &listener, &raw);
     raw_frame(&raw, NGHTTP2_DATA, 0, 1, "\0\0\0\0\4ab", 7);
     shutdown(raw.descriptor, SHUT_RDWR);
     expect_closed(client, MUSTER_UNAVAILABLE, NULL);
     cr_assert_eq(client->count, 0);
     raw_close(&raw);
+    close(listener);
+    conclude();
+    muster__credentials_free(asks.credentials);
+}
+
+TLS_TEST(a_last_word_counts_where_nothing_can_be_written_any_more)
+{
+    struct connection_options asks = options;
+    struct raw raw;
+    int listener;
+    struct end *client = begin_answered(&asks, &listener, &raw);
+    raw_last_words(&raw, client);
+    expect_closed(client, MUSTER_OK, "");
     close(listener);
     conclude();
     muster__credentials_free(asks.credentials);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "integration/fixture.h"
+#include "network/words.h"
 
 void begin(void)
 {
@@ -164,6 +165,19 @@ void member_stop(struct member *member)
 {
     participant_close(member->participant);
     member_finish(member);
+}
+
+void connect_in_vain(const char *address, struct participant_options *options, struct muster_error *error)
+{
+    enum { LIMIT_MOST_MS = 20000 };
+    struct participant *participant;
+    cr_assert_eq(participant_connect(address, options, &participant, error), MUSTER_UNAVAILABLE, "%s",
+                 error->text);
+    while (strstr(error->text, QUESTION_SILENT) && options->connect_timeout_ms < LIMIT_MOST_MS) {
+        options->connect_timeout_ms *= 2;
+        cr_assert_eq(participant_connect(address, options, &participant, error), MUSTER_UNAVAILABLE, "%s",
+                     error->text);
+    }
 }
 
 /* ---- turns ---- */

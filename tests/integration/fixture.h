@@ -77,6 +77,10 @@ enum muster_status member_finish(struct member *member);
 /* Consumes and sends back until the end, whose status is returned. */
 enum muster_status echo_all(struct participant *participant);
 
+/* Connects in vain, and wants to hear why; error->text has it. An attempt that is not over within connect_timeout_ms is
+   no cause yet: there is more time then. */
+void connect_in_vain(const char *address, struct participant_options *options, struct muster_error *error);
+
 /* ---- turns ---- */
 
 /* A turn with a small payload, and whether it came back unchanged. */

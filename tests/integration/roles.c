@@ -124,7 +124,7 @@ static int be_busy(const char *address, const char *name)
     if (participant_dispatch(participant, &empty, NULL) != MUSTER_OK ||
         participant_consume(participant, MUSTER_NO_LIMIT, &instruction, NULL) != MUSTER_OK)
         return FAILED;
-    while (clock() < 4 * CLOCKS_PER_SEC)
+    while (clock() < 6 * CLOCKS_PER_SEC)
         ;
     if (participant_dispatch(participant, instruction, NULL) != MUSTER_OK)
         return FAILED;

@@ -72,14 +72,30 @@ static void leave(struct registered *registered)
     muster__roster_release(registered->roster);
 }
 
-static void await_epoch(struct registered *registered, uint64_t epoch)
+/* The roster of this epoch or of a later one, for the caller to release: the next may come at any time. */
+static struct roster *await_epoch(struct registered *registered, uint64_t epoch)
 {
     pthread_mutex_lock(&lock);
     while (!registered->ended && (!registered->roster || registered->roster->epoch < epoch))
         pthread_cond_wait(&changed, &lock);
     bool ended = registered->ended;
+    struct roster *roster = ended ? NULL : muster__roster_retain(registered->roster);
     pthread_mutex_unlock(&lock);
     cr_assert_not(ended);
+    return roster;
+}
+
+/* The first roster behind `epoch` that has this incarnation of the member of that rank. */
+static struct roster *await_incarnation(struct registered *registered, uint64_t epoch, uint32_t rank,
+                                        uint64_t incarnation)
+{
+    struct roster *roster = await_epoch(registered, epoch + 1);
+    while (roster->entries[rank].incarnation != incarnation) {
+        epoch = roster->epoch;
+        muster__roster_release(roster);
+        roster = await_epoch(registered, epoch + 1);
+    }
+    return roster;
 }
 
 /* Starts it, and waits until it listens. */
@@ -106,12 +122,13 @@ Test(coordinator, is_killed_and_nobody_notices)
     pid_t pid = coordinate(address, path);
     for (uint64_t i = 0; i < MEMBERS; i++)
         enter(&members[i], address, names[i], i + 1);
-    for (size_t i = 0; i < MEMBERS; i++)
-        await_epoch(&members[i], 1);
     uint32_t ranks[MEMBERS];
-    for (size_t i = 0; i < MEMBERS; i++)
-        ranks[i] = members[i].roster->rank;
-    uint64_t epoch = 1;
+    for (size_t i = 0; i < MEMBERS; i++) {
+        struct roster *first = await_epoch(&members[i], 1);
+        ranks[i] = first->rank;
+        muster__roster_release(first);
+    }
+    struct roster *newest = await_epoch(&members[0], 1);
     for (uint64_t life = 0; life < LIVES; life++) {
         kill(pid, SIGKILL);
         cr_assert_eq(reap(pid), -SIGKILL);
@@ -119,20 +136,20 @@ Test(coordinator, is_killed_and_nobody_notices)
         /* The last member is started again, which makes one epoch or two, and the others hear of nothing else. */
         leave(&members[2]);
         enter(&members[2], address, names[2], 10 + life);
-        for (bool found = false; !found;) {
-            await_epoch(&members[0], ++epoch);
-            found = members[0].roster->entries[ranks[2]].incarnation == 10 + life;
-            epoch = members[0].roster->epoch;
-        }
+        uint64_t epoch = newest->epoch;
+        muster__roster_release(newest);
+        newest = await_incarnation(&members[0], epoch, ranks[2], 10 + life);
         for (size_t i = 0; i < MEMBERS; i++) {
-            await_epoch(&members[i], epoch);
-            cr_assert_eq(members[i].roster->rank, ranks[i]);
-            cr_assert_eq(memcmp(members[i].roster->secret, members[0].roster->secret, GROUP_SECRET_SIZE), 0);
-            cr_assert_eq(members[i].roster->entries[ranks[1]].state, MUSTER_MEMBER_PRESENT);
+            struct roster *roster = await_epoch(&members[i], newest->epoch);
+            cr_assert_eq(roster->rank, ranks[i]);
+            cr_assert_eq(memcmp(roster->secret, newest->secret, GROUP_SECRET_SIZE), 0);
+            cr_assert_eq(roster->entries[ranks[1]].state, MUSTER_MEMBER_PRESENT);
+            muster__roster_release(roster);
         }
     }
-    cr_assert(strncmp(members[0].roster->entries[ranks[0]].address, "127.0.0.1:1001", 14) == 0, "%s",
-              members[0].roster->entries[ranks[0]].address);
+    cr_assert(strncmp(newest->entries[ranks[0]].address, "127.0.0.1:1001", 14) == 0, "%s",
+              newest->entries[ranks[0]].address);
+    muster__roster_release(newest);
     for (size_t i = 0; i < MEMBERS; i++)
         leave(&members[i]);
     kill(pid, SIGTERM);

@@ -129,12 +129,12 @@ FILES_TEST(doors, a_server_is_refused_when_it_comes_too)
     char line[16];
     cr_assert_gt(read(output, line, sizeof(line)), 0); /* it is about to connect */
     close(output);
-    close(descriptor);
     server.listen = address;
     server.credentials = credentials("server", NULL, NULL);
     cr_assert_eq(participant_manager_start(&server, &manager, NULL), MUSTER_OK);
     cr_assert_eq(reap(pid), MUSTER_UNAUTHENTICATED);
     participant_manager_free(manager);
+    close(descriptor);
 }
 
 FILES_TEST(doors, a_participant_without_tls_is_not_let_in)
@@ -142,12 +142,11 @@ FILES_TEST(doors, a_participant_without_tls_is_not_let_in)
     struct door door;
     struct participant_options options;
     participant_options_init(&options);
-    struct participant *participant;
     struct muster_error error;
     begin();
     door_open_with(&door, credentials("server", NULL, NULL));
-    options.connect_timeout_ms = slowed(500, 2000);
-    cr_assert_eq(participant_connect(door.address, &options, &participant, &error), MUSTER_UNAVAILABLE);
+    options.connect_timeout_ms = slowed(500, 500);
+    connect_in_vain(door.address, &options, &error);
     cr_assert_not_null(strstr(error.text, "does the server expect TLS?"), "%s", error.text);
     door_close(&door);
 }

@@ -248,7 +248,7 @@ Test(faults, a_first_message_that_never_comes_is_a_timeout)
     struct participant_manager_options options;
     participant_manager_options_init(&options);
     struct house house;
-    options.join_timeout_ms = slowed(500, 2000); /* enough for the bystander */
+    options.join_timeout_ms = slowed(500, 5000); /* enough for the bystander */
     house_open(&house, &options);
     struct raw_peer *silent = raw_peer_open(house.door.port, CONNECT_METHOD, false);
     struct raw_peer *half = raw_peer_open(house.door.port, CONNECT_METHOD, false);

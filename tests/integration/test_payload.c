@@ -57,6 +57,35 @@ static void kill_and_reap(pid_t pid)
 
 /* ---- participants that read nothing ---- */
 
+static bool any_is_open(struct proxy *const *proxies, size_t count)
+{
+    bool open = false;
+    for (size_t i = 0; i < count; i++)
+        open = open || proxy_is_open(proxies[i]);
+    return open;
+}
+
+/* A turn or a round, whose limit of time ends it, again and again until each that is frozen has been cut off: where the
+   network stood still for as long, nothing was under way yet that had to be shut. The frozen are behind the others. */
+static void run_until_cut(struct proxy *const *proxies, size_t count, size_t frozen,
+                          enum muster_status (*run)(struct proxy *const *, size_t))
+{
+    enum muster_status status = run(proxies, count);
+    cr_assert_eq(status, MUSTER_TIMEOUT, "%s", muster_status_name(status));
+    while (any_is_open(proxies + count - frozen, frozen))
+        run(proxies, count);
+}
+
+static enum muster_status run_one(struct proxy *const *proxies, size_t count)
+{
+    (void)count;
+    uint8_t *data = filled(CLOGGING);
+    struct muster_message instruction = payload(data, CLOGGING);
+    enum muster_status status = proxy_run(proxies[0], &instruction, 300, NULL, NULL);
+    free(data);
+    return status;
+}
+
 Test(payload, run_with_a_frozen_participant_returns_the_memory_in_time)
 {
     struct participant_manager_options options = impatient();
@@ -65,11 +94,9 @@ Test(payload, run_with_a_frozen_participant_returns_the_memory_in_time)
     door_open(&door, &options);
     pid_t pid = spawn("echo", door.address, "frozen", NULL);
     struct proxy *proxy = door_proxy(&door, "frozen", 1);
-    uint8_t *data = filled(CLOGGING);
-    struct muster_message instruction = payload(data, CLOGGING);
     freeze(pid);
-    cr_assert_eq(proxy_run(proxy, &instruction, 300, NULL, NULL), MUSTER_TIMEOUT);
-    free(data);
+    run_until_cut(&proxy, 1, 1, run_one);
+    cr_assert_eq(run_one(&proxy, 1), MUSTER_GONE);
     door_wait(&door, PARTICIPANT_MANAGER_LEFT, "frozen", 1);
     proxy_release(proxy);
     watch_for(CLOSING);
@@ -77,17 +104,33 @@ Test(payload, run_with_a_frozen_participant_returns_the_memory_in_time)
     kill_and_reap(pid);
 }
 
-/* Each has an instruction of its own, and all memory is back when the round is. */
-Test(payload, run_each_with_frozen_participants_returns_the_memory_in_time)
+enum { FROZEN = 3 };
+
+static enum muster_status run_each(struct proxy *const *proxies, size_t count)
 {
-    enum { FROZEN = 3 };
-    static const char *const names[FROZEN] = {"f0", "f1", "f2"};
-    struct participant_manager_options options = impatient();
     struct proxy_round_options round;
     struct muster_message messages[FROZEN];
     const struct muster_message *instructions[FROZEN];
-    struct proxy *proxies[FROZEN];
     uint8_t *data[FROZEN];
+    for (size_t i = 0; i < count; i++) {
+        data[i] = filled(CLOGGING);
+        messages[i] = payload(data[i], CLOGGING);
+        instructions[i] = &messages[i];
+    }
+    proxy_round_options_init(&round);
+    round.deadline_ms = 300;
+    enum muster_status status = proxy_run_each(proxies, instructions, count, &round, NULL, NULL, NULL, NULL);
+    for (size_t i = 0; i < count; i++)
+        free(data[i]);
+    return status;
+}
+
+/* Each has an instruction of its own, and all memory is back when the round is. */
+Test(payload, run_each_with_frozen_participants_returns_the_memory_in_time)
+{
+    static const char *const names[FROZEN] = {"f0", "f1", "f2"};
+    struct participant_manager_options options = impatient();
+    struct proxy *proxies[FROZEN];
     pid_t pids[FROZEN];
     struct door door;
     watch_for(WITHIN);
@@ -95,17 +138,9 @@ Test(payload, run_each_with_frozen_participants_returns_the_memory_in_time)
     for (size_t i = 0; i < FROZEN; i++) {
         pids[i] = spawn("echo", door.address, names[i], NULL);
         proxies[i] = door_proxy(&door, names[i], 1);
-        data[i] = filled(CLOGGING);
-        messages[i] = payload(data[i], CLOGGING);
-        instructions[i] = &messages[i];
         freeze(pids[i]);
     }
-    proxy_round_options_init(&round);
-    round.deadline_ms = 300;
-    cr_assert_eq(proxy_run_each(proxies, instructions, FROZEN, &round, NULL, NULL, NULL, NULL),
-                 MUSTER_TIMEOUT);
-    for (size_t i = 0; i < FROZEN; i++)
-        free(data[i]);
+    run_until_cut(proxies, FROZEN, FROZEN, run_each);
     for (size_t i = 0; i < FROZEN; i++) {
         door_wait(&door, PARTICIPANT_MANAGER_LEFT, names[i], 1);
         proxy_release(proxies[i]);
@@ -116,11 +151,22 @@ Test(payload, run_each_with_frozen_participants_returns_the_memory_in_time)
         kill_and_reap(pids[i]);
 }
 
+static enum muster_status run_all(struct proxy *const *proxies, size_t count)
+{
+    struct proxy_round_options round;
+    uint8_t *data = filled(CLOGGING);
+    struct muster_message instruction = payload(data, CLOGGING);
+    proxy_round_options_init(&round);
+    round.deadline_ms = 300;
+    enum muster_status status = proxy_run_all(proxies, count, &instruction, &round, NULL, NULL, NULL, NULL);
+    free(data);
+    return status;
+}
+
 /* A round over two managers takes its limits from the first, whose transport is another one. */
 Test(payload, run_all_with_a_frozen_participant_of_another_transport_returns_the_memory_in_time)
 {
     struct participant_manager_options options = impatient();
-    struct proxy_round_options round;
     struct participant_manager *inside;
     struct proxy **insiders;
     struct member member;
@@ -135,13 +181,8 @@ Test(payload, run_all_with_a_frozen_participant_of_another_transport_returns_the
                  MUSTER_OK);
     pid_t pid = spawn("echo", door.address, "frozen", NULL);
     struct proxy *proxies[] = {insiders[0], door_proxy(&door, "frozen", 1)};
-    uint8_t *data = filled(CLOGGING);
-    struct muster_message instruction = payload(data, CLOGGING);
     freeze(pid);
-    proxy_round_options_init(&round);
-    round.deadline_ms = 300;
-    cr_assert_eq(proxy_run_all(proxies, 2, &instruction, &round, NULL, NULL, NULL, NULL), MUSTER_TIMEOUT);
-    free(data);
+    run_until_cut(proxies, 2, 1, run_all);
     door_wait(&door, PARTICIPANT_MANAGER_LEFT, "frozen", 1);
     proxy_release(proxies[1]);
     proxy_release_all(insiders, count);

@@ -221,21 +221,30 @@ static enum muster_status take_any(void *context, size_t index, struct proxy *pr
     return MUSTER_OK;
 }
 
-/* Nothing else ends this round. */
-static void give_up_if_silent(void *context, const struct proxy_round_statistics *statistics,
+static bool is_stopped(pid_t pid)
+{
+    char path[64], state = '\0';
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    FILE *file = fopen(path, "r");
+    CHECK(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+    fclose(file);
+    return state == 'T';
+}
+
+/* Nothing else ends this round. One that is slow is silent, too, and has not read what it is to do. */
+static void give_up_if_silent(void *pid, const struct proxy_round_statistics *statistics,
                               struct proxy *const *waiting, size_t count)
 {
     struct proxy_statistics silent;
-    (void)context;
     (void)statistics;
     for (size_t i = 0; i < count; i++) {
         proxy_get_statistics(waiting[i], &silent);
-        if (silent.silent)
+        if (silent.silent && is_stopped(*(pid_t *)pid))
             proxy_cancel(waiting[i]);
     }
 }
 
-static void freeze(struct proxy *const *proxies, size_t count)
+static void freeze(struct proxy *const *proxies, size_t count, pid_t pid)
 {
     const struct muster_message instruction = {.kind = FREEZE};
     struct proxy_round_options options;
@@ -244,7 +253,7 @@ static void freeze(struct proxy *const *proxies, size_t count)
     options.deadline_ms = PATIENCE;
     options.tick_ms = HEARTBEAT;
     options.on_tick = give_up_if_silent;
-    CHECK(proxy_run_all(proxies, count, &instruction, &options, take_any, NULL, &result, &error) !=
+    CHECK(proxy_run_all(proxies, count, &instruction, &options, take_any, &pid, &result, &error) !=
           MUSTER_OK);
     CHECK(result.entries[0].status == MUSTER_CANCELLED);
     proxy_round_result_clear(&result);
@@ -259,7 +268,7 @@ static int serve_frozen(const char *address)
     struct proxy **proxies = wait_for(manager, 1, &count);
     pid_t pid = pid_of(*proxies);
     struct muster_message answer;
-    freeze(proxies, count);
+    freeze(proxies, count, pid);
     float *values = big_values();
     const struct muster_array array = {MUSTER_FLOAT32, 1, {BIG}, values};
     const struct muster_message instruction = {.kind = MUSTER_TRAIN, .arrays = &array, .array_count = 1};

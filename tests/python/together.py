@@ -99,9 +99,11 @@ class Deaths(common.Case):
         with common.Relay(self.manager.port) as relay:
             self.start_python(PEER, "participant", relay.address, "ada")
             (proxy,) = self.manager.get_participants(1, LONG)
-            round = muster.run_all([proxy], muster.Train([numpy.zeros(3)], steps=100), deadline=LONG)
+            cut = self.scratch / "cut"
+            round = muster.run_all([proxy], muster.Train([numpy.zeros(3)], steps=10**6, until=str(cut)), deadline=LONG)
             self.assertTrue(self.working.wait(LONG))
             relay.cut()
+            cut.touch()
             ((_, answer),) = round
             self.assertEqual(answer.arrays[0][0], 1)
             self.assertGreaterEqual(proxy.statistics()["connections"], 2)

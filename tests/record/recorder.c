@@ -2,7 +2,7 @@
  * A record, by commands on standard input, for tests that read what it wrote. Every command is answered with
  * a line; warnings are lines too.
  *
- *   open [--backlog=N] [--identity=TEXT] [--experiment=TEXT] [--run-name=TEXT] SINK...
+ *   open [--backlog=N] [--request-timeout=MS] [--identity=TEXT] [--experiment=TEXT] [--run-name=TEXT] SINK...
  *   setting NAME TEXT, scalar STEP NAME VALUE, text STEP NAME TEXT, file STEP NAME PATH: TEXT is the rest of
  *   the line, where "\n" is a new line
  *   histogram STEP NAME VALUE...: of float32
@@ -47,13 +47,14 @@ static const char *open_record(char **words, size_t count)
     muster_record_options_init(&options);
     options.retry_first_ms = 1;
     options.retry_last_ms = 20;
-    options.request_timeout_ms = 2000;
     options.on_warning = warn;
     size_t first = 0;
     for (; first < count && strncmp(words[first], "--", 2) == 0; first++) {
         const char *value;
         if ((value = value_of(words[first], "--backlog")))
             options.backlog_size = strtoul(value, NULL, 10);
+        else if ((value = value_of(words[first], "--request-timeout")))
+            options.request_timeout_ms = strtol(value, NULL, 10);
         else if ((value = value_of(words[first], "--identity")))
             options.identity = value;
         else if ((value = value_of(words[first], "--experiment")))

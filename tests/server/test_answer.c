@@ -160,3 +160,20 @@ FIXTURE_TEST(answer, answer_over_the_limit)
     pair_expect_ended(&pair, MUSTER_TOO_BIG, "limit");
     pair_free(&pair);
 }
+
+/* The transport has ended the stream, and is about to say how: the turn that begins in this instant ends so. */
+FIXTURE_TEST(answer, turn_that_begins_as_the_stream_ends)
+{
+    struct participant_manager_options options = fixture_options();
+    options.max_message_size = 1024;
+    struct pair pair = pair_with(&options, "ada");
+    struct outcome outcome;
+    uint8_t bytes[1025] = {0};
+    peer_send_bytes(pair.peer, bytes, sizeof(bytes));
+    cr_assert(muster_fixture_step(pair.fixture->network));
+    cr_assert_eq(start_turn(pair.proxy, MUSTER_TRAIN, TURN_MS, &outcome), MUSTER_OK);
+    fixture_settle(pair.fixture);
+    cr_assert(ended_with(&outcome, MUSTER_TOO_BIG));
+    pair_expect_ended(&pair, MUSTER_TOO_BIG, "limit");
+    pair_free(&pair);
+}

@@ -174,9 +174,28 @@ TLS_TEST(a_peer_that_is_gone)
     cr_assert_eq(errno, EPIPE);
     cr_assert_eq(muster__tls_writev(pair.client.tls, &piece, 1), -1);
     cr_assert_eq(errno, EPIPE);
-    cr_assert_eq(muster__tls_readv(pair.client.tls, &piece, 1), -1);
+    cr_assert_eq(muster__tls_readv(pair.client.tls, &piece, 1), 0);
     cr_assert_eq(ERR_peek_error(), 0);
     muster__tls_end(pair.client.tls);
+    pair_close(&pair);
+}
+
+/* What it said before is read all the same. */
+TLS_TEST(a_peer_that_is_gone_behind_its_last_words)
+{
+    struct pair pair;
+    char data[] = "data", words[sizeof(data)];
+    const struct iovec piece = {data, sizeof(data)}, place = {words, sizeof(words)};
+    pair_open(&pair, server_shows, client_shows, "localhost");
+    pair_agree(&pair);
+    cr_assert_eq(muster__tls_writev(pair.server.tls, &piece, 1), (ssize_t)sizeof(data));
+    close(pair.server.descriptor);
+    pair.server.descriptor = -1;
+    cr_assert_eq(muster__tls_writev(pair.client.tls, &piece, 1), -1);
+    cr_assert_eq(errno, EPIPE);
+    cr_assert_eq(muster__tls_readv(pair.client.tls, &place, 1), (ssize_t)sizeof(data));
+    cr_assert_str_eq(words, "data");
+    cr_assert_eq(muster__tls_readv(pair.client.tls, &place, 1), 0);
     pair_close(&pair);
 }
 

@@ -11,6 +11,9 @@
 
 enum { ENSEMBLE_MOST = 5, COLUMNS_MOST = 64 };
 
+/* Of those that are to wait for one member in vain: the others answer sooner, also on a machine that has no time for them. */
+enum { MEMBER_TIMEOUT_MS = 6000 };
+
 #define ENSEMBLE_TEST(suite, name) Test(suite, name, .timeout = 300)
 
 struct ensemble;

@@ -275,7 +275,7 @@ ENSEMBLE_TEST(deaths, a_member_that_stays_away)
 {
     struct scene scene;
     begin(&scene);
-    scene.ensemble.options.member_timeout_ms = 3000;
+    scene.ensemble.options.member_timeout_ms = MEMBER_TIMEOUT_MS;
     scene.ensemble.options.on_warning = miss;
     scene.ensemble.players[2].answer = stay_away;
     heard_before = 0;

@@ -180,7 +180,7 @@ ENSEMBLE_TEST(faults, a_member_that_is_frozen)
     ensemble.options.consecutive = true;
     ensemble.options.batch_size = 0;
     ensemble.options.epochs = 2;
-    ensemble.options.member_timeout_ms = 3000;
+    ensemble.options.member_timeout_ms = MEMBER_TIMEOUT_MS;
     ensemble.players[2].answer = freeze;
     expect_end(&ensemble, MUSTER_TIMEOUT, "member member-2: ");
     problem_clear(&problem);

@@ -184,6 +184,7 @@ struct http2_connection {
     bool established;                /* the socket is connected, and TLS agreed on */
     bool writable;                   /* false: epoll says when it is again, */
     bool writes_when_read;           /* but for TLS, that is to read something first */
+    bool deaf;                       /* never again: the peer has gone, and only its last words are read */
     struct watching watching;
     bool broken;              /* the socket, or the peer's HTTP/2: to be ended by the loop */
     bool finishing;           /* to be closed when all is written */

@@ -44,8 +44,8 @@ void muster__http2_rewatch_connection(struct http2_connection *connection)
 {
     const struct watching *watching = &connection->watching;
     bool elsewhere = watching->tended || watching->put_off;
-    uint32_t events =
-        (elsewhere ? 0 : EPOLLIN) | (connection->writable || connection->writes_when_read ? 0 : EPOLLOUT);
+    bool waits = !connection->writable && !connection->writes_when_read && !connection->deaf;
+    uint32_t events = (elsewhere ? 0 : EPOLLIN) | (waits ? EPOLLOUT : 0);
     muster__http2_rewatch(connection->loop, connection->descriptor, events, &connection->watch);
 }
 

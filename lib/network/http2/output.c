@@ -304,6 +304,13 @@ static size_t write_segments(struct http2_connection *connection, struct segment
         muster__http2_rewatch_connection(connection);
         return 0;
     }
+    /* The peer is gone. What it said before may not be read yet, and behind it the loop finds the end. */
+    if (size < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+        connection->writable = connection->writes_when_read = false;
+        connection->deaf = true;
+        muster__http2_rewatch_connection(connection);
+        return 0;
+    }
     if (size < 0) {
         fail(connection, muster__http2_socket_cause(errno));
         return 0;

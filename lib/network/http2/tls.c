@@ -364,7 +364,8 @@ ssize_t muster__tls_readv(struct tls *tls, const struct iovec *pieces, int count
 {
     size_t taken = 0, size = 0, offset = 0;
     bool more = true;
-    if (tls->broken)
+    /* Where it could not be written to, what came before may still be read. */
+    if (tls->broken && tls->broken != EPIPE && tls->broken != ECONNRESET)
         return errno = tls->broken, -1;
     ERR_clear_error();
     for (int i = 0; i < count && more; offset = 0, i++) {

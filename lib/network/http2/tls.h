@@ -47,7 +47,8 @@ const char *muster__tls_failure(const struct tls *tls, bool *refused);
 
 /* As readv() and writev(): -1 with errno EAGAIN when the socket has no more or takes no more (a write is then
    repeated with at least the same bytes first; they may lie elsewhere, in other pieces), 0 at the end, other
-   errors otherwise. What is small is gathered, so that each record is as full as can be. */
+   errors otherwise. Where a write finds the peer gone (EPIPE, ECONNRESET), what it said before can still be read.
+   What is small is gathered, so that each record is as full as can be. */
 ssize_t muster__tls_readv(struct tls *tls, const struct iovec *pieces, int count);
 ssize_t muster__tls_writev(struct tls *tls, const struct iovec *pieces, int count);
 
