@@ -363,6 +363,7 @@ libmuster_grpc_la_SOURCES = \
     lib/network/grpc_listener.c \
     lib/network/grpc_listener.h \
     lib/network/grpc_loan.c \
+    lib/network/grpc_parting.c \
     lib/network/grpc_cause.c \
     lib/network/grpc_receive.c \
     lib/network/grpc_send.c \

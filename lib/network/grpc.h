@@ -4,7 +4,8 @@
  *
  * Locks: a stream's lock guards its fields and is held while batches are started on its call, never while
  * waiting or during an event; a listener's lock guards its count of peers, its doors_lock the servers of which
- * it is made; alarm_lock the alarm; lives_lock the lives. A stream's lock is taken before timers.lock, and that
+ * it is made; alarm_lock the alarm; lives_lock the lives; a lock of its own the partings, which is held while a
+ * channel is watched and not while one is destroyed. A stream's lock is taken before timers.lock, and that
  * before alarm_lock; those of struct unfinished and of struct health before a stream's and timers.lock;
  * listeners_lock before a doors_lock, and that before timers.lock. No two others are held together.
  *
@@ -57,6 +58,13 @@ struct tag {
 struct grpc_listener;
 struct keys;
 
+/* Channels that stay for a while after their streams: see grpc_parting.c. */
+struct partings {
+    pthread_mutex_t lock; /* guards all below */
+    LIST_HEAD(, parting) list;
+    bool closed; /* none may stay any more */
+};
+
 struct grpc_transport {
     struct muster_transport base;
     grpc_completion_queue *queue;
@@ -76,6 +84,7 @@ struct grpc_transport {
     pthread_mutex_t listeners_lock;
     LIST_HEAD(, grpc_listener) listeners; /* those that are not closed; guarded by listeners_lock */
     bool shares_core;                     /* the program uses gRPC itself */
+    struct partings partings;
 };
 
 /* What only a client's stream needs. */
@@ -224,6 +233,17 @@ void muster__grpc_accept_failed(struct tag *tag, bool ok);
 /* ---- grpc_client.c ---- */
 
 transport_connect muster__grpc_connect;
+
+/* ---- grpc_parting.c ---- */
+
+void muster__grpc_partings_init(struct partings *partings);
+void muster__grpc_partings_destroy(struct partings *partings);
+
+/* Gives up a channel, which is destroyed now, or once it has no connection in the making. Any thread. */
+void muster__grpc_part(struct grpc_transport *transport, grpc_channel *channel);
+
+/* Destroys those that are left, and from now on each at once. Their completions are still to come. */
+void muster__grpc_partings_close(struct partings *partings);
 
 /* ---- grpc_loan.c ---- */
 

@@ -21,7 +21,7 @@ void muster__grpc_stream_release(struct stream *base)
         return;
     grpc_call_unref(stream->call);
     if (stream->client) {
-        grpc_channel_destroy(stream->client->channel);
+        muster__grpc_part(stream->transport, stream->client->channel);
         grpc_metadata_array_destroy(&stream->client->initial);
         grpc_metadata_array_destroy(&stream->client->trailing);
         grpc_slice_unref(stream->client->details);

@@ -139,9 +139,13 @@ static void stop_alarm(struct grpc_transport *transport)
 
 /* ---- what C-core still has ---- */
 
-/* That C-core may take to give up its last channel: it has no more to do for it than to run a few
+/* That an attempt to connect which was given up may still take: the server's answer is under way, or nobody
+   is there. */
+#define PARTINGS_TIMEOUT_MS 1000
+
+/* That C-core may take after that to give up its last channel: it has no more to do for it than to run a few
    functions. */
-#define LIVES_TIMEOUT_MS 5000
+#define LIVES_TIMEOUT_MS 4000
 
 /* That its threads may take to end after that. */
 #define THREADS_TIMEOUT_MS 1000
@@ -225,6 +229,8 @@ static void wait_for_shutdown(const struct grpc_transport *transport)
 static void transport_destroy(struct grpc_transport *transport)
 {
     log_transport = NULL;
+    wait_for_end(&lives, PARTINGS_TIMEOUT_MS);
+    muster__grpc_partings_close(&transport->partings);
     wait_for_end(&lives, LIVES_TIMEOUT_MS); /* one that is left keeps C-core going; some end on our threads */
     stop_alarm(transport);
     grpc_completion_queue_shutdown(transport->queue);
@@ -239,6 +245,7 @@ static void transport_destroy(struct grpc_transport *transport)
     pthread_cond_destroy(&transport->alarm_moved);
     pthread_mutex_destroy(&transport->alarm_lock);
     pthread_mutex_destroy(&transport->listeners_lock);
+    muster__grpc_partings_destroy(&transport->partings);
     muster__timers_destroy(&transport->base.timers);
     free(transport);
 }
@@ -266,6 +273,7 @@ static struct grpc_transport *transport_new(void)
     transport->alarm_at = INT64_MAX;
     pthread_mutex_init(&transport->alarm_lock, NULL);
     pthread_mutex_init(&transport->listeners_lock, NULL);
+    muster__grpc_partings_init(&transport->partings);
     transport->accept_failed.complete = muster__grpc_accept_failed;
     pthread_cond_init(&transport->alarm_moved, NULL);
     if (pthread_create(&transport->alarm_thread, NULL, serve_alarm, transport) != 0) {

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,45 @@ Test(unreachable, a_server_that_cannot_be_reached_is_unavailable)
     cr_assert_eq(participant_connect(address, &options, &participant, &error), MUSTER_UNAVAILABLE);
     cr_assert_null(participant);
     close(descriptor);
+}
+
+/* Connects until a connection has been made and given up; true: nobody answered. */
+static bool give_up(const char *address, int listening)
+{
+    struct participant_options options;
+    participant_options_init(&options);
+    struct participant *participant;
+    struct pollfd made = {.fd = listening, .events = POLLIN};
+    bool unanswered = true;
+    options.on_warning = NULL;
+    options.connect_timeout_ms = 100;
+    while (unanswered && poll(&made, 1, 0) == 0) {
+        unanswered = participant_connect(address, &options, &participant, NULL) == MUSTER_UNAVAILABLE;
+        options.connect_timeout_ms *= 2;
+    }
+    return unanswered;
+}
+
+/* A server that answers when nobody waits for it any more. Another one keeps the network going. */
+Test(unreachable, a_connection_that_was_given_up_is_closed)
+{
+    static const uint8_t settings[] = {0, 0, 0, 4, 0, 0, 0, 0, 0};
+    char address[ADDRESS_SIZE], heard[4096];
+    int descriptor;
+    struct door door;
+    begin();
+    door_open(&door, NULL);
+    reserve_address(address, &descriptor);
+    cr_assert_eq(listen(descriptor, 5), 0);
+    cr_assert(give_up(address, descriptor));
+    int attempt = accept(descriptor, NULL, NULL);
+    cr_assert_geq(attempt, 0);
+    send(attempt, settings, sizeof(settings), MSG_NOSIGNAL); /* it may be closed already */
+    while (recv(attempt, heard, sizeof(heard), 0) > 0)
+        ;
+    close(attempt);
+    close(descriptor);
+    door_close(&door);
 }
 
 Test(unreachable, a_port_that_is_in_use_is_named)
