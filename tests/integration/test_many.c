@@ -218,8 +218,8 @@ static void live(bool server_first)
    thread a little longer than anybody can wait for it. That both come to their end is waited for. */
 static void wait_for_end(size_t threads)
 {
-    /* Both each time: where C-core is not instrumented, a sanitizer runs the watchdog in the count only. */
-    while ((count_threads() > threads) | (grpc_is_initialized() != 0))
+    /* The count first: where C-core is not instrumented, it is where a sanitizer lets the watchdog run. */
+    while (count_threads() > threads || grpc_is_initialized())
         sched_yield();
 }
 
