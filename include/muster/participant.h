@@ -188,9 +188,11 @@ static inline void participant_options_init(struct participant_options *options)
  * - UNSUPPORTED: what answers there has no service for participants;
  * - EXISTS: the name is in use, and was for name_timeout_ms;
  * - UNAUTHENTICATED: one end did not accept the other's certificate or token;
+ * - STOPPED: the server stops;
  * - any other status that `admit` returned.
  *
- * After connect_timeout_ms:
+ * After connect_timeout_ms, and over gRPC's C core up to 5 s later, where nothing else of muster uses it in this
+ * process and a server took the connection and said nothing, or nobody answered:
  * - UNAVAILABLE: the text has the last cause, such as connection refused, unknown host, or not an HTTP/2
  *   server;
  * - EXISTS: the name belonged to a participant that was away all the time, and the server's name_takeover is
