@@ -191,8 +191,8 @@ static inline void participant_options_init(struct participant_options *options)
  * - STOPPED: the server stops;
  * - any other status that `admit` returned.
  *
- * After connect_timeout_ms, and over gRPC's C core up to 5 s later, where nothing else of muster uses it in this
- * process and a server took the connection and said nothing, or nobody answered:
+ * After connect_timeout_ms, and up to 6 s later where nothing else of muster in this process uses gRPC's C core and
+ * that is still about to connect:
  * - UNAVAILABLE: the text has the last cause, such as connection refused, unknown host, or not an HTTP/2
  *   server;
  * - EXISTS: the name belonged to a participant that was away all the time, and the server's name_takeover is
@@ -423,6 +423,8 @@ MUSTER_API void participant_close(struct participant *participant);
  * Closes the participant, waits for the end of the stream (at most close_timeout_ms, then it is cut), and
  * frees it. No other function may be running on the participant. NULL is allowed.
  * - If the server is frozen and the sockets are full, this takes up to 20 s longer, until TCP gives up.
+ * - If it is still about to connect, and nothing else of muster in this process uses gRPC's C core, this takes up
+ *   to 6 s longer.
  * - In a callback of any object it cannot wait: it does what participant_close() does, calls on_warning, and
  *   frees nothing. Call it again on another thread.
  */

@@ -4,10 +4,11 @@
  *
  * Locks: a stream's lock guards its fields and is held while batches are started on its call, never while
  * waiting or during an event; a listener's lock guards its count of peers, its doors_lock the servers of which
- * it is made; alarm_lock the alarm; lives_lock the lives; a lock of its own the partings, which is held while a
- * channel is watched and not while one is destroyed. A stream's lock is taken before timers.lock, and that
- * before alarm_lock; those of struct unfinished and of struct health before a stream's and timers.lock;
- * listeners_lock before a doors_lock, and that before timers.lock. No two others are held together.
+ * it is made; alarm_lock the alarm; lives_lock the lives; the partings have a lock of their own. A stream's lock
+ * is taken before timers.lock, and that before alarm_lock; those of struct unfinished and of struct health before
+ * a stream's and timers.lock; listeners_lock before a doors_lock, and that before timers.lock. The partings' lock
+ * is held while C-core is asked to watch a channel: before all that its calls to us take. No two others are held
+ * together.
  *
  * A stream's life: its operations in flight are counted in `pending`, RECV_CLOSE_ON_SERVER or
  * RECV_STATUS_ON_CLIENT among them, which C-core completes when the call has ended. Whoever takes the count

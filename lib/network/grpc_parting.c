@@ -2,7 +2,8 @@
  * Channels that are given up. C-core 1.51 loses a connection that is being made when its channel is destroyed: once
  * the server's first frame has come, nobody owns the connection, and its socket stays open for good. So a channel
  * stays until its attempt has ended. Nothing tells how far that has got: where no connection is there yet to be lost,
- * this costs the memory of a channel for a while.
+ * this costs the memory of a channel for a while. Only with the last that uses the transport it does not stay for
+ * longer than a second, and a server that answers later is lost as before.
  */
 #include <config.h>
 
@@ -12,7 +13,7 @@
 
 #include "network/grpc.h"
 
-/* That an attempt may take. C-core itself gives each address of the server 20 s. */
+/* What an attempt may take: C-core gives each address of the server 20 s. */
 #define ATTEMPT_LIMIT_S 30
 
 struct parting {
