@@ -34,8 +34,8 @@ class Browser:
     def __init__(self, case):
         self.case = case
         self.profile = case.scratch / "profile"
-        driver = case.start(DRIVER, "--port=0", stdout=subprocess.DEVNULL)
-        self.port = world.until(lambda: world.port_of(driver))
+        self.driver = None
+        self.port = world.until(self.start_driver)
         world.until(self.is_ready)
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
         arguments += [f"--user-data-dir={self.profile}", "--no-first-run", "--disable-background-networking"]
@@ -45,6 +45,12 @@ class Browser:
         made = self.call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}}, "")
         self.session = "/session/" + made["sessionId"]
         case.addCleanup(self.call, "DELETE", "")
+
+    def start_driver(self):
+        """Its port; None: it does not listen yet. Where the port that it got of IPv6 is not free for IPv4, it ends."""
+        if self.driver is None or self.driver.poll() is not None:
+            self.driver = self.case.start(DRIVER, "--port=0", stdout=subprocess.DEVNULL)
+        return world.port_of(self.driver)
 
     def is_ready(self):
         try:
