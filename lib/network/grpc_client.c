@@ -11,10 +11,6 @@
 #include "network/grpc.h"
 #include "status.h"
 
-/* A channel has one stream, which ends when it does not come up: nobody waits for a second attempt. With less than the
-   20 s of an attempt, C-core could begin one when the first had taken long, and not show it. */
-#define RETRY_NEVER_MS 20000
-
 static grpc_channel *channel_new(const char *address, size_t max_message_size, bool by_proxy,
                                  const struct connection_options *options, const struct keys *keys)
 {
@@ -24,7 +20,6 @@ static grpc_channel *channel_new(const char *address, size_t max_message_size, b
         muster__grpc_integer(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1),
         muster__grpc_integer(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, CLIENT_READ_SIZE_MAX),
         muster__grpc_integer(GRPC_ARG_ENABLE_HTTP_PROXY, by_proxy),
-        muster__grpc_integer(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RETRY_NEVER_MS),
     };
     muster__grpc_put_arguments(arguments, options, max_message_size);
     grpc_channel_args channel = {.num_args = sizeof(arguments) / sizeof(*arguments), .args = arguments};
