@@ -2,8 +2,8 @@
  * Channels that are given up. C-core 1.51 loses a connection that is being made when its channel is destroyed: once
  * the server's first frame has come, nobody owns the connection, and its socket stays open for good. So a channel
  * stays until its attempt has ended. Nothing tells how far that has got: where no connection is there yet to be lost,
- * this costs the memory of a channel for a while. Only with the last that uses the transport it does not stay for
- * longer than a second, and a server that answers later is lost as before.
+ * this costs the memory of a channel for a while. Only where nobody uses the transport any more, it stays for a second
+ * at most, and the connection to a server that answers later is lost as before.
  */
 #include <config.h>
 
