@@ -144,8 +144,8 @@ static inline struct muster_coordinator_group *muster_coordinator_get_groups(
 MUSTER_API void muster_coordinator_close(struct muster_coordinator *coordinator);
 
 /** Closes it, waits until no callback runs, and frees it. Members go on, and look for it again. No other
- * function may be running on it. NULL is allowed. In a callback it closes, calls on_warning, and frees
- * nothing: call it again on another thread. */
+ * function may be running on it but muster_coordinator_close(), which it waits for. NULL is allowed. In a
+ * callback it closes, calls on_warning, and frees nothing: call it again on another thread. */
 MUSTER_API void muster_coordinator_free(struct muster_coordinator *coordinator);
 
 MUSTER_END_DECLS

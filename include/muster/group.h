@@ -266,7 +266,8 @@ MUSTER_API enum muster_status muster_group_leave(struct muster_group *group, int
 /** Ends all waits with CLOSED. Idempotent; any thread, callbacks included; does not block. */
 MUSTER_API void muster_group_close(struct muster_group *group);
 
-/** Closes, and frees. No other function may be running on the group; not in a callback. NULL is allowed. */
+/** Closes, and frees. No other function may be running on the group but muster_group_close(); not in a callback.
+ * NULL is allowed. */
 MUSTER_API void muster_group_free(struct muster_group *group);
 
 /*

@@ -421,7 +421,7 @@ MUSTER_API void participant_close(struct participant *participant);
 
 /**
  * Closes the participant, waits for the end of the stream (at most close_timeout_ms, then it is cut), and
- * frees it. No other function may be running on the participant. NULL is allowed.
+ * frees it. No other function may be running on the participant but participant_close(). NULL is allowed.
  * - If the server is frozen and the sockets are full, this takes up to 20 s longer, until TCP gives up.
  * - If it is still about to connect, and nothing else of muster in this process uses gRPC's C core, this takes up
  *   to 6 s longer.

@@ -397,7 +397,8 @@ MUSTER_API enum muster_status participant_manager_close_for(struct participant_m
 MUSTER_API void participant_manager_stop(struct participant_manager *manager);
 
 /**
- * Does what participant_manager_stop() does, and frees the manager. No other function may be running on it.
+ * Does what participant_manager_stop() does, and frees the manager. No other function may be running on it
+ * but participant_manager_close() and participant_manager_close_for(), which it waits for.
  * Proxies that the program still holds stay valid, and closed, until they are released. NULL is allowed.
  * - In a callback it does what participant_manager_stop() does there, and frees nothing. Call it again on
  *   another thread.

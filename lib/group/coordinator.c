@@ -52,6 +52,7 @@ struct muster_coordinator {
     struct groups groups;
     struct news_list news;
     bool stopping;        /* nothing is heard or told any more */
+    bool closing;         /* a thread is in muster_coordinator_close() */
     bool stepping;        /* a thread steps, or it has not begun; without a thread of its own */
     bool again;           /* there is more to do */
     bool short_of_memory; /* something was left undone */
@@ -470,11 +471,17 @@ void muster_coordinator_close(struct muster_coordinator *coordinator)
     pthread_mutex_lock(&coordinator->lock);
     bool closes = !coordinator->stopping;
     coordinator->stopping = true;
+    coordinator->closing |= closes;
     pthread_cond_broadcast(&coordinator->changed);
     pthread_mutex_unlock(&coordinator->lock);
+    if (!closes)
+        return;
     /* Out of memory: they take it for a break, and come back all the same. */
-    if (closes)
-        participant_manager_close_for(coordinator->manager, COME_BACK_SECONDS, NULL);
+    participant_manager_close_for(coordinator->manager, COME_BACK_SECONDS, NULL);
+    pthread_mutex_lock(&coordinator->lock);
+    coordinator->closing = false;
+    pthread_cond_broadcast(&coordinator->changed);
+    pthread_mutex_unlock(&coordinator->lock);
 }
 
 void muster_coordinator_free(struct muster_coordinator *coordinator)
@@ -493,7 +500,7 @@ void muster_coordinator_free(struct muster_coordinator *coordinator)
     pthread_mutex_lock(&coordinator->lock);
     if (coordinator->timed && muster__timer_stop(coordinator->transport, &coordinator->timer))
         coordinator->timed = false;
-    while (coordinator->timed || coordinator->stepping)
+    while (coordinator->timed || coordinator->stepping || coordinator->closing)
         pthread_cond_wait(&coordinator->changed, &coordinator->lock);
     pthread_mutex_unlock(&coordinator->lock);
     participant_manager_free(coordinator->manager);

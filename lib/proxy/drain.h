@@ -1,6 +1,7 @@
 /*
  * What a stop waits for: no stream is left, and nothing is pending. Pending are turns that have begun and
- * whose end has not been told yet, timers that run or have just expired, and calls that use the transport.
+ * whose end has not been told yet, timers that run or have just expired, calls that use the transport, and the
+ * close itself.
  *
  * Any thread, under any lock: the drain's own is a leaf, and nothing but a stop takes it before the close.
  * The manager is not freed while something is pending; after the last muster__drain_done() it may be gone.

@@ -350,14 +350,8 @@ const char *participant_manager_address(const struct participant_manager *manage
 }
 
 /* `last` is said to every participant that is there; NULL: nothing. */
-static void close_door(struct participant_manager *manager, struct buffer *last)
+static void end_all(struct participant_manager *manager, struct buffer *last)
 {
-    bool first = muster__drain_close(&manager->drain);
-    muster__registry_close(&manager->registry);
-    if (!first)
-        return;
-    manager->transport->ops->close_listener(manager->listener);
-    stop_reminder(manager);
     struct proxy *proxy;
     while ((proxy = muster__registry_take_stream(&manager->registry))) {
         if (last && !proxy_is_open(proxy)) /* who has not been let in yet tries again by itself */
@@ -367,6 +361,20 @@ static void close_door(struct participant_manager *manager, struct buffer *last)
             muster__proxy_end(proxy, MUSTER_STOPPED, last, MUSTER_OK, "the server is stopping");
         proxy_release(proxy);
     }
+}
+
+/* `last` as there. Pending itself: whom it wakes may free the manager meanwhile, on another thread. */
+static void close_door(struct participant_manager *manager, struct buffer *last)
+{
+    muster__drain_add(&manager->drain);
+    bool first = muster__drain_close(&manager->drain);
+    muster__registry_close(&manager->registry);
+    if (first) {
+        manager->transport->ops->close_listener(manager->listener);
+        stop_reminder(manager);
+        end_all(manager, last);
+    }
+    muster__drain_done(&manager->drain);
 }
 
 void participant_manager_close(struct participant_manager *manager)

@@ -3,6 +3,7 @@
 
 #include <semaphore.h>
 
+#include "proxy/internal.h"
 #include "support/call.h"
 #include "support/fixture.h"
 #include "support/outcome.h"
@@ -251,6 +252,31 @@ FIXTURE_TEST(stop, one_arrives_while_the_door_is_being_closed)
     cr_assert_eq(peer->status, MUSTER_UNAVAILABLE);
     cr_assert_eq(peer->count, 0);
     cr_assert(event_is(fixture, 0, PARTICIPANT_MANAGER_REFUSED, MUSTER_STOPPED, NULL));
+    fixture_free(fixture);
+}
+
+static struct participant_manager *closing;
+
+static void close_listener_and_settle(struct listener *listener)
+{
+    real_ops->close_listener(listener);
+    muster_fixture_settle(only_network); /* it tells that no stream is left */
+    cr_assert_gt(atomic_load(&closing->drain.pending), 1, "another thread would free what is being closed");
+}
+
+/* As at a signal: whom the close wakes, on another thread, frees. */
+FIXTURE_TEST(stop, a_close_that_runs_is_pending)
+{
+    struct fixture *fixture = fixture_new(NULL);
+    struct transport_ops ops = *fixture->network->ops;
+    real_ops = fixture->network->ops;
+    only_network = fixture->network;
+    closing = fixture->manager;
+    ops.close_listener = close_listener_and_settle;
+    fixture->network->ops = &ops;
+    participant_manager_close(closing);
+    fixture->network->ops = real_ops;
+    cr_assert_eq(atomic_load(&closing->drain.pending), 1);
     fixture_free(fixture);
 }
 
