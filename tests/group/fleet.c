@@ -345,7 +345,7 @@ void fleet_hush(struct fleet *fleet, unsigned members)
     muster_fixture_part(fleet->fixture->network, fleet->parted);
 }
 
-static void drop_parted(struct fleet *fleet)
+void fleet_drop_parted(struct fleet *fleet)
 {
     muster_fixture_drop_parted(fleet->fixture->network);
     if (!fleet->fixture->pumping)
@@ -355,7 +355,7 @@ static void drop_parted(struct fleet *fleet)
 void fleet_part(struct fleet *fleet, unsigned members)
 {
     fleet_hush(fleet, members);
-    drop_parted(fleet);
+    fleet_drop_parted(fleet);
 }
 
 void fleet_freeze(struct fleet *fleet, uint32_t number)
@@ -423,7 +423,7 @@ void fleet_crash(struct fleet *fleet)
     fleet->parted[0] = COORDINATOR_HOST;
     fleet->parted[1] = NULL;
     muster_fixture_part(fleet->fixture->network, fleet->parted);
-    drop_parted(fleet);
+    fleet_drop_parted(fleet);
     end_alone(fleet, NULL, fleet->coordinator);
     fleet->coordinator = NULL;
 }

@@ -97,8 +97,9 @@ void fleet_forget(struct fleet *fleet);
 void fleet_kill(struct fleet *fleet, uint32_t number);
 /* Nobody hears of these members any more, bits of a set, and they of nobody else; whoever has a connection notices. */
 void fleet_part(struct fleet *fleet, unsigned members);
-/* The same, and nobody notices: no connection breaks until fleet_part() or fleet_mend(). */
+/* The same, and nobody notices: no connection breaks until fleet_drop_parted() or fleet_mend(). */
 void fleet_hush(struct fleet *fleet, unsigned members);
+void fleet_drop_parted(struct fleet *fleet);
 void fleet_freeze(struct fleet *fleet, uint32_t number);
 void fleet_thaw(struct fleet *fleet, uint32_t number);
 /* All hear of all again. */

@@ -481,7 +481,7 @@ FAULT_TEST(one_that_takes_the_name_of_a_frozen_one_waits_for_it)
     fleet_join(&fleet, SIZE, "m2");
     fleet_pass_ms(&fleet, FLEET_GRACE_MS);
     cr_assert_not(atomic_load(&fleet.members[SIZE].ended));
-    fleet_part(&fleet, 1U << 2);
+    fleet_drop_parted(&fleet);
     cr_assert_eq(fleet_joined(&fleet, SIZE), MUSTER_OK, "%s", fleet.members[SIZE].error.text);
     cr_assert_eq(muster_group_rank(fleet.members[SIZE].group), 2);
     fleet_thaw(&fleet, 2);

@@ -2,6 +2,7 @@
    members that run do not notice. */
 #include <config.h>
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,10 +39,10 @@ static void coordinate(struct troop *troop)
 /* The process dies before the n-th write from now, or after it: nothing is written or sent from then on. */
 static struct {
     struct troop *troop;
-    size_t writes; /* 0: it does not die */
+    atomic_size_t writes; /* 0: it does not die */
     bool after;
-    bool fails; /* the disk does */
-    bool dead;  /* guarded by troop->lock */
+    atomic_bool fails; /* the disk does */
+    atomic_bool dead;  /* set under troop->lock */
 } fate;
 
 enum muster_status __real_muster__file_replace(const char *file, muster__file_writer *write,
@@ -79,7 +80,8 @@ enum muster_status __wrap_muster__file_replace(const char *file, muster__file_wr
 static void plan(struct troop *troop, size_t writes, bool after)
 {
     fate.troop = troop;
-    fate.dead = fate.fails = false;
+    fate.dead = false;
+    fate.fails = false;
     fate.after = after;
     fate.writes = writes;
 }
