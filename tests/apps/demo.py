@@ -132,8 +132,9 @@ class Processes(support.Case):
         self.read_until(demo, "^round 3/")
         (frozen,) = support.session_of(demo, "--participant 2 ")
         os.kill(frozen, signal.SIGSTOP)
+        before = len(self.errors_of(demo))  # where it, too, was late
         # It may have answered before: then the round after that waits for it.
-        self.await_line_of_errors(demo, "participant-02 .* is silent: .* a round waits for it")
+        self.await_line_of_errors(demo, "participant-02 .* is silent: .* a round waits for it", before)
         os.killpg(demo.pid, signal.SIGINT)
         self.await_line_of_errors(demo, "the round that runs is finished first")
         os.killpg(demo.pid, signal.SIGINT)
@@ -144,8 +145,8 @@ class Processes(support.Case):
             log = (self.scratch / f"participant-{user:02}.log").read_text()
             self.assertRegex(log.splitlines()[-1], "ended: ")
 
-    def await_line_of_errors(self, process, pattern):
-        while not re.search(pattern, self.errors_of(process)):
+    def await_line_of_errors(self, process, pattern, start=0):
+        while not re.search(pattern, self.errors_of(process)[start:]):
             self.assertIsNone(process.poll(), self.errors_of(process))
             os.sched_yield()
 

@@ -119,7 +119,7 @@ class Killed(Running):
         self.assertEqual(server.wait(), 0, self.errors_of(server))
         self.assertEqual([line.split(":")[0] for line in lines[:-1]],
                          [f"round {number}/{rounds}" for number in range(last + 1, rounds + 1)])
-        if last > 0:
+        if 0 < last < rounds:
             self.assertIn(f"going on after round {last} of {rounds}", self.errors_of(server))
         for participant in participants:  # the same ones from the beginning
             self.assertEqual(participant.wait(), 0, self.errors_of(participant))

@@ -300,7 +300,7 @@ class FirstModel(Serving):
         self.assertEqual(len(node.seen), 1)
 
     def test_nobody_gives_one(self):
-        server = self.serve("--rounds=1", f"--wait={4 * support.SLOWNESS}", model=False)
+        server = self.serve("--rounds=1", f"--wait={8 * support.SLOWNESS}", model=False)
         self.bring(server, "a", lambda _: "I have none")
         _, errors = self.finish(server, 1)
         self.assertRegex(errors, r"there is no first model: name one with --model FILE\.npz; of 1 participants none")

@@ -201,7 +201,7 @@ class Asynchronous(Serving):
     def test_a_full_disk_refuses_answers(self):
         self.write_model(w=numpy.zeros(2048, "f4"))
         limited = ("bash", "-c", 'trap "" XFSZ; ulimit -f 4; exec "$@"', "bash")
-        wait = 4 * support.SLOWNESS
+        wait = 8 * support.SLOWNESS
         server = self.start_on_port(*limited, *self.command("--rounds=1", "--buffer=2", f"--wait={wait}", "--deadline=1"))
         node = self.bring(server, "a")
         output, errors = self.finish(server, 1)

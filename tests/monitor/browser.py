@@ -188,15 +188,15 @@ class Test(Case):
             self.world.tell(f"scalar bytes {step} 566245161")
         last = "[...document.querySelectorAll('figure')].find(f => f.querySelector('h3').textContent === 'bytes')"
         self.wait_for(f"{last}?.querySelector('figcaption span').textContent === '566.2M'")
-        self.assertEqual(self.browser.run("return document.title"), "round 1, 0/4 \u2013 server, crowd")
+        self.wait_for("document.title === 'round 1, 0/4 \u2013 server, crowd'")
 
         # One is frozen: the page has its name and since when. The others compute.
         people["grace"].send_signal(signal.SIGSTOP)
         world.until(lambda: self.state_of("grace") == "silent")
         self.assertRegex(self.badge_of("grace"), r"^silent \d+\.?\d* s$")
-        self.assertEqual([self.state_of(name) for name in ("ada", "edsger", EVIL)], ["open"] * 3)
+        world.until(lambda: [self.state_of(name) for name in ("ada", "edsger", EVIL)] == ["open"] * 3)
         self.wait_for("/grace, silent for \\d/.test(document.querySelector('#rounds').textContent)")
-        self.assertIn("1 silent", self.browser.run("return document.title"))
+        self.wait_for("document.title.includes('1 silent')")
         people["grace"].send_signal(signal.SIGCONT)
         world.until(lambda: self.state_of("grace") == "open")
 
@@ -324,7 +324,7 @@ class Test(Case):
         self.wait_for("document.querySelector('#log').textContent.includes('before')")
         self.world.end()
         self.wait_for("document.querySelector('#gone').hidden === false")
-        self.assertIn("no answer", self.browser.run("return document.title"))
+        self.wait_for("document.title.includes('no answer')")
         self.browser.resize(1280, 900)
         self.browser.screenshot("gone")
         self.world = world.World(self, f"listen=127.0.0.1:{self.world.monitor}")
