@@ -131,8 +131,8 @@ class Processes(support.Case):
         demo = self.start(DEMO, "--rounds=100000", *options, f"--logs={self.scratch}")
         self.read_until(demo, "^round 3/")
         (frozen,) = support.session_of(demo, "--participant 2 ")
-        os.kill(frozen, signal.SIGSTOP)
         before = len(self.errors_of(demo))  # where it, too, was late
+        os.kill(frozen, signal.SIGSTOP)
         # It may have answered before: then the round after that waits for it.
         self.await_line_of_errors(demo, "participant-02 .* is silent: .* a round waits for it", before)
         os.killpg(demo.pid, signal.SIGINT)
