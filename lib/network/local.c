@@ -100,7 +100,8 @@ static void deliver_message(struct network *network, struct end *end, const stru
     static const char too_big[] = "a message was bigger than the limit";
     struct connection *connection = end->connection;
     bool to_server = end == &connection->server;
-    if (end->over || muster__local_is_parted(connection))
+    end->deaf |= muster__local_is_parted(connection);
+    if (end->over || end->deaf)
         return;
     if (letter->size > connection->max_message_size[to_server ? 1 : 0]) {
         muster__local_finish(end, MUSTER_TOO_BIG, too_big, muster__local_now(network));
