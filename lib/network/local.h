@@ -62,7 +62,7 @@ struct end {
     int64_t last_due; /* of the messages on their way to this end: the next may not overtake them */
     bool closing;     /* no more sends */
     bool over;        /* it is being told of its end: no more messages */
-    bool deaf;        /* a message for it was lost, and what comes behind that is, too: a stream has no gaps */
+    bool deaf;        /* a message for it was lost: a stream has no gaps, so no more messages */
     enum muster_status status;
     char text[MUSTER_ERROR_TEXT_SIZE];
 };
