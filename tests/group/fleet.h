@@ -99,6 +99,7 @@ void fleet_kill(struct fleet *fleet, uint32_t number);
 void fleet_part(struct fleet *fleet, unsigned members);
 /* The same, and nobody notices: no connection breaks until fleet_drop_parted() or fleet_mend(). */
 void fleet_hush(struct fleet *fleet, unsigned members);
+/* Then whoever has such a connection notices. */
 void fleet_drop_parted(struct fleet *fleet);
 void fleet_freeze(struct fleet *fleet, uint32_t number);
 void fleet_thaw(struct fleet *fleet, uint32_t number);
